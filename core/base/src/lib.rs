@@ -1,0 +1,10 @@
+//! Time and chance: the two things that a pure core is given and never takes.
+//!
+//! Cores read no clock and own no randomness. The edge reads both once per turn and hands them in, so a run is its
+//! inputs and can be replayed.
+
+mod chance;
+mod time;
+
+pub use chance::Chance;
+pub use time::{Duration, Time};
