@@ -1,0 +1,455 @@
+//! Via (RFC 3261 §20.42, §18.2, RFC 3581).
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use super::parameters::{self, Parameter};
+use crate::edits::Edits;
+use crate::host;
+use crate::message::{Message, Name};
+use crate::name::same;
+use crate::scan::{token_end, value_end};
+use crate::text::{is_lws, skip_lws, write_decimal, write_ip};
+use crate::uri::{Host, port, read_port};
+
+/// One Via value. A field may hold several, separated by commas; [`values`] walks them.
+#[derive(Clone, Copy, Debug)]
+pub struct Via<'a> {
+    /// The whole value, from `SIP` to the last parameter.
+    pub bytes: &'a [u8],
+    /// As written: `UDP`, `TCP`, `TLS`, any token.
+    pub transport: &'a [u8],
+    pub host: Host<'a>,
+    pub port: Option<u16>,
+    /// `host[:port]` as written.
+    pub sent_by: &'a [u8],
+    pub branch: Option<&'a [u8]>,
+    pub received: Option<IpAddr>,
+    /// `Some(None)`: `rport` without a value, a request for it (RFC 3581 §3).
+    pub rport: Option<Option<u16>>,
+    /// Header field parameters, behind the first `;`. [`Via::parameter`] finds one, also its place for an edit.
+    pub parameters: &'a [u8],
+    /// Their values as written, for [`Via::mark`].
+    rport_value: &'a [u8],
+    received_value: &'a [u8],
+    /// The offset behind the comma that follows in the field, or [`LAST`].
+    behind: u32,
+}
+
+/// No value follows.
+const LAST: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadVia;
+
+/// The Via values of one field, in order; an error ends them.
+pub fn values(field: &[u8]) -> impl Iterator<Item = Result<Via<'_>, BadVia>> {
+    let mut at = Some(0);
+    std::iter::from_fn(move || {
+        let via = read(field, at.take()?);
+        if let Ok(via) = &via {
+            at = via.next();
+        }
+        Some(via)
+    })
+}
+
+/// The first value of a field.
+pub fn first(field: &[u8]) -> Result<Via<'_>, BadVia> {
+    read(field, 0)
+}
+
+/// The topmost Via of a message: the one that its sender added. `None` when there is no Via at all.
+pub fn top<'a>(message: &Message<'a>) -> Option<Result<Via<'a>, BadVia>> {
+    message.first_value(Name::Via).map(first)
+}
+
+/// The Via below the topmost, which is `top`: where a response goes when the topmost is ours. `None` when there is no other.
+pub fn below<'a>(message: &Message<'a>, top: &Via<'a>) -> Option<Result<Via<'a>, BadVia>> {
+    let mut fields = message.all(Name::Via).map(|header| message.value(header));
+    let field = fields.next()?;
+    match top.next() {
+        Some(next) => Some(read(field, next)),
+        None => fields.next().map(first),
+    }
+}
+
+/// All Via values of a message from the topmost down, across fields.
+pub fn all<'a>(message: &Message<'a>) -> impl Iterator<Item = Result<Via<'a>, BadVia>> + use<'a> {
+    let message = *message;
+    message.all(Name::Via).flat_map(move |header| values(message.value(header)))
+}
+
+/// What to delete so that the topmost Via value `top` is gone.
+pub fn pop(message: &Message<'_>, top: &Via<'_>) -> Option<Range<u32>> {
+    Some(super::pop_range(message, message.first(Name::Via)?, top.bytes))
+}
+
+/// Reads the value that begins at `at`.
+fn read(field: &[u8], at: usize) -> Result<Via<'_>, BadVia> {
+    let start = skip_lws(field, at);
+    let transport = protocol(field, start).ok_or(BadVia)?;
+    let transport_end = token_end(field, transport);
+    let sent_by = skip_lws(field, transport_end);
+    if transport_end == transport || sent_by == transport_end {
+        return Err(BadVia);
+    }
+    let (host, mut end) = Host::read(field, sent_by).ok_or(BadVia)?;
+    let mut at = skip_lws(field, end);
+    let mut port_value = None;
+    if field.get(at) == Some(&b':') {
+        let digits = skip_lws(field, at + 1);
+        let (number, digits_end) = read_port(field, digits).ok_or(BadVia)?;
+        (port_value, end) = (Some(number), digits_end);
+        at = skip_lws(field, end);
+    }
+    let sent_by = &field[sent_by..end];
+    let first = (at + 1).min(field.len());
+    let (mut branch, mut rport, mut received) = (None, None, None);
+    let mut parameters = &field[end..end];
+    let (mut rport_value, mut received_value) = (parameters, parameters);
+    while field.get(at) == Some(&b';') {
+        let (parameter, next) = read_parameter(field, at + 1).ok_or(BadVia)?;
+        // Of two with the same name the first counts.
+        let value = parameter.value;
+        match parameter.name.len() {
+            6 if branch.is_none() && same(parameter.name, b"branch") => branch = Some(value),
+            5 if rport.is_none() && same(parameter.name, b"rport") => {
+                rport_value = value;
+                rport = Some(if value.is_empty() { None } else { Some(port(value).ok_or(BadVia)?) });
+            }
+            8 if received.is_none() && same(parameter.name, b"received") => {
+                received_value = value;
+                received = Some(host::ip(value).ok_or(BadVia)?);
+            }
+            _ => {}
+        }
+        // Without the white space that may stand before the comma.
+        end = next;
+        while is_lws(field[end - 1]) {
+            end -= 1;
+        }
+        parameters = &field[first..end];
+        at = next;
+    }
+    let behind = match field.get(at) {
+        None => LAST,
+        Some(b',') => at as u32 + 1,
+        Some(_) => return Err(BadVia),
+    };
+    let bytes = &field[start..end];
+    let transport = &field[transport..transport_end];
+    Ok(Via {
+        bytes,
+        transport,
+        host,
+        port: port_value,
+        sent_by,
+        branch,
+        received,
+        rport,
+        parameters,
+        rport_value,
+        received_value,
+        behind,
+    })
+}
+
+/// As [`parameters::read`]; a branch written plainly, which every Via has, and a wish for `rport` are found without a
+/// search for their names.
+#[inline(always)]
+fn read_parameter(field: &[u8], at: usize) -> Option<(Parameter<'_>, usize)> {
+    if field[at..].starts_with(b"branch=") {
+        let end = value_end(field, at + 7);
+        if end > at + 7 && matches!(field.get(end), None | Some(b';' | b',')) {
+            return Some((Parameter { name: &field[at..at + 6], value: &field[at + 7..end] }, end));
+        }
+    } else if field[at..].starts_with(b"rport") && matches!(field.get(at + 5), None | Some(b';' | b',')) {
+        return Some((Parameter { name: &field[at..at + 5], value: &field[at + 5..at + 5] }, at + 5));
+    }
+    parameters::read(field, at)
+}
+
+/// `SIP / 2.0 /`, with white space around the slashes; the offset of the transport. Another protocol or version is let
+/// through, as it is not ours to judge what an element behind us spoke.
+fn protocol(field: &[u8], at: usize) -> Option<usize> {
+    if field[at..].starts_with(b"SIP/2.0/") {
+        return Some(skip_lws(field, at + 8));
+    }
+    let mut at = at;
+    for _ in 0..2 {
+        let end = token_end(field, at);
+        let slash = skip_lws(field, end);
+        if end == at || field.get(slash) != Some(&b'/') {
+            return None;
+        }
+        at = skip_lws(field, slash + 1);
+    }
+    Some(at)
+}
+
+impl<'a> Via<'a> {
+    /// A parameter by name: `None` absent, `Some(b"")` without a value.
+    pub fn parameter(&self, name: &[u8]) -> Option<&'a [u8]> {
+        parameters::find(self.parameters, name)
+    }
+
+    /// Where in its field the next value begins.
+    fn next(&self) -> Option<usize> {
+        (self.behind != LAST).then_some(self.behind as usize)
+    }
+
+    /// What the receiver of a request writes into its topmost Via: `received` when the sender is not who it says, or asked for
+    /// `rport`, and then the value of `rport` (RFC 3261 §18.2.1, RFC 3581 §4). What a sender itself wrote there is overwritten.
+    fn marks(&self, remote: SocketAddr) -> [Option<Mark<'a>>; 2] {
+        let ip = remote.ip().to_canonical();
+        let rport = self.rport.map(|_| Mark::Port(self.rport_value));
+        let received = match (self.received, rport.is_some() || self.host != Host::Ip(ip)) {
+            (Some(written), _) if written == ip => None,
+            (Some(_), _) => Some(Mark::Address(self.received_value)),
+            (None, true) => Some(Mark::NewAddress(&self.bytes[self.bytes.len()..])),
+            (None, false) => None,
+        };
+        match (rport, received) {
+            (Some(port), Some(address)) if address.place().as_ptr() < port.place().as_ptr() => {
+                [received, rport]
+            }
+            _ => [rport, received],
+        }
+    }
+
+    /// Makes [`RFC 3261 §18.2.1`]'s and RFC 3581's changes to the topmost Via of a request, as edits.
+    pub fn mark(&self, message: &Message<'_>, remote: SocketAddr, edits: &mut Edits) {
+        for mark in self.marks(remote).into_iter().flatten() {
+            edits.replace(message.range_of(mark.place()), |out| mark.write(remote, out));
+        }
+    }
+
+    /// Appends `field`, which begins with this value, with the same changes.
+    pub(crate) fn write_marked(&self, field: &[u8], remote: SocketAddr, out: &mut Vec<u8>) {
+        let mut from = 0;
+        for mark in self.marks(remote).into_iter().flatten() {
+            let place = mark.place();
+            let start = place.as_ptr() as usize - field.as_ptr() as usize;
+            out.extend_from_slice(&field[from..start]);
+            mark.write(remote, out);
+            from = start + place.len();
+        }
+        out.extend_from_slice(&field[from..]);
+    }
+}
+
+/// One change to a Via value and the slice that it replaces.
+#[derive(Clone, Copy)]
+enum Mark<'a> {
+    /// The value of `rport`, or the empty place behind the name.
+    Port(&'a [u8]),
+    /// The value of `received`.
+    Address(&'a [u8]),
+    /// The end of the Via value.
+    NewAddress(&'a [u8]),
+}
+
+impl<'a> Mark<'a> {
+    fn place(&self) -> &'a [u8] {
+        match self {
+            Mark::Port(place) | Mark::Address(place) | Mark::NewAddress(place) => place,
+        }
+    }
+
+    fn write(&self, remote: SocketAddr, out: &mut Vec<u8>) {
+        match self {
+            Mark::Port(place) => {
+                if place.is_empty() {
+                    out.push(b'=');
+                }
+                write_decimal(u64::from(remote.port()), out);
+            }
+            Mark::Address(_) => write_ip(remote.ip(), out),
+            Mark::NewAddress(_) => {
+                out.extend_from_slice(b";received=");
+                write_ip(remote.ip(), out);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn plain_parameters_are_read_as_all_others(
+            text in "(branch|rport|received|rport1|Branch)?[ \\r\"=a1]{0,3}[=;,]?[a-z1;, \"\\x80\t]{0,40}",
+        ) {
+            prop_assert_eq!(read_parameter(text.as_bytes(), 0), parameters::read(text.as_bytes(), 0));
+        }
+    }
+    use crate::message::Parser;
+
+    /// `expected` is one line per value: `transport sent_by branch received rport`.
+    fn check(given: &str, expected: &[&str]) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let seen: Vec<String> = values(given.as_bytes())
+            .map(|via| match via {
+                Ok(via) => format!(
+                    "{} {} {} {} {}",
+                    text(via.transport),
+                    text(via.sent_by),
+                    via.branch.map_or("-".into(), text),
+                    via.received.map_or("-".into(), |ip| ip.to_string()),
+                    via.rport.map_or("-".into(), |port| format!("{port:?}")),
+                ),
+                Err(BadVia) => "bad".into(),
+            })
+            .collect();
+        assert_eq!(seen, expected, "{given}");
+    }
+
+    #[test]
+    fn single_values() {
+        check("SIP/2.0/UDP 192.0.2.1", &["UDP 192.0.2.1 - - -"]);
+        check("SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport", &["UDP 192.0.2.1:5060 z9hG4bK1 - None"]);
+        check("SIP/2.0/TCP a.example;received=192.0.2.7;rport=99", &["TCP a.example - 192.0.2.7 Some(99)"]);
+        check(
+            "SIP/2.0/UDP [2001:db8::9:1]:6050;branch=z9hG4bKas3-111",
+            &["UDP [2001:db8::9:1]:6050 z9hG4bKas3-111 - -"],
+        );
+        check(
+            "SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z",
+            &["UDP [2001:db8::9:1] z 2001:db8::9:255 -"],
+        );
+        check(
+            "SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255",
+            &["UDP [2001:db8::9:1] - 2001:db8::9:255 -"],
+        );
+        check("SIP  / 2.0\r\n /UDP\r\n    192.0.2.2;branch=390skdjuw", &["UDP 192.0.2.2 390skdjuw - -"]);
+        check("SIP/2.0/UDP a : 5061 ; branch = z ;x=\",;\"", &["UDP a : 5061 z - -"]);
+        check("HTTP/1.1/UNKNOWN a;branch=a=b;BRANCH=c", &["UNKNOWN a a=b - -"]);
+    }
+
+    #[test]
+    fn several_values() {
+        check(
+            "SIP  / 2.0  / TCP     spindle.example.com   ;\r\n  branch  =   z9hG4bK9ikj8  ,\r\n SIP  /    2.0   / UDP  192.168.255.111   ; branch=\r\n z9hG4bK30239",
+            &["TCP spindle.example.com z9hG4bK9ikj8 - -", "UDP 192.168.255.111 z9hG4bK30239 - -"],
+        );
+        check("SIP/2.0/UDP a;x=\"b,c\",SIP/2.0/UDP d", &["UDP a - - -", "UDP d - - -"]);
+        check("SIP/2.0/UDP a,", &["UDP a - - -", "bad"]);
+    }
+
+    #[test]
+    fn what_is_no_via() {
+        for bad in [
+            "",
+            "SIP/2.0",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/2.0/UDP;branch=1",
+            "SIP/2.0 UDP a",
+            "SIP/2.0/UDPa",
+            "SIP/2.0/UDP a b",
+            "SIP/2.0/UDP a:",
+            "SIP/2.0/UDP a:x",
+            "SIP/2.0/UDP a:99999",
+            "SIP/2.0/UDP 2001:db8::1",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/UDP 192.0.2.15;;,;,,",
+            "SIP/2.0/UDP a;",
+            "SIP/2.0/UDP a;branch=",
+            "SIP/2.0/UDP a;x=\"",
+            "SIP/2.0/UDP a;received=b",
+            "SIP/2.0/UDP a;rport=x",
+        ] {
+            check(bad, &["bad"]);
+        }
+    }
+
+    fn request(vias: &str) -> String {
+        format!("OPTIONS sip:a@b SIP/2.0\r\n{vias}Call-ID: 1\r\n\r\n")
+    }
+
+    fn check_mark(given: &str, remote: &str, expected: &str) {
+        let (bytes, mut parser, mut edits, mut out) =
+            (request(given), Parser::new(), Edits::new(), Vec::new());
+        let message = parser.parse(bytes.as_bytes()).unwrap();
+        let via = top(&message).unwrap().unwrap();
+        let remote = remote.parse().unwrap();
+        via.mark(&message, remote, &mut edits);
+        edits.write_into(message.bytes(), message.end(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), request(expected));
+        let header = message.first(Name::Via).unwrap();
+        out.clear();
+        via.write_marked(message.value(header), remote, &mut out);
+        assert_eq!(
+            format!("Via: {}\r\n", String::from_utf8_lossy(&out)),
+            expected.split_inclusive("\r\n").next().unwrap()
+        );
+    }
+
+    #[test]
+    fn marks_of_the_receiver() {
+        let here = "192.0.2.9:7000";
+        check_mark("Via: SIP/2.0/UDP 192.0.2.9\r\n", here, "Via: SIP/2.0/UDP 192.0.2.9\r\n");
+        check_mark(
+            "Via: SIP/2.0/UDP 192.0.2.1\r\n",
+            here,
+            "Via: SIP/2.0/UDP 192.0.2.1;received=192.0.2.9\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP a.example;x\r\n",
+            here,
+            "Via: SIP/2.0/UDP a.example;x;received=192.0.2.9\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP 192.0.2.9;rport;branch=z\r\n",
+            here,
+            "Via: SIP/2.0/UDP 192.0.2.9;rport=7000;branch=z;received=192.0.2.9\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP a;branch=z;rport\r\n",
+            here,
+            "Via: SIP/2.0/UDP a;branch=z;rport=7000;received=192.0.2.9\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP a;received=203.0.113.1;rport=1, SIP/2.0/UDP b;rport\r\n",
+            here,
+            "Via: SIP/2.0/UDP a;received=192.0.2.9;rport=7000, SIP/2.0/UDP b;rport\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP [2001:db8::1]\r\n",
+            "[2001:db8::2]:5060",
+            "Via: SIP/2.0/UDP [2001:db8::1];received=2001:db8::2\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP 192.0.2.9\r\n",
+            "[::ffff:192.0.2.9]:1",
+            "Via: SIP/2.0/UDP 192.0.2.9\r\n",
+        );
+    }
+
+    fn check_pop(given: &str, expected: &str) {
+        let (bytes, mut parser, mut edits, mut out) =
+            (request(given), Parser::new(), Edits::new(), Vec::new());
+        let message = parser.parse(bytes.as_bytes()).unwrap();
+        let via = top(&message).unwrap().unwrap();
+        edits.delete(pop(&message, &via).unwrap());
+        edits.write_into(message.bytes(), message.end(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), request(expected));
+    }
+
+    #[test]
+    fn the_topmost_value_goes_and_no_other() {
+        check_pop("Via: SIP/2.0/UDP a\r\nVia: SIP/2.0/UDP b\r\n", "Via: SIP/2.0/UDP b\r\n");
+        check_pop("Via: SIP/2.0/UDP a , SIP/2.0/UDP b\r\n", "Via: SIP/2.0/UDP b\r\n");
+        check_pop("Via:SIP/2.0/UDP a,\r\n SIP/2.0/UDP b\r\n", "Via:SIP/2.0/UDP b\r\n");
+        check_pop(
+            "v: SIP/2.0/UDP a;x=\",\",SIP/2.0/UDP b,SIP/2.0/UDP c\r\n",
+            "v: SIP/2.0/UDP b,SIP/2.0/UDP c\r\n",
+        );
+        check_pop("Via: SIP/2.0/UDP a\r\n  ;branch=1\r\n", "");
+    }
+}

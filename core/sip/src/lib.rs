@@ -1,0 +1,34 @@
+//! SIP messages as bytes (RFC 3261 §7, §18.3, §19.1, §25).
+//!
+//! A received message is never copied and never changed: [`Parser`] finds its header fields in one pass and lends a
+//! [`Message`] that points into the received buffer; grammar is applied to a header field when it is asked for
+//! ([`headers`]). A change is an anchored insert or delete in [`Edits`], written once into the send buffer.
+//! What cannot be framed is [`Malformed`]; what can is judged by [`validate`], whose [`Reject`] carries the status.
+
+pub mod answer;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod cost;
+pub mod edits;
+pub mod flow;
+pub mod frame;
+pub mod headers;
+mod host;
+#[cfg(test)]
+mod judging;
+pub mod message;
+mod name;
+#[cfg(test)]
+mod parsing;
+mod scan;
+pub mod status;
+pub mod text;
+pub mod uri;
+pub mod validate;
+
+pub use edits::Edits;
+pub use flow::{ConnectionId, Flow, Target, Transport};
+pub use message::{Header, Length, Malformed, Message, Method, Name, Parser, Start};
+pub use status::Reject;
+pub use uri::{Host, Uri};

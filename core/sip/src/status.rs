@@ -1,0 +1,92 @@
+//! Status codes and the one type that every crate turns its errors into.
+
+/// An answer that the load manager gives itself. Built only by the constructors, so that no handler spells out a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reject {
+    pub status: u16,
+    /// The reason phrase: short, says what was wrong (`Bad CSeq`), never echoes the message.
+    pub reason: &'static str,
+    /// Retry-After in seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl Reject {
+    const fn of(status: u16, reason: &'static str) -> Reject {
+        Reject { status, reason, retry_after: None }
+    }
+
+    /// Not a refusal: the request is being worked on (RFC 3261 §17.2.1). Stops the repetitions of an INVITE that is held.
+    pub const fn trying() -> Reject {
+        Reject::of(100, "Trying")
+    }
+
+    /// Not a refusal: the answer to an OPTIONS for the load manager itself, or to one that has no hops left
+    /// (RFC 3261 §11, §16.3).
+    pub const fn ok() -> Reject {
+        Reject::of(200, "OK")
+    }
+
+    pub const fn bad_request(reason: &'static str) -> Reject {
+        Reject::of(400, reason)
+    }
+
+    /// What is asked is not for its sender to ask.
+    pub const fn forbidden(reason: &'static str) -> Reject {
+        Reject::of(403, reason)
+    }
+
+    pub const fn not_found() -> Reject {
+        Reject::of(404, "Not Found")
+    }
+
+    pub const fn timeout() -> Reject {
+        Reject::of(408, "Request Timeout")
+    }
+
+    /// The Request-URI is neither `sip` nor `sips` (RFC 3261 §16.3, step 2).
+    pub const fn unsupported_scheme() -> Reject {
+        Reject::of(416, "Unsupported URI Scheme")
+    }
+
+    /// Proxy-Require names extensions, and a load manager has none; [`crate::answer`] lists them in Unsupported (RFC 3261 §16.3, step 5).
+    pub const fn bad_extension() -> Reject {
+        Reject::of(420, "Bad Extension")
+    }
+
+    pub const fn no_such_transaction() -> Reject {
+        Reject::of(481, "Call/Transaction Does Not Exist")
+    }
+
+    /// The INVITE was cancelled (RFC 3261 §9.2).
+    pub const fn request_terminated() -> Reject {
+        Reject::of(487, "Request Terminated")
+    }
+
+    /// The request came back to us with nothing changed (RFC 3261 §16.3, step 4).
+    pub const fn loop_detected() -> Reject {
+        Reject::of(482, "Loop Detected")
+    }
+
+    /// Max-Forwards is 0 (RFC 3261 §16.3, step 3).
+    pub const fn too_many_hops() -> Reject {
+        Reject::of(483, "Too Many Hops")
+    }
+
+    pub const fn server_error(reason: &'static str) -> Reject {
+        Reject::of(500, reason)
+    }
+
+    /// No server has room (SPEC A5).
+    pub const fn no_server(retry_after: u32) -> Reject {
+        Reject { status: 503, reason: "No Server Available", retry_after: Some(retry_after) }
+    }
+
+    /// The version of the request is not SIP/2.0 (RFC 3261 §21.5.6).
+    pub const fn version() -> Reject {
+        Reject::of(505, "Version Not Supported")
+    }
+
+    pub const fn message_too_large() -> Reject {
+        Reject::of(513, "Message Too Large")
+    }
+}
