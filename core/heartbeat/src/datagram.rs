@@ -1,0 +1,270 @@
+//! The wire form of a heartbeat (SPEC A3, FIG. 4 of the load manager document): four 32-bit fields, and a tail that may be
+//! absent. Sent in network byte order; a sender of the other order is recognised by the protocol id and understood.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::load::Load;
+use crate::tail;
+
+/// First field of every heartbeat.
+pub const PROTOCOL_ID: u32 = 0xDEAD_FACE;
+
+/// Length of the document's plain form: protocol id, server id, SIP port, state.
+pub const PLAIN_BYTES: usize = 16;
+
+/// Longest heartbeat that is looked at. Ours are below 160 bytes; the rest is room for sections of later versions, and it
+/// fits the smallest datagram that every IPv4 host takes in one piece (576 bytes, RFC 1122 §3.3.2).
+pub const DATAGRAM_BYTES_MAX: usize = 512;
+
+/// What a server says of itself. On the wire: 0 stopped, 1 started, 2 draining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServerState {
+    /// Takes new calls.
+    Started,
+    /// Keeps the calls it has; takes no new ones.
+    Draining,
+    /// Takes nothing: its known calls belong to others now.
+    Stopped,
+}
+
+impl ServerState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            ServerState::Started => "started",
+            ServerState::Draining => "draining",
+            ServerState::Stopped => "stopped",
+        }
+    }
+
+    const fn to_wire(self) -> u32 {
+        match self {
+            ServerState::Stopped => 0,
+            ServerState::Started => 1,
+            ServerState::Draining => 2,
+        }
+    }
+
+    const fn from_wire(value: u32) -> Option<ServerState> {
+        match value {
+            0 => Some(ServerState::Stopped),
+            1 => Some(ServerState::Started),
+            2 => Some(ServerState::Draining),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Transport of the SIP port in a heartbeat. On the wire: 0 UDP, 1 TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
+impl Transport {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One heartbeat. The first three fields are the document's plain form; every `Option` travels in the tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The sender's own name for the instance, to tell servers apart in logs; any value.
+    pub server_id: u32,
+    /// Port of SIP signalling, 1 … 65535.
+    pub sip_port: u16,
+    pub state: ServerState,
+    /// Absent in the document's plain form, and where nothing was measured.
+    pub load: Option<Load>,
+    /// IP address of SIP signalling; absent where it is the source address of the datagram.
+    pub sip_address: Option<IpAddr>,
+    /// Absent means UDP, as in the plain form.
+    pub transport: Option<Transport>,
+    /// Larger in every datagram than in all that this sender sent before; see [`crate::Replay`].
+    pub count: Option<u64>,
+    /// How often this sender sends, milliseconds; see [`crate::Decay::of_sender`].
+    pub period_ms: Option<u32>,
+    /// That of the query that this datagram answers; absent in a periodic heartbeat.
+    pub nonce: Option<u64>,
+}
+
+impl Heartbeat {
+    /// The document's plain form: 16 bytes, no tail.
+    pub const fn plain(server_id: u32, sip_port: u16, state: ServerState) -> Heartbeat {
+        Heartbeat {
+            server_id,
+            sip_port,
+            state,
+            load: None,
+            sip_address: None,
+            transport: None,
+            count: None,
+            period_ms: None,
+            nonce: None,
+        }
+    }
+
+    /// The datagram, in network byte order. Without key and without anything for the tail it is the plain form.
+    pub fn encode(&self, key: Option<&[u8]>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(160);
+        for field in [PROTOCOL_ID, self.server_id, u32::from(self.sip_port), self.state.to_wire()] {
+            bytes.extend_from_slice(&field.to_be_bytes());
+        }
+        tail::append(self, key, &mut bytes);
+        bytes
+    }
+
+    /// Reads a datagram. With a key, only one with the right authenticator is believed; without, an authenticator is not
+    /// looked at. Sections that this version does not know are passed over.
+    pub fn decode(bytes: &[u8], key: Option<&[u8]>) -> Result<Heartbeat, Ignored> {
+        let Some((head, rest)) = bytes.split_first_chunk::<PLAIN_BYTES>() else {
+            return Err(Ignored::Short);
+        };
+        let order = Order::of(head).ok_or(Ignored::WrongProtocol)?;
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            return Err(Ignored::Long);
+        }
+        // The sender is asked for its name before anything that it says is believed.
+        let sections = tail::Sections::within(rest, order)?;
+        if let Some(key) = key {
+            tail::authenticate(bytes, sections, key)?;
+        }
+        let field = |i: usize| order.u32([head[i], head[i + 1], head[i + 2], head[i + 3]]);
+        let state = ServerState::from_wire(field(12)).ok_or(Ignored::BadState)?;
+        let sip_port = u16::try_from(field(8)).ok().filter(|port| *port != 0).ok_or(Ignored::BadPort)?;
+        let mut heartbeat = Heartbeat::plain(field(4), sip_port, state);
+        tail::read(sections, &mut heartbeat)?;
+        Ok(heartbeat)
+    }
+}
+
+/// Byte order of a whole datagram, head and tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Network,
+    Other,
+}
+
+impl Order {
+    fn of(head: &[u8; PLAIN_BYTES]) -> Option<Order> {
+        match u32::from_be_bytes([head[0], head[1], head[2], head[3]]) {
+            PROTOCOL_ID => Some(Order::Network),
+            id if id.swap_bytes() == PROTOCOL_ID => Some(Order::Other),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn u16(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Order::Network => u16::from_be_bytes(bytes),
+            Order::Other => u16::from_le_bytes(bytes),
+        }
+    }
+
+    pub(crate) fn u32(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Order::Network => u32::from_be_bytes(bytes),
+            Order::Other => u32::from_le_bytes(bytes),
+        }
+    }
+
+    pub(crate) fn u64(self, bytes: [u8; 8]) -> u64 {
+        match self {
+            Order::Network => u64::from_be_bytes(bytes),
+            Order::Other => u64::from_le_bytes(bytes),
+        }
+    }
+}
+
+/// Why a datagram was not believed. Each is counted by the receiver; none is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ignored {
+    /// First field is not the protocol id in either byte order: another protocol on this port.
+    WrongProtocol,
+    /// Ends before its fields do.
+    Short,
+    /// Goes on after its fields, or is longer than [`DATAGRAM_BYTES_MAX`].
+    Long,
+    /// State other than started, draining, stopped.
+    BadState,
+    /// SIP port 0 or above 65535.
+    BadPort,
+    /// Tail of another version, a section of the wrong length or value, or one that comes twice.
+    BadTail,
+    /// A key is configured and the datagram is not signed.
+    NoAuthenticator,
+    /// Signed with another key, or changed on the way.
+    BadAuthenticator,
+    /// Its count is not larger than the last one of this sender.
+    Replayed,
+}
+
+impl Ignored {
+    /// All reasons, in the order of [`Ignored::index`].
+    pub const ALL: [Ignored; 9] = [
+        Ignored::WrongProtocol,
+        Ignored::Short,
+        Ignored::Long,
+        Ignored::BadState,
+        Ignored::BadPort,
+        Ignored::BadTail,
+        Ignored::NoAuthenticator,
+        Ignored::BadAuthenticator,
+        Ignored::Replayed,
+    ];
+
+    /// Place of the reason in an array of counters.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The reason as a metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Ignored::WrongProtocol => "wrong_protocol",
+            Ignored::Short => "short",
+            Ignored::Long => "long",
+            Ignored::BadState => "bad_state",
+            Ignored::BadPort => "bad_port",
+            Ignored::BadTail => "bad_tail",
+            Ignored::NoAuthenticator => "no_authenticator",
+            Ignored::BadAuthenticator => "bad_authenticator",
+            Ignored::Replayed => "replayed",
+        }
+    }
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ignored::WrongProtocol => "not a heartbeat: its first field is not 0xDEADFACE",
+            Ignored::Short => "shorter than its fields",
+            Ignored::Long => "longer than its fields",
+            Ignored::BadState => "state is none of started, draining, stopped",
+            Ignored::BadPort => "SIP port is not within 1 … 65535",
+            Ignored::BadTail => "its tail is malformed or of another version",
+            Ignored::NoAuthenticator => "not signed, and a key is configured here",
+            Ignored::BadAuthenticator => "signed with another key, or changed on the way",
+            Ignored::Replayed => "older than one already received from this sender",
+        })
+    }
+}
+
+impl std::error::Error for Ignored {}

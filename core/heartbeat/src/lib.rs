@@ -1,0 +1,20 @@
+//! The heartbeat of a server (SPEC A3, A4, A12): one datagram, the load figures in it, and when silence means death.
+//!
+//! A receiver calls [`Heartbeat::decode`], then [`Replay::admit`] of the sender, then keeps the time of arrival and asks
+//! [`Decay`] whether it is still good. A sender calls [`Heartbeat::encode`]. A [`Query`] asks for the same datagram out of turn.
+
+mod authenticator;
+pub mod datagram;
+pub mod decay;
+#[cfg(test)]
+mod golden;
+pub mod load;
+pub mod query;
+mod replay;
+mod tail;
+
+pub use datagram::{Heartbeat, Ignored, ServerState, Transport};
+pub use decay::Decay;
+pub use load::Load;
+pub use query::Query;
+pub use replay::{Replay, next_count};
