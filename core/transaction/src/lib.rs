@@ -1,0 +1,37 @@
+//! Transactions of RFC 3261 §17, with RFC 6026, as pure machines.
+//!
+//! Each machine is a small value: a state, what it waits for, and nothing on the heap. It is told the time and what
+//! happened, and says in one [`Output`] word what its owner has to do; messages, sockets and tables are the owner's.
+//! Every timer derives from T1, T2 and T4 in [`Timers`].
+
+pub mod hop_by_hop;
+mod invite_client;
+mod invite_server;
+mod non_invite_client;
+mod timers;
+
+pub use invite_client::{InviteClient, InviteClientEvent, InviteClientState};
+pub use invite_server::{InviteServer, InviteServerEvent, InviteServerState};
+pub use non_invite_client::{NonInviteClient, NonInviteClientEvent, NonInviteClientState};
+pub use timers::{TIMER_D_MIN, Timers};
+
+/// What the owner of a machine does now. Entering Terminated is no output: the owner looks at the state and forgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The state or a timer changed, or nothing did, as the figure says.
+    Nothing,
+    /// Client: send the request once more. Server: send the last response once more.
+    Repeat,
+    /// Client: the response goes to the transaction user. Server: the response goes to the wire.
+    Pass,
+    /// Client: acknowledge the failure (RFC 3261 §17.1.1.3), and the response goes to the transaction user.
+    AcknowledgeAndPass,
+    /// Client: acknowledge the failure once more; the response goes nowhere.
+    Acknowledge,
+    /// Nobody answered in time; a proxy treats it as a 408 (RFC 3261 §16.9).
+    Timeout,
+    /// The transport failed; a proxy treats it as a 503 (RFC 3261 §16.9).
+    Unreachable,
+    /// An event that the figure does not know in this state. Counted by the owner, so that silence is visible.
+    Ignored,
+}
