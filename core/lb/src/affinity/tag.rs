@@ -1,0 +1,191 @@
+//! The tag (SPEC C2, C3): what our Record-Route entry says about a dialog, so that no table need.
+//!
+//! It names the server, tells the two directions of the dialog apart, and for a peer on a stream the connection that
+//! reaches it. It is authenticated together with the Call-ID: a [`Tag`] exists only if it was made here for this call.
+
+use sip::ConnectionId;
+
+use crate::keyring::{CallKey, KeyRing, TAG_AUTHENTICATOR_BYTES, same};
+use crate::snapshot::ServerId;
+use crate::token;
+
+/// The URI parameter of our Record-Route entry that holds the tag.
+pub const PARAMETER: &[u8] = b"farmtag";
+
+const SHORT: usize = 9;
+const WITH_CONNECTION: usize = SHORT + 8;
+const BYTES_MAX: usize = WITH_CONNECTION + TAG_AUTHENTICATOR_BYTES;
+
+/// Which way a request of a dialog goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+impl Direction {
+    fn other(self) -> Direction {
+        match self {
+            Direction::ToServer => Direction::ToClient,
+            Direction::ToClient => Direction::ToServer,
+        }
+    }
+}
+
+/// The connection of the peer on the client's side, and the listener it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerConnection {
+    pub listener: u8,
+    pub id: ConnectionId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub server: ServerId,
+    pub peer: Option<PeerConnection>,
+    /// The hash of the Call-ID does not say this server: it was full or draining, or began the call itself. With hash
+    /// affinity, where the hash speaks otherwise, the tag then does.
+    pub placed: bool,
+    /// Which way the request went that made the dialog, and a mark of its From tag.
+    first: Direction,
+    mark: u32,
+    /// The key that signs it, and that the mark is made with.
+    key: u8,
+}
+
+impl Tag {
+    pub fn new(
+        keys: &KeyRing,
+        server: ServerId,
+        first: Direction,
+        from_tag: &[u8],
+        peer: Option<PeerConnection>,
+    ) -> Tag {
+        let key = keys.signing_id();
+        Tag { server, peer, placed: false, first, mark: mark(keys, key, from_tag), key }
+    }
+
+    /// A request whose From tag is that of the first one goes its way; any other goes the other way.
+    pub fn direction(&self, keys: &KeyRing, from_tag: &[u8]) -> Direction {
+        if mark(keys, self.key, from_tag) == self.mark { self.first } else { self.first.other() }
+    }
+
+    /// `call` is the key of `call_id` in the same ring.
+    pub fn write(&self, keys: &KeyRing, call: CallKey, call_id: &[u8], out: &mut Vec<u8>) {
+        let mut bytes = [0u8; BYTES_MAX];
+        bytes[0] = self.key;
+        bytes[1..5].copy_from_slice(&self.server.0.to_be_bytes());
+        let first = u32::from(self.first == Direction::ToClient);
+        bytes[5..9].copy_from_slice(&(self.mark << 2 | u32::from(self.placed) << 1 | first).to_be_bytes());
+        let mut length = SHORT;
+        if let Some(peer) = self.peer {
+            bytes[9] = peer.listener;
+            bytes[10] = peer.id.worker;
+            bytes[11..13].copy_from_slice(&peer.id.slot.to_be_bytes());
+            bytes[13..17].copy_from_slice(&peer.id.generation.to_be_bytes());
+            length = WITH_CONNECTION;
+        }
+        let signed = keys.tag_authenticator(&bytes[..length], call, call_id);
+        let authenticator = signed.expect("the signing key is there");
+        bytes[length..length + TAG_AUTHENTICATOR_BYTES].copy_from_slice(&authenticator);
+        token::write(&bytes[..length + TAG_AUTHENTICATOR_BYTES], out);
+    }
+
+    /// `None`: not a tag that one of the farm's load managers made for this Call-ID.
+    pub fn read(keys: &KeyRing, parameter: &[u8], call: CallKey, call_id: &[u8]) -> Option<Tag> {
+        let mut bytes = [0u8; BYTES_MAX];
+        let length = token::read(parameter, &mut bytes)?.checked_sub(TAG_AUTHENTICATOR_BYTES)?;
+        if length != SHORT && length != WITH_CONNECTION {
+            return None;
+        }
+        let authenticator = keys.tag_authenticator(&bytes[..length], call, call_id)?;
+        if !same(&authenticator, &bytes[length..length + TAG_AUTHENTICATOR_BYTES]) {
+            return None;
+        }
+        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let slot = u16::from_be_bytes([bytes[11], bytes[12]]);
+        let id = ConnectionId { worker: bytes[10], slot, generation: word(13) };
+        Some(Tag {
+            server: ServerId(word(1)),
+            peer: (length == WITH_CONNECTION).then_some(PeerConnection { listener: bytes[9], id }),
+            placed: word(5) & 2 != 0,
+            first: if word(5) & 1 == 0 { Direction::ToServer } else { Direction::ToClient },
+            mark: word(5) >> 2,
+            key: bytes[0],
+        })
+    }
+}
+
+/// 30 bits: two tags of one dialog look alike once in a thousand million calls.
+fn mark(keys: &KeyRing, key: u8, from_tag: &[u8]) -> u32 {
+    (keys.call_under(key, from_tag).0 >> 34) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Keys;
+
+    fn ring(keys: &[(u8, u8)]) -> KeyRing {
+        let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16])).collect();
+        KeyRing::new(&Keys { tag, heartbeat: None })
+    }
+
+    fn read(keys: &KeyRing, parameter: &[u8], call_id: &[u8]) -> Option<Tag> {
+        Tag::read(keys, parameter, keys.call(call_id), call_id)
+    }
+
+    fn written(keys: &KeyRing, tag: &Tag, call_id: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        tag.write(keys, keys.call(call_id), call_id, &mut out);
+        out
+    }
+
+    fn sample(keys: &KeyRing, peer: bool) -> Tag {
+        let id = ConnectionId { worker: 1, slot: 513, generation: 77 };
+        let peer = peer.then_some(PeerConnection { listener: 3, id });
+        Tag::new(keys, ServerId(0xCAFE_F00D), Direction::ToServer, b"caller", peer)
+    }
+
+    #[test]
+    fn a_tag_comes_back_as_it_was_and_tells_the_directions_apart() {
+        let keys = ring(&[(7, 1)]);
+        for peer in [false, true] {
+            let tag = sample(&keys, peer);
+            let read = read(&keys, &written(&keys, &tag, b"call"), b"call").unwrap();
+            assert_eq!(read, tag);
+            assert_eq!(read.direction(&keys, b"caller"), Direction::ToServer);
+            assert_eq!(read.direction(&keys, b"callee"), Direction::ToClient);
+        }
+    }
+
+    #[test]
+    fn a_changed_bit_another_call_or_another_farm_is_refused() {
+        let keys = ring(&[(7, 1)]);
+        let token = written(&keys, &sample(&keys, true), b"call");
+        assert_eq!(read(&keys, &token, b"another call"), None);
+        assert_eq!(read(&ring(&[(7, 2)]), &token, b"call"), None);
+        assert_eq!(read(&keys, &token[..token.len() - 1], b"call"), None);
+        assert_eq!(read(&keys, b"", b"call"), None);
+        for at in 0..token.len() {
+            let mut forged = token.clone();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(read(&keys, &forged, b"call"), None, "character {at}");
+        }
+    }
+
+    #[test]
+    fn tags_of_the_old_key_hold_after_a_rotation() {
+        let old = ring(&[(1, 1)]);
+        let token = written(&old, &sample(&old, false), b"call");
+        let rotated = ring(&[(2, 2), (1, 1)]);
+        let tag = read(&rotated, &token, b"call").unwrap();
+        assert_eq!(tag.direction(&rotated, b"caller"), Direction::ToServer);
+        let token = written(&rotated, &sample(&rotated, false), b"call");
+        assert!(read(&old, &token, b"call").is_none(), "signed by the new key");
+        let done = ring(&[(2, 2)]);
+        let tag = read(&done, &token, b"call").expect("made before the old key was taken out");
+        assert_eq!(tag.direction(&done, b"caller"), Direction::ToServer);
+        assert_eq!(tag.direction(&done, b"callee"), Direction::ToClient);
+    }
+}

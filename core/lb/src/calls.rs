@@ -1,0 +1,199 @@
+//! What the load manager remembers of calls, and nothing more: the new-call database (SPEC C2) or, with session
+//! affinity, the session list (SPEC B5), and the ledger where the selection counts what is in progress.
+//!
+//! One map serves both affinities, because an entry's life has the same stages: new, ringing, answered, over. With tag
+//! and hash affinity an answered call is forgotten 64·T1 later; with session affinity it stays until it ends or is idle.
+
+use std::sync::Arc;
+
+use base::{Duration, Time};
+use sip::Method;
+
+use crate::keyring::{BranchKey, CallKey};
+use crate::ledger::{Ledger, Unit};
+use crate::memory::{Expiring, Remembered};
+use crate::settings::{Affinity, Settings};
+use crate::snapshot::{Server, ServerId};
+use crate::token;
+
+/// A call that rings is remembered this long after its last provisional answer: timer C (RFC 3261 §16.6 step 11: above
+/// three minutes) and 64·T1 for the failure and its ACK. Its CANCEL bears no tag and must find the server.
+pub const RINGING_TIME: Duration = Duration::from_secs(180 + 32);
+
+/// A transaction whose final response never passes is counted no longer than this.
+const TRANSACTION_TIME: Duration = RINGING_TIME;
+
+/// Flag of an entry: the call is over, and nothing prolongs it.
+const OVER: u32 = 1;
+
+/// What a response says about its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Nothing,
+    Ringing,
+    Answered,
+    Failed,
+    Over,
+}
+
+#[derive(Debug)]
+pub struct Calls {
+    known: Expiring,
+    ledger: Option<Arc<Ledger>>,
+    keeps_sessions: bool,
+    new_call_time: Duration,
+    idle: Duration,
+}
+
+impl Calls {
+    /// `ledger`: where the selection counts, if it does.
+    pub fn new(settings: &Settings, ledger: Option<Arc<Ledger>>) -> Calls {
+        let keeps_sessions = settings.affinity == Affinity::Session;
+        Calls {
+            known: Expiring::new(if keeps_sessions { settings.sessions_max } else { settings.new_calls_max }),
+            ledger,
+            keeps_sessions,
+            new_call_time: settings.new_call_time,
+            idle: settings.session_idle,
+        }
+    }
+
+    /// The map behind, for status: entries, bytes, bound, refusals.
+    pub fn known_calls(&self) -> &Expiring {
+        &self.known
+    }
+
+    pub(crate) fn server_of(&self, now: Time, call: CallKey) -> Option<ServerId> {
+        self.known.get(now, call.0).map(|entry| ServerId(entry.server))
+    }
+
+    /// The same for a request of a dialog; a session that is heard of is not idle.
+    pub(crate) fn server_of_dialog(&self, now: Time, call: CallKey) -> Option<ServerId> {
+        if !self.keeps_sessions {
+            return self.server_of(now, call);
+        }
+        let until = now + self.idle;
+        let prolonged = self.known.update(now, call.0, |entry| {
+            if entry.flags & OVER == 0 {
+                entry.until = entry.until.max(until);
+            }
+        });
+        prolonged.map(|(entry, _)| ServerId(entry.server))
+    }
+
+    /// The server of this call, chosen by `choose` if the call is new. Of two workers one chooses.
+    pub(crate) fn server_or(
+        &self,
+        now: Time,
+        call: CallKey,
+        choose: impl FnOnce() -> Option<ServerId>,
+    ) -> Remembered {
+        self.known.get_or_insert_with(now, call.0, now + self.new_call_time, || {
+            choose().map(|server| (server.0, 0))
+        })
+    }
+
+    /// A dialog that the session list did not know (it was lost, or another load manager began it) is listed.
+    pub(crate) fn adopt(&self, now: Time, call: CallKey, server: ServerId) {
+        if self.keeps_sessions {
+            let _ = self.known.get_or_insert_with(now, call.0, now + self.idle, || Some((server.0, 0)));
+        }
+    }
+
+    /// Another server has the call from now on.
+    pub(crate) fn moved(&self, now: Time, call: CallKey, to: &Server) {
+        self.known.update(now, call.0, |entry| entry.server = to.id.0);
+        if let Some(ledger) = self.ledger.as_ref().filter(|ledger| ledger.unit() == Unit::Calls) {
+            ledger.move_to(now, call.0, to.place);
+        }
+    }
+
+    /// A new call was given to a server: it counts, where the selection counts calls.
+    pub(crate) fn begun(&self, now: Time, call: CallKey, to: &Server) {
+        if let Some(ledger) = self.ledger.as_ref().filter(|ledger| ledger.unit() == Unit::Calls) {
+            let _ = ledger.begin(now, call.0, to.place, true, now + RINGING_TIME);
+        }
+    }
+
+    /// The selection counts transactions: every request to a server is to be told to [`Calls::transaction_begun`].
+    pub(crate) fn counts_transactions(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.unit() != Unit::Calls)
+    }
+
+    /// A request goes to a server, of a new call or of a known one; a retransmission does not count again. An ACK is no
+    /// transaction, and a CANCEL has the branch of its INVITE.
+    pub(crate) fn transaction_begun(&self, now: Time, branch: BranchKey, to: &Server, method: Method) {
+        if let Some(ledger) = self.ledger.as_ref().filter(|_| !matches!(method, Method::Ack | Method::Cancel))
+        {
+            let _ = ledger.begin(now, branch.0, to.place, method == Method::Invite, now + TRANSACTION_TIME);
+        }
+    }
+
+    /// A final response passed; `branch` is the text in our Via.
+    pub(crate) fn transaction_ended(&self, now: Time, branch: &[u8]) {
+        let Some(ledger) = &self.ledger else { return };
+        if ledger.unit() != Unit::Calls
+            && let Some(key) = branch_key(branch)
+        {
+            ledger.end(now, key.0);
+        }
+    }
+
+    pub(crate) fn ended(&self, now: Time, call: CallKey, what: Ended) {
+        let calls = self.ledger.as_ref().filter(|ledger| ledger.unit() == Unit::Calls);
+        match what {
+            Ended::Nothing => {}
+            Ended::Ringing => {
+                self.known.touch(now, call.0, now + RINGING_TIME);
+                if let Some(ledger) = calls {
+                    ledger.extend(now, call.0, now + RINGING_TIME);
+                }
+            }
+            Ended::Answered if self.keeps_sessions => {
+                self.known.touch(now, call.0, now + self.idle);
+                if let Some(ledger) = calls {
+                    ledger.extend(now, call.0, now + self.idle);
+                }
+            }
+            Ended::Answered => {
+                self.known.shorten(now, call.0, now + self.new_call_time);
+                if let Some(ledger) = calls {
+                    ledger.extend(now, call.0, now + self.idle);
+                }
+            }
+            // A proxy that forks sends several set-ups with one Call-ID: where one fails, another may ring on, and its
+            // CANCEL must find the server. So a failure shortens nothing.
+            Ended::Failed => {
+                if let Some(ledger) = calls {
+                    // What is counted longer than a call rings was answered on another branch. A second for rounding.
+                    ledger.end_unless_after(now, call.0, now + RINGING_TIME + Duration::from_secs(1));
+                }
+            }
+            Ended::Over => {
+                let until = now + self.new_call_time;
+                self.known.update(now, call.0, |entry| {
+                    entry.until = entry.until.min(until);
+                    entry.flags |= OVER;
+                });
+                if let Some(ledger) = calls {
+                    ledger.end(now, call.0);
+                }
+            }
+        }
+    }
+
+    /// To be called ten times a second or more often by one thread: ends what has expired.
+    pub fn sweep(&self, now: Time) {
+        self.known.sweep_paced(now, |_, _| {});
+        if let Some(ledger) = &self.ledger {
+            ledger.sweep(now);
+        }
+    }
+}
+
+/// The number in a branch of ours.
+pub(crate) fn branch_key(branch: &[u8]) -> Option<BranchKey> {
+    let mut bytes = [0u8; 8];
+    let token = branch.strip_prefix(crate::request::COOKIE)?;
+    (token::read(token, &mut bytes)? == 8).then(|| BranchKey(u64::from_be_bytes(bytes)))
+}

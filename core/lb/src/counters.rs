@@ -1,0 +1,94 @@
+//! What a worker counts. Each has its own set, so that counting costs no shared cache line; `status` adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// One thing that is counted, by the name that status, metrics and docs use.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum Counter { $($(#[$doc])* $name,)* }
+
+        impl Counter {
+            pub const ALL: &[Counter] = &[$(Counter::$name,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Counter::$name => $text,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests passed on towards a server.
+    RequestToServer => "requests_to_server",
+    /// Requests of servers passed on towards a client.
+    RequestToClient => "requests_to_client",
+    /// Responses passed on.
+    Response => "responses",
+    /// New calls given to a server by selection.
+    NewCall => "new_calls",
+    /// Requests that the new-call database or the session list knew.
+    Remembered => "remembered",
+    /// Messages of a call whose server is gone that went to another one (SPEC A9).
+    TakenOver => "taken_over",
+    /// Held set-ups given to another server because theirs died or was silent.
+    SetupMoved => "setups_moved",
+    /// Requests repeated by us on the timers of RFC 3261 §17.
+    Repeated => "repeated",
+    /// Requests answered by us with an error: bad ones.
+    Rejected => "rejected",
+    /// Requests answered 503: no server has room.
+    NoServer => "no_server",
+    /// No SIP message at all.
+    Malformed => "malformed",
+    /// Streams whose framing was lost.
+    BrokenFrame => "broken_frames",
+    /// ACKs to answers of our own: they end here.
+    OwnAck => "own_acks",
+    /// Bad ACKs: never answered.
+    BadAck => "bad_ack",
+    /// Responses that are no valid SIP.
+    BadResponse => "bad_responses",
+    /// Responses whose top Via is none of ours, or whose hop is forged.
+    ForeignResponse => "foreign_responses",
+    /// Responses that a held set-up had no more use for.
+    LateResponse => "late_responses",
+    /// Tags that no load manager of this farm made for that Call-ID.
+    ForgedTag => "forged_tags",
+    /// Requests of a dialog that claim to come from the server's side but do not come from a server.
+    NotAServer => "not_a_server",
+    /// New calls that found the new-call database or the session list full; they are placed by hash.
+    MemoryFull => "memory_full",
+    /// Requests that were not held because the table of held set-ups was full.
+    HeldFull => "held_full",
+    /// Requests and responses for which we have no listener of that transport and address family.
+    NoListener => "no_listener",
+    /// Requests towards a host name that we do not resolve.
+    Unresolved => "unresolved",
+    /// Sends that failed: unreachable, refused, connection lost.
+    SendFailed => "sends_failed",
+}
+
+/// Counters of one worker.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Counters([AtomicU64; Counter::ALL.len()]);
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Counters {
+    /// Only the owning worker adds, so a load and a store do without a locked instruction.
+    pub fn add(&self, counter: Counter) {
+        let cell = &self.0[counter as usize];
+        cell.store(cell.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0[counter as usize].load(Relaxed)
+    }
+}

@@ -1,0 +1,186 @@
+//! How a request is written on its way: our Via and Record-Route in, our Routes out, counters of hops down.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use sip::headers::max_forwards as hops;
+use sip::{Edits, Flow, Message, Method, Name, Transport};
+
+use crate::affinity::tag::Tag;
+use crate::hop::{self, Hop};
+use crate::keyring::{BranchKey, KeyRing};
+use crate::own::OwnAddress;
+use crate::request::{COOKIE, Request};
+use crate::token;
+
+/// RFC 5393 §5.3.3: what a proxy puts in, and lowers to.
+const MAX_BREADTH: u32 = 60;
+
+/// Everything that a request gets on its way, decided.
+#[derive(Clone, Copy)]
+pub(crate) struct Passage<'a> {
+    pub keys: &'a KeyRing,
+    pub branch: BranchKey,
+    pub hop: Hop,
+    /// For Record-Route: what to put in, where the request may begin a dialog.
+    pub tag: Option<Tag>,
+    /// Put the tag in the extension header field too.
+    pub tag_header: bool,
+    /// The listener it came in by, and the one it leaves by.
+    pub came_by: &'a OwnAddress,
+    pub leaves_by: &'a OwnAddress,
+}
+
+/// Whether answers to it may carry our Record-Route into a dialog (RFC 3261 §16.6 step 4, RFC 6665 §4).
+pub(crate) fn may_begin_dialog(method: Method) -> bool {
+    match method {
+        Method::Invite | Method::Subscribe | Method::Refer | Method::Notify | Method::Other => true,
+        Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Options
+        | Method::Register
+        | Method::Prack
+        | Method::Publish
+        | Method::Info
+        | Method::Message
+        | Method::Update => false,
+    }
+}
+
+/// Adds the edits that every forwarded request gets. Those of its route set are in `edits` already.
+pub(crate) fn edit(request: &Request<'_>, flow: Flow, passage: &Passage<'_>, edits: &mut Edits) {
+    let message = request.message;
+    edits.insert(message.headers_start(), |text| {
+        write_via(passage, text);
+        if let Some(tag) = &passage.tag {
+            write_record_route(request, tag, passage, text);
+        }
+    });
+    request.via.mark(message, flow.remote, edits);
+    max_forwards(message, edits);
+    max_breadth(message, edits);
+    if passage.leaves_by.transport.is_reliable() && message.first(Name::ContentLength).is_none() {
+        let length = message.body().len();
+        edits.insert(message.headers_start(), |text| {
+            write!(text, "Content-Length: {length}\r\n").expect("a Vec takes all");
+        });
+    }
+}
+
+fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
+    text.extend_from_slice(&passage.leaves_by.via);
+    let start = text.len();
+    text.extend_from_slice(COOKIE);
+    token::write(&passage.branch.0.to_be_bytes(), text);
+    // The hop is authenticated together with the branch, which lies in the same text.
+    let mut branch = [0u8; 32];
+    let length = text.len() - start;
+    branch[..length].copy_from_slice(&text[start..]);
+    text.push(b';');
+    text.extend_from_slice(hop::PARAMETER);
+    text.push(b'=');
+    passage.hop.write(passage.keys, &branch[..length], text);
+    text.extend_from_slice(b"\r\n");
+}
+
+/// One entry; two when the request changes transport, address family or address on its way through us, so that each side
+/// finds us where it can reach us (RFC 5658 §5.1).
+fn write_record_route(request: &Request<'_>, tag: &Tag, passage: &Passage<'_>, text: &mut Vec<u8>) {
+    let mut written = [0u8; 48];
+    let start = text.len();
+    tag.write(passage.keys, request.call, request.call_id, text);
+    let length = text.len() - start;
+    written[..length].copy_from_slice(&text[start..]);
+    text.truncate(start);
+    let written = &written[..length];
+    let mut entry = |place: &OwnAddress| {
+        text.extend_from_slice(b"Record-Route: ");
+        text.extend_from_slice(&place.record_route);
+        text.extend_from_slice(written);
+        text.extend_from_slice(b">\r\n");
+    };
+    entry(passage.leaves_by);
+    if !std::ptr::eq(passage.leaves_by, passage.came_by) {
+        entry(passage.came_by);
+    }
+    if passage.tag_header {
+        text.extend_from_slice(b"Strowger-Tag: ");
+        text.extend_from_slice(written);
+        text.extend_from_slice(b"\r\n");
+    }
+}
+
+fn max_forwards(message: &Message<'_>, edits: &mut Edits) {
+    match message.first(Name::MaxForwards) {
+        None => edits.insert(message.headers_start(), |text| {
+            write!(text, "Max-Forwards: {}\r\n", hops::DEFAULT).expect("a Vec takes all");
+        }),
+        Some(header) => {
+            let left = hops::parse(message.value(header)).unwrap_or(hops::DEFAULT).saturating_sub(1);
+            edits.replace(header.value_start..header.value_end, |text| write_number(u32::from(left), text));
+        }
+    }
+}
+
+/// Every request that a proxy forwards carries one Max-Breadth (RFC 5393 §5.3.3).
+fn max_breadth(message: &Message<'_>, edits: &mut Edits) {
+    match message.first(Name::MaxBreadth) {
+        None => edits.insert(message.headers_start(), |text| text.extend_from_slice(b"Max-Breadth: 60\r\n")),
+        Some(header) => {
+            if number(message.value(header)).is_none_or(|breadth| breadth > MAX_BREADTH) {
+                edits.replace(header.value_start..header.value_end, |text| write_number(MAX_BREADTH, text));
+            }
+        }
+    }
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    if value.is_empty() || value.len() > 9 {
+        return None;
+    }
+    value
+        .iter()
+        .try_fold(0u32, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
+}
+
+fn write_number(number: u32, text: &mut Vec<u8>) {
+    if number < 100 {
+        if number >= 10 {
+            text.push(b'0' + (number / 10) as u8);
+        }
+        text.push(b'0' + (number % 10) as u8);
+    } else {
+        write!(text, "{number}").expect("a Vec takes all");
+    }
+}
+
+/// Where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4): for UDP to its source when it asked for that, else
+/// to its source address at the port of its Via; for a stream back on the connection, or to that place by a new one.
+pub(crate) fn way_back(via: Option<&sip::headers::via::Via<'_>>, flow: Flow) -> SocketAddr {
+    let port = match via {
+        Some(via) if flow.transport == Transport::Udp && via.rport.is_some() => flow.remote.port(),
+        Some(via) => via.port.unwrap_or(5060),
+        None => flow.remote.port(),
+    };
+    SocketAddr::new(flow.remote.ip(), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_and_written() {
+        for (text, value) in
+            [("70", Some(70)), ("0", Some(0)), ("", None), ("-1", None), ("9999999999", None)]
+        {
+            assert_eq!(number(text.as_bytes()), value);
+        }
+        for value in [0, 9, 10, 69, 99, 100, 255] {
+            let mut text = Vec::new();
+            write_number(value, &mut text);
+            assert_eq!(text, value.to_string().into_bytes());
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Held requests on their way through routing: what is held and why, where copies go, what a response means for one, and
+//! what is done when [`crate::hold::Held`] says that something is due.
+
+use base::Time;
+use sip::{Flow, Message, Method, Reject, Target};
+
+use crate::affinity::tag::Direction;
+use crate::calls::branch_key;
+use crate::counters::Counter;
+use crate::hold::{Action, Cancelled, Class, Kept, Place, Verdict, What, Why};
+use crate::keyring::BranchKey;
+use crate::outbox::{Event, Outbox, Send};
+use crate::request::Request;
+use crate::route::{Holding, Way};
+use crate::route_set::RouteSet;
+use crate::router::Core;
+use crate::settings::HoldSetup;
+use crate::snapshot::{Server, ServerId};
+
+/// What holding says about a request that has just come.
+pub(crate) enum Copy {
+    /// Nothing: it is routed.
+    No,
+    /// It belongs to a held transaction at this server.
+    At(ServerId),
+    /// It needs nothing more: dropped or answered.
+    Done,
+}
+
+fn class(method: Method) -> Class {
+    match method {
+        Method::Invite => Class::Invite,
+        Method::Cancel => Class::Cancel,
+        _ => Class::Other,
+    }
+}
+
+impl Core {
+    /// A copy of a held request, the CANCEL of one, or the ACK to its failure.
+    pub(crate) fn copy(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        branch: BranchKey,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Copy {
+        if self.shared.held.is_empty() {
+            return Copy::No;
+        }
+        let shared = self.shared.clone();
+        let place = match request.method {
+            Method::Cancel => {
+                let kept = self.kept(request, ServerId(0), flow, false);
+                match shared.held.cancel(now, &mut self.alarms, branch.0, &kept) {
+                    Cancelled::NotHeld => Place::NotHeld,
+                    Cancelled::Forward(server) => Place::At(server),
+                    Cancelled::Answer => {
+                        self.answer(request.message, &Reject::ok(), flow, out);
+                        return Copy::Done;
+                    }
+                }
+            }
+            Method::Ack => shared.held.acknowledged(now, &mut self.alarms, branch.0),
+            method => shared.held.place(branch.0, class(method)),
+        };
+        match place {
+            Place::NotHeld => Copy::No,
+            Place::At(server) => Copy::At(server),
+            Place::Nowhere => Copy::Done,
+            Place::Answered(status) => {
+                if request.method != Method::Ack {
+                    self.answer(request.message, &self.final_answer(status), flow, out);
+                }
+                Copy::Done
+            }
+        }
+    }
+
+    /// Holds a request that is about to go to a server, where that is wanted. True: its hop says so.
+    pub(crate) fn hold(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        branch: BranchKey,
+        way: &Way,
+        flow: Flow,
+    ) -> bool {
+        if way.direction == Direction::ToClient || request.method == Method::Ack {
+            return false;
+        }
+        let server_reliable = !matches!(way.target, Target::Datagram { .. });
+        let repeat = flow.transport.is_reliable() && !server_reliable;
+        let failover = request.method == Method::Invite
+            && match self.shared.settings.hold_setup {
+                HoldSetup::Off => false,
+                HoldSetup::Stream => flow.transport.is_reliable(),
+                HoldSetup::All => true,
+            };
+        if !repeat && !failover {
+            return false;
+        }
+        let shared = self.shared.clone();
+        let kept =
+            Kept { server_reliable, failover, ..self.kept(request, way.server, flow, server_reliable) };
+        match shared.held.keep(now, &mut self.alarms, branch.0, &kept) {
+            Ok(()) | Err(crate::hold::NotKept::Present) => true,
+            Err(crate::hold::NotKept::Full) => {
+                self.count(Counter::HeldFull);
+                false
+            }
+        }
+    }
+
+    fn kept<'m>(
+        &self,
+        request: &Request<'m>,
+        server: ServerId,
+        flow: Flow,
+        server_reliable: bool,
+    ) -> Kept<'m> {
+        let message = request.message;
+        Kept {
+            class: class(request.method),
+            message: &message.bytes()[..message.end() as usize],
+            flow,
+            server,
+            server_reliable,
+            failover: false,
+            in_dialog: !request.first,
+            route_fields: b"",
+        }
+    }
+
+    /// A response to a held request. False: it goes nowhere.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn held_response(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        server: ServerId,
+        branch: &[u8],
+        status: u16,
+        method: Method,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(key) = branch_key(branch) else { return true };
+        let shared = self.shared.clone();
+        let verdict = shared.held.response(now, &mut self.alarms, key.0, class(method), status, server);
+        let from = out.bytes.len();
+        let written = match &verdict {
+            Verdict::Pass => return true,
+            Verdict::Drop => return false,
+            Verdict::Acknowledge(line) => transaction::hop_by_hop::acknowledge(line, message, &mut out.bytes),
+            Verdict::Cancel { line, in_dialog } => {
+                transaction::hop_by_hop::cancel(line, *in_dialog, message, &mut out.bytes)
+            }
+        };
+        let way = self.snapshot.by_id(server).and_then(|server| self.way_to(server, 0).ok());
+        match way.filter(|_| written) {
+            Some(way) => {
+                let bytes = from as u32..out.bytes.len() as u32;
+                out.sends.push(Send { bytes, to: way.target, fallback: None });
+            }
+            None => out.bytes.truncate(from),
+        }
+        false
+    }
+
+    /// Something is due at a held request; `message` is as it was received.
+    pub(crate) fn act(&mut self, now: Time, message: &Message<'_>, action: &Action, out: &mut Outbox) {
+        let shared = self.shared.clone();
+        let Ok(request) = Request::read(message, &shared.keys) else { return };
+        let branch = BranchKey(action.key);
+        match action.what {
+            What::Send { server } => {
+                self.count(Counter::Repeated);
+                self.send_held(now, &request, branch, server, action, out);
+            }
+            What::Answer { status } => {
+                let reject = self.final_answer(status);
+                self.answer(message, &reject, action.flow, out);
+            }
+            What::Reroute { tried, why } => {
+                let snapshot = self.snapshot.clone();
+                let mut candidates = shared.selector.candidates(&snapshot, request.call.0, &mut self.chance);
+                let reached = |to: &Server| {
+                    shared.own.outgoing(action.flow.listener, to.transport, to.address.ip()).is_some()
+                };
+                let found = candidates.find(|server| !tried.contains(server.id) && reached(server));
+                let Some(to) = found.cloned() else {
+                    return shared.held.no_server(now, &mut self.alarms, action.key, action.class);
+                };
+                let reliable = to.transport.is_reliable();
+                if !shared.held.moved(now, &mut self.alarms, action.key, action.class, to.id, reliable) {
+                    return;
+                }
+                self.setup_moved(now, &request, action, tried.last(), &to, why, out);
+                self.send_held(now, &request, branch, to.id, action, out);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn setup_moved(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        action: &Action,
+        from: Option<ServerId>,
+        to: &Server,
+        why: Why,
+        out: &mut Outbox,
+    ) {
+        self.count(Counter::SetupMoved);
+        self.shared.calls.moved(now, request.call, to);
+        self.shared.selector.admit(to);
+        out.events.push(Event::TakenOver {
+            call_id: request.call_id.into(),
+            method: request.token.into(),
+            client: action.flow.remote,
+            from: from.and_then(|server| self.snapshot.by_id(server)).map(|server| server.address),
+            to: to.address,
+            why: match (why, action.class) {
+                (Why::Failed, Class::Invite) => "server failed during call set-up",
+                (Why::Silent, Class::Invite) => "server silent during call set-up",
+                (Why::Failed, _) => "server failed before it answered",
+                (Why::Silent, _) => "server silent",
+            },
+        });
+    }
+
+    /// The same bytes as before, which routing makes of the same message again. What cannot be sent any more is answered
+    /// and let go: its timers would lead to the same answer again and again.
+    fn send_held(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        branch: BranchKey,
+        server: ServerId,
+        action: &Action,
+        out: &mut Outbox,
+    ) {
+        let (shared, flow) = (self.shared.clone(), action.flow);
+        let Some(server) = self.snapshot.by_id(server).cloned() else { return };
+        self.edits.clear();
+        let sent = RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits).and_then(|set| {
+            let way = self.way_to(&server, flow.listener)?;
+            self.note_sent(&server, request.method);
+            self.send(now, request, &set, branch, &way, Holding::Held, flow, out)
+        });
+        if let Err(reject) = sent {
+            shared.held.let_go(action.key, action.class);
+            // A CANCEL that is held has its answer.
+            if action.class != Class::Cancel {
+                self.answer(request.message, &reject, flow, out);
+            }
+        }
+    }
+
+    fn final_answer(&self, status: u16) -> Reject {
+        match status {
+            408 => Reject::timeout(),
+            487 => Reject::request_terminated(),
+            503 => Reject::no_server(self.shared.settings.retry_after),
+            _ => Reject::server_error("Server Lost During Call Set-Up"),
+        }
+    }
+}

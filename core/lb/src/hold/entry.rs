@@ -1,0 +1,344 @@
+//! One held request: which phase it is in, and what each event makes of it. The table, its locks and its bounds are
+//! the business of [`super::Held`].
+
+mod responses;
+
+use base::{Duration, Time};
+use sip::Flow;
+use transaction::hop_by_hop::RequestLine;
+use transaction::{
+    InviteClient, InviteClientState, InviteServer, InviteServerEvent, NonInviteClient, NonInviteClientState,
+    Output, Timers,
+};
+
+use super::tried::Tried;
+use super::{Class, Kept, Limits, What, Why};
+use crate::snapshot::ServerId;
+
+/// How long an INVITE may ring: more than three minutes (RFC 3261 §16.6 step 11). Each 101 to 199 starts it anew.
+pub(super) const TIMER_C: Duration = Duration::from_secs(181);
+
+/// A deadline that never comes.
+pub(super) const NEVER: Time = Time::from_micros(u64::MAX);
+
+/// Whether the caller has given up, and who answers its CANCEL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancel {
+    No,
+    /// We do, and send it on; what the server answers is absorbed.
+    Answered,
+    /// The server does.
+    Forwarded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// An INVITE at a server.
+    Invite(InviteClient),
+    /// Any other request at a server.
+    Other(NonInviteClient),
+    /// A CANCEL that waits for the server of its INVITE to show life (RFC 3261 §9.1).
+    HeldBack { ready: bool },
+    /// Taken away from a server; the next one is being chosen.
+    Seeking { why: Why, told: bool },
+    /// An INVITE that we answer ourselves.
+    Answered { machine: InviteServer, status: u16, sent: bool },
+    /// Ended; late messages of servers that were given up are still absorbed. With the status, if the answer was ours.
+    Over { answered: Option<u16> },
+}
+
+/// What a deadline comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Another deadline, nothing to do.
+    Wait,
+    Act(What),
+    /// A copy on a timer; counted apart.
+    Repeat(ServerId),
+    /// Forgotten; without any answer from a server.
+    Unanswered,
+    /// Forgotten; it rang too long (timer C). It is not cancelled: the call goes on, unheld.
+    LetGo,
+    /// Forgotten.
+    Remove,
+}
+
+/// What a response does to the entry, beside the verdict on the response itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Keep,
+    Remove,
+    /// The server shows life: the CANCEL that waits for that may go.
+    SendCancel,
+    /// Another server has answered: this one, which rings, is to be cancelled. With the INVITE, of which its CANCEL is made.
+    Silence {
+        server: ServerId,
+        invite: Box<[u8]>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// As received; empty once nothing is to be sent again.
+    pub(super) message: Box<[u8]>,
+    pub(super) line: RequestLine,
+    pub(super) flow: Flow,
+    pub(super) phase: Phase,
+    born: Time,
+    /// Silence, timer C, or the end of a remnant: the deadlines that are not of a transaction.
+    patience: Time,
+    /// When, and in whose queue, the alarm lies that counts.
+    pub(super) armed: (Time, u8),
+    /// Where it is now; `None` while it is nowhere.
+    pub(super) server: Option<ServerId>,
+    tried: Tried,
+    pub(super) class: Class,
+    pub(super) cancel: Cancel,
+    pub(super) server_reliable: bool,
+    failover: bool,
+    pub(super) in_dialog: bool,
+    /// A provisional answer has gone to the client, so it waits for a final one as long as it takes.
+    heard: bool,
+    /// There is no other server to try: silence is waited out.
+    alone: bool,
+}
+
+impl Entry {
+    pub(super) fn new(now: Time, kept: &Kept<'_>, limits: &Limits) -> Option<Entry> {
+        let line = RequestLine::of(kept.message, kept.route_fields)?;
+        let repeat = kept.flow.transport.is_reliable() && !kept.server_reliable;
+        let timers = &limits.timers;
+        let (phase, patience) = match kept.class {
+            Class::Invite if kept.failover => {
+                (Phase::Invite(InviteClient::start(now, !repeat, timers)), now + limits.silence)
+            }
+            Class::Invite => (Phase::Invite(InviteClient::start(now, !repeat, timers)), NEVER),
+            Class::Other | Class::Cancel => {
+                (Phase::Other(NonInviteClient::start(now, !repeat, timers)), now + timers.f())
+            }
+        };
+        Some(Entry {
+            message: kept.message.into(),
+            line,
+            flow: kept.flow,
+            phase,
+            born: now,
+            patience,
+            armed: (NEVER, 0),
+            server: Some(kept.server),
+            tried: Tried::default(),
+            class: kept.class,
+            cancel: Cancel::No,
+            server_reliable: kept.server_reliable,
+            failover: kept.failover,
+            in_dialog: kept.in_dialog,
+            heard: false,
+            alone: false,
+        })
+    }
+
+    /// The CANCEL of a held INVITE, which we answer.
+    pub(super) fn held_back(now: Time, kept: &Kept<'_>, limits: &Limits) -> Option<Entry> {
+        let entry = Entry::new(now, kept, limits)?;
+        Some(Entry { phase: Phase::HeldBack { ready: false }, cancel: Cancel::Answered, ..entry })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.message.len() + self.line.bytes()
+    }
+
+    /// An INVITE without its final answer.
+    pub(super) fn is_pending(&self) -> bool {
+        use InviteClientState::{Calling, Proceeding};
+        match self.phase {
+            Phase::Invite(machine) => matches!(machine.state(), Calling | Proceeding),
+            Phase::Seeking { .. } => self.class == Class::Invite,
+            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } | Phase::Over { .. } => false,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        let or_never = |deadline: Option<Time>| deadline.unwrap_or(NEVER);
+        match self.phase {
+            Phase::Invite(machine) => or_never(machine.next_deadline()).min(self.patience),
+            Phase::Other(machine) => or_never(machine.next_deadline()).min(self.patience),
+            Phase::HeldBack { ready: true }
+            | Phase::Seeking { told: false, .. }
+            | Phase::Answered { sent: false, .. } => Time::ZERO,
+            Phase::Answered { machine, .. } => or_never(machine.next_deadline()),
+            Phase::HeldBack { ready: false } | Phase::Seeking { told: true, .. } | Phase::Over { .. } => {
+                self.patience
+            }
+        }
+    }
+
+    /// The deadline has come.
+    pub(super) fn step(&mut self, now: Time, limits: &Limits) -> Step {
+        let timers = &limits.timers;
+        match self.phase {
+            Phase::Invite(mut machine) => match machine.due(now) {
+                Some(event) => {
+                    let output = machine.handle(now, event, timers);
+                    self.phase = Phase::Invite(machine);
+                    match output {
+                        Output::Repeat => self.server.map_or(Step::Wait, Step::Repeat),
+                        Output::Timeout => self.give_up(now, Why::Silent, limits),
+                        // Timer D or M: as long as any server may be heard.
+                        _ => Step::Remove,
+                    }
+                }
+                None if self.patience > now => Step::Wait,
+                None if machine.state() == InviteClientState::Proceeding => Step::LetGo,
+                None => self.give_up(now, Why::Silent, limits),
+            },
+            Phase::Other(mut machine) => match machine.due(now) {
+                Some(event) => {
+                    let output = machine.handle(now, event, timers);
+                    self.phase = Phase::Other(machine);
+                    match output {
+                        Output::Repeat => self.server.map_or(Step::Wait, Step::Repeat),
+                        Output::Timeout => Step::Unanswered,
+                        _ => Step::Remove,
+                    }
+                }
+                None if self.patience > now => Step::Wait,
+                None => Step::Unanswered,
+            },
+            Phase::HeldBack { ready: false } => Step::Remove,
+            Phase::HeldBack { ready: true } => {
+                self.phase = Phase::Other(NonInviteClient::start(now, self.server_reliable, timers));
+                self.patience = now + timers.f();
+                self.server.map_or(Step::Remove, |server| Step::Act(What::Send { server }))
+            }
+            Phase::Seeking { told: true, .. } => Step::Remove,
+            Phase::Seeking { why, told: false } if self.cancel == Cancel::No => {
+                self.phase = Phase::Seeking { why, told: true };
+                self.patience = now + timers.b();
+                Step::Act(What::Reroute { tried: self.tried, why })
+            }
+            Phase::Seeking { .. } => self.answer(now, 487, timers),
+            Phase::Answered { machine, status, sent: false } => {
+                self.phase = Phase::Answered { machine, status, sent: true };
+                Step::Act(What::Answer { status })
+            }
+            Phase::Answered { mut machine, status, sent: true } => {
+                let output = machine.due(now).map(|event| machine.handle(now, event, timers));
+                self.phase = Phase::Answered { machine, status, sent: true };
+                match output {
+                    None => Step::Wait,
+                    Some(Output::Repeat) => Step::Act(What::Answer { status }),
+                    Some(_) => Step::Remove,
+                }
+            }
+            Phase::Over { .. } => Step::Remove,
+        }
+    }
+
+    /// Takes the request away from its server: to another one, or to an answer of our own when the caller has given up
+    /// or enough servers were tried. The answer is what a proxy makes of the last sign (RFC 3261 §16.9): 408 of silence;
+    /// of a failure the 503 that is not passed on as such, but as 500 (RFC 3261 §16.7 step 6).
+    pub(super) fn give_up(&mut self, now: Time, why: Why, limits: &Limits) -> Step {
+        if let Some(server) = self.server.take() {
+            self.tried.add(server);
+        }
+        let timers = &limits.timers;
+        if self.class == Class::Invite && self.cancel != Cancel::No {
+            return self.answer(now, 487, timers);
+        }
+        let status = match why {
+            Why::Silent => 408,
+            Why::Failed => 500,
+        };
+        match self.class {
+            Class::Invite if !self.failover => Step::Unanswered,
+            Class::Invite if self.tried.is_full() || self.alone && why == Why::Silent => {
+                self.answer(now, status, timers)
+            }
+            Class::Invite | Class::Other => {
+                self.phase = Phase::Seeking { why, told: false };
+                Step::Wait
+            }
+            // Whoever takes over knows nothing of its INVITE. Of one that we answered, a late answer goes nowhere.
+            Class::Cancel => {
+                self.over(now, None, timers);
+                Step::Wait
+            }
+        }
+    }
+
+    /// Answers the INVITE ourselves, unless its client waits no more: one that has heard nothing ends with its timer B.
+    pub(super) fn answer(&mut self, now: Time, status: u16, timers: &Timers) -> Step {
+        if !self.heard && now.since(self.born) >= timers.b() {
+            return Step::Unanswered;
+        }
+        let mut machine = InviteServer::start(self.flow.transport.is_reliable());
+        machine.handle(now, InviteServerEvent::Failure, timers);
+        self.server = None;
+        self.phase = Phase::Answered { machine, status, sent: false };
+        Step::Wait
+    }
+
+    /// The router has chosen another server and is sending the request there.
+    pub(super) fn moved(&mut self, now: Time, server: ServerId, server_reliable: bool, limits: &Limits) {
+        self.server = Some(server);
+        self.server_reliable = server_reliable;
+        // Whoever sent it, from here on the copies are ours: the sender has heard another server and repeats no more.
+        (self.phase, self.patience) = match self.class {
+            Class::Invite => (
+                Phase::Invite(InviteClient::start(now, server_reliable, &limits.timers)),
+                now + limits.silence,
+            ),
+            Class::Other | Class::Cancel => (
+                Phase::Other(NonInviteClient::start(now, server_reliable, &limits.timers)),
+                self.born + limits.timers.f(),
+            ),
+        };
+    }
+
+    /// There is no server that was not tried: back to the silent one, for what is left of timer B, or an answer of ours.
+    pub(super) fn no_server(&mut self, now: Time, limits: &Limits) -> Step {
+        let timers = &limits.timers;
+        match self.phase {
+            _ if self.cancel != Cancel::No => self.answer(now, 487, timers),
+            Phase::Seeking { why: Why::Silent, .. } => {
+                self.server = self.tried.take_last();
+                self.alone = true;
+                self.phase = Phase::Invite(InviteClient::start(now, self.server_reliable, timers));
+                self.patience = self.born + timers.b();
+                Step::Wait
+            }
+            _ => self.answer(now, 503, timers),
+        }
+    }
+
+    /// Our answer is on its way. Over a stream it goes once, so the request is needed no more.
+    pub(super) fn answered(&mut self) {
+        if self.flow.transport.is_reliable() {
+            self.message = Box::default();
+        }
+    }
+
+    /// A server failed. `None`: it does not concern this request.
+    pub(super) fn server_failed(&mut self, now: Time, server: ServerId, limits: &Limits) -> Option<Step> {
+        if self.server != Some(server) {
+            return None;
+        }
+        let concerned = match self.phase {
+            Phase::Invite(machine) => {
+                let pending =
+                    matches!(machine.state(), InviteClientState::Calling | InviteClientState::Proceeding);
+                pending && self.failover
+            }
+            // It is for this server alone, and its client still waits for what that one says.
+            Phase::Other(_) if self.class == Class::Cancel && self.cancel == Cancel::No => false,
+            Phase::Other(machine) => {
+                matches!(machine.state(), NonInviteClientState::Trying | NonInviteClientState::Proceeding)
+            }
+            // Their INVITE decides, or they have ended.
+            Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } | Phase::Over { .. } => {
+                false
+            }
+        };
+        concerned.then(|| self.give_up(now, Why::Failed, limits))
+    }
+}

@@ -1,0 +1,180 @@
+//! What a response, or the ACK to an answer of our own, makes of a held request.
+
+use base::Time;
+use transaction::{
+    InviteClientEvent, InviteClientState, NonInviteClientEvent, NonInviteClientState, Output, Timers,
+};
+
+use super::{After, Cancel, Entry, NEVER, Phase, Step, TIMER_C};
+use crate::hold::Verdict;
+use crate::snapshot::ServerId;
+
+impl Entry {
+    /// A response to the INVITE.
+    pub(in crate::hold) fn invite_response(
+        &mut self,
+        now: Time,
+        status: u16,
+        server: ServerId,
+        timers: &Timers,
+    ) -> (Verdict, After) {
+        let event = match status {
+            100..200 => InviteClientEvent::Provisional,
+            200..300 => InviteClientEvent::Success,
+            _ => InviteClientEvent::Failure,
+        };
+        if self.server != Some(server) {
+            return self.response_of_given_up(now, event, timers);
+        }
+        match self.phase {
+            Phase::Invite(mut machine) => {
+                let output = machine.handle(now, event, timers);
+                self.phase = Phase::Invite(machine);
+                match (event, output) {
+                    (InviteClientEvent::Provisional, Output::Pass) => (Verdict::Pass, self.provisional(now)),
+                    (InviteClientEvent::Success, _) => (Verdict::Pass, self.ended(now, timers)),
+                    // The first ACK is the client's, which passes through us to this server.
+                    (_, Output::AcknowledgeAndPass) => (Verdict::Pass, self.ended(now, timers)),
+                    (_, Output::Acknowledge) => (self.copy_of_failure(), After::Keep),
+                    _ => (Verdict::Drop, After::Keep),
+                }
+            }
+            Phase::Over { .. } => match event {
+                InviteClientEvent::Success => (Verdict::Pass, After::Keep),
+                InviteClientEvent::Failure => (self.copy_of_failure(), After::Keep),
+                _ => (Verdict::Drop, After::Keep),
+            },
+            // Nowhere: not reached, since no server is the present one then.
+            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } => {
+                (Verdict::Pass, After::Keep)
+            }
+        }
+    }
+
+    /// A server that the request was taken away from is alive after all. What it rings is cancelled, what it refuses
+    /// is acknowledged, and neither reaches the caller. A 2xx does: it made a dialog, which only the caller can end.
+    fn response_of_given_up(
+        &mut self,
+        now: Time,
+        event: InviteClientEvent,
+        timers: &Timers,
+    ) -> (Verdict, After) {
+        match event {
+            InviteClientEvent::Provisional => {
+                (Verdict::Cancel { line: self.line.clone(), in_dialog: self.in_dialog }, After::Keep)
+            }
+            // The caller has its answer; whoever has the request now is given up like those before.
+            InviteClientEvent::Success => (Verdict::Pass, self.give_up_all(now, timers)),
+            _ => (Verdict::Acknowledge(self.line.clone()), After::Keep),
+        }
+    }
+
+    fn give_up_all(&mut self, now: Time, timers: &Timers) -> After {
+        let ringing = match self.phase {
+            Phase::Invite(machine) => machine.state() == InviteClientState::Proceeding,
+            Phase::Seeking { .. } => false,
+            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } | Phase::Over { .. } => {
+                return After::Keep;
+            }
+        };
+        let server = self.server.take();
+        server.into_iter().for_each(|server| self.tried.add(server));
+        let invite = std::mem::take(&mut self.message);
+        self.over(now, None, timers);
+        match server {
+            Some(server) if ringing => After::Silence { server, invite },
+            _ => After::Keep,
+        }
+    }
+
+    /// A copy of a failure that has passed. A client over a stream has got it and its transaction is gone, so the ACK
+    /// is ours; a client over UDP may have missed it, and acknowledges by itself.
+    fn copy_of_failure(&self) -> Verdict {
+        if self.flow.transport.is_reliable() {
+            Verdict::Acknowledge(self.line.clone())
+        } else {
+            Verdict::Pass
+        }
+    }
+
+    fn provisional(&mut self, now: Time) -> After {
+        self.heard = true;
+        // A 100 need not start timer C anew, and does no harm by it.
+        self.patience = now + TIMER_C;
+        if !self.failover {
+            // It is neither repeated nor moved any more; what is left acknowledges a failure.
+            self.message = Box::default();
+        }
+        if self.cancel == Cancel::Answered { After::SendCancel } else { After::Keep }
+    }
+
+    /// The final answer has passed.
+    fn ended(&mut self, now: Time, timers: &Timers) -> After {
+        self.message = Box::default();
+        match self.end(now, timers) {
+            Step::Remove => After::Remove,
+            _ => After::Keep,
+        }
+    }
+
+    /// Nothing is kept that nothing can come for: after a 2xx each further one passes by its Via alone, after a failure
+    /// over a reliable transport nothing follows, and a client over a stream sends no copies. One over UDP does, and a copy
+    /// that was taken for a new INVITE would wait for an answer that does not come twice (RFC 6026 §7.1); and servers
+    /// that were given up may still be heard.
+    fn end(&mut self, now: Time, timers: &Timers) -> Step {
+        self.patience = NEVER;
+        match self.phase {
+            Phase::Invite(machine) if machine.state() == InviteClientState::Completed => Step::Wait,
+            _ if self.tried.is_empty() && self.flow.transport.is_reliable() => Step::Remove,
+            _ => {
+                self.over(now, None, timers);
+                Step::Wait
+            }
+        }
+    }
+
+    pub(super) fn over(&mut self, now: Time, answered: Option<u16>, timers: &Timers) {
+        self.message = Box::default();
+        self.phase = Phase::Over { answered };
+        self.patience = now + timers.m();
+    }
+
+    /// The client has acknowledged an answer of ours.
+    pub(in crate::hold) fn acknowledged(&mut self, now: Time, timers: &Timers) {
+        if let Phase::Answered { status, .. } = self.phase {
+            self.over(now, Some(status), timers);
+        }
+    }
+
+    /// A response to any other request; the first final answer counts, whichever server it is from. Where several had it,
+    /// the others may be heard much later: the remnant absorbs them.
+    pub(in crate::hold) fn other_response(
+        &mut self,
+        now: Time,
+        status: u16,
+        timers: &Timers,
+    ) -> (Verdict, After) {
+        let event =
+            if status < 200 { NonInviteClientEvent::Provisional } else { NonInviteClientEvent::Final };
+        let (output, ended) = match self.phase {
+            Phase::Other(mut machine) => {
+                let output = machine.handle(now, event, timers);
+                self.phase = Phase::Other(machine);
+                (output, machine.state() == NonInviteClientState::Terminated)
+            }
+            Phase::Seeking { .. } => (Output::Pass, false),
+            Phase::Over { .. } => (Output::Ignored, false),
+            Phase::Invite(_) | Phase::HeldBack { .. } | Phase::Answered { .. } => (Output::Pass, true),
+        };
+        let verdict = if output == Output::Pass { Verdict::Pass } else { Verdict::Drop };
+        if event == NonInviteClientEvent::Final && output == Output::Pass {
+            self.message = Box::default();
+            self.patience = NEVER;
+            if !self.tried.is_empty() {
+                self.over(now, None, timers);
+                return (verdict, After::Keep);
+            }
+        }
+        (verdict, if ended { After::Remove } else { After::Keep })
+    }
+}

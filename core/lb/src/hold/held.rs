@@ -1,0 +1,467 @@
+//! The one table of held requests: shared by all workers, bounded in entries and bytes.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use base::Time;
+use sip::Parser;
+use transaction::{InviteClientState, hop_by_hop};
+
+use super::alarms::HORIZON;
+use super::entry::{After, Cancel, Entry, NEVER, Phase, Step};
+use super::shards::{ENTRY_BYTES, Shard, Shards, slot};
+use super::{
+    Action, Alarms, Cancelled, Class, Counters, Counts, Kept, Limits, NotKept, Place, Verdict, What,
+};
+use crate::snapshot::ServerId;
+
+/// `key` is the branch that the router gives the request, as 64 bits: the same for a request and its copies, and for an
+/// INVITE, its CANCEL and the ACK to its failure.
+///
+/// ```text
+/// request   ─▶ keep ──────────▶ send it
+/// copy, ACK ─▶ place ─────────▶ send it there
+/// CANCEL    ─▶ cancel ────────▶ answer it
+/// response  ─▶ response ──────▶ pass, drop, or drop and acknowledge or cancel
+/// deadline  ─▶ next_due, until it says None ─▶ send, or choose another server and say `moved`, or answer
+/// server is gone ─▶ server_failed, then as for a deadline
+/// ```
+#[derive(Debug)]
+pub struct Held {
+    shards: Shards,
+    limits: Limits,
+    len: AtomicUsize,
+    bytes: AtomicUsize,
+    counters: Counters,
+}
+
+impl Held {
+    pub fn new(limits: Limits) -> Held {
+        let (len, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Held { shards: Shards::new(), limits, len, bytes, counters: Counters::default() }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of messages, their remnants, and entries.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counters.read()
+    }
+
+    /// Takes in a request that is about to be sent. `Err`: it is sent all the same, unheld. A CANCEL comes here only when
+    /// its INVITE is not held.
+    pub fn keep(&self, now: Time, alarms: &mut Alarms, key: u64, kept: &Kept<'_>) -> Result<(), NotKept> {
+        self.insert(now, alarms, key, kept, Entry::new)
+    }
+
+    fn insert(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        kept: &Kept<'_>,
+        make: fn(Time, &Kept<'_>, &Limits) -> Option<Entry>,
+    ) -> Result<(), NotKept> {
+        let slot = slot(key, kept.class);
+        let mut shard = self.shards.lock(slot);
+        if shard.contains_key(&slot) {
+            return Err(NotKept::Present);
+        }
+        // Room is taken first and given back if there was none, so that the bounds hold with any number of workers.
+        let entry = make(now, kept, &self.limits).filter(|_| !alarms.is_full());
+        let Some(mut entry) = entry.filter(|entry| self.take_room(entry.bytes())) else {
+            self.counters.full.add();
+            return Err(NotKept::Full);
+        };
+        arm(&mut entry, now, alarms, slot);
+        shard.insert(slot, entry);
+        self.counters.kept.add();
+        Ok(())
+    }
+
+    /// Where a copy of a held request goes.
+    pub fn place(&self, key: u64, class: Class) -> Place {
+        let slot = slot(key, class);
+        let shard = self.shards.lock(slot);
+        shard.get(&slot).filter(|entry| entry.class == class).map_or(Place::NotHeld, place_of)
+    }
+
+    /// An ACK to a failure has come from the client. Where we answered, it ends the copies of our answer.
+    pub fn acknowledged(&self, now: Time, alarms: &mut Alarms, key: u64) -> Place {
+        let slot = slot(key, Class::Invite);
+        let mut shard = self.shards.lock(slot);
+        let Some(entry) = shard.get_mut(&slot).filter(|entry| entry.class == Class::Invite) else {
+            return Place::NotHeld;
+        };
+        let place = place_of(entry);
+        self.change(entry, |entry| entry.acknowledged(now, &self.limits.timers));
+        arm(entry, now, alarms, slot);
+        place
+    }
+
+    /// A response whose Via says that its request is held. `class` is of its CSeq method, `server` of its hop.
+    pub fn response(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        class: Class,
+        status: u16,
+        server: ServerId,
+    ) -> Verdict {
+        let (verdict, after) = match class {
+            Class::Cancel => (self.cancel_response(now, alarms, key, status, server), After::Keep),
+            Class::Invite | Class::Other => self.at(now, alarms, key, class, |entry| match class {
+                Class::Invite => entry.invite_response(now, status, server, &self.limits.timers),
+                Class::Cancel | Class::Other => entry.other_response(now, status, &self.limits.timers),
+            }),
+        };
+        match after {
+            After::Keep | After::Remove => {}
+            After::SendCancel => self.send_cancel(now, alarms, key, server),
+            After::Silence { server, invite } => self.silence(now, alarms, key, server, &invite),
+        }
+        match &verdict {
+            Verdict::Pass => {}
+            Verdict::Drop => self.counters.absorbed.add(),
+            Verdict::Acknowledge(_) => {
+                self.counters.absorbed.add();
+                self.counters.acknowledged.add();
+            }
+            Verdict::Cancel { .. } => {
+                self.counters.absorbed.add();
+                self.counters.cancelled.add();
+            }
+        }
+        verdict
+    }
+
+    /// The CANCEL of the INVITE with this key. `kept.server` is not looked at: it goes where the INVITE is.
+    pub fn cancel(&self, now: Time, alarms: &mut Alarms, key: u64, kept: &Kept<'_>) -> Cancelled {
+        let invite = slot(key, Class::Invite);
+        let (server, server_reliable) = {
+            let shard = self.shards.lock(invite);
+            let Some(entry) = shard.get(&invite).filter(|entry| entry.class == Class::Invite) else {
+                return Cancelled::NotHeld;
+            };
+            if !entry.is_pending() {
+                // It comes too late to cancel anything.
+                return Cancelled::Answer;
+            }
+            (entry.server, entry.server_reliable)
+        };
+        // Kept first and marked then, so that no response in between goes unseen. A copy finds it kept already.
+        let kept =
+            Kept { class: Class::Cancel, server: server.unwrap_or(kept.server), server_reliable, ..*kept };
+        let room = self.insert(now, alarms, key, &kept, Entry::held_back) != Err(NotKept::Full);
+        let mut alive = None;
+        let cancelled = {
+            let mut shard = self.shards.lock(invite);
+            let Some(entry) = shard.get_mut(&invite) else { return Cancelled::Answer };
+            let (cancel, cancelled) = match (room, entry.server) {
+                (false, Some(server)) => (Cancel::Forwarded, Cancelled::Forward(server)),
+                _ => (Cancel::Answered, Cancelled::Answer),
+            };
+            if entry.cancel == Cancel::No {
+                entry.cancel = cancel;
+            }
+            if let Phase::Invite(machine) = entry.phase {
+                alive = entry.server.filter(|_| machine.state() == InviteClientState::Proceeding);
+            }
+            cancelled
+        };
+        if let Some(server) = alive {
+            self.send_cancel(now, alarms, key, server);
+        }
+        cancelled
+    }
+
+    /// This server is gone: takes from it every request that it has not answered. What becomes of them
+    /// [`Held::next_due`] says at once, to the worker that called this. Every worker may call it; the first takes all.
+    pub fn server_failed(&self, now: Time, alarms: &mut Alarms, server: ServerId) {
+        for mut shard in self.shards.each() {
+            shard.retain(|slot, entry| {
+                let Some(step) = self.change(entry, |entry| entry.server_failed(now, server, &self.limits))
+                else {
+                    return true;
+                };
+                let kept = !matches!(step, Step::Remove | Step::Unanswered);
+                if kept {
+                    arm(entry, now, alarms, *slot);
+                } else {
+                    self.forget(entry, step);
+                }
+                kept
+            });
+        }
+    }
+
+    /// The next thing to do, with the received message in `message` (which is overwritten). To be called until it says
+    /// `None`, or until the caller's own bound on a turn: what is left keeps [`Alarms::next_deadline`] in the past.
+    pub fn next_due(&self, now: Time, alarms: &mut Alarms, message: &mut Vec<u8>) -> Option<Action> {
+        while let Some((at, slot)) = alarms.pop(now) {
+            let mut shard = self.shards.lock(slot);
+            let Some(entry) = shard.get_mut(&slot) else { continue };
+            if entry.armed != (at, alarms.worker()) {
+                continue;
+            }
+            entry.armed = (NEVER, 0);
+            let step = if entry.deadline() <= now {
+                self.change(entry, |entry| entry.step(now, &self.limits))
+            } else {
+                Step::Wait
+            };
+            let what = match step {
+                Step::Wait => None,
+                Step::Act(what) => Some(what),
+                Step::Repeat(server) => {
+                    self.counters.repeated.add();
+                    Some(What::Send { server })
+                }
+                Step::Unanswered | Step::LetGo | Step::Remove => {
+                    if let Some(entry) = shard.remove(&slot) {
+                        self.forget(&entry, step);
+                    }
+                    continue;
+                }
+            };
+            let action = what.map(|what| {
+                message.clear();
+                message.extend_from_slice(&entry.message);
+                self.count(what);
+                Action { key: key_of(slot, entry.class), class: entry.class, flow: entry.flow, what }
+            });
+            if matches!(what, Some(What::Answer { .. })) {
+                self.change(entry, Entry::answered);
+            }
+            arm(entry, now, alarms, slot);
+            if action.is_some() {
+                return action;
+            }
+        }
+        None
+    }
+
+    /// The answer to [`What::Reroute`]: the request is being sent to this server. False: it has ended meanwhile.
+    pub fn moved(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        class: Class,
+        server: ServerId,
+        server_reliable: bool,
+    ) -> bool {
+        self.sought(now, alarms, key, class, |entry| entry.moved(now, server, server_reliable, &self.limits))
+    }
+
+    /// The other answer to [`What::Reroute`]: there is no server that was not tried. An INVITE whose server failed is
+    /// answered with 503 by the next [`Held::next_due`]: any other request would get that now, so it may be 503 (RFC 3261
+    /// §16.7 step 6). One whose server is silent stays there until timer B. Another request is forgotten; its client
+    /// is told nothing, as RFC 4320 §4.2 asks of a timeout.
+    pub fn no_server(&self, now: Time, alarms: &mut Alarms, key: u64, class: Class) {
+        if class == Class::Invite {
+            let mut ended = false;
+            self.sought(now, alarms, key, class, |entry| {
+                ended = entry.no_server(now, &self.limits) != Step::Wait;
+            });
+            if !ended {
+                return;
+            }
+        }
+        self.let_go(key, class);
+    }
+
+    /// It cannot be sent any more: it is forgotten without any answer from a server.
+    pub fn let_go(&self, key: u64, class: Class) {
+        let slot = slot(key, class);
+        if let Some(entry) = self.shards.lock(slot).remove(&slot) {
+            self.forget(&entry, Step::Unanswered);
+        }
+    }
+
+    /// Changes an entry for which a server is being chosen.
+    fn sought(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        class: Class,
+        change: impl FnOnce(&mut Entry),
+    ) -> bool {
+        let slot = slot(key, class);
+        let mut shard = self.shards.lock(slot);
+        let Some(entry) = shard.get_mut(&slot) else { return false };
+        if !matches!(entry.phase, Phase::Seeking { .. }) {
+            return false;
+        }
+        self.change(entry, change);
+        arm(entry, now, alarms, slot);
+        true
+    }
+
+    /// Lets an entry judge a response, if there is one.
+    fn at(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        class: Class,
+        judge: impl FnOnce(&mut Entry) -> (Verdict, After),
+    ) -> (Verdict, After) {
+        let slot = slot(key, class);
+        let mut shard = self.shards.lock(slot);
+        let Some(entry) = shard.get_mut(&slot).filter(|entry| entry.class == class) else {
+            return (Verdict::Pass, After::Keep);
+        };
+        let (verdict, after) = self.change(entry, judge);
+        arm(entry, now, alarms, slot);
+        if after == After::Remove {
+            remove(self, &mut shard, slot);
+        }
+        (verdict, after)
+    }
+
+    /// What the server of a held INVITE says to a CANCEL of ours goes nowhere: the client has its answer.
+    fn cancel_response(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        status: u16,
+        server: ServerId,
+    ) -> Verdict {
+        let (held, _) = self.at(now, alarms, key, Class::Cancel, |entry| {
+            let (verdict, after) = entry.other_response(now, status, &self.limits.timers);
+            (if entry.cancel == Cancel::Answered { Verdict::Drop } else { verdict }, after)
+        });
+        let invite = slot(key, Class::Invite);
+        let ours = self.shards.lock(invite).get(&invite).is_some_and(|entry| {
+            entry.class == Class::Invite && (entry.cancel == Cancel::Answered || entry.server != Some(server))
+        });
+        if ours { Verdict::Drop } else { held }
+    }
+
+    /// The server shows life: the CANCEL goes to it.
+    fn send_cancel(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId) {
+        let slot = slot(key, Class::Cancel);
+        let mut shard = self.shards.lock(slot);
+        if let Some(entry) = shard.get_mut(&slot)
+            && entry.phase == (Phase::HeldBack { ready: false })
+        {
+            entry.server = Some(server);
+            entry.phase = Phase::HeldBack { ready: true };
+            arm(entry, now, alarms, slot);
+        }
+    }
+
+    /// Another server has answered the INVITE: this one, which rings, gets a CANCEL of our own making.
+    fn silence(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId, invite: &[u8]) {
+        let at = slot(key, Class::Invite);
+        let Some((flow, server_reliable)) =
+            self.shards.lock(at).get(&at).map(|entry| (entry.flow, entry.server_reliable))
+        else {
+            return;
+        };
+        let (mut parser, mut message) = (Parser::new(), Vec::new());
+        if !parser.parse(invite).is_ok_and(|invite| hop_by_hop::cancel_of(&invite, &mut message)) {
+            return;
+        }
+        let kept = Kept {
+            class: Class::Cancel,
+            message: &message,
+            flow,
+            server,
+            server_reliable,
+            failover: false,
+            in_dialog: false,
+            route_fields: b"",
+        };
+        if self.insert(now, alarms, key, &kept, Entry::held_back).is_ok() {
+            self.counters.cancelled.add();
+            self.send_cancel(now, alarms, key, server);
+        }
+    }
+
+    fn take_room(&self, bytes: usize) -> bool {
+        let cost = bytes + ENTRY_BYTES;
+        let entries = self.len.fetch_add(1, Relaxed) + 1;
+        let total = self.bytes.fetch_add(cost, Relaxed) + cost;
+        let fits = entries <= self.limits.entries_max && total <= self.limits.bytes_max;
+        if !fits {
+            self.len.fetch_sub(1, Relaxed);
+            self.bytes.fetch_sub(cost, Relaxed);
+        }
+        fits
+    }
+
+    /// Changes an entry and accounts for what it lets go. No change makes it larger.
+    fn change<R>(&self, entry: &mut Entry, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let before = entry.bytes();
+        let result = change(entry);
+        self.bytes.fetch_sub(before - entry.bytes(), Relaxed);
+        result
+    }
+
+    fn forget(&self, entry: &Entry, step: Step) {
+        self.len.fetch_sub(1, Relaxed);
+        self.bytes.fetch_sub(entry.bytes() + ENTRY_BYTES, Relaxed);
+        match step {
+            Step::Unanswered => self.counters.unanswered.add(),
+            Step::LetGo => self.counters.let_go.add(),
+            Step::Wait | Step::Act(_) | Step::Repeat(_) | Step::Remove => {}
+        }
+    }
+
+    fn count(&self, what: What) {
+        match what {
+            What::Send { .. } => {}
+            What::Reroute { why: super::Why::Failed, .. } => self.counters.rerouted_failed.add(),
+            What::Reroute { why: super::Why::Silent, .. } => self.counters.rerouted_silent.add(),
+            What::Answer { .. } => self.counters.answered.add(),
+        }
+    }
+}
+
+fn remove(held: &Held, shard: &mut Shard, slot: u64) {
+    if let Some(entry) = shard.remove(&slot) {
+        held.forget(&entry, Step::Remove);
+    }
+}
+
+/// [`slot`] undone: moving a CANCEL twice moves it back.
+fn key_of(at: u64, class: Class) -> u64 {
+    slot(at, class)
+}
+
+fn place_of(entry: &Entry) -> Place {
+    match (entry.phase, entry.server) {
+        (Phase::Answered { status, .. } | Phase::Over { answered: Some(status) }, _) => {
+            Place::Answered(status)
+        }
+        (_, Some(server)) => Place::At(server),
+        (_, None) => Place::Nowhere,
+    }
+}
+
+/// Sees to it that an alarm lies no later than the entry's deadline. One that lies earlier is renewed when it comes.
+fn arm(entry: &mut Entry, now: Time, alarms: &mut Alarms, slot: u64) {
+    let at = entry.deadline().min(now + HORIZON);
+    if at < entry.armed.0 {
+        entry.armed = (at, alarms.worker());
+        alarms.set(at, slot);
+    }
+}

@@ -1,0 +1,155 @@
+//! Held set-ups (SPEC A9, T3): the one place where the load manager keeps transactions.
+//!
+//! A client repeats a request over UDP only, and an INVITE only until its first provisional answer. So a request that
+//! came over a stream for a server that is reached over UDP is kept and repeated on the timers of RFC 3261 §17, and an
+//! INVITE is kept until its final answer and given to another server when its own dies first. [`Held`] is shared by
+//! all workers and says what has to be done; the router rebuilds the message from the received bytes and sends it.
+//! `docs/held-set-ups.md` has the state figure.
+
+mod alarms;
+mod counters;
+mod entry;
+mod held;
+mod shards;
+mod tried;
+
+pub use alarms::Alarms;
+pub use counters::{Counters, Counts};
+pub use held::Held;
+pub use tried::{ATTEMPTS_MAX, Tried};
+
+use sip::Flow;
+use transaction::Timers;
+use transaction::hop_by_hop::RequestLine;
+
+use crate::snapshot::ServerId;
+
+/// Which of the requests that share a branch is meant: a CANCEL has the branch of its INVITE (RFC 3261 §9.1). Of a
+/// response, the method of its CSeq.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    Invite,
+    Cancel,
+    /// Any method but INVITE, CANCEL and ACK.
+    Other,
+}
+
+/// A request to be held. `message` is as received, so that the router can route it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    pub class: Class,
+    pub message: &'a [u8],
+    /// Where it came from, and so where an answer of our own goes.
+    pub flow: Flow,
+    /// The server it is sent to.
+    pub server: ServerId,
+    /// The transport to the server repeats by itself. Where it does not and the sender's does, we repeat the request.
+    pub server_reliable: bool,
+    /// Give it to another server when this one dies. Only an INVITE is kept for this alone.
+    pub failover: bool,
+    /// It had a To tag: a request within a dialog.
+    pub in_dialog: bool,
+    /// Route fields as forwarded, whole lines; usually none. An ACK of ours repeats them (RFC 3261 §17.1.1.3).
+    pub route_fields: &'a [u8],
+}
+
+/// Why a request goes through unheld. Both are counted; neither is an error for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// `held_max` or `held_bytes_max` is reached.
+    Full,
+    /// The key is held already: a copy that came meanwhile. [`Held::place`] says where it goes.
+    Present,
+}
+
+/// Where a request of a held transaction goes now: a copy of the INVITE, or the ACK to a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing is known of it: it is routed as if nothing were held.
+    NotHeld,
+    At(ServerId),
+    /// It is being given to another server; a copy is dropped.
+    Nowhere,
+    /// The INVITE was answered by us with this status: a copy is answered so again, an ACK is absorbed.
+    Answered(u16),
+}
+
+/// What becomes of a CANCEL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// Nothing is known of its INVITE: it is routed as if nothing were held.
+    NotHeld,
+    /// Answer it with 200 (RFC 3261 §16.10). It is sent on by [`Held::next_due`] when its server has shown life
+    /// (RFC 3261 §9.1), repeated, and its responses are absorbed.
+    Answer,
+    /// There was no room to keep it: it is forwarded to this server, and that one's answer passes.
+    Forward(ServerId),
+}
+
+/// What becomes of a response from a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to the client.
+    Pass,
+    /// It goes nowhere.
+    Drop,
+    /// It goes nowhere and is acknowledged to the server it came from: a copy of a failure that the client has got
+    /// over a stream already, or the failure of a server that was given up. See [`transaction::hop_by_hop::acknowledge`].
+    Acknowledge(RequestLine),
+    /// It goes nowhere and its server gets a CANCEL: it was given up and is alive, so another rings instead.
+    /// See [`transaction::hop_by_hop::cancel`].
+    Cancel { line: RequestLine, in_dialog: bool },
+}
+
+/// What is to be done about a held request. [`Held::next_due`] hands the received message out with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    pub key: u64,
+    pub class: Class,
+    pub flow: Flow,
+    pub what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Send it to this server (once more): the same bytes as before, which routing makes of the same message again.
+    Send { server: ServerId },
+    /// Choose a server that was not tried yet and tell it to [`Held::moved`]; where there is none, call [`Held::no_server`].
+    Reroute { tried: Tried, why: Why },
+    /// Answer it with this status: 487, 408, 500 or 503. The same To tag each time.
+    Answer { status: u16 },
+}
+
+/// Why a server was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The table, or the transport, says that it failed.
+    Failed,
+    /// It did not answer the INVITE in [`Limits::silence`].
+    Silent,
+}
+
+/// Bounds and times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Held requests; what comes above goes through unheld.
+    pub entries_max: usize,
+    /// Bytes of held messages and their entries.
+    pub bytes_max: usize,
+    /// How long a server may leave an INVITE without any answer before another one gets it. Default 16·T1 = 8 s: five
+    /// copies are unanswered then, and four servers can be tried before the client's timer B.
+    pub silence: base::Duration,
+    pub timers: Timers,
+}
+
+impl Limits {
+    pub fn new(entries_max: usize, bytes_max: usize) -> Limits {
+        let timers = Timers::default();
+        Limits { entries_max, bytes_max, silence: timers.b() / u32::from(ATTEMPTS_MAX), timers }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

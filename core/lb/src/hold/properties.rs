@@ -1,0 +1,132 @@
+//! Whatever is said in whatever order: the bounds hold, each action is one that can be done, and in the end all is gone.
+
+use base::Time;
+use proptest::prelude::*;
+
+use super::tests::{at, kept_over};
+use super::*;
+
+const ENTRIES_MAX: usize = 6;
+const BYTES_MAX: usize = 2500;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Keep {
+        key: u64,
+        class: Class,
+        transport: sip::Transport,
+        server: u32,
+        server_reliable: bool,
+        failover: bool,
+    },
+    Response {
+        key: u64,
+        class: Class,
+        status: u16,
+        server: u32,
+    },
+    Cancel {
+        key: u64,
+    },
+    Acknowledged {
+        key: u64,
+    },
+    Failed {
+        server: u32,
+    },
+    Wait {
+        ms: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0..4_u64;
+    let server = 0..3_u32;
+    let class = prop_oneof![3 => Just(Class::Invite), 1 => Just(Class::Other)];
+    let any_class = prop_oneof![4 => Just(Class::Invite), 1 => Just(Class::Other), 2 => Just(Class::Cancel)];
+    let transport = prop_oneof![Just(sip::Transport::Udp), Just(sip::Transport::Tcp)];
+    let status =
+        prop_oneof![4 => Just(180_u16), 1 => Just(100), 2 => Just(200), 2 => Just(486), 1 => Just(487)];
+    prop_oneof![
+        4 => (key.clone(), class, transport, server.clone(), any::<bool>(), any::<bool>()).prop_map(
+            |(key, class, transport, server, server_reliable, failover)| Step::Keep {
+                key, class, transport, server, server_reliable, failover
+            }
+        ),
+        6 => (key.clone(), any_class, status, server.clone())
+            .prop_map(|(key, class, status, server)| Step::Response { key, class, status, server }),
+        1 => key.clone().prop_map(|key| Step::Cancel { key }),
+        1 => key.prop_map(|key| Step::Acknowledged { key }),
+        2 => server.prop_map(|server| Step::Failed { server }),
+        4 => prop_oneof![0..1000_u64, 1000..40_000_u64].prop_map(|ms| Step::Wait { ms }),
+    ]
+}
+
+/// A router that does what it is told: chooses the first server that was not tried, if `choose` allows.
+fn obey(held: &Held, alarms: &mut Alarms, now: Time, choose: bool) {
+    let mut message = Vec::new();
+    let mut actions = 0;
+    while let Some(action) = held.next_due(now, alarms, &mut message) {
+        actions += 1;
+        assert!(actions <= 100, "no end of actions at {now:?}");
+        assert!(!message.is_empty(), "{action:?} without its message");
+        let Action { key, class, .. } = action;
+        match action.what {
+            What::Send { .. } => {}
+            What::Answer { .. } => assert_eq!(class, Class::Invite),
+            What::Reroute { tried, .. } => match (0..3)
+                .map(ServerId)
+                .find(|id| choose && !tried.contains(*id))
+            {
+                Some(server) => assert!(held.moved(now, alarms, key, class, server, key.is_multiple_of(2))),
+                None => held.no_server(now, alarms, key, class),
+            },
+        }
+    }
+    assert!(alarms.next_deadline().is_none_or(|deadline| deadline > now));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bounds_hold_and_all_ends(steps in prop::collection::vec((step(), 0..2_usize), 1..80), choose in any::<bool>()) {
+        let held = Held::new(Limits::new(ENTRIES_MAX, BYTES_MAX));
+        let mut workers = [Alarms::new(0, ENTRIES_MAX), Alarms::new(1, ENTRIES_MAX)];
+        let mut ms = 0;
+        for (step, worker) in steps {
+            let alarms = &mut workers[worker];
+            match step {
+                Step::Keep { key, class, transport, server, server_reliable, failover } => {
+                    let message = format!("M{key} sip:x SIP/2.0\r\n{}", "x".repeat(key as usize * 100));
+                    let kept = Kept { class, server: ServerId(server), server_reliable, failover, ..kept_over(transport, message.as_bytes()) };
+                    let _ = held.keep(at(ms), alarms, key, &kept);
+                }
+                Step::Response { key, class, status, server } => {
+                    let verdict = held.response(at(ms), alarms, key, class, status, ServerId(server));
+                    // A 2xx to an INVITE has made a dialog: it always reaches the caller (RFC 6026 §7.2).
+                    prop_assert!(class != Class::Invite || status != 200 || verdict == Verdict::Pass);
+                }
+                Step::Cancel { key } => {
+                    let message = format!("CANCEL sip:{key} SIP/2.0\r\n");
+                    held.cancel(at(ms), alarms, key, &Kept { class: Class::Cancel, ..kept_over(sip::Transport::Tcp, message.as_bytes()) });
+                }
+                Step::Acknowledged { key } => { held.acknowledged(at(ms), alarms, key); }
+                Step::Failed { server } => held.server_failed(at(ms), alarms, ServerId(server)),
+                Step::Wait { ms: more } => ms += more,
+            }
+            for alarms in &mut workers {
+                obey(&held, alarms, at(ms), choose);
+            }
+            prop_assert!(held.len() <= ENTRIES_MAX && held.bytes() <= BYTES_MAX);
+        }
+        // Timer C and what may follow it.
+        for minute in 0..10 {
+            for alarms in &mut workers {
+                obey(&held, alarms, at(ms + minute * 60_000), choose);
+            }
+        }
+        prop_assert_eq!((held.len(), held.bytes()), (0, 0));
+        prop_assert!(workers.iter().all(Alarms::is_empty));
+    }
+}

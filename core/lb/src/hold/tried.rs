@@ -1,0 +1,46 @@
+//! Which servers a held request was taken away from, and how many it may be given to.
+
+use crate::snapshot::ServerId;
+
+/// Servers that one request is given to, the first included. With [`super::Limits::silence`] of a quarter of timer B, as many
+/// silent servers fit into the time that the client waits (RFC 3261 §17.1.1.2).
+pub const ATTEMPTS_MAX: u8 = 4;
+
+/// The servers that a request was taken away from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    servers: [Option<ServerId>; ATTEMPTS_MAX as usize],
+}
+
+impl Tried {
+    pub fn contains(&self, server: ServerId) -> bool {
+        self.servers.contains(&Some(server))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.servers.iter().flatten().copied()
+    }
+
+    /// The one that was given up last: where the request comes from when it is given to another.
+    pub fn last(&self) -> Option<ServerId> {
+        self.iter().last()
+    }
+
+    pub(super) fn add(&mut self, server: ServerId) {
+        if let Some(place) = self.servers.iter_mut().find(|place| place.is_none()) {
+            *place = Some(server);
+        }
+    }
+
+    pub(super) fn take_last(&mut self) -> Option<ServerId> {
+        self.servers.iter_mut().rev().find_map(Option::take)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.servers[0].is_none()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.iter().count() == self.servers.len()
+    }
+}

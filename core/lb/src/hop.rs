@@ -1,0 +1,216 @@
+//! The hop: what our own Via says about the way back (SPEC C4, RFC 3261 §18.2.2), so that no table need.
+//!
+//! It names where the response goes and which server the request went to, and is authenticated together with the
+//! branch: a response that carries none of ours is dropped, so nobody can use the load manager to reflect.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sip::{ConnectionId, Target, Transport};
+
+use crate::keyring::{CallKey, KeyRing, same};
+use crate::snapshot::ServerId;
+use crate::token;
+
+/// The parameter of our Via that holds the hop.
+pub const PARAMETER: &[u8] = b"hop";
+
+const AUTHENTICATOR: usize = 8;
+/// Key id, flags, listener, server, port, call.
+const FIXED: usize = 1 + 1 + 1 + 4 + 2 + 8;
+/// Those, IPv6 address, connection, authenticator.
+const BYTES_MAX: usize = FIXED + 16 + 7 + AUTHENTICATOR;
+
+const STREAM: u8 = 1;
+const IPV6: u8 = 1 << 1;
+const FIRST: u8 = 1 << 2;
+const HELD: u8 = 1 << 3;
+const TO_CLIENT: u8 = 1 << 4;
+const PROBE: u8 = 1 << 5;
+const INVITE: u8 = 1 << 6;
+const BYE: u8 = 1 << 7;
+
+/// What a response must know of the method of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Invite,
+    Bye,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The listener that the request came in by, and the response leaves by.
+    pub listener: u8,
+    /// Where the response goes; for a stream, where a new connection is made when the old one is gone.
+    pub to: SocketAddr,
+    /// For a stream: the connection that the request came on.
+    pub connection: Option<ConnectionId>,
+    /// The server that the request went to, or came from.
+    pub server: ServerId,
+    /// The call, as memory knows it: so that a response need not be searched for its Call-ID.
+    pub call: CallKey,
+    pub asked: Asked,
+    /// The request had no To tag: it may begin a call.
+    pub first: bool,
+    /// The request is held (see `hold`), so the response concerns it.
+    pub held: bool,
+    /// The request went from a server to a client.
+    pub to_client: bool,
+    /// We asked ourselves, to see whether the server is well.
+    pub probe: bool,
+}
+
+impl Hop {
+    pub fn transport(&self) -> Transport {
+        if self.connection.is_some() { Transport::Tcp } else { Transport::Udp }
+    }
+
+    pub fn target(&self) -> Target {
+        match self.connection {
+            None => Target::Datagram { listener: self.listener, to: self.to },
+            Some(id) => Target::Connection { listener: self.listener, id, to: self.to, or_connect: true },
+        }
+    }
+
+    /// `branch` is the whole value of the branch parameter that stands beside the hop.
+    pub fn write(&self, keys: &KeyRing, branch: &[u8], out: &mut Vec<u8>) {
+        let mut bytes = [0u8; BYTES_MAX];
+        let key_id = keys.signing_id();
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        bytes[0] = key_id;
+        bytes[1] = flag(self.connection.is_some(), STREAM)
+            | flag(self.to.is_ipv6(), IPV6)
+            | flag(self.first, FIRST)
+            | flag(self.held, HELD)
+            | flag(self.to_client, TO_CLIENT)
+            | flag(self.probe, PROBE)
+            | flag(self.asked == Asked::Invite, INVITE)
+            | flag(self.asked == Asked::Bye, BYE);
+        bytes[2] = self.listener;
+        bytes[3..7].copy_from_slice(&self.server.0.to_be_bytes());
+        bytes[7..9].copy_from_slice(&self.to.port().to_be_bytes());
+        bytes[9..17].copy_from_slice(&self.call.0.to_be_bytes());
+        let mut length = FIXED;
+        let mut put = |part: &[u8]| {
+            bytes[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+        };
+        match self.to.ip() {
+            IpAddr::V4(ip) => put(&ip.octets()),
+            IpAddr::V6(ip) => put(&ip.octets()),
+        }
+        if let Some(id) = self.connection {
+            put(&[id.worker]);
+            put(&id.slot.to_be_bytes());
+            put(&id.generation.to_be_bytes());
+        }
+        let authenticator =
+            keys.hop_authenticator(&bytes[..length], branch).expect("the signing key is there");
+        bytes[length..length + AUTHENTICATOR].copy_from_slice(&authenticator);
+        token::write(&bytes[..length + AUTHENTICATOR], out);
+    }
+
+    /// `None`: not a hop that one of the farm's load managers wrote beside this branch.
+    pub fn read(keys: &KeyRing, parameter: &[u8], branch: &[u8]) -> Option<Hop> {
+        let mut bytes = [0u8; BYTES_MAX];
+        let length = token::read(parameter, &mut bytes)?.checked_sub(AUTHENTICATOR)?;
+        let flags = bytes[1];
+        let address = if flags & IPV6 == 0 { 4 } else { 16 };
+        let connection = if flags & STREAM == 0 { 0 } else { 7 };
+        if length != FIXED + address + connection {
+            return None;
+        }
+        let authenticator = keys.hop_authenticator(&bytes[..length], branch)?;
+        if !same(&authenticator, &bytes[length..length + AUTHENTICATOR]) {
+            return None;
+        }
+        let short = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let ip: IpAddr = if address == 4 {
+            IpAddr::from(<[u8; 4]>::try_from(&bytes[FIXED..FIXED + 4]).expect("four bytes"))
+        } else {
+            IpAddr::from(<[u8; 16]>::try_from(&bytes[FIXED..FIXED + 16]).expect("sixteen bytes"))
+        };
+        let at = FIXED + address;
+        let id = ConnectionId { worker: bytes[at], slot: short(at + 1), generation: word(at + 3) };
+        Some(Hop {
+            listener: bytes[2],
+            to: SocketAddr::new(ip, short(7)),
+            connection: (connection != 0).then_some(id),
+            server: ServerId(word(3)),
+            call: CallKey(u64::from_be_bytes(bytes[9..FIXED].try_into().expect("eight bytes"))),
+            asked: match flags & (INVITE | BYE) {
+                INVITE => Asked::Invite,
+                BYE => Asked::Bye,
+                _ => Asked::Other,
+            },
+            first: flags & FIRST != 0,
+            held: flags & HELD != 0,
+            to_client: flags & TO_CLIENT != 0,
+            probe: flags & PROBE != 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Keys;
+
+    fn ring(byte: u8) -> KeyRing {
+        KeyRing::new(&Keys { tag: vec![(1, [byte; 16])], heartbeat: None })
+    }
+
+    fn samples() -> Vec<Hop> {
+        let id = ConnectionId { worker: 3, slot: 65_535, generation: u32::MAX };
+        let mut all = Vec::new();
+        for to in ["192.0.2.7:5061", "[2001:db8::9]:5060"] {
+            for connection in [None, Some(id)] {
+                for bits in 0..16u8 {
+                    let (first, held) = (bits & 1 != 0, bits & 2 != 0);
+                    let (to_client, probe) = (bits & 4 != 0, bits & 8 != 0);
+                    let (to, server) = (to.parse().unwrap(), ServerId(9));
+                    let asked = [Asked::Invite, Asked::Bye, Asked::Other][usize::from(bits) % 3];
+                    let call = CallKey(0x0123_4567_89AB_CDEF);
+                    all.push(Hop {
+                        call,
+                        asked,
+                        listener: 2,
+                        to,
+                        connection,
+                        server,
+                        first,
+                        held,
+                        to_client,
+                        probe,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn a_hop_comes_back_as_it_was() {
+        for hop in samples() {
+            let mut token = Vec::new();
+            hop.write(&ring(1), b"z9hG4bKabc", &mut token);
+            assert_eq!(Hop::read(&ring(1), &token, b"z9hG4bKabc"), Some(hop));
+        }
+    }
+
+    #[test]
+    fn a_changed_bit_another_branch_or_another_farm_is_refused() {
+        for hop in samples() {
+            let mut token = Vec::new();
+            hop.write(&ring(1), b"z9hG4bKabc", &mut token);
+            assert_eq!(Hop::read(&ring(1), &token, b"z9hG4bKabd"), None);
+            assert_eq!(Hop::read(&ring(2), &token, b"z9hG4bKabc"), None);
+            for at in 0..token.len() {
+                let mut forged = token.clone();
+                forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+                assert_eq!(Hop::read(&ring(1), &forged, b"z9hG4bKabc"), None, "character {at}");
+            }
+        }
+    }
+}

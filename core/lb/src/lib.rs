@@ -1,0 +1,32 @@
+//! The load manager (SPEC A, B2, B5, C2, C3): which server a message goes to, and how it is written on the way.
+
+pub mod active_table;
+pub mod affinity;
+pub mod calls;
+pub mod consistent;
+pub mod counters;
+pub mod evidence;
+mod forward;
+pub mod health;
+mod held;
+pub mod hold;
+pub mod hop;
+pub mod keyring;
+pub mod ledger;
+pub mod memory;
+pub mod outbox;
+mod own;
+pub mod probe;
+mod refusing;
+mod request;
+mod response;
+mod route;
+mod route_set;
+pub mod router;
+pub mod selection;
+pub mod server_table;
+pub mod settings;
+pub mod shared;
+pub mod snapshot;
+mod tagging;
+pub mod token;

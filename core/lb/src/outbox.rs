@@ -1,0 +1,39 @@
+//! What a turn of a core leaves behind: messages to send and events to record. The edge drains it.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use sip::Target;
+
+/// Effects of one turn, owned by the caller and reused. Messages lie one behind the other in `bytes`.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub bytes: Vec<u8>,
+    pub sends: Vec<Send>,
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    pub bytes: Range<u32>,
+    pub to: Target,
+    /// For a request above the datagram limit that goes by stream: the same message for UDP, if the stream cannot be
+    /// had (RFC 3261 §18.1.1).
+    pub fallback: Option<(Range<u32>, Target)>,
+}
+
+/// Something worth a record (FCAPS). Rare by nature: never one per message of a healthy call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message of a known call whose server is gone went to another one (SPEC A9).
+    TakenOver {
+        call_id: Box<[u8]>,
+        method: Box<[u8]>,
+        /// Who sent it.
+        client: SocketAddr,
+        /// The server that is gone; `None` when the tables know it no more.
+        from: Option<SocketAddr>,
+        to: SocketAddr,
+        why: &'static str,
+    },
+}

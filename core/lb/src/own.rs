@@ -1,0 +1,123 @@
+//! Our own addresses: is a URI ours, which listener does a message leave by, and how do we write ourselves.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use sip::{Host, Transport, Uri};
+
+use crate::affinity::tag;
+use crate::settings::Listener;
+
+/// A listener with the text that Via and Record-Route carry for it, made once.
+#[derive(Debug)]
+pub struct OwnAddress {
+    pub transport: Transport,
+    /// The address that others know.
+    pub address: SocketAddr,
+    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=`
+    pub via: Vec<u8>,
+    /// `<sip:192.0.2.1:5060;lr;farmtag=`, with `;transport=tcp` for a stream.
+    pub record_route: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct OwnAddresses {
+    all: Vec<OwnAddress>,
+    names: Vec<Vec<u8>>,
+}
+
+const DEFAULT_PORT: u16 = 5060;
+
+impl OwnAddresses {
+    pub fn new(listeners: &[Listener], names: &[String]) -> OwnAddresses {
+        let names = names.iter().map(|name| name.clone().into_bytes()).collect();
+        OwnAddresses { all: listeners.iter().map(OwnAddress::new).collect(), names }
+    }
+
+    /// How long the beginning of a Via line of ours is, up to the value of its branch; `None`: the line is none of ours.
+    pub(crate) fn via_length(&self, line: &[u8]) -> Option<usize> {
+        self.all.iter().find(|own| line.starts_with(&own.via)).map(|own| own.via.len())
+    }
+
+    /// The listener and the tag of a Route field that is one entry of ours to the letter.
+    pub(crate) fn route<'m>(&self, field: &'m [u8]) -> Option<(u8, &'m [u8])> {
+        let (index, own) =
+            self.all.iter().enumerate().find(|(_, own)| field.starts_with(&own.record_route))?;
+        let tag = field[own.record_route.len()..].strip_suffix(b">")?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        tag.iter().all(plain).then_some((index as u8, tag))
+    }
+
+    pub fn is_own_ip(&self, ip: IpAddr) -> bool {
+        self.all.iter().any(|own| own.address.ip() == ip)
+    }
+
+    pub fn get(&self, index: u8) -> Option<&OwnAddress> {
+        self.all.get(usize::from(index))
+    }
+
+    /// The listener that a URI names: by address and port, and by transport where several share them.
+    pub fn find(&self, uri: &Uri<'_>) -> Option<u8> {
+        let port = uri.port.unwrap_or(DEFAULT_PORT);
+        let ours = |own: &OwnAddress| match uri.host {
+            Host::Ip(ip) => own.address.port() == port && own.address.ip() == ip,
+            // A name without a port may have been resolved to any (RFC 3263 §4.2).
+            Host::Name(name) => {
+                uri.port.is_none_or(|port| own.address.port() == port)
+                    && self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
+            }
+        };
+        let first = self.all.iter().position(ours)?;
+        if self.all.len() == 1 {
+            return Some(first as u8);
+        }
+        let transport = transport_of(uri);
+        let exact = self.all.iter().position(|place| ours(place) && Some(place.transport) == transport);
+        Some(exact.unwrap_or(first) as u8)
+    }
+
+    /// The listener by which a message leaves: the one it came in by where that fits, else the first that does.
+    pub fn outgoing(&self, came_by: u8, transport: Transport, to: IpAddr) -> Option<u8> {
+        let fits =
+            |place: &OwnAddress| place.transport == transport && place.address.is_ipv4() == to.is_ipv4();
+        if self.get(came_by).is_some_and(fits) {
+            return Some(came_by);
+        }
+        self.all.iter().position(fits).map(|index| index as u8)
+    }
+}
+
+impl OwnAddress {
+    fn new(listener: &Listener) -> OwnAddress {
+        let (address, transport) = (listener.advertise, listener.transport);
+        let mut record_route = format!("<sip:{address}");
+        if transport != Transport::Udp {
+            record_route.push_str(";transport=");
+            record_route.push_str(transport.uri_token());
+        }
+        record_route.push_str(";lr");
+        let mut via = Vec::new();
+        write!(via, "Via: SIP/2.0/{} {address};branch=", transport.via_token()).expect("a Vec takes all");
+        let record_route = [record_route.as_bytes(), b";", tag::PARAMETER, b"="].concat();
+        OwnAddress { transport, address, via, record_route }
+    }
+}
+
+/// The transport that a URI asks for; UDP when it says nothing (RFC 3263 §4.1, for an address), `None` when we do not
+/// speak it.
+pub(crate) fn transport_of(uri: &Uri<'_>) -> Option<Transport> {
+    match uri.parameter(b"transport") {
+        None | Some(b"") => Some(Transport::Udp),
+        Some(token) if token.eq_ignore_ascii_case(b"udp") => Some(Transport::Udp),
+        Some(token) if token.eq_ignore_ascii_case(b"tcp") => Some(Transport::Tcp),
+        Some(_) => None,
+    }
+}
+
+/// The address that a URI names, where it names one.
+pub(crate) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
+    match uri.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, uri.port.unwrap_or(DEFAULT_PORT))),
+        Host::Name(_) => None,
+    }
+}

@@ -1,0 +1,162 @@
+//! Responses: no table is asked where one goes. Our own topmost Via says it (RFC 3261 §16.11, §18.2.2; SPEC C4).
+//!
+//! The hop in it is authenticated and holds all that is needed, so a datagram whose second line is a Via of ours is passed on
+//! without a look at the rest ([`Core::quick_response`]). Every other response is parsed and validated whole.
+
+use std::ops::Range;
+
+use base::Time;
+use sip::headers::via;
+use sip::validate::GoodResponse;
+use sip::{Message, Start};
+
+use crate::calls::Ended;
+use crate::counters::Counter;
+use crate::hop::{self, Asked, Hop};
+use crate::outbox::{Outbox, Send};
+use crate::own::OwnAddresses;
+use crate::request::COOKIE;
+use crate::router::Core;
+
+impl Core {
+    /// False: this datagram takes the whole way.
+    pub(crate) fn quick_response(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) -> bool {
+        let Some(ours) = OwnVia::second_line(bytes, &self.shared.own) else { return false };
+        let Some(hop) = Hop::read(&self.shared.keys, ours.hop, ours.branch) else { return false };
+        // A stream needs the exact length, and what is held or ours needs more than the hop.
+        if hop.probe || hop.held || hop.connection.is_some() {
+            return false;
+        }
+        self.pass_on(now, &hop, ours.branch, ours.status, out, |_, text| {
+            text.extend_from_slice(&bytes[..ours.cut.start]);
+            text.extend_from_slice(&bytes[ours.cut.end..]);
+        });
+        true
+    }
+
+    pub(crate) fn response(&mut self, now: Time, message: &Message<'_>, out: &mut Outbox) {
+        let Ok(good) = sip::validate::response(message) else {
+            return self.count(Counter::BadResponse);
+        };
+        let Some((hop, branch)) = self.our_hop(&good) else {
+            return self.count(Counter::ForeignResponse);
+        };
+        let Start::Response { status, .. } = message.start() else { return };
+        if hop.probe {
+            return self.probe_answered(message, &hop, status);
+        }
+        // A response without another Via below ours would be for us, and we asked nothing.
+        let Some(cut) = via::pop(message, &good.via).filter(|_| good.below.is_some()) else {
+            return self.count(Counter::ForeignResponse);
+        };
+        let method = good.cseq.method;
+        if hop.held && !self.held_response(now, message, hop.server, branch, status, method, out) {
+            self.heard(&hop);
+            return self.count(Counter::LateResponse);
+        }
+        self.pass_on(now, &hop, branch, status, out, |core, text| {
+            core.edits.clear();
+            core.edits.delete(cut);
+            core.edits.write_into(message.bytes(), message.end(), text);
+        });
+    }
+
+    /// The hop and the branch of the topmost Via, if that is one of this farm's.
+    fn our_hop<'m>(&self, good: &GoodResponse<'m>) -> Option<(Hop, &'m [u8])> {
+        let branch = good.via.branch?;
+        let hop = Hop::read(&self.shared.keys, good.via.parameter(hop::PARAMETER)?, branch)?;
+        Some((hop, branch))
+    }
+
+    fn heard(&self, hop: &Hop) {
+        if !hop.to_client {
+            self.answered(hop.server);
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        now: Time,
+        hop: &Hop,
+        branch: &[u8],
+        status: u16,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Core, &mut Vec<u8>),
+    ) {
+        self.heard(hop);
+        self.remember_response(now, hop, branch, status);
+        let fits = self.shared.own.get(hop.listener).is_some_and(|own| own.transport == hop.transport());
+        if !fits {
+            return self.count(Counter::NoListener);
+        }
+        let from = out.bytes.len() as u32;
+        write(self, &mut out.bytes);
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: hop.target(), fallback: None });
+        self.count(Counter::Response);
+    }
+
+    /// What a response tells the memory of calls. Most tell nothing and cost no look-up.
+    fn remember_response(&self, now: Time, hop: &Hop, branch: &[u8], status: u16) {
+        let ended = match (hop.asked, status) {
+            (_, 100) => return,
+            (Asked::Invite, 101..200) if hop.first => Ended::Ringing,
+            (_, 101..200) => return,
+            (Asked::Invite, 200..300) if hop.first => Ended::Answered,
+            // Tried again at once with the same Call-ID: the call goes on.
+            (Asked::Invite | Asked::Bye, 401 | 407 | 422) => Ended::Nothing,
+            (Asked::Invite, _) if hop.first => Ended::Failed,
+            (Asked::Bye, _) => Ended::Over,
+            (Asked::Invite | Asked::Other, _) => Ended::Nothing,
+        };
+        if status >= 200 {
+            self.shared.calls.transaction_ended(now, branch);
+        }
+        if ended != Ended::Nothing {
+            self.shared.calls.ended(now, hop.call, ended);
+        }
+    }
+}
+
+/// A response that begins as we made its Via: the status line, and a line that is our Via to the letter.
+struct OwnVia<'m> {
+    status: u16,
+    branch: &'m [u8],
+    hop: &'m [u8],
+    /// The line with our Via.
+    cut: Range<usize>,
+}
+
+/// Characters of a branch of ours: the cookie and eight bytes as a token.
+const BRANCH_LENGTH: usize = COOKIE.len() + 11;
+
+impl<'m> OwnVia<'m> {
+    fn second_line(bytes: &'m [u8], own: &OwnAddresses) -> Option<OwnVia<'m>> {
+        let status = match bytes.strip_prefix(b"SIP/2.0 ")? {
+            [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] => {
+                [a, b, c].iter().fold(0, |sum, digit| sum * 10 + u16::from(**digit - b'0'))
+            }
+            _ => return None,
+        };
+        let start = line_end(bytes, 12)?;
+        let line = &bytes[start..];
+        let behind = start + own.via_length(line)?;
+        let branch_end = behind + BRANCH_LENGTH;
+        let branch = bytes.get(behind..branch_end)?;
+        let hop_start = branch_end + 1 + hop::PARAMETER.len() + 1;
+        if bytes.get(branch_end..hop_start)? != b";hop=" {
+            return None;
+        }
+        let end = line_end(bytes, hop_start)?;
+        let below = &bytes[end..];
+        if !below.starts_with(b"Via:") && !below.starts_with(b"v:") {
+            return None;
+        }
+        Some(OwnVia { status, branch, hop: &bytes[hop_start..end - 2], cut: start..end })
+    }
+}
+
+/// The offset behind the first CRLF from `from`; `None` where a line ends otherwise.
+fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let at = from + bytes.get(from..)?.iter().position(|byte| *byte == b'\n')?;
+    (at > from && bytes[at - 1] == b'\r').then_some(at + 1)
+}

@@ -1,0 +1,488 @@
+//! Where a request goes (RFC 3261 §16.3 to §16.6, §16.11; SPEC A1, A5, A6, A9, C2): its validation, its direction, the
+//! server of its call, and its way out.
+
+use std::net::SocketAddr;
+
+use base::Time;
+use sip::{Flow, Message, Method, Name, Reject, Target, Transport, Uri};
+
+use crate::affinity::hash::known;
+use crate::affinity::tag::{Direction, PeerConnection, Tag};
+use crate::counters::Counter;
+use crate::forward::{self, Passage};
+use crate::held::Copy;
+use crate::hop::{Asked, Hop};
+use crate::keyring::BranchKey;
+use crate::memory::Remembered;
+use crate::outbox::{Event, Outbox, Send};
+use crate::own::{address_of, transport_of};
+use crate::request::Request;
+use crate::route_set::{RouteSet, write_for_strict_router};
+use crate::router::Core;
+use crate::settings::Affinity;
+use crate::snapshot::{Condition, Server, ServerId};
+
+/// Largest datagram that UDP over IPv4 carries.
+const DATAGRAM_MAX: usize = 65_507;
+
+/// What was decided about a request.
+pub(crate) struct Way {
+    pub target: Target,
+    /// The listener it leaves by.
+    leaves_by: u8,
+    /// The server it goes to or comes from.
+    pub server: ServerId,
+    pub direction: Direction,
+}
+
+/// Whether a request is held on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// It has just come: it is held if that is wanted.
+    AsSet,
+    /// It is held, and sent again.
+    Held,
+}
+
+impl Core {
+    pub(crate) fn request(&mut self, now: Time, message: &Message<'_>, flow: Flow, out: &mut Outbox) {
+        if let Err(reject) = self.try_request(now, message, flow, out) {
+            self.answer(message, &reject, flow, out);
+        }
+    }
+
+    fn try_request(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let shared = self.shared.clone();
+        let request = Request::read(message, &shared.keys)?;
+        self.edits.clear();
+        let mut set = RouteSet::take(&request, &shared.own, &shared.keys, &mut self.edits)?;
+        if set.tag.is_none() && !set.forged && shared.settings.tag_header {
+            set.tag = self.echoed_tag(&request);
+        }
+        if set.forged {
+            self.count(Counter::ForgedTag);
+        }
+        let branch = request.branch(&shared.keys);
+        let copy_at = match self.copy(now, &request, branch, flow, out) {
+            Copy::Done => return Ok(()),
+            Copy::At(server) => Some(server),
+            Copy::No if self.acknowledges_us(&request, branch) => {
+                self.count(Counter::OwnAck);
+                return Ok(());
+            }
+            Copy::No => None,
+        };
+        let direction = self.direction(&request, &set, flow);
+        let way = match direction {
+            Direction::ToServer => {
+                let server = match copy_at {
+                    Some(server) => server,
+                    None => self.server_for(now, &request, set.tag.as_ref(), flow, out)?,
+                };
+                if shared.calls.counts_transactions()
+                    && let Some(to) = self.snapshot.by_id(server)
+                {
+                    shared.calls.transaction_begun(now, branch, to, request.method);
+                }
+                self.way_to_server(server, &request, flow)?
+            }
+            Direction::ToClient => self.way_to_client(now, &request, &set, flow)?,
+        };
+        self.send(now, &request, &set, branch, &way, Holding::AsSet, flow, out)
+    }
+
+    /// A tag says it. Without one, a request is for the farm, unless a server sends it to somebody else.
+    fn direction(&self, request: &Request<'_>, set: &RouteSet<'_>, flow: Flow) -> Direction {
+        if let Some(tag) = &set.tag {
+            let direction = tag.direction(&self.shared.keys, request.from_tag);
+            if direction == Direction::ToServer {
+                return direction;
+            }
+            // A tag lets its bearer reach the server of its own call. To reach a client through us one must be a server:
+            // or whoever holds a call could have us send to any address. Another's goes to that server: where it is a proxy
+            // that did not stay in the path, the callee has our entry alone, and the proxy sends on what it hangs up.
+            if self.snapshot.is_server_ip(flow.remote.ip()) || self.shared.own.is_own_ip(flow.remote.ip()) {
+                return direction;
+            }
+            self.count(Counter::NotAServer);
+            return Direction::ToServer;
+        }
+        if set.request_uri_ours || !self.snapshot.is_server_ip(flow.remote.ip()) {
+            return Direction::ToServer;
+        }
+        let from_server = self.server_that_sent(request, flow).is_some();
+        if from_server { Direction::ToClient } else { Direction::ToServer }
+    }
+
+    /// The server that a request comes from: by the address it was sent from, or, on a connection that the server
+    /// opened, by the address in its Via.
+    fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
+        let by_source = self.snapshot.by_address(flow.remote);
+        by_source.or_else(|| {
+            let port = request.via.port.unwrap_or(5060);
+            let named = match request.via.host {
+                sip::Host::Ip(ip) => SocketAddr::new(ip, port),
+                sip::Host::Name(_) => return None,
+            };
+            self.snapshot.by_address(named).filter(|server| server.address.ip() == flow.remote.ip())
+        })
+    }
+
+    /// The server of the request's call; chosen if the call is new.
+    fn server_for(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        tag: Option<&Tag>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<ServerId, Reject> {
+        let shared = self.shared.clone();
+        let tagged = tag.map(|tag| tag.server);
+        // Only a request that may be the first of its call is remembered. ACK and CANCEL follow one.
+        let may_be_new = request.first && !matches!(request.method, Method::Ack | Method::Cancel);
+        if shared.settings.affinity == Affinity::Tag
+            && let Some(server) = tagged
+        {
+            return self.present(now, server, request, flow, out);
+        }
+        if !may_be_new {
+            let known = shared.calls.server_of_dialog(now, request.call);
+            let server = match (known, shared.settings.affinity) {
+                (Some(server), _) => server,
+                (None, Affinity::Session | Affinity::Tag) => match tagged {
+                    Some(server) => {
+                        shared.calls.adopt(now, request.call, server);
+                        server
+                    }
+                    None => self.by_hash(request)?,
+                },
+                (None, Affinity::Hash) => match tag.filter(|tag| tag.placed) {
+                    Some(tag) => tag.server,
+                    None => self.by_hash(request)?,
+                },
+            };
+            return self.present(now, server, request, flow, out);
+        }
+        let snapshot = self.snapshot.clone();
+        let remembered = shared.calls.server_or(now, request.call, || {
+            shared
+                .selector
+                .candidates(&snapshot, request.call.0, &mut self.chance)
+                .next()
+                .map(|server| server.id)
+        });
+        let server = match remembered {
+            Remembered::New { entry, .. } => {
+                self.count(Counter::NewCall);
+                ServerId(entry.server)
+            }
+            Remembered::Known(entry) => {
+                self.count(Counter::Remembered);
+                return self.present(now, ServerId(entry.server), request, flow, out);
+            }
+            Remembered::Full => {
+                self.count(Counter::MemoryFull);
+                self.by_hash(request)?
+            }
+            Remembered::Declined => {
+                self.count(Counter::NoServer);
+                return Err(Reject::no_server(shared.settings.retry_after));
+            }
+        };
+        if let Some(chosen) = snapshot.by_id(server) {
+            shared.selector.admit(chosen);
+            if request.method == Method::Invite {
+                shared.calls.begun(now, request.call, chosen);
+            }
+        }
+        Ok(server)
+    }
+
+    /// The server itself if it is up; else the one that takes its calls over (SPEC A9), with a record of it.
+    fn present(
+        &mut self,
+        now: Time,
+        server: ServerId,
+        request: &Request<'_>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<ServerId, Reject> {
+        let known = self.snapshot.by_id(server);
+        if known.is_some_and(|server| server.condition != Condition::Failed) {
+            return Ok(server);
+        }
+        let was = known.map(|server| server.address);
+        let to = self.by_hash(request)?;
+        let Some(taker) = self.snapshot.by_id(to).cloned() else {
+            return Err(Reject::no_server(self.shared.settings.retry_after));
+        };
+        self.shared.calls.moved(now, request.call, &taker);
+        self.count(Counter::TakenOver);
+        out.events.push(Event::TakenOver {
+            call_id: request.call_id.into(),
+            method: request.token.into(),
+            client: flow.remote,
+            from: was,
+            to: taker.address,
+            why: if known.is_some() { "server failed" } else { "server removed" },
+        });
+        Ok(to)
+    }
+
+    /// Where memory and tag say nothing, the hash of the Call-ID does: every load manager finds the same server.
+    fn by_hash(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
+        let found = known(&self.snapshot, self.shared.hash_kind(), request.call.0);
+        found.map(|server| server.id).ok_or_else(|| {
+            self.count(Counter::NoServer);
+            Reject::no_server(self.shared.settings.retry_after)
+        })
+    }
+
+    fn way_to_server(&self, id: ServerId, request: &Request<'_>, flow: Flow) -> Result<Way, Reject> {
+        let Some(server) = self.snapshot.by_id(id) else {
+            return Err(Reject::no_server(self.shared.settings.retry_after));
+        };
+        self.note_sent(server, request.method);
+        self.way_to(server, flow.listener)
+    }
+
+    pub(crate) fn way_to(&self, server: &Server, came_by: u8) -> Result<Way, Reject> {
+        let (leaves_by, target) = self.out_to(came_by, server.transport, server.address)?;
+        Ok(Way { target, leaves_by, server: server.id, direction: Direction::ToServer })
+    }
+
+    /// An ACK asks for no answer, so its silence says nothing.
+    pub(crate) fn note_sent(&self, server: &Server, method: Method) {
+        if method != Method::Ack {
+            self.shared.tables.evidence.sent(self.worker, server.place.slot);
+        }
+    }
+
+    fn out_to(&self, came_by: u8, transport: Transport, to: SocketAddr) -> Result<(u8, Target), Reject> {
+        let Some(listener) = self.shared.own.outgoing(came_by, transport, to.ip()) else {
+            self.count(Counter::NoListener);
+            return Err(Reject::server_error("No Listener For That Transport And Address Family"));
+        };
+        let target = match transport {
+            Transport::Udp => Target::Datagram { listener, to },
+            Transport::Tcp => Target::Stream { listener, to },
+        };
+        Ok((listener, target))
+    }
+
+    /// From a server to a client: to the next Route or the Request-URI, by the listener that the client came by; on the
+    /// client's own connection where it has one.
+    fn way_to_client(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        flow: Flow,
+    ) -> Result<Way, Reject> {
+        let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
+        let transport = transport_of(next).filter(|_| !next.secure);
+        let transport = transport.ok_or(Reject::server_error("Unknown Transport"))?;
+        let server = match &set.tag {
+            Some(tag) => tag.server,
+            None => {
+                let server = self.server_that_sent(request, flow).map(|server| server.id);
+                let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
+                // A call that a server begins: what comes back untagged belongs to it.
+                let _ = self.shared.calls.server_or(now, request.call, || Some(server));
+                server
+            }
+        };
+        let came_by = set.leaves_by.unwrap_or(flow.listener);
+        let peer = set.tag.as_ref().and_then(|tag| tag.peer).filter(|_| transport.is_reliable());
+        let (leaves_by, target) = match (peer, address_of(next)) {
+            // A name that only the client knows, as behind a NAT: its connection is the one way to it.
+            (Some(PeerConnection { listener, id }), None) => {
+                let to = SocketAddr::from(([0, 0, 0, 0], 0));
+                (listener, Target::Connection { listener, id, to, or_connect: false })
+            }
+            (peer, _) => {
+                let address = self.resolve(next)?;
+                let (leaves_by, target) = self.out_to(came_by, transport, address)?;
+                match peer.filter(|peer| peer.listener == leaves_by) {
+                    Some(PeerConnection { listener, id }) => {
+                        (leaves_by, Target::Connection { listener, id, to: address, or_connect: true })
+                    }
+                    None => (leaves_by, target),
+                }
+            }
+        };
+        Ok(Way { target, leaves_by, server, direction: Direction::ToClient })
+    }
+
+    fn resolve(&self, uri: &Uri<'_>) -> Result<SocketAddr, Reject> {
+        address_of(uri).ok_or_else(|| {
+            self.count(Counter::Unresolved);
+            Reject::not_found()
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn send(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        branch: BranchKey,
+        way: &Way,
+        holding: Holding,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let shared = self.shared.clone();
+        let (Some(came_by), Some(leaves_by)) = (shared.own.get(flow.listener), shared.own.get(way.leaves_by))
+        else {
+            self.count(Counter::NoListener);
+            return Err(Reject::server_error("No Listener"));
+        };
+        if way.direction == Direction::ToClient
+            && let Some(route) = set.next_is_strict
+        {
+            write_for_strict_router(request, route, &mut self.edits);
+        }
+        let begins = request.first && forward::may_begin_dialog(request.method);
+        let tag = begins.then(|| self.new_tag(request, way, flow));
+        let hop = Hop {
+            listener: flow.listener,
+            to: forward::way_back(Some(&request.via), flow),
+            connection: flow.connection,
+            server: way.server,
+            call: request.call,
+            asked: match request.method {
+                Method::Invite => Asked::Invite,
+                Method::Bye => Asked::Bye,
+                _ => Asked::Other,
+            },
+            first: request.first,
+            held: false,
+            to_client: way.direction == Direction::ToClient,
+            probe: false,
+        };
+        let held = holding == Holding::Held || self.hold(now, request, branch, way, flow);
+        let hop = Hop { held, ..hop };
+        let passage = Passage {
+            keys: &shared.keys,
+            branch,
+            hop,
+            tag,
+            tag_header: shared.settings.tag_header,
+            came_by,
+            leaves_by,
+        };
+        forward::edit(request, flow, &passage, &mut self.edits);
+        let message = request.message;
+        let from = out.bytes.len() as u32;
+        self.edits.write_into(message.bytes(), message.end(), &mut out.bytes);
+        let send = Send { bytes: from..out.bytes.len() as u32, to: way.target, fallback: None };
+        self.by_size(now, request, set, &passage, send, flow, out)?;
+        self.count(match way.direction {
+            Direction::ToServer => Counter::RequestToServer,
+            Direction::ToClient => Counter::RequestToClient,
+        });
+        Ok(())
+    }
+
+    /// RFC 3261 §18.1.1: a request too large for a datagram leaves by a stream, and by UDP all the same if that cannot be
+    /// had. What was written for UDP is the fallback.
+    #[allow(clippy::too_many_arguments)]
+    fn by_size(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        passage: &Passage<'_>,
+        send: Send,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let length = (send.bytes.end - send.bytes.start) as usize;
+        let Target::Datagram { to, .. } = send.to else {
+            out.sends.push(send);
+            return Ok(());
+        };
+        if length <= self.shared.settings.datagram_bytes_max || self.refuses_streams(now, to) {
+            if length > DATAGRAM_MAX {
+                out.bytes.truncate(send.bytes.start as usize);
+                return Err(Reject::message_too_large());
+            }
+            out.sends.push(send);
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let Some(listener) = shared.own.outgoing(flow.listener, Transport::Tcp, to.ip()) else {
+            out.sends.push(send);
+            return Ok(());
+        };
+        let leaves_by = shared.own.get(listener).expect("outgoing names a listener");
+        let passage = Passage { leaves_by, ..*passage };
+        self.edits.clear();
+        RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits)?;
+        if passage.hop.to_client
+            && let Some(route) = set.next_is_strict
+        {
+            write_for_strict_router(request, route, &mut self.edits);
+        }
+        forward::edit(request, flow, &passage, &mut self.edits);
+        let from = out.bytes.len() as u32;
+        self.edits.write_into(request.message.bytes(), request.message.end(), &mut out.bytes);
+        let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
+        out.sends.push(Send {
+            bytes: from..out.bytes.len() as u32,
+            to: Target::Stream { listener, to },
+            fallback,
+        });
+        Ok(())
+    }
+
+    /// Our own answer to a request. An ACK is never answered (RFC 3261 §17).
+    pub(crate) fn answer(&mut self, message: &Message<'_>, reject: &Reject, flow: Flow, out: &mut Outbox) {
+        if matches!(message.start(), sip::Start::Request { method: Method::Ack, .. }) {
+            return self.count(Counter::BadAck);
+        }
+        if reject.status != 503 {
+            self.count(Counter::Rejected);
+        }
+        let via = message.first(Name::Via).map(|header| message.value(header));
+        let via = via.and_then(|field| sip::headers::via::values(field).next()).and_then(Result::ok);
+        let to = forward::way_back(via.as_ref(), flow);
+        let target = match flow.connection {
+            Some(id) => Target::Connection { listener: flow.listener, id, to, or_connect: false },
+            None => Target::Datagram { listener: flow.listener, to },
+        };
+        let keys = &self.shared.keys;
+        let to_tag = match Request::read(message, keys) {
+            Ok(request) => self.own_to_tag(request.branch(keys)),
+            Err(_) => keys.branch(&[message.bytes()]).0,
+        };
+        let from = out.bytes.len() as u32;
+        sip::answer::write(message, reject, flow.remote, to_tag, &mut out.bytes);
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None });
+    }
+
+    /// The To tag of a stateless answer of ours: a function of the request (RFC 3261 §8.2.7), and of that part of it which
+    /// the ACK repeats.
+    fn own_to_tag(&self, branch: BranchKey) -> u64 {
+        self.shared.keys.branch(&[b"our own answer", &branch.0.to_be_bytes()]).0
+    }
+
+    /// The ACK to an INVITE that we refused ourselves: it ends here, no server knows of it.
+    fn acknowledges_us(&self, request: &Request<'_>, branch: BranchKey) -> bool {
+        if request.method != Method::Ack {
+            return false;
+        }
+        let mut ours = Vec::with_capacity(16);
+        sip::text::write_hex(self.own_to_tag(branch), &mut ours);
+        request.to_tag == Some(&ours)
+    }
+}

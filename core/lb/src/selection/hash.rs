@@ -1,0 +1,43 @@
+//! Selection by hash of the Call-ID (SPEC A5): modulo over the active table (FIG. 5B), cascade over the server table
+//! (FIG. 6), or consistent. The first choice is the one that hash affinity gives, as long as that server has room.
+
+use crate::consistent::mix;
+use crate::selection::Ask;
+use crate::settings::HashKind;
+use crate::snapshot::Snapshot;
+
+pub(crate) fn pick(ask: &Ask<'_>, kind: HashKind) -> Option<u16> {
+    first_usable(ask.snapshot, kind, ask.hash, |position| ask.usable(position))
+}
+
+/// The first position in the order of the hash that is usable.
+#[inline]
+pub(crate) fn first_usable(
+    snapshot: &Snapshot,
+    kind: HashKind,
+    hash: u64,
+    usable: impl Fn(u16) -> bool,
+) -> Option<u16> {
+    let known = snapshot.active().known();
+    match kind {
+        HashKind::Modulo => {
+            let first = *known.get(hash.checked_rem(known.len() as u64)? as usize)?;
+            // The next entry would get all that this one cannot take; a second hash spreads it.
+            if usable(first) { Some(first) } else { in_a_row(known, mix(hash), usable) }
+        }
+        HashKind::Cascade => {
+            let size = snapshot.servers().len();
+            let entry = hash.checked_rem(size as u64)? as usize;
+            (entry..size).chain(0..entry).map(|position| position as u16).find(|&position| usable(position))
+        }
+        HashKind::Consistent => {
+            let found = snapshot.consistent().walk(hash).find(|&position| usable(position));
+            found.or_else(|| in_a_row(known, mix(hash), usable))
+        }
+    }
+}
+
+fn in_a_row(list: &[u16], hash: u64, usable: impl Fn(u16) -> bool) -> Option<u16> {
+    let from = hash.checked_rem(list.len() as u64)? as usize;
+    list[from..].iter().chain(&list[..from]).copied().find(|&position| usable(position))
+}

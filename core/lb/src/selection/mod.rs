@@ -1,0 +1,202 @@
+//! How the server for a new call is chosen: one file per policy, each a function from a snapshot to a position. A policy never
+//! waits, never allocates, never names a server without room, and never fails open: no candidate means 503 (SPEC A5, A6).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use base::Chance;
+
+use crate::active_table::Candidate;
+use crate::ledger::Ledger;
+use crate::settings::{HashKind, Selection, Settings};
+use crate::snapshot::{Condition, Server, Snapshot};
+
+pub mod hash;
+pub mod least_loaded;
+pub mod round_robin;
+pub mod score;
+pub mod shortest_queue;
+
+/// Candidates yielded for one call: more failures in a row than this mean that the farm is gone.
+const CANDIDATES_MAX: usize = 8;
+
+/// Servers that a policy of the least compares for one call. In a farm up to this size the choice is the exact minimum; in a
+/// larger one it is the minimum of so many taken at random, which with 99 % is among the least 7 % of all
+/// (0.93^64 < 0.01), and costs a call no more in a farm of a thousand.
+const COMPARED_MAX: usize = 64;
+/// Steps through the active table: primes above its largest size, so that each visits every server once.
+const STRIDES: [usize; 8] = [65_537, 65_539, 65_543, 65_551, 65_557, 65_563, 65_579, 65_581];
+
+/// New calls given to each slot since the start. With the residual capacity of the last heartbeat this says whether
+/// a server has room now, between two heartbeats.
+#[derive(Debug)]
+pub struct Admitted(Box<[AtomicU32]>);
+
+impl Admitted {
+    pub fn new(slots: usize) -> Admitted {
+        Admitted((0..slots).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    pub fn count(&self, slot: u16) -> u32 {
+        self.0.get(usize::from(slot)).map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// A new call was given to the server of this slot.
+    pub fn admit(&self, slot: u16) {
+        if let Some(count) = self.0.get(usize::from(slot)) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Calls given to this server since its last heartbeat.
+    pub fn since_heartbeat(&self, server: &Server) -> u32 {
+        self.count(server.place.slot).wrapping_sub(server.admitted_before)
+    }
+
+    /// The server takes new calls and has room for one more.
+    pub fn has_room(&self, server: &Server) -> bool {
+        server.condition == Condition::Active
+            && server.residual_calls.is_none_or(|residual| self.since_heartbeat(server) < residual)
+    }
+}
+
+/// The policies that can be chosen.
+#[derive(Debug)]
+enum Policy {
+    Hash(HashKind),
+    RoundRobin(round_robin::RoundRobin),
+    LeastLoaded(round_robin::RoundRobin),
+    Score,
+    ShortestQueue(Arc<Ledger>),
+}
+
+/// A policy ready for use; one for all workers.
+#[derive(Debug)]
+pub struct Selector {
+    policy: Policy,
+    admitted: Arc<Admitted>,
+}
+
+impl Selector {
+    /// `ledger` is that of [`Ledger::for_settings`]; a policy that counts and was given none chooses as round robin.
+    pub fn new(settings: &Settings, admitted: Arc<Admitted>, ledger: Option<Arc<Ledger>>) -> Selector {
+        Selector::of(settings.selection, settings.hash, admitted, ledger)
+    }
+
+    pub fn of(
+        selection: Selection,
+        hash: HashKind,
+        admitted: Arc<Admitted>,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Selector {
+        let round_robin = round_robin::RoundRobin::default;
+        let policy = match (selection, ledger) {
+            (Selection::Hash, _) => Policy::Hash(hash),
+            (Selection::LeastLoaded, _) => Policy::LeastLoaded(round_robin()),
+            (Selection::Score, _) => Policy::Score,
+            (Selection::Cjsq | Selection::Tjsq | Selection::Tlwl, Some(ledger)) => {
+                Policy::ShortestQueue(ledger)
+            }
+            (Selection::RoundRobin | Selection::Cjsq | Selection::Tjsq | Selection::Tlwl, _) => {
+                Policy::RoundRobin(round_robin())
+            }
+        };
+        Selector { policy, admitted }
+    }
+
+    /// Servers for a new call with this hash (`affinity::hash::call_hash`), the first choice first, none twice.
+    pub fn candidates<'a, 'c>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        hash: u64,
+        chance: &'c mut Chance,
+    ) -> Candidates<'a, 'c> {
+        let ask =
+            Ask { snapshot, admitted: &self.admitted, hash, tried: [0; CANDIDATES_MAX], tried_count: 0 };
+        Candidates { policy: &self.policy, ask, chance }
+    }
+
+    /// To be called once for each new call that goes to the server.
+    pub fn admit(&self, server: &Server) {
+        self.admitted.admit(server.place.slot);
+    }
+
+    pub fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+}
+
+/// What a policy is asked.
+pub(crate) struct Ask<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) admitted: &'a Admitted,
+    pub(crate) hash: u64,
+    tried: [u16; CANDIDATES_MAX],
+    tried_count: usize,
+}
+
+impl Ask<'_> {
+    /// The server at this position may be named: it has room and was not named before.
+    pub(crate) fn usable(&self, position: u16) -> bool {
+        !self.tried[..self.tried_count].contains(&position)
+            && self.admitted.has_room(&self.snapshot.servers()[usize::from(position)])
+    }
+
+    /// [`Ask::usable`] for a server of the active table, which has all that is needed at hand.
+    pub(crate) fn is_open(&self, candidate: &Candidate) -> bool {
+        let since = || self.admitted.count(candidate.slot).wrapping_sub(candidate.admitted_before);
+        candidate.residual_calls.is_none_or(|residual| since() < residual)
+            && !self.tried[..self.tried_count].contains(&candidate.position)
+    }
+
+    /// The servers among which a policy of the least chooses, beginning at a random place: at most [`COMPARED_MAX`], or
+    /// all where none of these is open. `random` is drawn by the caller.
+    pub(crate) fn compared(&self, random: u64) -> impl Iterator<Item = &Candidate> + Clone {
+        let active = self.snapshot.active().active();
+        let from = (random >> 8).checked_rem(active.len() as u64).unwrap_or(0) as usize;
+        // Steps rather than neighbours: calls before this one have evened out their neighbours.
+        let stride = STRIDES[(random & 7) as usize].checked_rem(active.len()).unwrap_or(0);
+        let mut at = from;
+        let in_turn = (0..active.len()).map(move |_| {
+            let candidate = &active[at];
+            at = if at + stride >= active.len() { at + stride - active.len() } else { at + stride };
+            candidate
+        });
+        let some_open =
+            self.all_usable() || in_turn.clone().take(COMPARED_MAX).any(|candidate| self.is_open(candidate));
+        let compared = if some_open { COMPARED_MAX } else { active.len() };
+        in_turn.take(compared).filter(|candidate| self.is_open(candidate))
+    }
+
+    /// Every server of the active table is usable, and none need be asked.
+    pub(crate) fn all_usable(&self) -> bool {
+        self.tried_count == 0 && !self.snapshot.active().limited()
+    }
+}
+
+/// Servers for one new call, in order.
+pub struct Candidates<'a, 'c> {
+    policy: &'a Policy,
+    ask: Ask<'a>,
+    chance: &'c mut Chance,
+}
+
+impl<'a> Iterator for Candidates<'a, '_> {
+    type Item = &'a Server;
+
+    fn next(&mut self) -> Option<&'a Server> {
+        if self.ask.tried_count == CANDIDATES_MAX {
+            return None;
+        }
+        let position = match self.policy {
+            Policy::Hash(kind) => hash::pick(&self.ask, *kind),
+            Policy::RoundRobin(round_robin) => round_robin.pick(&self.ask),
+            Policy::LeastLoaded(round_robin) => least_loaded::pick(&self.ask, round_robin, self.chance),
+            Policy::Score => score::pick(&self.ask, self.chance),
+            Policy::ShortestQueue(ledger) => shortest_queue::pick(&self.ask, ledger, self.chance),
+        }?;
+        self.ask.tried[self.ask.tried_count] = position;
+        self.ask.tried_count += 1;
+        Some(&self.ask.snapshot.servers()[usize::from(position)])
+    }
+}

@@ -1,0 +1,32 @@
+//! Round robin: servers in turn, each as often as its weight says, one counter for all workers. With equal weights the
+//! turn is strict; with others the counter walks over the summed weights in steps of the golden section, which visits
+//! every stretch in proportion to its length and never in bursts, and needs no table, however large the weights.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::selection::Ask;
+
+/// 2^64 divided by the golden ratio, made odd.
+const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+#[derive(Debug, Default)]
+pub(crate) struct RoundRobin {
+    turn: AtomicU64,
+}
+
+impl RoundRobin {
+    pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<u16> {
+        let table = ask.snapshot.active();
+        let active = table.active();
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let from = if table.equal_weights() {
+            turn.checked_rem(active.len() as u64)? as usize
+        } else {
+            let sum = *table.weights().last()?;
+            let point = (u128::from(turn.wrapping_mul(GOLDEN_STEP)) * u128::from(sum)) >> 64;
+            table.weights().partition_point(|&below| below <= point as u64)
+        };
+        let in_turn = active[from..].iter().chain(&active[..from]);
+        in_turn.map(|candidate| candidate.position).find(|&position| ask.usable(position))
+    }
+}

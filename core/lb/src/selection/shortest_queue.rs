@@ -1,0 +1,24 @@
+//! Shortest queue, the policy of three names: `cjsq` counts calls in progress, `tjsq` transactions, `tlwl` transactions by
+//! weight. Which of them is a matter of what the ledger counts; the choice is the same: the least of what is in progress
+//! plus one, per weight. Ties go by chance, never to the first.
+
+use base::Chance;
+
+use crate::active_table::Candidate;
+use crate::ledger::{Ledger, ONE};
+use crate::selection::Ask;
+
+/// Numerator of a weight's reciprocal: weights reach 1000, so this keeps three digits for the heaviest.
+const PER_WEIGHT: u64 = 1_000_000;
+
+pub(crate) fn pick(ask: &Ask<'_>, ledger: &Ledger, chance: &mut Chance) -> Option<u16> {
+    let queue = |candidate: &&Candidate| u64::from(ledger.count(candidate.slot)) + u64::from(ONE);
+    // Those compared begin at a random place, and of equals the first is taken.
+    let compared = ask.compared(chance.next_u64());
+    let least = if ask.snapshot.active().equal_weights() {
+        compared.min_by_key(queue)
+    } else {
+        compared.min_by_key(|candidate| queue(candidate) * (PER_WEIGHT / u64::from(candidate.weight.max(1))))
+    };
+    least.map(|candidate| candidate.position)
+}

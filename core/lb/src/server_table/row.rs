@@ -1,0 +1,324 @@
+//! One row of the server table: all that is known of one server, and the judgement on it.
+
+use std::net::SocketAddr;
+
+use base::{Duration, Time};
+use heartbeat::{Decay, Heartbeat, Load, Replay, ServerState};
+use sip::Transport;
+
+use crate::evidence::Totals;
+use crate::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
+use crate::selection::score::{Figures, Score};
+use crate::snapshot::{Condition, Place, Server, ServerId};
+
+/// What one call adds to the load of a server that does not tell its calls: a permille.
+const CALL_LOAD_PPM: u32 = 1000;
+
+/// Why a row's condition is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its heartbeats say started.
+    Started,
+    /// Its heartbeats say draining.
+    Draining,
+    /// Its last heartbeat said stopped.
+    Stopped,
+    /// No heartbeat within the decay (SPEC A4).
+    Decayed,
+    /// An operator drains it.
+    Drained,
+    /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503.
+    Full,
+    /// As health has it.
+    Health(health::State, health::Reason),
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cause::Started => write!(f, "its heartbeats say started"),
+            Cause::Draining => write!(f, "its heartbeats say draining"),
+            Cause::Stopped => write!(f, "its last heartbeat said stopped"),
+            Cause::Decayed => write!(f, "no heartbeat within the decay"),
+            Cause::Drained => write!(f, "drained by an operator"),
+            Cause::Full => write!(f, "it has no room for more calls"),
+            Cause::Health(health::State::Suspect, reason) => write!(f, "suspect: {reason}"),
+            Cause::Health(health::State::Trial, reason) => write!(f, "on trial: {reason}"),
+            Cause::Health(health::State::Up | health::State::Failed, reason) => write!(f, "{reason}"),
+        }
+    }
+}
+
+/// A row as an operator wants to see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowView {
+    pub index: usize,
+    pub id: ServerId,
+    pub address: SocketAddr,
+    pub transport: Transport,
+    pub weight: u32,
+    /// Named in the configuration; otherwise known by heartbeat alone.
+    pub configured: bool,
+    /// The id that its heartbeats carry, and who else carries it.
+    pub heartbeat_id: Option<u32>,
+    pub same_id_as: Option<SocketAddr>,
+    /// State of the last heartbeat, and how long ago it came.
+    pub heartbeat_state: Option<ServerState>,
+    pub heartbeat_age: Option<Duration>,
+    pub condition: Condition,
+    pub cause: Cause,
+    /// How long condition and cause have been so.
+    pub unchanged_for: Duration,
+    pub load: Option<Load>,
+    pub load_permille: Option<u32>,
+    pub score: Option<Score>,
+    /// In progress by the ledger of cjsq, tjsq or tlwl, in hundredths.
+    pub in_progress: Option<u32>,
+    /// What passed since the row was made; modulo 2^32.
+    pub evidence: Totals,
+}
+
+/// What the agent of a server said last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Agent {
+    pub(super) id: u32,
+    pub(super) heard: Time,
+    /// By the period that it names, if it does.
+    pub(super) decay: Decay,
+    state: ServerState,
+    load: Option<Load>,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: ServerId,
+    pub(super) address: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) weight: u32,
+    pub(super) place: Place,
+    pub(super) configured: bool,
+    pub(super) drained: bool,
+    pub(super) agent: Option<Agent>,
+    pub(super) replay: Replay,
+    pub(super) same_id_as: Option<SocketAddr>,
+    pub(super) health: Health,
+    pub(super) condition: Condition,
+    cause: Cause,
+    since: Time,
+    /// Calls that it had been given at its last heartbeat, or when its trial began.
+    admitted_before: u32,
+    evidence: Totals,
+    evidence_first: Totals,
+}
+
+impl Row {
+    pub(super) fn new(
+        now: Time,
+        address: SocketAddr,
+        transport: Transport,
+        weight: u32,
+        place: Place,
+        evidence: Totals,
+        health: HealthSettings,
+    ) -> Row {
+        let health = Health::new(health, now);
+        Row {
+            id: ServerId::of(address),
+            address,
+            transport,
+            weight,
+            place,
+            configured: false,
+            drained: false,
+            agent: None,
+            replay: Replay::default(),
+            same_id_as: None,
+            condition: Condition::Active,
+            cause: Cause::Health(health.state(), health.reason()),
+            health,
+            since: now,
+            admitted_before: 0,
+            evidence,
+            evidence_first: evidence,
+        }
+    }
+
+    /// Takes a heartbeat in; true when figures that selection reads changed.
+    pub(super) fn hear(
+        &mut self,
+        now: Time,
+        heartbeat: &Heartbeat,
+        decay: Decay,
+        settings: HealthSettings,
+        admitted: u32,
+    ) -> bool {
+        let before = self.agent;
+        let restarted = before.is_some_and(|agent| agent.state == ServerState::Stopped)
+            && heartbeat.state != ServerState::Stopped;
+        if restarted {
+            // What was seen of the process before says nothing of this one.
+            self.health = Health::new(settings, now);
+        }
+        let (id, state, load) = (heartbeat.server_id, heartbeat.state, heartbeat.load);
+        self.agent = Some(Agent { id, heard: now, decay: decay.of_sender(heartbeat.period_ms), state, load });
+        if self.health.state() != health::State::Trial {
+            self.admitted_before = admitted;
+        }
+        load.is_some() || before.is_none_or(|agent| agent.load.is_some())
+    }
+
+    pub(super) fn read_evidence(&mut self, now: Time, totals: Totals) {
+        let before = std::mem::replace(&mut self.evidence, totals);
+        let unreachable = totals.unreachable.wrapping_sub(before.unreachable);
+        let sent = totals.sent.wrapping_sub(before.sent);
+        if unreachable > 0 {
+            self.health.handle(now, Event::Unreachable(unreachable));
+        }
+        if sent > 0 {
+            self.health.handle(now, Event::Sent(sent));
+        }
+        if totals.answered != before.answered {
+            self.health.handle(now, Event::Answered);
+        }
+    }
+
+    /// Judges the row anew; true when routing must know.
+    pub(super) fn judge(&mut self, now: Time, admitted: u32) -> bool {
+        let (condition, cause) = self.verdict(now);
+        if (condition, cause) == (self.condition, self.cause) {
+            return false;
+        }
+        let trial = |cause| matches!(cause, Cause::Health(health::State::Trial, _));
+        if trial(cause) && !trial(self.cause) {
+            self.admitted_before = admitted;
+        }
+        let visible = condition != self.condition || trial(cause) != trial(self.cause);
+        (self.condition, self.cause, self.since) = (condition, cause, now);
+        visible
+    }
+
+    fn verdict(&self, now: Time) -> (Condition, Cause) {
+        use Condition::{Active, Failed, KnownCallsOnly};
+        let health = Cause::Health(self.health.state(), self.health.reason());
+        let decayed = self.agent.is_some_and(|agent| agent.decay.failed(agent.heard, now));
+        let state = self.agent.map(|agent| agent.state);
+        match (state, self.health.state()) {
+            (Some(ServerState::Stopped), _) => (Failed, Cause::Stopped),
+            _ if decayed => (Failed, Cause::Decayed),
+            (_, health::State::Failed) => (Failed, health),
+            _ if self.drained => (KnownCallsOnly, Cause::Drained),
+            (Some(ServerState::Draining), _) => (KnownCallsOnly, Cause::Draining),
+            _ if self.health.full_until().is_some() || self.residual() == Some(0) => {
+                (KnownCallsOnly, Cause::Full)
+            }
+            (_, health::State::Trial | health::State::Suspect) => (Active, health),
+            (Some(ServerState::Started), health::State::Up) => (Active, Cause::Started),
+            (None, health::State::Up) => (Active, health),
+        }
+    }
+
+    /// An agent's word stands for OPTIONS, as long as the traffic does not speak against it.
+    pub(super) fn is_probed(&self) -> bool {
+        self.agent.is_none() || self.health.state() != health::State::Up
+    }
+
+    pub(super) fn failed_by_silence(&self) -> bool {
+        use health::Reason::{ProbeSilence, Silence};
+        matches!(self.cause, Cause::Health(health::State::Failed, Silence | ProbeSilence))
+    }
+
+    /// How long a server that is known by heartbeat alone has been gone; zero for any other.
+    pub(super) fn gone_since(&self, now: Time) -> Duration {
+        let gone = !self.configured && matches!(self.cause, Cause::Decayed | Cause::Stopped);
+        let heard = self.agent.map_or(now, |agent| agent.heard);
+        if gone { now.since(heard) } else { Duration::ZERO }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let decays = self.agent.filter(|_| !matches!(self.cause, Cause::Decayed | Cause::Stopped));
+        let decays = decays.map(|agent| agent.decay.deadline(agent.heard) + Duration::from_micros(1));
+        self.health.next_deadline(self.is_probed()).into_iter().chain(decays).min()
+    }
+
+    fn load(&self) -> Option<Load> {
+        self.agent.and_then(|agent| agent.load)
+    }
+
+    fn residual(&self) -> Option<u32> {
+        self.load().and_then(|load| load.residual_calls)
+    }
+
+    /// What the score of SPEC B1 is made of; nothing for a server that has failed, so that its memory is not in the sum.
+    pub(super) fn figures(&self) -> Figures {
+        let load = self.load().filter(|_| self.condition != Condition::Failed).unwrap_or_default();
+        Figures { cpu_permille: load.cpu_permille, memory_available_kib: load.memory_available_kib }
+    }
+
+    fn load_permille(&self) -> Option<u32> {
+        self.load().and_then(|load| load.load_permille())
+    }
+
+    fn call_load_ppm(&self) -> u32 {
+        let load = self.load().unwrap_or_default();
+        let limit =
+            load.calls.zip(load.residual_calls).map(|(calls, residual)| calls.saturating_add(residual));
+        limit.and_then(|limit| 1_000_000u32.checked_div(limit)).unwrap_or(CALL_LOAD_PPM)
+    }
+
+    pub(super) fn server(&self, index: u16, score: Option<Score>) -> Server {
+        let trial = self.health.state() == health::State::Trial;
+        let residual = self.residual();
+        Server {
+            id: self.id,
+            address: self.address,
+            transport: self.transport,
+            condition: self.condition,
+            weight: self.weight,
+            score,
+            load_permille: self.load_permille(),
+            call_load_ppm: self.call_load_ppm(),
+            residual_calls: if trial {
+                Some(residual.unwrap_or(TRIAL_CALLS).min(TRIAL_CALLS))
+            } else {
+                residual
+            },
+            admitted_before: self.admitted_before,
+            index,
+            place: self.place,
+        }
+    }
+
+    pub(super) fn view(
+        &self,
+        now: Time,
+        index: usize,
+        score: Option<Score>,
+        in_progress: Option<u32>,
+    ) -> RowView {
+        let (all, first) = (self.evidence, self.evidence_first);
+        RowView {
+            index,
+            id: self.id,
+            address: self.address,
+            transport: self.transport,
+            weight: self.weight,
+            configured: self.configured,
+            heartbeat_id: self.agent.map(|agent| agent.id),
+            same_id_as: self.same_id_as,
+            heartbeat_state: self.agent.map(|agent| agent.state),
+            heartbeat_age: self.agent.map(|agent| now.since(agent.heard)),
+            condition: self.condition,
+            cause: self.cause,
+            unchanged_for: now.since(self.since),
+            load: self.load(),
+            load_permille: self.load_permille(),
+            score,
+            in_progress,
+            evidence: Totals {
+                sent: all.sent.wrapping_sub(first.sent),
+                answered: all.answered.wrapping_sub(first.answered),
+                unreachable: all.unreachable.wrapping_sub(first.unreachable),
+            },
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What an operator can set, checked and in the units that the cores use. Built by `config`; read everywhere.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sip::Transport;
+
+/// One address that we listen on, and the name by which others reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub transport: Transport,
+    pub bind: SocketAddr,
+    /// What Via and Record-Route carry; never a wildcard.
+    pub advertise: SocketAddr,
+}
+
+/// A server named in the configuration; others come by heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerEntry {
+    pub address: SocketAddr,
+    pub transport: Transport,
+    pub weight: u32,
+}
+
+/// How a message of a known call finds its server (SPEC, affinity).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Affinity {
+    Hash,
+    Session,
+    Tag,
+}
+
+/// Which table the hash of the Call-ID is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HashKind {
+    /// hash mod size of the active table (FIG. 5B).
+    Modulo,
+    /// hash mod size of the server table, then the next good entry (FIG. 6).
+    Cascade,
+    /// Weighted; one server's death moves only its own calls.
+    Consistent,
+}
+
+/// How the server for a new call is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Selection {
+    Hash,
+    RoundRobin,
+    LeastLoaded,
+    Score,
+    Cjsq,
+    Tjsq,
+    Tlwl,
+}
+
+/// Which INVITEs are kept until their final answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HoldSetup {
+    Off,
+    /// Those that came over a stream (default): their sender does not repeat them.
+    Stream,
+    /// Those over UDP too: their sender stops repeating at the first provisional answer.
+    All,
+}
+
+/// How servers without an agent are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Probe {
+    /// By their traffic alone; a failed one is tried again after a pause.
+    Traffic,
+    /// Also by OPTIONS at an interval, when they are idle or suspected.
+    Options,
+    Off,
+}
+
+/// The thread models of SPEC A7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Threads {
+    /// Workers for data (one per core by default) and a thread for heartbeats and tables.
+    PerCore { workers: u8 },
+    /// One thread for both, with an adaptive service rate between the two ports.
+    One,
+    /// One thread each, sharing the table.
+    Two,
+}
+
+/// Keys that every load manager of a farm shares.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Newest first; the first signs, all verify. Each with the id that tags carry.
+    pub tag: Vec<(u8, [u8; 16])>,
+    /// HMAC key of heartbeats; `None`: any heartbeat is believed.
+    pub heartbeat: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keys({} tag keys, heartbeat key: {})", self.tag.len(), self.heartbeat.is_some())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub listeners: Vec<Listener>,
+    pub servers: Vec<ServerEntry>,
+    pub affinity: Affinity,
+    pub selection: Selection,
+    pub hash: HashKind,
+    pub keys: Keys,
+    pub threads: Threads,
+    /// Host names that mean this load manager, in lower case: a Route or Request-URI with one of them is ours.
+    pub names: Vec<String>,
+    /// Echo the tag in the `Strowger-Tag` header field too (SPEC C3).
+    pub tag_header: bool,
+    /// RFC 3261 §16.11: 64·T1 = 32 s.
+    pub new_call_time: Duration,
+    pub new_calls_max: usize,
+    pub session_idle: Duration,
+    pub sessions_max: usize,
+    /// tlwl: the weight of an INVITE transaction against any other, in hundredths; 175.
+    pub invite_weight_percent: u32,
+    pub hold_setup: HoldSetup,
+    pub held_max: usize,
+    pub held_bytes_max: usize,
+    /// Retry-After of our 503, seconds.
+    pub retry_after: u32,
+    /// RFC 3261 §18.1.1: requests above this many bytes leave by TCP where the server takes it; 1300.
+    pub datagram_bytes_max: usize,
+    pub probe: Probe,
+    pub probe_interval: Duration,
+    /// A request unanswered this long makes a silent server suspect.
+    pub silence: Duration,
+    pub heartbeat: Heartbeats,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeats {
+    /// Where heartbeats are received; `None`: only the servers of the configuration.
+    pub listen: Option<SocketAddr>,
+    /// Multicast group to join.
+    pub group: Option<std::net::IpAddr>,
+    pub period: Duration,
+    /// Periods of silence until a server is failed: 3 … 5.
+    pub decay_periods: u32,
+    /// `Some(n)`: at most n servers (static table of SPEC A2); `None`: grows.
+    pub table_size: Option<usize>,
+}

@@ -1,0 +1,112 @@
+//! Settings, servers and figures that the tests of tables and selection share.
+#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use base::{Chance, Duration};
+use sip::Transport;
+use strowger_lb::ledger::Ledger;
+use strowger_lb::selection::{Admitted, Selector};
+use strowger_lb::settings::{
+    Affinity, HashKind, Heartbeats, HoldSetup, Keys, Probe, Selection, ServerEntry, Settings, Threads,
+};
+use strowger_lb::snapshot::{Place, Server, Snapshot};
+
+pub fn settings() -> Settings {
+    Settings {
+        listeners: Vec::new(),
+        servers: Vec::new(),
+        affinity: Affinity::Tag,
+        selection: Selection::RoundRobin,
+        hash: HashKind::Consistent,
+        keys: Keys { tag: vec![(1, [7; 16])], heartbeat: None },
+        threads: Threads::PerCore { workers: 2 },
+        tag_header: false,
+        names: Vec::new(),
+        new_call_time: Duration::from_secs(32),
+        new_calls_max: 100_000,
+        session_idle: Duration::from_secs(3600),
+        sessions_max: 100_000,
+        invite_weight_percent: 175,
+        hold_setup: HoldSetup::Off,
+        held_max: 1000,
+        held_bytes_max: 1 << 20,
+        retry_after: 5,
+        datagram_bytes_max: 1300,
+        probe: Probe::Traffic,
+        probe_interval: Duration::from_secs(2),
+        silence: Duration::from_secs(4),
+        heartbeat: Heartbeats {
+            listen: None,
+            group: None,
+            period: Duration::from_secs(1),
+            decay_periods: 3,
+            table_size: None,
+        },
+    }
+}
+
+pub fn address(n: usize) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(10, 0, (n / 250) as u8, (n % 250) as u8 + 1), 5060))
+}
+
+pub fn entry(n: usize, weight: u32) -> ServerEntry {
+    ServerEntry { address: address(n), transport: Transport::Udp, weight }
+}
+
+/// A server with its own slot.
+pub fn server(n: usize) -> Server {
+    Server {
+        place: Place { slot: n as u16, incarnation: n as u32 + 1 },
+        ..Server::at(address(n), Transport::Udp)
+    }
+}
+
+pub fn servers(count: usize) -> Vec<Server> {
+    (0..count).map(server).collect()
+}
+
+pub fn snapshot(servers: Vec<Server>) -> Snapshot {
+    Snapshot::build(1, servers, None)
+}
+
+/// A selector, and the ledger it reads where it reads one, with all slots attached.
+pub fn selector(selection: Selection, servers: &[Server]) -> (Selector, Option<Arc<Ledger>>) {
+    let settings = Settings { selection, ..settings() };
+    let ledger = Ledger::for_settings(&settings, servers.len()).map(Arc::new);
+    for server in servers {
+        if let Some(ledger) = &ledger {
+            ledger.attach(server.place);
+        }
+    }
+    (Selector::new(&settings, Arc::new(Admitted::new(servers.len())), ledger.clone()), ledger)
+}
+
+/// First choices for `calls` calls, counted by slot.
+pub fn counts(selector: &Selector, snapshot: &Snapshot, calls: usize, seed: u64) -> Vec<u32> {
+    let mut chance = Chance::seeded(seed);
+    let mut counts = vec![0; snapshot.servers().len()];
+    for _ in 0..calls {
+        let hash = chance.next_u64();
+        let first = selector.candidates(snapshot, hash, &mut chance).next().expect("a server has room");
+        counts[usize::from(first.place.slot)] += 1;
+    }
+    counts
+}
+
+/// Chi-square of counts against expected shares. For k classes it lies about k − 1 with a deviation of √(2(k − 1)).
+pub fn chi_square(counts: &[u32], shares: &[f64]) -> f64 {
+    let (all, sum): (f64, f64) = (counts.iter().map(|&count| f64::from(count)).sum(), shares.iter().sum());
+    let term = |(&count, &share): (&u32, &f64)| {
+        let expected = all * share / sum;
+        (f64::from(count) - expected).powi(2) / expected
+    };
+    counts.iter().zip(shares).map(term).sum()
+}
+
+/// The bound that chance alone passes once in some hundred thousand times.
+pub fn chi_square_bound(classes: usize) -> f64 {
+    let free = (classes - 1) as f64;
+    free + 5.0 * (2.0 * free).sqrt() + 10.0
+}
