@@ -1,0 +1,445 @@
+//! The streams of one worker: listening sockets, the connections accepted there, and those opened to servers.
+//!
+//! Promises: a message is handed out whole, and handed to the socket whole or reported as failed; an idle connection
+//! has no buffer; every queue, table and wait has a bound in [`Limits`] and a counter. What a message means, and where
+//! it goes, is left to the core.
+
+mod connection;
+mod deadlines;
+mod limits;
+mod out_queue;
+mod outgoing;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+
+use base::Time;
+use mio::event::Event;
+use mio::net::TcpListener;
+use mio::{Interest, Registry, Token};
+use sip::{ConnectionId, Flow, Target, Transport};
+
+use crate::counters::Counters;
+use crate::tcp::{self, Stream};
+
+use connection::{Close, Connection, Phase};
+pub use limits::Limits;
+use outgoing::Staged;
+use slots::{Key, Slots};
+
+/// Bytes read from a connection at once: one message of the largest size.
+const READ_BYTES: usize = 64 << 10;
+
+/// Reads from one connection before the next has its turn.
+const READS_PER_TURN: usize = 4;
+
+/// Connections accepted before messages have their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Tokens from here on belong to connections and their listeners; those below are the worker's.
+pub const TOKENS_FROM: usize = 1 << 62;
+const LISTENER_TOKENS: usize = TOKENS_FROM;
+const CONNECTION_TOKENS: usize = 1 << 63;
+
+/// What a stream brought.
+#[derive(Clone, Copy, Debug)]
+pub enum Received<'a> {
+    Message {
+        bytes: &'a [u8],
+        flow: Flow,
+    },
+    /// The end of the message cannot be known. An answer may be sent to the connection in this turn; then it is closed.
+    Broken {
+        bytes: &'a [u8],
+        flow: Flow,
+    },
+}
+
+/// What happened besides messages; the worker takes it, tells the core, and sends the fallbacks.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Messages that could not be sent.
+    pub failed: Vec<Target>,
+    /// Connections that are gone, and who was at their other end.
+    pub closed: Vec<(ConnectionId, SocketAddr)>,
+    /// Messages to send by UDP instead; the ranges lie in `fallback_bytes`.
+    pub fallbacks: Vec<(Range<u32>, Target)>,
+    pub fallback_bytes: Vec<u8>,
+}
+
+impl News {
+    pub fn is_empty(&self) -> bool {
+        self.failed.is_empty() && self.closed.is_empty() && self.fallbacks.is_empty()
+    }
+}
+
+struct Listening {
+    listener: u8,
+    socket: TcpListener,
+    /// There may be more to accept than the turn allowed.
+    more: bool,
+    /// Descriptors or memory were short. No event will tell of those who wait, so it is tried again in the next tick.
+    short: bool,
+}
+
+pub struct Connections {
+    worker: u8,
+    limits: Limits,
+    registry: Registry,
+    counters: Arc<Counters>,
+    listening: Vec<Listening>,
+    /// Where each listener of the configuration is bound, by its index: where connections come from.
+    bound: Vec<SocketAddr>,
+    slots: Slots<Connection>,
+    by_remote: HashMap<(u8, SocketAddr), Key>,
+    per_source: HashMap<IpAddr, u32>,
+    scratch: Vec<u8>,
+    /// Connections that may hold more than was read.
+    unread: Vec<Key>,
+    /// Connections that wait for something; see [`Connection::is_waiting`].
+    watched: Vec<Key>,
+    /// Connections to be ended when the outbox of this turn is sent.
+    ending: Vec<Key>,
+    staged: Vec<Staged>,
+    /// Sum of what the connections hold.
+    buffered: usize,
+    news: News,
+    ticked: Time,
+    sweep_position: usize,
+}
+
+impl Connections {
+    /// `listeners`: all of the configuration, in its order; those of stream transports are opened.
+    pub fn new(
+        worker: u8,
+        listeners: &[(Transport, SocketAddr)],
+        limits: Limits,
+        registry: Registry,
+        counters: Arc<Counters>,
+    ) -> io::Result<Connections> {
+        let mut listening = Vec::new();
+        let mut bound = Vec::new();
+        for (listener, &(transport, address)) in listeners.iter().enumerate() {
+            bound.push(address);
+            if transport == Transport::Tcp {
+                let mut socket = tcp::listen(address)?;
+                let token = Token(LISTENER_TOKENS + listening.len());
+                registry.register(&mut socket, token, Interest::READABLE)?;
+                listening.push(Listening { listener: listener as u8, socket, more: false, short: false });
+            }
+        }
+        Ok(Connections {
+            worker,
+            limits,
+            registry,
+            counters,
+            listening,
+            bound,
+            slots: Slots::new(limits.connections),
+            by_remote: HashMap::new(),
+            per_source: HashMap::new(),
+            scratch: vec![0; READ_BYTES],
+            unread: Vec::new(),
+            watched: Vec::new(),
+            ending: Vec::new(),
+            staged: Vec::new(),
+            buffered: 0,
+            news: News::default(),
+            ticked: Time::ZERO,
+            sweep_position: 0,
+        })
+    }
+
+    /// Where the listening sockets are, in the order of their listeners.
+    pub fn local_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
+        self.listening.iter().map(|listening| listening.socket.local_addr())
+    }
+
+    pub fn open_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Handles the readiness of a token from [`TOKENS_FROM`] on, and hands out the messages that came.
+    pub fn ready(&mut self, event: &Event, now: Time, take: &mut dyn FnMut(Received<'_>)) {
+        let Token(token) = event.token();
+        if token < CONNECTION_TOKENS {
+            self.accept(token - LISTENER_TOKENS, now);
+            return;
+        }
+        let key = key_of(token);
+        if event.is_writable() || event.is_error() || event.is_write_closed() {
+            self.write_ready(key, now);
+        }
+        if event.is_readable() || event.is_error() || event.is_read_closed() {
+            let ends = event.is_error() || event.is_read_closed();
+            self.read(key, now, ends, take);
+        }
+    }
+
+    /// Whether there is something left that no event will tell of; [`Connections::resume`] and
+    /// [`Connections::accept_rest`] go on with it.
+    pub fn has_more(&self) -> bool {
+        !self.unread.is_empty() || self.listening.iter().any(|listening| listening.more)
+    }
+
+    /// Goes on accepting where more waited than a turn allowed.
+    pub fn accept_rest(&mut self, now: Time) {
+        for index in 0..self.listening.len() {
+            if self.listening[index].more {
+                self.accept(index, now);
+            }
+        }
+    }
+
+    pub fn unread_count(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// Goes on reading one connection that had more than its turn allowed.
+    pub fn resume(&mut self, now: Time, take: &mut dyn FnMut(Received<'_>)) {
+        // From the front, and back to the end if there is still more: each has its turn.
+        if !self.unread.is_empty() {
+            let key = self.unread.remove(0);
+            self.read(key, now, true, take);
+        }
+    }
+
+    /// What happened since; the worker empties it and gives it back by [`Connections::give_back`].
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    pub fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// Returns the memory of the lists, emptied, for the next turn.
+    pub fn give_back(&mut self, mut emptied: News) {
+        if self.news.is_empty() {
+            emptied.failed.clear();
+            emptied.closed.clear();
+            emptied.fallbacks.clear();
+            emptied.fallback_bytes.clear();
+            self.news = emptied;
+        }
+    }
+
+    fn accept(&mut self, index: usize, now: Time) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listening) = self.listening.get_mut(index) else { return };
+            (listening.more, listening.short) = (false, false);
+            match listening.socket.accept() {
+                Ok((socket, remote)) => {
+                    let listener = listening.listener;
+                    self.admit(Stream::over(socket, self.limits.stuck_time), listener, remote, now);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // The peer gave up before we came to it; the next may be there.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    self.counters.accept_errors.add(1);
+                    listening.short = true;
+                    return;
+                }
+            }
+        }
+        self.listening[index].more = true;
+    }
+
+    fn admit(&mut self, stream: Stream, listener: u8, remote: SocketAddr, now: Time) {
+        let from = source(remote.ip());
+        if self.per_source.get(&from).is_some_and(|count| *count >= self.limits.per_source) {
+            self.counters.connections_refused_source_full.add(1);
+            return;
+        }
+        if self.slots.is_full() {
+            self.counters.connections_refused_worker_full.add(1);
+            return;
+        }
+        let connection = Connection::new(stream, remote, listener, false, now);
+        if self.add(connection).is_some() {
+            *self.per_source.entry(from).or_insert(0) += 1;
+            self.counters.connections_accepted.add(1);
+        }
+    }
+
+    fn add(&mut self, mut connection: Connection) -> Option<Key> {
+        let key = self.slots.vacant()?;
+        connection.stream.register(&self.registry, token_of(key)).ok()?;
+        self.by_remote.insert((connection.listener, connection.remote), key);
+        self.slots.insert(key, connection);
+        self.counters.connections_open.set(self.slots.len() as u64);
+        Some(key)
+    }
+
+    /// The socket takes bytes, or an attempt to connect has ended.
+    fn write_ready(&mut self, key: Key, now: Time) {
+        let Some(connection) = self.slots.get_mut(key) else { return };
+        if matches!(connection.phase, Phase::Connecting { .. }) {
+            match connection.stream.connected() {
+                Ok(true) => {
+                    connection.phase = Phase::Open;
+                    connection.active = now;
+                    if let Some(queue) = &mut connection.queue {
+                        queue.moved = now;
+                    }
+                    self.counters.connections_opened.add(1);
+                }
+                Ok(false) => return,
+                Err(_) => return self.close(key, Close::ConnectFailed),
+            }
+        }
+        self.write_queued(key, now);
+    }
+
+    fn write_queued(&mut self, key: Key, now: Time) {
+        let Some(connection) = self.slots.get_mut(key) else { return };
+        match connection.write_queued(now) {
+            Ok(written) => {
+                self.counters.messages_out.add(written.messages);
+                self.counters.stream_bytes_out.add(written.bytes);
+                self.account(key);
+                self.watch(key);
+            }
+            Err(_) => self.close(key, Close::Error),
+        }
+    }
+
+    /// Reads until nothing is left or the turn is over. A read that leaves room in the buffer has taken all there
+    /// was, and what comes later is a new event; `to_the_end` reads on, because the end may have come as well.
+    fn read(&mut self, key: Key, now: Time, to_the_end: bool, take: &mut dyn FnMut(Received<'_>)) {
+        for _ in 0..READS_PER_TURN {
+            let Some(connection) = self.slots.get_mut(key) else { return };
+            if matches!(connection.phase, Phase::Connecting { .. }) {
+                return;
+            }
+            let length = match connection.stream.read(&mut self.scratch) {
+                Ok(0) => {
+                    let ended = matches!(connection.phase, Phase::Ended { .. });
+                    return self.close(key, if ended { Close::BrokenFrame } else { Close::Peer });
+                }
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return self.close(key, Close::Error),
+            };
+            let all = length < READ_BYTES && !to_the_end;
+            if connection.phase != Phase::Open {
+                if all {
+                    return;
+                }
+                continue;
+            }
+            let flow = Flow {
+                listener: connection.listener,
+                transport: Transport::Tcp,
+                remote: connection.remote,
+                connection: Some(id_of(self.worker, key)),
+            };
+            let cut = connection.take_in(&self.scratch[..length], now, flow, take);
+            self.counters.stream_bytes_in.add(length as u64);
+            self.counters.messages_in.add(cut.messages);
+            if cut.broken {
+                self.counters.frames_broken.add(1);
+                connection.phase = Phase::Ending;
+                self.ending.push(key);
+                return;
+            }
+            if cut.pings > 0 {
+                self.counters.pings.add(cut.pings);
+                if connection.answer_pings(cut.pings, &self.limits, now).is_err() {
+                    return self.close(key, Close::Error);
+                }
+                self.watch(key);
+            }
+            if self.account(key) > self.limits.buffered_bytes {
+                return self.close(key, Close::Memory);
+            }
+            if all {
+                return;
+            }
+        }
+        if !self.unread.contains(&key) {
+            self.unread.push(key);
+        }
+    }
+
+    /// Adds what the connection has come to hold since the last time, or to hold no more, to the sum of all.
+    fn account(&mut self, key: Key) -> usize {
+        if let Some(connection) = self.slots.get_mut(key) {
+            let held = connection.held();
+            self.buffered = self.buffered + held - std::mem::replace(&mut connection.accounted, held);
+            self.counters.buffered_bytes.set(self.buffered as u64);
+        }
+        self.buffered
+    }
+
+    /// Takes the connection away, reports it, and what waited in its queue as failed.
+    fn close(&mut self, key: Key, why: Close) {
+        let Some(connection) = self.slots.remove(key) else { return };
+        self.buffered -= connection.accounted;
+        self.counters.buffered_bytes.set(self.buffered as u64);
+        let remote = (connection.listener, connection.remote);
+        if self.by_remote.get(&remote) == Some(&key) {
+            self.by_remote.remove(&remote);
+        }
+        if !connection.opened {
+            let from = source(connection.remote.ip());
+            if let Some(count) = self.per_source.get_mut(&from) {
+                *count -= 1;
+                if *count == 0 {
+                    self.per_source.remove(&from);
+                }
+            }
+        }
+        let counters = &self.counters;
+        counters.connections_open.set(self.slots.len() as u64);
+        let counter = match why {
+            Close::Peer => &counters.connections_closed_by_peer,
+            Close::Error => &counters.connections_closed_error,
+            Close::Idle => &counters.connections_closed_idle,
+            Close::Slow => &counters.connections_closed_slow,
+            Close::Stuck => &counters.connections_closed_stuck,
+            Close::BrokenFrame => &counters.connections_closed_broken_frame,
+            Close::Memory => &counters.connections_closed_memory,
+            Close::ConnectFailed => &counters.connect_failures,
+        };
+        counter.add(1);
+        self.news.closed.push((id_of(self.worker, key), connection.remote));
+        if let Some(queue) = connection.queue {
+            for message in queue.into_messages() {
+                if let Some(target) = message.target {
+                    self.counters.messages_failed.add(1);
+                    let fallback = message.fallback.as_ref().map(|(bytes, to)| (&bytes[..], *to));
+                    self.lose(target, fallback);
+                }
+            }
+        }
+    }
+}
+
+fn token_of(key: Key) -> Token {
+    Token(CONNECTION_TOKENS | (key.generation as usize) << 16 | usize::from(key.slot))
+}
+
+fn key_of(token: usize) -> Key {
+    Key { slot: token as u16, generation: (token >> 16) as u32 }
+}
+
+fn id_of(worker: u8, key: Key) -> ConnectionId {
+    ConnectionId { worker, slot: key.slot, generation: key.generation }
+}
+
+/// What counts as one source: whoever has an IPv6 network of 64 bits has all its addresses.
+fn source(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) >> 64 << 64)),
+    }
+}

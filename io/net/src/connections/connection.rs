@@ -1,0 +1,270 @@
+//! One connection: what was received of a message that is not whole yet, and what waits to be written.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use base::Time;
+use sip::Flow;
+use sip::frame::{Frame, Framer};
+
+use super::Received;
+use super::limits::Limits;
+use super::out_queue::OutQueue;
+use crate::tcp::Stream;
+
+/// Keep-alives answered after one read. A client sends one in some minutes; the rest of a flood is not answered.
+const ANSWERS_MAX: usize = 32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// We asked; the peer has not answered yet. What is sent meanwhile waits in the queue.
+    Connecting {
+        since: Time,
+    },
+    Open,
+    /// Nothing more is read; once the queue is written, so is the end.
+    Ending,
+    /// We have written the end and wait for that of the peer, since closing with unread bytes would make the kernel
+    /// take back what we wrote last.
+    Ended {
+        since: Time,
+    },
+}
+
+/// Why a connection must be closed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
+    Peer,
+    Error,
+    Idle,
+    Slow,
+    Stuck,
+    BrokenFrame,
+    Memory,
+    ConnectFailed,
+}
+
+#[derive(Debug)]
+struct Partial {
+    bytes: Vec<u8>,
+    framer: Framer,
+    /// When its first byte came.
+    since: Time,
+}
+
+impl Partial {
+    /// Line ends alone may be half a keep-alive or what a careless peer puts behind a message; they may stay.
+    fn is_message(&self) -> bool {
+        self.bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) remote: SocketAddr,
+    pub(crate) listener: u8,
+    pub(crate) phase: Phase,
+    /// We opened it; else the peer did.
+    pub(crate) opened: bool,
+    /// When a byte last went either way.
+    pub(crate) active: Time,
+    /// It is in the list of those that are looked at in every tick.
+    pub(crate) watched: bool,
+    /// What [`Connection::held`] was when it was last added to the sum of the worker.
+    pub(crate) accounted: usize,
+    partial: Option<Box<Partial>>,
+    pub(crate) queue: Option<Box<OutQueue>>,
+}
+
+/// What the peer took of a queue.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What came of received bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    consumed: usize,
+    pub(crate) messages: u64,
+    pub(crate) pings: u64,
+    pub(crate) broken: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Stream,
+        remote: SocketAddr,
+        listener: u8,
+        opened: bool,
+        now: Time,
+    ) -> Connection {
+        let phase = if opened { Phase::Connecting { since: now } } else { Phase::Open };
+        Connection {
+            stream,
+            remote,
+            listener,
+            phase,
+            opened,
+            active: now,
+            watched: false,
+            accounted: 0,
+            partial: None,
+            queue: None,
+        }
+    }
+
+    pub(crate) fn takes_messages(&self) -> bool {
+        matches!(self.phase, Phase::Connecting { .. } | Phase::Open)
+    }
+
+    /// Bytes that it holds for a partial message and for what waits to be written.
+    pub(crate) fn held(&self) -> usize {
+        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.len());
+        partial + self.queue.as_ref().map_or(0, |queue| queue.size())
+    }
+
+    /// Hands out the messages that are whole now and keeps what is left. With nothing kept from before, messages are
+    /// handed out of `bytes` itself. When the frame is lost, what cannot be read is handed out as broken.
+    pub(crate) fn take_in(
+        &mut self,
+        bytes: &[u8],
+        now: Time,
+        flow: Flow,
+        take: &mut dyn FnMut(Received<'_>),
+    ) -> Cut {
+        self.active = now;
+        let Some(mut partial) = self.partial.take() else {
+            let mut framer = Framer::default();
+            let cut = cut(&mut framer, bytes, flow, take);
+            if cut.consumed < bytes.len() && !cut.broken {
+                let bytes = bytes[cut.consumed..].to_vec();
+                self.partial = Some(Box::new(Partial { bytes, framer, since: now }));
+            }
+            return cut;
+        };
+        partial.bytes.extend_from_slice(bytes);
+        let cut = cut(&mut partial.framer, &partial.bytes, flow, take);
+        if cut.consumed < partial.bytes.len() && !cut.broken {
+            if cut.consumed > 0 {
+                partial.bytes.drain(..cut.consumed);
+                partial.since = now;
+            }
+            self.partial = Some(partial);
+        }
+        cut
+    }
+
+    /// Writes what waits, as far as the peer takes it.
+    pub(crate) fn write_queued(&mut self, now: Time) -> io::Result<Written> {
+        let mut written = Written::default();
+        while let Some(queue) = &mut self.queue {
+            match self.stream.write(queue.unwritten()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => {
+                    written.bytes += bytes as u64;
+                    written.messages += queue.advance(bytes, now);
+                    self.active = now;
+                    if queue.is_empty() {
+                        self.queue = None;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.queue.is_none() && self.phase == Phase::Ending {
+            self.stream.end();
+            self.phase = Phase::Ended { since: now };
+        }
+        Ok(written)
+    }
+
+    /// Answers keep-alives (RFC 5626 §3.5.1), several at once if they came at once. An answer for which there is no
+    /// room is left out: the peer has not read the earlier ones.
+    pub(crate) fn answer_pings(&mut self, pings: u64, limits: &Limits, now: Time) -> io::Result<()> {
+        let all = [*b"\r\n"; ANSWERS_MAX];
+        let answers = &all.as_flattened()[..2 * pings.min(ANSWERS_MAX as u64) as usize];
+        let written = match &self.queue {
+            Some(_) => 0,
+            None => match self.stream.write(answers) {
+                Ok(written) => written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error),
+            },
+        };
+        if written < answers.len() && self.has_room(answers.len(), limits.queue_bytes) {
+            self.queue_of(now).push(&answers[written..], None, None);
+        }
+        Ok(())
+    }
+
+    /// Whether that many bytes more may wait.
+    pub(crate) fn has_room(&self, bytes: usize, bound: usize) -> bool {
+        self.queue.as_ref().map_or(0, |queue| queue.size()) + bytes <= bound
+    }
+
+    pub(crate) fn queue_of(&mut self, now: Time) -> &mut OutQueue {
+        self.queue.get_or_insert_with(|| Box::new(OutQueue::new(now)))
+    }
+
+    /// Whether it waits for something that has an end soon, so that it is to be looked at in every tick.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.queue.is_some() || self.phase != Phase::Open
+    }
+
+    /// Whether it has waited too long.
+    pub(crate) fn overdue(&self, limits: &Limits, now: Time) -> Option<Close> {
+        match self.phase {
+            Phase::Connecting { since } if now.since(since) >= limits.connect_time => {
+                return Some(Close::ConnectFailed);
+            }
+            Phase::Ended { since } if now.since(since) >= limits.linger_time => {
+                return Some(Close::BrokenFrame);
+            }
+            Phase::Connecting { .. } | Phase::Ended { .. } => return None,
+            Phase::Open | Phase::Ending => {}
+        }
+        if self.queue.as_ref().is_some_and(|queue| now.since(queue.moved) >= limits.stuck_time) {
+            return Some(Close::Stuck);
+        }
+        let slow =
+            |partial: &Partial| partial.is_message() && now.since(partial.since) >= limits.partial_time;
+        if self.partial.as_deref().is_some_and(slow) {
+            return Some(Close::Slow);
+        }
+        let idle = if self.opened { limits.idle_opened } else { limits.idle_accepted };
+        (now.since(self.active) >= idle).then_some(Close::Idle)
+    }
+}
+
+/// Cuts whole messages off the front of `bytes`.
+fn cut(framer: &mut Framer, bytes: &[u8], flow: Flow, take: &mut dyn FnMut(Received<'_>)) -> Cut {
+    let mut cut = Cut::default();
+    while cut.consumed < bytes.len() {
+        let rest = &bytes[cut.consumed..];
+        let length = match framer.next(rest) {
+            Frame::Message(length) => {
+                cut.messages += 1;
+                take(Received::Message { bytes: &rest[..length], flow });
+                length
+            }
+            Frame::Ping(length) => {
+                cut.pings += 1;
+                length
+            }
+            Frame::Blank(length) => length,
+            Frame::Incomplete => break,
+            Frame::Broken(_) => {
+                cut.broken = true;
+                take(Received::Broken { bytes: rest, flow });
+                break;
+            }
+        };
+        cut.consumed += length;
+    }
+    cut
+}

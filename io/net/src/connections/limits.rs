@@ -1,0 +1,54 @@
+//! Bounds on connections. Every queue, table and wait of the streams takes its bound from here.
+
+use base::Duration;
+
+/// Bounds on the connections of one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections per worker, both ways; default 60,000, at most 65,535. More are accepted and closed at once.
+    pub connections: usize,
+    /// Accepted connections per worker from one source: an IPv4 address, or an IPv6 network of 64 bits. Default
+    /// 10,000; a trunk or a gateway of many users is one source.
+    pub per_source: u32,
+    /// Bytes that may wait to be written to one connection; default 1 MiB, some thousand
+    /// messages. More survives longer stalls of the peer and bursts while a connection is being opened.
+    pub queue_bytes: usize,
+    /// Bytes of partial messages and of queues on all connections of one worker; default 256 MiB. Beyond it, what would
+    /// take more is turned away: a partial message with its connection, a message as if its queue were full.
+    pub buffered_bytes: usize,
+    /// Until a connection attempt is given up; default 3 s, well below the 32 s of Timer B (RFC 3261 §17.1.1.2), so
+    /// that another server can still be asked.
+    pub connect_time: Duration,
+    /// Without a byte taken by the peer while some wait; default 10 s. Then the connection is closed.
+    pub stuck_time: Duration,
+    /// Age of a partial message; default 30 s. Then the connection is closed.
+    pub partial_time: Duration,
+    /// Without a byte either way on an accepted connection; default 10 min, five times the longest keep-alive
+    /// interval of RFC 5626 §4.4.1.
+    pub idle_accepted: Duration,
+    /// The same on a connection that we opened; default 5 min. It is opened again on demand.
+    pub idle_opened: Duration,
+    /// Until the peer closes a connection whose last word we have said; default 1 s.
+    pub linger_time: Duration,
+    /// Between two looks at connections that wait for something, which is the precision of the times above;
+    /// default 100 ms. Idle and partial ones are looked at every tenth time.
+    pub tick: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 60_000,
+            per_source: 10_000,
+            queue_bytes: 1 << 20,
+            buffered_bytes: 256 << 20,
+            connect_time: Duration::from_secs(3),
+            stuck_time: Duration::from_secs(10),
+            partial_time: Duration::from_secs(30),
+            idle_accepted: Duration::from_secs(600),
+            idle_opened: Duration::from_secs(300),
+            linger_time: Duration::from_secs(1),
+            tick: Duration::from_millis(100),
+        }
+    }
+}

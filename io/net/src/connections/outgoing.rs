@@ -1,0 +1,202 @@
+//! Messages into streams: found or opened connections, one write per connection and turn.
+
+use std::io::{ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use base::Time;
+use sip::Target;
+
+use super::connection::{Close, Connection, Phase};
+use super::slots::Key;
+use super::{Connections, tcp};
+
+/// Messages handed to the kernel in one write.
+const PARTS: usize = 64;
+
+/// A message of this turn whose connection is known. Its ranges lie in the bytes that `flush` is given.
+#[derive(Debug)]
+pub(super) struct Staged {
+    key: Key,
+    /// Keeps the messages of one connection in their order.
+    order: u32,
+    range: Range<u32>,
+    target: Target,
+    fallback: Option<(Range<u32>, Target)>,
+}
+
+impl Connections {
+    /// Takes a message that goes by stream: it leaves with the next [`Connections::flush`]. `bytes` is the whole
+    /// buffer that the ranges of this turn lie in.
+    pub fn stage(
+        &mut self,
+        bytes: &[u8],
+        range: Range<u32>,
+        target: Target,
+        fallback: Option<(Range<u32>, Target)>,
+        now: Time,
+    ) {
+        match self.connection_for(target, now) {
+            Some(key) => {
+                let order = self.staged.len() as u32;
+                self.staged.push(Staged { key, order, range, target, fallback });
+            }
+            None => {
+                let counters = &self.counters;
+                match address_to_connect(target) {
+                    Some(_) => counters.messages_failed.add(1),
+                    None => counters.messages_without_connection.add(1),
+                }
+                self.lose(target, fallback.map(|(range, to)| (part(bytes, &range), to)));
+            }
+        }
+    }
+
+    /// Writes what was staged, and ends the connections that are to be ended with this turn.
+    pub fn flush(&mut self, bytes: &[u8], now: Time) {
+        if !self.staged.is_empty() {
+            let mut staged = std::mem::take(&mut self.staged);
+            staged.sort_unstable_by_key(|message| (message.key, message.order));
+            for group in staged.chunk_by(|a, b| a.key == b.key) {
+                self.write_group(group, bytes, now);
+            }
+            staged.clear();
+            self.staged = staged;
+        }
+        while let Some(key) = self.ending.pop() {
+            self.write_queued(key, now);
+        }
+    }
+
+    /// The connection that RFC 3261 §18.1.1 and §18.2.2 name for this target, opened if need be and allowed.
+    fn connection_for(&mut self, target: Target, now: Time) -> Option<Key> {
+        if let Target::Connection { id, .. } = target {
+            let key = Key { slot: id.slot, generation: id.generation };
+            // One that ends with this turn still takes the answer to what broke it.
+            let alive = |connection: &mut Connection| !matches!(connection.phase, Phase::Ended { .. });
+            if id.worker == self.worker && self.slots.get_mut(key).is_some_and(alive) {
+                return Some(key);
+            }
+        }
+        let (listener, to) = address_to_connect(target)?;
+        match self.by_remote.get(&(listener, to)) {
+            Some(&key) if self.slots.get_mut(key).is_some_and(|c| c.takes_messages()) => Some(key),
+            _ => self.open(listener, to, now),
+        }
+    }
+
+    fn open(&mut self, listener: u8, to: SocketAddr, now: Time) -> Option<Key> {
+        let from = *self.bound.get(usize::from(listener))?;
+        if self.slots.is_full() {
+            self.counters.connections_refused_worker_full.add(1);
+            return None;
+        }
+        let Ok(stream) = tcp::Stream::connect(from, to, self.limits.stuck_time) else {
+            self.counters.connect_failures.add(1);
+            return None;
+        };
+        let key = self.add(Connection::new(stream, to, listener, true, now))?;
+        self.watch(key);
+        Some(key)
+    }
+
+    /// Writes the messages of one connection in as few calls as possible; what the peer does not take waits.
+    fn write_group(&mut self, group: &[Staged], bytes: &[u8], now: Time) {
+        let Some(first) = group.first() else { return };
+        let key = first.key;
+        for messages in group.chunks(PARTS) {
+            let Some(connection) = self.slots.get_mut(key) else {
+                messages.iter().for_each(|message| self.try_elsewhere(message, bytes, now));
+                continue;
+            };
+            let waits = connection.queue.is_some() || matches!(connection.phase, Phase::Connecting { .. });
+            let mut written = 0;
+            if !waits {
+                let mut parts = [IoSlice::new(&[]); PARTS];
+                for (part_of, message) in parts.iter_mut().zip(messages) {
+                    *part_of = IoSlice::new(part(bytes, &message.range));
+                }
+                match connection.stream.write_all_of(&parts[..messages.len()]) {
+                    Ok(length) => {
+                        written = length;
+                        connection.active = now;
+                        self.counters.stream_bytes_out.add(length as u64);
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => {
+                        self.close(key, Close::Error);
+                        messages.iter().for_each(|message| self.try_elsewhere(message, bytes, now));
+                        continue;
+                    }
+                }
+            }
+            for message in messages {
+                let length = message.range.len();
+                if written >= length {
+                    written -= length;
+                    self.counters.messages_out.add(1);
+                } else {
+                    self.enqueue(key, message, written, bytes, now);
+                    written = 0;
+                }
+            }
+        }
+    }
+
+    /// Puts a message, less what of it was written, into the queue of its connection. What has begun is queued in
+    /// any case: the stream would be unreadable without its end.
+    fn enqueue(&mut self, key: Key, message: &Staged, written: usize, bytes: &[u8], now: Time) {
+        let rest = &part(bytes, &message.range)[written..];
+        let fallback = message.fallback.as_ref().map(|(range, to)| (part(bytes, range), *to));
+        let Some(connection) = self.slots.get_mut(key) else { return };
+        let fallback_bytes = fallback.map_or(0, |(bytes, _)| bytes.len());
+        let all = self.buffered + rest.len() + fallback_bytes;
+        let has_room = all <= self.limits.buffered_bytes
+            && connection.has_room(rest.len() + fallback_bytes, self.limits.queue_bytes);
+        if written == 0 && !has_room {
+            self.counters.messages_dropped_full.add(1);
+            self.lose(message.target, fallback);
+            return;
+        }
+        connection.queue_of(now).push(rest, Some(message.target), fallback);
+        self.account(key);
+        self.watch(key);
+    }
+
+    /// The connection broke under the message: once more on a new one, if the target allows it. A second loss is
+    /// reported, since that connection is being opened and only queues.
+    fn try_elsewhere(&mut self, message: &Staged, bytes: &[u8], now: Time) {
+        match self.connection_for(message.target, now) {
+            Some(key) => self.enqueue(key, message, 0, bytes, now),
+            None => {
+                self.counters.messages_failed.add(1);
+                let fallback = message.fallback.as_ref().map(|(range, to)| (part(bytes, range), *to));
+                self.lose(message.target, fallback);
+            }
+        }
+    }
+
+    /// Reports a message that was not sent, and hands back what is to be sent instead.
+    pub(super) fn lose(&mut self, target: Target, fallback: Option<(&[u8], Target)>) {
+        self.news.failed.push(target);
+        if let Some((bytes, to)) = fallback {
+            let start = self.news.fallback_bytes.len() as u32;
+            self.news.fallback_bytes.extend_from_slice(bytes);
+            self.news.fallbacks.push((start..self.news.fallback_bytes.len() as u32, to));
+            self.counters.fallbacks.add(1);
+        }
+    }
+}
+
+/// Where the target allows a connection to be opened to.
+fn address_to_connect(target: Target) -> Option<(u8, SocketAddr)> {
+    match target {
+        Target::Stream { listener, to } => Some((listener, to)),
+        Target::Connection { listener, to, or_connect, .. } => or_connect.then_some((listener, to)),
+        Target::Datagram { .. } => None,
+    }
+}
+
+fn part<'a>(bytes: &'a [u8], range: &Range<u32>) -> &'a [u8] {
+    bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
+}

@@ -1,0 +1,111 @@
+//! Places for connections, each with a generation that tells its present connection from those before.
+
+/// A place and its generation: what stays valid exactly as long as the connection in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) slot: u16,
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// Grows as needed up to a bound; freed places are used again.
+#[derive(Debug)]
+pub(crate) struct Slots<T> {
+    places: Vec<Place<T>>,
+    free: Vec<u16>,
+    max: usize,
+}
+
+impl<T> Slots<T> {
+    pub(crate) fn new(max: usize) -> Slots<T> {
+        Slots { places: Vec::new(), free: Vec::new(), max: max.min(usize::from(u16::MAX)) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.max
+    }
+
+    /// Where the next value will be; `None` when full. [`Slots::insert`] puts it there.
+    pub(crate) fn vacant(&mut self) -> Option<Key> {
+        if self.free.is_empty() {
+            let slot = u16::try_from(self.places.len()).ok().filter(|_| self.places.len() < self.max)?;
+            self.places.push(Place { generation: 0, value: None });
+            self.free.push(slot);
+        }
+        let slot = *self.free.last()?;
+        Some(Key { slot, generation: self.places[usize::from(slot)].generation })
+    }
+
+    /// Fills the place that [`Slots::vacant`] named.
+    pub(crate) fn insert(&mut self, key: Key, value: T) {
+        debug_assert_eq!(self.free.last(), Some(&key.slot));
+        self.free.pop();
+        self.places[usize::from(key.slot)].value = Some(value);
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let place = self.places.get_mut(usize::from(key.slot))?;
+        if place.generation == key.generation { place.value.as_mut() } else { None }
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let place = self.places.get_mut(usize::from(key.slot)).filter(|p| p.generation == key.generation)?;
+        let value = place.value.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(key.slot);
+        Some(value)
+    }
+
+    /// The value at a position among all places, taken or not, to go over them in parts.
+    pub(crate) fn at(&self, position: usize) -> Option<(Key, &T)> {
+        let place = self.places.get(position)?;
+        let key = Key { slot: position as u16, generation: place.generation };
+        place.value.as_ref().map(|value| (key, value))
+    }
+
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_reaches_nobody() {
+        let mut slots = Slots::new(2);
+        let first = slots.vacant().unwrap();
+        slots.insert(first, "first");
+        assert_eq!(slots.remove(first), Some("first"));
+        let second = slots.vacant().unwrap();
+        slots.insert(second, "second");
+        assert_eq!(first.slot, second.slot);
+        assert_eq!(slots.get_mut(first), None);
+        assert_eq!(slots.remove(first), None);
+        assert_eq!(slots.get_mut(second), Some(&mut "second"));
+    }
+
+    #[test]
+    fn no_more_than_the_bound() {
+        let mut slots = Slots::new(2);
+        for value in 0..2 {
+            let key = slots.vacant().unwrap();
+            slots.insert(key, value);
+        }
+        assert!(slots.is_full());
+        assert_eq!(slots.vacant(), None);
+        slots.remove(Key { slot: 0, generation: 0 });
+        assert_eq!(slots.vacant(), Some(Key { slot: 0, generation: 1 }));
+        assert_eq!(slots.len(), 1);
+    }
+}

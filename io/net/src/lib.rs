@@ -1,0 +1,19 @@
+//! Sockets: UDP in batches and TCP connections, for the cores that own none.
+
+pub mod clock;
+pub mod connections;
+pub mod counters;
+pub mod mailbox;
+pub mod mmsg;
+pub mod option;
+pub mod spread;
+mod tcp;
+pub mod udp;
+
+pub use clock::Clock;
+pub use connections::{Connections, Limits, News, Received};
+pub use counters::{Counter, Counters};
+pub use mailbox::{Letter, Mailbox};
+pub use mmsg::{Datagram, Receiver};
+pub use spread::{Spread, Window};
+pub use udp::{Udp, UdpOptions};

@@ -1,0 +1,140 @@
+//! Messages from one worker to another, whose connection they are for. The only place where workers hand anything to
+//! each other; bounded, and never waited for.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use mio::{Registry, Token, Waker};
+use sip::Target;
+
+/// Messages that wait in one mailbox. At 64 KiB each they would be 64 MiB; at a usual size 1 MiB.
+pub const LETTERS: usize = 1024;
+
+/// A message on its way to the worker that owns the connection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub bytes: Box<[u8]>,
+    pub to: Target,
+    pub fallback: Option<(Box<[u8]>, Target)>,
+}
+
+#[derive(Debug)]
+pub struct Mailbox {
+    letters: ArrayQueue<Letter>,
+    waker: Waker,
+    /// The owner has been woken and has not yet looked: one wake-up serves all letters until then.
+    woken: AtomicBool,
+}
+
+impl Mailbox {
+    /// `token`: what the owner's poll reports when letters have come, or somebody called [`Mailbox::wake`].
+    pub fn new(registry: &Registry, token: Token) -> io::Result<Mailbox> {
+        Ok(Mailbox {
+            letters: ArrayQueue::new(LETTERS),
+            waker: Waker::new(registry, token)?,
+            woken: AtomicBool::new(false),
+        })
+    }
+
+    /// Hands a letter over; `false` when the mailbox is full.
+    pub fn post(&self, letter: Letter) -> bool {
+        if self.letters.push(letter).is_err() {
+            return false;
+        }
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+        true
+    }
+
+    pub fn wake(&self) {
+        // It fails only when the owner's poll is gone, and then there is nobody to wake.
+        let _ = self.waker.wake();
+    }
+
+    /// To be called by the owner before it takes letters, so that one posted meanwhile wakes it again.
+    pub fn open(&self) {
+        // An exchange, not a store: it sees the letters of everyone who found the flag set.
+        self.woken.swap(false, Ordering::AcqRel);
+    }
+
+    pub fn take(&self) -> Option<Letter> {
+        self.letters.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    fn letter(number: u16) -> Letter {
+        let to = Target::Stream { listener: 0, to: ([127, 0, 0, 1], number).into() };
+        Letter { bytes: Box::new(number.to_be_bytes()), to, fallback: None }
+    }
+
+    fn is_woken(poll: &mut Poll) -> bool {
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        events.iter().any(|event| event.token() == Token(7))
+    }
+
+    #[test]
+    fn letters_wake_their_owner_once_until_it_looks() {
+        let mut poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(7)).unwrap();
+        assert!(mailbox.post(letter(1)) && is_woken(&mut poll));
+        assert!(mailbox.post(letter(2)) && !is_woken(&mut poll));
+        mailbox.open();
+        assert_eq!(mailbox.take(), Some(letter(1)));
+        assert!(mailbox.post(letter(3)) && is_woken(&mut poll));
+        assert_eq!(
+            [mailbox.take(), mailbox.take(), mailbox.take()],
+            [Some(letter(2)), Some(letter(3)), None]
+        );
+    }
+
+    #[test]
+    fn a_full_mailbox_takes_no_more() {
+        let poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(7)).unwrap();
+        for number in 0..LETTERS {
+            assert!(mailbox.post(letter(number as u16)));
+        }
+        assert!(!mailbox.post(letter(0)));
+        mailbox.take();
+        assert!(mailbox.post(letter(0)) && !mailbox.post(letter(0)));
+    }
+
+    #[test]
+    fn letters_of_several_threads_all_arrive() {
+        let mut poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(poll.registry(), Token(7)).unwrap();
+        let mut taken = 0;
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    (0..2000).for_each(|number| {
+                        while !mailbox.post(letter(number)) {
+                            std::thread::yield_now();
+                        }
+                    })
+                });
+            }
+            let mut events = Events::with_capacity(8);
+            while taken < 6000 {
+                poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
+                assert!(!events.is_empty(), "a wake-up was lost after {taken} letters");
+                mailbox.open();
+                while mailbox.take().is_some() {
+                    taken += 1;
+                }
+            }
+        });
+        assert_eq!(taken, 6000);
+    }
+}

@@ -1,0 +1,101 @@
+//! TCP sockets as the connections use them: listening, opening, and the reading and writing of bytes. What lies over
+//! TCP and carries SIP (TLS, WebSocket) has its place in [`Stream`].
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd as _;
+
+use base::Duration;
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::option;
+
+/// Connections that the kernel completes before we accept them; more than a burst of reconnecting clients, and bounded
+/// by `net.core.somaxconn` anyway.
+const BACKLOG: i32 = 4096;
+
+/// The listening socket of one worker; the kernel deals new connections out among the workers (SO_REUSEPORT).
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// The bytes of one connection, either way.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    socket: TcpStream,
+}
+
+impl Stream {
+    /// `patience`: how long the kernel sends again what the peer does not acknowledge. A host that died says nothing,
+    /// and by its own choice the kernel would take messages for it for a quarter of an hour.
+    pub(crate) fn over(socket: TcpStream, patience: Duration) -> Stream {
+        // Messages are written whole, so that waiting for more to fill a segment only delays them. Without either
+        // option the connection still works.
+        let _ = socket.set_nodelay(true);
+        let _ = option::give_up_after(socket.as_fd(), patience);
+        Stream { socket }
+    }
+
+    /// Begins to connect; [`Stream::connected`] tells how it went once the socket is writable. `from`: the address of
+    /// the listener that the connection stands for, so that the peer sees the one that Via names.
+    pub(crate) fn connect(from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result<Stream> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        if from.is_ipv4() == to.is_ipv4() && !from.ip().is_unspecified() {
+            option::bind_without_port(socket.as_fd())?;
+            socket.bind(&SocketAddr::new(from.ip(), 0).into())?;
+        }
+        match socket.connect(&to.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        Ok(Stream::over(TcpStream::from_std(socket.into()), patience))
+    }
+
+    /// Whether an attempt to connect has come to an end.
+    pub(crate) fn connected(&self) -> io::Result<bool> {
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        match self.socket.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(into)
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    pub(crate) fn write_all_of(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(parts)
+    }
+
+    /// Says that nothing more will be written; what was written arrives before the end.
+    pub(crate) fn end(&self) {
+        // A connection that is gone already needs no end.
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Readiness is reported on its edges, so both interests are set once and for all.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.socket.register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+}

@@ -1,0 +1,374 @@
+//! The UDP socket of one listener in one worker. It promises that a datagram which cannot be sent costs no other its
+//! way, and that an error is told for the destination that it is about; what to do then is the core's business.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use sip::Target;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::counters::Counters;
+use crate::mmsg::{self, Receiver, Sender};
+use crate::option;
+
+/// Datagrams per system call. Measured at saturation: 32, 64 and 128 differ by less than the noise, 8 costs more.
+pub const BATCH: usize = 64;
+
+/// Error reports taken at one time, so that a flood of ICMP cannot keep a worker from its messages.
+const ERRORS_PER_TURN: usize = 256;
+
+/// Settings of a UDP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpOptions {
+    /// Receive buffer, bytes; default 4 MiB. More survives longer pauses, less drops earlier and keeps delays short.
+    /// The kernel grants at most `net.core.rmem_max` unless the process may exceed it.
+    pub receive_buffer: usize,
+    /// Send buffer, bytes; default 4 MiB.
+    pub send_buffer: usize,
+}
+
+impl Default for UdpOptions {
+    fn default() -> UdpOptions {
+        UdpOptions { receive_buffer: 4 << 20, send_buffer: 4 << 20 }
+    }
+}
+
+/// One worker's socket of a UDP listener. The sockets of all workers share the address (SO_REUSEPORT).
+pub struct Udp {
+    socket: Socket,
+    listener: u8,
+    v6: bool,
+    sender: Sender,
+    kernel_drops: u32,
+    queued_bytes: u64,
+}
+
+impl Udp {
+    /// `listener`: index in configuration order, as it stands in [`sip::Flow`] and [`Target`].
+    pub fn bind(listener: u8, address: SocketAddr, options: UdpOptions) -> io::Result<Udp> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_port(true)?;
+        if address.is_ipv6() {
+            // An IPv4 listener may stand on the same port; addresses of IPv4 mapped into IPv6 would confuse both.
+            socket.set_only_v6(true)?;
+        }
+        shrink_until_granted(options.receive_buffer, |bytes| socket.set_recv_buffer_size(bytes));
+        shrink_until_granted(options.send_buffer, |bytes| socket.set_send_buffer_size(bytes));
+        option::report_errors(socket.as_fd(), address.is_ipv6())?;
+        socket.bind(&address.into())?;
+        let sender = Sender::new(BATCH);
+        Ok(Udp { socket, listener, v6: address.is_ipv6(), sender, kernel_drops: 0, queued_bytes: 0 })
+    }
+
+    pub fn listener(&self) -> u8 {
+        self.listener
+    }
+
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()?.as_socket().ok_or_else(|| ErrorKind::AddrNotAvailable.into())
+    }
+
+    /// Takes one batch: how many datagrams came. Fewer than `batch.batch()` means that no more were there.
+    /// Errors of earlier sends that show up instead are added to `failed`.
+    pub fn receive(&mut self, batch: &mut Receiver, failed: &mut Vec<Target>, counters: &Counters) -> usize {
+        // A pending error is reported instead of datagrams and cleared by that; the second call sees the datagrams.
+        for _ in 0..2 {
+            match batch.receive(self.socket.as_fd()) {
+                Ok(count) => {
+                    if count > 0 {
+                        counters.datagrams_in.add(count as u64);
+                        counters.datagram_batches_in.add(1);
+                    }
+                    return count;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
+                Err(_) => self.take_errors(failed, counters),
+            }
+        }
+        0
+    }
+
+    /// Adds one datagram to the batch that leaves with the next [`Udp::flush`], or before when the batch is full.
+    /// `bytes` is the whole buffer that `range` and all ranges since the last flush lie in.
+    pub fn queue(
+        &mut self,
+        bytes: &[u8],
+        range: Range<u32>,
+        to: SocketAddr,
+        failed: &mut Vec<Target>,
+        counters: &Counters,
+    ) {
+        if to.is_ipv6() != self.v6 {
+            counters.sends_without_socket.add(1);
+            failed.push(Target::Datagram { listener: self.listener, to });
+            return;
+        }
+        if self.sender.is_full() {
+            self.flush(bytes, failed, counters);
+        }
+        self.queued_bytes += range.len() as u64;
+        self.sender.push(range, to);
+    }
+
+    /// Sends all that was queued. When the kernel stops at a datagram, that one is tried once more: the error may be
+    /// the late report on another destination. If it is refused again, it is given up and the rest goes on.
+    pub fn flush(&mut self, bytes: &[u8], failed: &mut Vec<Target>, counters: &Counters) {
+        let mut refused_once = false;
+        while self.sender.waiting() > 0 {
+            match self.sender.send(self.socket.as_fd(), bytes) {
+                Ok(count) if count > 0 => {
+                    counters.datagrams_out.add(count as u64);
+                    refused_once = false;
+                }
+                Ok(_) => break,
+                Err(_) if !refused_once => {
+                    refused_once = true;
+                    self.take_errors(failed, counters);
+                }
+                Err(error) => {
+                    refused_once = false;
+                    let full =
+                        error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS);
+                    let Some((to, length)) = self.sender.skip() else { break };
+                    self.queued_bytes -= length as u64;
+                    if full {
+                        counters.datagrams_dropped_full.add(1);
+                    } else {
+                        counters.datagrams_refused.add(1);
+                        failed.push(Target::Datagram { listener: self.listener, to });
+                    }
+                }
+            }
+        }
+        self.sender.clear();
+        counters.datagram_bytes_out.add(std::mem::take(&mut self.queued_bytes));
+    }
+
+    /// Reads the socket's error queue: which destinations could not be reached.
+    pub fn take_errors(&mut self, failed: &mut Vec<Target>, counters: &Counters) {
+        for _ in 0..ERRORS_PER_TURN {
+            let Some(destination) = mmsg::take_error(self.socket.as_fd()) else { break };
+            if let Some(to) = destination {
+                counters.icmp_errors.add(1);
+                failed.push(Target::Datagram { listener: self.listener, to });
+            }
+        }
+    }
+
+    /// Adds what the kernel dropped since the last call. One system call, so once a second is enough.
+    pub fn count_kernel_drops(&mut self, counters: &Counters) {
+        if let Ok(drops) = option::dropped_datagrams(self.socket.as_fd()) {
+            counters.datagrams_lost_in_kernel.add(u64::from(drops.wrapping_sub(self.kernel_drops)));
+            self.kernel_drops = drops;
+        }
+    }
+}
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Udp {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// Linux grants a smaller buffer silently; other limits refuse, so halve until it is granted.
+fn shrink_until_granted(wanted: usize, set: impl Fn(usize) -> io::Result<()>) {
+    let mut bytes = wanted;
+    while bytes >= 64 << 10 && set(bytes).is_err() {
+        bytes /= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use base::Duration;
+
+    use super::*;
+    use crate::mmsg::Datagram;
+
+    struct Bench {
+        udp: Udp,
+        batch: Receiver,
+        failed: Vec<Target>,
+        counters: Counters,
+    }
+
+    impl Bench {
+        fn at(address: &str) -> Bench {
+            let udp = Udp::bind(3, address.parse().unwrap(), UdpOptions::default()).unwrap();
+            Bench { udp, batch: Receiver::new(16), failed: Vec::new(), counters: Counters::default() }
+        }
+
+        fn address(&self) -> SocketAddr {
+            self.udp.local_address().unwrap()
+        }
+
+        fn receive(&mut self) -> usize {
+            self.udp.receive(&mut self.batch, &mut self.failed, &self.counters)
+        }
+
+        fn send(&mut self, messages: &[(&str, SocketAddr)]) {
+            let bytes: String = messages.iter().map(|(text, _)| *text).collect();
+            let mut start = 0;
+            for (text, to) in messages {
+                let range = start..start + text.len() as u32;
+                start = range.end;
+                self.udp.queue(bytes.as_bytes(), range, *to, &mut self.failed, &self.counters);
+            }
+            self.udp.flush(bytes.as_bytes(), &mut self.failed, &self.counters);
+        }
+
+        fn failure_of(&self, to: SocketAddr) -> Target {
+            Target::Datagram { listener: 3, to }
+        }
+    }
+
+    fn peer() -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
+    /// All that has arrived, in order.
+    fn arrived(socket: &UdpSocket) -> Vec<String> {
+        let mut buffer = [0; 65_536];
+        let mut all = Vec::new();
+        while let Ok((length, _)) = socket.recv_from(&mut buffer) {
+            all.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        all
+    }
+
+    #[test]
+    fn batches_end_short_when_nothing_is_left() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let mut bench = Bench::at(address);
+            let client = UdpSocket::bind(address).unwrap();
+            for number in 0..40u8 {
+                client.send_to(&vec![number; usize::from(number) * 100], bench.address()).unwrap();
+            }
+            let mut seen = Vec::new();
+            for expected in [16, 16, 8, 0] {
+                assert_eq!(bench.receive(), expected);
+                for datagram in bench.batch.datagrams() {
+                    let Datagram::Whole { bytes, from } = datagram else { panic!("{datagram:?}") };
+                    assert_eq!(from, client.local_addr().unwrap());
+                    assert!(bytes.iter().all(|byte| usize::from(*byte) == seen.len()));
+                    seen.push(bytes.len());
+                }
+            }
+            assert_eq!(seen, (0..40).map(|number| number * 100).collect::<Vec<_>>());
+            assert_eq!(
+                (bench.counters.datagrams_in.get(), bench.counters.datagram_batches_in.get()),
+                (40, 3)
+            );
+        }
+    }
+
+    #[test]
+    fn the_largest_datagram_arrives_whole() {
+        let mut bench = Bench::at("127.0.0.1:0");
+        let (client, _) = peer();
+        client.send_to(&[b'x'; 65_507], bench.address()).unwrap();
+        assert_eq!(bench.receive(), 1);
+        let lengths: Vec<_> = bench
+            .batch
+            .datagrams()
+            .map(|datagram| match datagram {
+                Datagram::Whole { bytes, .. } => bytes.len(),
+                Datagram::Unusable => 0,
+            })
+            .collect();
+        assert_eq!(lengths, [65_507]);
+    }
+
+    #[test]
+    fn more_than_one_batch_leaves_in_order() {
+        let mut bench = Bench::at("127.0.0.1:0");
+        let (server, to) = peer();
+        let texts: Vec<String> = (0..3 * BATCH + 5).map(|number| format!("message {number}")).collect();
+        bench.send(&texts.iter().map(|text| (text.as_str(), to)).collect::<Vec<_>>());
+        assert_eq!(arrived(&server), texts);
+        let bytes: usize = texts.iter().map(String::len).sum();
+        assert_eq!(bench.counters.datagrams_out.get() as usize, texts.len());
+        assert_eq!(bench.counters.datagram_bytes_out.get() as usize, bytes);
+    }
+
+    #[test]
+    fn one_dead_destination_of_three_costs_the_others_nothing() {
+        let mut bench = Bench::at("127.0.0.1:0");
+        let ((one, to_one), (other, to_other)) = (peer(), peer());
+        let dead = peer().1;
+        for _ in 0..50 {
+            bench.send(&[("a", to_one), ("b", dead), ("c", to_other), ("d", dead), ("e", to_one)]);
+        }
+        bench.receive();
+        bench.udp.take_errors(&mut bench.failed, &bench.counters);
+        assert_eq!(arrived(&one).concat(), "ae".repeat(50));
+        assert_eq!(arrived(&other).concat(), "c".repeat(50));
+        assert!(!bench.failed.is_empty());
+        let dead = bench.failure_of(dead);
+        assert!(bench.failed.iter().all(|failed| *failed == dead), "{:?}", bench.failed);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_given_up_alone() {
+        let mut bench = Bench::at("127.0.0.1:0");
+        let (server, to) = peer();
+        let too_large = "x".repeat(65_508);
+        let no_port = SocketAddr::new(to.ip(), 0);
+        let v6: SocketAddr = "[::1]:5060".parse().unwrap();
+        bench.send(&[("a", to), (&too_large, to), ("b", to), ("c", no_port), ("d", v6), ("e", to)]);
+        assert_eq!(arrived(&server).concat(), "abe");
+        bench.failed.sort_by_key(|failed| matches!(failed, Target::Datagram { to, .. } if *to == no_port));
+        let expected = [bench.failure_of(v6), bench.failure_of(to), bench.failure_of(no_port)];
+        assert_eq!(bench.failed, expected);
+        assert_eq!(bench.counters.datagrams_refused.get(), 2);
+        assert_eq!(bench.counters.sends_without_socket.get(), 1);
+        assert_eq!(bench.counters.datagram_bytes_out.get(), 3);
+    }
+
+    #[test]
+    fn an_error_of_an_earlier_send_does_not_hide_what_arrived() {
+        let mut bench = Bench::at("127.0.0.1:0");
+        let (client, _) = peer();
+        let dead = peer().1;
+        bench.send(&[("x", dead)]);
+        client.send_to(b"after", bench.address()).unwrap();
+        assert_eq!(bench.receive(), 1);
+        assert_eq!(bench.failed, [bench.failure_of(dead)]);
+    }
+
+    #[test]
+    fn what_the_kernel_drops_is_counted() {
+        let options = UdpOptions { receive_buffer: 64 << 10, send_buffer: 64 << 10 };
+        let mut udp = Udp::bind(0, "127.0.0.1:0".parse().unwrap(), options).unwrap();
+        let counters = Counters::default();
+        let (client, _) = peer();
+        for _ in 0..200 {
+            client.send_to(&[0; 2000], udp.local_address().unwrap()).unwrap();
+        }
+        udp.count_kernel_drops(&counters);
+        let (mut batch, mut received) = (Receiver::new(64), 0);
+        loop {
+            match udp.receive(&mut batch, &mut Vec::new(), &counters) {
+                0 => break,
+                count => received += count as u64,
+            }
+        }
+        assert!(received > 0 && counters.datagrams_lost_in_kernel.get() == 200 - received, "{received}");
+        udp.count_kernel_drops(&counters);
+        assert_eq!(counters.datagrams_lost_in_kernel.get(), 200 - received);
+    }
+}
