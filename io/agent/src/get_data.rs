@@ -1,0 +1,75 @@
+//! The agent's server socket (SPEC A12, B3 "get data"): a load query is answered at once from the figures last collected,
+//! which are those of the last heartbeat.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use heartbeat::query::QUERY_BYTES;
+use heartbeat::{Heartbeat, Ignored, Query};
+
+use crate::send::Sender;
+
+/// Queries answered before the loop looks at anything else: a flood must not delay heartbeats.
+const BATCH: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct GetData {
+    socket: UdpSocket,
+    pub(crate) answered: u64,
+    pub(crate) ignored: [u64; Ignored::ALL.len()],
+}
+
+impl GetData {
+    pub(crate) fn open(address: SocketAddr) -> io::Result<GetData> {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(GetData { socket, answered: 0, ignored: [0; Ignored::ALL.len()] })
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub(crate) fn answer_all(&mut self, key: Option<&[u8]>, sender: &mut Sender) {
+        let mut buffer = [0; QUERY_BYTES + 1];
+        for _ in 0..BATCH {
+            let Ok((length, from)) = self.socket.recv_from(&mut buffer) else { return };
+            match Query::decode(&buffer[..length], key) {
+                Ok(query) => {
+                    let _ = self.socket.send_to(&sender.answer(query.nonce), from);
+                    self.answered += 1;
+                }
+                Err(reason) => self.ignored[reason.index()] += 1,
+            }
+        }
+    }
+}
+
+/// Asks the agent at `agent` for its figures; for operators. Waits up to `patience`.
+pub fn ask(agent: SocketAddr, key: Option<&[u8]>, patience: Duration) -> Result<Heartbeat, String> {
+    let any: SocketAddr = if agent.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let fail = |error: io::Error| format!("no answer from {agent}: {error}");
+    let socket = UdpSocket::bind(any).map_err(fail)?;
+    socket.connect(agent).map_err(fail)?;
+    socket.set_read_timeout(Some(patience)).map_err(fail)?;
+    let nonce = crate::nonce();
+    socket.send(&Query { nonce }.encode(key)).map_err(fail)?;
+    let mut buffer = [0; heartbeat::datagram::DATAGRAM_BYTES_MAX + 1];
+    let length = socket.recv(&mut buffer).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            format!(
+                "no answer from {agent} within {} ms: is --query set there, with the same key?",
+                patience.as_millis()
+            )
+        }
+        _ => fail(error),
+    })?;
+    let heartbeat =
+        Heartbeat::decode(&buffer[..length], key).map_err(|why| format!("answer of {agent}: {why}"))?;
+    if heartbeat.nonce != Some(nonce) {
+        return Err(format!("answer of {agent} is to another query"));
+    }
+    Ok(heartbeat)
+}

@@ -1,0 +1,38 @@
+//! The agent beside a SIP server (SPEC A11, A12, B3): it starts the server, watches and restarts it, measures it and its host,
+//! sends its heartbeat, and answers load queries. [`run()`] is the whole of it; any SIP server will do, unmodified.
+//!
+//! One thread, one poll: signals, the end of the server, queries, commands and timers are events to one pure machine
+//! ([`supervise`]), whose actions are carried out here. An agent that is killed leaves its server running, and the next
+//! agent with the same state file takes it over.
+//!
+//! Whoever has no server to supervise but a load to tell, such as a load manager among others (SPEC A8), uses
+//! [`collect::Collector`] and [`send::Sender`] alone.
+
+pub mod collect;
+pub mod control;
+mod death;
+pub mod get_data;
+mod log;
+mod proc;
+mod ready;
+mod run;
+pub mod send;
+pub mod settings;
+mod signals;
+mod state_file;
+mod status;
+pub mod supervise;
+#[cfg(test)]
+mod tests;
+
+pub use run::run;
+pub use settings::Settings;
+pub use status::figures;
+
+/// Eight random bytes of the kernel: not guessable, so that an answer to one is an answer to us.
+pub(crate) fn nonce() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: the kernel writes at most the length of the buffer. Eight bytes are never cut short.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    u64::from_ne_bytes(bytes)
+}

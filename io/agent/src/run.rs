@@ -1,0 +1,323 @@
+//! The loop of the agent: waits for whatever comes first, hands it to the supervisor, carries out its actions.
+
+mod actions;
+
+use std::os::fd::RawFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use base::Time;
+use heartbeat::Load;
+
+use crate::collect::Collector;
+use crate::control::{Command, Control};
+use crate::death::{Death, signal_name};
+use crate::get_data::GetData;
+use crate::log;
+use crate::proc::{self, Process};
+use crate::ready::Probe;
+use crate::send::Sender;
+use crate::settings::Settings;
+use crate::signals::{self, Signals};
+use crate::state_file::{Remembered, StateFile};
+use crate::status;
+use crate::supervise::{Event, Outcome, Phase, Supervisor};
+
+/// Figures are collected once a heartbeat, but not more often than this, as it reads all of /proc …
+const COLLECT_EVERY_MIN: Duration = Duration::from_millis(200);
+
+/// … nor less often than this, so that a threshold is noticed.
+const COLLECT_EVERY_MAX: Duration = Duration::from_secs(1);
+
+/// Exit code when a socket or file cannot be opened; 1 is given up, 0 an orderly end.
+const EXIT_OPEN: u8 = 2;
+
+/// Supervises the server of `settings` until it is stopped, given up or left to another agent. Blocks the signals it reads
+/// in the calling thread: call it from the first thread, before there are others.
+pub fn run(settings: Settings) -> ExitCode {
+    match Agent::open(settings).map(Agent::supervise) {
+        Ok(Outcome::Stopped | Outcome::Detached) => ExitCode::SUCCESS,
+        Ok(Outcome::GaveUp) => ExitCode::FAILURE,
+        Err(why) => {
+            log::line(&format!("error: {why}"));
+            ExitCode::from(EXIT_OPEN)
+        }
+    }
+}
+
+struct Agent {
+    settings: Settings,
+    clock: Instant,
+    supervisor: Supervisor,
+    process: Option<Process>,
+    /// Session of the server that runs or ran last: what is left of it is ended before another is started.
+    session: Option<i32>,
+    /// The server ended while it was being stopped, but not all that it started.
+    lingering: Option<(Death, Time)>,
+    probe: Option<Probe>,
+    sender: Sender,
+    beat_at: Time,
+    collector: Collector,
+    collect_at: Time,
+    load: Load,
+    /// A threshold of SPEC B3 was crossed and the load manager was told.
+    strained: bool,
+    get_data: Option<GetData>,
+    control: Option<Control>,
+    state_file: Option<StateFile>,
+    remembered: Option<Remembered>,
+    boot_id: String,
+    signals: Signals,
+    outcome: Option<Outcome>,
+}
+
+/// What a descriptor is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Process,
+    GetData,
+    Control,
+}
+
+impl Agent {
+    fn open(settings: Settings) -> Result<Agent, String> {
+        for odd in settings.check()? {
+            log::line(&format!("warning: {odd}"));
+        }
+        let signals = Signals::open().map_err(|error| format!("signals: {error}"))?;
+        let sender = Sender::open(&settings).map_err(|error| format!("heartbeat socket: {error}"))?;
+        let get_data = match settings.query {
+            Some(at) => Some(GetData::open(at).map_err(|error| format!("--query {at}: {error}"))?),
+            None => None,
+        };
+        let state_file = match &settings.state_file {
+            Some(path) => Some(
+                StateFile::open(path).map_err(|error| format!("--state-file {}: {error}", path.display()))?,
+            ),
+            None => None,
+        };
+        let control = match &settings.control {
+            Some(path) => {
+                Some(Control::open(path).map_err(|error| format!("--control {}: {error}", path.display()))?)
+            }
+            None => None,
+        };
+        let remembered = match state_file.as_ref().map(StateFile::read) {
+            Some(Ok(remembered)) => remembered,
+            Some(Err(why)) => {
+                log::line(&format!(
+                    "warning: state file is not used: {why}; a server that still runs is not found"
+                ));
+                None
+            }
+            None => None,
+        };
+        let draining = remembered.as_ref().is_some_and(|remembered| remembered.draining);
+        Ok(Agent {
+            supervisor: Supervisor::new(settings.policy.clone(), draining, Time::ZERO),
+            settings,
+            clock: Instant::now(),
+            process: None,
+            session: None,
+            lingering: None,
+            probe: None,
+            sender,
+            beat_at: Time::ZERO,
+            collector: Collector::default(),
+            collect_at: Time::ZERO,
+            load: Load::default(),
+            strained: false,
+            get_data,
+            control,
+            state_file,
+            remembered,
+            boot_id: proc::boot_id(),
+            signals,
+            outcome: None,
+        })
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.clock.elapsed()
+    }
+
+    fn supervise(mut self) -> Outcome {
+        self.adopt();
+        loop {
+            if let Some(outcome) = self.outcome {
+                return outcome;
+            }
+            self.turn();
+        }
+    }
+
+    /// Takes over the server of an earlier agent, if it still runs.
+    fn adopt(&mut self) {
+        let remembered = self.remembered.clone();
+        let Some((pid, start_time)) = remembered.as_ref().and_then(Remembered::process_now) else { return };
+        let Some(process) = Process::adopt(pid, start_time) else {
+            log::line(&format!("server (pid {pid}) of the earlier agent has ended meanwhile"));
+            // Only if the pid is nobody else's by now is its session surely the server's.
+            self.session = (!proc::exists(pid)).then_some(pid);
+            return;
+        };
+        let ready = remembered.is_some_and(|remembered| remembered.ready);
+        log::line(&format!("server (pid {pid}) of the earlier agent still runs: adopted"));
+        self.watch(process);
+        self.collect(self.now());
+        self.act(Event::Adopted { pid: pid as u32, ready });
+    }
+
+    fn watch(&mut self, process: Process) {
+        self.session = Some(process.pid);
+        self.process = Some(process);
+        let now = self.now();
+        self.probe = Some(Probe::new(self.settings.ready, self.settings.sip, self.settings.transport, now));
+    }
+
+    fn turn(&mut self) {
+        let came = self.wait();
+        if came.contains(&Source::Signals) {
+            while let Some(signal) = self.signals.next() {
+                log::line(&format!("{} received", signal_name(signal)));
+                self.act(if signals::STOP.contains(&signal) { Event::Stop } else { Event::Pass(signal) });
+            }
+        }
+        if came.contains(&Source::Process)
+            && let Some(process) = self.process.take()
+        {
+            self.ended(process.reap());
+        }
+        self.linger();
+        if came.contains(&Source::Control) {
+            self.obey();
+        }
+        self.act(Event::Tick);
+        self.look();
+        self.collect_and_send();
+        if came.contains(&Source::GetData)
+            && let Some(get_data) = &mut self.get_data
+        {
+            get_data.answer_all(self.settings.key.as_deref(), &mut self.sender);
+        }
+    }
+
+    /// Sleeps until something comes or a timer is due.
+    fn wait(&self) -> Vec<Source> {
+        let sources: Vec<(Source, RawFd)> = [
+            Some((Source::Signals, self.signals.fd())),
+            self.process.as_ref().map(|process| (Source::Process, process.pidfd())),
+            self.get_data.as_ref().map(|get_data| (Source::GetData, get_data.fd())),
+            self.control.as_ref().map(|control| (Source::Control, control.fd())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let mut fds: Vec<libc::pollfd> = sources
+            .iter()
+            .map(|(_, fd)| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 })
+            .collect();
+        let timers = [
+            Some(self.beat_at),
+            Some(self.collect_at),
+            self.supervisor.wake(),
+            self.starting().map(Probe::wake),
+            self.lingering.as_ref().map(|(_, at)| *at),
+        ];
+        let first = timers.into_iter().flatten().min().unwrap_or(self.beat_at);
+        // Rounded up: waking before the timer is due would spin.
+        let millis = first.since(self.now()).as_micros().div_ceil(1000).min(60_000) as i32;
+        // SAFETY: `fds` is a valid array of the given length.
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
+        if ready <= 0 {
+            return Vec::new();
+        }
+        sources.iter().zip(&fds).filter(|(_, fd)| fd.revents != 0).map(|((source, _), _)| *source).collect()
+    }
+
+    /// The probe, while it matters.
+    fn starting(&self) -> Option<&Probe> {
+        self.probe.as_ref().filter(|_| self.supervisor.phase() == Phase::Starting)
+    }
+
+    fn look(&mut self) {
+        if self.supervisor.phase() != Phase::Starting {
+            return;
+        }
+        let now = self.now();
+        let (Some(probe), Some(process)) = (&mut self.probe, &self.process) else { return };
+        if probe.look(process.pid, now) {
+            log::line("server is ready");
+            self.act(Event::Ready);
+        } else if let Some(reminder) = probe.reminder(now) {
+            log::line(&reminder);
+        }
+    }
+
+    fn collect(&mut self, now: Time) {
+        // CPU use is known from the second time on, which therefore follows soon.
+        let first = self.load == Load::default();
+        let every = if first { COLLECT_EVERY_MIN } else { self.settings.period };
+        self.collect_at = now + every.clamp(COLLECT_EVERY_MIN, COLLECT_EVERY_MAX);
+        self.load = self.collector.collect(self.process.as_ref().map(|process| process.pid));
+        proc::reap_orphans(self.process.as_ref().map(|process| process.pid));
+    }
+
+    fn collect_and_send(&mut self) {
+        let now = self.now();
+        if now >= self.collect_at {
+            self.collect(now);
+            let strained = self.load.cpu_permille.is_some_and(|cpu| cpu >= self.settings.cpu_high_permille)
+                || self.load.memory_available_kib.is_some_and(|kib| kib <= self.settings.memory_low_kib);
+            if strained && !self.strained {
+                self.beat_at = now;
+            }
+            self.strained = strained;
+            self.sender.set(self.supervisor.state(), self.load);
+        }
+        if now >= self.beat_at {
+            self.sender.send();
+            self.beat_at = self.beat_at + self.settings.period;
+            if self.beat_at < now {
+                self.beat_at = now + self.settings.period;
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        let Some((command, from)) = self.control.as_ref().and_then(Control::next) else { return };
+        if command != Command::Status {
+            log::line(&format!("{} asked for on the control socket", command.word()));
+        }
+        match command {
+            Command::Status => {}
+            Command::Drain => self.act(Event::Drain),
+            Command::Resume => self.act(Event::Resume),
+            Command::Stop => self.act(Event::Stop),
+            Command::Detach => self.act(Event::Detach),
+        }
+        let text = self.status();
+        if let Some(control) = &self.control {
+            control.answer(&text, &from);
+        }
+    }
+
+    fn status(&self) -> String {
+        let mut text = status::figures(self.supervisor.state(), &self.load);
+        status::line(&mut text, "server", Some(self.supervisor.phase().meaning()));
+        status::line(&mut text, "pid", self.supervisor.pid());
+        status::line(&mut text, "draining", Some(self.supervisor.draining()));
+        status::line(&mut text, "restarts", Some(self.supervisor.restarts_total()));
+        if let Some(get_data) = &self.get_data {
+            status::line(&mut text, "queries_answered", Some(get_data.answered));
+            for reason in heartbeat::Ignored::ALL {
+                let count = get_data.ignored[reason.index()];
+                if count > 0 {
+                    status::line(&mut text, &format!("queries_ignored_{}", reason.name()), Some(count));
+                }
+            }
+        }
+        text
+    }
+}

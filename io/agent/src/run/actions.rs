@@ -1,0 +1,152 @@
+//! The actions of the supervisor on real processes, files and sockets.
+
+use std::time::Duration;
+
+use heartbeat::ServerState;
+
+use super::Agent;
+use crate::death::{Death, signal_name};
+use crate::log;
+use crate::proc::{self, Process};
+use crate::state_file::Remembered;
+use crate::supervise::{Action, Event, Outcome, Phase};
+
+/// How often it is looked whether all that a stopped server started has ended too.
+const LEFTOVERS_EVERY: Duration = Duration::from_millis(50);
+
+/// How often, and at which pause, the end of what a dead server left is waited for before another is started: 200 ms.
+const LEFTOVERS_LOOKS: u32 = 40;
+const LEFTOVERS_PAUSE: Duration = Duration::from_millis(5);
+
+impl Agent {
+    /// Hands an event to the supervisor and carries out what it asks for.
+    pub(super) fn act(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.supervisor.on(event, self.now(), &mut actions);
+        for action in actions {
+            self.perform(action);
+        }
+        self.remember();
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Spawn => self.spawn(),
+            Action::Signal(signal) => {
+                if let Some(process) = &self.process
+                    && let Err(error) = process.signal(signal)
+                {
+                    log::line(&format!("{} was not passed to the server: {error}", signal_name(signal)));
+                }
+            }
+            Action::Terminate => self.signal_session(libc::SIGTERM),
+            Action::Kill => self.signal_session(libc::SIGKILL),
+            Action::Report(state) => self.report(state),
+            Action::Log(what) => log::line(&what),
+            Action::Finish(outcome) => {
+                if outcome != Outcome::Detached {
+                    // Once more, as one datagram can be lost and no further one follows.
+                    self.sender.send();
+                }
+                log::line(match outcome {
+                    Outcome::Stopped => "stopped",
+                    Outcome::GaveUp => "stopped: the server was given up",
+                    Outcome::Detached => "detached: the server runs on without an agent",
+                });
+                self.outcome = Some(outcome);
+            }
+        }
+    }
+
+    fn spawn(&mut self) {
+        self.end_leftovers();
+        match Process::spawn(&self.settings.command, self.settings.server_log.as_deref()) {
+            Ok(process) => {
+                let pid = process.pid;
+                let command: Vec<_> =
+                    self.settings.command.iter().map(|word| word.to_string_lossy()).collect();
+                log::line(&format!("server started (pid {pid}): {}", command.join(" ")));
+                self.watch(process);
+                self.act(Event::Started(pid as u32));
+            }
+            Err(error) => {
+                let program = self.settings.command.first().map(|program| program.to_string_lossy());
+                let why = format!("{}: {error}", program.unwrap_or_default());
+                self.act(Event::Exited(Death::NotSpawned(why)));
+            }
+        }
+    }
+
+    /// What an earlier server left would keep its port from the next. Waits for its end, but not for long: a process that
+    /// does not even end by SIGKILL hangs in the kernel.
+    fn end_leftovers(&self) {
+        let Some(session) = self.session else { return };
+        for _ in 0..LEFTOVERS_LOOKS {
+            if proc::signal_session(session, libc::SIGKILL) == 0 {
+                return;
+            }
+            std::thread::sleep(LEFTOVERS_PAUSE);
+        }
+        log::line(&format!(
+            "processes of the earlier server (session {session}) do not end; starting another all the same"
+        ));
+    }
+
+    fn signal_session(&self, signal: i32) {
+        if let Some(session) = self.session {
+            proc::signal_session(session, signal);
+        }
+    }
+
+    pub(super) fn ended(&mut self, death: Death) {
+        self.probe = None;
+        if matches!(self.supervisor.phase(), Phase::Stopping | Phase::Killing) {
+            // The server has ended when all of it has; what the first process started may still be saving its work.
+            self.lingering = Some((death, self.now()));
+        } else {
+            self.act(Event::Exited(death));
+        }
+    }
+
+    pub(super) fn linger(&mut self) {
+        let now = self.now();
+        let Some((death, at)) = self.lingering.take() else { return };
+        if now < at {
+            self.lingering = Some((death, at));
+        } else if self.session.is_some_and(|session| !proc::in_session(session).is_empty()) {
+            self.lingering = Some((death, now + LEFTOVERS_EVERY));
+        } else {
+            self.act(Event::Exited(death));
+        }
+    }
+
+    fn report(&mut self, state: ServerState) {
+        self.sender.set(state, self.load);
+        self.sender.send();
+        log::line(&format!("heartbeats say {state}"));
+        self.beat_at = self.now() + self.settings.period;
+    }
+
+    /// Writes the state file where something in it has changed.
+    fn remember(&mut self) {
+        let Some(state_file) = &self.state_file else { return };
+        let ready = matches!(self.supervisor.phase(), Phase::Running | Phase::Leaving);
+        let detached = self.outcome == Some(Outcome::Detached);
+        let remembered = Remembered {
+            process: self.process.as_ref().map(|process| (process.pid, process.start_time)),
+            boot_id: self.boot_id.clone(),
+            // The phase is gone when the agent detaches; what was known before still holds.
+            ready: if detached { self.remembered.as_ref().is_some_and(|before| before.ready) } else { ready },
+            draining: self.supervisor.draining(),
+        };
+        if self.remembered.as_ref() == Some(&remembered) {
+            return;
+        }
+        if let Err(error) = state_file.write(&remembered) {
+            log::line(&format!(
+                "state file was not written: {error}; a restarted agent will not find the server"
+            ));
+        }
+        self.remembered = Some(remembered);
+    }
+}

@@ -1,0 +1,144 @@
+//! What an agent leaves for the next one: which process the server is, and what was being said of it.
+//!
+//! Written whole and renamed into place, so that a killed agent leaves the old or the new content. A lock beside it keeps a
+//! second agent from supervising the same server.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::proc;
+
+/// First line; another one is not read.
+const HEADER: &str = "strowger agent state 1";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// The server's first process; `None` while there is none.
+    pub(crate) process: Option<(i32, u64)>,
+    pub(crate) boot_id: String,
+    pub(crate) ready: bool,
+    pub(crate) draining: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    /// Held while this agent lives; the kernel lets go of it with the process.
+    _lock: File,
+}
+
+impl StateFile {
+    /// Fails where another agent holds the lock.
+    pub(crate) fn open(path: &Path) -> io::Result<StateFile> {
+        let lock_path = beside(path, "lock");
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path)?;
+        // SAFETY: a valid descriptor.
+        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == -1 {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                format!("another agent uses it (lock {})", lock_path.display()),
+            ));
+        }
+        Ok(StateFile { path: path.to_owned(), _lock: lock })
+    }
+
+    /// `Ok(None)` where there is none yet.
+    pub(crate) fn read(&self) -> Result<Option<Remembered>, String> {
+        match fs::read_to_string(&self.path) {
+            Ok(text) => parse(&text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    pub(crate) fn write(&self, remembered: &Remembered) -> io::Result<()> {
+        let new = beside(&self.path, "new");
+        fs::write(&new, print(remembered))?;
+        fs::rename(&new, &self.path)
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+impl Remembered {
+    /// The process, where it is of this boot.
+    pub(crate) fn process_now(&self) -> Option<(i32, u64)> {
+        self.process.filter(|_| self.boot_id == proc::boot_id())
+    }
+}
+
+fn print(remembered: &Remembered) -> String {
+    let (pid, start_time) = remembered.process.unwrap_or((0, 0));
+    format!(
+        "{HEADER}\npid {pid}\nstart_time {start_time}\nboot_id {}\nready {}\ndraining {}\n",
+        remembered.boot_id, remembered.ready, remembered.draining
+    )
+}
+
+fn parse(text: &str) -> Result<Remembered, String> {
+    let mut lines = text.lines();
+    if lines.next() != Some(HEADER) {
+        return Err(format!("its first line is not {HEADER:?}"));
+    }
+    let mut field = |name: &str| {
+        let line = lines.next().unwrap_or_default();
+        match line.split_once(' ') {
+            Some((found, value)) if found == name => Ok(value.to_owned()),
+            _ => Err(format!("{line:?} in place of {name}")),
+        }
+    };
+    fn value<T: std::str::FromStr>(text: String) -> Result<T, String> {
+        text.parse().map_err(|_| format!("{text:?} is no value"))
+    }
+    let pid: i32 = value(field("pid")?)?;
+    let start_time = value(field("start_time")?)?;
+    Ok(Remembered {
+        process: (pid > 0).then_some((pid, start_time)),
+        boot_id: field("boot_id")?,
+        ready: value(field("ready")?)?,
+        draining: value(field("draining")?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read() {
+        for process in [None, Some((4711, 99))] {
+            let remembered = Remembered { process, boot_id: "abc-def".into(), ready: true, draining: false };
+            assert_eq!(parse(&print(&remembered)), Ok(remembered));
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused() {
+        for text in [
+            "",
+            "strowger agent state 2\n",
+            "strowger agent state 1\npid x\n",
+            "strowger agent state 1\npid 5\n",
+        ] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_of_another_boot_is_none() {
+        let boot_id = proc::boot_id();
+        let mut remembered = Remembered { process: Some((1, 1)), boot_id, ready: true, draining: false };
+        assert_eq!(remembered.process_now(), Some((1, 1)));
+        remembered.boot_id = "another".to_owned();
+        assert_eq!(remembered.process_now(), None);
+    }
+}

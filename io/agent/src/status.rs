@@ -1,0 +1,27 @@
+//! The figures as text: the same names, units and values as in heartbeat and answer.
+
+use std::fmt::{Display, Write};
+
+use heartbeat::{Load, ServerState};
+
+/// One figure a line, name and value; `unknown` where nothing was measured.
+pub fn figures(state: ServerState, load: &Load) -> String {
+    let mut text = String::new();
+    line(&mut text, "state", Some(state));
+    line(&mut text, "load_permille", load.load_permille());
+    line(&mut text, "cpu_permille", load.cpu_permille);
+    line(&mut text, "memory_available_kib", load.memory_available_kib);
+    line(&mut text, "server_cpu_permille", load.server_cpu_permille);
+    line(&mut text, "server_memory_kib", load.server_memory_kib);
+    line(&mut text, "calls", load.calls);
+    line(&mut text, "residual_calls", load.residual_calls);
+    text
+}
+
+pub(crate) fn line(text: &mut String, name: &str, value: Option<impl Display>) {
+    // Writing to a String cannot fail.
+    let _ = match value {
+        Some(value) => writeln!(text, "{name} {value}"),
+        None => writeln!(text, "{name} unknown"),
+    };
+}

@@ -1,0 +1,305 @@
+//! The agent as a process beside real servers: it is started, killed and signalled from outside, and judged by what it sends.
+//!
+//! This test binary is agent and server as well: the ignored tests at the end are those processes, started by the others.
+
+mod adoption;
+mod stopping;
+mod supervision;
+mod wire;
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use heartbeat::{Heartbeat, ServerState, Transport};
+
+use crate::control;
+use crate::settings::{ReadyCheck, Settings};
+use crate::supervise::GiveUp;
+
+pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// Longest wait for anything; a loaded machine is slow, a broken agent is slower.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A load manager's ear, an agent and its files; all is ended and removed when it is dropped.
+pub(crate) struct Rig {
+    folder: PathBuf,
+    ear: UdpSocket,
+    pub(crate) sip: SocketAddr,
+    key: Option<&'static str>,
+    agent: Option<Child>,
+    /// Servers seen, to be ended with the rig.
+    servers: Vec<i32>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Rig {
+        Rig::listening_at("127.0.0.1:0")
+    }
+
+    pub(crate) fn listening_at(ear: &str) -> Rig {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("strowger-agent-{}-{n}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let ear = UdpSocket::bind(ear).unwrap();
+        // A port that the kernel found free a moment ago.
+        let sip = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Rig { folder, ear, sip, key: None, agent: None, servers: Vec::new() }
+    }
+
+    pub(crate) fn with_key(mut self) -> Rig {
+        self.key = Some(KEY);
+        self
+    }
+
+    pub(crate) fn ear(&self) -> &UdpSocket {
+        &self.ear
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Starts an agent for `sh -c command`. `settings` are pairs for [`settings_of`].
+    pub(crate) fn start(&mut self, command: &str, settings: &[(&str, &str)]) {
+        let mut all = vec![
+            ("sip".to_owned(), self.sip.to_string()),
+            ("to".to_owned(), self.ear.local_addr().unwrap().to_string()),
+            ("state_file".to_owned(), self.file("state").display().to_string()),
+            ("control".to_owned(), self.file("control").display().to_string()),
+            ("command".to_owned(), command.to_owned()),
+        ];
+        all.extend(self.key.map(|key| ("key".to_owned(), key.to_owned())));
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let text: Vec<String> = all.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.file("log")).unwrap();
+        let mut process = this_binary("tests::agent_process");
+        process.env("STROWGER_TEST_AGENT", text.join("\n")).stderr(log);
+        // The agent blocks its signals itself, but the harness has a thread of its own before that.
+        unsafe {
+            process.pre_exec(|| {
+                let mut set: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&mut set);
+                for signal in crate::signals::STOP.into_iter().chain(crate::signals::PASSED) {
+                    libc::sigaddset(&mut set, signal);
+                }
+                libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+        self.agent = Some(process.spawn().unwrap());
+    }
+
+    /// The next heartbeat, which must be a good one.
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        self.ear.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut buffer = [0; 600];
+        let (length, _) = self.ear.recv_from(&mut buffer).expect("a heartbeat");
+        Heartbeat::decode(&buffer[..length], self.key.map(str::as_bytes)).expect("a good heartbeat")
+    }
+
+    /// Waits for a heartbeat that says `state`; gives all that came, that one last.
+    pub(crate) fn until(&self, state: ServerState) -> Vec<Heartbeat> {
+        let begin = Instant::now();
+        let mut all = Vec::new();
+        while begin.elapsed() < PATIENCE {
+            let heartbeat = self.heartbeat();
+            all.push(heartbeat);
+            if heartbeat.state == state {
+                return all;
+            }
+        }
+        panic!("no heartbeat said {state} within {PATIENCE:?}:\n{}", self.log());
+    }
+
+    /// Heartbeats that lie in the socket now.
+    pub(crate) fn pending(&self) -> Vec<Heartbeat> {
+        self.ear.set_nonblocking(true).unwrap();
+        let mut all = Vec::new();
+        let mut buffer = [0; 600];
+        while let Ok((length, _)) = self.ear.recv_from(&mut buffer) {
+            all.push(Heartbeat::decode(&buffer[..length], self.key.map(str::as_bytes)).unwrap());
+        }
+        self.ear.set_nonblocking(false).unwrap();
+        all
+    }
+
+    pub(crate) fn tell(&self, command: control::Command) -> HashMap<String, String> {
+        let text = control::tell(&self.file("control"), command).unwrap();
+        text.lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// Pid of the server, as the agent tells.
+    pub(crate) fn server(&mut self) -> i32 {
+        let pid = self.tell(control::Command::Status)["pid"].parse().unwrap();
+        self.servers.push(pid);
+        pid
+    }
+
+    pub(crate) fn agent(&mut self) -> &mut Child {
+        self.agent.as_mut().expect("an agent was started")
+    }
+
+    pub(crate) fn signal_agent(&mut self, signal: i32) {
+        kill(self.agent().id() as i32, signal);
+    }
+
+    /// Waits for the agent's end.
+    pub(crate) fn agent_exit(&mut self) -> ExitStatus {
+        let mut exit = None;
+        eventually("the agent ends", || {
+            exit = self.agent().try_wait().unwrap();
+            exit.is_some()
+        });
+        exit.unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub(crate) fn logged(&self, times: usize, what: &str) {
+        let log = self.log();
+        assert_eq!(log.matches(what).count(), times, "{what:?} in:\n{log}");
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // What the agent knows to be its server is ended too; first the agent, so that it starts no other.
+        if let Ok(text) = fs::read_to_string(self.file("state"))
+            && let Some(pid) = text.lines().find_map(|line| line.strip_prefix("pid "))
+        {
+            self.servers.extend(pid.parse::<i32>().ok().filter(|pid| *pid > 1));
+        }
+        if let Some(agent) = &mut self.agent {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+        for server in &self.servers {
+            crate::proc::signal_session(*server, libc::SIGKILL);
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) fn kill(pid: i32, signal: i32) {
+    assert!(pid > 1, "not a process of ours");
+    // SAFETY: kill takes any numbers.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Whether the process runs; one that has ended and is not yet reaped does not.
+pub(crate) fn runs(pid: i32) -> bool {
+    let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
+    stat.is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn this_binary(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--ignored", "--nocapture", "--quiet"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// A shell command that becomes a server at `address` (`udp:…` or `tcp:…`), which opens its port after `delay_ms`.
+pub(crate) fn server_at(address: &str, delay_ms: u32) -> String {
+    let binary = std::env::current_exe().unwrap();
+    format!(
+        "STROWGER_TEST_SERVER='{address} {delay_ms}' exec '{}' --exact tests::server_process --ignored --nocapture --quiet",
+        binary.display()
+    )
+}
+
+fn settings_of(text: &str) -> Settings {
+    let pairs: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let get = |name: &str| pairs.get(name).copied();
+    let millis = |name: &str| get(name).map(|value| Duration::from_millis(value.parse().unwrap()));
+    let command = match get("program") {
+        Some(program) => vec![program.into()],
+        None => ["sh", "-c", pairs["command"]].map(Into::into).to_vec(),
+    };
+    let to = pairs["to"].split(' ').map(|to| to.parse().unwrap()).collect();
+    let mut settings = Settings::new(pairs["sip"].parse().unwrap(), to, command);
+    settings.server_id = 42;
+    settings.state_file = get("state_file").map(PathBuf::from);
+    settings.control = get("control").map(PathBuf::from);
+    settings.query = get("query").map(|at| at.parse().unwrap());
+    settings.key = get("key").map(|key| key.as_bytes().to_vec());
+    settings.interface = get("interface").map(|at| at.parse().unwrap());
+    settings.ready.check = match get("ready") {
+        Some("options") => ReadyCheck::Options,
+        Some("port") => ReadyCheck::Port,
+        _ => ReadyCheck::None,
+    };
+    if get("transport") == Some("tcp") {
+        settings.transport = Transport::Tcp;
+    }
+    // Out of reach unless asked for: a busy machine would add heartbeats that a test does not expect.
+    settings.cpu_high_permille = get("cpu_high_permille").map_or(1001, |value| value.parse().unwrap());
+    let policy = &mut settings.policy;
+    settings.period = millis("period_ms").unwrap_or(Duration::from_millis(100));
+    policy.restart_delay = millis("restart_delay_ms").unwrap_or(policy.restart_delay);
+    policy.drain = millis("drain_ms").unwrap_or(Duration::ZERO);
+    policy.stop_timeout = millis("stop_timeout_ms").unwrap_or(policy.stop_timeout);
+    if let Some(restarts) = get("give_up") {
+        policy.give_up =
+            Some(GiveUp { restarts: restarts.parse().unwrap(), window: Duration::from_secs(60) });
+    }
+    settings
+}
+
+#[test]
+#[ignore = "is the agent that other tests start"]
+fn agent_process() {
+    let settings =
+        std::env::var("STROWGER_TEST_AGENT").expect("the settings, from the test that starts this");
+    let code = crate::run(settings_of(&settings));
+    // An ExitCode cannot be looked into; of those that `run` gives, these are the ones.
+    let code = [0, 1, 2].into_iter().find(|n| std::process::ExitCode::from(*n) == code);
+    std::process::exit(code.map_or(9, i32::from));
+}
+
+#[test]
+#[ignore = "is the server that other tests start"]
+fn server_process() {
+    let setting = std::env::var("STROWGER_TEST_SERVER").expect("the address, from the test that starts this");
+    let (address, delay_ms) = setting.split_once(' ').unwrap();
+    std::thread::sleep(Duration::from_millis(delay_ms.parse().unwrap()));
+    let (transport, address) = address.split_once(':').unwrap();
+    // Ends by itself, should nobody end it.
+    let end = Instant::now() + Duration::from_secs(60);
+    if transport == "tcp" {
+        let _listener = std::net::TcpListener::bind(address).unwrap();
+        std::thread::sleep(end - Instant::now());
+    } else {
+        let socket = UdpSocket::bind(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut buffer = [0; 2000];
+        while Instant::now() < end {
+            if let Ok((_, from)) = socket.recv_from(&mut buffer) {
+                socket.send_to(b"SIP/2.0 404 Not Found\r\nContent-Length: 0\r\n\r\n", from).unwrap();
+            }
+        }
+    }
+}

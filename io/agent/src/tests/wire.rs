@@ -1,0 +1,147 @@
+//! What goes over the network: heartbeats by unicast, multicast and broadcast, and answers to queries.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+use heartbeat::{Ignored, Query, Replay, ServerState, Transport};
+
+use super::*;
+
+/// An address for the query socket that was free a moment ago.
+fn free_port() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn a_heartbeat_says_who_where_how_and_how_loaded() {
+    let mut rig = Rig::new().with_key();
+    rig.start("while :; do :; done & sleep 3; kill $!", &[("period_ms", "250")]);
+    rig.until(ServerState::Started);
+    let mut replay = Replay::default();
+    // CPU use is known from the second collection on.
+    let heartbeats: Vec<_> = (0..4).map(|_| rig.heartbeat()).collect();
+    for heartbeat in &heartbeats {
+        assert_eq!(heartbeat.server_id, 42);
+        assert_eq!(heartbeat.sip_port, rig.sip.port());
+        assert_eq!(heartbeat.sip_address, Some(rig.sip.ip()));
+        assert_eq!(heartbeat.transport, Some(Transport::Udp));
+        assert_eq!(heartbeat.period_ms, Some(250));
+        assert_eq!(heartbeat.nonce, None);
+        assert_eq!(replay.admit(heartbeat), Ok(()), "counts rise");
+    }
+    let load = heartbeats[3].load.unwrap();
+    let (host, server) = (load.cpu_permille.unwrap(), load.server_cpu_permille.unwrap());
+    assert!(server > 0, "its busy child counts");
+    assert!(host > 0 && host <= 1000);
+    assert!(load.memory_available_kib.unwrap() > 1024);
+    assert!(load.server_memory_kib.unwrap() > 100);
+    assert_eq!(load.calls, None);
+}
+
+#[test]
+fn query_and_heartbeat_give_the_same_figures() {
+    let mut rig = Rig::new().with_key();
+    let query = free_port();
+    rig.start("exec sleep 60", &[("period_ms", "1000"), ("query", &query.to_string())]);
+    rig.until(ServerState::Started);
+    rig.heartbeat();
+    let heartbeat = rig.heartbeat();
+    let answer = crate::get_data::ask(query, Some(KEY.as_bytes()), PATIENCE).unwrap();
+    assert!(heartbeat.load.unwrap().cpu_permille.is_some());
+    assert_eq!(Heartbeat { count: None, nonce: None, ..answer }, Heartbeat { count: None, ..heartbeat });
+    assert!(answer.count > heartbeat.count);
+    let status = rig.tell(control::Command::Status);
+    let load = answer.load.unwrap();
+    assert_eq!(status["state"], "started");
+    assert_eq!(status["cpu_permille"], load.cpu_permille.unwrap().to_string());
+    assert_eq!(status["memory_available_kib"], load.memory_available_kib.unwrap().to_string());
+    assert_eq!(status["server_memory_kib"], load.server_memory_kib.unwrap().to_string());
+    assert_eq!(status["queries_answered"], "1");
+}
+
+#[test]
+fn only_signed_queries_are_answered_and_the_others_counted() {
+    let mut rig = Rig::new().with_key();
+    let query = free_port();
+    rig.start("exec sleep 60", &[("query", &query.to_string())]);
+    rig.until(ServerState::Started);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let unsigned = Query { nonce: 1 }.encode(None);
+    let forged = Query { nonce: 2 }.encode(Some(b"another key than the agent's"));
+    for datagram in [&unsigned[..], &forged[..], &unsigned[..16], b"OPTIONS sip:a SIP/2.0\r\n\r\n"] {
+        socket.send_to(datagram, query).unwrap();
+    }
+    let mut buffer = [0; 600];
+    assert!(socket.recv(&mut buffer).is_err(), "none is answered");
+    socket.send_to(&Query { nonce: 3 }.encode(Some(KEY.as_bytes())), query).unwrap();
+    let length = socket.recv(&mut buffer).unwrap();
+    assert!(length <= heartbeat::query::QUERY_BYTES, "no more bytes out than in");
+    assert_eq!(Heartbeat::decode(&buffer[..length], Some(KEY.as_bytes())).unwrap().nonce, Some(3));
+    let status = rig.tell(control::Command::Status);
+    for reason in
+        [Ignored::NoAuthenticator, Ignored::BadAuthenticator, Ignored::Short, Ignored::WrongProtocol]
+    {
+        assert_eq!(status[&format!("queries_ignored_{}", reason.name())], "1");
+    }
+}
+
+#[test]
+fn heartbeats_go_to_several_load_managers() {
+    let mut rig = Rig::new();
+    let second = UdpSocket::bind("127.0.0.1:0").unwrap();
+    second.set_read_timeout(Some(PATIENCE)).unwrap();
+    let to = format!("{} {}", rig.ear().local_addr().unwrap(), second.local_addr().unwrap());
+    rig.start("exec sleep 60", &[("to", &to)]);
+    let first = rig.until(ServerState::Started);
+    let mut buffer = [0; 600];
+    for expected in first {
+        let length = second.recv(&mut buffer).unwrap();
+        assert_eq!(Heartbeat::decode(&buffer[..length], None), Ok(expected));
+    }
+}
+
+#[test]
+fn heartbeats_go_out_by_multicast() {
+    let mut rig = Rig::listening_at("0.0.0.0:0");
+    let group = Ipv4Addr::new(239, 255, 72, 1);
+    rig.ear().join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap();
+    let to = format!("{group}:{}", rig.ear().local_addr().unwrap().port());
+    rig.start("exec sleep 60", &[("to", &to), ("interface", "127.0.0.1")]);
+    rig.until(ServerState::Started);
+}
+
+#[test]
+fn heartbeats_go_out_by_broadcast() {
+    // The loopback interface has a broadcast address too.
+    let mut rig = Rig::listening_at("0.0.0.0:0");
+    let to = format!("127.255.255.255:{}", rig.ear().local_addr().unwrap().port());
+    rig.start("exec sleep 60", &[("to", &to)]);
+    rig.until(ServerState::Started);
+}
+
+#[test]
+fn an_address_that_cannot_be_sent_to_is_logged_once_and_hinders_no_other() {
+    let mut rig = Rig::new();
+    // An IPv4 address in IPv6 clothes cannot be sent to from a socket that is IPv6 only.
+    let to = format!("[::ffff:192.0.2.1]:5070 {}", rig.ear().local_addr().unwrap());
+    rig.start("exec sleep 60", &[("to", &to)]);
+    rig.until(ServerState::Started);
+    for _ in 0..3 {
+        rig.heartbeat();
+    }
+    rig.logged(1, "heartbeat to [::ffff:192.0.2.1]:5070 was not sent");
+}
+
+#[test]
+fn a_crossed_threshold_is_told_at_once() {
+    let mut rig = Rig::new();
+    // Any use of the CPU is too much; the next periodic heartbeat is far away.
+    rig.start("exec sleep 60", &[("period_ms", "5000"), ("cpu_high_permille", "0")]);
+    let started = Instant::now();
+    rig.until(ServerState::Started);
+    let told = rig.heartbeat();
+    assert!(told.load.unwrap().cpu_permille.is_some());
+    assert!(started.elapsed() < Duration::from_millis(2500), "after {:?}", started.elapsed());
+    assert_eq!(rig.pending(), [], "told once, not at every collection");
+}
