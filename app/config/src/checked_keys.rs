@@ -1,0 +1,86 @@
+//! The keys of a configuration: from the file, from a key file, or random, checked against each other.
+
+use std::path::Path;
+
+use lb::settings::Keys;
+
+use crate::definition::Raw;
+use crate::key_file::{KeyFile, heartbeat_key, random, tag_key};
+use crate::problem::{Place, Problems};
+
+pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
+    let mut keys = Keys { tag: Vec::new(), heartbeat: None };
+    for text in &raw.keys.tag.value {
+        match tag_key(text) {
+            Ok(key) => keys.tag.push(key),
+            Err((what, remedy)) => problems.error(&raw.keys.tag.place, what, remedy),
+        }
+    }
+    if let Some(text) = &raw.keys.heartbeat.value {
+        match heartbeat_key(text) {
+            Ok(key) => keys.heartbeat = Some(key),
+            Err((what, remedy)) => problems.error(&raw.keys.heartbeat.place, what, remedy),
+        }
+    }
+    if let Some(path) = &raw.keys.file.value {
+        key_file(path, &raw.keys.file.place, &mut keys, problems);
+    }
+    let mut ids = [false; 256];
+    for (id, _) in &keys.tag {
+        if std::mem::replace(&mut ids[usize::from(*id)], true) {
+            let place = if raw.keys.tag.is_written() { &raw.keys.tag.place } else { &raw.keys.file.place };
+            let what = format!("two tag keys have the id {id}");
+            problems.error(
+                place,
+                what,
+                "tags name their key by id: give one of them another, `strowger key --id N`",
+            );
+        }
+    }
+    if keys.tag.is_empty() {
+        match random() {
+            Ok(key) => keys.tag.push((0, key)),
+            Err(error) => {
+                problems.error(
+                    &Place::Unwritten,
+                    format!("no random numbers: {error}"),
+                    "give a key file (--key-file)",
+                );
+            }
+        }
+        if !problems.has_errors() {
+            // With affinity `hash` too: the hop in our Via is signed.
+            let what = "no shared key: a random one is used for this run";
+            let remedy = "calls survive a restart, and two load managers know each other's calls, only with one key for \
+                          all: strowger key > farm.keys; chmod 600 farm.keys; then keys.file (--key-file)";
+            problems.warn(&Place::Unwritten, what, remedy);
+        }
+    }
+    keys
+}
+
+fn key_file(path: &Path, place: &Place, keys: &mut Keys, problems: &mut Problems) {
+    match KeyFile::read(path) {
+        Ok(file) => {
+            if file.readable_by_others {
+                let what = format!("others can read the key file {}", path.display());
+                problems.warn(place, what, format!("chmod 600 {}", path.display()));
+            }
+            if file.tag.is_empty() && file.heartbeat.is_none() {
+                problems.error(
+                    place,
+                    format!("the key file {} holds no key", path.display()),
+                    "strowger key >> the file",
+                );
+            }
+            keys.tag.extend(file.tag);
+            keys.heartbeat = keys.heartbeat.take().or(file.heartbeat);
+        }
+        Err((0, what, remedy)) => {
+            problems.error(place, format!("the key file {} {what}", path.display()), remedy)
+        }
+        Err((line, what, remedy)) => {
+            problems.error(place, format!("{}:{line}: {what}", path.display()), remedy);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Every section and key of the configuration: name, kind, default, range, help. This is the one place; the reader, the
+//! help of the command line and docs/configuration.md are made from it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
+use toml::de::DeTable;
+
+use crate::problem::{Place, Problems};
+use crate::section::Default::{Is, Required, Unset};
+use crate::section::{
+    Field, Key, SectionHelp, default_of, read_key, sections, tables, unknown_keys, unknown_sections,
+};
+use crate::value::{Choice, Endpoint, Value};
+
+sections! {
+    /// An address that clients and servers reach the load manager at. At least one; with UDP and TCP on one port, two sections.
+    many listen as Listen {
+        /// Where to listen. A server without transport is reached by UDP when there is a UDP listener, else by TCP.
+        address: Endpoint = Required;
+        /// The address that Via and Record-Route carry: the one that clients and servers reach this listener by. Left out:
+        /// the same as `address`, which then must not be a wildcard.
+        advertise: Option<String> = Unset;
+        /// Host names by which clients know this load manager, such as that of an outbound proxy. A Route with one of them is taken
+        /// for ours, on whichever listener it comes.
+        names: Vec<String> = Unset;
+    }
+
+    /// A server of the farm. Servers whose agents send heartbeats need no section: they come by themselves.
+    many server as Server {
+        /// Its SIP address.
+        address: Endpoint = Required;
+        /// Share of new calls against the other servers.
+        weight: u64 = Is("1"), 1..=1000;
+    }
+
+    /// How a message of a call that is already known finds its server.
+    one affinity as AffinitySection {
+        /// How a message of a known call finds its server.
+        kind: Affinity = Is("tag");
+        /// Which table the hash of the Call-ID is taken over, with kind `hash` and for calls that are taken over.
+        hash: HashKind = Is("consistent");
+        /// Send the tag in the header field `Strowger-Tag` too, for servers that echo header fields but lose Record-Route.
+        tag_header: bool = Is("false");
+    }
+
+    /// How the server for a new call is chosen.
+    one selection as SelectionSection {
+        /// How the server for a new call is chosen. Left out: `round-robin`, or `hash` when the affinity is `hash`, which allows no other.
+        kind: Option<Selection> = Unset;
+        /// For `tlwl`: the weight of an INVITE transaction against any other, in hundredths.
+        invite_weight_percent: u64 = Is("175"), 100..=10000;
+    }
+
+    /// Keys that all load managers of a farm share. Without any, a random tag key is made at start: calls then do not
+    /// survive a restart, and two load managers do not know each other's calls.
+    one keys as Keys {
+        /// Tag keys, newest first: the first signs, all verify. To rotate: put a new one in front, remove the old one when
+        /// the longest call is over.
+        tag: Vec<String> = Unset;
+        /// A file with one key per line, as `strowger key` prints them: `tag ID HEX`, `heartbeat HEX`.
+        file: Option<PathBuf> = Unset;
+        /// Key that heartbeats are signed with, 32 to 128 hex digits. Left out: any heartbeat is believed.
+        heartbeat: Option<String> = Unset;
+    }
+
+    /// Heartbeats that the servers' agents send.
+    one heartbeat as HeartbeatSection {
+        /// Where to listen for heartbeats. Left out: none are received, the farm is what the `server` sections say.
+        listen: Option<SocketAddr> = Unset;
+        /// Multicast group to join.
+        group: Option<IpAddr> = Unset;
+        /// Time between two heartbeats of a server, milliseconds. Shorter finds a dead server sooner.
+        period_ms: u64 = Is("1000"), 10..=60000;
+        /// After how many silent periods a server is failed.
+        decay_periods: u64 = Is("3"), 3..=5;
+        /// The most servers the table takes; one more is refused and reported. Left out: the table grows.
+        table_size: Option<u64> = Unset, 1..=65535;
+    }
+
+    /// Servers without an agent, and servers that were silent.
+    one health as Health {
+        /// How servers without an agent are judged.
+        probe: Probe = Is("traffic");
+        /// Time between two OPTIONS to one server, and until a failed server is tried again, milliseconds.
+        interval_ms: u64 = Is("5000"), 100..=600000;
+        /// A request unanswered for this long makes a silent server suspect, milliseconds.
+        silence_ms: u64 = Is("2000"), 100..=60000;
+    }
+
+    /// Set-ups that the load manager repeats on behalf of others.
+    one hold_setup as HoldSetupSection {
+        /// Which INVITEs are kept until their final answer, so that a call being set up survives the death of its server.
+        kind: HoldSetup = Is("stream");
+        /// How many at once; beyond that, set-ups pass without being held.
+        held_max: u64 = Is("100000"), 0..=10000000;
+        /// Bytes of all held messages together.
+        held_bytes_max: u64 = Is("268435456"), 0..=68719476736;
+    }
+
+    /// Bounds of what is remembered and of what is sent.
+    one limits as Limits {
+        /// How long a new call's server is remembered, seconds: 64·T1 (RFC 3261 §16.11) catches every repetition.
+        new_call_seconds: u64 = Is("32"), 32..=600;
+        /// Entries of the new-call table. About calls per second × `new_call_seconds` are in use.
+        new_calls_max: u64 = Is("1000000"), 1000..=100000000;
+        /// With affinity `session`: a session ends after this much silence, seconds.
+        session_idle_seconds: u64 = Is("3600"), 60..=86400;
+        /// With affinity `session`: entries of the session list.
+        sessions_max: u64 = Is("1000000"), 1000..=100000000;
+        /// Retry-After in a 503 of our own, seconds.
+        retry_after_seconds: u64 = Is("5"), 1..=3600;
+        /// A request larger than this leaves by TCP where the server takes it, bytes (RFC 3261 §18.1.1).
+        datagram_bytes_max: u64 = Is("1300"), 500..=65000;
+    }
+
+    /// Who does the work.
+    one threads as Threads {
+        /// The thread model: who does the work.
+        model: ThreadModel = Is("per-core");
+        /// Workers of the model `per-core`; 0: one per core.
+        workers: u64 = Is("0"), 0..=64;
+    }
+
+    /// The socket that `strowger status` asks.
+    one control as Control {
+        /// Path of the unix socket; only its owner may connect. Left out: `strowger.sock` in `$XDG_RUNTIME_DIR`, else
+        /// `/run/strowger.sock` for root, else in `/tmp` with the user's number in its name.
+        path: Option<PathBuf> = Unset;
+    }
+
+    /// Records of what went wrong.
+    one log as Log {
+        /// Where fault records go, one JSON object per line: the path of a file, `stderr`, or `off`.
+        faults: String = Is("stderr");
+    }
+}
+
+/// The words of `threads.model`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ThreadModel {
+    PerCore,
+    One,
+    Two,
+}
+
+impl Choice for Affinity {
+    const WORDS: &'static [(&'static str, Affinity, &'static str)] = &[
+        ("tag", Affinity::Tag, "in the message: a signed tag in our Record-Route entry; no memory per call"),
+        ("session", Affinity::Session, "in a bounded list of Call-IDs"),
+        ("hash", Affinity::Hash, "nowhere: the hash of the Call-ID says it"),
+    ];
+}
+
+impl Choice for HashKind {
+    const WORDS: &'static [(&'static str, HashKind, &'static str)] = &[
+        ("consistent", HashKind::Consistent, "weighted; one server's death moves only its own calls"),
+        ("modulo", HashKind::Modulo, "over the active table; one server's death moves most calls"),
+        (
+            "cascade",
+            HashKind::Cascade,
+            "over the server table, then the next good entry; a dead server's calls all move to its neighbour",
+        ),
+    ];
+}
+
+impl Choice for Selection {
+    const WORDS: &'static [(&'static str, Selection, &'static str)] = &[
+        ("round-robin", Selection::RoundRobin, "one after the other, by weight"),
+        ("least-loaded", Selection::LeastLoaded, "the lowest load in the heartbeats"),
+        ("score", Selection::Score, "random, in proportion to a score of free CPU and memory"),
+        ("cjsq", Selection::Cjsq, "fewest calls in progress (call-join-shortest-queue)"),
+        ("tjsq", Selection::Tjsq, "fewest transactions in progress (transaction-join-shortest-queue)"),
+        ("tlwl", Selection::Tlwl, "least work left: transactions, with INVITE weighing more"),
+        ("hash", Selection::Hash, "the hash of the Call-ID"),
+    ];
+}
+
+impl Choice for HoldSetup {
+    const WORDS: &'static [(&'static str, HoldSetup, &'static str)] = &[
+        ("stream", HoldSetup::Stream, "those that came over a stream, whose sender does not repeat them"),
+        (
+            "all",
+            HoldSetup::All,
+            "those over UDP too, whose sender stops repeating at the first provisional answer",
+        ),
+        ("off", HoldSetup::Off, "none"),
+    ];
+}
+
+impl Choice for Probe {
+    const WORDS: &'static [(&'static str, Probe, &'static str)] = &[
+        (
+            "traffic",
+            Probe::Traffic,
+            "by their traffic alone; a failed one is tried again after a pause; not behind an address that load managers share",
+        ),
+        ("options", Probe::Options, "by their traffic, and by OPTIONS when they are idle or suspected"),
+        ("off", Probe::Off, "not at all"),
+    ];
+}
+
+impl Choice for ThreadModel {
+    const WORDS: &'static [(&'static str, ThreadModel, &'static str)] = &[
+        (
+            "per-core",
+            ThreadModel::PerCore,
+            "workers for messages, one per core, and a thread for heartbeats and tables",
+        ),
+        ("one", ThreadModel::One, "one thread for both, with an adaptive service rate between the two"),
+        ("two", ThreadModel::Two, "one thread each, sharing the table"),
+    ];
+}

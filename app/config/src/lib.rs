@@ -1,0 +1,24 @@
+//! What an operator writes, made into what the program runs with: a TOML file or the short form of the command line
+//! becomes checked [`lb::settings::Settings`], or a list of everything that is wrong with it.
+//!
+//! Every key is defined once, in [`definition`]: its parser, default, range and help, from which the reference page is made.
+
+mod checked;
+mod checked_keys;
+mod definition;
+mod key_file;
+mod problem;
+mod reference;
+mod section;
+mod short_form;
+mod value;
+
+pub use checked::{Checked, Faults, control_path, load, parse};
+pub use key_file::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
+pub use problem::{Place, Problem, Problems, nearest};
+pub use reference::{help, reference};
+pub use short_form::{ShortForm, short_form};
+pub use value::{Choice, Endpoint, Wrong, parse_endpoint, word};
+
+/// Exit status for a bad configuration or command line: EX_USAGE of sysexits.h.
+pub const EXIT_USAGE: u8 = 64;

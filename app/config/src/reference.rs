@@ -1,0 +1,71 @@
+//! The reference page and the help of single keys, both out of the definition.
+
+use std::fmt::Write as _;
+
+use crate::definition::described;
+use crate::section::{Default, Key};
+
+/// The help of a key, `affinity.kind`, on one line with its words; for the command line.
+pub fn help(path: &str) -> String {
+    let Some((section, name)) = path.split_once('.') else { return String::new() };
+    let sections = described();
+    let key = sections
+        .iter()
+        .filter(|candidate| candidate.name == section)
+        .flat_map(|section| &section.keys)
+        .find(|key| key.name == name);
+    let Some(key) = key else { return String::new() };
+    let mut text = flat(&key.help);
+    for (word, meaning) in &key.words {
+        let _ = write!(text, "\n  {word}: {meaning}");
+    }
+    if let Default::Is(value) = key.default {
+        let _ = write!(text, "\n[default: {value}]");
+    }
+    text
+}
+
+/// docs/configuration.md.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Configuration\n\n\
+         <!-- Made by `strowger check --reference`; change app/config/src/definition.rs instead. -->\n\n\
+         `strowger lb --config FILE` reads one TOML file. `strowger check FILE` says everything that is wrong with it, each with \
+         line, column and remedy, and starts nothing. [example.toml](example.toml) is a file to start from. Unknown sections \
+         and keys are errors. A file with errors ends the program with status 64.\n",
+    );
+    for section in described() {
+        let brackets = if section.repeated { ("[[", "]]") } else { ("[", "]") };
+        let _ =
+            write!(page, "\n## `{}{}{}`\n\n{}\n", brackets.0, section.name, brackets.1, flat(&section.help));
+        if section.repeated {
+            page.push_str("May stand several times.\n");
+        }
+        page.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
+        for key in &section.keys {
+            let _ = writeln!(page, "| `{}` | {} | {} | {} |", key.name, key.form, default(key), meaning(key));
+        }
+    }
+    page
+}
+
+fn default(key: &Key) -> String {
+    match key.default {
+        Default::Required => "required".into(),
+        Default::Unset => "none".into(),
+        Default::Is(value) => format!("`{value}`"),
+    }
+}
+
+fn meaning(key: &Key) -> String {
+    let mut text = flat(&key.help).replace('|', "\\|");
+    for (word, meaning) in &key.words {
+        let _ = write!(text, "<br>`{word}`: {meaning}");
+    }
+    text
+}
+
+/// Doc comments come with a blank in front of each line.
+fn flat(help: &str) -> String {
+    help.split_whitespace().collect::<Vec<_>>().join(" ")
+}

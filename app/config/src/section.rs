@@ -1,0 +1,241 @@
+//! How a section of the file is defined and read. `sections!` makes, from one definition per key, the struct that the
+//! checks use, its reader, and the row of the reference page.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::problem::{Place, Problems, nearest};
+use crate::value::{Bounds, Value};
+
+/// A value with the place it was written at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+impl<T> Field<T> {
+    pub(crate) fn is_written(&self) -> bool {
+        self.place != Place::Unwritten
+    }
+}
+
+/// What a key is when it is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Default {
+    /// It must be written.
+    Required,
+    /// It stays unset; the help says what that means.
+    Unset,
+    /// This, in the form of the command line.
+    Is(&'static str),
+}
+
+/// One row of the reference page.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub name: &'static str,
+    pub form: String,
+    /// The words of a choice, each with what it does.
+    pub words: Vec<(&'static str, &'static str)>,
+    pub default: Default,
+    pub help: String,
+}
+
+/// One section of the reference page.
+#[derive(Clone, Debug)]
+pub(crate) struct SectionHelp {
+    pub name: &'static str,
+    /// `[[name]]`: may be written more than once.
+    pub repeated: bool,
+    pub help: String,
+    pub keys: Vec<Key>,
+}
+
+/// Reads one key of a table. `None`: it is missing though required, or its value is wrong; both are recorded.
+pub(crate) fn read_key<T: Value>(
+    section: &str,
+    table: &DeTable<'_>,
+    span: &Range<usize>,
+    (name, default, bounds): (&str, Default, Bounds),
+    problems: &mut Problems,
+) -> Option<Field<T>> {
+    let Some(value) = table.get(name) else {
+        let value = default_of::<T>(default, bounds);
+        if value.is_none() {
+            let place = Place::At(span.start);
+            let remedy = format!("add `{name} = …`: {}", T::form(bounds));
+            problems.error(&place, format!("`{name}` is missing in [{section}]"), remedy);
+        }
+        return value.map(|value| Field { value, place: Place::Unwritten });
+    };
+    let place = Place::At(value.span().start);
+    match T::from_toml(value.get_ref(), bounds) {
+        Ok(value) => Some(Field { value, place }),
+        Err((what, remedy)) => {
+            problems.error(&place, format!("`{name}`: {what}"), remedy);
+            None
+        }
+    }
+}
+
+pub(crate) fn default_of<T: Value>(default: Default, bounds: Bounds) -> Option<T> {
+    match default {
+        Default::Required => None,
+        Default::Unset => T::absent(),
+        Default::Is(text) => T::from_text(text, bounds).ok(),
+    }
+}
+
+pub(crate) fn unknown_keys(section: &str, table: &DeTable<'_>, known: &[&str], problems: &mut Problems) {
+    for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+        let written: BTreeSet<&str> = table.keys().map(|key| key.get_ref().as_ref()).collect();
+        let free = known.iter().copied().filter(|known| !written.contains(known));
+        let remedy = match nearest(key.get_ref(), free) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("[{section}] knows {}", known.join(", ")),
+        };
+        problems.error(
+            &Place::At(key.span().start),
+            format!("unknown key `{}` in [{section}]", key.get_ref()),
+            remedy,
+        );
+    }
+}
+
+/// The tables of a section: none, one, or (repeated) several.
+pub(crate) fn tables<'a>(
+    root: &'a DeTable<'a>,
+    (name, repeated): (&str, bool),
+    problems: &mut Problems,
+) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
+    let Some(value) = root.get(name) else { return Vec::new() };
+    let place = Place::At(value.span().start);
+    match value.get_ref() {
+        DeValue::Table(table) if !repeated => vec![(table, value.span())],
+        DeValue::Array(list) if repeated => {
+            let mut found = Vec::new();
+            for item in list.iter() {
+                match item.get_ref() {
+                    DeValue::Table(table) => found.push((table, item.span())),
+                    _ => problems.error(
+                        &Place::At(item.span().start),
+                        format!("`{name}` holds something other than sections"),
+                        format!("write each as a section of its own, headed [[{name}]]"),
+                    ),
+                }
+            }
+            found
+        }
+        DeValue::Table(_) => {
+            problems.error(
+                &place,
+                format!("[{name}] may stand several times, so it has double brackets"),
+                format!("write [[{name}]]"),
+            );
+            Vec::new()
+        }
+        _ => {
+            problems.error(&place, format!("`{name}` is a section"), format!("head it with [{name}]"));
+            Vec::new()
+        }
+    }
+}
+
+/// `one` sections become a field of the name; `many` sections a `Vec`.
+macro_rules! sections {
+    ($(
+        $(#[doc = $section_help:literal])+
+        $quantity:ident $section:ident as $struct:ident {
+            $( $(#[doc = $key_help:literal])+ $key:ident : $type:ty = $default:expr $(, $low:literal ..= $high:literal)?; )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $section_help])+
+            #[derive(Clone, Debug)]
+            pub(crate) struct $struct { $( $(#[doc = $key_help])+ pub $key: Field<$type>, )+ }
+
+            impl $struct {
+                fn read(table: &DeTable<'_>, span: &Range<usize>, problems: &mut Problems) -> Option<$struct> {
+                    unknown_keys(stringify!($section), table, &[$(stringify!($key)),+], problems);
+                    // All keys are read before the first missing one ends it, so that all problems show.
+                    $( let $key = read_key(
+                        stringify!($section), table, span,
+                        (stringify!($key), $default, sections!(@bounds $($low, $high)?)), problems,
+                    ); )+
+                    Some($struct { $( $key: $key?, )+ })
+                }
+
+                /// All keys at their defaults; `None` where one is required.
+                #[allow(dead_code, reason = "sections that may stand several times default to none of them")]
+                pub(crate) fn defaults() -> Option<$struct> {
+                    Some($struct { $( $key: Field {
+                        value: default_of($default, sections!(@bounds $($low, $high)?))?,
+                        place: Place::Unwritten,
+                    }, )+ })
+                }
+            }
+        )+
+
+        /// The file as it was written, each value of the right kind and in its range, none checked against another.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Raw { $( pub $section: sections!(@field $quantity $struct), )+ }
+
+        impl Raw {
+            /// A section that could not be read is left at its defaults, so that the checks can go on to find more.
+            pub(crate) fn read(root: &DeTable<'_>, problems: &mut Problems) -> Raw {
+                unknown_sections(root, &[$(stringify!($section)),+], problems);
+                Raw { $( $section: {
+                    let found = tables(root, (stringify!($section), sections!(@repeated $quantity)), problems);
+                    let read: Vec<$struct> =
+                        found.iter().filter_map(|(table, span)| $struct::read(table, span, problems)).collect();
+                    sections!(@take $quantity $struct read)
+                }, )+ }
+            }
+
+            pub(crate) fn defaults() -> Raw {
+                Raw { $( $section: sections!(@take $quantity $struct Vec::<$struct>::new()), )+ }
+            }
+        }
+
+        /// What the reference page is made of.
+        pub(crate) fn described() -> Vec<SectionHelp> {
+            vec![$( SectionHelp {
+                name: stringify!($section),
+                repeated: sections!(@repeated $quantity),
+                help: concat!($($section_help, "\n"),+).to_owned(),
+                keys: vec![$( Key {
+                    name: stringify!($key),
+                    form: <$type as Value>::form(sections!(@bounds $($low, $high)?)),
+                    words: <$type as Value>::words(),
+                    default: $default,
+                    help: concat!($($key_help, "\n"),+).to_owned(),
+                }, )+],
+            }, )+]
+        }
+    };
+    (@bounds) => { None };
+    (@bounds $low:literal, $high:literal) => { Some(($low, $high)) };
+    (@field one $struct:ident) => { $struct };
+    (@field many $struct:ident) => { Vec<$struct> };
+    (@repeated one) => { false };
+    (@repeated many) => { true };
+    (@take one $struct:ident $read:expr) => {
+        $read.into_iter().next().or_else($struct::defaults).expect("a section that stands once has only optional keys")
+    };
+    (@take many $struct:ident $read:expr) => { $read };
+}
+
+pub(crate) use sections;
+
+pub(crate) fn unknown_sections(root: &DeTable<'_>, known: &[&str], problems: &mut Problems) {
+    for key in root.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+        let remedy = match nearest(key.get_ref(), known.iter().copied()) {
+            Some(near) => format!("did you mean [{near}]?"),
+            None => format!("known sections are {}", known.join(", ")),
+        };
+        problems.error(&Place::At(key.span().start), format!("unknown section [{}]", key.get_ref()), remedy);
+    }
+}

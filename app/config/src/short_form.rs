@@ -1,0 +1,87 @@
+//! The short form: a whole load manager on one command line. It goes through the same readers and checks as a file.
+
+use std::path::PathBuf;
+
+use crate::checked::{Checked, check};
+use crate::definition::{Listen, Raw, Server};
+use crate::problem::{Place, Problems, Source};
+use crate::section::Field;
+use crate::value::{Bounds, Value};
+
+/// What was given on the command line, as text: [`short_form`] reads and checks it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShortForm {
+    pub listen: Vec<String>,
+    pub server: Vec<String>,
+    pub affinity: Option<String>,
+    pub selection: Option<String>,
+    pub hash: Option<String>,
+    pub hold_setup: Option<String>,
+    pub health: Option<String>,
+    pub heartbeat: Option<String>,
+    pub threads: Option<String>,
+    pub workers: Option<String>,
+    pub control: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+}
+
+/// Checks the short form.
+pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
+    let mut problems = Problems::new(Source::default());
+    let mut raw = Raw::defaults();
+    for text in &given.listen {
+        if let Some(address) = read("--listen", text, None, &mut problems) {
+            raw.listen.push(Listen {
+                address,
+                advertise: Field { value: None, place: Place::Unwritten },
+                names: Field { value: Vec::new(), place: Place::Unwritten },
+            });
+        }
+    }
+    for text in &given.server {
+        if let Some(address) = read("--server", text, None, &mut problems) {
+            raw.server.push(Server { address, weight: Field { value: 1, place: Place::Unwritten } });
+        }
+    }
+    set(&mut raw.affinity.kind, "--affinity", &given.affinity, &mut problems);
+    set(&mut raw.affinity.hash, "--hash", &given.hash, &mut problems);
+    set(&mut raw.selection.kind, "--selection", &given.selection, &mut problems);
+    set(&mut raw.hold_setup.kind, "--hold-setup", &given.hold_setup, &mut problems);
+    set(&mut raw.health.probe, "--health", &given.health, &mut problems);
+    set(&mut raw.heartbeat.listen, "--heartbeat", &given.heartbeat, &mut problems);
+    set(&mut raw.threads.model, "--threads", &given.threads, &mut problems);
+    if let Some(text) = &given.workers
+        && let Some(workers) = read("--workers", text, Some((0, 64)), &mut problems)
+    {
+        raw.threads.workers = workers;
+    }
+    raw.control.path.value.clone_from(&given.control);
+    if let Some(path) = &given.key_file {
+        let place = Place::Option(format!("--key-file {}", path.display()));
+        raw.keys.file = Field { value: Some(path.clone()), place };
+    }
+    // What could not be read is missing below; the complaints about that would only confuse.
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    check(&raw, problems)
+}
+
+fn set<T: Value>(field: &mut Field<T>, option: &str, text: &Option<String>, problems: &mut Problems) {
+    if let Some(text) = text
+        && let Some(read) = read(option, text, None, problems)
+    {
+        *field = read;
+    }
+}
+
+fn read<T: Value>(option: &str, text: &str, bounds: Bounds, problems: &mut Problems) -> Option<Field<T>> {
+    let place = Place::Option(format!("{option} {text}"));
+    match T::from_text(text, bounds) {
+        Ok(value) => Some(Field { value, place }),
+        Err((what, remedy)) => {
+            problems.error(&place, what, remedy);
+            None
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The kinds of value that a key can have. Each reads itself from TOML and from the text of an option, says what is
+//! wrong with what it was given, and names its own form for the reference page.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use sip::Transport;
+use toml::de::DeValue;
+
+use crate::problem::nearest;
+
+/// What is wrong with a value, and the remedy.
+pub type Wrong = (String, String);
+
+/// Lowest and highest number that is taken.
+pub(crate) type Bounds = Option<(u64, u64)>;
+
+/// The port of SIP without TLS (RFC 3261 §19.1.2).
+pub(crate) const SIP_PORT: u16 = 5060;
+
+pub(crate) trait Value: Sized {
+    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong>;
+
+    /// Most kinds are written as a string; numbers and lists say otherwise.
+    fn from_toml(value: &DeValue<'_>, bounds: Bounds) -> Result<Self, Wrong> {
+        match value {
+            DeValue::String(text) => Self::from_text(text, bounds),
+            other => Err(wrong_type(other, &Self::form(bounds))),
+        }
+    }
+
+    /// For people: `number, 3 … 5`.
+    fn form(bounds: Bounds) -> String;
+
+    /// The words of a choice, each with what it does.
+    fn words() -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+
+    /// The value of a key that may be left out without a default.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+fn wrong_type(value: &DeValue<'_>, form: &str) -> Wrong {
+    let given = match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    (format!("{given} stands here"), format!("write a {form}"))
+}
+
+impl Value for u64 {
+    fn from_text(text: &str, bounds: Bounds) -> Result<u64, Wrong> {
+        let form = Self::form(bounds);
+        let plain = text.replace('_', "");
+        let number: i128 =
+            plain.parse().map_err(|_| (format!("`{text}` is no whole number"), format!("write a {form}")))?;
+        let (low, high) = bounds.unwrap_or((0, u64::MAX));
+        match u64::try_from(number) {
+            Ok(number) if (low..=high).contains(&number) => Ok(number),
+            _ => Err((format!("{number} is out of range"), format!("write a {form}"))),
+        }
+    }
+
+    fn from_toml(value: &DeValue<'_>, bounds: Bounds) -> Result<u64, Wrong> {
+        match value {
+            DeValue::Integer(number) => {
+                let wide = i128::from_str_radix(number.as_str(), number.radix());
+                Self::from_text(&wide.map_or_else(|_| number.to_string(), |wide| wide.to_string()), bounds)
+            }
+            other => Err(wrong_type(other, &Self::form(bounds))),
+        }
+    }
+
+    fn form(bounds: Bounds) -> String {
+        bounds.map_or("number".into(), |(low, high)| format!("number, {low} … {high}"))
+    }
+}
+
+impl Value for bool {
+    fn from_text(text: &str, bounds: Bounds) -> Result<bool, Wrong> {
+        text.parse().map_err(|_| {
+            (format!("`{text}` is neither true nor false"), format!("write {}", Self::form(bounds)))
+        })
+    }
+
+    fn from_toml(value: &DeValue<'_>, bounds: Bounds) -> Result<bool, Wrong> {
+        match value {
+            DeValue::Boolean(value) => Ok(*value),
+            other => Err((wrong_type(other, "").0, format!("write {} without quotes", Self::form(bounds)))),
+        }
+    }
+
+    fn form(_: Bounds) -> String {
+        "true or false".into()
+    }
+}
+
+impl Value for String {
+    fn from_text(text: &str, _: Bounds) -> Result<String, Wrong> {
+        Ok(text.into())
+    }
+
+    fn form(_: Bounds) -> String {
+        "text".into()
+    }
+}
+
+impl Value for PathBuf {
+    fn from_text(text: &str, _: Bounds) -> Result<PathBuf, Wrong> {
+        match text {
+            "" => Err(("nothing stands here".into(), "write the path of a file".into())),
+            path => Ok(path.into()),
+        }
+    }
+
+    fn form(_: Bounds) -> String {
+        "path of a file".into()
+    }
+}
+
+impl Value for SocketAddr {
+    fn from_text(text: &str, _: Bounds) -> Result<SocketAddr, Wrong> {
+        parse_address(text, None)
+    }
+
+    fn form(_: Bounds) -> String {
+        "address with port: `10.0.0.1:5060`, `[2001:db8::1]:5060`".into()
+    }
+}
+
+impl Value for IpAddr {
+    fn from_text(text: &str, bounds: Bounds) -> Result<IpAddr, Wrong> {
+        text.parse()
+            .map_err(|_| (format!("`{text}` is no IP address"), format!("write an {}", Self::form(bounds))))
+    }
+
+    fn form(_: Bounds) -> String {
+        "IP address".into()
+    }
+}
+
+/// An address with or without the transport in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `None`: not said; the context decides.
+    pub transport: Option<Transport>,
+    pub address: SocketAddr,
+}
+
+/// `udp:10.0.0.1:5060`, `tcp:[::1]:5060`, `10.0.0.1:5060`, `10.0.0.1` (port 5060).
+pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
+    let (transport, rest) = match text.split_once(':') {
+        Some((word, rest)) if word.eq_ignore_ascii_case("udp") => (Some(Transport::Udp), rest),
+        Some((word, rest)) if word.eq_ignore_ascii_case("tcp") => (Some(Transport::Tcp), rest),
+        Some((word @ ("tls" | "ws" | "wss" | "sctp"), _)) => {
+            return Err((format!("transport `{word}` is not served"), "use udp: or tcp:".into()));
+        }
+        Some(("sip" | "sips", rest)) => {
+            return Err((
+                format!("`{text}` is a URI"),
+                format!("write transport, address and port: udp:{}", rest.trim_start_matches('/')),
+            ));
+        }
+        _ => (None, text),
+    };
+    Ok(Endpoint { transport, address: parse_address(rest, Some(SIP_PORT))? })
+}
+
+pub(crate) fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return match address.port() {
+            0 => Err((format!("`{text}` has port 0"), "write a port from 1 to 65535".into())),
+            _ => Ok(address),
+        };
+    }
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return match port {
+            Some(port) => Ok(SocketAddr::new(ip, port)),
+            None => {
+                Err((format!("`{text}` has no port"), format!("write {}", SocketAddr::new(ip, SIP_PORT))))
+            }
+        };
+    }
+    let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+    let named = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
+    if named && host.chars().any(|c| c.is_ascii_alphabetic()) {
+        let remedy = format!(
+            "write the IP address of {host} (names are not looked up, so that a DNS failure harms no call)"
+        );
+        return Err((format!("`{text}` is a name"), remedy));
+    }
+    Err((format!("`{text}` is no address"), "write it like 10.0.0.1:5060 or [2001:db8::1]:5060".into()))
+}
+
+impl Value for Endpoint {
+    fn from_text(text: &str, _: Bounds) -> Result<Endpoint, Wrong> {
+        parse_endpoint(text)
+    }
+
+    fn form(_: Bounds) -> String {
+        "`udp:` or `tcp:`, address, port: `udp:10.0.0.1:5060`".into()
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn from_text(text: &str, bounds: Bounds) -> Result<Option<T>, Wrong> {
+        T::from_text(text, bounds).map(Some)
+    }
+
+    fn from_toml(value: &DeValue<'_>, bounds: Bounds) -> Result<Option<T>, Wrong> {
+        T::from_toml(value, bounds).map(Some)
+    }
+
+    fn form(bounds: Bounds) -> String {
+        T::form(bounds)
+    }
+
+    fn words() -> Vec<(&'static str, &'static str)> {
+        T::words()
+    }
+
+    fn absent() -> Option<Option<T>> {
+        Some(None)
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    /// Of an option, which is repeated rather than given a list.
+    fn from_text(text: &str, bounds: Bounds) -> Result<Vec<T>, Wrong> {
+        Ok(vec![T::from_text(text, bounds)?])
+    }
+
+    fn from_toml(value: &DeValue<'_>, bounds: Bounds) -> Result<Vec<T>, Wrong> {
+        match value {
+            DeValue::Array(values) => {
+                values.iter().map(|value| T::from_toml(value.get_ref(), bounds)).collect()
+            }
+            other => Err(wrong_type(other, &Self::form(bounds))),
+        }
+    }
+
+    fn form(bounds: Bounds) -> String {
+        format!("list of {}", T::form(bounds))
+    }
+
+    fn absent() -> Option<Vec<T>> {
+        Some(Vec::new())
+    }
+}
+
+/// A value out of a short list of words.
+pub trait Choice: Copy + Sized + 'static {
+    /// Word, value, and what it does.
+    const WORDS: &'static [(&'static str, Self, &'static str)];
+}
+
+/// The word by which the configuration knows this value; for status and logs.
+pub fn word<T: Choice + PartialEq>(value: T) -> &'static str {
+    T::WORDS.iter().find(|(_, known, _)| *known == value).map_or("", |(word, _, _)| word)
+}
+
+impl<T: Choice> Value for T {
+    fn from_text(text: &str, _: Bounds) -> Result<T, Wrong> {
+        if let Some((_, value, _)) = T::WORDS.iter().find(|(word, _, _)| *word == text) {
+            return Ok(*value);
+        }
+        let words: Vec<&str> = T::WORDS.iter().map(|(word, _, _)| *word).collect();
+        let remedy = match nearest(text, words.iter().copied()) {
+            Some(word) => format!("did you mean `{word}`? Known are {}", words.join(", ")),
+            None => format!("write one of {}", words.join(", ")),
+        };
+        Err((format!("`{text}` is not known here"), remedy))
+    }
+
+    fn form(_: Bounds) -> String {
+        let words: Vec<String> = T::WORDS.iter().map(|(word, _, _)| format!("`{word}`")).collect();
+        format!("one of {}", words.join(", "))
+    }
+
+    fn words() -> Vec<(&'static str, &'static str)> {
+        T::WORDS.iter().map(|(word, _, help)| (*word, *help)).collect()
+    }
+}

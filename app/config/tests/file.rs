@@ -1,0 +1,237 @@
+//! What is written in a file, and what comes of it: settings, or every mistake with its place and remedy.
+
+use std::time::Duration;
+use strowger_config as config;
+
+use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection, Threads};
+use sip::Transport;
+use strowger_config::{Checked, Faults};
+
+const LEAST: &str =
+    "[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n[[server]]\naddress = \"127.0.0.1:7000\"\n";
+
+fn good(text: &str) -> Checked {
+    config::parse(text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Each expected line must appear, as `LINE:COLUMN: what` and its remedy, and no other problem.
+fn bad(text: &str, expected: &[(&str, &str)]) {
+    let problems = config::parse(text).expect_err("mistakes that were not found");
+    let shown = problems.to_string();
+    for (what, remedy) in expected {
+        let at = shown.find(what).unwrap_or_else(|| panic!("no `{what}` in:\n{shown}"));
+        let line = shown[at..].lines().find(|line| line.contains("remedy:")).unwrap_or_default();
+        assert!(line.contains(remedy), "no `{remedy}` after `{what}` in:\n{shown}");
+    }
+    assert_eq!(problems.list.iter().filter(|problem| !problem.warning).count(), expected.len(), "{shown}");
+}
+
+#[test]
+fn the_least_file_gives_the_defaults() {
+    let checked = good(LEAST);
+    let settings = &checked.settings;
+    assert_eq!(settings.affinity, Affinity::Tag);
+    assert_eq!(settings.selection, Selection::RoundRobin);
+    assert_eq!(settings.hash, HashKind::Consistent);
+    assert_eq!(settings.hold_setup, HoldSetup::Stream);
+    assert_eq!(settings.probe, Probe::Traffic);
+    assert_eq!(settings.new_call_time, Duration::from_secs(32));
+    assert_eq!(settings.invite_weight_percent, 175);
+    assert_eq!(settings.datagram_bytes_max, 1300);
+    assert_eq!(settings.heartbeat.decay_periods, 3);
+    assert_eq!(settings.heartbeat.table_size, None);
+    assert_eq!(settings.servers[0].weight, 1);
+    assert_eq!(settings.listeners[0].bind, settings.listeners[0].advertise);
+    assert!(matches!(settings.threads, Threads::PerCore { workers: 1.. }));
+    assert_eq!(checked.faults, Faults::Stderr);
+    assert_eq!(settings.keys.tag.len(), 1, "a random key");
+    assert!(checked.notices.iter().any(|notice| notice.contains("no shared key")), "{:?}", checked.notices);
+}
+
+#[test]
+fn the_example_is_good() {
+    let checked = good(include_str!("../../../docs/example.toml"));
+    assert_eq!(checked.settings.listeners.len(), 2);
+    assert_eq!(checked.settings.listeners[1].advertise, "192.0.2.1:5060".parse().unwrap());
+    assert_eq!(checked.settings.servers[1].weight, 2);
+    assert_eq!(checked.settings.selection, Selection::Tlwl);
+}
+
+#[test]
+fn a_server_without_transport_goes_by_udp_if_there_is_a_udp_listener() {
+    assert_eq!(good(LEAST).settings.servers[0].transport, Transport::Udp);
+    assert_eq!(good(&LEAST.replace("udp:", "tcp:")).settings.servers[0].transport, Transport::Tcp);
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once() {
+    bad(
+        "[[listen]]\nadress = \"udp:0.0.0.0:5060\"\n[[listen]]\naddress = \"udp:0.0.0.0:5060\"\n\
+         [[server]]\naddress = \"10.0.0.1\"\nweight = 0\n[heartbeat]\ndecay_periods = 9\nperiod_ms = \"long\"\n[healt]\n",
+        &[
+            (":2:1: unknown key `adress` in [listen]", "did you mean `address`?"),
+            (":1:1: `address` is missing in [listen]", "add `address"),
+            (":4:11: 0.0.0.0 is no address", "advertise"),
+            (":7:10: `weight`: 0 is out of range", "1 … 1000"),
+            (":9:17: `decay_periods`: 9 is out of range", "3 … 5"),
+            (":10:13: `period_ms`: a string stands here", "number, 10 … 60000"),
+            (":11:2: unknown section [healt]", "did you mean [health]?"),
+        ],
+    );
+}
+
+#[test]
+fn one_mistake_one_message() {
+    for (given, what, remedy) in [
+        ("[affinity]\nkind = \"tga\"\n", ":6:8: `kind`: `tga` is not known here", "did you mean `tag`?"),
+        ("[affinity]\nkind = \"xyz\"\n", "`xyz` is not known", "tag, session, hash"),
+        ("[affinity]\ntag_header = \"yes\"\n", "a string stands here", "true or false without quotes"),
+        (
+            "[affinity]\nkind = \"hash\"\n[selection]\nkind = \"cjsq\"\n",
+            ":8:8: with affinity `hash`",
+            "leave selection.kind",
+        ),
+        (
+            "[[server]]\naddress = \"127.0.0.1:7000\"\n",
+            ":6:11: server 127.0.0.1:7000 is named twice (first in line 4)",
+            "once",
+        ),
+        ("[[server]]\naddress = \"127.0.0.1:5060\"\n", "own listener", "circles"),
+        (
+            "[[server]]\naddress = \"tcp:127.0.0.1:7001\"\n",
+            "there is no such listener",
+            "add a listener tcp:",
+        ),
+        ("[[server]]\naddress = \"[::1]:7001\"\n", "by udp over IPv6", "IPv6 address"),
+        ("[[server]]\naddress = \"sip.example.com\"\n", "is a name", "IP address of sip.example.com"),
+        ("[[server]]\naddress = \"127.0.0.1:0\"\n", "has port 0", "1 to 65535"),
+        ("[[server]]\naddress = \"tls:127.0.0.1:1\"\n", "transport `tls` is not served", "udp: or tcp:"),
+        ("[[server]]\naddress = \"sip:127.0.0.1\"\n", "is a URI", "udp:127.0.0.1"),
+        (
+            "[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n",
+            "UDP 127.0.0.1:5060 is already taken",
+            "of its own",
+        ),
+        (
+            "[[listen]]\naddress = \"udp:0.0.0.0:5060\"\nadvertise = \"127.0.0.2\"\n",
+            "is already taken",
+            "of its own",
+        ),
+        (
+            "[[listen]]\naddress = \"udp:127.0.0.1:5061\"\nadvertise = \"::1\"\n",
+            "different IP versions",
+            "each IP version",
+        ),
+        ("[heartbeat]\nlisten = \"127.0.0.1:5060\"\n", "meet the SIP listener", "port of their own"),
+        (
+            "[heartbeat]\nlisten = \"127.0.0.1:5777\"\ngroup = \"10.0.0.1\"\n",
+            "no multicast address",
+            "224.0.0.0/4",
+        ),
+        ("[heartbeat]\ngroup = \"224.0.0.1\"\n", "without `listen`", "add `listen`"),
+        ("[keys]\nfile = \"/nonexistent\"\n", "/nonexistent cannot be read", "strowger key"),
+        ("[keys]\ntag = [\"1 abcd\"]\n", "a tag key of 4 hex digits", "32 hex digits"),
+        ("[keys]\ntag = [\"300 00112233445566778899aabbccddeeff\"]\n", "`300` is no key id", "0 to 255"),
+        (
+            "[keys]\ntag = [\"1 00112233445566778899aabbccddeeff\", \"1 10112233445566778899aabbccddeeff\"]\n",
+            "two tag keys have the id 1",
+            "--id N",
+        ),
+        ("[server]\nweight = 1\n", "", ""),
+        ("[limits]\nnew_calls_max = 99999999999999999999\n", "", ""),
+    ] {
+        let text = format!("{LEAST}{given}");
+        // A section head that clashes with another is a matter of TOML itself, as is a number beyond 64 bits.
+        if what.is_empty() {
+            assert!(config::parse(&text).is_err(), "{given}");
+        } else {
+            bad(&text, &[(what, remedy)]);
+        }
+    }
+}
+
+#[test]
+fn nothing_to_listen_on_and_nobody_to_serve() {
+    bad("", &[("nothing to listen on", "add [[listen]]")]);
+    bad("[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n", &[("no server can ever be known", "--server")]);
+}
+
+#[test]
+fn single_brackets_where_double_ones_belong() {
+    bad(
+        "[listen]\naddress = \"udp:127.0.0.1:5060\"\n",
+        &[
+            ("[listen] may stand several times", "write [[listen]]"),
+            ("nothing to listen on", "add [[listen]]"),
+        ],
+    );
+}
+
+#[test]
+fn broken_syntax_has_its_line() {
+    bad("[[listen]]\naddress = \n", &[(":2:11:", "TOML")]);
+}
+
+#[test]
+fn a_key_file_is_read_and_its_permissions_looked_at() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("strowger-config-{}.keys", std::process::id()));
+    let text = "# farm\ntag 7 00112233445566778899aabbccddeeff\ntag 6 ffeeddccbbaa99887766554433221100 # old\n\
+                heartbeat 00112233445566778899aabbccddeeff\n";
+    std::fs::write(&path, text).unwrap();
+    let file = format!("{LEAST}[keys]\nfile = {path:?}\n");
+
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let checked = good(&file);
+    assert_eq!(checked.settings.keys.tag.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [7, 6]);
+    assert_eq!(checked.settings.keys.heartbeat.as_ref().map(Vec::len), Some(16));
+    assert!(checked.notices.is_empty(), "{:?}", checked.notices);
+
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(good(&file).notices[0].contains("others can read the key file"));
+
+    std::fs::write(&path, "tag 7 00\n").unwrap();
+    bad(&file, &[(".keys:1: a tag key of 2 hex digits", "strowger key")]);
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn fresh_keys_are_good_and_different() {
+    let (one, other) = (config::fresh_tag_line(Some(3)).unwrap(), config::fresh_tag_line(Some(3)).unwrap());
+    assert_ne!(one, other);
+    let text = format!("{one}\n{}\n", config::fresh_heartbeat_line().unwrap());
+    let keys = config::KeyFile::parse(&text).unwrap_or_else(|(line, what, _)| panic!("{line}: {what}"));
+    assert_eq!(keys.tag[0].0, 3);
+    assert_eq!(keys.heartbeat.map(|key| key.len()), Some(32));
+}
+
+#[test]
+fn heartbeats_from_afar_without_a_key_are_warned_of() {
+    let checked = good(&format!("{LEAST}[heartbeat]\nlisten = \"0.0.0.0:5777\"\n"));
+    assert!(checked.notices.iter().any(|notice| notice.contains("not signed")), "{:?}", checked.notices);
+}
+
+#[test]
+fn keys_in_a_file_that_others_can_read_are_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("strowger-config-{}.toml", std::process::id()));
+    std::fs::write(&path, format!("{LEAST}[keys]\ntag = [\"1 00112233445566778899aabbccddeeff\"]\n"))
+        .unwrap();
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let checked = config::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(
+            checked.notices.iter().any(|notice| notice.contains("others can read")),
+            warned,
+            "{mode:o}"
+        );
+        assert_eq!(checked.settings.keys.tag[0].0, 1);
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_file_without_end_is_no_configuration() {
+    let problems = config::load(std::path::Path::new("/dev/zero")).expect_err("no configuration");
+    assert!(problems.to_string().contains("larger than 4 MiB"), "{problems}");
+}
