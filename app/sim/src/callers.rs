@@ -1,0 +1,348 @@
+//! A caller: one call from its INVITE to the answer to its BYE, with the transactions of RFC 3261 §17.1, and a note of
+//! everything that it did not expect.
+
+use std::net::SocketAddr;
+
+use base::{Duration, Time};
+use sip::{Message, Method, Parser, Transport};
+use transaction::{
+    InviteClient, InviteClientEvent, InviteClientState, NonInviteClient, NonInviteClientEvent,
+    NonInviteClientState, Output, Timers,
+};
+
+use crate::link::Packet;
+use crate::text::{self, Ask, Read};
+
+/// What a caller intends.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub transport: Transport,
+    /// The load manager that it was told of.
+    pub manager: SocketAddr,
+    pub starts: Time,
+    /// From the answer to the BYE.
+    pub talks: Duration,
+    /// It gives up if there is no answer after this time.
+    pub patience: Option<Duration>,
+}
+
+/// How a call went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Pending,
+    Answered,
+    /// A final status of 300 or more.
+    Refused(u16),
+    /// Nothing came at all, until timer B.
+    Unheard,
+}
+
+/// A dialog that an answer made.
+#[derive(Debug)]
+struct Dialog {
+    to_tag: String,
+    target: String,
+    routes: Vec<String>,
+    /// The ACK, sent again for each copy of the answer.
+    ack: Packet,
+    bye: Option<Bye>,
+    bye_at: Time,
+    /// The other side has ended it.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Bye {
+    machine: NonInviteClient,
+    packet: Packet,
+    status: Option<u16>,
+}
+
+#[derive(Debug)]
+pub struct Caller {
+    pub address: SocketAddr,
+    pub plan: Plan,
+    pub call_id: String,
+    pub outcome: Outcome,
+    /// To tags of early dialogs, in the order they were heard.
+    pub early: Vec<String>,
+    /// What it got and did not expect.
+    pub strays: Vec<String>,
+    /// Status of the answer to each BYE; 408 where none came.
+    pub byes: Vec<u16>,
+    timers: Timers,
+    parser: Parser,
+    invite: Option<(InviteClient, Packet)>,
+    cancel: Option<(NonInviteClient, Packet)>,
+    dialogs: Vec<Dialog>,
+}
+
+impl Caller {
+    pub fn new(address: SocketAddr, number: usize, plan: Plan) -> Caller {
+        Caller {
+            address,
+            plan,
+            call_id: format!("call{number}@{}", address.ip()),
+            outcome: Outcome::Pending,
+            early: Vec::new(),
+            strays: Vec::new(),
+            byes: Vec::new(),
+            timers: Timers::default(),
+            parser: Parser::new(),
+            invite: None,
+            cancel: None,
+            dialogs: Vec::new(),
+        }
+    }
+
+    /// Neither a call nor anything that belongs to it is left.
+    pub fn is_done(&self) -> bool {
+        let talking =
+            |dialog: &Dialog| !dialog.ended && dialog.bye.as_ref().is_none_or(|bye| bye.status.is_none());
+        self.outcome != Outcome::Pending && !self.dialogs.iter().any(talking)
+    }
+
+    pub fn next_deadline(&self) -> Option<Time> {
+        let Some((invite, _)) = &self.invite else { return Some(self.plan.starts) };
+        let patience = self.cancel_at();
+        let cancel = self.cancel.as_ref().and_then(|(machine, _)| machine.next_deadline());
+        let dialogs =
+            self.dialogs.iter().filter(|dialog| !dialog.ended).filter_map(|dialog| match &dialog.bye {
+                None => Some(dialog.bye_at),
+                Some(bye) => bye.machine.next_deadline(),
+            });
+        [invite.next_deadline(), patience, cancel].into_iter().flatten().chain(dialogs).min()
+    }
+
+    /// A CANCEL may go once a provisional answer has come (RFC 3261 §9.1).
+    fn cancel_at(&self) -> Option<Time> {
+        let (invite, _) = self.invite.as_ref()?;
+        let ringing = invite.state() == InviteClientState::Proceeding && self.cancel.is_none();
+        self.plan.patience.filter(|_| ringing).map(|patience| self.plan.starts + patience)
+    }
+
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
+        if self.invite.is_none() && self.plan.starts <= now {
+            let packet =
+                self.packet(self.plan.manager, self.ask("INVITE", "sip:bob@farm.example", "", 1, &[]));
+            let reliable = self.plan.transport.is_reliable();
+            self.invite = Some((InviteClient::start(now, reliable, &self.timers), packet.clone()));
+            out.push(packet);
+        }
+        if let Some((machine, packet)) = &mut self.invite
+            && let Some(event) = machine.due(now)
+        {
+            match machine.handle(now, event, &self.timers) {
+                Output::Repeat => out.push(packet.clone()),
+                Output::Timeout => self.outcome = Outcome::Unheard,
+                _ => {}
+            }
+        }
+        if self.cancel_at().is_some_and(|at| at <= now) {
+            let packet =
+                self.packet(self.plan.manager, self.ask("CANCEL", "sip:bob@farm.example", "", 1, &[]));
+            let reliable = self.plan.transport.is_reliable();
+            self.cancel = Some((NonInviteClient::start(now, reliable, &self.timers), packet.clone()));
+            out.push(packet);
+        }
+        if let Some((machine, packet)) = &mut self.cancel
+            && let Some(event) = machine.due(now)
+            && machine.handle(now, event, &self.timers) == Output::Repeat
+        {
+            out.push(packet.clone());
+        }
+        for at in 0..self.dialogs.len() {
+            self.bye(at, now, out);
+        }
+    }
+
+    fn bye(&mut self, at: usize, now: Time, out: &mut Vec<Packet>) {
+        let dialog = &self.dialogs[at];
+        if dialog.ended {
+            return;
+        }
+        if dialog.bye.is_none() && dialog.bye_at <= now {
+            let packet = self.in_dialog(dialog, "BYE", 2);
+            let machine = NonInviteClient::start(now, self.plan.transport.is_reliable(), &self.timers);
+            out.push(packet.clone());
+            self.dialogs[at].bye = Some(Bye { machine, packet, status: None });
+        }
+        if let Some(bye) = &mut self.dialogs[at].bye
+            && let Some(event) = bye.machine.due(now)
+        {
+            match bye.machine.handle(now, event, &self.timers) {
+                Output::Repeat => out.push(bye.packet.clone()),
+                Output::Timeout => {
+                    bye.status = Some(408);
+                    self.byes.push(408);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub fn receive(&mut self, now: Time, packet: &Packet, out: &mut Vec<Packet>) {
+        let mut parser = std::mem::take(&mut self.parser);
+        match parser.parse(&packet.bytes) {
+            Ok(message) => match Read::of(&message) {
+                Some(read) if read.call_id != self.call_id => {
+                    self.strays.push(format!("not mine: {}", read.name()))
+                }
+                Some(read) if read.status.is_some() => self.response(now, &read, out),
+                Some(read) => self.request(&message, &read, packet, out),
+                None => self.strays.push(format!("unreadable: {}", String::from_utf8_lossy(&packet.bytes))),
+            },
+            Err(error) => self.strays.push(format!("malformed: {error:?}")),
+        }
+        self.parser = parser;
+    }
+
+    fn response(&mut self, now: Time, read: &Read, out: &mut Vec<Packet>) {
+        let status = read.status.unwrap_or_default();
+        let event = match status {
+            100..200 => NonInviteClientEvent::Provisional,
+            _ => NonInviteClientEvent::Final,
+        };
+        if read.branch.ends_with("-1") && read.method == Method::Invite {
+            return self.invite_response(now, read, status, out);
+        }
+        if read.branch.ends_with("-1") && read.method == Method::Cancel {
+            match &mut self.cancel {
+                Some((machine, _)) => {
+                    if machine.handle(now, event, &self.timers) == Output::Ignored {
+                        self.strays.push(format!("late: {}", read.name()));
+                    }
+                }
+                None => self.strays.push(format!("never cancelled: {}", read.name())),
+            }
+            return;
+        }
+        let bye = self.dialogs.iter_mut().find_map(|dialog| {
+            dialog.bye.as_mut().filter(|_| read.branch.ends_with(&format!("-2-{}", dialog.to_tag)))
+        });
+        match bye {
+            Some(bye) => {
+                let before = bye.machine.state();
+                let output = bye.machine.handle(now, event, &self.timers);
+                if event == NonInviteClientEvent::Final && output == Output::Pass {
+                    bye.status = Some(status);
+                    self.byes.push(status);
+                } else if output == Output::Ignored && before == NonInviteClientState::Terminated {
+                    self.strays.push(format!("late: {}", read.name()));
+                }
+            }
+            None => self.strays.push(format!("never asked: {}", read.name())),
+        }
+    }
+
+    fn invite_response(&mut self, now: Time, read: &Read, status: u16, out: &mut Vec<Packet>) {
+        let Some((machine, _)) = &mut self.invite else {
+            return self.strays.push(format!("before the call: {}", read.name()));
+        };
+        let event = match status {
+            100..200 => InviteClientEvent::Provisional,
+            200..300 => InviteClientEvent::Success,
+            _ => InviteClientEvent::Failure,
+        };
+        let state = machine.state();
+        let output = machine.handle(now, event, &self.timers);
+        if status > 100
+            && event == InviteClientEvent::Provisional
+            && output == Output::Pass
+            && let Some(tag) = &read.to_tag
+            && !self.early.contains(tag)
+        {
+            self.early.push(tag.clone());
+        }
+        match (event, output) {
+            (InviteClientEvent::Success, Output::Pass) => self.answered(now, read, out),
+            (InviteClientEvent::Failure, Output::AcknowledgeAndPass) => {
+                self.outcome = Outcome::Refused(status);
+                out.push(self.acknowledge(read));
+            }
+            (InviteClientEvent::Failure, Output::Acknowledge) => out.push(self.acknowledge(read)),
+            // A provisional answer that a final one has overtaken means nothing.
+            (InviteClientEvent::Provisional, _) => {}
+            (_, Output::Ignored) => self.strays.push(format!("{} in {state:?}", read.name())),
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, now: Time, read: &Read, out: &mut Vec<Packet>) {
+        let tag = read.to_tag.clone().unwrap_or_default();
+        if let Some(dialog) = self.dialogs.iter().find(|dialog| dialog.to_tag == tag) {
+            return out.push(dialog.ack.clone());
+        }
+        let first = self.dialogs.is_empty();
+        self.outcome = Outcome::Answered;
+        let mut dialog = Dialog {
+            to_tag: tag,
+            target: read.contact.clone().unwrap_or_else(|| "sip:nobody.invalid".into()),
+            routes: read.record_routes.iter().rev().cloned().collect(),
+            ack: Packet { from: self.address, to: self.plan.manager, stream: false, bytes: Vec::new() },
+            bye: None,
+            // Of several that answer, the first is talked to and the others are hung up on (RFC 3261 §13.2.2.4).
+            bye_at: if first { now + self.plan.talks } else { now },
+            ended: false,
+        };
+        dialog.ack = self.in_dialog(&dialog, "ACK", 1);
+        out.push(dialog.ack.clone());
+        self.dialogs.push(dialog);
+    }
+
+    /// The other side hangs up.
+    fn request(&mut self, message: &Message<'_>, read: &Read, packet: &Packet, out: &mut Vec<Packet>) {
+        let dialog = self.dialogs.iter_mut().find(|dialog| dialog.to_tag == read.from_tag);
+        let status = match (read.method, dialog) {
+            (Method::Bye, Some(dialog)) => {
+                dialog.ended = true;
+                200
+            }
+            _ => {
+                self.strays.push(format!("asked: {}", read.name()));
+                481
+            }
+        };
+        let bytes = text::response(message, status, "caller", None);
+        out.push(Packet { from: self.address, to: packet.from, stream: packet.stream, bytes });
+    }
+
+    fn acknowledge(&self, read: &Read) -> Packet {
+        let tag = read.to_tag.clone().unwrap_or_default();
+        self.packet(self.plan.manager, self.ask("ACK", "sip:bob@farm.example", &tag, 1, &[]))
+    }
+
+    fn in_dialog(&self, dialog: &Dialog, method: &str, sequence: u32) -> Packet {
+        let next = dialog.routes.first().unwrap_or(&dialog.target);
+        let to = text::address_of(next).unwrap_or(self.plan.manager);
+        self.packet(to, self.ask(method, &dialog.target, &dialog.to_tag, sequence, &dialog.routes))
+    }
+
+    fn ask(&self, method: &str, uri: &str, to_tag: &str, sequence: u32, routes: &[String]) -> Vec<u8> {
+        let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+        // The CANCEL and the ACK to a failure have the branch of their INVITE; all else has one of its own.
+        let name = self.call_id.split('@').next().unwrap_or_default();
+        let branch = match (method, routes.is_empty()) {
+            ("ACK", false) => format!("{name}-ack-{to_tag}"),
+            ("INVITE" | "CANCEL" | "ACK", _) => format!("{name}-1"),
+            _ => format!("{name}-{sequence}-{to_tag}"),
+        };
+        text::request(&Ask {
+            method,
+            uri,
+            transport: self.plan.transport,
+            from: self.address,
+            branch: &branch,
+            from_header: &format!("<sip:{name}@example.com>;tag=from-{name}"),
+            to_header: &format!("<sip:bob@farm.example>{tag}"),
+            call_id: &self.call_id,
+            sequence,
+            routes,
+            body: if method == "INVITE" { "v=0\r\n" } else { "" },
+        })
+    }
+
+    fn packet(&self, to: SocketAddr, bytes: Vec<u8>) -> Packet {
+        Packet { from: self.address, to, stream: self.plan.transport.is_reliable(), bytes }
+    }
+}

@@ -1,0 +1,45 @@
+//! Every call is answered or refused with a final status, is hung up, and leaves nothing ringing (T3).
+
+use crate::callers::{Caller, Outcome};
+use crate::farm::Farm;
+use crate::servers::Server;
+
+pub(super) fn check(farm: &Farm) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let lost = farm.lost_one();
+    for caller in &farm.callers {
+        if lost && answer_lost(farm, caller) {
+            continue;
+        }
+        match caller.outcome {
+            Outcome::Pending => wrong.push(format!("{} has no final answer", caller.call_id)),
+            Outcome::Unheard => wrong.push(format!("{} was never heard", caller.call_id)),
+            // What a server says; 487 to a caller that gave up. With a server lost another one answers: there is one.
+            Outcome::Refused(486 | 487) | Outcome::Answered => {}
+            Outcome::Refused(status) => wrong.push(format!("{} was refused with {status}", caller.call_id)),
+        }
+        if !caller.is_done() {
+            wrong.push(format!("{} does not end", caller.call_id));
+        }
+        // The dialogs of a dead server are known to no other: 481.
+        let good = |status: &&u16| **status == 200 || lost && matches!(**status, 481 | 408);
+        wrong.extend(
+            caller
+                .byes
+                .iter()
+                .filter(|bye| !good(bye))
+                .map(|bye| format!("BYE of {}: {bye}", caller.call_id)),
+        );
+    }
+    wrong
+}
+
+/// The one set-up that cannot be saved: its server has answered, the answer was lost on its way to a caller over UDP, and
+/// the server died before it could send it again. The load manager has seen an answered call.
+fn answer_lost(farm: &Farm, caller: &Caller) -> bool {
+    let udp = !caller.plan.transport.is_reliable();
+    let answered_and_lost = |server: &Server| {
+        server.failed_once && server.answered.iter().any(|(call_id, _)| *call_id == caller.call_id)
+    };
+    udp && caller.outcome == Outcome::Pending && farm.servers.iter().any(answered_and_lost)
+}

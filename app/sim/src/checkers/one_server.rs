@@ -1,0 +1,20 @@
+//! Every message of a call goes to one server, as long as none is lost (SPEC A1).
+
+use crate::farm::Farm;
+
+pub(super) fn check(farm: &Farm) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for caller in &farm.callers {
+        let at: Vec<_> = farm
+            .servers
+            .iter()
+            .filter(|server| server.seen.contains(&caller.call_id))
+            .map(|server| server.address)
+            .collect();
+        let good = if farm.lost_one() { !at.is_empty() } else { at.len() == 1 };
+        if !good {
+            wrong.push(format!("{} was at {at:?}", caller.call_id));
+        }
+    }
+    wrong
+}

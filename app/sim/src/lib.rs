@@ -1,0 +1,20 @@
+//! The real cores on a virtual clock and a network in memory.
+//!
+//! A [`farm::Farm`] is load managers, servers, callers and a lossy network between them, all drawn from one seed. It runs
+//! the routers that the product runs, tells them the time, and carries what they send. [`checkers`] say afterwards
+//! whether what everybody saw was right. A failure names its seed; `STROWGER_SEED` runs that one alone, with a trace.
+
+pub mod callers;
+pub mod checkers;
+pub mod clock;
+pub mod farm;
+pub mod link;
+pub mod manager;
+pub mod scenario;
+pub mod servers;
+pub mod text;
+
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod stories;
