@@ -1,0 +1,133 @@
+//! A small SIP server that answers calls: the user agent server of RFC 3261 §8.2, §13.3 and §15, as a core that a worker
+//! drives. It is there to try a farm with; it plays no media.
+//!
+//! What it keeps is bounded: so many calls at most, each gone some seconds after its end.
+
+mod book;
+mod call;
+mod counters;
+mod due;
+mod request;
+mod text;
+
+use std::collections::hash_map::RandomState;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{Chance, Duration, Time};
+use lb::outbox::Outbox;
+use lb::router::Input;
+use sip::{Parser, Start, Transport};
+use transaction::Timers;
+
+use crate::worker::Core;
+use book::Book;
+pub(crate) use counters::Counters;
+
+/// What the server does with a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Behaviour {
+    /// From the INVITE to the 180.
+    pub(crate) ring_after: Duration,
+    /// From the 180 to the 200.
+    pub(crate) answer_after: Duration,
+    /// From the ACK to a BYE of its own; `None`: the caller hangs up.
+    pub(crate) hang_up_after: Option<Duration>,
+    /// So many of a thousand calls are refused.
+    pub(crate) failure_permille: u32,
+    pub(crate) failure_status: u16,
+    /// Calls at once; one more gets `full_status`.
+    pub(crate) calls_max: usize,
+    pub(crate) full_status: u16,
+    /// Answer requests of calls it does not know as if it knew them: it takes over the calls of a server that died (SPEC A9).
+    pub(crate) take_over: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour {
+            ring_after: Duration::ZERO,
+            answer_after: Duration::ZERO,
+            hang_up_after: None,
+            failure_permille: 0,
+            failure_status: 503,
+            calls_max: 100_000,
+            full_status: 503,
+            take_over: false,
+        }
+    }
+}
+
+/// Where a listener of the server is reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address {
+    pub(crate) transport: Transport,
+    pub(crate) address: SocketAddr,
+}
+
+pub(crate) struct Answerer {
+    behaviour: Behaviour,
+    /// By listener.
+    addresses: Vec<Address>,
+    book: Book,
+    timers: Timers,
+    chance: Chance,
+    /// Makes To tags: the same for a repeated request, and not to be guessed.
+    tags: RandomState,
+    parser: Parser,
+    counters: Arc<Counters>,
+}
+
+impl Answerer {
+    pub(crate) fn new(behaviour: Behaviour, addresses: Vec<Address>, seed: u64) -> Answerer {
+        Answerer {
+            behaviour,
+            addresses,
+            book: Book::default(),
+            timers: Timers::default(),
+            chance: Chance::seeded(seed),
+            tags: RandomState::new(),
+            parser: Parser::new(),
+            counters: Arc::default(),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+}
+
+impl Core for Answerer {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Message { bytes, flow } => {
+                let mut parser = std::mem::take(&mut self.parser);
+                match parser.parse(bytes) {
+                    Ok(message) => match message.start() {
+                        Start::Request { .. } => self.request(now, &message, flow, out),
+                        Start::Response { status, .. } => self.response(now, &message, status),
+                    },
+                    Err(_) => self.counters.malformed.add(1),
+                }
+                self.parser = parser;
+            }
+            Input::BrokenFrame { .. } => self.counters.malformed.add(1),
+            Input::SendFailed { .. } => self.counters.unsent.add(1),
+            // What is due on the connection is repeated until its timers end; the call itself lives on.
+            Input::Closed { .. } => {}
+        }
+        self.counters.live.set(self.book.live() as u64);
+    }
+
+    fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        self.run_due(now, out);
+        self.counters.live.set(self.book.live() as u64);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.book.next_deadline()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! One call as the server keeps it.
+
+use base::Time;
+use sip::Target;
+use transaction::{InviteServer, NonInviteClient};
+
+/// How far it is. The 2xx is repeated by the server itself, not by the transaction (RFC 3261 §13.3.1.4).
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// The 180 is due at `next` if it was not sent yet, else the 200.
+    Ringing { rung: bool, next: Time },
+    /// The 200 was sent `copies` times and is repeated until the ACK or the end of patience.
+    Answered { copies: u8, repeat_at: Time, give_up_at: Time },
+    /// A BYE of our own is due at `next`: the server hangs up, or nobody was heard of for too long.
+    Confirmed { next: Time },
+    /// A failure was sent and waits for its ACK.
+    Refused,
+    /// Our BYE is on its way.
+    HangingUp { bye: NonInviteClient },
+    /// Kept for repeated requests until then.
+    Ended { until: Time },
+}
+
+pub(super) struct Call {
+    pub(super) key: Box<[u8]>,
+    pub(super) phase: Phase,
+    pub(super) transaction: InviteServer,
+    /// Number of the last INVITE, and of the last BYE once it came.
+    pub(super) sequence: u32,
+    /// The first INVITE: answers still to come copy from it, and a BYE of ours its route. Empty once neither will be.
+    pub(super) invite: Box<[u8]>,
+    pub(super) remote: std::net::SocketAddr,
+    /// Where answers to the INVITE go.
+    pub(super) target: Target,
+    /// What is repeated: the last answer to the INVITE, or our BYE.
+    pub(super) last: Box<[u8]>,
+    pub(super) own_tag: Box<[u8]>,
+    pub(super) own_sequence: u32,
+    /// Of its place in the queue of what is due; older places are void.
+    pub(super) stamp: u32,
+    pub(super) scheduled: Option<Time>,
+}
+
+impl Call {
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Ringing { next, .. } | Phase::Confirmed { next } => Some(*next),
+            Phase::Answered { repeat_at, give_up_at, .. } => Some(*repeat_at.min(give_up_at)),
+            Phase::Refused => self.transaction.next_deadline(),
+            Phase::HangingUp { bye } => bye.next_deadline(),
+            Phase::Ended { until } => Some(*until),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. } | Phase::Refused)
+    }
+
+    /// From now on only repeated requests are answered; what was kept for more is given back.
+    pub(super) fn end(&mut self, until: Time) {
+        self.phase = Phase::Ended { until };
+        self.invite = Box::default();
+        self.last = Box::default();
+    }
+}

@@ -1,0 +1,349 @@
+//! What the server does with a request, and with an answer to its BYE.
+
+use std::hash::BuildHasher as _;
+
+use base::{Duration, Time};
+use lb::outbox::Outbox;
+use sip::headers::{address, cseq};
+use sip::{Flow, Message, Method, Name, Reject};
+use transaction::{InviteServer, InviteServerEvent, NonInviteClientEvent, Output};
+
+use super::Answerer;
+use super::call::{Call, Phase};
+use super::text::{ALLOW, answer, answer_target, dialog_fields, post, required, session};
+
+/// Call-ID and From tag of a call that is kept, bytes together. Far more than any honest one has.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// A call that nobody ends is hung up after this long, so that it does not hold its room for ever.
+const CALL_LIFE: Duration = Duration::from_secs(4 * 3600);
+
+/// From here on a caller needs a 100 to stop repeating (RFC 3261 §17.2.1).
+const TRYING_AFTER: Duration = Duration::from_millis(200);
+
+impl Answerer {
+    pub(super) fn request(&mut self, now: Time, request: &Message<'_>, flow: Flow, out: &mut Outbox) {
+        let method = request.method().unwrap_or(Method::Other);
+        if let Err(reject) = sip::validate::request(request)
+            && !is_for_proxies(&reject)
+        {
+            self.counters.rejected.add(1);
+            if method != Method::Ack {
+                let mut bytes = Vec::new();
+                sip::answer::write(request, &reject, flow.remote, 0, &mut bytes);
+                post(&bytes, answer_target(request, flow), out);
+            }
+            return;
+        }
+        // The checks above found these fields and their grammar good.
+        let Some(sequence) = request.first_value(Name::CSeq).and_then(cseq::parse) else { return };
+        let Some(key) = key(request, Name::From) else { return self.plain(request, flow, 400, out) };
+        let slot = self.book.find(&key);
+        match method {
+            Method::Ack => self.ack(now, slot),
+            Method::Cancel => self.cancel(now, request, flow, slot, out),
+            Method::Invite => self.invite(now, request, flow, (key, slot, sequence.number), out),
+            Method::Bye => self.bye(now, request, flow, (slot, sequence.number), out),
+            Method::Options => {
+                self.counters.options.add(1);
+                let allow = |out: &mut Vec<u8>| {
+                    out.extend_from_slice(
+                        format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\n").as_bytes(),
+                    );
+                };
+                let bytes = answer(request, flow.remote, (200, self.tag(request)), allow, "");
+                post(&bytes, answer_target(request, flow), out);
+            }
+            Method::Register => {
+                self.counters.registers.add(1);
+                let echo = |out: &mut Vec<u8>| {
+                    for name in [Name::Contact, Name::Expires] {
+                        for header in request.all(name) {
+                            out.extend_from_slice(
+                                &request.bytes()[header.start as usize..header.end as usize],
+                            );
+                        }
+                    }
+                };
+                let bytes = answer(request, flow.remote, (200, self.tag(request)), echo, "");
+                post(&bytes, answer_target(request, flow), out);
+            }
+            Method::Update | Method::Info | Method::Message | Method::Notify => {
+                self.within(request, flow, method, slot, out);
+            }
+            Method::Prack | Method::Subscribe | Method::Publish | Method::Refer | Method::Other => {
+                self.counters.unsupported.add(1);
+                let allow =
+                    |out: &mut Vec<u8>| out.extend_from_slice(format!("Allow: {ALLOW}\r\n").as_bytes());
+                let bytes = answer(request, flow.remote, (405, self.tag(request)), allow, "");
+                post(&bytes, answer_target(request, flow), out);
+            }
+        }
+    }
+
+    /// A hash of what names the call: a repeated request gets the same tag (RFC 3261 §8.2.6.2).
+    pub(super) fn tag(&self, request: &Message<'_>) -> u64 {
+        let value = |name| request.first_value(name).unwrap_or_default();
+        self.tags.hash_one((value(Name::CallId), value(Name::From)))
+    }
+
+    /// Timer J (RFC 3261 §17.2.2): how long repeated requests of an ended call are known. As long as timer F.
+    fn linger(&self, reliable: bool) -> Duration {
+        if reliable { Duration::ZERO } else { self.timers.f() }
+    }
+
+    fn plain(&self, request: &Message<'_>, flow: Flow, status: u16, out: &mut Outbox) {
+        let bytes = answer(request, flow.remote, (status, self.tag(request)), |_| {}, "");
+        post(&bytes, answer_target(request, flow), out);
+    }
+
+    fn invite(
+        &mut self,
+        now: Time,
+        request: &Message<'_>,
+        flow: Flow,
+        (key, slot, sequence): (Box<[u8]>, Option<u32>, u32),
+        out: &mut Outbox,
+    ) {
+        let has_tag = to_tag(request).is_some();
+        if let Some(call) = slot.and_then(|slot| self.book.get(slot)) {
+            if sequence <= call.sequence {
+                // A copy of what we know, or one that was overtaken: the last answer, as long as there is one.
+                if sequence == call.sequence
+                    && !call.last.is_empty()
+                    && !matches!(call.phase, Phase::HangingUp { .. })
+                {
+                    self.counters.repeated.add(1);
+                    post(&call.last, answer_target(request, flow), out);
+                }
+                return;
+            }
+            if to_tag(request) != Some(&call.own_tag[..]) {
+                self.counters.unknown.add(1);
+                return self.plain(request, flow, 481, out);
+            }
+            return self.again(now, request, flow, (slot, sequence), out);
+        }
+        if has_tag && !self.behaviour.take_over {
+            self.counters.unknown.add(1);
+            return self.plain(request, flow, 481, out);
+        }
+        if let Some(options) = required(request) {
+            self.counters.unsupported.add(1);
+            let field = |out: &mut Vec<u8>| {
+                out.extend_from_slice(&[b"Unsupported: ", &options[..], b"\r\n"].concat());
+            };
+            let bytes = answer(request, flow.remote, (420, self.tag(request)), field, "");
+            return post(&bytes, answer_target(request, flow), out);
+        }
+        self.counters.invites.add(1);
+        if has_tag {
+            self.counters.taken_over.add(1);
+        }
+        let full = self.book.live() >= self.behaviour.calls_max;
+        let failing = self.chance.permille(self.behaviour.failure_permille);
+        if full {
+            self.counters.full.add(1);
+        }
+        if self.book.is_full() {
+            return self.plain(request, flow, self.behaviour.full_status, out);
+        }
+        let target = answer_target(request, flow);
+        let own_tag = match to_tag(request) {
+            Some(tag) => tag.into(),
+            None => format!("{:016x}", self.tag(request)).into_bytes().into(),
+        };
+        let slot = self.book.insert(Call {
+            key,
+            phase: Phase::Ringing { rung: false, next: now + self.behaviour.ring_after },
+            transaction: InviteServer::start(flow.transport.is_reliable()),
+            sequence,
+            invite: request.bytes().into(),
+            remote: flow.remote,
+            target,
+            last: Box::default(),
+            own_tag,
+            own_sequence: 0,
+            stamp: 0,
+            scheduled: None,
+        });
+        if full {
+            self.refuse(now, slot, self.behaviour.full_status, out);
+        } else if failing {
+            self.refuse(now, slot, self.behaviour.failure_status, out);
+        } else {
+            if self.behaviour.ring_after >= TRYING_AFTER {
+                self.say(slot, request, 100, out);
+            }
+            self.advance(now, slot, out);
+        }
+    }
+
+    /// A re-INVITE: answered at once (RFC 3261 §14.2).
+    fn again(
+        &mut self,
+        now: Time,
+        request: &Message<'_>,
+        flow: Flow,
+        (slot, sequence): (Option<u32>, u32),
+        out: &mut Outbox,
+    ) {
+        let Some(slot) = slot else { return };
+        match self.book.get(slot).map(|call| &call.phase) {
+            Some(Phase::Answered { .. } | Phase::Confirmed { .. }) => {
+                self.counters.changed.add(1);
+                let target = answer_target(request, flow);
+                self.book.update(slot, |call| {
+                    call.sequence = sequence;
+                    call.target = target;
+                });
+                self.say(slot, request, 200, out);
+                self.wait_for_ack(now, slot);
+            }
+            Some(Phase::Ringing { .. }) => self.plain(request, flow, 500, out),
+            _ => {
+                self.counters.unknown.add(1);
+                self.plain(request, flow, 481, out);
+            }
+        }
+    }
+
+    fn ack(&mut self, now: Time, slot: Option<u32>) {
+        let Some(slot) = slot else { return };
+        let (timers, counters, behaviour) = (&self.timers, &self.counters, &self.behaviour);
+        self.book.update(slot, |call| match call.phase {
+            Phase::Answered { .. } => {
+                counters.confirmed.add(1);
+                call.phase = Phase::Confirmed { next: now + behaviour.hang_up_after.unwrap_or(CALL_LIFE) };
+                call.last = Box::default();
+            }
+            Phase::Refused => {
+                call.transaction.handle(now, InviteServerEvent::Ack, timers);
+            }
+            Phase::Ringing { .. }
+            | Phase::Confirmed { .. }
+            | Phase::HangingUp { .. }
+            | Phase::Ended { .. } => {}
+        });
+        self.forget_if_done(now, slot);
+    }
+
+    fn cancel(&mut self, now: Time, request: &Message<'_>, flow: Flow, slot: Option<u32>, out: &mut Outbox) {
+        let Some(slot) = slot else {
+            self.counters.unknown.add(1);
+            return self.plain(request, flow, 481, out);
+        };
+        self.plain(request, flow, 200, out);
+        if matches!(self.book.get(slot).map(|call| &call.phase), Some(Phase::Ringing { .. })) {
+            self.counters.cancelled.add(1);
+            self.refuse(now, slot, 487, out);
+        }
+    }
+
+    fn bye(
+        &mut self,
+        now: Time,
+        request: &Message<'_>,
+        flow: Flow,
+        (slot, sequence): (Option<u32>, u32),
+        out: &mut Outbox,
+    ) {
+        let known = slot.filter(|slot| {
+            self.book.get(*slot).is_some_and(|call| to_tag(request) == Some(&call.own_tag[..]))
+        });
+        let Some(slot) = known else {
+            if self.behaviour.take_over && to_tag(request).is_some() {
+                self.counters.taken_over.add(1);
+                return self.plain(request, flow, 200, out);
+            }
+            self.counters.unknown.add(1);
+            return self.plain(request, flow, 481, out);
+        };
+        self.plain(request, flow, 200, out);
+        if matches!(self.book.get(slot).map(|call| &call.phase), Some(Phase::Ringing { .. })) {
+            // RFC 3261 §15.1.2: an INVITE that is still open ends with 487.
+            self.counters.ended.add(1);
+            return self.refuse(now, slot, 487, out);
+        }
+        let (until, counters) = (now + self.linger(flow.transport.is_reliable()), &self.counters);
+        self.book.update(slot, |call| match call.phase {
+            Phase::Ended { .. } | Phase::Refused => counters.repeated.add(1),
+            _ => {
+                counters.ended.add(1);
+                call.sequence = sequence;
+                call.end(until);
+            }
+        });
+        self.forget_if_done(now, slot);
+    }
+
+    /// A request within a call, or a message on its own.
+    fn within(
+        &mut self,
+        request: &Message<'_>,
+        flow: Flow,
+        method: Method,
+        slot: Option<u32>,
+        out: &mut Outbox,
+    ) {
+        match (to_tag(request), slot) {
+            (Some(_), None) if !self.behaviour.take_over => {
+                self.counters.unknown.add(1);
+                return self.plain(request, flow, 481, out);
+            }
+            (Some(_), None) => self.counters.taken_over.add(1),
+            (Some(_), Some(_)) | (None, _) if method == Method::Update => self.counters.changed.add(1),
+            (Some(_), Some(_)) | (None, _) => self.counters.others.add(1),
+        }
+        let own = self.addresses.get(usize::from(flow.listener)).copied();
+        let body = match own {
+            Some(own) if method == Method::Update && !request.body().is_empty() => session(own.address),
+            _ => String::new(),
+        };
+        let fields = |out: &mut Vec<u8>| {
+            if let (Method::Update, Some(own)) = (method, own) {
+                dialog_fields(request, own, out);
+                if !body.is_empty() {
+                    out.extend_from_slice(b"Content-Type: application/sdp\r\n");
+                }
+            }
+        };
+        let bytes = answer(request, flow.remote, (200, self.tag(request)), fields, &body);
+        post(&bytes, answer_target(request, flow), out);
+    }
+
+    /// An answer to our BYE.
+    pub(super) fn response(&mut self, now: Time, response: &Message<'_>, status: u16) {
+        if sip::validate::response(response).is_err() {
+            return self.counters.rejected.add(1);
+        }
+        let Some(slot) = key(response, Name::To).and_then(|key| self.book.find(&key)) else { return };
+        let event =
+            if status < 200 { NonInviteClientEvent::Provisional } else { NonInviteClientEvent::Final };
+        let (timers, until) = (&self.timers, now + self.linger(false));
+        self.book.update(slot, |call| {
+            if let Phase::HangingUp { bye } = &mut call.phase
+                && bye.handle(now, event, timers) == Output::Pass
+                && status >= 200
+            {
+                call.end(until);
+            }
+        });
+    }
+}
+
+/// Refusals that only an element in the middle makes: we are the end, and hops and proxies are of no concern.
+fn is_for_proxies(reject: &Reject) -> bool {
+    *reject == Reject::too_many_hops() || *reject == Reject::bad_extension()
+}
+
+/// What names a call: Call-ID and the tag of the caller. `None` when it is too long to be kept.
+fn key(message: &Message<'_>, caller: Name) -> Option<Box<[u8]>> {
+    let call_id = message.first_value(Name::CallId)?;
+    let tag = address::parse(message.first_value(caller)?).ok()?.tag().unwrap_or_default();
+    (call_id.len() + tag.len() < KEY_BYTES_MAX).then(|| [call_id, b"\0", tag].concat().into())
+}
+
+fn to_tag<'a>(request: &Message<'a>) -> Option<&'a [u8]> {
+    address::parse(request.first_value(Name::To)?).ok()?.tag()
+}

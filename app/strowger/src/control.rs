@@ -1,0 +1,237 @@
+//! The control side of a load manager: heartbeats in, health and decay judged, snapshots out (SPEC A2 to A5). It runs in a
+//! thread of its own, or in the worker's with the thread model `one`.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use base::{Duration, Time};
+use heartbeat::datagram::DATAGRAM_BYTES_MAX;
+use heartbeat::{Heartbeat, Ignored, Replay};
+use lb::server_table::{Refusal, RowView, ServerTable};
+use lb::settings::{Heartbeats, Settings};
+use lb::shared::Shared;
+use lb::snapshot::Condition;
+
+use crate::worker::Aside;
+
+/// Longest time between two looks at evidence and deadlines.
+const TICK: Duration = Duration::from_millis(50);
+/// Heartbeats taken in one turn of the control thread.
+pub(crate) const BUDGET: usize = 1024;
+/// Senders whose counts are remembered; more than the largest table has rows.
+const SENDERS_MAX: usize = 8192;
+
+/// What heartbeats came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeartbeatCounts {
+    pub(crate) accepted: u64,
+    pub(crate) refused: u64,
+    pub(crate) ignored: [u64; Ignored::ALL.len()],
+}
+
+pub(crate) struct Control {
+    shared: Arc<Shared>,
+    table: ServerTable,
+    socket: Option<UdpSocket>,
+    key: Option<Vec<u8>>,
+    replay: HashMap<SocketAddr, Replay>,
+    pub(crate) counts: HeartbeatCounts,
+    conditions: HashMap<SocketAddr, Condition>,
+    next_tick: Time,
+}
+
+impl Control {
+    /// Opens the heartbeat port and judges the servers of the configuration for the first time.
+    pub(crate) fn new(now: Time, settings: Settings, workers: u8) -> io::Result<Control> {
+        let counters = lb::server_table::Counters::for_settings(&settings, usize::from(workers));
+        let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
+        let socket = heartbeat_socket(&settings.heartbeat)?;
+        let key = settings.keys.heartbeat.clone();
+        let shared = Arc::new(Shared::new(settings, counters, table.snapshot(), workers));
+        let mut control = Control {
+            shared,
+            table,
+            socket,
+            key,
+            replay: HashMap::new(),
+            counts: HeartbeatCounts::default(),
+            conditions: HashMap::new(),
+            next_tick: now,
+        };
+        control.note_conditions(now, false);
+        Ok(control)
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    pub(crate) fn rows(&self, now: Time) -> Vec<RowView> {
+        self.table.rows(now)
+    }
+
+    pub(crate) fn heartbeat_fd(&self) -> Option<RawFd> {
+        self.socket.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Takes at most `budget` heartbeats, then judges: the number of heartbeats taken.
+    pub(crate) fn turn(&mut self, now: Time, budget: usize) -> usize {
+        let taken = self.take_heartbeats(now, budget);
+        for result in self.shared.probes.take_results() {
+            let retry_after = result.retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
+            self.table.probe_answered(now, result.server, result.status, retry_after);
+        }
+        if self.table.tick(now) {
+            self.shared.publish(self.table.snapshot());
+            self.note_conditions(now, true);
+        }
+        let probes = &self.shared.probes;
+        self.table.take_probes(now, |server, _, _| probes.want(server));
+        self.shared.calls.sweep(now);
+        self.next_tick = now + TICK;
+        taken
+    }
+
+    pub(crate) fn next_deadline(&self) -> Time {
+        self.table.next_deadline().map_or(self.next_tick, |deadline| deadline.min(self.next_tick))
+    }
+
+    fn take_heartbeats(&mut self, now: Time, budget: usize) -> usize {
+        let mut bytes = [0u8; DATAGRAM_BYTES_MAX + 1];
+        let mut taken = 0;
+        while taken < budget {
+            let Some(socket) = &self.socket else { break };
+            // Nothing there, or an error of an earlier datagram: either way the next turn looks again.
+            let Ok((length, from)) = socket.recv_from(&mut bytes) else { break };
+            taken += 1;
+            self.take_heartbeat(now, &bytes[..length], from);
+        }
+        taken
+    }
+
+    fn take_heartbeat(&mut self, now: Time, bytes: &[u8], from: SocketAddr) {
+        let heartbeat = Heartbeat::decode(bytes, self.key.as_deref()).and_then(|heartbeat| {
+            self.admit(&heartbeat, from)?;
+            Ok(heartbeat)
+        });
+        match heartbeat {
+            Err(ignored) => self.counts.ignored[ignored.index()] += 1,
+            Ok(heartbeat) => {
+                let ip = heartbeat.sip_address.unwrap_or(from.ip());
+                match self.table.heartbeat(now, ip, &heartbeat) {
+                    Ok(heard) => {
+                        self.counts.accepted += 1;
+                        if heard.joined {
+                            log(&format!(
+                                "server {} joins by heartbeat",
+                                SocketAddr::new(ip, heartbeat.sip_port)
+                            ));
+                        }
+                        if let Some(other) = heard.same_id_as {
+                            let id = heartbeat.server_id;
+                            log(&format!("servers {ip}:{} and {other} both say id {id}", heartbeat.sip_port));
+                        }
+                    }
+                    Err(refusal) => self.refused(&refusal),
+                }
+            }
+        }
+    }
+
+    /// A count proves nothing without a key, so it is asked for only with one.
+    fn admit(&mut self, heartbeat: &Heartbeat, from: SocketAddr) -> Result<(), Ignored> {
+        if self.key.is_none() {
+            return Ok(());
+        }
+        let sender = SocketAddr::new(heartbeat.sip_address.unwrap_or(from.ip()), heartbeat.sip_port);
+        if self.replay.len() >= SENDERS_MAX && !self.replay.contains_key(&sender) {
+            return Err(Ignored::Replayed);
+        }
+        self.replay.entry(sender).or_default().admit(heartbeat)
+    }
+
+    /// Said once in a while, not per heartbeat: a farm that is too large for its table repeats itself.
+    fn refused(&mut self, refusal: &Refusal) {
+        self.counts.refused += 1;
+        if self.counts.refused.is_power_of_two() {
+            log(&format!("{refusal} ({} heartbeats refused so far)", self.counts.refused));
+        }
+    }
+
+    fn note_conditions(&mut self, now: Time, say: bool) {
+        let rows = self.table.rows(now);
+        self.conditions.retain(|address, _| rows.iter().any(|row| row.address == *address));
+        for row in rows {
+            let before = self.conditions.insert(row.address, row.condition);
+            if say && before != Some(row.condition) {
+                let now = condition_name(row.condition);
+                log(&format!("server {} is {now}: {}", row.address, row.cause));
+            }
+        }
+    }
+}
+
+pub(crate) fn condition_name(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Active => "active",
+        Condition::KnownCallsOnly => "known calls only",
+        Condition::Failed => "failed",
+    }
+}
+
+/// One line for the operator, with the time.
+pub(crate) fn log(line: &str) {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (seconds, millis) = (since.as_secs() % 86_400, since.subsec_millis());
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    eprintln!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z {line}");
+}
+
+fn heartbeat_socket(settings: &Heartbeats) -> io::Result<Option<UdpSocket>> {
+    let Some(listen) = settings.listen else { return Ok(None) };
+    let context =
+        |error: io::Error| io::Error::new(error.kind(), format!("heartbeat port {listen}: {error}"));
+    let socket = UdpSocket::bind(listen).map_err(context)?;
+    socket.set_nonblocking(true)?;
+    match settings.group {
+        None => {}
+        Some(IpAddr::V4(group)) => {
+            let interface = match listen.ip() {
+                IpAddr::V4(ip) if !ip.is_multicast() => ip,
+                _ => Ipv4Addr::UNSPECIFIED,
+            };
+            socket.join_multicast_v4(&group, &interface).map_err(context)?;
+        }
+        Some(IpAddr::V6(group)) => socket.join_multicast_v6(&group, 0).map_err(context)?,
+    }
+    Ok(Some(socket))
+}
+
+/// The control side in the worker's thread (SPEC A7: one thread for both ports).
+pub(crate) struct SharedThread {
+    pub(crate) control: Arc<Mutex<Control>>,
+    /// Stands for the heartbeat port where there is none: never readable.
+    pub(crate) source: RawFd,
+}
+
+impl Aside for SharedThread {
+    fn source(&self) -> RawFd {
+        self.source
+    }
+
+    fn turn(&mut self, now: Time, budget: usize) -> usize {
+        lock(&self.control).turn(now, budget)
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        Some(lock(&self.control).next_deadline())
+    }
+}
+
+/// Guards the tables against the status print, which reads them from another thread.
+pub(crate) fn lock(control: &Mutex<Control>) -> MutexGuard<'_, Control> {
+    control.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

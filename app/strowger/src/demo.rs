@@ -1,0 +1,14 @@
+//! The parts of `strowger demo`: callers, the farm's processes, and what is shown of them.
+
+mod caller_text;
+mod callers;
+mod farm;
+mod histogram;
+mod screen;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use callers::{Callers, Pacing, Tally};
+pub(crate) use farm::{Farm, Settings, free_ports, signal};
+pub(crate) use histogram::quantile;
+pub(crate) use screen::{Screen, View, milliseconds};

@@ -1,0 +1,252 @@
+//! The processes of the demo: one load manager, and servers under their agents, all children of this process, all on
+//! loopback. They end with it, however it ends.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::control_socket;
+use crate::status_report::StatusReport;
+
+/// Time between two heartbeats, milliseconds; a fifth of what a real farm would use, so that the demo is short.
+const HEARTBEAT_MS: u32 = 200;
+/// From the 180 to the 200, milliseconds: so that some calls are being set up at any moment.
+const ANSWER_MS: u32 = 400;
+/// Until all servers are known.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+/// From the signal to end until the kill.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
+/// Of a log that is shown when something failed.
+const LOG_LINES: usize = 12;
+
+pub(crate) struct Settings {
+    pub(crate) affinity: String,
+    pub(crate) selection: String,
+    pub(crate) servers: usize,
+    /// All ports: load manager, heartbeats, then the servers.
+    pub(crate) ports: Vec<u16>,
+}
+
+pub(crate) struct Farm {
+    folder: PathBuf,
+    lb: Child,
+    agents: Vec<Child>,
+    servers: Vec<SocketAddr>,
+    keep_folder: bool,
+}
+
+/// Free UDP ports of loopback, all different. They are free now; another process could take one before we do.
+pub(crate) fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+    let sockets: Vec<UdpSocket> =
+        (0..count).map(|_| UdpSocket::bind(("127.0.0.1", 0))).collect::<io::Result<_>>()?;
+    sockets.iter().map(|socket| socket.local_addr().map(|address| address.port())).collect()
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
+impl Farm {
+    /// Starts everything and waits until the load manager knows all servers.
+    pub(crate) fn start(settings: &Settings) -> io::Result<Farm> {
+        let program = std::env::current_exe()?;
+        let folder = std::env::temp_dir().join(format!("strowger-demo-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+        let keys = folder.join("farm.keys");
+        fs::write(
+            &keys,
+            format!("{}\n{}\n", config::fresh_tag_line(None)?, config::fresh_heartbeat_line()?),
+        )?;
+        fs::set_permissions(&keys, fs::Permissions::from_mode(0o600))?;
+        let heartbeat_port = settings.ports[1];
+        fs::write(folder.join("farm.toml"), configuration(settings, &folder))?;
+
+        let mut command = Command::new(&program);
+        command.arg("lb").arg("--config").arg(folder.join("farm.toml"));
+        let lb = spawn(command, &folder.join("lb.log"))?;
+        let servers: Vec<SocketAddr> =
+            settings.ports[2..].iter().take(settings.servers).map(|port| loopback(*port)).collect();
+        let mut farm = Farm { folder, lb, agents: Vec::new(), servers, keep_folder: false };
+        for index in 0..farm.servers.len() {
+            let agent = farm.agent(&program, index, heartbeat_port, &keys)?;
+            farm.agents.push(agent);
+        }
+        farm.wait_until_known()?;
+        Ok(farm)
+    }
+
+    fn agent(&self, program: &Path, index: usize, heartbeat_port: u16, keys: &Path) -> io::Result<Child> {
+        let server = self.servers[index];
+        let mut command = Command::new(program);
+        command
+            .args(["agent", "--sip", &server.to_string(), "--to", &loopback(heartbeat_port).to_string()])
+            .args(["--id", &index.to_string(), "--period-ms", &HEARTBEAT_MS.to_string()])
+            .args(["--drain-ms", "0", "--stop-timeout-ms", "1000", "--key-file"])
+            .arg(keys)
+            .arg("--")
+            .arg(program)
+            .args(["answer", "--listen", &format!("udp:{server}"), "--take-over"])
+            .args(["--answer-ms", &ANSWER_MS.to_string()]);
+        spawn(command, &self.folder.join(format!("agent-{index}.log")))
+    }
+
+    fn wait_until_known(&mut self) -> io::Result<()> {
+        let end = Instant::now() + START_PATIENCE;
+        while Instant::now() < end {
+            if let Some(status) = self.lb.try_wait()? {
+                return Err(self.failed(&format!("the load manager ended: {status}"), "lb.log"));
+            }
+            for index in 0..self.agents.len() {
+                if let Some(status) = self.agents[index].try_wait()? {
+                    return Err(
+                        self.failed(&format!("agent {index} ended: {status}"), &format!("agent-{index}.log"))
+                    );
+                }
+            }
+            if self.report().is_ok_and(|report| report.active.len() >= self.servers.len()) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let seconds = START_PATIENCE.as_secs();
+        Err(self.failed(&format!("after {seconds} s the load manager does not know all servers"), "lb.log"))
+    }
+
+    fn failed(&mut self, what: &str, log: &str) -> io::Error {
+        self.keep_folder = true;
+        let path = self.folder.join(log);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
+        io::Error::other(format!("{what}\n  {tail}\n  remedy: look into {}", self.folder.display()))
+    }
+
+    pub(crate) fn report(&self) -> io::Result<StatusReport> {
+        control_socket::ask(&self.folder.join("control.sock"))
+    }
+
+    pub(crate) fn servers(&self) -> &[SocketAddr] {
+        &self.servers
+    }
+
+    /// Requests that another server took over: the load manager's fault records.
+    pub(crate) fn faults(&self) -> usize {
+        fs::read_to_string(self.folder.join("faults.json")).map_or(0, |text| text.lines().count())
+    }
+
+    /// The process of a server: the child of its agent.
+    pub(crate) fn server_process(&self, index: usize) -> Option<i32> {
+        let agent = self.agents.get(index)?.id();
+        child_of(agent)
+    }
+
+    /// Kills an agent, so that nobody watches its server.
+    pub(crate) fn kill_agent(&mut self, index: usize) {
+        if let Some(agent) = self.agents.get_mut(index) {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+    }
+
+    /// Says so if a process that should be there is not.
+    pub(crate) fn check(&mut self) -> io::Result<()> {
+        if let Some(status) = self.lb.try_wait()? {
+            return Err(self.failed(&format!("the load manager ended: {status}"), "lb.log"));
+        }
+        Ok(())
+    }
+
+    /// Leaves the logs behind for whoever wants to know why.
+    pub(crate) fn keep_logs(&mut self) -> &Path {
+        self.keep_folder = true;
+        &self.folder
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        let servers: Vec<i32> =
+            (0..self.agents.len()).filter_map(|index| self.server_process(index)).collect();
+        for child in self.agents.iter().chain([&self.lb]) {
+            signal(child.id() as i32, libc::SIGTERM);
+        }
+        let end = Instant::now() + STOP_PATIENCE;
+        for child in self.agents.iter_mut().chain([&mut self.lb]) {
+            while child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            if child.try_wait().is_ok_and(|status| status.is_none()) {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+        // A server whose agent had to be killed would outlive it: that is what agents are for.
+        let program = std::env::current_exe().ok();
+        for process in servers {
+            if program.is_some() && fs::read_link(format!("/proc/{process}/exe")).ok() == program {
+                signal(process, libc::SIGKILL);
+            }
+        }
+        if !self.keep_folder {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn configuration(settings: &Settings, folder: &Path) -> String {
+    let file = |name: &str| folder.join(name).display().to_string();
+    format!(
+        "[[listen]]\naddress = \"udp:{}\"\n\n[affinity]\nkind = \"{}\"\n\n[selection]\nkind = \"{}\"\n\n\
+         [heartbeat]\nlisten = \"{}\"\nperiod_ms = {HEARTBEAT_MS}\n\n[hold_setup]\nkind = \"all\"\n\n\
+         [keys]\nfile = {:?}\n\n[control]\npath = {:?}\n\n[log]\nfaults = {:?}\n",
+        loopback(settings.ports[0]),
+        settings.affinity,
+        settings.selection,
+        loopback(settings.ports[1]),
+        file("farm.keys"),
+        file("control.sock"),
+        file("faults.json"),
+    )
+}
+
+/// Starts a child whose output goes to `log` and that gets SIGTERM when this process dies.
+fn spawn(mut command: Command, log: &Path) -> io::Result<Child> {
+    let log = File::create(log)?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // SAFETY: prctl is safe to call between fork and exec; it allocates nothing and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+    command.spawn()
+}
+
+pub(crate) fn signal(process: i32, signal: i32) -> bool {
+    // SAFETY: kill only sends a signal; the process is a child of ours or of an agent of ours.
+    unsafe { libc::kill(process, signal) == 0 }
+}
+
+/// The process whose parent this is, out of /proc.
+fn child_of(parent: u32) -> Option<i32> {
+    let mut found = None;
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The name of the program stands in brackets and may hold anything; behind it, state and parent.
+        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+        if behind.split_whitespace().nth(1).and_then(|text| text.parse().ok()) == Some(parent) {
+            found = Some(process);
+        }
+    }
+    found
+}

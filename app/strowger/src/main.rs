@@ -1,0 +1,74 @@
+//! One binary, several roles; [`roles::run`] shows them all. A role's file holds its arguments and its `run`.
+
+mod answer;
+mod control;
+mod control_socket;
+mod demo;
+mod ports;
+mod report;
+mod roles;
+mod signals;
+mod status_report;
+mod table;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser};
+
+use roles::Role;
+
+const OVERVIEW: &str = "\
+strowger puts one address in front of a farm of SIP servers.
+
+  strowger demo                 a farm on this machine, calls through it, and a server killed: see it work
+  strowger lb                   the load manager: one address for the whole farm
+  strowger agent -- COMMAND     beside each SIP server: starts it, watches it, sends its heartbeat
+  strowger status               what a running load manager sees: servers, calls, memory, counters
+  strowger answer               a small SIP server that answers calls, to try a farm with
+  strowger check FILE           everything that is wrong with a configuration, with line, column and remedy
+  strowger key                  a fresh key for load managers and agents to share
+
+A first load manager, before two servers:
+
+  strowger lb --listen udp:127.0.0.1:5060 --server 127.0.0.1:7000 --server 127.0.0.1:7001
+
+`strowger ROLE --help` tells more about each.
+";
+
+#[derive(Parser)]
+#[command(name = "strowger", version, about = "One address in front of a farm of SIP servers")]
+#[command(disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+fn main() -> ExitCode {
+    if std::env::args_os().len() <= 1 {
+        print!("{OVERVIEW}");
+        return ExitCode::SUCCESS;
+    }
+    match CommandLine::try_parse() {
+        Ok(CommandLine { role: Some(role) }) => roles::run(role),
+        Ok(CommandLine { role: None }) => {
+            let _ = CommandLine::command().print_help();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = error.print();
+            // Help and version are asked for; anything else is a bad command line.
+            if error.use_stderr() { ExitCode::from(config::EXIT_USAGE) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,160 @@
+//! From what the load manager knows of itself to the document that `strowger status` prints.
+
+use std::sync::{Arc, Mutex};
+
+use base::Time;
+use config::word;
+use fcaps::FaultLog;
+use heartbeat::Ignored;
+use lb::server_table::RowView;
+use lb::settings::{Affinity, Threads};
+use lb::shared::Shared;
+use net::Clock;
+
+use crate::control::{Control, condition_name, lock};
+use crate::status_report::{Counter, MemoryStatus, ServerStatus, StatusReport, WorkerStatus};
+use crate::worker::Handle;
+
+pub(crate) struct Reporter {
+    pub(crate) clock: Clock,
+    pub(crate) started: Time,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) control: Arc<Mutex<Control>>,
+    pub(crate) workers: Vec<Handle>,
+    pub(crate) faults: FaultLog,
+}
+
+impl Reporter {
+    pub(crate) fn report(&self) -> StatusReport {
+        let now = self.clock.now();
+        let settings = &self.shared.settings;
+        let snapshot = self.shared.snapshot();
+        let rows = lock(&self.control).rows(now);
+        let active = snapshot.active().active().iter();
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_seconds: now.since(self.started).as_secs(),
+            epoch: snapshot.epoch,
+            listeners: settings.listeners.iter().map(listener).collect(),
+            affinity: word(settings.affinity).into(),
+            selection: word(settings.selection).into(),
+            hash: word(settings.hash).into(),
+            threads: threads(settings.threads),
+            servers: rows.iter().map(server).collect(),
+            active: active
+                .map(|candidate| u32::from(snapshot.servers()[usize::from(candidate.position)].index))
+                .collect(),
+            memory: self.memory(),
+            counters: self.counters(),
+            workers: self.workers.iter().enumerate().map(worker).collect(),
+        }
+    }
+
+    fn memory(&self) -> Vec<MemoryStatus> {
+        let shared = &self.shared;
+        let known = shared.calls.known_calls();
+        let name = if shared.settings.affinity == Affinity::Session { "sessions" } else { "new calls" };
+        let mut memory = vec![MemoryStatus {
+            name: name.into(),
+            entries: known.len() as u64,
+            entries_max: known.entries_max() as u64,
+            bytes: known.bytes() as u64,
+            bytes_max: None,
+        }];
+        if let Some(ledger) = &shared.tables.ledger {
+            memory.push(MemoryStatus {
+                name: "ledger".into(),
+                entries: ledger.entries().len() as u64,
+                entries_max: ledger.entries().entries_max() as u64,
+                bytes: ledger.entries().bytes() as u64,
+                bytes_max: None,
+            });
+        }
+        memory.push(MemoryStatus {
+            name: "held set-ups".into(),
+            entries: shared.held.len() as u64,
+            entries_max: shared.held.limits().entries_max as u64,
+            bytes: shared.held.bytes() as u64,
+            bytes_max: Some(shared.held.limits().bytes_max as u64),
+        });
+        memory
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let named = |name: &str, value| Counter { name: name.into(), value };
+        let mut all: Vec<Counter> = lb::counters::Counter::ALL
+            .iter()
+            .map(|counter| named(counter.name(), self.shared.count_of(*counter)))
+            .collect();
+        {
+            let control = lock(&self.control);
+            all.push(named("heartbeats", control.counts.accepted));
+            all.push(named("heartbeats_refused", control.counts.refused));
+            for reason in Ignored::ALL {
+                let name = format!("heartbeats_ignored_{}", reason.name());
+                all.push(named(&name, control.counts.ignored[reason.index()]));
+            }
+        }
+        all.push(named("faults_written", self.faults.written()));
+        all.push(named("faults_dropped", self.faults.dropped()));
+        all.push(named("faults_failed", self.faults.failed()));
+        // The sockets', summed over the workers.
+        let mut sums: Vec<(&str, u64)> = Vec::new();
+        for worker in &self.workers {
+            for (at, (name, value)) in worker.counters().read().enumerate() {
+                match sums.get_mut(at) {
+                    Some(sum) => sum.1 += value,
+                    None => sums.push((name, value)),
+                }
+            }
+        }
+        all.extend(sums.into_iter().map(|(name, value)| named(name, value)));
+        all
+    }
+}
+
+fn server(row: &RowView) -> ServerStatus {
+    let load = row.load.unwrap_or_default();
+    ServerStatus {
+        index: row.index as u32,
+        address: Some(row.address),
+        transport: row.transport.uri_token().into(),
+        state: condition_name(row.condition).into(),
+        reason: row.cause.to_string(),
+        since_seconds: row.unchanged_for.as_secs(),
+        heartbeat_age_ms: row.heartbeat_age.map(|age| age.as_millis() as u64),
+        weight: row.weight,
+        load_permille: row.load_permille,
+        cpu_permille: load.cpu_permille.map(u32::from),
+        memory_available_kib: load.memory_available_kib,
+        score: row.score.map(|score| score.points()),
+        residual_calls: load.residual_calls,
+        calls: row.in_progress.map(|hundredths| u64::from(hundredths / 100)),
+        messages: u64::from(row.evidence.sent),
+        failures: u64::from(row.evidence.unreachable),
+    }
+}
+
+fn worker((index, handle): (usize, &Handle)) -> WorkerStatus {
+    let counters = handle.counters();
+    WorkerStatus {
+        index: index as u32,
+        messages_in: counters.datagrams_in.get() + counters.messages_in.get(),
+        messages_out: counters.datagrams_out.get() + counters.messages_out.get(),
+        connections: counters.connections_open.get(),
+        lost: counters.datagrams_lost_in_kernel.get(),
+    }
+}
+
+fn listener(listener: &lb::settings::Listener) -> String {
+    format!("{}:{}", listener.transport.uri_token(), listener.bind)
+}
+
+fn threads(threads: Threads) -> String {
+    match threads {
+        Threads::One => "one".into(),
+        Threads::Two => "two".into(),
+        Threads::PerCore { workers } => format!("per core, {workers} workers"),
+    }
+}

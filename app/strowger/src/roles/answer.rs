@@ -1,0 +1,193 @@
+//! A small SIP server that answers calls, to try a farm with.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::value_parser;
+use config::{Endpoint, parse_endpoint};
+use lb::settings::Listener;
+use net::{Clock, UdpOptions};
+use sip::Transport;
+
+use crate::answer::{Address, Answerer, Behaviour, Counters};
+use crate::signals::Signals;
+use crate::table::aligned;
+use crate::worker::{Setup, Worker};
+
+const EXAMPLES: &str = "\
+Examples:
+  A server that answers at once:
+    strowger answer --listen udp:127.0.0.1:7000 --listen tcp:127.0.0.1:7000
+
+  A slow one that refuses every twentieth call and has room for ten:
+    strowger answer --ring-ms 200 --answer-ms 3000 --failure-permille 50 --max-calls 10
+
+  One that takes over the calls of others, under an agent:
+    strowger agent … -- strowger answer --listen udp:127.0.0.1:7000 --take-over
+
+kill -USR1 prints its counters; so does its end.
+";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Listen here: udp:ADDRESS:PORT or tcp:ADDRESS:PORT. May be repeated
+    #[arg(long, value_name = "ENDPOINT", default_values = ["udp:127.0.0.1:7000", "tcp:127.0.0.1:7000"])]
+    listen: Vec<String>,
+    /// From the INVITE to the 180, milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=600_000))]
+    ring_ms: u64,
+    /// From the 180 to the 200, milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=600_000))]
+    answer_ms: u64,
+    /// Hang up so long after the ACK, milliseconds; left out: the caller does
+    #[arg(long, value_name = "MS", value_parser = value_parser!(u64).range(1..=14_400_000))]
+    bye_after_ms: Option<u64>,
+    /// Refuse so many of a thousand calls
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=1000))]
+    failure_permille: u32,
+    /// With this status
+    #[arg(long, value_name = "STATUS", default_value_t = 503, value_parser = value_parser!(u16).range(400..=699))]
+    failure_status: u16,
+    /// Calls at once; one more is refused
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u32).range(1..=500_000))]
+    max_calls: u32,
+    /// With this status
+    #[arg(long, value_name = "STATUS", default_value_t = 503, value_parser = value_parser!(u16).range(400..=699))]
+    full_status: u16,
+    /// Answer requests of calls it does not know with 200: it takes over the calls of a server that died
+    #[arg(long)]
+    take_over: bool,
+    /// Keep every processor busy for so much of its time, percent, beside the calls
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = value_parser!(u64).range(0..=100))]
+    load: u64,
+    /// End after so many seconds; left out: run until told to stop
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000))]
+    seconds: Option<u64>,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let listeners = match listeners(&args.listen) {
+        Ok(listeners) => listeners,
+        Err((what, remedy)) => {
+            eprintln!("error: {what}\n  remedy: {remedy}");
+            return ExitCode::from(config::EXIT_USAGE);
+        }
+    };
+    match serve(args, &listeners) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn listeners(texts: &[String]) -> Result<Vec<Listener>, (String, String)> {
+    let mut listeners = Vec::new();
+    for text in texts {
+        let Endpoint { transport, address } =
+            parse_endpoint(text).map_err(|(what, remedy)| (format!("--listen {text}: {what}"), remedy))?;
+        if address.ip().is_unspecified() {
+            let remedy = "listen on one address: it stands in the Contact that callers send to".to_owned();
+            return Err((format!("--listen {text}: callers cannot send to {}", address.ip()), remedy));
+        }
+        let transport = transport.unwrap_or(Transport::Udp);
+        listeners.push(Listener { transport, bind: address, advertise: address });
+    }
+    Ok(listeners)
+}
+
+fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
+    crate::ports::check(listeners)?;
+    let signals = Signals::hold(&[libc::SIGUSR1, libc::SIGINT, libc::SIGTERM]);
+    let behaviour = Behaviour {
+        ring_after: Duration::from_millis(args.ring_ms),
+        answer_after: Duration::from_millis(args.answer_ms),
+        hang_up_after: args.bye_after_ms.map(Duration::from_millis),
+        failure_permille: args.failure_permille,
+        failure_status: args.failure_status,
+        calls_max: args.max_calls as usize,
+        full_status: args.full_status,
+        take_over: args.take_over,
+    };
+    let addresses: Vec<Address> = listeners
+        .iter()
+        .map(|listener| Address { transport: listener.transport, address: listener.advertise })
+        .collect();
+    let answerer = Answerer::new(behaviour, addresses, u64::from(std::process::id()));
+    let counters = answerer.counters();
+    let worker = Worker::new(
+        Setup {
+            index: 0,
+            pin: None,
+            clock: Clock::start(),
+            listeners,
+            udp: UdpOptions::default(),
+            limits: net::Limits::default(),
+            spread: net::Spread::default(),
+            record: Box::new(|_, _| {}),
+        },
+        answerer,
+    )
+    .map_err(|error| io::Error::new(error.kind(), format!("cannot listen: {error}")))?;
+    let handle = worker.handle();
+    let thread = std::thread::Builder::new().name("answer".into()).spawn(move || worker.run())?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = burn(args.load, &stop)?;
+    for listener in listeners {
+        println!("answers calls on {}:{}", listener.transport.uri_token(), listener.bind);
+    }
+    let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    while !thread.is_finished() && end.is_none_or(|end| Instant::now() < end) {
+        match signals.wait(Duration::from_millis(200)) {
+            Some(libc::SIGUSR1) => print(&counters),
+            Some(_) => break,
+            None => {}
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    handle.stop();
+    let result = thread.join().map_err(|_| io::Error::other("the worker failed"))?;
+    for thread in load {
+        let _ = thread.join();
+    }
+    print(&counters);
+    result
+}
+
+/// Threads that are busy for `percent` of each twentieth of a second, one per processor.
+fn burn(percent: u64, stop: &Arc<AtomicBool>) -> io::Result<Vec<std::thread::JoinHandle<()>>> {
+    const ROUND: Duration = Duration::from_millis(50);
+    let threads = if percent == 0 { 0 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    (0..threads)
+        .map(|_| {
+            let stop = Arc::clone(stop);
+            std::thread::Builder::new().name("load".into()).spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let start = Instant::now();
+                    let busy = ROUND * percent as u32 / 100;
+                    while start.elapsed() < busy {
+                        std::hint::spin_loop();
+                    }
+                    std::thread::sleep(ROUND.saturating_sub(start.elapsed()));
+                }
+            })
+        })
+        .collect()
+}
+
+fn print(counters: &Counters) {
+    let rows: Vec<Vec<String>> = counters
+        .read()
+        .into_iter()
+        .filter(|(_, value)| *value > 0)
+        .map(|(text, value)| vec![text.to_owned(), value.to_string()])
+        .collect();
+    if !rows.is_empty() {
+        print!("{}", aligned(&["what", "count"], &rows));
+    }
+}

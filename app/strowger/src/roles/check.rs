@@ -1,0 +1,65 @@
+//! Says everything that is wrong with a configuration file, and starts nothing.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  strowger check farm.toml
+  strowger check --reference > docs/configuration.md
+
+Status: 0 when the file can be used (warnings do not count), 64 when it cannot.
+";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The file to check
+    #[arg(value_name = "FILE", required_unless_present = "reference")]
+    file: Option<PathBuf>,
+    /// Print the reference page of all sections and keys
+    #[arg(long, conflicts_with = "file")]
+    reference: bool,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let Some(file) = &args.file else {
+        print!("{}", config::reference());
+        return ExitCode::SUCCESS;
+    };
+    match config::load(file) {
+        Ok(checked) => {
+            for notice in &checked.notices {
+                println!("{notice}");
+            }
+            let settings = &checked.settings;
+            println!("{}: good", file.display());
+            for listener in &settings.listeners {
+                println!(
+                    "  listens on {} {}, known as {}",
+                    listener.transport.via_token(),
+                    listener.bind,
+                    listener.advertise
+                );
+            }
+            for server in &settings.servers {
+                println!(
+                    "  server {} by {}, weight {}",
+                    server.address,
+                    server.transport.via_token(),
+                    server.weight
+                );
+            }
+            println!(
+                "  affinity {}, selection {}",
+                config::word(settings.affinity),
+                config::word(settings.selection)
+            );
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprint!("{problems}");
+            ExitCode::from(config::EXIT_USAGE)
+        }
+    }
+}

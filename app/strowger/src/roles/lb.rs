@@ -1,0 +1,228 @@
+//! Load manager: makes the control side and the workers, starts them, and ends them orderly.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use config::{Checked, Faults, word};
+use fcaps::{Fault, FaultLog, Output};
+use lb::outbox::Event;
+use lb::router::Router;
+use lb::settings::{Settings, Threads};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use net::{Clock, Limits, Spread, UdpOptions};
+
+use crate::control::{self, Control, SharedThread, lock, log};
+use crate::control_socket::ControlSocket;
+use crate::report::Reporter;
+use crate::signals::Signals;
+use crate::worker::{self, Handle, Setup, Worker};
+
+/// A wait without end, in steps.
+const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Runs until it is told to stop.
+pub(crate) fn run(checked: Checked) -> ExitCode {
+    for notice in &checked.notices {
+        eprintln!("{notice}");
+    }
+    match serve(checked) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(checked: Checked) -> io::Result<()> {
+    let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT]);
+    let clock = Clock::start();
+    let settings = checked.settings;
+    let count = worker_count(settings.threads);
+    crate::ports::check(&settings.listeners)?;
+    let faults = FaultLog::start(match checked.faults {
+        Faults::Off => Output::Off,
+        Faults::Stderr => Output::Stderr,
+        Faults::File(path) => Output::File(path),
+    })?;
+    let control = Control::new(clock.now(), settings.clone(), count)?;
+    let shared = control.shared();
+    // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
+    let _ = net::option::raise_descriptor_limit();
+    let mut workers = make_workers(&settings, count, clock, &faults, &control)?;
+    let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
+    let heartbeat_fd = control.heartbeat_fd();
+    let control = Arc::new(Mutex::new(control));
+    let reporter = Reporter {
+        clock,
+        started: clock.now(),
+        shared,
+        control: Arc::clone(&control),
+        workers: handles.clone(),
+        faults: faults.clone(),
+    };
+    let _socket = ControlSocket::serve(&checked.control, move || reporter.report()).map_err(|error| {
+        io::Error::new(error.kind(), format!("control socket {}: {error}", checked.control.display()))
+    })?;
+    let mut silent = None;
+    if settings.threads == Threads::One {
+        let source = match heartbeat_fd {
+            Some(fd) => fd,
+            None => silent.insert(never_readable()?).as_raw_fd(),
+        };
+        let aside = SharedThread { control: Arc::clone(&control), source };
+        workers[0].share_thread(Box::new(aside))?;
+    } else {
+        start_control_thread(control, clock, heartbeat_fd)?;
+    }
+    announce(&settings, count, &checked.control);
+    let threads: Vec<JoinHandle<io::Result<()>>> =
+        workers.into_iter().map(start).collect::<io::Result<_>>()?;
+    // A worker that ends by itself has failed: the process goes down with it rather than serve half its sockets.
+    let ended = end_with_workers(threads)?;
+    while signals.wait(LONG).is_none() {}
+    log("told to stop");
+    for handle in &handles {
+        handle.stop();
+    }
+    drop(silent);
+    ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+}
+
+fn worker_count(threads: Threads) -> u8 {
+    match threads {
+        Threads::One | Threads::Two => 1,
+        Threads::PerCore { workers } => workers.max(1),
+    }
+}
+
+fn make_workers(
+    settings: &Settings,
+    count: u8,
+    clock: Clock,
+    faults: &FaultLog,
+    control: &Control,
+) -> io::Result<Vec<Worker<Router>>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut workers = Vec::new();
+    for index in 0..count {
+        let faults = faults.clone();
+        let setup = Setup {
+            index,
+            // One per core means that each has its own; fewer or more are left to the kernel.
+            pin: (usize::from(count) == cores && cores > 1).then_some(usize::from(index)),
+            clock,
+            listeners: &settings.listeners,
+            udp: UdpOptions::default(),
+            spread: Spread::default(),
+            limits: Limits::default(),
+            record: Box::new(move |_, event| record(&faults, event)),
+        };
+        let router = Router::new(control.shared(), index, seed());
+        workers.push(Worker::new(setup, router)?);
+    }
+    worker::introduce(&mut workers)?;
+    Ok(workers)
+}
+
+fn record(faults: &FaultLog, event: Event) {
+    match event {
+        Event::TakenOver { call_id, method, client, from, to, why } => {
+            let time = std::time::SystemTime::now();
+            faults.record(Fault { time, call_id, method, client, from, to, why });
+        }
+    }
+}
+
+fn start(worker: Worker<Router>) -> io::Result<JoinHandle<io::Result<()>>> {
+    std::thread::Builder::new().name("worker".into()).spawn(move || worker.run())
+}
+
+/// Ends the process when one worker fails; ends well when all have stopped.
+fn end_with_workers(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<JoinHandle<io::Result<()>>> {
+    std::thread::Builder::new().name("workers".into()).spawn(move || {
+        for thread in threads {
+            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+            if let Err(error) = ended {
+                eprintln!("error: a worker ended: {error}");
+                std::process::exit(1);
+            }
+        }
+        Ok(())
+    })
+}
+
+fn start_control_thread(
+    control: Arc<Mutex<Control>>,
+    clock: Clock,
+    heartbeats: Option<i32>,
+) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    if let Some(fd) = heartbeats {
+        poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
+    }
+    std::thread::Builder::new().name("control".into()).spawn(move || {
+        let mut events = Events::with_capacity(4);
+        loop {
+            let wait = lock(&control).next_deadline().since(clock.now());
+            // Interrupted or not, a turn does no harm.
+            let _ = poll.poll(&mut events, Some(wait));
+            while lock(&control).turn(clock.now(), control::BUDGET) == control::BUDGET {}
+        }
+    })?;
+    Ok(())
+}
+
+/// An end of a pipe that nobody writes to.
+fn never_readable() -> io::Result<OwnedFd> {
+    let (read, write) = io::pipe()?;
+    // The other end stays open for as long as the process runs: a closed one would be readable.
+    std::mem::forget(write);
+    Ok(read.into())
+}
+
+/// Chance from outside: the standard library seeds its hashers from the system.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
+    for listener in &settings.listeners {
+        let transport = listener.transport.uri_token();
+        log(&format!("listening on {transport}:{}, known as {}", listener.bind, listener.advertise));
+    }
+    if let Some(listen) = settings.heartbeat.listen {
+        let signed = if settings.keys.heartbeat.is_some() { "signed" } else { "unsigned" };
+        log(&format!("heartbeats at {listen}, {signed}"));
+    }
+    log(&format!(
+        "{} servers named, affinity {}, selection {}, {workers} workers, control socket {}",
+        settings.servers.len(),
+        word(settings.affinity),
+        word(settings.selection),
+        control.display()
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thread_models_have_as_many_workers_as_they_say() {
+        assert_eq!(worker_count(Threads::One), 1);
+        assert_eq!(worker_count(Threads::Two), 1);
+        assert_eq!(worker_count(Threads::PerCore { workers: 3 }), 3);
+        assert_eq!(worker_count(Threads::PerCore { workers: 0 }), 1);
+    }
+
+    #[test]
+    fn two_seeds_differ() {
+        assert_ne!(seed(), seed());
+    }
+}

@@ -1,0 +1,98 @@
+//! The command line of the load manager: a file, or the short form. Both end in the same checks.
+
+use std::path::PathBuf;
+
+use config::{Checked, Problems, ShortForm, help};
+
+const EXAMPLES: &str = "\
+Examples:
+  Two servers, nothing else needed:
+    strowger lb --listen udp:127.0.0.1:5060 --server 127.0.0.1:7000 --server 127.0.0.1:7001
+
+  UDP and TCP on one port; calls go where the least work is left:
+    strowger lb --listen udp:192.0.2.1:5060 --listen tcp:192.0.2.1:5060 \\
+        --server 10.0.0.11 --server 10.0.0.12 --selection tlwl
+
+  Servers with agents come by themselves; a shared key, so that calls survive a restart:
+    strowger key > farm.keys; chmod 600 farm.keys
+    strowger lb --listen udp:192.0.2.1:5060 --heartbeat 0.0.0.0:5777 --key-file farm.keys
+
+  All settings, in a file:
+    strowger check farm.toml && strowger lb --config farm.toml
+";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Read all settings from this file (docs/configuration.md); the short form below says the most needed ones
+    #[arg(long, short, value_name = "FILE", conflicts_with = "short")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    short: Short,
+}
+
+#[derive(clap::Args, Debug)]
+#[group(id = "short", multiple = true)]
+struct Short {
+    /// Listen here: udp:ADDRESS:PORT or tcp:ADDRESS:PORT. May be repeated
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "config")]
+    listen: Vec<String>,
+    /// A SIP server: ADDRESS:PORT, with udp: or tcp: in front if need be. May be repeated
+    #[arg(long, value_name = "ENDPOINT")]
+    server: Vec<String>,
+    #[arg(long, value_name = "KIND", help = help("affinity.kind"))]
+    affinity: Option<String>,
+    #[arg(long, value_name = "POLICY", help = help("selection.kind"))]
+    selection: Option<String>,
+    #[arg(long, value_name = "KIND", help = help("affinity.hash"))]
+    hash: Option<String>,
+    #[arg(long, value_name = "WHICH", help = help("hold_setup.kind"))]
+    hold_setup: Option<String>,
+    #[arg(long, value_name = "PROBE", help = help("health.probe"))]
+    health: Option<String>,
+    #[arg(long, value_name = "ADDRESS", help = help("heartbeat.listen"))]
+    heartbeat: Option<String>,
+    #[arg(long, value_name = "MODEL", help = help("threads.model"))]
+    threads: Option<String>,
+    #[arg(long, value_name = "N", help = help("threads.workers"))]
+    workers: Option<String>,
+    #[arg(long, value_name = "PATH", help = help("control.path"))]
+    control: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("keys.file"))]
+    key_file: Option<PathBuf>,
+}
+
+impl Args {
+    pub(crate) fn checked(self) -> Result<Checked, Problems> {
+        if let Some(path) = &self.config {
+            return config::load(path);
+        }
+        let Short {
+            listen,
+            server,
+            affinity,
+            selection,
+            hash,
+            hold_setup,
+            health,
+            heartbeat,
+            threads,
+            workers,
+            ..
+        } = self.short;
+        config::short_form(&ShortForm {
+            listen,
+            server,
+            affinity,
+            selection,
+            hash,
+            hold_setup,
+            health,
+            heartbeat,
+            threads,
+            workers,
+            control: self.short.control,
+            key_file: self.short.key_file,
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! The roles of the binary: one variant, one arm and one file each.
+
+mod agent;
+mod answer;
+mod check;
+mod demo;
+mod key;
+mod lb;
+mod lb_args;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum Role {
+    /// Load manager: one address in front of a farm of SIP servers
+    Lb(Box<lb_args::Args>),
+    /// Beside a SIP server: start it, watch it, measure it, send its heartbeat
+    Agent(Box<agent::Args>),
+    /// Small SIP server that answers calls, to try a farm with
+    Answer(answer::Args),
+    /// A farm on this machine, calls through it, and a server killed: see it work
+    Demo(demo::Args),
+    /// Show what a running load manager sees: servers, calls, memory, counters
+    Status(status::Args),
+    /// Say everything that is wrong with a configuration file, and start nothing
+    Check(check::Args),
+    /// Print a fresh key line for a key file
+    Key(key::Args),
+}
+
+pub(crate) fn run(role: Role) -> ExitCode {
+    match role {
+        Role::Lb(args) => match args.checked() {
+            Ok(checked) => lb::run(checked),
+            Err(problems) => {
+                eprint!("{problems}");
+                ExitCode::from(config::EXIT_USAGE)
+            }
+        },
+        Role::Agent(args) => agent::run(*args),
+        Role::Answer(args) => answer::run(&args),
+        Role::Demo(args) => demo::run(&args),
+        Role::Status(args) => status::run(&args),
+        Role::Check(args) => check::run(&args),
+        Role::Key(args) => key::run(&args),
+    }
+}

@@ -1,0 +1,88 @@
+//! What a running load manager tells about itself: the document that the control socket serves and `strowger status` prints.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// All of it at one moment. Fields are added at the end, never renamed: scripts read this.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct StatusReport {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    pub(crate) uptime_seconds: u64,
+    /// Of the snapshot that routing sees: rises with each change.
+    pub(crate) epoch: u64,
+    pub(crate) listeners: Vec<String>,
+    pub(crate) affinity: String,
+    pub(crate) selection: String,
+    pub(crate) hash: String,
+    pub(crate) threads: String,
+    /// The server table (SPEC A2), by index.
+    pub(crate) servers: Vec<ServerStatus>,
+    /// Indices of the servers that new calls may go to (SPEC A5), in the order of the active table.
+    pub(crate) active: Vec<u32>,
+    pub(crate) memory: Vec<MemoryStatus>,
+    /// By name; those that count what was ignored, refused or dropped among them.
+    pub(crate) counters: Vec<Counter>,
+    pub(crate) workers: Vec<WorkerStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServerStatus {
+    pub(crate) index: u32,
+    pub(crate) address: Option<SocketAddr>,
+    /// `udp`, `tcp`.
+    pub(crate) transport: String,
+    /// `active`, `known calls only`, `failed`.
+    pub(crate) state: String,
+    /// Why it is in this state.
+    pub(crate) reason: String,
+    /// How long it has been.
+    pub(crate) since_seconds: u64,
+    /// `None`: no heartbeat ever came.
+    pub(crate) heartbeat_age_ms: Option<u64>,
+    pub(crate) weight: u32,
+    pub(crate) load_permille: Option<u32>,
+    pub(crate) cpu_permille: Option<u32>,
+    pub(crate) memory_available_kib: Option<u64>,
+    pub(crate) score: Option<u32>,
+    pub(crate) residual_calls: Option<u32>,
+    /// Calls in progress, where they are counted.
+    pub(crate) calls: Option<u64>,
+    /// Messages sent to it.
+    pub(crate) messages: u64,
+    /// Requests that it left unanswered or that could not be sent.
+    pub(crate) failures: u64,
+}
+
+/// One bounded store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct MemoryStatus {
+    /// `new calls`, `sessions`, `held set-ups`.
+    pub(crate) name: String,
+    pub(crate) entries: u64,
+    pub(crate) entries_max: u64,
+    pub(crate) bytes: u64,
+    pub(crate) bytes_max: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Counter {
+    pub(crate) name: String,
+    pub(crate) value: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct WorkerStatus {
+    pub(crate) index: u32,
+    pub(crate) messages_in: u64,
+    pub(crate) messages_out: u64,
+    pub(crate) connections: u64,
+    /// Datagrams that the kernel dropped because the worker was late.
+    pub(crate) lost: u64,
+}

@@ -1,0 +1,409 @@
+//! One worker: a thread that owns its sockets, its connections, a core and an outbox, and runs turns.
+//!
+//! A turn waits for the sockets, takes what came, hands message by message to the core, and sends what the core left
+//! in the outbox: no lock, no queue and no allocation on the way of a datagram. The clock is read once per turn.
+
+mod aside;
+mod balance;
+mod edge;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+#[cfg(test)]
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base::{Duration, Time};
+use lb::outbox::{Event, Outbox};
+use lb::router::{Input, Router};
+use lb::settings::Listener;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use net::udp::BATCH;
+use net::{
+    Clock, Connections, Counters, Datagram, Limits, Mailbox, Received, Receiver, Spread, Udp, UdpOptions,
+};
+use sip::{Flow, Transport};
+
+pub(crate) use aside::{Aside, ServiceRate};
+use balance::Balance;
+use edge::Edge;
+
+/// Turns in a row that may go on with what is known to be there before epoll is asked again, so that a flood on one
+/// socket cannot keep the others waiting for longer than some 500 messages.
+const TURNS_WITHOUT_WAIT: u32 = 8;
+
+/// The outbox is sent at the latest when it holds this many bytes; a bound on its memory, far above a usual turn.
+const OUTBOX_BYTES_MAX: usize = 1 << 20;
+
+/// Readiness reports taken from epoll at one time.
+const EVENTS: usize = 256;
+
+/// Between two looks at what changes slowly: drops in the kernel, processor time, spread.
+const HOUSEKEEPING: Duration = Duration::from_millis(200);
+
+/// Longest wait when nothing is due; only a safeguard, since every source of work wakes the worker.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+const TOKEN_MAILBOX: Token = Token(0);
+const TOKEN_ASIDE: Token = Token(1);
+const TOKEN_UDP: usize = 2;
+
+/// What a worker drives. The load manager's is [`Router`].
+pub(crate) trait Core {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox);
+    fn handle_timeout(&mut self, now: Time, out: &mut Outbox);
+    fn next_deadline(&self) -> Option<Time>;
+}
+
+impl Core for Router {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        Router::handle(self, now, input, out);
+    }
+
+    fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        Router::handle_timeout(self, now, out);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        Router::next_deadline(self)
+    }
+}
+
+/// What a worker is made from.
+pub(crate) struct Setup<'a> {
+    /// Number of this worker, from 0; the one in [`sip::ConnectionId`].
+    pub(crate) index: u8,
+    /// Processor to stay on; `None`: wherever the kernel puts it.
+    pub(crate) pin: Option<usize>,
+    pub(crate) clock: Clock,
+    pub(crate) listeners: &'a [Listener],
+    pub(crate) udp: UdpOptions,
+    pub(crate) limits: Limits,
+    pub(crate) spread: Spread,
+    /// Receives the events of the core; called rarely, on the worker's thread, and must not wait.
+    pub(crate) record: Box<dyn FnMut(Time, Event) + Send>,
+}
+
+/// How others reach a running worker.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    stop: Arc<AtomicBool>,
+    mailbox: Arc<Mailbox>,
+    counters: Arc<Counters>,
+}
+
+impl Handle {
+    /// The worker ends after its present turn.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.mailbox.wake();
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+pub(crate) struct Worker<C> {
+    core: C,
+    outbox: Outbox,
+    receiver: Receiver,
+    edge: Edge,
+    poll: Poll,
+    events: Option<Events>,
+    /// UDP sockets, by position in `edge.udp`, that may hold more than was taken.
+    unread: Vec<bool>,
+    aside: Option<Box<dyn Aside>>,
+    rate: ServiceRate,
+    clock: Clock,
+    /// When the present turn began.
+    now: Time,
+    pin: Option<usize>,
+    handle: Handle,
+    record: Box<dyn FnMut(Time, Event) + Send>,
+    turns_without_wait: u32,
+    housekeeping_due: Time,
+    spread: Spread,
+    /// The first of several workers has it.
+    balance: Option<Balance>,
+}
+
+impl<C: Core> Worker<C> {
+    /// Opens the sockets. All workers of a process are made before the first runs: the sockets of a reuseport group
+    /// are to be there before traffic is.
+    pub(crate) fn new(setup: Setup<'_>, core: C) -> io::Result<Worker<C>> {
+        let poll = Poll::new()?;
+        let counters = Arc::new(Counters::default());
+        let mut udp = Vec::new();
+        for (listener, settings) in setup.listeners.iter().enumerate() {
+            let listener = u8::try_from(listener).map_err(|_| io::Error::other("more than 256 listeners"))?;
+            if settings.transport == Transport::Udp {
+                let socket = Udp::bind(listener, settings.bind, setup.udp)?;
+                let token = Token(TOKEN_UDP + udp.len());
+                poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
+                udp.push(socket);
+            }
+        }
+        let bound: Vec<_> =
+            setup.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
+        let registry = poll.registry().try_clone()?;
+        let connections =
+            Connections::new(setup.index, &bound, setup.limits, registry, Arc::clone(&counters))?;
+        let mailbox = Arc::new(Mailbox::new(poll.registry(), TOKEN_MAILBOX)?);
+        let handle =
+            Handle { stop: Arc::new(AtomicBool::new(false)), mailbox, counters: Arc::clone(&counters) };
+        Ok(Worker {
+            core,
+            outbox: Outbox::default(),
+            receiver: Receiver::new(BATCH),
+            unread: vec![false; udp.len()],
+            edge: Edge::new(setup.index, udp, connections, counters),
+            poll,
+            events: Some(Events::with_capacity(EVENTS)),
+            aside: None,
+            rate: ServiceRate::default(),
+            clock: setup.clock,
+            now: setup.clock.now(),
+            pin: setup.pin,
+            handle,
+            record: setup.record,
+            turns_without_wait: 0,
+            housekeeping_due: Time::ZERO,
+            spread: setup.spread,
+            balance: None,
+        })
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where the TCP listeners are, in their order.
+    #[cfg(test)]
+    pub(crate) fn stream_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
+        self.edge.connections.local_addresses()
+    }
+
+    /// The UDP sockets, in the order of their listeners.
+    pub(crate) fn udp(&self) -> &[Udp] {
+        self.edge.udp()
+    }
+
+    /// Thread model `one` (SPEC A7): `aside` shares this worker's thread from now on.
+    pub(crate) fn share_thread(&mut self, aside: Box<dyn Aside>) -> io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&aside.source()), TOKEN_ASIDE, Interest::READABLE)?;
+        self.aside = Some(aside);
+        Ok(())
+    }
+
+    /// Runs until [`Handle::stop`].
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        if let Some(core) = self.pin {
+            // Pinning is a matter of speed; a container that forbids it still has a working load manager.
+            let _ = net::option::pin_thread(core);
+        }
+        while !self.handle.stop.load(Ordering::Acquire) {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let unread = self.unread.contains(&true) || self.edge.connections.has_more();
+        let now = if unread && self.turns_without_wait < TURNS_WITHOUT_WAIT {
+            self.turns_without_wait += 1;
+            self.clock.now()
+        } else {
+            self.turns_without_wait = 0;
+            self.wait(unread)?
+        };
+        self.now = now;
+        self.edge.counters.turns.add(1);
+        let busy = self.take_datagrams(now);
+        self.take_rest_of_streams(now);
+        self.run_timers(now);
+        self.flush(now);
+        self.run_aside(now, busy);
+        if now >= self.housekeeping_due {
+            self.housekeeping_due = now + HOUSEKEEPING;
+            self.edge.keep_house();
+            if let Some(balance) = &mut self.balance {
+                balance.look(now, self.edge.udp(), &self.edge.counters);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a socket is ready, a deadline has come, or somebody wakes us, and handles what streams brought.
+    /// Datagrams are only noted: they are taken in batches. Returns the time of this turn.
+    fn wait(&mut self, unread: bool) -> io::Result<Time> {
+        let Some(mut events) = self.events.take() else { return Ok(self.clock.now()) };
+        let polled = self.poll.poll(&mut events, Some(if unread { Duration::ZERO } else { self.patience() }));
+        let now = self.clock.now();
+        for event in &events {
+            match event.token() {
+                TOKEN_MAILBOX => {
+                    self.edge.take_letters(&mut self.outbox);
+                    self.flush(now);
+                }
+                TOKEN_ASIDE => self.rate.arrived(),
+                Token(net::connections::TOKENS_FROM..) => {
+                    let (core, outbox) = (&mut self.core, &mut self.outbox);
+                    self.edge.connections.ready(event, now, &mut |received| {
+                        core.handle(now, input_of(received), outbox);
+                    });
+                    self.flush_if_large(now);
+                }
+                Token(token) => {
+                    let index = token - TOKEN_UDP;
+                    if let Some(unread) = self.unread.get_mut(index) {
+                        *unread = true;
+                        if event.is_error() {
+                            self.edge.take_errors(index);
+                        }
+                    }
+                }
+            }
+        }
+        self.events = Some(events);
+        match polled {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(now),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.rate.is_behind() {
+            return Duration::ZERO;
+        }
+        let aside = self.aside.as_ref().and_then(|aside| aside.next_deadline());
+        let deadlines = [self.core.next_deadline(), self.edge.connections.next_deadline(), aside];
+        match deadlines.into_iter().flatten().min() {
+            // From the start of the last turn: reading the clock again would cost more than the difference matters.
+            Some(deadline) => deadline.since(self.now).min(WAIT_MAX),
+            None => WAIT_MAX,
+        }
+    }
+
+    /// Takes one batch from every socket that has something, and sends what it leads to.
+    fn take_datagrams(&mut self, now: Time) -> bool {
+        let mut busy = false;
+        for index in 0..self.unread.len() {
+            if !self.unread[index] {
+                continue;
+            }
+            let (count, listener) = self.edge.receive(index, &mut self.receiver);
+            self.unread[index] = count == self.receiver.batch();
+            busy |= count > 0;
+            let mut bytes_in = 0;
+            for datagram in self.receiver.datagrams() {
+                let Datagram::Whole { bytes, from } = datagram else {
+                    self.edge.counters.datagrams_truncated.add(1);
+                    continue;
+                };
+                bytes_in += bytes.len() as u64;
+                let flow = Flow { listener, transport: Transport::Udp, remote: from, connection: None };
+                self.core.handle(now, Input::Message { bytes, flow }, &mut self.outbox);
+                if self.outbox.bytes.len() > OUTBOX_BYTES_MAX {
+                    self.edge.send(&mut self.outbox, now);
+                    record(&mut self.record, now, &mut self.outbox);
+                }
+            }
+            self.edge.counters.datagram_bytes_in.add(bytes_in);
+            self.flush(now);
+        }
+        busy
+    }
+
+    /// Goes on with the streams that had more than their turn allowed, each once.
+    fn take_rest_of_streams(&mut self, now: Time) {
+        self.edge.connections.accept_rest(now);
+        for _ in 0..self.edge.connections.unread_count() {
+            let (core, outbox) = (&mut self.core, &mut self.outbox);
+            self.edge.connections.resume(now, &mut |received| core.handle(now, input_of(received), outbox));
+            self.flush_if_large(now);
+        }
+    }
+
+    fn run_timers(&mut self, now: Time) {
+        if self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.core.handle_timeout(now, &mut self.outbox);
+        }
+        self.edge.connections.handle_timeout(now);
+    }
+
+    fn run_aside(&mut self, now: Time, busy: bool) {
+        let Some(aside) = &mut self.aside else { return };
+        let due = aside.next_deadline().is_some_and(|deadline| deadline <= now);
+        if let Some(budget) = self.rate.budget(busy, due) {
+            let served = aside.turn(now, budget);
+            self.rate.served(served, budget);
+        }
+    }
+
+    fn flush_if_large(&mut self, now: Time) {
+        if self.outbox.bytes.len() > OUTBOX_BYTES_MAX {
+            self.flush(now);
+        }
+    }
+
+    /// Sends the outbox and tells the core what could not be sent, until that leads to nothing more.
+    fn flush(&mut self, now: Time) {
+        self.edge.send(&mut self.outbox, now);
+        record(&mut self.record, now, &mut self.outbox);
+        for _ in 0..edge::FAILURE_ROUNDS {
+            if !self.edge.has_reports() {
+                return;
+            }
+            let (mut failed, mut closed) = self.edge.take_reports();
+            for to in failed.drain(..) {
+                self.core.handle(now, Input::SendFailed { to }, &mut self.outbox);
+            }
+            for (id, peer) in closed.drain(..) {
+                self.core.handle(now, Input::Closed { id, peer }, &mut self.outbox);
+            }
+            self.edge.give_back((failed, closed));
+            self.edge.send(&mut self.outbox, now);
+            record(&mut self.record, now, &mut self.outbox);
+        }
+        self.edge.forget_failed();
+    }
+}
+
+fn input_of(received: Received<'_>) -> Input<'_> {
+    match received {
+        Received::Message { bytes, flow } => Input::Message { bytes, flow },
+        Received::Broken { bytes, flow } => Input::BrokenFrame { bytes, flow },
+    }
+}
+
+/// Acquaints the workers of a process with each other, so that a message reaches the worker that owns its connection
+/// and datagrams are dealt out among them. They stand in the order of their numbers.
+pub(crate) fn introduce<C: Core>(workers: &mut [Worker<C>]) -> io::Result<()> {
+    let mailboxes: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.handle.mailbox)).collect();
+    let counters: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.handle.counters)).collect();
+    for worker in &mut *workers {
+        worker.edge.mailboxes.clone_from(&mailboxes);
+    }
+    let [first, _, ..] = workers else { return Ok(()) };
+    match first.spread {
+        Spread::Flow => {}
+        Spread::Message => {
+            for socket in first.udp() {
+                net::spread::apply(Spread::Message, socket, counters.len())?;
+            }
+        }
+        Spread::Auto => first.balance = Some(Balance::of(counters)),
+    }
+    Ok(())
+}
+
+fn record(record: &mut Box<dyn FnMut(Time, Event) + Send>, now: Time, outbox: &mut Outbox) {
+    for event in outbox.events.drain(..) {
+        record(now, event);
+    }
+}

@@ -1,0 +1,183 @@
+//! The sockets of one worker, and the way of an outbox into them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::Time;
+use lb::outbox::{Outbox, Send};
+use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
+use sip::{ConnectionId, Target};
+
+/// How often in one turn the core may answer failed sends with sends that fail: the cascade of a request to its next
+/// server is one round. More are not told, so that a farm without any reachable server cannot hold a worker.
+pub(super) const FAILURE_ROUNDS: usize = 4;
+
+/// Position of listeners that are not UDP.
+const NONE: u8 = u8::MAX;
+
+pub(super) struct Edge {
+    worker: u8,
+    udp: Vec<Udp>,
+    /// Listener index → position in `udp`.
+    by_listener: Vec<u8>,
+    pub(super) connections: Connections,
+    /// Those of all workers, by their number; the own one too.
+    pub(super) mailboxes: Vec<Arc<Mailbox>>,
+    failed: Vec<Target>,
+    closed: Vec<(ConnectionId, SocketAddr)>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Edge {
+    pub(super) fn new(worker: u8, udp: Vec<Udp>, connections: Connections, counters: Arc<Counters>) -> Edge {
+        let mut by_listener = vec![NONE; 256];
+        for (position, socket) in udp.iter().enumerate() {
+            by_listener[usize::from(socket.listener())] = position as u8;
+        }
+        Edge {
+            worker,
+            udp,
+            by_listener,
+            connections,
+            mailboxes: Vec::new(),
+            failed: Vec::new(),
+            closed: Vec::new(),
+            counters,
+        }
+    }
+
+    pub(super) fn udp(&self) -> &[Udp] {
+        &self.udp
+    }
+
+    /// Takes one batch from the socket at this position: the number of datagrams and the listener.
+    pub(super) fn receive(&mut self, position: usize, receiver: &mut Receiver) -> (usize, u8) {
+        let socket = &mut self.udp[position];
+        (socket.receive(receiver, &mut self.failed, &self.counters), socket.listener())
+    }
+
+    pub(super) fn take_errors(&mut self, position: usize) {
+        self.udp[position].take_errors(&mut self.failed, &self.counters);
+    }
+
+    /// Sends all messages of the outbox and empties it of them.
+    pub(super) fn send(&mut self, outbox: &mut Outbox, now: Time) {
+        for send in &outbox.sends {
+            match send.to {
+                Target::Datagram { listener, to } => {
+                    let position = usize::from(self.by_listener[usize::from(listener)]);
+                    let Some(socket) = self.udp.get_mut(position) else {
+                        self.counters.sends_without_socket.add(1);
+                        self.failed.push(send.to);
+                        continue;
+                    };
+                    socket.queue(&outbox.bytes, send.bytes.clone(), to, &mut self.failed, &self.counters);
+                }
+                Target::Connection { id, .. } if id.worker != self.worker => {
+                    self.post(id, send, &outbox.bytes, now);
+                }
+                Target::Connection { .. } | Target::Stream { .. } => {
+                    let (range, fallback) = (send.bytes.clone(), send.fallback.clone());
+                    self.connections.stage(&outbox.bytes, range, send.to, fallback, now);
+                }
+            }
+        }
+        for socket in &mut self.udp {
+            socket.flush(&outbox.bytes, &mut self.failed, &self.counters);
+        }
+        self.connections.flush(&outbox.bytes, now);
+        outbox.sends.clear();
+        outbox.bytes.clear();
+        if self.connections.has_news() {
+            self.take_news();
+        }
+    }
+
+    /// A message for a connection of another worker.
+    fn post(&mut self, id: ConnectionId, send: &Send, bytes: &[u8], now: Time) {
+        let Some(mailbox) = self.mailboxes.get(usize::from(id.worker)) else {
+            // No worker has that number: nobody's connection, so only what the target allows besides is left.
+            let (range, fallback) = (send.bytes.clone(), send.fallback.clone());
+            return self.connections.stage(bytes, range, send.to, fallback, now);
+        };
+        let copy = |range: &std::ops::Range<u32>| {
+            Box::from(bytes.get(range.start as usize..range.end as usize).unwrap_or_default())
+        };
+        let fallback = send.fallback.as_ref().map(|(range, to)| (copy(range), *to));
+        if mailbox.post(Letter { bytes: copy(&send.bytes), to: send.to, fallback }) {
+            self.counters.mailbox_out.add(1);
+        } else {
+            self.counters.mailbox_dropped_full.add(1);
+            self.failed.push(send.to);
+        }
+    }
+
+    /// Puts the letters of the own mailbox into the outbox.
+    pub(super) fn take_letters(&mut self, outbox: &mut Outbox) {
+        let Some(mailbox) = self.mailboxes.get(usize::from(self.worker)) else { return };
+        mailbox.open();
+        // Not more than fill it once: who posts as fast as we take must not keep us here.
+        for _ in 0..net::mailbox::LETTERS {
+            let Some(letter) = mailbox.take() else { return };
+            self.counters.mailbox_in.add(1);
+            let mut add = |bytes: &[u8]| {
+                let start = outbox.bytes.len() as u32;
+                outbox.bytes.extend_from_slice(bytes);
+                start..outbox.bytes.len() as u32
+            };
+            let bytes = add(&letter.bytes);
+            let fallback = letter.fallback.map(|(bytes, to)| (add(&bytes), to));
+            outbox.sends.push(Send { bytes, to: letter.to, fallback });
+        }
+        mailbox.wake();
+    }
+
+    /// Sends by UDP what could not go by stream, and notes what the core is to be told.
+    fn take_news(&mut self) {
+        let mut news = self.connections.take_news();
+        for (range, to) in news.fallbacks.drain(..) {
+            let Target::Datagram { listener, to } = to else { continue };
+            let position = usize::from(self.by_listener[usize::from(listener)]);
+            if let Some(socket) = self.udp.get_mut(position) {
+                socket.queue(&news.fallback_bytes, range, to, &mut self.failed, &self.counters);
+            }
+        }
+        for socket in &mut self.udp {
+            socket.flush(&news.fallback_bytes, &mut self.failed, &self.counters);
+        }
+        self.failed.append(&mut news.failed);
+        self.closed.append(&mut news.closed);
+        self.connections.give_back(news);
+    }
+
+    pub(super) fn has_reports(&self) -> bool {
+        !self.failed.is_empty() || !self.closed.is_empty()
+    }
+
+    /// Lends what the core is to be told; [`Edge::give_back`] returns the memory.
+    pub(super) fn take_reports(&mut self) -> (Vec<Target>, Vec<(ConnectionId, SocketAddr)>) {
+        (std::mem::take(&mut self.failed), std::mem::take(&mut self.closed))
+    }
+
+    pub(super) fn give_back(
+        &mut self,
+        (mut failed, mut closed): (Vec<Target>, Vec<(ConnectionId, SocketAddr)>),
+    ) {
+        failed.append(&mut self.failed);
+        closed.append(&mut self.closed);
+        (self.failed, self.closed) = (failed, closed);
+    }
+
+    pub(super) fn forget_failed(&mut self) {
+        self.counters.failures_unreported.add(self.failed.len() as u64);
+        self.failed.clear();
+    }
+
+    /// What changes slowly: once every few hundred milliseconds.
+    pub(super) fn keep_house(&mut self) {
+        self.counters.busy_micros.set(net::option::thread_cpu_micros());
+        for socket in &mut self.udp {
+            socket.count_kernel_drops(&self.counters);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! A worker over real sockets on loopback, with a core that forwards.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+
+use lb::outbox::Send as Message;
+use sip::Target;
+
+use super::*;
+
+/// Sends every message on to the next address of its list, over the transport it came on, and the name of what could
+/// not be sent to the spare one. A datagram goes to the connection that last wrote, when that is wanted.
+struct Forwarder {
+    servers: Vec<SocketAddr>,
+    spare: Option<SocketAddr>,
+    next: usize,
+    deadline: Option<Time>,
+    /// Of all workers: where to send datagrams.
+    last_writer: Option<Arc<Mutex<Option<Flow>>>>,
+    /// How long it takes over a message.
+    pause: Duration,
+}
+
+impl Forwarder {
+    fn to(servers: &[SocketAddr]) -> Forwarder {
+        Forwarder {
+            servers: servers.to_vec(),
+            spare: None,
+            next: 0,
+            deadline: None,
+            last_writer: None,
+            pause: Duration::ZERO,
+        }
+    }
+}
+
+fn post(out: &mut Outbox, bytes: &[u8], to: Target) {
+    let start = out.bytes.len() as u32;
+    out.bytes.extend_from_slice(bytes);
+    out.sends.push(Message { bytes: start..out.bytes.len() as u32, to, fallback: None });
+}
+
+impl Core for Forwarder {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        if !self.pause.is_zero() {
+            std::thread::sleep(self.pause);
+        }
+        match input {
+            Input::Message { bytes: b"in 100 ms", .. } => {
+                self.deadline = Some(now + Duration::from_millis(100))
+            }
+            Input::Message { bytes, flow } if self.last_writer.is_some() => {
+                let mut last = self.last_writer.as_ref().unwrap().lock().unwrap();
+                match (flow.connection, *last) {
+                    (None, Some(Flow { listener, remote: to, connection: Some(id), .. })) => {
+                        post(out, bytes, Target::Connection { listener, id, to, or_connect: false });
+                    }
+                    _ => *last = Some(flow),
+                }
+            }
+            Input::Message { bytes, flow: Flow { listener, transport: Transport::Tcp, .. } } => {
+                post(out, bytes, Target::Stream { listener, to: self.servers[0] });
+                let udp = Target::Datagram { listener: 0, to: self.servers[0] };
+                let range = out.sends.last().unwrap().bytes.clone();
+                out.sends.last_mut().unwrap().fallback = Some((range, udp));
+            }
+            Input::Message { bytes, flow } => {
+                let to = self.servers[self.next % self.servers.len()];
+                self.next += 1;
+                post(out, bytes, Target::Datagram { listener: flow.listener, to });
+            }
+            Input::SendFailed { to: Target::Datagram { listener, to } } => {
+                if let Some(spare) = self.spare {
+                    post(out, to.to_string().as_bytes(), Target::Datagram { listener, to: spare });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, _: Time, out: &mut Outbox) {
+        self.deadline = None;
+        post(out, b"due", Target::Datagram { listener: 0, to: self.servers[0] });
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    stream_address: SocketAddr,
+    handles: Vec<Handle>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+fn setup(index: usize, listeners: &[Listener], udp: UdpOptions, spread: Spread) -> Setup<'_> {
+    Setup {
+        index: index as u8,
+        pin: None,
+        clock: Clock::start(),
+        listeners,
+        udp,
+        limits: Limits::default(),
+        spread,
+        record: Box::new(|_, _| {}),
+    }
+}
+
+impl Running {
+    fn start(core: Forwarder) -> Running {
+        Running::several(vec![core], UdpOptions::default(), Spread::Auto)
+    }
+
+    /// One worker per core, all on the same two ports: listener 0 is UDP, listener 1 TCP.
+    fn several(cores: Vec<Forwarder>, udp: UdpOptions, spread: Spread) -> Running {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let mut listeners = [Transport::Udp, Transport::Tcp].map(|transport| Listener {
+            transport,
+            bind: any,
+            advertise: any,
+        });
+        let mut workers: Vec<Worker<Forwarder>> = Vec::new();
+        for (index, core) in cores.into_iter().enumerate() {
+            let worker = Worker::new(setup(index, &listeners, udp, spread), core).unwrap();
+            listeners[0].bind = worker.udp()[0].local_address().unwrap();
+            listeners[1].bind = worker.stream_addresses().next().unwrap().unwrap();
+            workers.push(worker);
+        }
+        introduce(&mut workers).unwrap();
+        Running {
+            address: listeners[0].bind,
+            stream_address: listeners[1].bind,
+            handles: workers.iter().map(Worker::handle).collect(),
+            threads: workers.into_iter().map(|worker| std::thread::spawn(move || worker.run())).collect(),
+        }
+    }
+
+    fn sum(&self, name: &str) -> u64 {
+        let all = self.handles.iter().flat_map(|handle| handle.counters().read());
+        all.filter(|(counter, _)| *counter == name).map(|(_, value)| value).sum()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handles.iter().for_each(Handle::stop);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap().unwrap();
+        }
+    }
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
+fn receive(socket: &UdpSocket) -> String {
+    let mut buffer = [0; 65_536];
+    let (length, _) = socket.recv_from(&mut buffer).unwrap();
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[test]
+fn messages_pass_from_socket_to_socket_in_order() {
+    let (client, server) = (socket(), socket());
+    let worker = Running::start(Forwarder::to(&[server.local_addr().unwrap()]));
+    for number in 0..500 {
+        client.send_to(format!("message {number}").as_bytes(), worker.address).unwrap();
+        if number % 100 == 99 {
+            for number in number - 99..=number {
+                assert_eq!(receive(&server), format!("message {number}"));
+            }
+        }
+    }
+    let counters = worker.handles[0].counters();
+    assert_eq!((counters.datagrams_in.get(), counters.datagrams_out.get()), (500, 500));
+    assert_eq!(counters.datagram_bytes_in.get(), counters.datagram_bytes_out.get());
+}
+
+#[test]
+fn a_dead_destination_takes_nothing_from_the_others_and_is_reported() {
+    let (client, spare) = (socket(), socket());
+    let servers = [socket(), socket()];
+    let dead = socket().local_addr().unwrap();
+    let mut core = Forwarder::to(&[servers[0].local_addr().unwrap(), dead, servers[1].local_addr().unwrap()]);
+    core.spare = Some(spare.local_addr().unwrap());
+    let worker = Running::start(core);
+    for number in 0..300 {
+        client.send_to(format!("{number}").as_bytes(), worker.address).unwrap();
+    }
+    for number in 0..100 {
+        assert_eq!(receive(&servers[0]), format!("{}", 3 * number));
+        assert_eq!(receive(&servers[1]), format!("{}", 3 * number + 2));
+    }
+    assert_eq!(receive(&spare), dead.to_string());
+}
+
+#[test]
+fn a_deadline_of_the_core_is_kept() {
+    let (client, server) = (socket(), socket());
+    let worker = Running::start(Forwarder::to(&[server.local_addr().unwrap()]));
+    let start = std::time::Instant::now();
+    client.send_to(b"in 100 ms", worker.address).unwrap();
+    assert_eq!(receive(&server), "due");
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(99) && took < Duration::from_millis(900), "{took:?}");
+}
+
+const MESSAGE: &str = "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn messages_pass_from_stream_to_stream() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let worker = Running::start(Forwarder::to(&[server.local_addr().unwrap()]));
+    let mut client = TcpStream::connect(worker.stream_address).unwrap();
+    client.write_all(MESSAGE.repeat(3000).as_bytes()).unwrap();
+    let mut stream = server.accept().unwrap().0;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut received = vec![0; MESSAGE.len() * 3000];
+    stream.read_exact(&mut received).unwrap();
+    assert!(received == MESSAGE.repeat(3000).as_bytes());
+    assert_eq!((worker.sum("messages_in"), worker.sum("connections_accepted")), (3000, 1));
+    assert_eq!(worker.sum("connections_opened"), 1);
+}
+
+#[test]
+fn a_server_without_tcp_gets_the_message_by_udp() {
+    let (server, spare) = (socket(), socket());
+    let mut core = Forwarder::to(&[server.local_addr().unwrap()]);
+    core.spare = Some(spare.local_addr().unwrap());
+    let worker = Running::start(core);
+    let mut client = TcpStream::connect(worker.stream_address).unwrap();
+    client.write_all(MESSAGE.as_bytes()).unwrap();
+    assert_eq!(receive(&server), MESSAGE);
+    assert_eq!(worker.sum("fallbacks"), 1);
+}
+
+#[test]
+fn a_message_reaches_the_connection_of_another_worker() {
+    let last_writer = Some(Arc::new(Mutex::new(None)));
+    let cores =
+        (0..2).map(|_| Forwarder { last_writer: last_writer.clone(), ..Forwarder::to(&[]) }).collect();
+    let workers = Running::several(cores, UdpOptions::default(), Spread::Message);
+    let mut client = TcpStream::connect(workers.stream_address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    client.write_all(MESSAGE.as_bytes()).unwrap();
+    while workers.sum("messages_in") == 0 {
+        std::thread::yield_now();
+    }
+    // One worker owns the connection; at random either of them gets the datagram.
+    let sender = socket();
+    for number in 10..50 {
+        sender.send_to(format!("{number}").as_bytes(), workers.address).unwrap();
+    }
+    let mut received = [0; 80];
+    client.read_exact(&mut received).unwrap();
+    let mut received: Vec<_> =
+        received.chunks(2).map(|two| String::from_utf8_lossy(two).into_owned()).collect();
+    received.sort();
+    assert_eq!(received, (10..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    let passed = workers.sum("mailbox_out");
+    assert!((1..40).contains(&passed) && workers.sum("mailbox_in") == passed, "{passed}");
+}
+
+#[test]
+fn one_flow_reaches_both_workers_when_spread_by_message() {
+    let (client, server) = (socket(), socket());
+    let to = [server.local_addr().unwrap()];
+    let cores = vec![Forwarder::to(&to), Forwarder::to(&to)];
+    let workers = Running::several(cores, UdpOptions::default(), Spread::Message);
+    for _ in 0..64 {
+        client.send_to(b"of one trunk", workers.address).unwrap();
+    }
+    for _ in 0..64 {
+        assert_eq!(receive(&server), "of one trunk");
+    }
+    let counts: Vec<_> = workers.handles.iter().map(|handle| handle.counters().datagrams_in.get()).collect();
+    assert!(counts.iter().all(|count| *count >= 8), "{counts:?}");
+}
+
+#[test]
+fn a_flow_that_is_too_much_for_one_worker_is_spread() {
+    let (client, server) = (socket(), socket());
+    let core =
+        || Forwarder { pause: Duration::from_millis(2), ..Forwarder::to(&[server.local_addr().unwrap()]) };
+    let small = UdpOptions { receive_buffer: 64 << 10, ..UdpOptions::default() };
+    let workers = Running::several(vec![core(), core()], small, Spread::Auto);
+    let (start, mut rounds) = (std::time::Instant::now(), 0);
+    let served = || workers.handles.iter().filter(|handle| handle.counters().datagrams_in.get() > 50).count();
+    while served() < 2 {
+        client.send_to(&[b'x'; 500], workers.address).unwrap();
+        rounds += 1;
+        if rounds % 10 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{} lost",
+            workers.sum("datagrams_lost_in_kernel")
+        );
+    }
+    assert_eq!((workers.sum("spread_changes"), workers.sum("spread_by_message")), (1, 1));
+}

@@ -1,0 +1,84 @@
+//! The program as its users meet it: what it says, with which status it ends, and the demo, which loses no call.
+
+use std::process::{Command, Output};
+
+fn strowger(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_strowger")).args(arguments).output().expect("the program can be run")
+}
+
+fn check(arguments: &[&str], status: i32, expected: &[&str]) {
+    let output = strowger(arguments);
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}:\n{said}");
+    for what in expected {
+        assert!(said.contains(what), "{arguments:?}: no `{what}` in:\n{said}");
+    }
+}
+
+#[test]
+fn alone_it_gives_an_overview() {
+    check(&[], 0, &["strowger demo", "strowger lb", "strowger agent", "strowger status", "strowger check"]);
+}
+
+#[test]
+fn every_role_explains_itself_with_examples() {
+    for role in ["lb", "agent", "answer", "status", "check", "demo", "key"] {
+        check(&[role, "--help"], 0, &["Usage:", "Examples:", &format!("strowger {role}")]);
+    }
+}
+
+#[test]
+fn a_bad_command_line_ends_with_64_and_a_remedy() {
+    check(&["statsu"], 64, &["unrecognized subcommand", "status"]);
+    check(&["lb"], 64, &["--listen"]);
+    check(&["lb", "--listen", "udp:127.0.0.1:5060", "--affinty", "tag"], 64, &["--affinity"]);
+    check(
+        &[
+            "lb",
+            "--listen",
+            "udp:0.0.0.0:5060",
+            "--server",
+            "10.0.0.1",
+            "--server",
+            "10.0.0.1",
+            "--affinity",
+            "tga",
+        ],
+        64,
+        &["--affinity tga", "did you mean `tag`?"],
+    );
+    check(&["answer", "--listen", "udp:0.0.0.0:7000"], 64, &["remedy:"]);
+    check(&["answer", "--failure-permille", "1001"], 64, &["0..=1000"]);
+}
+
+#[test]
+fn a_file_is_checked_without_starting_anything() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/example.toml");
+    check(
+        &["check", example],
+        0,
+        &["good", "listens on UDP 0.0.0.0:5060, known as 192.0.2.1:5060", "affinity tag"],
+    );
+    check(&["check", "/nonexistent"], 64, &["/nonexistent: cannot be read", "remedy:"]);
+    check(&["lb", "--config", "/nonexistent"], 64, &["/nonexistent: cannot be read"]);
+}
+
+#[test]
+fn keys_are_lines_of_a_key_file() {
+    check(&["key", "--id", "7"], 0, &["tag 7 "]);
+    check(&["key", "--heartbeat"], 0, &["heartbeat "]);
+    assert_ne!(strowger(&["key"]).stdout, strowger(&["key"]).stdout);
+}
+
+#[test]
+fn status_without_a_load_manager_says_what_to_do() {
+    check(&["status", "--control", "/nonexistent/x.sock"], 1, &["/nonexistent/x.sock", "remedy:"]);
+}
+
+#[test]
+fn the_demo_loses_no_call() {
+    for kill in ["server", "machine"] {
+        let arguments = ["demo", "--seconds", "5", "--calls-per-second", "40", "--kill", kill];
+        check(&arguments, 0, &["took it out after", "No call was lost."]);
+    }
+}
