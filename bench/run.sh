@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# All figures of docs/performance.md in one command, from the root of the repository: bench/run.sh [--quick]
+# Builds in release mode, installs the peer from Debian where it is missing and we may, measures, and writes the figures into the
+# document. Nothing else should run on the machine meanwhile; --quick takes a few minutes, the whole about half an hour.
+set -eu
+cd "$(dirname "$0")/.."
+
+if ! [ -x /usr/sbin/kamailio ] && [ "$(id -u)" = 0 ]; then
+    apt-get install -y --no-install-recommends kamailio || echo "without kamailio its rows are left out"
+fi
+cargo build --release -p strowger -p strowger-bench
+
+for part in table flatness latency tcp memory limit; do
+    target/release/strowger-bench --first "$part" "$@"
+done
+target/release/strowger-bench --first micro
+target/release/strowger-bench publish

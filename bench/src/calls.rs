@@ -1,0 +1,451 @@
+//! The calls of the generator: both their ends, and the check of everything that arrives.
+//!
+//! A call is INVITE, 180, 200, ACK, BYE, 200. It stays in progress until `hold` younger calls have been answered; with
+//! a hold of zero it ends at once. What this module knows of the network is nothing: it is handed bytes and leaves
+//! messages in a [`Post`].
+
+use std::collections::VecDeque;
+
+use crate::head::{Head, parameter, value};
+use crate::histogram::Histogram;
+use crate::post::Post;
+use crate::texts::{Dialog, Number, Texts, Transaction, write_dialog};
+
+/// Room for what a client keeps of one dialog: remote target, route set, To line.
+const DIALOG_BYTES: usize = 384;
+/// A transaction unanswered this long has failed. Nothing is repeated: on the loopback a lost message is a finding.
+const PATIENCE_NANOS: u64 = 2_000_000_000;
+
+/// The six messages of a call, each a bit of what was seen to arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Step {
+    Invite = 0,
+    Ringing = 1,
+    Answer = 2,
+    Ack = 3,
+    Bye = 4,
+    ByeDone = 5,
+}
+
+const ALL_STEPS: u8 = 0b11_1111;
+pub(crate) const MESSAGES_PER_CALL: u64 = 6;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    generation: u32,
+    server: u16,
+    target_bytes: u16,
+    dialog_bytes: u16,
+    arrived: u8,
+    used: bool,
+}
+
+/// What was counted; the failures by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Messages of the call flow that arrived at their other end and were right.
+    pub(crate) messages: u64,
+    pub(crate) attempts: u64,
+    /// Calls of which all six messages arrived.
+    pub(crate) calls: u64,
+    /// 100 responses: the middle's own, in addition to the six.
+    pub(crate) trying: u64,
+    /// Transactions unanswered in time.
+    pub(crate) timeouts: u64,
+    /// Final responses of 300 and above.
+    pub(crate) refused: u64,
+    /// ACK or BYE that reached another server than the INVITE.
+    pub(crate) wrong_server: u64,
+    /// Messages that do not read as the flow has them: fields missing, another branch, another number of Vias.
+    pub(crate) wrong: u64,
+    /// Right messages of no call that awaits them: repeated, late, or invented.
+    pub(crate) stray: u64,
+    /// INVITEs that reached the server without a Record-Route.
+    pub(crate) without_record_route: u64,
+    /// Calls complete but for their 180. No failure: a stateful proxy that has passed on the 200 drops a 180 that
+    /// comes behind it, and two workers can turn the two round.
+    pub(crate) without_ringing: u64,
+}
+
+impl Counters {
+    pub(crate) fn failures(&self) -> u64 {
+        self.timeouts + self.refused + self.wrong_server + self.wrong + self.stray
+    }
+
+    pub(crate) fn since(&self, earlier: &Counters) -> Counters {
+        Counters {
+            messages: self.messages - earlier.messages,
+            attempts: self.attempts - earlier.attempts,
+            calls: self.calls - earlier.calls,
+            trying: self.trying - earlier.trying,
+            timeouts: self.timeouts - earlier.timeouts,
+            refused: self.refused - earlier.refused,
+            wrong_server: self.wrong_server - earlier.wrong_server,
+            wrong: self.wrong - earlier.wrong,
+            stray: self.stray - earlier.stray,
+            without_record_route: self.without_record_route - earlier.without_record_route,
+            without_ringing: self.without_ringing - earlier.without_ringing,
+        }
+    }
+
+    pub(crate) fn describe_failures(&self) -> String {
+        format!(
+            "{} timed out, {} refused, {} at the wrong server, {} wrong, {} stray",
+            self.timeouts, self.refused, self.wrong_server, self.wrong, self.stray
+        )
+    }
+}
+
+struct Awaited {
+    number: Number,
+    step: Step,
+    until: u64,
+}
+
+/// When messages were sent, and how long they took from one end to the other.
+struct Stopwatch {
+    sent: Vec<[u64; 6]>,
+    taken: Histogram,
+}
+
+pub(crate) struct Calls {
+    texts: Texts,
+    /// Vias on a request at its server: 2 behind a proxy, 1 behind the floor.
+    vias: usize,
+    hold: usize,
+    slots: Vec<Slot>,
+    dialogs: Vec<u8>,
+    free: Vec<u32>,
+    /// Answered calls, oldest first.
+    established: VecDeque<u32>,
+    awaited: VecDeque<Awaited>,
+    scratch: Vec<u8>,
+    stopwatch: Option<Stopwatch>,
+    pub(crate) counters: Counters,
+}
+
+impl Calls {
+    pub(crate) fn new(texts: Texts, vias: usize, slots: usize, timed: bool) -> Calls {
+        Calls {
+            texts,
+            vias,
+            hold: 0,
+            slots: vec![Slot::default(); slots],
+            dialogs: vec![0; slots * DIALOG_BYTES],
+            free: (0..slots as u32).rev().collect(),
+            established: VecDeque::new(),
+            awaited: VecDeque::new(),
+            scratch: Vec::new(),
+            stopwatch: timed.then(|| Stopwatch { sent: vec![[0; 6]; slots], taken: Histogram::new() }),
+            counters: Counters::default(),
+        }
+    }
+
+    /// How many answered calls are kept in progress from now on.
+    pub(crate) fn set_hold(&mut self, hold: usize) {
+        self.hold = hold;
+    }
+
+    pub(crate) fn in_progress(&self) -> usize {
+        self.established.len()
+    }
+
+    /// Calls being set up or ended.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.slots.len() - self.free.len() - self.established.len()
+    }
+
+    pub(crate) fn times(&self) -> Option<&Histogram> {
+        self.stopwatch.as_ref().map(|stopwatch| &stopwatch.taken)
+    }
+
+    pub(crate) fn clear_times(&mut self) {
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.taken.clear();
+        }
+    }
+
+    /// Sends an INVITE. False when every slot is in use.
+    pub(crate) fn start(&mut self, now: u64, post: &mut Post) -> bool {
+        let Some(index) = self.free.pop() else { return false };
+        let slot = &mut self.slots[index as usize];
+        *slot = Slot { generation: slot.generation.wrapping_add(1), used: true, ..Slot::default() };
+        let number = Number { slot: index, generation: slot.generation };
+        post.write(index, |out| self.texts.invite(&number.digits(), out));
+        self.counters.attempts += 1;
+        self.sent(index, Step::Invite, now);
+        self.awaited.push_back(Awaited { number, step: Step::Answer, until: now + PATIENCE_NANOS });
+        true
+    }
+
+    /// A message at the client's socket.
+    pub(crate) fn client_receives(&mut self, bytes: &[u8], now: u64, post: &mut Post) {
+        let Some(head) = Head::scan(bytes) else { return self.counters.wrong += 1 };
+        let Some(status) = head.status() else { return self.counters.wrong += 1 };
+        let Some(number) = self.find(&head) else { return self.counters.stray += 1 };
+        let method = value(head.cseq);
+        let transaction = match method {
+            b"1 INVITE" => Transaction::Invite,
+            b"2 BYE" => Transaction::Bye,
+            _ => return self.counters.wrong += 1,
+        };
+        if !is_ours(&head, number, transaction) {
+            return self.counters.wrong += 1;
+        }
+        match (status, transaction) {
+            (100, _) => self.counters.trying += 1,
+            (180, Transaction::Invite) => {
+                self.arrived(number.slot, Step::Ringing, now);
+            }
+            (200, Transaction::Invite) => {
+                if self.arrived(number.slot, Step::Answer, now) {
+                    self.answered(number, &head, now, post);
+                }
+            }
+            (200, Transaction::Bye) => {
+                self.arrived(number.slot, Step::ByeDone, now);
+            }
+            (300.., _) => {
+                self.counters.refused += 1;
+                self.give_up(number.slot);
+            }
+            _ => self.counters.wrong += 1,
+        }
+    }
+
+    /// A request at the socket of a server.
+    pub(crate) fn server_receives(&mut self, server: u16, bytes: &[u8], now: u64, post: &mut Post) {
+        let Some(head) = Head::scan(bytes) else { return self.counters.wrong += 1 };
+        let Some(number) = self.find(&head) else { return self.counters.stray += 1 };
+        if head.vias.count != self.vias {
+            return self.counters.wrong += 1;
+        }
+        let key = u32::from(server);
+        let digits = number.digits();
+        match head.start.get(..4) {
+            Some(b"INVI") => {
+                if !self.arrived(number.slot, Step::Invite, now) {
+                    return;
+                }
+                self.slots[number.slot as usize].server = server;
+                self.counters.without_record_route += u64::from(head.record_routes.count == 0);
+                post.write(key, |out| self.texts.ringing(&head, &digits, out));
+                post.write(key, |out| self.texts.answer(usize::from(server), &head, &digits, out));
+                self.sent(number.slot, Step::Ringing, now);
+                self.sent(number.slot, Step::Answer, now);
+            }
+            Some(b"ACK ") => {
+                self.check_server(number.slot, server);
+                self.arrived(number.slot, Step::Ack, now);
+            }
+            Some(b"BYE ") => {
+                self.check_server(number.slot, server);
+                post.write(key, |out| self.texts.bye_done(&head, out));
+                self.sent(number.slot, Step::ByeDone, now);
+                self.arrived(number.slot, Step::Bye, now);
+            }
+            _ => self.counters.wrong += 1,
+        }
+    }
+
+    /// Fails what was unanswered for too long.
+    pub(crate) fn expire(&mut self, now: u64) {
+        while let Some(front) = self.awaited.front() {
+            let slot = self.slots[front.number.slot as usize];
+            let over = slot.generation != front.number.generation
+                || !slot.used
+                || (front.step == Step::Answer && slot.arrived & 1 << Step::Answer as u8 != 0);
+            if !over && front.until > now {
+                return;
+            }
+            if !over {
+                let only_ringing = ALL_STEPS & !(1 << Step::Ringing as u8);
+                if slot.arrived == only_ringing {
+                    self.counters.without_ringing += 1;
+                } else {
+                    self.counters.timeouts += 1;
+                }
+                self.give_up(front.number.slot);
+            }
+            self.awaited.pop_front();
+        }
+    }
+
+    /// Acknowledges, and ends the oldest call when more than `hold` are in progress.
+    fn answered(&mut self, number: Number, head: &Head<'_>, now: u64, post: &mut Post) {
+        self.scratch.clear();
+        let target = write_dialog(head, &mut self.scratch);
+        let Some(target) = target.filter(|_| self.scratch.len() <= DIALOG_BYTES) else {
+            self.counters.wrong += 1;
+            return self.give_up(number.slot);
+        };
+        let start = number.slot as usize * DIALOG_BYTES;
+        self.dialogs[start..start + self.scratch.len()].copy_from_slice(&self.scratch);
+        let slot = &mut self.slots[number.slot as usize];
+        slot.target_bytes = target as u16;
+        slot.dialog_bytes = self.scratch.len() as u16;
+        self.send_within(number.slot, Transaction::Ack, Step::Ack, now, post);
+        self.established.push_back(number.slot);
+        if self.established.len() > self.hold
+            && let Some(oldest) = self.established.pop_front()
+        {
+            self.send_within(oldest, Transaction::Bye, Step::Bye, now, post);
+            let number = Number { slot: oldest, generation: self.slots[oldest as usize].generation };
+            self.awaited.push_back(Awaited { number, step: Step::ByeDone, until: now + PATIENCE_NANOS });
+        }
+    }
+
+    fn send_within(&mut self, index: u32, transaction: Transaction, step: Step, now: u64, post: &mut Post) {
+        let slot = self.slots[index as usize];
+        let text = &self.dialogs[index as usize * DIALOG_BYTES..][..usize::from(slot.dialog_bytes)];
+        let (target, route_and_to) = text.split_at(usize::from(slot.target_bytes));
+        let digits = Number { slot: index, generation: slot.generation }.digits();
+        post.write(index, |out| {
+            self.texts.within_dialog(transaction, &digits, Dialog { target, route_and_to }, out);
+        });
+        self.sent(index, step, now);
+    }
+
+    /// The call that a message belongs to, if it is one of those that live.
+    fn find(&self, head: &Head<'_>) -> Option<Number> {
+        let number = Number::read(value(head.call_id))?;
+        let slot = self.slots.get(number.slot as usize)?;
+        (slot.used && slot.generation == number.generation).then_some(number)
+    }
+
+    fn sent(&mut self, slot: u32, step: Step, now: u64) {
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.sent[slot as usize][step as usize] = now;
+        }
+    }
+
+    /// Notes that a message reached its end; false, and a stray, when it had already. The call is over with the last.
+    fn arrived(&mut self, index: u32, step: Step, now: u64) -> bool {
+        let slot = &mut self.slots[index as usize];
+        let bit = 1 << step as u8;
+        if slot.arrived & bit != 0 {
+            self.counters.stray += 1;
+            return false;
+        }
+        slot.arrived |= bit;
+        self.counters.messages += 1;
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.taken.record(now.saturating_sub(stopwatch.sent[index as usize][step as usize]));
+        }
+        if slot.arrived == ALL_STEPS {
+            slot.used = false;
+            self.free.push(index);
+            self.counters.calls += 1;
+        }
+        true
+    }
+
+    fn check_server(&mut self, slot: u32, server: u16) {
+        self.counters.wrong_server += u64::from(self.slots[slot as usize].server != server);
+    }
+
+    /// Forgets a call that failed. One that is in the row of established calls never comes here: it awaits nothing.
+    fn give_up(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.used && !self.established.contains(&index) {
+            slot.used = false;
+            self.free.push(index);
+        }
+    }
+}
+
+/// Whether a response came back with exactly the client's Via, of the transaction that its CSeq names.
+fn is_ours(head: &Head<'_>, number: Number, transaction: Transaction) -> bool {
+    let [via] = head.vias.lines() else { return false };
+    let branch = parameter(value(via), b"branch=z9hG4bK");
+    branch.is_some_and(|branch| {
+        branch.len() == 17 && branch[..16] == number.digits() && branch[16] == transaction as u8
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(hold: usize) -> Calls {
+        let client = "127.0.0.1:1".parse().unwrap();
+        let servers = ["127.0.1.1:2".parse().unwrap(), "127.0.1.2:2".parse().unwrap()];
+        let mut calls =
+            Calls::new(Texts::new("UDP", 1, client, "127.0.0.1:3".parse().unwrap(), &servers), 1, 8, true);
+        calls.set_hold(hold);
+        calls
+    }
+
+    fn take(post: &mut Post) -> Vec<Vec<u8>> {
+        let texts =
+            post.messages.iter().map(|m| post.bytes[m.start as usize..m.end as usize].to_vec()).collect();
+        post.clear();
+        texts
+    }
+
+    /// Carries every message to its other end, requests to `server`, until nothing is left.
+    fn settle(calls: &mut Calls, post: &mut Post, server: impl Fn(&[u8]) -> u16) {
+        while !post.messages.is_empty() {
+            for message in take(post) {
+                if message.starts_with(b"SIP/2.0") {
+                    calls.client_receives(&message, 5, post);
+                } else {
+                    calls.server_receives(server(&message), &message, 5, post);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_has_six_messages() {
+        let (mut calls, mut post) = (calls(0), Post::default());
+        assert!(calls.start(1, &mut post));
+        settle(&mut calls, &mut post, |_| 1);
+        assert_eq!(calls.counters.messages, MESSAGES_PER_CALL);
+        assert_eq!((calls.counters.calls, calls.counters.failures(), calls.outstanding()), (1, 0, 0));
+    }
+
+    #[test]
+    fn held_calls_end_in_the_order_they_began() {
+        let (mut calls, mut post) = (calls(2), Post::default());
+        for _ in 0..3 {
+            assert!(calls.start(1, &mut post));
+            settle(&mut calls, &mut post, |_| 0);
+        }
+        assert_eq!((calls.in_progress(), calls.counters.calls, calls.outstanding()), (2, 1, 0));
+        assert_eq!(calls.counters.messages, 3 * 4 + 2);
+    }
+
+    #[test]
+    fn a_bye_at_another_server_is_counted() {
+        let (mut calls, mut post) = (calls(0), Post::default());
+        calls.start(1, &mut post);
+        settle(&mut calls, &mut post, |message| u16::from(message.starts_with(b"BYE")));
+        assert_eq!(calls.counters.wrong_server, 1);
+    }
+
+    #[test]
+    fn repeated_messages_are_strays() {
+        let (mut calls, mut post) = (calls(0), Post::default());
+        calls.start(1, &mut post);
+        let invite = take(&mut post).remove(0);
+        calls.server_receives(0, &invite, 2, &mut post);
+        calls.server_receives(0, &invite, 2, &mut post);
+        assert_eq!(calls.counters.stray, 1);
+        let ringing = take(&mut post).remove(0);
+        let other = String::from_utf8(ringing).unwrap().replace("z9hG4bK0", "z9hG4bK1");
+        calls.client_receives(other.as_bytes(), 3, &mut post);
+        assert_eq!(calls.counters.wrong, 1);
+    }
+
+    #[test]
+    fn what_is_never_answered_times_out() {
+        let (mut calls, mut post) = (calls(0), Post::default());
+        calls.start(1, &mut post);
+        calls.expire(PATIENCE_NANOS);
+        assert_eq!((calls.counters.timeouts, calls.outstanding()), (0, 1));
+        calls.expire(PATIENCE_NANOS + 1);
+        assert_eq!((calls.counters.timeouts, calls.outstanding()), (1, 0));
+    }
+}

@@ -1,0 +1,29 @@
+//! Messages that were written and wait to be sent, one behind the other in one buffer.
+
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    /// On the client's side the slot of the call, on the servers' side the number of the server.
+    pub(crate) key: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) messages: Vec<Written>,
+}
+
+impl Post {
+    /// What `text` appends is one message.
+    pub(crate) fn write(&mut self, key: u32, text: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len() as u32;
+        text(&mut self.bytes);
+        self.messages.push(Written { start, end: self.bytes.len() as u32, key });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.messages.clear();
+    }
+}

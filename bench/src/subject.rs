@@ -1,0 +1,208 @@
+//! What is measured: the floor, Strowger in each affinity, Kamailio in each mode; how each is started.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::farm::Layout;
+use crate::process::Program;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Floor,
+    Strowger(Affinity),
+    KamailioStateless,
+    KamailioStateful,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Affinity {
+    Tag,
+    Session,
+    Hash,
+}
+
+impl Affinity {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Affinity::Tag => "tag",
+            Affinity::Session => "session",
+            Affinity::Hash => "hash",
+        }
+    }
+}
+
+impl Subject {
+    pub(crate) const ALL: [Subject; 6] = [
+        Subject::Floor,
+        Subject::Strowger(Affinity::Tag),
+        Subject::Strowger(Affinity::Session),
+        Subject::Strowger(Affinity::Hash),
+        Subject::KamailioStateless,
+        Subject::KamailioStateful,
+    ];
+
+    /// By name, for the command line.
+    pub(crate) fn find(name: &str) -> Result<Subject, String> {
+        let names = || Subject::ALL.map(Subject::name).join(", ");
+        Subject::ALL
+            .into_iter()
+            .find(|subject| subject.name() == name)
+            .ok_or_else(|| format!("one of: {}", names()))
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Subject::Floor => "floor",
+            Subject::Strowger(Affinity::Tag) => "strowger tag",
+            Subject::Strowger(Affinity::Session) => "strowger session",
+            Subject::Strowger(Affinity::Hash) => "strowger hash",
+            Subject::KamailioStateless => "kamailio forward()",
+            Subject::KamailioStateful => "kamailio t_relay()",
+        }
+    }
+
+    /// Vias on a request at its server.
+    pub(crate) const fn vias(self) -> usize {
+        match self {
+            Subject::Floor => 1,
+            Subject::Strowger(_) | Subject::KamailioStateless | Subject::KamailioStateful => 2,
+        }
+    }
+
+    /// Calls outstanding that keep it busy without filling its receive buffer: Kamailio's holds about 200 messages.
+    pub(crate) const fn window(self) -> usize {
+        match self {
+            Subject::Floor | Subject::Strowger(_) => 192,
+            Subject::KamailioStateless | Subject::KamailioStateful => 48,
+        }
+    }
+}
+
+/// Where programs and their files are.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// Directory of the release binaries, this one's own.
+    pub(crate) binaries: PathBuf,
+    pub(crate) kamailio: PathBuf,
+    /// Generated configurations and logs.
+    pub(crate) scratch: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn find() -> io::Result<Places> {
+        let own = std::env::current_exe()?;
+        let binaries = own.parent().unwrap_or(Path::new(".")).to_owned();
+        let scratch = std::env::temp_dir().join(format!("strowger-bench-{}", std::process::id()));
+        fs::create_dir_all(&scratch)?;
+        Ok(Places { binaries, kamailio: PathBuf::from("/usr/sbin/kamailio"), scratch })
+    }
+
+    pub(crate) fn can_start(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::Floor => true,
+            Subject::Strowger(_) => self.binaries.join("strowger").exists(),
+            Subject::KamailioStateless | Subject::KamailioStateful => self.kamailio.exists(),
+        }
+    }
+
+    /// Starts it over UDP on `layout.target` and waits until it listens.
+    pub(crate) fn start(&self, subject: Subject, layout: &Layout) -> io::Result<Program> {
+        let command = match subject {
+            Subject::Floor => self.floor(layout),
+            Subject::Strowger(affinity) => self.strowger(affinity, "udp", layout.target, &layout.servers()),
+            Subject::KamailioStateless => self.kamailio("forward()", "udp", layout)?,
+            Subject::KamailioStateful => self.kamailio("t_relay()", "udp", layout)?,
+        };
+        self.launch(subject, command, "udp", layout.target.port())
+    }
+
+    /// The same over TCP, towards clients and servers. The floor is for datagrams only.
+    pub(crate) fn start_tcp(&self, subject: Subject, layout: &Layout) -> io::Result<Program> {
+        let command = match subject {
+            Subject::Floor => return Err(io::Error::other("the floor moves datagrams only")),
+            Subject::Strowger(affinity) => self.strowger(affinity, "tcp", layout.target, &layout.servers()),
+            Subject::KamailioStateless => self.kamailio("forward()", "tcp", layout)?,
+            Subject::KamailioStateful => self.kamailio("t_relay()", "tcp", layout)?,
+        };
+        self.launch(subject, command, "tcp", layout.target.port())
+    }
+
+    fn launch(&self, subject: Subject, command: Command, table: &str, port: u16) -> io::Result<Program> {
+        let log = self.scratch.join(format!("{}.log", subject.name().replace(' ', "-")));
+        let mut program = Program::start(command, Some(fs::File::create(&log)?))
+            .map_err(|error| io::Error::other(format!("{}: {error}", subject.name())))?;
+        program.await_port(table, port).map_err(|error| {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            io::Error::other(format!("{}: {error}\n{}", subject.name(), tail(&text)))
+        })?;
+        Ok(program)
+    }
+
+    fn floor(&self, layout: &Layout) -> Command {
+        let mut command = Command::new(self.binaries.join("strowger-bench"));
+        command.arg("floor");
+        command.args(["--listen", &layout.target.to_string(), "--client", &layout.client.to_string()]);
+        command.args(["--server", &layout.server(0).to_string()]);
+        command
+    }
+
+    fn strowger(
+        &self,
+        affinity: Affinity,
+        transport: &str,
+        listen: SocketAddrV4,
+        servers: &[SocketAddrV4],
+    ) -> Command {
+        let mut command = Command::new(self.binaries.join("strowger"));
+        command.args(["lb", "--listen", &format!("{transport}:{listen}")]);
+        let prefix = if transport == "udp" { "" } else { "tcp:" };
+        for server in servers {
+            command.args(["--server", &format!("{prefix}{server}")]);
+        }
+        command.args(["--affinity", affinity.name()]);
+        // The hash is the selection too.
+        if affinity != Affinity::Hash {
+            command.args(["--selection", "round-robin"]);
+        }
+        command.args(["--workers", "1", "--health", "off"]);
+        command
+    }
+
+    /// Two workers, no log, dispatcher with algorithm 0 (hash of the Call-ID). Nothing is in the routing script but
+    /// what the call flow needs.
+    fn kamailio(&self, send: &str, transport: &str, layout: &Layout) -> io::Result<Command> {
+        let directory = self.scratch.join(format!("kamailio-{transport}-{}", layout.target.port()));
+        fs::create_dir_all(&directory)?;
+        let list = directory.join("dispatcher.list");
+        let parameter = if transport == "tcp" { ";transport=tcp" } else { "" };
+        let mut file = fs::File::create(&list)?;
+        for server in layout.servers() {
+            writeln!(file, "1 sip:{server}{parameter}")?;
+        }
+        let configuration = directory.join("kamailio.cfg");
+        let text = include_str!("../kamailio.cfg")
+            .replace("@LISTEN@", &format!("{transport}:{}", layout.target))
+            .replace("@TCP@", if transport == "tcp" { "disable_tcp=no" } else { "disable_tcp=yes" })
+            .replace("@LIST@", &list.display().to_string())
+            .replace("@SEND@", send);
+        fs::write(&configuration, text)?;
+        let mut command = Command::new(&self.kamailio);
+        command.args(["-DD", "-E", "-m", "512", "-M", "16", "-Y"]).arg(&directory);
+        command.arg("-P").arg(directory.join("pid")).arg("-f").arg(&configuration);
+        Ok(command)
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.scratch);
+    }
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}

@@ -1,0 +1,81 @@
+//! P4: CPU per message when clients and servers speak TCP, against Kamailio doing the same.
+
+use std::io;
+
+use crate::farm::{Pace, Until};
+use crate::measure::{Plan, Spread, layout};
+use crate::process::{self, GENERATOR_CORE};
+use crate::report::Report;
+use crate::streams::StreamFarm;
+use crate::subject::{Affinity, Places, Subject};
+
+const SERVERS: usize = 4;
+const SLOTS: usize = 4096;
+/// Calls outstanding; enough to keep every connection busy.
+const WINDOW: usize = 64;
+const SLOW: f64 = 10_000.0 / 6.0;
+
+pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
+    let plan = Plan::new(quick);
+    let subjects = [Subject::Strowger(Affinity::Tag), Subject::KamailioStateless, Subject::KamailioStateful];
+    let subjects: Vec<Subject> = subjects.into_iter().filter(|&subject| places.can_start(subject)).collect();
+    let mut costs: Vec<[Vec<f64>; 2]> = vec![Default::default(); subjects.len()];
+    let mut rates: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
+    let mut failures = vec![0; subjects.len()];
+    for repeat in 0..plan.repeats {
+        for (index, &subject) in subjects.iter().enumerate() {
+            eprintln!("repeat {} of {}: {}", repeat + 1, plan.repeats, subject.name());
+            let layout = layout(port, subject, SERVERS);
+            process::sleep_exactly();
+            let mut farm = StreamFarm::new(layout.clone(), subject.vias(), SLOTS)?;
+            let started = places.start_tcp(subject, &layout);
+            let Some(program) = started.map_err(|error| eprintln!("  left out: {error}")).ok() else {
+                continue;
+            };
+            process::pin(GENERATOR_CORE)?;
+            farm.connect()?;
+            for (pace, cost) in
+                [Pace::Closed(WINDOW), Pace::CallsPerSecond(SLOW)].into_iter().zip(&mut costs[index])
+            {
+                farm.run(pace, Until::Elapsed(plan.warm_up))?;
+                let before = program.cpu();
+                let interval = farm.run(pace, Until::Elapsed(plan.measured))?;
+                let spent = program.cpu() - before;
+                let messages = interval.counters.messages.max(1) as f64;
+                cost.push(spent.as_secs_f64() * 1e6 / messages);
+                if matches!(pace, Pace::Closed(_)) {
+                    rates[index].push(messages / interval.elapsed.as_secs_f64());
+                }
+            }
+            farm.drain()?;
+            failures[index] += farm.calls.counters.failures();
+            if farm.calls.counters.failures() > 0 {
+                eprintln!("  {}: {}", subject.name(), farm.calls.counters.describe_failures());
+            }
+        }
+    }
+    let peer = subjects.iter().position(|&subject| subject == Subject::KamailioStateless);
+    let mut report = Report::new("tcp", "CPU per message over TCP");
+    report.header(&[
+        "what",
+        "µs, saturated",
+        "Kamailio forward() ÷ this",
+        "µs, 10,000/s",
+        "messages/s",
+        "failed",
+    ]);
+    for (index, subject) in subjects.iter().enumerate() {
+        let ratio = peer.and_then(|peer| {
+            Spread::of(costs[peer][0].iter().zip(&costs[index][0]).map(|(peer, own)| peer / own))
+        });
+        report.row(&[
+            subject.name().into(),
+            Spread::show(Spread::of(costs[index][0].iter().copied()), 2),
+            Spread::show(ratio, 1),
+            Spread::show(Spread::of(costs[index][1].iter().copied()), 2),
+            Spread::show(Spread::of(rates[index].iter().copied()), 0),
+            failures[index].to_string(),
+        ]);
+    }
+    report.save()
+}
