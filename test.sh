@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds Strowger, and runs every test: the crates' own, the peers (SIPp, Kamailio, sipsak,
+# baresip), and a minute of fuzzing. The last line says how many passed and failed.
+set -uo pipefail
+cd "$(dirname "$0")"
+
+usage() {
+  cat <<'TEXT'
+usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
+  --quick      small counts: a few minutes in all
+  --full       10,000 calls in each combination, ten minutes of fuzzing
+  --only NAME  one step of --list, or the cases of the peer programs whose name contains NAME
+  --list       names of the steps
+  --write      `corpora` writes docs/corpora.md
+TEXT
+}
+
+PEERS=(matrix setup transports death held churn twins kamailio phones corpora hostile)
+STEPS=(rust "${PEERS[@]}" fuzz)
+PACKAGES=(sip-tester kamailio sipsak baresip python3)
+size=usual only='' fuzz_seconds=60
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) size=quick fuzz_seconds=10 ;;
+    --full) size=full fuzz_seconds=600 ;;
+    --only) only=${2:?--only needs a name}; shift ;;
+    --list) printf '%s\n' "${STEPS[@]}"; exit 0 ;;
+    --write) export PEERS_WRITE=1 ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  shift
+done
+export RUST_BACKTRACE=0 PEERS_SIZE=$size PATH="$PWD/target/tools/bin:$PATH"
+
+passed=0 failed=0 not_run=()
+say() { printf '== %4d s  %s\n' "$SECONDS" "$*"; }
+fail() { echo "FAILED $*"; failed=$((failed + 1)); }
+
+# Ends the run: without these there is nothing to test with, and a test that did not run must not look like one that passed.
+give_up() {
+  echo "$1" >&2
+  echo "0 passed, 1 failed"
+  exit 1
+}
+
+install_packages() {
+  local missing=() package root=()
+  for package in "${PACKAGES[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  [ "$(id -u)" -eq 0 ] || root=(sudo -n)
+  say "installing ${missing[*]}"
+  "${root[@]}" apt-get update -qq >/dev/null &&
+    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+    give_up "The tests need these Debian packages: ${missing[*]}. As root: apt-get update && apt-get install -y ${missing[*]}"
+}
+
+run_rust() {
+  local log=target/rust-tests.log
+  say "cargo test --workspace"
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --no-fail-fast --status-level fail --final-status-level fail 2>&1 | tee "$log" | grep -vE '^ +(Compiling|Downloaded)'
+    cargo test --workspace --doc --no-fail-fast 2>&1 | tee -a "$log" | grep -E 'FAILED|panicked|^error'
+  else
+    cargo test --workspace --no-fail-fast 2>&1 | tee "$log" | grep -E '^test result|FAILED|panicked|^error'
+  fi
+  passed=$((passed + $(sum_of passed "$log")))
+  failed=$((failed + $(sum_of failed "$log")))
+  if grep -qE '^error(\[|:)' "$log" && [ "$(sum_of failed "$log")" -eq 0 ]; then fail "rust: the workspace's tests did not build or run; see $log"; fi
+}
+
+# Sum of "N passed" (or failed) over the summary lines of cargo test and of nextest.
+sum_of() {
+  sed -E 's/\x1b\[[0-9;]*m//g' "$2" | grep -E '^test result:|^ +Summary \[' | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+run_peer() {
+  local program=$1 log=target/peers-$1.log
+  say "$program"
+  (cd tests/peers && exec timeout 900 python3 "$program.py") 2>&1 | tee "$log"
+  local status=${PIPESTATUS[0]}
+  passed=$((passed + $(grep -c '^ok ' "$log")))
+  failed=$((failed + $(grep -c '^FAILED' "$log")))
+  if [ "$status" -ne 0 ] && ! grep -q '^FAILED' "$log"; then fail "$program: ended with status $status"; fi
+}
+
+run_fuzz() {
+  local log=target/fuzz.log targets
+  say "fuzz, ${fuzz_seconds} s for each target"
+  if ! command -v cargo-fuzz >/dev/null && ! cargo install --quiet --locked cargo-fuzz --root target/tools; then
+    not_run+=("fuzz: cargo-fuzz could not be installed (cargo install cargo-fuzz)")
+    return
+  fi
+  timeout $((fuzz_seconds * 10 + 900)) fuzz/run.sh "$fuzz_seconds" >"$log" 2>&1
+  local status=$?
+  targets=$(grep -c '^== ' "$log")
+  grep '^== ' "$log"
+  if [ "$status" -eq 0 ]; then
+    passed=$((passed + targets))
+  else
+    tail -n 30 "$log"
+    passed=$((passed + (targets > 0 ? targets - 1 : 0)))
+    fail "fuzz: ended with status $status; see $log"
+  fi
+}
+
+run() {
+  case $1 in
+    rust) run_rust ;;
+    fuzz) run_fuzz ;;
+    *) run_peer "$1" ;;
+  esac
+}
+
+install_packages
+command -v cargo >/dev/null || give_up "The tests need Rust: https://rustup.rs"
+mkdir -p target
+say "cargo build --release"
+cargo build --release --quiet -p strowger || give_up "strowger does not build"
+
+if [ -z "$only" ]; then
+  for step in "${STEPS[@]}"; do run "$step"; done
+elif [[ " ${STEPS[*]} " == *" $only "* ]]; then
+  run "$only"
+else
+  export PEERS_ONLY=$only
+  for step in "${PEERS[@]}"; do run "$step"; done
+  [ $((passed + failed)) -gt 0 ] || fail "no case contains $only in its name"
+fi
+
+for reason in "${not_run[@]+"${not_run[@]}"}"; do echo "NOT RUN $reason"; done
+say "done"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

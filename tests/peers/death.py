@@ -1,0 +1,119 @@
+"""One of four servers is killed with kill -9 while calls are in progress, and comes back.
+
+Later messages of its calls must reach other servers, no call of the other three may be touched, and the server must get
+calls again when it is back. With servers that nobody watches the load manager notices by itself; with an agent beside
+each, by the heartbeat."""
+
+import os
+import signal
+import time
+
+from farm import PERIOD_MS, Farm, bound, until
+from report import Report, calls
+from scenario import calling, taking_over
+from sipp import Sipp, start_client
+
+SERVERS = 4
+RATE = 100
+TALK_MS = 2000
+DEATH_SECONDS = 3
+BACK_SECONDS = 3
+
+# Over TCP the kernel takes messages for a server that is dead already: what it took in this time may be lost.
+IN_FLIGHT_SECONDS = 0.2
+# How long the caller waits for the answer to such a message.
+PATIENCE_MS = 8000
+
+
+def without_agent(transport, affinity):
+    count = calls(1200, 1200, 10000)
+    with Farm(f"death-{transport}-{affinity}") as farm:
+        servers = [Sipp(farm, taking_over(), farm.address(transport)) for _ in range(SERVERS)]
+        front = farm.address(transport)
+        farm.configured(
+            {front: front.host_port},
+            [server.place for server in servers],
+            affinity={"kind": affinity, "hash": "consistent"},
+            selection={"kind": "hash" if affinity == "hash" else "round-robin"},
+            hold_setup={"kind": "all"},
+            health={"probe": "traffic", "interval_ms": 1000},
+            control={"path": str(farm.control())},
+        )
+        caller = start_client(farm, calling(), front, count, RATE, "-d", TALK_MS, "-recv_timeout", PATIENCE_MS)
+        time.sleep(DEATH_SECONDS)
+        dead, first = servers[0], servers[0].place
+        before = dead.counters().created
+        dead.process.kill()
+        time.sleep(BACK_SECONDS)
+        back = Sipp(farm, taking_over(), first)
+        outcome = caller.finish()
+        others = [server.stop() for server in servers[1:]]
+        again = back.stop()
+    allowed = 0 if transport == "udp" else int(RATE / SERVERS * IN_FLIGHT_SECONDS) + 1
+    # The caller's BYE to a dead server makes a call of its own at the one that takes over.
+    taken_over = sum(counters.created for counters in [*others, again]) + before - count
+    problems = []
+    if outcome.failed > allowed or outcome.good + outcome.failed != count:
+        problems.append(f"{outcome.failed} calls failed ({outcome.causes()}), {outcome.good} of {count} good")
+    if sum(counters.failed for counters in others):
+        problems.append("a living server's calls failed")
+    if not again.created:
+        problems.append("the server that came back got no call")
+    if taken_over <= 0:
+        problems.append("no call of the dead server was ended at another")
+    figures = f"{outcome.good} of {count} calls good, the dead server had begun about {before}, others ended {taken_over} of them, back it got {again.created}"
+    return figures, problems
+
+
+def under_agents(whole_host):
+    """kill -9 of the server alone (its agent tells and restarts it), or of server and agent (silence tells)."""
+    count = calls(1200, 1200, 10000)
+    with Farm(f"death-agent-{whole_host}") as farm:
+        heartbeat, front, control = farm.address(), farm.address(), farm.control()
+        farm.configured(
+            {front: front.host_port},
+            selection={"kind": "round-robin"},
+            hold_setup={"kind": "all"},
+            heartbeat={"listen": heartbeat.host_port, "period_ms": PERIOD_MS},
+            control={"path": str(control)},
+        )
+        places = [farm.address() for _ in range(SERVERS)]
+        agents = [farm.agent(place, heartbeat.host_port) for place in places]
+        until(lambda: list(farm.server_states(control).values()) == ["active"] * SERVERS, "four active servers")
+        caller = start_client(farm, calling(), front, count, RATE, "-d", TALK_MS)
+        time.sleep(DEATH_SECONDS)
+        victims = agents[0].children()
+        if whole_host:
+            agents[0].kill()
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        until(lambda: farm.server_states(control)[places[0].port] != "active", "the dead server seen as dead")
+        noticed = time.monotonic() - began
+        if whole_host:
+            until(lambda: not bound(places[0]), "the dead server's port free")
+            farm.agent(places[0], heartbeat.host_port)
+        until(lambda: farm.server_states(control)[places[0].port] == "active", "the server back", 10)
+        back = time.monotonic() - began
+        outcome = caller.finish()
+    problems = []
+    if outcome.good != count:
+        problems.append(f"{outcome.failed} calls failed ({outcome.causes()}), {outcome.good} of {count} good")
+    # Three periods of silence, one for the heartbeat that had just come, and what asking for the status takes.
+    if noticed > 4 * PERIOD_MS / 1000 + 0.5:
+        problems.append(f"noticed only after {noticed:.2f} s")
+    return f"{outcome.good} of {count} calls good, noticed after {noticed * 1000:.0f} ms, back after {back:.1f} s", problems
+
+
+def main():
+    report = Report("death")
+    for transport in ("udp", "tcp"):
+        for affinity in ("tag", "session", "hash"):
+            report.case(f"server_without_agent/{transport}/{affinity}", without_agent, transport, affinity)
+    report.case("server_under_agent", under_agents, False)
+    report.case("server_and_agent", under_agents, True)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

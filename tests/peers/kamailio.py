@@ -1,0 +1,66 @@
+"""Kamailio as the servers behind the load manager, and as a proxy before it."""
+
+from farm import HERE, Farm
+from report import Report, calls
+from scenario import SDP, agree, answering, calling, expect, pause, server_bye, within
+from sipp import Sipp, clean, client
+
+SERVERS = 2
+RATE = 200
+
+
+def start_kamailio(farm, configuration, place, **words):
+    """Kamailio in the foreground with a file of kamailio/; `@NAME@` in it is replaced."""
+    text = (HERE / "kamailio" / configuration).read_text()
+    for word, value in {"listen": place, "ip": place.ip, "port": place.port, **words}.items():
+        text = text.replace(f"@{word.upper()}@", str(value))
+    path = farm.directory / f"{place.port}.cfg"
+    path.write_text(text)
+    run_directory = farm.directory / f"run-{place.port}"
+    run_directory.mkdir()
+    memory = ["-m", "32", "-M", "4"]
+    process = farm.start("kamailio", ["kamailio", "-f", path, "-DD", "-E", "-Y", run_directory, "-P", run_directory / "pid", *memory])
+    return farm.serving(process, [place])
+
+
+def as_server(transport):
+    """Calls and registrations that Kamailio answers statelessly."""
+    count = calls(20, 500, 5000)
+    with Farm(f"kamailio-server-{transport}") as farm:
+        places = [farm.address(transport) for _ in range(SERVERS)]
+        for place in places:
+            start_kamailio(farm, "answer.cfg", place)
+        front = farm.address(transport)
+        farm.load_manager(front, places, "--affinity", "tag", "--selection", "round-robin", "--workers", 2)
+        caller = client(farm, calling(), front, count, RATE, "-d", "20")
+    return f"{caller.good} calls, {caller.failed} failed", clean("client", caller, count)
+
+
+def as_proxy(transport):
+    """Kamailio record-routes before the load manager does; both ends then follow two routes."""
+    count = calls(20, 500, 5000)
+    caller_steps = calling(pause(20), within("INVITE", 2, SDP), expect(100, optional=True), expect(200), within("ACK", 2), end=[expect("BYE"), agree()])
+    callee_steps = answering(expect("INVITE"), agree(SDP), expect("ACK"), pause(20), end=[server_bye(), expect(200)])
+    with Farm(f"kamailio-proxy-{transport}") as farm:
+        servers = [Sipp(farm, callee_steps, farm.address(transport)) for _ in range(SERVERS)]
+        front, proxy = farm.address(transport), farm.address(transport)
+        farm.load_manager(front, [server.place for server in servers], "--affinity", "tag", "--selection", "round-robin", "--workers", 2)
+        start_kamailio(farm, "proxy.cfg", proxy, next=f"sip:{front.host_port};transport={transport}")
+        caller = client(farm, caller_steps, proxy, count, RATE)
+        answered = [server.stop() for server in servers]
+    problems = clean("client", caller, count)
+    for index, counters in enumerate(answered):
+        problems += clean(f"server {index}", counters)
+    return f"{caller.good} calls, {caller.failed} failed", problems
+
+
+def main():
+    report = Report("kamailio")
+    for transport in ("udp", "tcp"):
+        report.case(f"behind/{transport}", as_server, transport)
+        report.case(f"before/{transport}", as_proxy, transport)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""SIPp as client and as server, and the counters that it keeps.
+
+What it plays is a list of steps of scenario.py."""
+
+import contextlib
+import csv
+import signal
+import subprocess
+
+import scenario
+
+SECONDS = 90
+# A client that waits longer than the 32 s of RFC 3261 §17 for a message counts the call as failed.
+SILENCE_MS = 33000
+
+
+class Counters(dict):
+    """The last line of SIPp's statistics."""
+
+    def of(self, name):
+        return int(self.get(f"{name}(C)", self.get(name, 0)) or 0)
+
+    @property
+    def good(self):
+        return self.of("SuccessfulCall")
+
+    @property
+    def failed(self):
+        return self.of("FailedCall")
+
+    @property
+    def created(self):
+        return self.of("TotalCallCreated")
+
+    @property
+    def retransmissions(self):
+        return self.of("Retransmissions")
+
+    @property
+    def stray(self):
+        """Messages that belong to no call, or to one that is over."""
+        return self.of("OutOfCallMsgs") + self.of("DeadCallMsgs")
+
+    def causes(self):
+        """Why calls failed, in SIPp's words."""
+        names = [name[:-3] for name in self if name.startswith("Failed") and name.endswith("(C)") and name != "FailedCall(C)"]
+        return ", ".join(f"{name} {self.of(name)}" for name in names if self.of(name))
+
+
+class Sipp:
+    """One SIPp that plays `steps` at `place`; `target` makes it a client of that address."""
+
+    def __init__(self, farm, steps, place, *options, target=None):
+        name = f"{'client' if target else 'server'}-{place.port}-{farm.started}"
+        self.farm, self.place = farm, place
+        self.statistics = farm.directory / f"{name}.csv"
+        self.errors = farm.directory / f"{name}.errors"
+        argv = ["sipp"] + ([target.host_port] if target else [])
+        argv += ["-sf", scenario.write(farm.directory / f"{name}.xml", name, steps), "-i", place.ip, "-p", place.port]
+        argv += ["-t", {"udp": "u1", "tcp": "t1"}[place.transport], "-cp", farm.address().port, "-mp", farm.address().port]
+        argv += ["-nostdin", "-trace_stat", "-stf", self.statistics, "-fd", "1", "-trace_err", "-error_file", self.errors]
+        self.process = farm.start(f"sipp-{name}", argv + list(options))
+        if not target:
+            farm.serving(self.process, [place])
+
+    def counters(self):
+        with open(self.statistics, newline="") as text:
+            return Counters(list(csv.DictReader(text, delimiter=";"))[-1])
+
+    def finish(self, seconds=SECONDS):
+        """A client: waits until its calls are made."""
+        self.process.wait(seconds)
+        return self.counters()
+
+    def stop(self):
+        """A server: asks it to write its counters and go; calls that hang are cut off."""
+        if self.process.alive():
+            self.process.popen.send_signal(signal.SIGUSR1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
+        if self.process.alive():
+            self.process.popen.send_signal(signal.SIGUSR1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
+        self.process.end()
+        return self.counters()
+
+    def first_errors(self):
+        """The first words of SIPp's error file, on one line."""
+        if not self.errors.exists():
+            return ""
+        return " ".join(self.errors.read_text(errors="replace").split())[:300]
+
+
+def client(farm, steps, target, count, rate, *options, ip=None):
+    """Makes `count` calls to `target` at `rate` calls/s and waits for their end."""
+    return start_client(farm, steps, target, count, rate, *options, ip=ip).finish()
+
+
+def start_client(farm, steps, target, count, rate, *options, ip=None):
+    place = farm.address(target.transport, ip or target.ip)
+    return Sipp(farm, steps, place, "-m", count, "-r", rate, "-timeout", f"{SECONDS}s", "-recv_timeout", SILENCE_MS, *options, target=target)
+
+
+def clean(who, counters, count=None, resent=0):
+    """What a run without faults must show: every call good, none failed, nothing stray, nothing sent twice."""
+    problems = []
+    if counters.failed:
+        problems.append(f"{who}: {counters.failed} calls failed ({counters.causes()})")
+    if count is not None and counters.good != count:
+        problems.append(f"{who}: {counters.good} of {count} calls good")
+    if counters.stray:
+        problems.append(f"{who}: {counters.stray} stray messages")
+    if counters.retransmissions > resent:
+        problems.append(f"{who}: {counters.retransmissions} retransmissions")
+    return problems
