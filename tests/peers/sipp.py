@@ -15,7 +15,9 @@ SILENCE_MS = 33000
 
 
 class Counters(dict):
-    """The last line of SIPp's statistics."""
+    """The last line of SIPp's statistics, and the first words of its error file."""
+
+    errors = ""
 
     def of(self, name):
         return int(self.get(f"{name}(C)", self.get(name, 0)) or 0)
@@ -65,7 +67,9 @@ class Sipp:
 
     def counters(self):
         with open(self.statistics, newline="") as text:
-            return Counters(list(csv.DictReader(text, delimiter=";"))[-1])
+            counters = Counters(list(csv.DictReader(text, delimiter=";"))[-1])
+        counters.errors = self.first_errors()
+        return counters
 
     def finish(self, seconds=SECONDS):
         """A client: waits until its calls are made."""
@@ -89,7 +93,7 @@ class Sipp:
         """The first words of SIPp's error file, on one line."""
         if not self.errors.exists():
             return ""
-        return " ".join(self.errors.read_text(errors="replace").split())[:300]
+        return " ".join(self.errors.read_text(errors="replace").split())[:900]
 
 
 def client(farm, steps, target, count, rate, *options, ip=None):
@@ -106,7 +110,7 @@ def clean(who, counters, count=None, resent=0):
     """What a run without faults must show: every call good, none failed, nothing stray, nothing sent twice."""
     problems = []
     if counters.failed:
-        problems.append(f"{who}: {counters.failed} calls failed ({counters.causes()})")
+        problems.append(f"{who}: {counters.failed} calls failed ({counters.causes()}): {counters.errors}")
     if count is not None and counters.good != count:
         problems.append(f"{who}: {counters.good} of {count} calls good")
     if counters.stray:
