@@ -1,17 +1,20 @@
 """What can happen to a call besides an answer: messages that get lost, CANCEL, failures, changes of the session, long and
 much travelled messages, a server that hangs up. Over UDP and over TCP, in every affinity."""
 
+from contextlib import nullcontext
+
 from farm import Farm
+from loss import LossyNetwork
 from report import Report, calls
 from scenario import (
-    SDP, ack_failure, agree, answering, calling, cancel, expect, invite, linger, pause, respond, server_bye, within,
+    SDP, ack_failure, agree, answering, calling, cancel, expect, invite, pause, respond, server_bye, within,
 )
 from sipp import Sipp, clean, client
 
 SERVERS = 2
 RATE = 200
 VIAS = 70
-LOST_PERCENT = 3
+LOST_SHARE, LOSS_SEED = 0.05, 1889
 
 # Longer than the 1300 bytes above which a request is to leave by TCP (RFC 3261 §18.1.1).
 LONG_SDP = SDP + "".join(f"a=x-candidate:{index} 1 udp 2113937151 192.0.2.{index} 30000 typ host\n" for index in range(1, 30))
@@ -71,8 +74,8 @@ def hung_up_by_server():
 
 
 def lossy():
-    """Time enough for an ACK to be sent again before the BYE comes, and for a BYE to be sent again five times."""
-    return [*calling(pause(2500)), linger(8000)], answering(linger_ms=8000)
+    """Time enough for an ACK to be sent again four times before the BYE comes, and for a BYE to be sent again six times."""
+    return calling(pause(8000)), answering(linger_ms=16000)
 
 
 STORIES = {
@@ -93,20 +96,20 @@ def run(transport, affinity, story):
     count = calls(20, 200, 2000)
     loses = story == "lost_messages"
     caller_steps, callee_steps = STORIES[story]()
-    loss = ["-lost", LOST_PERCENT] if loses else []
     with Farm(f"setup-{transport}-{affinity}-{story}") as farm:
-        servers = [Sipp(farm, callee_steps, farm.address(transport), *loss) for _ in range(SERVERS)]
+        servers = [Sipp(farm, callee_steps, farm.address(transport)) for _ in range(SERVERS)]
         front = farm.address(transport)
         selection = "hash" if affinity == "hash" else "round-robin"
         places = [server.place for server in servers]
         farm.load_manager(front, places, "--affinity", affinity, "--selection", selection, "--workers", 2)
-        caller = client(farm, caller_steps, front, count, RATE, "-d", "20", *loss)
+        with LossyNetwork(farm.address(transport), front, LOST_SHARE, LOSS_SEED) if loses else nullcontext() as network:
+            caller = client(farm, caller_steps, network.place if network else front, count, RATE, "-d", "20")
         answered = [server.stop() for server in servers]
     resent = caller.retransmissions + sum(counters.retransmissions for counters in answered)
     figures = f"{caller.good} calls, {caller.failed} failed, {resent} messages sent again"
     if loses:
-        problems = [] if caller.good == count and resent else [f"{caller.good} of {count} good ({caller.causes()}), {resent} sent again"]
-        return figures, problems
+        problems = [] if caller.good == count and resent else [f"{caller.good} of {count} good ({caller.causes()}), {resent} sent again: {caller.errors}"]
+        return f"{figures}, {network.lost} lost", problems
     problems = clean("client", caller, count)
     for index, counters in enumerate(answered):
         problems += clean(f"server {index}", counters)
