@@ -143,6 +143,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         probe_interval: millis(&raw.health.interval_ms),
         silence: millis(&raw.health.silence_ms),
         heartbeat,
+        why_calls: raw.log.why_calls.value as usize,
     };
     Ok(Checked {
         settings,

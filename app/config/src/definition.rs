@@ -135,6 +135,9 @@ sections! {
     one log as Log {
         /// Where fault records go, one JSON object per line: the path of a file, `stderr`, or `off`.
         faults: String = Is("stderr");
+        /// Choices of a server that `strowger why` can explain: the newest so many of each worker, 192 bytes each (a power of
+        /// two; other numbers are rounded up). 0: none are kept.
+        why_calls: u64 = Is("16384"), 0..=16777216;
     }
 }
 

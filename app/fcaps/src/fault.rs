@@ -62,7 +62,7 @@ fn json_text(bytes: &[u8], out: &mut String) {
 }
 
 /// `2026-11-20T10:56:25.123Z` (RFC 3339 §5.6), always in UTC.
-fn rfc3339(time: SystemTime, out: &mut String) {
+pub(crate) fn rfc3339(time: SystemTime, out: &mut String) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86400, since.as_secs() % 86400);
     // Years are counted from 1 March, so that the leap day is a year's last; 400 of them are an era of 146 097 days,

@@ -6,3 +6,10 @@ mod log;
 
 pub use fault::Fault;
 pub use log::{FaultLog, Output};
+
+/// `2026-11-20T10:56:25.123Z` (RFC 3339 §5.6), always in UTC.
+pub fn rfc3339(time: std::time::SystemTime) -> String {
+    let mut text = String::new();
+    fault::rfc3339(time, &mut text);
+    text
+}

@@ -191,6 +191,7 @@ fn settings(
         held_max: 1000,
         held_bytes_max: 10_000_000,
         retry_after: 5,
+        why_calls: 1024,
         datagram_bytes_max: 1300,
         // One of several that share an address sees half of the answers: their absence says nothing there.
         probe: if kind == Kind::Anycast { Probe::Off } else { Probe::Traffic },

@@ -11,14 +11,25 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::status_report::StatusReport;
+use crate::why_report::WhyReport;
 
 /// The request that asks for a [`StatusReport`].
 const STATUS: &str = "status";
-/// Longer than any request.
-const REQUEST_BYTES_MAX: u64 = 256;
+/// `why CALL-ID` asks for the [`WhyReport`] of a call, `choices N` for the newest.
+const WHY: &str = "why";
+const CHOICES: &str = "choices";
+/// Longer than any request: Call-IDs of more than a kilobyte are not found.
+const REQUEST_BYTES_MAX: u64 = 1024;
 /// Far above a report of the largest farm; what a client reads at most.
 const REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What answers the requests.
+pub(crate) trait Source {
+    fn status(&self) -> StatusReport;
+    fn why(&self, call_id: &str) -> WhyReport;
+    fn choices(&self, count: usize) -> WhyReport;
+}
 
 /// Serves until it is dropped; then the socket is removed.
 pub(crate) struct ControlSocket {
@@ -29,10 +40,7 @@ pub(crate) struct ControlSocket {
 
 impl ControlSocket {
     /// Fails when another process serves this path. A socket that a dead one left behind is replaced.
-    pub(crate) fn serve(
-        path: &Path,
-        report: impl Fn() -> StatusReport + Send + 'static,
-    ) -> io::Result<ControlSocket> {
+    pub(crate) fn serve(path: &Path, source: impl Source + Send + 'static) -> io::Result<ControlSocket> {
         remove_if_stale(path)?;
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -44,7 +52,7 @@ impl ControlSocket {
                     return;
                 }
                 // A client that hangs up or never asks is its own affair.
-                let _ = answer(stream, &report);
+                let _ = answer(stream, &source);
             }
         })?;
         Ok(ControlSocket { path: path.to_owned(), stop, thread: Some(thread) })
@@ -79,25 +87,45 @@ fn remove_if_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-fn answer(stream: UnixStream, report: &impl Fn() -> StatusReport) -> io::Result<()> {
+fn answer(stream: UnixStream, source: &impl Source) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = String::new();
     BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut request)?;
-    let mut document = match request.trim() {
-        STATUS => serde_json::to_vec(&report())?,
-        _ => serde_json::to_vec(&serde_json::json!({ "error": "unknown request; known is: status" }))?,
+    let (word, rest) = request.trim().split_once(' ').unwrap_or((request.trim(), ""));
+    let mut document = match (word, rest.parse()) {
+        (STATUS, _) => serde_json::to_vec(&source.status())?,
+        (WHY, _) => serde_json::to_vec(&source.why(rest))?,
+        (CHOICES, Ok(count)) => serde_json::to_vec(&source.choices(count))?,
+        _ => {
+            let known = "unknown request; known are: status, why CALL-ID, choices N";
+            serde_json::to_vec(&serde_json::json!({ "error": known }))?
+        }
     };
     document.push(b'\n');
     (&stream).write_all(&document)
 }
 
-/// Asks a running load manager.
+/// Asks a running load manager how it is.
 pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
+    request(path, STATUS)
+}
+
+/// Asks it why this call went where it went.
+pub(crate) fn ask_why(path: &Path, call_id: &str) -> io::Result<WhyReport> {
+    request(path, &format!("{WHY} {call_id}"))
+}
+
+/// Asks it for its newest choices.
+pub(crate) fn ask_choices(path: &Path, count: usize) -> io::Result<WhyReport> {
+    request(path, &format!("{CHOICES} {count}"))
+}
+
+fn request<T: serde::de::DeserializeOwned>(path: &Path, request: &str) -> io::Result<T> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(5 * PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("{STATUS}\n").as_bytes())?;
+    stream.write_all(format!("{request}\n").as_bytes())?;
     let mut document = Vec::new();
     stream.take(REPORT_BYTES_MAX).read_to_end(&mut document)?;
     serde_json::from_slice(&document).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -106,6 +134,7 @@ pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::why_report::ChoiceReport;
 
     fn temporary(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("strowger-control-{}-{name}.sock", std::process::id()))
@@ -115,10 +144,36 @@ mod tests {
         StatusReport { version: "1".into(), epoch: 7, ..StatusReport::default() }
     }
 
+    struct Some7;
+
+    impl Source for Some7 {
+        fn status(&self) -> StatusReport {
+            report()
+        }
+
+        fn why(&self, call_id: &str) -> WhyReport {
+            let choice = ChoiceReport { call_id: call_id.into(), ..ChoiceReport::default() };
+            WhyReport { choices: vec![choice], kept: true }
+        }
+
+        fn choices(&self, count: usize) -> WhyReport {
+            WhyReport { choices: vec![ChoiceReport::default(); count], kept: true }
+        }
+    }
+
+    #[test]
+    fn a_question_about_a_call_arrives_whole() {
+        let path = temporary("why");
+        let socket = ControlSocket::serve(&path, Some7).unwrap();
+        assert_eq!(ask_why(&path, "a call@host").unwrap().choices[0].call_id, "a call@host");
+        assert_eq!(ask_choices(&path, 3).unwrap().choices.len(), 3);
+        drop(socket);
+    }
+
     #[test]
     fn a_report_arrives_whole_and_the_socket_goes_with_its_owner() {
         let path = temporary("whole");
-        let socket = ControlSocket::serve(&path, report).unwrap();
+        let socket = ControlSocket::serve(&path, Some7).unwrap();
         assert_eq!(ask(&path).unwrap(), report());
         assert_eq!(ask(&path).unwrap(), report());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -129,13 +184,13 @@ mod tests {
     #[test]
     fn a_second_owner_is_refused_and_a_dead_one_replaced() {
         let path = temporary("second");
-        let socket = ControlSocket::serve(&path, report).unwrap();
-        let refused = ControlSocket::serve(&path, report).err().unwrap();
+        let socket = ControlSocket::serve(&path, Some7).unwrap();
+        let refused = ControlSocket::serve(&path, Some7).err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         drop(socket);
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "left behind");
-        let socket = ControlSocket::serve(&path, report).unwrap();
+        let socket = ControlSocket::serve(&path, Some7).unwrap();
         assert_eq!(ask(&path).unwrap().epoch, 7);
         drop(socket);
     }
@@ -144,7 +199,7 @@ mod tests {
     fn a_file_in_the_way_is_not_removed() {
         let path = temporary("file");
         std::fs::write(&path, "precious").unwrap();
-        assert!(ControlSocket::serve(&path, report).is_err());
+        assert!(ControlSocket::serve(&path, Some7).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         std::fs::remove_file(&path).unwrap();
     }
@@ -152,7 +207,7 @@ mod tests {
     #[test]
     fn an_unknown_or_endless_request_gets_an_error_and_hurts_nobody() {
         let path = temporary("unknown");
-        let socket = ControlSocket::serve(&path, report).unwrap();
+        let socket = ControlSocket::serve(&path, Some7).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         // The server stops reading at its limit; what it then refuses is no matter.
         let _ = stream.write_all(&[b'x'; 4096]);

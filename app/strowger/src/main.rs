@@ -10,6 +10,7 @@ mod roles;
 mod signals;
 mod status_report;
 mod table;
+mod why_report;
 mod worker;
 
 use std::process::ExitCode;

@@ -12,7 +12,9 @@ use lb::shared::Shared;
 use net::Clock;
 
 use crate::control::{Control, condition_name, lock};
+use crate::control_socket::Source;
 use crate::status_report::{Counter, MemoryStatus, ServerStatus, StatusReport, WorkerStatus};
+use crate::why_report::{Explainer, WhyReport};
 use crate::worker::Handle;
 
 pub(crate) struct Reporter {
@@ -22,6 +24,20 @@ pub(crate) struct Reporter {
     pub(crate) control: Arc<Mutex<Control>>,
     pub(crate) workers: Vec<Handle>,
     pub(crate) faults: FaultLog,
+}
+
+impl Source for Reporter {
+    fn status(&self) -> StatusReport {
+        self.report()
+    }
+
+    fn why(&self, call_id: &str) -> WhyReport {
+        Explainer { shared: &self.shared, clock: self.clock }.of_call(call_id)
+    }
+
+    fn choices(&self, count: usize) -> WhyReport {
+        Explainer { shared: &self.shared, clock: self.clock }.newest(count)
+    }
 }
 
 impl Reporter {

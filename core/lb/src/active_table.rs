@@ -1,7 +1,7 @@
 //! The active table (SPEC A5, FIG. 5B): which servers get known calls, which get new ones, and the sums that selection
 //! draws from. Rebuilt with every snapshot; all lists hold positions in [`crate::snapshot::Snapshot::servers`].
 
-use crate::snapshot::{Condition, Server};
+use crate::snapshot::Server;
 
 /// See the head of this module.
 #[derive(Clone, Debug)]
@@ -33,8 +33,7 @@ impl ActiveTable {
     pub(crate) fn build(servers: &[Server]) -> ActiveTable {
         let positions =
             |keep: fn(&Server) -> bool| servers.iter().zip(0u16..).filter(move |(server, _)| keep(server));
-        let new_calls =
-            |server: &Server| server.condition == Condition::Active && server.residual_calls != Some(0);
+        let new_calls = Server::takes_new_calls;
         let mean_load =
             mean(positions(new_calls).filter_map(|(server, _)| server.load_permille.map(u64::from)));
         let mean_score = mean(

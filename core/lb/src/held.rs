@@ -16,6 +16,7 @@ use crate::route_set::RouteSet;
 use crate::router::Core;
 use crate::settings::HoldSetup;
 use crate::snapshot::{Server, ServerId};
+use crate::why::Kind;
 
 /// What holding says about a request that has just come.
 pub(crate) enum Copy {
@@ -213,6 +214,11 @@ impl Core {
         out: &mut Outbox,
     ) {
         self.count(Counter::SetupMoved);
+        let kind = match why {
+            Why::Failed => Kind::MovedFailed,
+            Why::Silent => Kind::MovedSilent,
+        };
+        self.note_choice(now, request, kind, Some(to.id), from);
         self.shared.calls.moved(now, request.call, to);
         self.shared.selector.admit(to);
         out.events.push(Event::TakenOver {

@@ -30,3 +30,4 @@ pub mod shared;
 pub mod snapshot;
 mod tagging;
 pub mod token;
+pub mod why;

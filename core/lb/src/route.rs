@@ -21,6 +21,7 @@ use crate::route_set::{RouteSet, write_for_strict_router};
 use crate::router::Core;
 use crate::settings::Affinity;
 use crate::snapshot::{Condition, Server, ServerId};
+use crate::why::Kind;
 
 /// Largest datagram that UDP over IPv4 carries.
 const DATAGRAM_MAX: usize = 65_507;
@@ -178,10 +179,10 @@ impl Core {
                 .next()
                 .map(|server| server.id)
         });
-        let server = match remembered {
+        let (server, kind) = match remembered {
             Remembered::New { entry, .. } => {
                 self.count(Counter::NewCall);
-                ServerId(entry.server)
+                (ServerId(entry.server), Kind::Selected)
             }
             Remembered::Known(entry) => {
                 self.count(Counter::Remembered);
@@ -189,13 +190,15 @@ impl Core {
             }
             Remembered::Full => {
                 self.count(Counter::MemoryFull);
-                self.by_hash(request)?
+                (self.by_hash(request)?, Kind::Hashed)
             }
             Remembered::Declined => {
                 self.count(Counter::NoServer);
+                self.note_choice(now, request, Kind::Refused, None, None);
                 return Err(Reject::no_server(shared.settings.retry_after));
             }
         };
+        self.note_choice(now, request, kind, Some(server), None);
         if let Some(chosen) = snapshot.by_id(server) {
             shared.selector.admit(chosen);
             if request.method == Method::Invite {
@@ -223,6 +226,7 @@ impl Core {
         let Some(taker) = self.snapshot.by_id(to).cloned() else {
             return Err(Reject::no_server(self.shared.settings.retry_after));
         };
+        self.note_choice(now, request, Kind::TakenOver, Some(to), Some(server));
         self.shared.calls.moved(now, request.call, &taker);
         self.count(Counter::TakenOver);
         out.events.push(Event::TakenOver {
@@ -295,7 +299,10 @@ impl Core {
                 let server = self.server_that_sent(request, flow).map(|server| server.id);
                 let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
                 // A call that a server begins: what comes back untagged belongs to it.
-                let _ = self.shared.calls.server_or(now, request.call, || Some(server));
+                let known = self.shared.calls.server_or(now, request.call, || Some(server));
+                if matches!(known, Remembered::New { .. }) {
+                    self.note_choice(now, request, Kind::FromServer, Some(server), None);
+                }
                 server
             }
         };

@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub worker: u8,
     pub alarms: Alarms,
     pub refusing: crate::refusing::Refusing,
+    /// Where choices of servers are noted.
+    pub why: Arc<crate::why::Ring>,
 }
 
 impl Router {
@@ -57,6 +59,7 @@ impl Router {
     pub fn new(shared: Arc<Shared>, worker: u8, seed: u64) -> Router {
         let counters = shared.counters_of(worker);
         let snapshot = shared.snapshot();
+        let why = shared.why.ring(worker);
         let alarms = Alarms::new(worker, shared.settings.held_max);
         let core = Core {
             shared,
@@ -67,6 +70,7 @@ impl Router {
             worker,
             alarms,
             refusing: Default::default(),
+            why,
         };
         Router { parser: Parser::new(), core, looked: Time::ZERO, kept: Vec::new() }
     }
@@ -203,7 +207,7 @@ impl Core {
 }
 
 #[cfg(test)]
-mod farm;
+pub(crate) mod farm;
 #[cfg(test)]
 mod lost_calls;
 #[cfg(test)]

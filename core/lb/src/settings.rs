@@ -131,6 +131,8 @@ pub struct Settings {
     /// A request unanswered this long makes a silent server suspect.
     pub silence: Duration,
     pub heartbeat: Heartbeats,
+    /// New calls per worker whose choice of server is kept ([`crate::why`]), 192 bytes each; 0: none.
+    pub why_calls: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use crate::selection::Selector;
 use crate::server_table;
 use crate::settings::{Affinity, HashKind, Settings};
 use crate::snapshot::Snapshot;
+use crate::why::Why;
 
 pub struct Shared {
     pub settings: Settings,
@@ -27,6 +28,8 @@ pub struct Shared {
     pub tables: server_table::Counters,
     pub probes: Probes,
     pub held: Held,
+    /// Choices of servers, for those who ask.
+    pub why: Why,
     /// That of the snapshot; looked at with every message.
     epoch: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
@@ -48,6 +51,7 @@ impl Shared {
             selector: Selector::new(&settings, tables.admitted.clone(), tables.ledger.clone()),
             probes: Probes::default(),
             held: Held::new(Limits::new(settings.held_max, settings.held_bytes_max)),
+            why: Why::new(workers, settings.why_calls, first.clone()),
             epoch: AtomicU64::new(first.epoch),
             snapshot: ArcSwap::new(first),
             counters: (0..workers.max(1)).map(|_| Arc::default()).collect(),
@@ -68,6 +72,8 @@ impl Shared {
     /// The control thread has new tables.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
         let epoch = snapshot.epoch;
+        // Before it is used, so that a choice never names a snapshot that is not yet kept.
+        self.why.publish(&snapshot);
         self.snapshot.store(snapshot);
         self.epoch.store(epoch, Release);
     }

@@ -10,6 +10,7 @@ use sip::Transport;
 use crate::active_table::ActiveTable;
 use crate::consistent::Consistent;
 use crate::selection::score::Score;
+use crate::server_table::Cause;
 
 /// Identity of a server that every load manager computes alike: a fixed hash of its SIP address. The table refuses a
 /// second server whose id collides with that of another.
@@ -54,6 +55,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub transport: Transport,
     pub condition: Condition,
+    /// Why it is in that condition.
+    pub cause: Cause,
     /// Share of new calls against other servers; 1 … 1000, default 1.
     pub weight: u32,
     /// Score of SPEC B1; `None` where nothing was measured.
@@ -80,6 +83,7 @@ impl Server {
             address,
             transport,
             condition: Condition::Active,
+            cause: Cause::Started,
             weight: 1,
             score: None,
             load_permille: None,
@@ -89,6 +93,11 @@ impl Server {
             index: 0,
             place: Place::default(),
         }
+    }
+
+    /// New calls can go there, as of its last heartbeat.
+    pub fn takes_new_calls(&self) -> bool {
+        self.condition == Condition::Active && self.residual_calls != Some(0)
     }
 
     /// Known calls can go there.
@@ -139,6 +148,11 @@ impl Snapshot {
     /// All servers, in the order of their ids. A position in this slice is what the tables below hold.
     pub fn servers(&self) -> &[Server] {
         &self.servers
+    }
+
+    #[inline]
+    pub fn position(&self, id: ServerId) -> Option<u16> {
+        self.ids.position(id)
     }
 
     #[inline]

@@ -65,7 +65,7 @@ fn serve(checked: Checked) -> io::Result<()> {
         workers: handles.clone(),
         faults: faults.clone(),
     };
-    let _socket = ControlSocket::serve(&checked.control, move || reporter.report()).map_err(|error| {
+    let _socket = ControlSocket::serve(&checked.control, reporter).map_err(|error| {
         io::Error::new(error.kind(), format!("control socket {}: {error}", checked.control.display()))
     })?;
     let mut silent = None;

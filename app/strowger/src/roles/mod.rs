@@ -8,6 +8,7 @@ mod key;
 mod lb;
 mod lb_args;
 mod status;
+mod why;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ pub(crate) enum Role {
     Demo(demo::Args),
     /// Show what a running load manager sees: servers, calls, memory, counters
     Status(status::Args),
+    /// Say why a call went to the server it went to
+    Why(why::Args),
     /// Say everything that is wrong with a configuration file, and start nothing
     Check(check::Args),
     /// Print a fresh key line for a key file
@@ -44,6 +47,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Answer(args) => answer::run(&args),
         Role::Demo(args) => demo::run(&args),
         Role::Status(args) => status::run(&args),
+        Role::Why(args) => why::run(&args),
         Role::Check(args) => check::run(&args),
         Role::Key(args) => key::run(&args),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::control_socket;
@@ -43,18 +43,21 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             print!("{}", for_people(&report));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            let remedy = match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    "is a load manager running here? If it was started with another control socket, name it by --control"
-                }
-                io::ErrorKind::PermissionDenied => "run as the user that the load manager runs as",
-                _ => "is this the control socket of a load manager of the same version?",
-            };
-            eprintln!("error: {}: {error}\n  remedy: {remedy}", path.display());
-            ExitCode::FAILURE
-        }
+        Err(error) => unreachable_socket(&path, &error),
     }
+}
+
+/// Says what to do when a load manager cannot be asked.
+pub(crate) fn unreachable_socket(path: &Path, error: &io::Error) -> ExitCode {
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "is a load manager running here? If it was started with another control socket, name it by --control"
+        }
+        io::ErrorKind::PermissionDenied => "run as the user that the load manager runs as",
+        _ => "is this the control socket of a load manager of the same version?",
+    };
+    eprintln!("error: {}: {error}\n  remedy: {remedy}", path.display());
+    ExitCode::FAILURE
 }
 
 fn for_people(report: &StatusReport) -> String {

@@ -44,6 +44,7 @@ pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
         held_max: 1000,
         held_bytes_max: 1 << 20,
         retry_after: 5,
+        why_calls: 1024,
         datagram_bytes_max: 1300,
         probe: Probe::Off,
         probe_interval: Duration::from_secs(5),

@@ -73,6 +73,7 @@ enum Policy {
 /// A policy ready for use; one for all workers.
 #[derive(Debug)]
 pub struct Selector {
+    selection: Selection,
     policy: Policy,
     admitted: Arc<Admitted>,
 }
@@ -101,7 +102,7 @@ impl Selector {
                 Policy::RoundRobin(round_robin())
             }
         };
-        Selector { policy, admitted }
+        Selector { selection, policy, admitted }
     }
 
     /// Servers for a new call with this hash (`affinity::hash::call_hash`), the first choice first, none twice.
@@ -123,6 +124,21 @@ impl Selector {
 
     pub fn admitted(&self) -> &Admitted {
         &self.admitted
+    }
+
+    pub fn selection(&self) -> Selection {
+        self.selection
+    }
+
+    /// What the policy counts of this server: what is in progress, in hundredths, or the calls since its heartbeat.
+    #[inline]
+    pub(crate) fn figure(&self, server: &Server) -> u32 {
+        match &self.policy {
+            Policy::ShortestQueue(ledger) => ledger.count(server.place.slot),
+            Policy::Hash(_) | Policy::RoundRobin(_) | Policy::LeastLoaded(_) | Policy::Score => {
+                self.admitted.since_heartbeat(server)
+            }
+        }
     }
 }
 

@@ -182,7 +182,7 @@ impl Row {
         }
     }
 
-    /// Judges the row anew; true when routing must know.
+    /// Judges the row anew; true when that comes to something else: routing, or who asks why, must know.
     pub(super) fn judge(&mut self, now: Time, admitted: u32) -> bool {
         let (condition, cause) = self.verdict(now);
         if (condition, cause) == (self.condition, self.cause) {
@@ -192,9 +192,8 @@ impl Row {
         if trial(cause) && !trial(self.cause) {
             self.admitted_before = admitted;
         }
-        let visible = condition != self.condition || trial(cause) != trial(self.cause);
         (self.condition, self.cause, self.since) = (condition, cause, now);
-        visible
+        true
     }
 
     fn verdict(&self, now: Time) -> (Condition, Cause) {
@@ -273,6 +272,7 @@ impl Row {
             address: self.address,
             transport: self.transport,
             condition: self.condition,
+            cause: self.cause,
             weight: self.weight,
             score,
             load_permille: self.load_permille(),

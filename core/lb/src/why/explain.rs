@@ -1,0 +1,162 @@
+//! A choice put beside the table it was made by: every server with what selection saw of it, and why it was not a candidate.
+
+use std::fmt;
+
+use crate::selection::score::Score;
+use crate::server_table::Cause;
+use crate::settings::{HashKind, Selection};
+use crate::shared::Shared;
+use crate::snapshot::{Condition, Server, Snapshot};
+use crate::why::{Choice, FIGURES, Kind, ROOMS};
+
+/// A choice in full.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    pub choice: Choice,
+    /// The selection at that moment. What it decides is in [`Explanation::by`].
+    pub selection: Selection,
+    /// What decided: the selection, or the hash of the Call-ID.
+    pub by: By,
+    /// By index. Empty: the table of that moment is no longer kept.
+    pub candidates: Vec<Candidate>,
+}
+
+/// What named the winner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Selection(Selection),
+    Hash(HashKind),
+    /// The server itself began the call.
+    Itself,
+}
+
+/// One server of the farm at that moment.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub server: Server,
+    pub won: bool,
+    /// Why it could not be named; `None`: it could.
+    pub excluded: Option<Excluded>,
+    /// What selection counted of it: calls or transactions in progress, in hundredths, where the selection counts them;
+    /// else calls given to it since its last heartbeat (since the start, where it sends none).
+    pub counted: Option<u32>,
+    /// The share of new calls that the policy gave it at that moment; where the policy draws.
+    pub share_permille: Option<u32>,
+}
+
+/// Why a server was no candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excluded {
+    /// It had failed: not for any call.
+    Failed(Cause),
+    /// For known calls only: draining, drained, full.
+    KnownCallsOnly(Cause),
+    /// It took no more calls at its last heartbeat, or had been given as many since as it would take.
+    NoRoom,
+    /// A score of zero is never drawn (SPEC B2).
+    ZeroScore,
+    /// It had the call and lost it.
+    HadTheCall,
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Excluded::Failed(cause) => write!(f, "failed: {cause}"),
+            Excluded::KnownCallsOnly(cause) => write!(f, "known calls only: {cause}"),
+            Excluded::NoRoom => f.write_str("no room for one more call"),
+            Excluded::ZeroScore => f.write_str("its score is 0"),
+            Excluded::HadTheCall => f.write_str("it had the call before"),
+        }
+    }
+}
+
+/// Puts the choice beside its table.
+pub fn explain(shared: &Shared, choice: Choice) -> Explanation {
+    let selection = choice.selection;
+    let by = match choice.kind {
+        Kind::Selected | Kind::Refused | Kind::MovedFailed | Kind::MovedSilent => match selection {
+            Selection::Hash => By::Hash(shared.settings.hash),
+            other => By::Selection(other),
+        },
+        Kind::Hashed | Kind::TakenOver => By::Hash(shared.hash_kind()),
+        Kind::FromServer => By::Itself,
+    };
+    let candidates = match shared.why.snapshot(choice.epoch) {
+        Some(snapshot) => candidates(&choice, &snapshot, by),
+        None => Vec::new(),
+    };
+    Explanation { choice, selection, by, candidates }
+}
+
+fn candidates(choice: &Choice, snapshot: &Snapshot, by: By) -> Vec<Candidate> {
+    let servers = snapshot.servers();
+    let first = choice.winner.and_then(|winner| snapshot.position(winner)).map_or(0, usize::from);
+    let noted = |position: usize| (position + servers.len() - first) % servers.len();
+    let is_new = !matches!(choice.kind, Kind::Hashed | Kind::TakenOver | Kind::FromServer);
+    let mut all: Vec<Candidate> = servers
+        .iter()
+        .enumerate()
+        .map(|(position, server)| {
+            let place = noted(position);
+            let full = place < ROOMS && choice.full >> place & 1 == 1;
+            Candidate {
+                server: server.clone(),
+                won: choice.winner == Some(server.id),
+                excluded: excluded(choice, server, is_new, full, by),
+                counted: choice.figures.get(place).filter(|_| place < FIGURES).copied(),
+                share_permille: None,
+            }
+        })
+        .collect();
+    share(&mut all, by);
+    all.sort_by_key(|candidate| candidate.server.index);
+    all
+}
+
+fn excluded(choice: &Choice, server: &Server, is_new: bool, full: bool, by: By) -> Option<Excluded> {
+    match server.condition {
+        // The condition may have changed between the choice and what it was made for; the winner won.
+        _ if choice.winner == Some(server.id) => None,
+        Condition::Failed => Some(Excluded::Failed(server.cause)),
+        _ if choice.from == Some(server.id) => Some(Excluded::HadTheCall),
+        Condition::KnownCallsOnly if is_new => Some(Excluded::KnownCallsOnly(server.cause)),
+        Condition::Active if is_new && (full || server.residual_calls == Some(0)) => Some(Excluded::NoRoom),
+        Condition::Active
+            if by == By::Selection(Selection::Score)
+                && server.score.is_some_and(|score| score == Score::default()) =>
+        {
+            Some(Excluded::ZeroScore)
+        }
+        Condition::Active | Condition::KnownCallsOnly => None,
+    }
+}
+
+/// The share of each candidate, where the policy gives shares.
+fn share(all: &mut [Candidate], by: By) {
+    let weight = |candidate: &Candidate| u64::from(candidate.server.weight);
+    let part = |candidate: &Candidate, mean: u64| match by {
+        By::Selection(Selection::RoundRobin) => Some(weight(candidate)),
+        By::Selection(Selection::Score) => {
+            let score = candidate.server.score.map_or(mean, |score| u64::from(score.hundredths()));
+            Some(score * weight(candidate))
+        }
+        By::Selection(Selection::LeastLoaded | Selection::Cjsq | Selection::Tjsq | Selection::Tlwl)
+        | By::Selection(Selection::Hash)
+        | By::Hash(_)
+        | By::Itself => None,
+    };
+    let open = |candidate: &&Candidate| candidate.excluded.is_none();
+    let scores: Vec<u64> = all
+        .iter()
+        .filter(open)
+        .filter_map(|candidate| candidate.server.score.map(|score| score.hundredths().into()))
+        .collect();
+    // One without figures is taken for an average one, as the active table does.
+    let mean = (scores.iter().sum::<u64>()).checked_div(scores.len() as u64).unwrap_or(1);
+    let sum: u64 = all.iter().filter(open).filter_map(|candidate| part(candidate, mean)).sum();
+    for candidate in all.iter_mut().filter(|candidate| candidate.excluded.is_none()) {
+        candidate.share_permille =
+            part(candidate, mean).and_then(|part| (part * 1000).checked_div(sum)).map(|share| share as u32);
+    }
+}
