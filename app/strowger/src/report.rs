@@ -149,6 +149,7 @@ fn server(row: &RowView) -> ServerStatus {
         calls: row.in_progress.map(|hundredths| u64::from(hundredths / 100)),
         messages: u64::from(row.evidence.sent),
         failures: u64::from(row.evidence.unreachable),
+        new_calls: u64::from(row.new_calls),
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct ServerStatus {
     pub(crate) messages: u64,
     /// Requests that it left unanswered or that could not be sent.
     pub(crate) failures: u64,
+    /// New calls given to it.
+    pub(crate) new_calls: u64,
 }
 
 /// One bounded store.

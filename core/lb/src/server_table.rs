@@ -327,7 +327,10 @@ impl ServerTable {
         self.rows
             .iter()
             .enumerate()
-            .map(|(index, row)| row.view(now, index, self.score_of(row), count(row)))
+            .map(|(index, row)| {
+                let admitted = self.counters.admitted.count(row.place.slot);
+                row.view(now, index, self.score_of(row), count(row), admitted)
+            })
             .collect()
     }
 
@@ -377,15 +380,9 @@ impl ServerTable {
             ledger.attach(place);
         }
         let totals = self.counters.evidence.totals(slot);
-        self.rows.push(Row::new(
-            now,
-            address,
-            transport,
-            weight.clamp(1, WEIGHT_MAX),
-            place,
-            totals,
-            self.health,
-        ));
+        let weight = weight.clamp(1, WEIGHT_MAX);
+        let row = Row::new(now, address, transport, weight, place, totals, self.health);
+        self.rows.push(row.after(self.counters.admitted.count(slot)));
         self.stale = true;
         Ok(self.rows.len() - 1)
     }

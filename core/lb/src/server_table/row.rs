@@ -74,6 +74,8 @@ pub struct RowView {
     pub score: Option<Score>,
     /// In progress by the ledger of cjsq, tjsq or tlwl, in hundredths.
     pub in_progress: Option<u32>,
+    /// New calls given to it since the row was made; modulo 2^32.
+    pub new_calls: u32,
     /// What passed since the row was made; modulo 2^32.
     pub evidence: Totals,
 }
@@ -107,6 +109,8 @@ pub(super) struct Row {
     since: Time,
     /// Calls that it had been given at its last heartbeat, or when its trial began.
     admitted_before: u32,
+    /// Those of earlier servers of its slot.
+    admitted_first: u32,
     evidence: Totals,
     evidence_first: Totals,
 }
@@ -138,9 +142,15 @@ impl Row {
             health,
             since: now,
             admitted_before: 0,
+            admitted_first: 0,
             evidence,
             evidence_first: evidence,
         }
+    }
+
+    /// The row of a slot that had been given so many calls before.
+    pub(super) fn after(self, admitted: u32) -> Row {
+        Row { admitted_before: admitted, admitted_first: admitted, ..self }
     }
 
     /// Takes a heartbeat in; true when figures that selection reads changed.
@@ -294,6 +304,7 @@ impl Row {
         index: usize,
         score: Option<Score>,
         in_progress: Option<u32>,
+        admitted: u32,
     ) -> RowView {
         let (all, first) = (self.evidence, self.evidence_first);
         RowView {
@@ -314,6 +325,7 @@ impl Row {
             load_permille: self.load_permille(),
             score,
             in_progress,
+            new_calls: admitted.wrapping_sub(self.admitted_first),
             evidence: Totals {
                 sent: all.sent.wrapping_sub(first.sent),
                 answered: all.answered.wrapping_sub(first.answered),
