@@ -130,13 +130,20 @@ impl Selector {
         self.selection
     }
 
-    /// What the policy counts of this server: what is in progress, in hundredths, or the calls since its heartbeat.
-    #[inline]
-    pub(crate) fn figure(&self, server: &Server) -> u32 {
+    /// What the policy counts of these servers and of those, as many as fit: what is in progress, in hundredths, or the
+    /// calls since the heartbeat.
+    pub(crate) fn figures(&self, these: &[Server], those: &[Server], figures: &mut [u32]) {
+        let servers = these.iter().chain(those);
         match &self.policy {
-            Policy::ShortestQueue(ledger) => ledger.count(server.place.slot),
+            Policy::ShortestQueue(ledger) => {
+                for (server, figure) in servers.zip(figures) {
+                    *figure = ledger.count(server.place.slot);
+                }
+            }
             Policy::Hash(_) | Policy::RoundRobin(_) | Policy::LeastLoaded(_) | Policy::Score => {
-                self.admitted.since_heartbeat(server)
+                for (server, figure) in servers.zip(figures) {
+                    *figure = self.admitted.since_heartbeat(server);
+                }
             }
         }
     }
