@@ -10,6 +10,7 @@ use lb::settings::{Affinity, Heartbeats, Listener, Selection, ServerEntry, Setti
 use sip::Transport;
 use toml::de::DeTable;
 
+use crate::certificates::{Tls, tls};
 use crate::checked_keys::keys;
 use crate::definition::{Listen, Raw, ThreadModel};
 use crate::key_file::readable_by_others;
@@ -24,6 +25,8 @@ const LISTENERS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub settings: Settings,
+    /// Certificates and keys; `None`: none are named.
+    pub tls: Option<Tls>,
     /// The unix socket that `strowger status` asks.
     pub control: PathBuf,
     pub faults: Faults,
@@ -105,6 +108,8 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<Checked, Probl
 pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Problems> {
     let listeners = listeners(raw, &mut problems);
     let servers = servers(raw, &listeners, &mut problems);
+    let tls = tls(raw, &mut problems);
+    needs_of_tls(raw, tls.as_ref(), &mut problems);
     let selection = selection(raw, &mut problems);
     let keys = keys(raw, &mut problems);
     let heartbeat = heartbeats(raw, &listeners, &mut problems);
@@ -147,6 +152,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     };
     Ok(Checked {
         settings,
+        tls,
         control: raw.control.path.value.clone().unwrap_or_else(control_path),
         faults: match raw.log.faults.value.as_str() {
             "off" => Faults::Off,
@@ -183,11 +189,16 @@ fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
     for listen in &raw.listen {
         let bind = listen.address.value.address;
         let transport = listen.address.value.transport.unwrap_or(Transport::Udp);
-        if let Some(other) =
-            listeners.iter().find(|other| other.transport == transport && overlaps(other.bind, bind))
+        if let Some(other) = listeners
+            .iter()
+            .find(|other| same_sockets(other.transport, transport) && overlaps(other.bind, bind))
         {
-            let what =
-                format!("{} {bind} is already taken by the listener {}", transport.via_token(), other.bind);
+            let what = format!(
+                "{} {bind} is already taken by the listener {}:{}",
+                transport.via_token(),
+                other.transport.word(),
+                other.bind
+            );
             problems.error(&listen.address.place, what, "give each listener a port or an address of its own");
         }
         let advertise = match &listen.advertise.value {
@@ -221,6 +232,40 @@ fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
         listeners.push(Listener { transport, bind, advertise });
     }
     listeners
+}
+
+/// UDP has its own ports, all that goes over TCP shares them.
+fn same_sockets(a: Transport, b: Transport) -> bool {
+    a.is_reliable() == b.is_reliable()
+}
+
+/// Listeners and servers that cannot do without what `tls` did not give.
+fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
+    let named = raw.tls.certificate.is_written() || raw.tls.key.is_written();
+    for listen in &raw.listen {
+        let secure = listen.address.value.transport.is_some_and(Transport::is_secure);
+        if secure && tls.is_none() && !named {
+            let remedy = "add [tls] with `certificate` and `key` (--certificate FILE --key FILE)";
+            problems.error(&listen.address.place, "a listener with TLS needs a certificate", remedy);
+        }
+    }
+    for server in &raw.server {
+        let place = &server.address.place;
+        match server.address.value.transport {
+            Some(Transport::Tls)
+                if tls.is_some_and(|tls| tls.client.is_none()) && !raw.tls.server_ca.is_written() =>
+            {
+                let remedy =
+                    "add tls.server_ca (--server-ca): the certificates of those who signed the server's";
+                problems.error(place, "nothing to judge the certificate of this server by", remedy);
+            }
+            Some(Transport::Ws | Transport::Wss) => {
+                let what = "servers are not spoken to over WebSocket, only clients are";
+                problems.error(place, what, "use udp:, tcp: or tls:");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// One port that two sockets cannot both have: the same address, or one of them a wildcard.
@@ -258,9 +303,9 @@ fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Vec<Se
         let reachable = |listener: &Listener| {
             listener.transport == transport && listener.advertise.is_ipv4() == address.is_ipv4()
         };
-        if !listeners.is_empty() && !listeners.iter().any(reachable) {
+        if !listeners.is_empty() && !transport.is_websocket() && !listeners.iter().any(reachable) {
             let version = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-            let token = transport.uri_token();
+            let token = transport.word();
             let what = format!(
                 "server {address} is reached by {token} over {version}, and there is no such listener"
             );

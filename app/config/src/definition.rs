@@ -17,6 +17,7 @@ use crate::value::{Choice, Endpoint, Value};
 
 sections! {
     /// An address that clients and servers reach the load manager at. At least one; with UDP and TCP on one port, two sections.
+    /// TCP, TLS and WebSocket each need a port of their own.
     many listen as Listen {
         /// Where to listen. A server without transport is reached by UDP when there is a UDP listener, else by TCP.
         address: Endpoint = Required;
@@ -34,6 +35,26 @@ sections! {
         address: Endpoint = Required;
         /// Share of new calls against the other servers.
         weight: u64 = Is("1"), 1..=1000;
+    }
+
+    /// TLS: of listeners `tls:` and `wss:`, and towards servers `tls:`. The files are read at start, and again when the
+    /// process gets SIGHUP: connections that are open keep what they have, new ones take the new.
+    one tls as TlsSection {
+        /// Certificate chain in PEM: the own certificate first, then those that signed it.
+        certificate: Option<PathBuf> = Unset;
+        /// Private key of that certificate in PEM, without a password.
+        key: Option<PathBuf> = Unset;
+        /// Lowest version of TLS that is spoken. Versions before 1.2 are not.
+        minimum_version: TlsVersion = Is("1.2");
+        /// Whether clients must show a certificate.
+        client_certificate: ClientCertificate = Is("off");
+        /// Certificates in PEM of the authorities that clients' certificates must be signed by.
+        client_ca: Option<PathBuf> = Unset;
+        /// Certificates in PEM of the authorities that the certificates of `tls:` servers must be signed by. A server that asks
+        /// for ours is shown `certificate`.
+        server_ca: Option<PathBuf> = Unset;
+        /// The name that the certificates of `tls:` servers must bear. Left out: each must bear the server's IP address.
+        server_name: Option<String> = Unset;
     }
 
     /// How a message of a call that is already known finds its server.
@@ -139,6 +160,34 @@ sections! {
         /// two; other numbers are rounded up). 0: none are kept.
         why_calls: u64 = Is("16384"), 0..=16777216;
     }
+}
+
+/// The words of `tls.minimum_version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsVersion {
+    V12,
+    V13,
+}
+
+impl Choice for TlsVersion {
+    const WORDS: &'static [(&'static str, TlsVersion, &'static str)] =
+        &[("1.2", TlsVersion::V12, "and 1.3, which is preferred"), ("1.3", TlsVersion::V13, "nothing older")];
+}
+
+/// The words of `tls.client_certificate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientCertificate {
+    Off,
+    Optional,
+    Required,
+}
+
+impl Choice for ClientCertificate {
+    const WORDS: &'static [(&'static str, ClientCertificate, &'static str)] = &[
+        ("off", ClientCertificate::Off, "they are not asked"),
+        ("optional", ClientCertificate::Optional, "one that is shown must be good, none is accepted too"),
+        ("required", ClientCertificate::Required, "without a good one there is no connection (mutual TLS)"),
+    ];
 }
 
 /// The words of `threads.model`.

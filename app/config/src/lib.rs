@@ -3,6 +3,7 @@
 //!
 //! Every key is defined once, in [`definition`]: its parser, default, range and help, from which the reference page is made.
 
+mod certificates;
 mod checked;
 mod checked_keys;
 mod definition;
@@ -11,8 +12,10 @@ mod problem;
 mod reference;
 mod section;
 mod short_form;
+mod validity;
 mod value;
 
+pub use certificates::Tls;
 pub use checked::{Checked, Faults, control_path, load, parse};
 pub use key_file::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
 pub use problem::{Place, Problem, Problems, nearest};

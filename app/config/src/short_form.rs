@@ -23,6 +23,9 @@ pub struct ShortForm {
     pub workers: Option<String>,
     pub control: Option<PathBuf>,
     pub key_file: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub server_ca: Option<PathBuf>,
 }
 
 /// Checks the short form.
@@ -59,6 +62,17 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     if let Some(path) = &given.key_file {
         let place = Place::Option(format!("--key-file {}", path.display()));
         raw.keys.file = Field { value: Some(path.clone()), place };
+    }
+    let tls = &mut raw.tls;
+    for (field, option, path) in [
+        (&mut tls.certificate, "--certificate", &given.certificate),
+        (&mut tls.key, "--key", &given.key),
+        (&mut tls.server_ca, "--server-ca", &given.server_ca),
+    ] {
+        if let Some(path) = path {
+            let place = Place::Option(format!("{option} {}", path.display()));
+            *field = Field { value: Some(path.clone()), place };
+        }
     }
     // What could not be read is missing below; the complaints about that would only confuse.
     if problems.has_errors() {

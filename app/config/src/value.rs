@@ -15,8 +15,9 @@ pub type Wrong = (String, String);
 /// Lowest and highest number that is taken.
 pub(crate) type Bounds = Option<(u64, u64)>;
 
-/// The port of SIP without TLS (RFC 3261 §19.1.2).
+/// The ports of SIP without and with TLS (RFC 3261 §19.1.2).
 pub(crate) const SIP_PORT: u16 = 5060;
+const SIPS_PORT: u16 = 5061;
 
 pub(crate) trait Value: Sized {
     fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong>;
@@ -155,15 +156,18 @@ pub struct Endpoint {
     pub address: SocketAddr,
 }
 
-/// `udp:10.0.0.1:5060`, `tcp:[::1]:5060`, `10.0.0.1:5060`, `10.0.0.1` (port 5060).
+const TRANSPORTS: [Transport; 5] =
+    [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+
+/// `udp:10.0.0.1:5060`, `tcp:[::1]:5060`, `tls:10.0.0.1` (port 5061), `10.0.0.1:5060`, `10.0.0.1` (port 5060).
 pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
-    let (transport, rest) = match text.split_once(':') {
-        Some((word, rest)) if word.eq_ignore_ascii_case("udp") => (Some(Transport::Udp), rest),
-        Some((word, rest)) if word.eq_ignore_ascii_case("tcp") => (Some(Transport::Tcp), rest),
-        Some((word @ ("tls" | "ws" | "wss" | "sctp"), _)) => {
-            return Err((format!("transport `{word}` is not served"), "use udp: or tcp:".into()));
+    let known = |word: &str| TRANSPORTS.into_iter().find(|known| known.word().eq_ignore_ascii_case(word));
+    let (transport, rest) = match text.split_once(':').map(|(word, rest)| (word, known(word), rest)) {
+        Some((_, Some(transport), rest)) => (Some(transport), rest),
+        Some(("sctp", None, _)) => {
+            return Err(("transport `sctp` is not served".into(), "use udp:, tcp: or tls:".into()));
         }
-        Some(("sip" | "sips", rest)) => {
+        Some(("sip" | "sips", None, rest)) => {
             return Err((
                 format!("`{text}` is a URI"),
                 format!("write transport, address and port: udp:{}", rest.trim_start_matches('/')),
@@ -171,7 +175,13 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
         }
         _ => (None, text),
     };
-    Ok(Endpoint { transport, address: parse_address(rest, Some(SIP_PORT))? })
+    let port = match transport {
+        None | Some(Transport::Udp | Transport::Tcp) => Some(SIP_PORT),
+        Some(Transport::Tls) => Some(SIPS_PORT),
+        // Those of HTTP, which something else has as a rule: better said than guessed.
+        Some(Transport::Ws | Transport::Wss) => None,
+    };
+    Ok(Endpoint { transport, address: parse_address(rest, port)? })
 }
 
 pub(crate) fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong> {
@@ -207,7 +217,7 @@ impl Value for Endpoint {
     }
 
     fn form(_: Bounds) -> String {
-        "`udp:` or `tcp:`, address, port: `udp:10.0.0.1:5060`".into()
+        "`udp:`, `tcp:`, `tls:`, `ws:` or `wss:`, address, port: `udp:10.0.0.1:5060`".into()
     }
 }
 

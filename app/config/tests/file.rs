@@ -105,7 +105,7 @@ fn one_mistake_one_message() {
         ("[[server]]\naddress = \"[::1]:7001\"\n", "by udp over IPv6", "IPv6 address"),
         ("[[server]]\naddress = \"sip.example.com\"\n", "is a name", "IP address of sip.example.com"),
         ("[[server]]\naddress = \"127.0.0.1:0\"\n", "has port 0", "1 to 65535"),
-        ("[[server]]\naddress = \"tls:127.0.0.1:1\"\n", "transport `tls` is not served", "udp: or tcp:"),
+        ("[[server]]\naddress = \"sctp:127.0.0.1:1\"\n", "transport `sctp` is not served", "tcp: or tls:"),
         ("[[server]]\naddress = \"sip:127.0.0.1\"\n", "is a URI", "udp:127.0.0.1"),
         (
             "[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n",

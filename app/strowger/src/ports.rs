@@ -12,7 +12,9 @@ pub(crate) fn check(listeners: &[Listener]) -> Result<(), Error> {
     for listener in listeners {
         let tried = match listener.transport {
             Transport::Udp => UdpSocket::bind(listener.bind).map(drop),
-            Transport::Tcp => TcpListener::bind(listener.bind).map(drop),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                TcpListener::bind(listener.bind).map(drop)
+            }
         };
         tried.map_err(|error| explained(listener, &error))?;
     }
@@ -30,7 +32,7 @@ fn explained(listener: &Listener, error: &Error) -> Error {
         }
         _ => "check address and port",
     };
-    let place = format!("{}:{}", listener.transport.uri_token(), listener.bind);
+    let place = format!("{}:{}", listener.transport.word(), listener.bind);
     Error::new(error.kind(), format!("cannot listen on {place}: {error}\n  remedy: {remedy}"))
 }
 

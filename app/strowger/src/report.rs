@@ -135,7 +135,7 @@ fn server(row: &RowView) -> ServerStatus {
     ServerStatus {
         index: row.index as u32,
         address: Some(row.address),
-        transport: row.transport.uri_token().into(),
+        transport: row.transport.word().into(),
         state: condition_name(row.condition).into(),
         reason: row.cause.to_string(),
         since_seconds: row.unchanged_for.as_secs(),
@@ -165,7 +165,7 @@ fn worker((index, handle): (usize, &Handle)) -> WorkerStatus {
 }
 
 fn listener(listener: &lb::settings::Listener) -> String {
-    format!("{}:{}", listener.transport.uri_token(), listener.bind)
+    format!("{}:{}", listener.transport.word(), listener.bind)
 }
 
 fn threads(threads: Threads) -> String {

@@ -24,7 +24,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::udp::BATCH;
 use net::{
-    Clock, Connections, Counters, Datagram, Limits, Mailbox, Received, Receiver, Spread, Udp, UdpOptions,
+    Clock, Connections, Counters, Datagram, Identities, Limits, Mailbox, Received, Receiver, Spread, Udp,
+    UdpOptions,
 };
 use sip::{Flow, Transport};
 
@@ -83,6 +84,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) listeners: &'a [Listener],
     pub(crate) udp: UdpOptions,
     pub(crate) limits: Limits,
+    /// Certificates of TLS listeners; empty without such.
+    pub(crate) identities: Arc<Identities>,
     pub(crate) spread: Spread,
     /// Receives the events of the core; called rarely, on the worker's thread, and must not wait.
     pub(crate) record: Box<dyn FnMut(Time, Event) + Send>,
@@ -151,8 +154,14 @@ impl<C: Core> Worker<C> {
         let bound: Vec<_> =
             setup.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
         let registry = poll.registry().try_clone()?;
-        let connections =
-            Connections::new(setup.index, &bound, setup.limits, registry, Arc::clone(&counters))?;
+        let connections = Connections::new(
+            setup.index,
+            &bound,
+            setup.limits,
+            setup.identities,
+            registry,
+            Arc::clone(&counters),
+        )?;
         let mailbox = Arc::new(Mailbox::new(poll.registry(), TOKEN_MAILBOX)?);
         let handle =
             Handle { stop: Arc::new(AtomicBool::new(false)), mailbox, counters: Arc::clone(&counters) };

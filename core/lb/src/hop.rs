@@ -61,8 +61,9 @@ pub struct Hop {
 }
 
 impl Hop {
-    pub fn transport(&self) -> Transport {
-        if self.connection.is_some() { Transport::Tcp } else { Transport::Udp }
+    /// Whether a listener of this transport can have received the request.
+    pub fn fits(&self, transport: Transport) -> bool {
+        self.connection.is_some() == transport.is_reliable()
     }
 
     pub fn target(&self) -> Target {

@@ -26,7 +26,15 @@ pub struct OwnAddresses {
     names: Vec<Vec<u8>>,
 }
 
-const DEFAULT_PORT: u16 = 5060;
+/// RFC 3261 §19.1.2; RFC 7118 §5.2.3 leaves WebSocket those of HTTP.
+const fn default_port(transport: Option<Transport>) -> u16 {
+    match transport {
+        None | Some(Transport::Udp | Transport::Tcp) => 5060,
+        Some(Transport::Tls) => 5061,
+        Some(Transport::Ws) => 80,
+        Some(Transport::Wss) => 443,
+    }
+}
 
 impl OwnAddresses {
     pub fn new(listeners: &[Listener], names: &[String]) -> OwnAddresses {
@@ -58,7 +66,8 @@ impl OwnAddresses {
 
     /// The listener that a URI names: by address and port, and by transport where several share them.
     pub fn find(&self, uri: &Uri<'_>) -> Option<u8> {
-        let port = uri.port.unwrap_or(DEFAULT_PORT);
+        let transport = transport_of(uri);
+        let port = uri.port.unwrap_or(default_port(transport));
         let ours = |own: &OwnAddress| match uri.host {
             Host::Ip(ip) => own.address.port() == port && own.address.ip() == ip,
             // A name without a port may have been resolved to any (RFC 3263 §4.2).
@@ -71,8 +80,9 @@ impl OwnAddresses {
         if self.all.len() == 1 {
             return Some(first as u8);
         }
-        let transport = transport_of(uri);
-        let exact = self.all.iter().position(|place| ours(place) && Some(place.transport) == transport);
+        let exact = self.all.iter().position(|place| {
+            ours(place) && transport.is_some_and(|asked| asked.uri_token() == place.transport.uri_token())
+        });
         Some(exact.unwrap_or(first) as u8)
     }
 
@@ -104,20 +114,25 @@ impl OwnAddress {
 }
 
 /// The transport that a URI asks for; UDP when it says nothing (RFC 3263 §4.1, for an address), `None` when we do not
-/// speak it.
+/// speak it. `sips` asks for TLS under whatever else it says (RFC 3261 §26.2.2), which UDP cannot have.
 pub(crate) fn transport_of(uri: &Uri<'_>) -> Option<Transport> {
-    match uri.parameter(b"transport") {
-        None | Some(b"") => Some(Transport::Udp),
-        Some(token) if token.eq_ignore_ascii_case(b"udp") => Some(Transport::Udp),
-        Some(token) if token.eq_ignore_ascii_case(b"tcp") => Some(Transport::Tcp),
-        Some(_) => None,
+    let is = |token: &[u8], known: &str| token.eq_ignore_ascii_case(known.as_bytes());
+    match (uri.parameter(b"transport"), uri.secure) {
+        (None | Some(b""), false) => Some(Transport::Udp),
+        (None | Some(b""), true) => Some(Transport::Tls),
+        (Some(token), false) if is(token, "udp") => Some(Transport::Udp),
+        (Some(token), false) if is(token, "tcp") => Some(Transport::Tcp),
+        (Some(token), _) if is(token, "tls") || is(token, "tcp") => Some(Transport::Tls),
+        (Some(token), false) if is(token, "ws") => Some(Transport::Ws),
+        (Some(token), _) if is(token, "ws") || is(token, "wss") => Some(Transport::Wss),
+        (Some(_), _) => None,
     }
 }
 
 /// The address that a URI names, where it names one.
 pub(crate) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
     match uri.host {
-        Host::Ip(ip) => Some(SocketAddr::new(ip, uri.port.unwrap_or(DEFAULT_PORT))),
+        Host::Ip(ip) => Some(SocketAddr::new(ip, uri.port.unwrap_or(default_port(transport_of(uri))))),
         Host::Name(_) => None,
     }
 }

@@ -102,6 +102,8 @@ impl Core {
         let transport = match server.transport {
             Transport::Udp => "",
             Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
         };
         let (to, us) = (server.address, own.address);
         let text = &mut out.bytes;
@@ -114,7 +116,9 @@ impl Core {
         );
         let target = match server.transport {
             Transport::Udp => Target::Datagram { listener, to },
-            Transport::Tcp => Target::Stream { listener, to },
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                Target::Stream { listener, to }
+            }
         };
         out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None });
     }

@@ -85,7 +85,7 @@ impl Core {
     ) {
         self.heard(hop);
         self.remember_response(now, hop, branch, status);
-        let fits = self.shared.own.get(hop.listener).is_some_and(|own| own.transport == hop.transport());
+        let fits = self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));
         if !fits {
             return self.count(Counter::NoListener);
         }

@@ -276,7 +276,9 @@ impl Core {
         };
         let target = match transport {
             Transport::Udp => Target::Datagram { listener, to },
-            Transport::Tcp => Target::Stream { listener, to },
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                Target::Stream { listener, to }
+            }
         };
         Ok((listener, target))
     }
@@ -291,8 +293,7 @@ impl Core {
         flow: Flow,
     ) -> Result<Way, Reject> {
         let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
-        let transport = transport_of(next).filter(|_| !next.secure);
-        let transport = transport.ok_or(Reject::server_error("Unknown Transport"))?;
+        let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
         let server = match &set.tag {
             Some(tag) => tag.server,
             None => {
@@ -307,12 +308,22 @@ impl Core {
             }
         };
         let came_by = set.leaves_by.unwrap_or(flow.listener);
-        let peer = set.tag.as_ref().and_then(|tag| tag.peer).filter(|_| transport.is_reliable());
-        let (leaves_by, target) = match (peer, address_of(next)) {
+        let peer = set.tag.as_ref().and_then(|tag| tag.peer);
+        // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for
+        // WebSocket the only one (RFC 7118 §5.3).
+        let only_there = peer.filter(|peer| {
+            self.shared.own.get(peer.listener).is_some_and(|own| own.transport > Transport::Tcp)
+        });
+        let peer = peer.filter(|_| transport.is_reliable());
+        let (leaves_by, target) = match (only_there.or(peer), address_of(next)) {
             // A name that only the client knows, as behind a NAT: its connection is the one way to it.
             (Some(PeerConnection { listener, id }), None) => {
                 let to = SocketAddr::from(([0, 0, 0, 0], 0));
                 (listener, Target::Connection { listener, id, to, or_connect: false })
+            }
+            (Some(PeerConnection { listener, id }), Some(to)) if only_there.is_some() => {
+                let or_connect = transport == Transport::Tls;
+                (listener, Target::Connection { listener, id, to, or_connect })
             }
             (peer, _) => {
                 let address = self.resolve(next)?;

@@ -6,26 +6,57 @@ use std::net::SocketAddr;
 pub enum Transport {
     Udp,
     Tcp,
+    Tls,
+    /// SIP over WebSocket (RFC 7118), without and with TLS below it.
+    Ws,
+    Wss,
 }
 
 impl Transport {
     pub const fn is_reliable(self) -> bool {
-        matches!(self, Transport::Tcp)
+        !matches!(self, Transport::Udp)
     }
 
-    /// The token of the Via header field: `UDP`, `TCP`.
+    /// Whether TLS protects it.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
+    /// Whether each SIP message is one WebSocket message.
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
+    }
+
+    /// The word of the configuration: `udp`, `tcp`, `tls`, `ws`, `wss`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
+        }
+    }
+
+    /// The token of the Via header field: `UDP`, `TCP`, `TLS`, `WS`, `WSS` (RFC 7118 §5.1).
     pub const fn via_token(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
         }
     }
 
-    /// The value of the `transport` URI parameter: `udp`, `tcp`.
+    /// The value of the `transport` URI parameter: `udp`, `tcp`, `tls`, and `ws` for both WebSocket transports, which the
+    /// scheme tells apart (RFC 7118 §5.2.2).
     pub const fn uri_token(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws | Transport::Wss => "ws",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! has no buffer; every queue, table and wait has a bound in [`Limits`] and a counter. What a message means, and where
 //! it goes, is left to the core.
 
+mod accepting;
 mod connection;
 mod deadlines;
 mod limits;
@@ -15,7 +16,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,8 +27,10 @@ use mio::{Interest, Registry, Token};
 use sip::{ConnectionId, Flow, Target, Transport};
 
 use crate::counters::Counters;
-use crate::tcp::{self, Stream};
+use crate::tcp;
+use crate::tls::Identities;
 
+use accepting::{Source, source};
 use connection::{Close, Connection, Phase};
 pub use limits::Limits;
 use outgoing::Staged;
@@ -38,9 +41,6 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Reads from one connection before the next has its turn.
 const READS_PER_TURN: usize = 4;
-
-/// Connections accepted before messages have their turn.
-const ACCEPTS_PER_TURN: usize = 64;
 
 /// Tokens from here on belong to connections and their listeners; those below are the worker's.
 pub const TOKENS_FROM: usize = 1 << 62;
@@ -81,6 +81,7 @@ impl News {
 
 struct Listening {
     listener: u8,
+    transport: Transport,
     socket: TcpListener,
     /// There may be more to accept than the turn allowed.
     more: bool,
@@ -94,11 +95,14 @@ pub struct Connections {
     registry: Registry,
     counters: Arc<Counters>,
     listening: Vec<Listening>,
-    /// Where each listener of the configuration is bound, by its index: where connections come from.
-    bound: Vec<SocketAddr>,
+    /// Transport of each listener of the configuration, by its index, and where it is bound: where connections come from.
+    bound: Vec<(Transport, SocketAddr)>,
+    identities: Arc<Identities>,
     slots: Slots<Connection>,
     by_remote: HashMap<(u8, SocketAddr), Key>,
-    per_source: HashMap<IpAddr, u32>,
+    per_source: HashMap<IpAddr, Source>,
+    /// Accepted connections whose handshake is not over.
+    handshakes: usize,
     scratch: Vec<u8>,
     /// Connections that may hold more than was read.
     unread: Vec<Key>,
@@ -120,18 +124,20 @@ impl Connections {
         worker: u8,
         listeners: &[(Transport, SocketAddr)],
         limits: Limits,
+        identities: Arc<Identities>,
         registry: Registry,
         counters: Arc<Counters>,
     ) -> io::Result<Connections> {
         let mut listening = Vec::new();
         let mut bound = Vec::new();
         for (listener, &(transport, address)) in listeners.iter().enumerate() {
-            bound.push(address);
-            if transport == Transport::Tcp {
+            bound.push((transport, address));
+            if transport.is_reliable() {
                 let mut socket = tcp::listen(address)?;
                 let token = Token(LISTENER_TOKENS + listening.len());
                 registry.register(&mut socket, token, Interest::READABLE)?;
-                listening.push(Listening { listener: listener as u8, socket, more: false, short: false });
+                let listener = listener as u8;
+                listening.push(Listening { listener, transport, socket, more: false, short: false });
             }
         }
         Ok(Connections {
@@ -141,9 +147,11 @@ impl Connections {
             counters,
             listening,
             bound,
+            identities,
             slots: Slots::new(limits.connections),
             by_remote: HashMap::new(),
             per_source: HashMap::new(),
+            handshakes: 0,
             scratch: vec![0; READ_BYTES],
             unread: Vec::new(),
             watched: Vec::new(),
@@ -177,6 +185,9 @@ impl Connections {
             self.write_ready(key, now);
         }
         if event.is_readable() || event.is_error() || event.is_read_closed() {
+            if let Some(connection) = self.slots.get_mut(key) {
+                connection.stream.ready();
+            }
             let ends = event.is_error() || event.is_read_closed();
             self.read(key, now, ends, take);
         }
@@ -186,15 +197,6 @@ impl Connections {
     /// [`Connections::accept_rest`] go on with it.
     pub fn has_more(&self) -> bool {
         !self.unread.is_empty() || self.listening.iter().any(|listening| listening.more)
-    }
-
-    /// Goes on accepting where more waited than a turn allowed.
-    pub fn accept_rest(&mut self, now: Time) {
-        for index in 0..self.listening.len() {
-            if self.listening[index].more {
-                self.accept(index, now);
-            }
-        }
     }
 
     pub fn unread_count(&self) -> usize {
@@ -230,45 +232,6 @@ impl Connections {
         }
     }
 
-    fn accept(&mut self, index: usize, now: Time) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listening) = self.listening.get_mut(index) else { return };
-            (listening.more, listening.short) = (false, false);
-            match listening.socket.accept() {
-                Ok((socket, remote)) => {
-                    let listener = listening.listener;
-                    self.admit(Stream::over(socket, self.limits.stuck_time), listener, remote, now);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // The peer gave up before we came to it; the next may be there.
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(_) => {
-                    self.counters.accept_errors.add(1);
-                    listening.short = true;
-                    return;
-                }
-            }
-        }
-        self.listening[index].more = true;
-    }
-
-    fn admit(&mut self, stream: Stream, listener: u8, remote: SocketAddr, now: Time) {
-        let from = source(remote.ip());
-        if self.per_source.get(&from).is_some_and(|count| *count >= self.limits.per_source) {
-            self.counters.connections_refused_source_full.add(1);
-            return;
-        }
-        if self.slots.is_full() {
-            self.counters.connections_refused_worker_full.add(1);
-            return;
-        }
-        let connection = Connection::new(stream, remote, listener, false, now);
-        if self.add(connection).is_some() {
-            *self.per_source.entry(from).or_insert(0) += 1;
-            self.counters.connections_accepted.add(1);
-        }
-    }
-
     fn add(&mut self, mut connection: Connection) -> Option<Key> {
         let key = self.slots.vacant()?;
         connection.stream.register(&self.registry, token_of(key)).ok()?;
@@ -284,10 +247,9 @@ impl Connections {
         if matches!(connection.phase, Phase::Connecting { .. }) {
             match connection.stream.connected() {
                 Ok(true) => {
-                    connection.phase = Phase::Open;
-                    connection.active = now;
-                    if let Some(queue) = &mut connection.queue {
-                        queue.moved = now;
+                    match connection.is_agreed() {
+                        true => connection.open(now),
+                        false => connection.phase = Phase::Handshaking { since: now },
                     }
                     self.counters.connections_opened.add(1);
                 }
@@ -319,17 +281,30 @@ impl Connections {
             if matches!(connection.phase, Phase::Connecting { .. }) {
                 return;
             }
-            let length = match connection.stream.read(&mut self.scratch) {
+            let shakes_hands = matches!(connection.phase, Phase::Handshaking { .. });
+            let read = connection.stream.read(&mut self.scratch, to_the_end);
+            if shakes_hands {
+                self.settle(key, now);
+            }
+            let Some(connection) = self.slots.get_mut(key) else { return };
+            let length = match read {
                 Ok(0) => {
-                    let ended = matches!(connection.phase, Phase::Ended { .. });
-                    return self.close(key, if ended { Close::BrokenFrame } else { Close::Peer });
+                    let why = match connection.phase {
+                        Phase::Ended { .. } => Close::BrokenFrame,
+                        Phase::Handshaking { .. } => Close::HandshakeFailed,
+                        _ => Close::Peer,
+                    };
+                    return self.close(key, why);
                 }
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) if matches!(connection.phase, Phase::Handshaking { .. }) => {
+                    return self.close(key, Close::HandshakeFailed);
+                }
                 Err(_) => return self.close(key, Close::Error),
             };
-            let all = length < READ_BYTES && !to_the_end;
+            let all = connection.stream.short_read_is_all() && length < READ_BYTES && !to_the_end;
             if connection.phase != Phase::Open {
                 if all {
                     return;
@@ -338,7 +313,7 @@ impl Connections {
             }
             let flow = Flow {
                 listener: connection.listener,
-                transport: Transport::Tcp,
+                transport: connection.transport,
                 remote: connection.remote,
                 connection: Some(id_of(self.worker, key)),
             };
@@ -389,11 +364,14 @@ impl Connections {
         if self.by_remote.get(&remote) == Some(&key) {
             self.by_remote.remove(&remote);
         }
+        if connection.is_shaking_hands() {
+            self.handshake_over(connection.remote);
+        }
         if !connection.opened {
             let from = source(connection.remote.ip());
-            if let Some(count) = self.per_source.get_mut(&from) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(has) = self.per_source.get_mut(&from) {
+                has.connections -= 1;
+                if has.connections == 0 {
                     self.per_source.remove(&from);
                 }
             }
@@ -409,6 +387,8 @@ impl Connections {
             Close::BrokenFrame => &counters.connections_closed_broken_frame,
             Close::Memory => &counters.connections_closed_memory,
             Close::ConnectFailed => &counters.connect_failures,
+            Close::HandshakeFailed => &counters.handshakes_failed,
+            Close::HandshakeSlow => &counters.handshakes_slow,
         };
         counter.add(1);
         self.news.closed.push((id_of(self.worker, key), connection.remote));
@@ -434,12 +414,4 @@ fn key_of(token: usize) -> Key {
 
 fn id_of(worker: u8, key: Key) -> ConnectionId {
     ConnectionId { worker, slot: key.slot, generation: key.generation }
-}
-
-/// What counts as one source: whoever has an IPv6 network of 64 bits has all its addresses.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) >> 64 << 64)),
-    }
 }

@@ -84,6 +84,18 @@ counters! {
     connections_opened,
     connections_refused_worker_full,
     connections_refused_source_full,
+    /// Handshakes of TLS and WebSocket that ended well, either way.
+    handshakes_done,
+    /// Handshakes that a peer broke off, or in which something was wrong: no common version, a certificate that was
+    /// refused by us or by the peer, an upgrade to WebSocket that asks for something else.
+    handshakes_failed,
+    /// Handshakes that were not over in time.
+    handshakes_slow,
+    /// Connections closed at once because too many handshakes were under way, of all or of that source.
+    connections_refused_handshakes_full,
+    connections_refused_source_handshakes_full,
+    /// Connections accepted or to be opened while there was no certificate, or none to judge a server's by.
+    connections_without_identity,
     /// accept(2) failed: descriptors or memory are short.
     accept_errors,
     /// Attempts to connect that failed or ran into the deadline.

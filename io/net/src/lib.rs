@@ -1,4 +1,4 @@
-//! Sockets: UDP in batches and TCP connections, for the cores that own none.
+//! Sockets: UDP in batches, TCP connections, and TLS over them, for the cores that own none.
 
 pub mod clock;
 pub mod connections;
@@ -8,6 +8,7 @@ pub mod mmsg;
 pub mod option;
 pub mod spread;
 mod tcp;
+pub mod tls;
 pub mod udp;
 
 pub use clock::Clock;
@@ -16,4 +17,5 @@ pub use counters::{Counter, Counters};
 pub use mailbox::{Letter, Mailbox};
 pub use mmsg::{Datagram, Receiver};
 pub use spread::{Spread, Window};
+pub use tls::{Identities, Identity};
 pub use udp::{Udp, UdpOptions};

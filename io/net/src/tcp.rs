@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::option;
+use crate::tls::Session;
 
 /// Connections that the kernel completes before we accept them; more than a burst of reconnecting clients, and bounded
 /// by `net.core.somaxconn` anyway.
@@ -35,6 +36,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: TcpStream,
+    tls: Option<Box<Session>>,
 }
 
 impl Stream {
@@ -45,7 +47,42 @@ impl Stream {
         // option the connection still works.
         let _ = socket.set_nodelay(true);
         let _ = option::give_up_after(socket.as_fd(), patience);
-        Stream { socket }
+        Stream { socket, tls: None }
+    }
+
+    /// Everything from now on goes through this session.
+    pub(crate) fn secure(&mut self, session: Session) {
+        self.tls = Some(Box::new(session));
+    }
+
+    /// Whether the peer can be written to: there is no TLS, or its handshake is over.
+    pub(crate) fn is_established(&self) -> bool {
+        self.tls.as_ref().is_none_or(|session| !session.is_handshaking())
+    }
+
+    /// The socket was reported ready to be read.
+    pub(crate) fn ready(&mut self) {
+        if let Some(session) = &mut self.tls {
+            session.ready();
+        }
+    }
+
+    /// Whether bytes wait below the messages: encrypted ones.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.tls.as_ref().is_some_and(|session| session.is_waiting())
+    }
+
+    /// Writes those as far as the socket takes them.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(session) => session.flush(&mut self.socket),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a read that leaves room in the buffer has taken all there was. TLS hands out record by record.
+    pub(crate) fn short_read_is_all(&self) -> bool {
+        self.tls.is_none()
     }
 
     /// Begins to connect; [`Stream::connected`] tells how it went once the socket is writable. `from`: the address of
@@ -76,20 +113,30 @@ impl Stream {
         }
     }
 
-    pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(into)
+    /// `to_the_end`: the end of the stream may lie behind what is there.
+    pub(crate) fn read(&mut self, into: &mut [u8], to_the_end: bool) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(session) => session.read(&mut self.socket, into, to_the_end),
+            None => self.socket.read(into),
+        }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.write(bytes)
+        self.write_all_of(&[IoSlice::new(bytes)])
     }
 
     pub(crate) fn write_all_of(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.write_vectored(parts)
+        match &mut self.tls {
+            Some(session) => session.write(&mut self.socket, parts),
+            None => self.socket.write_vectored(parts),
+        }
     }
 
     /// Says that nothing more will be written; what was written arrives before the end.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end(&mut self) {
+        if let Some(session) = &mut self.tls {
+            session.end(&mut self.socket);
+        }
         // A connection that is gone already needs no end.
         let _ = self.socket.shutdown(Shutdown::Write);
     }

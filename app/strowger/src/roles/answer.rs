@@ -128,6 +128,7 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
             listeners,
             udp: UdpOptions::default(),
             limits: net::Limits::default(),
+            identities: Arc::default(),
             spread: net::Spread::default(),
             record: Box::new(|_, _| {}),
         },
@@ -139,7 +140,7 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let load = burn(args.load, &stop)?;
     for listener in listeners {
-        println!("answers calls on {}:{}", listener.transport.uri_token(), listener.bind);
+        println!("answers calls on {}:{}", listener.transport.word(), listener.bind);
     }
     let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     while !thread.is_finished() && end.is_none_or(|end| Instant::now() < end) {

@@ -137,6 +137,7 @@ fn start_callers(pacing: Pacing, own: SocketAddr, to: SocketAddr) -> io::Result<
         listeners: &listeners,
         udp: UdpOptions::default(),
         limits: net::Limits::default(),
+        identities: Arc::default(),
         spread: net::Spread::default(),
         record: Box::new(|_: Time, _| {}),
     };

@@ -13,7 +13,7 @@ use lb::router::Router;
 use lb::settings::{Settings, Threads};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use net::{Clock, Limits, Spread, UdpOptions};
+use net::{Clock, Identities, Identity, Limits, Spread, UdpOptions};
 
 use crate::control::{self, Control, SharedThread, lock, log};
 use crate::control_socket::ControlSocket;
@@ -53,7 +53,8 @@ fn serve(checked: Checked) -> io::Result<()> {
     let shared = control.shared();
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
-    let mut workers = make_workers(&settings, count, clock, &faults, &control)?;
+    let identities = Arc::new(Identities::new(checked.tls.map(identity)));
+    let mut workers = make_workers(&settings, count, clock, &faults, &control, &identities)?;
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));
@@ -106,6 +107,7 @@ fn make_workers(
     clock: Clock,
     faults: &FaultLog,
     control: &Control,
+    identities: &Arc<Identities>,
 ) -> io::Result<Vec<Worker<Router>>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut workers = Vec::new();
@@ -120,6 +122,7 @@ fn make_workers(
             udp: UdpOptions::default(),
             spread: Spread::default(),
             limits: Limits::default(),
+            identities: Arc::clone(identities),
             record: Box::new(move |_, event| record(&faults, event)),
         };
         let router = Router::new(control.shared(), index, seed());
@@ -127,6 +130,11 @@ fn make_workers(
     }
     worker::introduce(&mut workers)?;
     Ok(workers)
+}
+
+pub(crate) fn identity(tls: config::Tls) -> Identity {
+    let config::Tls { server, client, server_name, expires: _ } = tls;
+    Identity { server, client, server_name }
 }
 
 fn record(faults: &FaultLog, event: Event) {
@@ -193,7 +201,7 @@ fn seed() -> u64 {
 
 fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
     for listener in &settings.listeners {
-        let transport = listener.transport.uri_token();
+        let transport = listener.transport.word();
         log(&format!("listening on {transport}:{}, known as {}", listener.bind, listener.advertise));
     }
     if let Some(listen) = settings.heartbeat.listen {

@@ -13,6 +13,10 @@ Examples:
     strowger lb --listen udp:192.0.2.1:5060 --listen tcp:192.0.2.1:5060 \\
         --server 10.0.0.11 --server 10.0.0.12 --selection tlwl
 
+  Phones by TLS and browsers by WebSocket, servers by UDP:
+    strowger lb --listen udp:192.0.2.1:5060 --listen tls:192.0.2.1:5061 --listen wss:192.0.2.1:443 \\
+        --certificate chain.pem --key key.pem --server 10.0.0.11 --server 10.0.0.12
+
   Servers with agents come by themselves; a shared key, so that calls survive a restart:
     strowger key > farm.keys; chmod 600 farm.keys
     strowger lb --listen udp:192.0.2.1:5060 --heartbeat 0.0.0.0:5777 --key-file farm.keys
@@ -34,10 +38,10 @@ pub(crate) struct Args {
 #[derive(clap::Args, Debug)]
 #[group(id = "short", multiple = true)]
 struct Short {
-    /// Listen here: udp:ADDRESS:PORT or tcp:ADDRESS:PORT. May be repeated
+    /// Listen here: udp:ADDRESS:PORT, or with tcp:, tls:, ws: or wss: in front. May be repeated
     #[arg(long, value_name = "ENDPOINT", required_unless_present = "config")]
     listen: Vec<String>,
-    /// A SIP server: ADDRESS:PORT, with udp: or tcp: in front if need be. May be repeated
+    /// A SIP server: ADDRESS:PORT, with udp:, tcp: or tls: in front if need be. May be repeated
     #[arg(long, value_name = "ENDPOINT")]
     server: Vec<String>,
     #[arg(long, value_name = "KIND", help = help("affinity.kind"))]
@@ -60,6 +64,12 @@ struct Short {
     control: Option<PathBuf>,
     #[arg(long, value_name = "FILE", help = help("keys.file"))]
     key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("tls.certificate"))]
+    certificate: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("tls.key"))]
+    key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("tls.server_ca"))]
+    server_ca: Option<PathBuf>,
 }
 
 impl Args {
@@ -93,6 +103,9 @@ impl Args {
             workers,
             control: self.short.control,
             key_file: self.short.key_file,
+            certificate: self.short.certificate,
+            key: self.short.key,
+            server_ca: self.short.server_ca,
         })
     }
 }

@@ -105,6 +105,7 @@ fn setup(index: usize, listeners: &[Listener], udp: UdpOptions, spread: Spread) 
         listeners,
         udp,
         limits: Limits::default(),
+        identities: Arc::default(),
         spread,
         record: Box::new(|_, _| {}),
     }

@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use base::Time;
-use sip::Flow;
 use sip::frame::{Frame, Framer};
+use sip::{Flow, Transport};
 
 use super::Received;
 use super::limits::Limits;
@@ -19,6 +19,10 @@ const ANSWERS_MAX: usize = 32;
 pub(crate) enum Phase {
     /// We asked; the peer has not answered yet. What is sent meanwhile waits in the queue.
     Connecting {
+        since: Time,
+    },
+    /// TLS or WebSocket is being agreed on. What is sent meanwhile waits in the queue.
+    Handshaking {
         since: Time,
     },
     Open,
@@ -42,6 +46,8 @@ pub(crate) enum Close {
     BrokenFrame,
     Memory,
     ConnectFailed,
+    HandshakeFailed,
+    HandshakeSlow,
 }
 
 #[derive(Debug)]
@@ -64,6 +70,7 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) remote: SocketAddr,
     pub(crate) listener: u8,
+    pub(crate) transport: Transport,
     pub(crate) phase: Phase,
     /// We opened it; else the peer did.
     pub(crate) opened: bool,
@@ -97,15 +104,20 @@ impl Connection {
     pub(crate) fn new(
         stream: Stream,
         remote: SocketAddr,
-        listener: u8,
+        (listener, transport): (u8, Transport),
         opened: bool,
         now: Time,
     ) -> Connection {
-        let phase = if opened { Phase::Connecting { since: now } } else { Phase::Open };
+        let phase = match (opened, stream.is_established()) {
+            (true, _) => Phase::Connecting { since: now },
+            (false, false) => Phase::Handshaking { since: now },
+            (false, true) => Phase::Open,
+        };
         Connection {
             stream,
             remote,
             listener,
+            transport,
             phase,
             opened,
             active: now,
@@ -117,7 +129,31 @@ impl Connection {
     }
 
     pub(crate) fn takes_messages(&self) -> bool {
-        matches!(self.phase, Phase::Connecting { .. } | Phase::Open)
+        matches!(self.phase, Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Open)
+    }
+
+    /// Whether what is sent must wait: something does already, or the peer is not there yet.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.queue.is_some() || matches!(self.phase, Phase::Connecting { .. } | Phase::Handshaking { .. })
+    }
+
+    /// Whether nothing is left to agree on with the peer before messages.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.stream.is_established()
+    }
+
+    /// The peer is there: from now on messages go both ways.
+    pub(crate) fn open(&mut self, now: Time) {
+        self.phase = Phase::Open;
+        self.active = now;
+        if let Some(queue) = &mut self.queue {
+            queue.moved = now;
+        }
+    }
+
+    /// An accepted connection whose handshake is not over: there is a bound on their number.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        !self.opened && matches!(self.phase, Phase::Handshaking { .. })
     }
 
     /// Bytes that it holds for a partial message and for what waits to be written.
@@ -160,6 +196,10 @@ impl Connection {
     /// Writes what waits, as far as the peer takes it.
     pub(crate) fn write_queued(&mut self, now: Time) -> io::Result<Written> {
         let mut written = Written::default();
+        self.stream.flush()?;
+        if matches!(self.phase, Phase::Handshaking { .. }) {
+            return Ok(written);
+        }
         while let Some(queue) = &mut self.queue {
             match self.stream.write(queue.unwritten()) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -176,7 +216,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        if self.queue.is_none() && self.phase == Phase::Ending {
+        if self.queue.is_none() && self.phase == Phase::Ending && !self.stream.is_waiting() {
             self.stream.end();
             self.phase = Phase::Ended { since: now };
         }
@@ -213,7 +253,7 @@ impl Connection {
 
     /// Whether it waits for something that has an end soon, so that it is to be looked at in every tick.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.queue.is_some() || self.phase != Phase::Open
+        self.queue.is_some() || self.phase != Phase::Open || self.stream.is_waiting()
     }
 
     /// Whether it has waited too long.
@@ -222,10 +262,13 @@ impl Connection {
             Phase::Connecting { since } if now.since(since) >= limits.connect_time => {
                 return Some(Close::ConnectFailed);
             }
+            Phase::Handshaking { since } if now.since(since) >= limits.handshake_time => {
+                return Some(Close::HandshakeSlow);
+            }
             Phase::Ended { since } if now.since(since) >= limits.linger_time => {
                 return Some(Close::BrokenFrame);
             }
-            Phase::Connecting { .. } | Phase::Ended { .. } => return None,
+            Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Ended { .. } => return None,
             Phase::Open | Phase::Ending => {}
         }
         if self.queue.as_ref().is_some_and(|queue| now.since(queue.moved) >= limits.stuck_time) {

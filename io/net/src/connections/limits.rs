@@ -16,6 +16,13 @@ pub struct Limits {
     /// Bytes of partial messages and of queues on all connections of one worker; default 256 MiB. Beyond it, what would
     /// take more is turned away: a partial message with its connection, a message as if its queue were full.
     pub buffered_bytes: usize,
+    /// Handshakes of TLS and WebSocket under way per worker on accepted connections; default 1,000. A handshake holds up
+    /// to 64 KiB. One more connection is closed at once.
+    pub handshakes: usize,
+    /// Of those from one source; default 250, so that no single one can keep all others out.
+    pub handshakes_per_source: u32,
+    /// Until a handshake must be over, either way; default 10 s.
+    pub handshake_time: Duration,
     /// Until a connection attempt is given up; default 3 s, well below the 32 s of Timer B (RFC 3261 §17.1.1.2), so
     /// that another server can still be asked.
     pub connect_time: Duration,
@@ -42,6 +49,9 @@ impl Default for Limits {
             per_source: 10_000,
             queue_bytes: 1 << 20,
             buffered_bytes: 256 << 20,
+            handshakes: 1000,
+            handshakes_per_source: 250,
+            handshake_time: Duration::from_secs(10),
             connect_time: Duration::from_secs(3),
             stuck_time: Duration::from_secs(10),
             partial_time: Duration::from_secs(30),

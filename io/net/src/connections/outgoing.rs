@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use base::Time;
-use sip::Target;
+use sip::{Target, Transport};
 
 use super::connection::{Close, Connection, Phase};
 use super::slots::Key;
@@ -86,16 +86,28 @@ impl Connections {
     }
 
     fn open(&mut self, listener: u8, to: SocketAddr, now: Time) -> Option<Key> {
-        let from = *self.bound.get(usize::from(listener))?;
+        let (transport, from) = *self.bound.get(usize::from(listener))?;
+        if transport.is_websocket() {
+            // Nobody listens for us there: a client opens its connection itself (RFC 7118 §5).
+            self.counters.messages_without_connection.add(1);
+            return None;
+        }
         if self.slots.is_full() {
             self.counters.connections_refused_worker_full.add(1);
             return None;
         }
-        let Ok(stream) = tcp::Stream::connect(from, to, self.limits.stuck_time) else {
+        let Ok(mut stream) = tcp::Stream::connect(from, to, self.limits.stuck_time) else {
             self.counters.connect_failures.add(1);
             return None;
         };
-        let key = self.add(Connection::new(stream, to, listener, true, now))?;
+        if transport == Transport::Tls {
+            let Ok(session) = self.identities.connect(to.ip()) else {
+                self.counters.connections_without_identity.add(1);
+                return None;
+            };
+            stream.secure(session);
+        }
+        let key = self.add(Connection::new(stream, to, (listener, transport), true, now))?;
         self.watch(key);
         Some(key)
     }
@@ -109,9 +121,8 @@ impl Connections {
                 messages.iter().for_each(|message| self.try_elsewhere(message, bytes, now));
                 continue;
             };
-            let waits = connection.queue.is_some() || matches!(connection.phase, Phase::Connecting { .. });
             let mut written = 0;
-            if !waits {
+            if !connection.must_wait() {
                 let mut parts = [IoSlice::new(&[]); PARTS];
                 for (part_of, message) in parts.iter_mut().zip(messages) {
                     *part_of = IoSlice::new(part(bytes, &message.range));
@@ -121,6 +132,7 @@ impl Connections {
                         written = length;
                         connection.active = now;
                         self.counters.stream_bytes_out.add(length as u64);
+                        self.watch(key);
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     Err(_) => {

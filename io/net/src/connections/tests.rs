@@ -1,136 +1,16 @@
 //! Connections over real sockets on loopback. Time is what the test says it is.
 
+mod bench;
+mod secure;
+
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 
 use base::Duration;
-use mio::{Events, Poll};
 
+use super::accepting::ACCEPTS_PER_TURN;
 use super::*;
-
-/// A worker's half: connections, the poll they are registered with, and what they brought.
-struct Bench {
-    poll: Poll,
-    connections: Connections,
-    counters: Arc<Counters>,
-    now: Time,
-    messages: Vec<(String, Flow)>,
-    broken: Vec<(String, Flow)>,
-    failed: Vec<Target>,
-    closed: Vec<(ConnectionId, SocketAddr)>,
-    fallbacks: Vec<(String, Target)>,
-    /// Sent to the connection that a broken frame came on, in the same turn.
-    answer_broken: Option<&'static str>,
-}
-
-impl Bench {
-    fn with(limits: Limits) -> Bench {
-        let poll = Poll::new().unwrap();
-        let counters = Arc::new(Counters::default());
-        let listeners = [(Transport::Tcp, "127.0.0.1:0".parse().unwrap())];
-        let registry = poll.registry().try_clone().unwrap();
-        let connections = Connections::new(0, &listeners, limits, registry, Arc::clone(&counters)).unwrap();
-        Bench {
-            poll,
-            connections,
-            counters,
-            now: Time::from_secs(1000),
-            messages: Vec::new(),
-            broken: Vec::new(),
-            failed: Vec::new(),
-            closed: Vec::new(),
-            fallbacks: Vec::new(),
-            answer_broken: None,
-        }
-    }
-
-    fn new() -> Bench {
-        Bench::with(Limits::default())
-    }
-
-    fn client(&self) -> TcpStream {
-        let address = self.connections.local_addresses().next().unwrap().unwrap();
-        let client = TcpStream::connect(address).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        client
-    }
-
-    fn turn(&mut self, wait: Duration) {
-        let mut events = Events::with_capacity(64);
-        self.poll.poll(&mut events, Some(wait)).unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (messages, broken) = (&mut self.messages, &mut self.broken);
-        let mut take = |received: Received<'_>| match received {
-            Received::Message { bytes, flow } => messages.push((text(bytes), flow)),
-            Received::Broken { bytes, flow } => broken.push((text(bytes), flow)),
-        };
-        for event in &events {
-            self.connections.ready(event, self.now, &mut take);
-        }
-        while self.connections.has_more() {
-            self.connections.accept_rest(self.now);
-            self.connections.resume(self.now, &mut take);
-        }
-        self.connections.handle_timeout(self.now);
-        if let (Some(answer), Some((_, flow))) = (self.answer_broken, self.broken.first()) {
-            let to = Target::Connection {
-                listener: 0,
-                id: flow.connection.unwrap(),
-                to: flow.remote,
-                or_connect: false,
-            };
-            self.answer_broken = None;
-            self.send(answer, to);
-        }
-        self.connections.flush(&[], self.now);
-        let news = self.connections.take_news();
-        self.failed.extend(&news.failed);
-        self.closed.extend(&news.closed);
-        for (range, to) in &news.fallbacks {
-            self.fallbacks.push((text(&news.fallback_bytes[range.start as usize..range.end as usize]), *to));
-        }
-        self.connections.give_back(news);
-    }
-
-    /// Turns until `done` is so; fails when it is not within some seconds.
-    fn until(&mut self, what: &str, mut done: impl FnMut(&Bench) -> bool) {
-        for _ in 0..500 {
-            if done(self) {
-                return;
-            }
-            self.turn(Duration::from_millis(10));
-        }
-        panic!("not within 5 s: {what}; {:?}", self.counters.read().filter(|c| c.1 > 0).collect::<Vec<_>>());
-    }
-
-    /// Lets time pass and every connection be looked at.
-    fn pass(&mut self, time: Duration) {
-        self.now = self.now + time;
-        for _ in 0..11 {
-            self.turn(Duration::ZERO);
-            self.now = self.now + Limits::default().tick;
-        }
-    }
-
-    fn send(&mut self, text: &str, to: Target) {
-        self.send_or(text, to, None);
-    }
-
-    fn send_or(&mut self, text: &str, to: Target, fallback: Option<(&str, Target)>) {
-        let mut bytes = text.as_bytes().to_vec();
-        let range = 0..text.len() as u32;
-        let fallback = fallback.map(|(text, to)| {
-            bytes.extend_from_slice(text.as_bytes());
-            (range.end..bytes.len() as u32, to)
-        });
-        self.connections.stage(&bytes, range, to, fallback, self.now);
-        self.connections.flush(&bytes, self.now);
-    }
-
-    fn count(&self, name: &str) -> u64 {
-        self.counters.read().find(|(counter, _)| *counter == name).unwrap().1
-    }
-}
+use bench::Bench;
 
 fn message(number: usize) -> String {
     let body = "x".repeat(number % 7);

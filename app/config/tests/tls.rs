@@ -1,0 +1,141 @@
+//! Certificates and keys: what is good becomes TLS, what is wrong is told with its file and a remedy.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use strowger_config::{ShortForm, load, short_form};
+
+/// A folder of one test, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("strowger-tls-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// A certificate that is good from the first of one year to the first of another.
+    fn pair(&self, name: &str, from: i32, to: i32) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        (
+            self.file(&format!("{name}.pem"), &certificate),
+            self.file(&format!("{name}.key"), &key.serialize_pem()),
+        )
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const LISTEN: &str =
+    "[[listen]]\naddress = \"tls:127.0.0.1:5061\"\n\n[[server]]\naddress = \"tls:127.0.0.1:7001\"\n\n";
+
+/// What is said about a configuration with this in its [tls] section; empty when it is good.
+fn complaint(folder: &Folder, tls: &str) -> String {
+    let file = folder.file("lb.toml", &format!("{LISTEN}[tls]\n{tls}"));
+    load(&file).map_or_else(|problems| problems.to_string(), |_| String::new())
+}
+
+fn keys(certificate: &Path, key: &Path, rest: &str) -> String {
+    format!("certificate = \"{}\"\nkey = \"{}\"\n{rest}", certificate.display(), key.display())
+}
+
+#[test]
+fn a_good_pair_becomes_tls() {
+    let folder = Folder::new();
+    let (certificate, key) = folder.pair("good", 2020, 2099);
+    let authority = format!("server_ca = \"{}\"\n", certificate.display());
+    let file = folder.file("lb.toml", &format!("{LISTEN}[tls]\n{}", keys(&certificate, &key, &authority)));
+    let checked = load(&file).unwrap();
+    let tls = checked.tls.unwrap();
+    assert!(tls.client.is_some() && tls.server_name.is_none());
+    assert_eq!(tls.expires, 4_070_908_800);
+    let short = ShortForm {
+        listen: vec!["tls:127.0.0.1:5061".into(), "udp:127.0.0.1:5060".into()],
+        server: vec!["127.0.0.1:7000".into()],
+        certificate: Some(certificate),
+        key: Some(key),
+        ..ShortForm::default()
+    };
+    assert!(short_form(&short).unwrap().tls.unwrap().client.is_none());
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
+    let folder = Folder::new();
+    let (certificate, key) = folder.pair("good", 2020, 2099);
+    let (old, old_key) = folder.pair("old", 2001, 2002);
+    let (young, young_key) = folder.pair("young", 2098, 2099);
+    let text = folder.file("text", "no PEM at all\n");
+    let nowhere = folder.0.join("nowhere.pem");
+    let authority = format!("server_ca = \"{}\"\n", certificate.display());
+    for (tls, wanted) in [
+        (String::new(), ["lb.toml:2:", "needs a certificate", "--certificate FILE --key FILE"]),
+        (keys(&certificate, &key, ""), ["lb.toml:5:", "nothing to judge", "tls.server_ca"]),
+        (
+            format!("certificate = \"{}\"", certificate.display()),
+            ["lb.toml:8:", "without its key", "tls.key"],
+        ),
+        (
+            format!("key = \"{}\"", key.display()),
+            ["lb.toml:8:", "without its certificate", "tls.certificate"],
+        ),
+        (keys(&nowhere, &key, &authority), ["lb.toml:8:", "nowhere.pem cannot be read", "check the path"]),
+        (keys(&text, &key, &authority), ["lb.toml:8:", "holds no certificate", "BEGIN CERTIFICATE"]),
+        (keys(&certificate, &text, &authority), ["lb.toml:9:", "holds no private key", "BEGIN PRIVATE KEY"]),
+        (keys(&certificate, &old_key, &authority), ["lb.toml:9:", "is not that of", "first in its file"]),
+        (keys(&old, &old_key, &authority), ["lb.toml:8:", "ended on 2002-01-01", "get a new one"]),
+        (keys(&young, &young_key, &authority), ["lb.toml:8:", "begins only on 2098-01-01", "clock"]),
+        (
+            keys(&certificate, &key, &format!("{authority}client_certificate = \"required\"\n")),
+            ["lb.toml:11:", "no authority is named", "tls.client_ca"],
+        ),
+        (
+            keys(&certificate, &key, &format!("{authority}minimum_version = \"1.1\"\n")),
+            ["lb.toml:11:", "`1.1` is not known", "1.2"],
+        ),
+        (
+            keys(&certificate, &key, &format!("{authority}server_name = \"a b\"\n")),
+            ["lb.toml:11:", "neither a host name nor an address", "certificates bear"],
+        ),
+    ] {
+        let said = complaint(&folder, &tls);
+        for part in wanted {
+            assert!(said.contains(part), "no {part:?} in\n{said}\nfor\n{tls}");
+        }
+    }
+}
+
+#[test]
+fn websocket_is_for_clients_and_shares_its_ports_with_tcp() {
+    let short = |listen: &[&str], server: &str| {
+        let listen = listen.iter().map(|text| (*text).to_owned()).collect();
+        let given = ShortForm { listen, server: vec![server.into()], ..ShortForm::default() };
+        short_form(&given).map_or_else(|problems| problems.to_string(), |_| String::new())
+    };
+    assert_eq!(short(&["udp:127.0.0.1:5060", "ws:127.0.0.1:5060"], "127.0.0.1:7000"), "");
+    assert!(short(&["ws:127.0.0.1:8080"], "ws:127.0.0.1:7000").contains("not spoken to over WebSocket"));
+    let both = short(&["tcp:127.0.0.1:8080", "ws:127.0.0.1:8080"], "tcp:127.0.0.1:7000");
+    assert!(both.contains("already taken by the listener tcp:127.0.0.1:8080"), "{both}");
+    assert!(short(&["ws:127.0.0.1"], "127.0.0.1:7000").contains("has no port"));
+}

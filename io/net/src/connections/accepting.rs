@@ -1,0 +1,125 @@
+//! Who is let in: connections from listening sockets, the bounds on them, and their handshakes.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use base::Time;
+use sip::Transport;
+
+use super::Connections;
+use super::connection::{Connection, Phase};
+use super::slots::Key;
+use crate::tcp::Stream;
+
+/// Connections accepted before messages have their turn.
+pub(super) const ACCEPTS_PER_TURN: usize = 64;
+
+/// What one source has of a worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Source {
+    pub(super) connections: u32,
+    pub(super) handshakes: u32,
+}
+
+impl Connections {
+    /// Goes on accepting where more waited than a turn allowed.
+    pub fn accept_rest(&mut self, now: Time) {
+        for index in 0..self.listening.len() {
+            if self.listening[index].more {
+                self.accept(index, now);
+            }
+        }
+    }
+
+    pub(super) fn accept(&mut self, index: usize, now: Time) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listening) = self.listening.get_mut(index) else { return };
+            (listening.more, listening.short) = (false, false);
+            match listening.socket.accept() {
+                Ok((socket, remote)) => {
+                    let place = (listening.listener, listening.transport);
+                    self.admit(Stream::over(socket, self.limits.stuck_time), place, remote, now);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // The peer gave up before we came to it; the next may be there.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    self.counters.accept_errors.add(1);
+                    listening.short = true;
+                    return;
+                }
+            }
+        }
+        self.listening[index].more = true;
+    }
+
+    fn admit(&mut self, mut stream: Stream, place: (u8, Transport), remote: SocketAddr, now: Time) {
+        let from = source(remote.ip());
+        let has = self.per_source.get(&from).copied().unwrap_or_default();
+        if has.connections >= self.limits.per_source {
+            self.counters.connections_refused_source_full.add(1);
+            return;
+        }
+        if self.slots.is_full() {
+            self.counters.connections_refused_worker_full.add(1);
+            return;
+        }
+        if place.1 != Transport::Tcp {
+            if self.handshakes >= self.limits.handshakes {
+                self.counters.connections_refused_handshakes_full.add(1);
+                return;
+            }
+            if has.handshakes >= self.limits.handshakes_per_source {
+                self.counters.connections_refused_source_handshakes_full.add(1);
+                return;
+            }
+        }
+        if place.1.is_secure() {
+            match self.identities.accept() {
+                Ok(session) => stream.secure(session),
+                Err(_) => return self.counters.connections_without_identity.add(1),
+            }
+        }
+        let connection = Connection::new(stream, remote, place, false, now);
+        let shakes_hands = connection.is_shaking_hands();
+        if let Some(key) = self.add(connection) {
+            let has = self.per_source.entry(from).or_default();
+            has.connections += 1;
+            has.handshakes += u32::from(shakes_hands);
+            self.handshakes += usize::from(shakes_hands);
+            self.counters.connections_accepted.add(1);
+            self.watch(key);
+        }
+    }
+
+    /// An accepted connection has ended its handshake, well or otherwise.
+    pub(super) fn handshake_over(&mut self, remote: SocketAddr) {
+        self.handshakes -= 1;
+        if let Some(has) = self.per_source.get_mut(&source(remote.ip())) {
+            has.handshakes -= 1;
+        }
+    }
+
+    /// Opens the connection once its handshake is over, and writes what waited for that.
+    pub(super) fn settle(&mut self, key: Key, now: Time) {
+        let Some(connection) = self.slots.get_mut(key) else { return };
+        if !matches!(connection.phase, Phase::Handshaking { .. }) || !connection.is_agreed() {
+            return;
+        }
+        let (accepted, remote) = (connection.is_shaking_hands(), connection.remote);
+        connection.open(now);
+        if accepted {
+            self.handshake_over(remote);
+        }
+        self.counters.handshakes_done.add(1);
+        self.write_queued(key, now);
+    }
+}
+
+/// What counts as one source: whoever has an IPv6 network of 64 bits has all its addresses.
+pub(super) fn source(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) >> 64 << 64)),
+    }
+}

@@ -1,0 +1,198 @@
+//! TLS over the socket of one connection, and the certificates that new connections use.
+//!
+//! A session reads and writes what the socket takes, never waits, and holds no more than one record either way once it
+//! is idle. Which certificates are good is left to `rustls` and to whoever made the [`Identity`].
+
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use mio::net::TcpStream;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+
+/// Encrypted bytes that may wait within a session for the socket; one record. What does not fit stays in the queue of
+/// the connection, whose bytes are counted.
+const WAITING_MAX: usize = 16 << 10;
+
+/// Parts of one write.
+pub(crate) const PARTS_MAX: usize = 64;
+
+/// What new TLS connections are made with.
+#[derive(Clone)]
+pub struct Identity {
+    /// For connections that are accepted.
+    pub server: Arc<ServerConfig>,
+    /// For connections that are opened; `None`: none are.
+    pub client: Option<Arc<ClientConfig>>,
+    /// The name that a server's certificate must bear; `None`: its address.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// The identity that all workers share, changed as a whole while they run: each new connection takes the present one,
+/// those that are open keep theirs.
+#[derive(Debug, Default)]
+pub struct Identities(ArcSwapOption<Identity>);
+
+impl Identities {
+    pub fn new(identity: Option<Identity>) -> Identities {
+        Identities(ArcSwapOption::from_pointee(identity))
+    }
+
+    pub fn change(&self, identity: Option<Identity>) {
+        self.0.store(identity.map(Arc::new));
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<Session> {
+        let identity = self.0.load();
+        let identity = identity.as_ref().ok_or(ErrorKind::Unsupported)?;
+        let connection = ServerConnection::new(Arc::clone(&identity.server)).map_err(io::Error::other)?;
+        Ok(Session::over(connection.into()))
+    }
+
+    pub(crate) fn connect(&self, to: std::net::IpAddr) -> io::Result<Session> {
+        let identity = self.0.load();
+        let identity = identity.as_ref().ok_or(ErrorKind::Unsupported)?;
+        let client = identity.client.as_ref().ok_or(ErrorKind::Unsupported)?;
+        let name = identity.server_name.clone().unwrap_or_else(|| ServerName::from(to));
+        let connection = ClientConnection::new(Arc::clone(client), name).map_err(io::Error::other)?;
+        Ok(Session::over(connection.into()))
+    }
+}
+
+/// TLS of one connection.
+pub(crate) struct Session {
+    connection: Connection,
+    /// The socket may hold more: it was reported ready, and no read since then has come back short.
+    readable: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("readable", &self.readable).finish_non_exhaustive()
+    }
+}
+
+/// A read that leaves room has taken all there was.
+struct Counting<'a> {
+    socket: &'a mut TcpStream,
+    short: bool,
+}
+
+impl Read for Counting<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.socket.read(into)?;
+        self.short = length < into.len();
+        Ok(length)
+    }
+}
+
+impl Session {
+    fn over(mut connection: Connection) -> Session {
+        connection.set_buffer_limit(Some(WAITING_MAX));
+        Session { connection, readable: true }
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// The socket was reported ready.
+    pub(crate) fn ready(&mut self) {
+        self.readable = true;
+    }
+
+    /// Whether encrypted bytes wait for the socket.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Drives the handshake as far as the socket allows, and reads what the peer sent. `to_the_end`: the end of the
+    /// stream may lie behind a short read.
+    pub(crate) fn read(
+        &mut self,
+        socket: &mut TcpStream,
+        into: &mut [u8],
+        to_the_end: bool,
+    ) -> io::Result<usize> {
+        loop {
+            match self.connection.reader().read(into) {
+                // Without a close_notify the end is the same to us: messages know their own length.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            if !self.readable {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let mut counting = Counting { socket, short: false };
+            match self.connection.read_tls(&mut counting) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Err(error);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+                Ok(length) => self.readable = length == 0 || to_the_end || !counting.short,
+            }
+            let processed = self.connection.process_new_packets();
+            let flushed = self.flush(socket);
+            processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            flushed?;
+        }
+    }
+
+    /// Encrypts and writes as far as the socket takes it: how many of the plain bytes are on their way.
+    pub(crate) fn write(&mut self, socket: &mut TcpStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut copies = [IoSlice::new(&[]); PARTS_MAX];
+        let count = parts.len().min(PARTS_MAX);
+        copies[..count].copy_from_slice(&parts[..count]);
+        let mut rest = &mut copies[..count];
+        IoSlice::advance_slices(&mut rest, 0);
+        let mut taken = 0;
+        loop {
+            self.flush(socket)?;
+            if rest.is_empty() {
+                return Ok(taken);
+            }
+            if self.is_waiting() {
+                return if taken > 0 { Ok(taken) } else { Err(ErrorKind::WouldBlock.into()) };
+            }
+            match self.connection.writer().write_vectored(rest)? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                length => {
+                    taken += length;
+                    IoSlice::advance_slices(&mut rest, length);
+                }
+            }
+        }
+    }
+
+    /// Writes encrypted bytes that wait, as far as the socket takes them.
+    pub(crate) fn flush(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+        while self.connection.wants_write() {
+            match self.connection.write_tls(socket) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn end(&mut self, socket: &mut TcpStream) {
+        self.connection.send_close_notify();
+        // The end of the connection below says it too.
+        let _ = self.flush(socket);
+    }
+}
