@@ -290,6 +290,7 @@ impl Connections {
             let length = match read {
                 Ok(0) => {
                     let why = match connection.phase {
+                        Phase::Ended { .. } if connection.transport.is_websocket() => Close::WebSocketEnded,
                         Phase::Ended { .. } => Close::BrokenFrame,
                         Phase::Handshaking { .. } => Close::HandshakeFailed,
                         _ => Close::Peer,
@@ -305,7 +306,7 @@ impl Connections {
                 Err(_) => return self.close(key, Close::Error),
             };
             let all = connection.stream.short_read_is_all() && length < READ_BYTES && !to_the_end;
-            if connection.phase != Phase::Open {
+            if !connection.is_heard() {
                 if all {
                     return;
                 }
@@ -326,12 +327,18 @@ impl Connections {
                 self.ending.push(key);
                 return;
             }
-            if cut.pings > 0 {
-                self.counters.pings.add(cut.pings);
-                if connection.answer_pings(cut.pings, &self.limits, now).is_err() {
+            self.counters.pings.add(cut.pings);
+            if !cut.answer.is_empty() {
+                if connection.answer(&cut.answer, &self.limits, now).is_err() {
                     return self.close(key, Close::Error);
                 }
                 self.watch(key);
+            }
+            if let Some(end) = cut.end {
+                return self.end_websocket(key, end, now);
+            }
+            if shakes_hands {
+                self.settle(key, now);
             }
             if self.account(key) > self.limits.buffered_bytes {
                 return self.close(key, Close::Memory);
@@ -384,6 +391,7 @@ impl Connections {
             Close::Idle => &counters.connections_closed_idle,
             Close::Slow => &counters.connections_closed_slow,
             Close::Stuck => &counters.connections_closed_stuck,
+            Close::WebSocketEnded => &counters.websockets_ended,
             Close::BrokenFrame => &counters.connections_closed_broken_frame,
             Close::Memory => &counters.connections_closed_memory,
             Close::ConnectFailed => &counters.connect_failures,

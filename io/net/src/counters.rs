@@ -89,6 +89,18 @@ counters! {
     /// Handshakes that a peer broke off, or in which something was wrong: no common version, a certificate that was
     /// refused by us or by the peer, an upgrade to WebSocket that asks for something else.
     handshakes_failed,
+    /// Requests for something else than SIP over WebSocket.
+    upgrades_refused,
+    /// WebSockets closed because a client did not mask what it sent (RFC 6455 §5.1).
+    frames_unmasked,
+    /// The same for a frame that may not stand where it stood.
+    frames_wrong,
+    /// The same for a message above 65,535 bytes.
+    frames_too_large,
+    /// The same for text that is not UTF-8.
+    texts_not_utf8,
+    /// Connections closed after their WebSocket was.
+    websockets_ended,
     /// Handshakes that were not over in time.
     handshakes_slow,
     /// Connections closed at once because too many handshakes were under way, of all or of that source.

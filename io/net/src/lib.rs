@@ -1,4 +1,4 @@
-//! Sockets: UDP in batches, TCP connections, and TLS over them, for the cores that own none.
+//! Sockets: UDP in batches, TCP connections, and TLS and WebSocket over them, for the cores that own none.
 
 pub mod clock;
 pub mod connections;
@@ -10,6 +10,7 @@ pub mod spread;
 mod tcp;
 pub mod tls;
 pub mod udp;
+mod websocket;
 
 pub use clock::Clock;
 pub use connections::{Connections, Limits, News, Received};

@@ -17,7 +17,7 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 const WAITING_MAX: usize = 16 << 10;
 
 /// Parts of one write.
-pub(crate) const PARTS_MAX: usize = 64;
+pub(crate) const PARTS_MAX: usize = 128;
 
 /// What new TLS connections are made with.
 #[derive(Clone)]

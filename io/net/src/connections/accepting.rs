@@ -10,6 +10,7 @@ use super::Connections;
 use super::connection::{Connection, Phase};
 use super::slots::Key;
 use crate::tcp::Stream;
+use crate::websocket::End;
 
 /// Connections accepted before messages have their turn.
 pub(super) const ACCEPTS_PER_TURN: usize = 64;
@@ -98,6 +99,26 @@ impl Connections {
         if let Some(has) = self.per_source.get_mut(&source(remote.ip())) {
             has.handshakes -= 1;
         }
+    }
+
+    /// The last word of a WebSocket is said; once it is written, so is the end of the connection.
+    pub(super) fn end_websocket(&mut self, key: Key, end: End, now: Time) {
+        let counters = &self.counters;
+        match end {
+            End::Closed => {}
+            End::RefusedUpgrade => counters.upgrades_refused.add(1),
+            End::Unmasked => counters.frames_unmasked.add(1),
+            End::WrongFrame => counters.frames_wrong.add(1),
+            End::TooLarge => counters.frames_too_large.add(1),
+            End::NotUtf8 => counters.texts_not_utf8.add(1),
+        }
+        let Some(connection) = self.slots.get_mut(key) else { return };
+        let (shook_hands, remote) = (connection.is_shaking_hands(), connection.remote);
+        connection.phase = Phase::Ending;
+        if shook_hands {
+            self.handshake_over(remote);
+        }
+        self.write_queued(key, now);
     }
 
     /// Opens the connection once its handshake is over, and writes what waited for that.

@@ -11,6 +11,7 @@ use super::Received;
 use super::limits::Limits;
 use super::out_queue::OutQueue;
 use crate::tcp::Stream;
+use crate::websocket::{self, End, OwnHead, Taken, WebSocket};
 
 /// Keep-alives answered after one read. A client sends one in some minutes; the rest of a flood is not answered.
 const ANSWERS_MAX: usize = 32;
@@ -44,6 +45,8 @@ pub(crate) enum Close {
     Slow,
     Stuck,
     BrokenFrame,
+    /// The client ended its WebSocket as it should, or was refused and has been counted for that.
+    WebSocketEnded,
     Memory,
     ConnectFailed,
     HandshakeFailed,
@@ -74,6 +77,7 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     /// We opened it; else the peer did.
     pub(crate) opened: bool,
+    websocket: Option<Box<WebSocket>>,
     /// When a byte last went either way.
     pub(crate) active: Time,
     /// It is in the list of those that are looked at in every tick.
@@ -98,6 +102,10 @@ pub(crate) struct Cut {
     pub(crate) messages: u64,
     pub(crate) pings: u64,
     pub(crate) broken: bool,
+    /// The WebSocket is over.
+    pub(crate) end: Option<End>,
+    /// To be written, as it is.
+    pub(crate) answer: Vec<u8>,
 }
 
 impl Connection {
@@ -108,11 +116,12 @@ impl Connection {
         opened: bool,
         now: Time,
     ) -> Connection {
-        let phase = match (opened, stream.is_established()) {
+        let phase = match (opened, stream.is_established() && !transport.is_websocket()) {
             (true, _) => Phase::Connecting { since: now },
             (false, false) => Phase::Handshaking { since: now },
             (false, true) => Phase::Open,
         };
+        let websocket = transport.is_websocket().then(Box::default);
         Connection {
             stream,
             remote,
@@ -120,6 +129,7 @@ impl Connection {
             transport,
             phase,
             opened,
+            websocket,
             active: now,
             watched: false,
             accounted: 0,
@@ -139,7 +149,24 @@ impl Connection {
 
     /// Whether nothing is left to agree on with the peer before messages.
     pub(crate) fn is_agreed(&self) -> bool {
-        self.stream.is_established()
+        self.stream.is_established() && self.websocket.as_ref().is_none_or(|websocket| websocket.is_open())
+    }
+
+    /// Whether received bytes mean something: messages, or what is to be agreed on before them.
+    pub(crate) fn is_heard(&self) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Handshaking { .. } => self.websocket.is_some(),
+            Phase::Connecting { .. } | Phase::Ending | Phase::Ended { .. } => false,
+        }
+    }
+
+    /// What stands before this message on the wire.
+    pub(crate) fn head(&self, message: &[u8]) -> OwnHead {
+        match self.websocket {
+            Some(_) => websocket::head_of(message),
+            None => OwnHead::default(),
+        }
     }
 
     /// The peer is there: from now on messages go both ways.
@@ -159,7 +186,8 @@ impl Connection {
     /// Bytes that it holds for a partial message and for what waits to be written.
     pub(crate) fn held(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.len());
-        partial + self.queue.as_ref().map_or(0, |queue| queue.size())
+        let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.held());
+        partial + websocket + self.queue.as_ref().map_or(0, |queue| queue.size())
     }
 
     /// Hands out the messages that are whole now and keeps what is left. With nothing kept from before, messages are
@@ -172,17 +200,23 @@ impl Connection {
         take: &mut dyn FnMut(Received<'_>),
     ) -> Cut {
         self.active = now;
+        if let Some(websocket) = &mut self.websocket {
+            let taken = websocket.take_in(bytes, now, &mut |bytes| take(Received::Message { bytes, flow }));
+            let Taken { messages, pings, answer, end } = taken;
+            return Cut { messages, pings, answer, end, ..Cut::default() };
+        }
         let Some(mut partial) = self.partial.take() else {
             let mut framer = Framer::default();
-            let cut = cut(&mut framer, bytes, flow, take);
+            let mut cut = cut(&mut framer, bytes, flow, take);
             if cut.consumed < bytes.len() && !cut.broken {
                 let bytes = bytes[cut.consumed..].to_vec();
                 self.partial = Some(Box::new(Partial { bytes, framer, since: now }));
             }
+            cut.answer_pings();
             return cut;
         };
         partial.bytes.extend_from_slice(bytes);
-        let cut = cut(&mut partial.framer, &partial.bytes, flow, take);
+        let mut cut = cut(&mut partial.framer, &partial.bytes, flow, take);
         if cut.consumed < partial.bytes.len() && !cut.broken {
             if cut.consumed > 0 {
                 partial.bytes.drain(..cut.consumed);
@@ -190,6 +224,7 @@ impl Connection {
             }
             self.partial = Some(partial);
         }
+        cut.answer_pings();
         cut
     }
 
@@ -223,12 +258,12 @@ impl Connection {
         Ok(written)
     }
 
-    /// Answers keep-alives (RFC 5626 §3.5.1), several at once if they came at once. An answer for which there is no
-    /// room is left out: the peer has not read the earlier ones.
-    pub(crate) fn answer_pings(&mut self, pings: u64, limits: &Limits, now: Time) -> io::Result<()> {
-        let all = [*b"\r\n"; ANSWERS_MAX];
-        let answers = &all.as_flattened()[..2 * pings.min(ANSWERS_MAX as u64) as usize];
-        let written = match &self.queue {
+    /// Writes what the layers below messages have to say. Where there is no room it is left out: the peer has not read
+    /// what was said earlier.
+    pub(crate) fn answer(&mut self, answers: &[u8], limits: &Limits, now: Time) -> io::Result<()> {
+        // What waits for the upgrade to WebSocket comes behind the answer to it.
+        let behind = self.queue.as_ref().filter(|_| !matches!(self.phase, Phase::Handshaking { .. }));
+        let written = match behind {
             Some(_) => 0,
             None => match self.stream.write(answers) {
                 Ok(written) => written,
@@ -237,7 +272,7 @@ impl Connection {
             },
         };
         if written < answers.len() && self.has_room(answers.len(), limits.queue_bytes) {
-            self.queue_of(now).push(&answers[written..], None, None);
+            self.queue_of(now).push(&[&answers[written..]], None, None);
         }
         Ok(())
     }
@@ -266,7 +301,10 @@ impl Connection {
                 return Some(Close::HandshakeSlow);
             }
             Phase::Ended { since } if now.since(since) >= limits.linger_time => {
-                return Some(Close::BrokenFrame);
+                return Some(match self.transport.is_websocket() {
+                    true => Close::WebSocketEnded,
+                    false => Close::BrokenFrame,
+                });
             }
             Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Ended { .. } => return None,
             Phase::Open | Phase::Ending => {}
@@ -276,11 +314,22 @@ impl Connection {
         }
         let slow =
             |partial: &Partial| partial.is_message() && now.since(partial.since) >= limits.partial_time;
-        if self.partial.as_deref().is_some_and(slow) {
+        let since = self.websocket.as_ref().and_then(|websocket| websocket.partial_since());
+        if self.partial.as_deref().is_some_and(slow)
+            || since.is_some_and(|since| now.since(since) >= limits.partial_time)
+        {
             return Some(Close::Slow);
         }
         let idle = if self.opened { limits.idle_opened } else { limits.idle_accepted };
         (now.since(self.active) >= idle).then_some(Close::Idle)
+    }
+}
+
+impl Cut {
+    /// Keep-alives are answered (RFC 5626 §3.5.1), several at once if they came at once.
+    fn answer_pings(&mut self) {
+        let all = [*b"\r\n"; ANSWERS_MAX];
+        self.answer.extend_from_slice(&all.as_flattened()[..2 * self.pings.min(ANSWERS_MAX as u64) as usize]);
     }
 }
 

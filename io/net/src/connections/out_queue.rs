@@ -46,10 +46,10 @@ impl OutQueue {
         self.bytes.len() - self.written + self.fallback_bytes
     }
 
-    /// Adds a message, or what is left of one. `target`: `None` for what nobody needs to hear of, such as an answer
+    /// Adds a message, or what is left of one, in parts. `target`: `None` for what nobody needs to hear of, such as an answer
     /// to a keep-alive.
-    pub(crate) fn push(&mut self, rest: &[u8], target: Option<Target>, fallback: Option<(&[u8], Target)>) {
-        self.bytes.extend_from_slice(rest);
+    pub(crate) fn push(&mut self, rest: &[&[u8]], target: Option<Target>, fallback: Option<(&[u8], Target)>) {
+        rest.iter().for_each(|part| self.bytes.extend_from_slice(part));
         let fallback = fallback.map(|(bytes, to)| (Box::from(bytes), to));
         self.fallback_bytes += fallback.as_ref().map_or(0, |(bytes, _): &(Box<[u8]>, _)| bytes.len());
         self.messages.push_back(Waiting { end: self.gone + self.bytes.len() as u64, target, fallback });
@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn whole_messages_are_counted_and_the_rest_is_returned() {
         let mut queue = OutQueue::new(Time::ZERO);
-        queue.push(b"first", Some(target(1)), None);
-        queue.push(b"\r\n", None, None);
-        queue.push(b"second", Some(target(2)), Some((b"for udp", target(3))));
+        queue.push(&[b"fi", b"rst"], Some(target(1)), None);
+        queue.push(&[b"\r\n"], None, None);
+        queue.push(&[b"second"], Some(target(2)), Some((b"for udp", target(3))));
         assert_eq!(queue.unwritten(), b"first\r\nsecond");
         assert_eq!(queue.advance(4, Time::from_secs(1)), 0);
         assert_eq!(queue.advance(5, Time::from_secs(1)), 1);
@@ -118,7 +118,7 @@ mod tests {
     fn byte_by_byte_it_empties() {
         let mut queue = OutQueue::new(Time::ZERO);
         for port in 0..50 {
-            queue.push(b"message", Some(target(port)), Some((b"x", target(port))));
+            queue.push(&[b"message"], Some(target(port)), Some((b"x", target(port))));
         }
         let mut completed = 0;
         for _ in 0..350 {

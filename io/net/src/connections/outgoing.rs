@@ -10,9 +10,11 @@ use sip::{Target, Transport};
 use super::connection::{Close, Connection, Phase};
 use super::slots::Key;
 use super::{Connections, tcp};
+use crate::tls::PARTS_MAX;
+use crate::websocket::OwnHead;
 
-/// Messages handed to the kernel in one write.
-const PARTS: usize = 64;
+/// Messages handed to the kernel in one write, each with what stands before it.
+const MESSAGES: usize = PARTS_MAX / 2;
 
 /// A message of this turn whose connection is known. Its ranges lie in the bytes that `flush` is given.
 #[derive(Debug)]
@@ -116,18 +118,28 @@ impl Connections {
     fn write_group(&mut self, group: &[Staged], bytes: &[u8], now: Time) {
         let Some(first) = group.first() else { return };
         let key = first.key;
-        for messages in group.chunks(PARTS) {
+        for messages in group.chunks(MESSAGES) {
             let Some(connection) = self.slots.get_mut(key) else {
                 messages.iter().for_each(|message| self.try_elsewhere(message, bytes, now));
                 continue;
             };
             let mut written = 0;
             if !connection.must_wait() {
-                let mut parts = [IoSlice::new(&[]); PARTS];
-                for (part_of, message) in parts.iter_mut().zip(messages) {
-                    *part_of = IoSlice::new(part(bytes, &message.range));
+                let mut heads = [OwnHead::default(); MESSAGES];
+                for (head, message) in heads.iter_mut().zip(messages) {
+                    *head = connection.head(part(bytes, &message.range));
                 }
-                match connection.stream.write_all_of(&parts[..messages.len()]) {
+                let mut parts = [IoSlice::new(&[]); PARTS_MAX];
+                let mut count = 0;
+                for (head, message) in heads.iter().zip(messages) {
+                    for bytes in [head.bytes(), part(bytes, &message.range)] {
+                        if !bytes.is_empty() {
+                            parts[count] = IoSlice::new(bytes);
+                            count += 1;
+                        }
+                    }
+                }
+                match connection.stream.write_all_of(&parts[..count]) {
                     Ok(length) => {
                         written = length;
                         connection.active = now;
@@ -143,7 +155,9 @@ impl Connections {
                 }
             }
             for message in messages {
-                let length = message.range.len();
+                let Some(connection) = self.slots.get_mut(key) else { return };
+                let body = part(bytes, &message.range);
+                let length = connection.head(body).bytes().len() + body.len();
                 if written >= length {
                     written -= length;
                     self.counters.messages_out.add(1);
@@ -158,19 +172,23 @@ impl Connections {
     /// Puts a message, less what of it was written, into the queue of its connection. What has begun is queued in
     /// any case: the stream would be unreadable without its end.
     fn enqueue(&mut self, key: Key, message: &Staged, written: usize, bytes: &[u8], now: Time) {
-        let rest = &part(bytes, &message.range)[written..];
         let fallback = message.fallback.as_ref().map(|(range, to)| (part(bytes, range), *to));
         let Some(connection) = self.slots.get_mut(key) else { return };
+        let body = part(bytes, &message.range);
+        let head = connection.head(body);
+        let of_head = written.min(head.bytes().len());
+        let rest = [&head.bytes()[of_head..], &body[written - of_head..]];
+        let rest_bytes = rest.iter().map(|part| part.len()).sum::<usize>();
         let fallback_bytes = fallback.map_or(0, |(bytes, _)| bytes.len());
-        let all = self.buffered + rest.len() + fallback_bytes;
+        let all = self.buffered + rest_bytes + fallback_bytes;
         let has_room = all <= self.limits.buffered_bytes
-            && connection.has_room(rest.len() + fallback_bytes, self.limits.queue_bytes);
+            && connection.has_room(rest_bytes + fallback_bytes, self.limits.queue_bytes);
         if written == 0 && !has_room {
             self.counters.messages_dropped_full.add(1);
             self.lose(message.target, fallback);
             return;
         }
-        connection.queue_of(now).push(rest, Some(message.target), fallback);
+        connection.queue_of(now).push(&rest, Some(message.target), fallback);
         self.account(key);
         self.watch(key);
     }

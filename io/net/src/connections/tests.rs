@@ -2,6 +2,7 @@
 
 mod bench;
 mod secure;
+mod websocket;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,0 +1,220 @@
+//! SIP over WebSocket (RFC 7118, RFC 6455) on an accepted connection: the upgrade, then messages out of frames.
+//!
+//! One WebSocket message is one SIP message. A session that waits for nothing holds no buffer; what it holds is bounded
+//! by one message. What a client does wrong ends the connection with the code that RFC 6455 §7.4.1 has for it.
+
+mod frame;
+mod upgrade;
+
+use base::Time;
+use sip::frame::MESSAGE_BYTES_MAX;
+
+use frame::{BadHead, CONTROL_MAX, Head};
+pub(crate) use frame::{Kind, OwnHead};
+use upgrade::Upgrade;
+
+/// Pings answered after one read; the rest of a flood is not answered.
+const PONGS_MAX: usize = 32;
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client said so.
+    Closed,
+    RefusedUpgrade,
+    Unmasked,
+    /// Not as RFC 6455 has frames.
+    WrongFrame,
+    TooLarge,
+    NotUtf8,
+}
+
+/// What came of received bytes, besides the messages.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) messages: u64,
+    /// Keep-alives: pings, and messages of line ends alone.
+    pub(crate) pings: u64,
+    /// To be written to the client, as it is.
+    pub(crate) answer: Vec<u8>,
+    /// The session is over once the answer is written.
+    pub(crate) end: Option<End>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct WebSocket {
+    is_open: bool,
+    /// Received, and not yet a whole request or frame.
+    partial: Vec<u8>,
+    /// The message whose last frame has not come: its kind and what it holds.
+    fragments: Option<(Kind, Vec<u8>)>,
+    /// When the first byte of what is kept came.
+    since: Option<Time>,
+}
+
+impl WebSocket {
+    /// Whether the upgrade is over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Bytes kept.
+    pub(crate) fn held(&self) -> usize {
+        self.partial.len() + self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.len())
+    }
+
+    /// Since when a request, frame or message is not whole.
+    pub(crate) fn partial_since(&self) -> Option<Time> {
+        self.since
+    }
+
+    /// Hands out the messages that are whole now, and keeps what is left.
+    pub(crate) fn take_in(&mut self, bytes: &[u8], now: Time, take: &mut dyn FnMut(&[u8])) -> Taken {
+        let mut taken = Taken::default();
+        let mut kept = std::mem::take(&mut self.partial);
+        let bytes = match kept.is_empty() {
+            true => bytes,
+            false => {
+                kept.extend_from_slice(bytes);
+                &kept[..]
+            }
+        };
+        let mut at = 0;
+        if !self.is_open {
+            match upgrade::read(bytes) {
+                Upgrade::Incomplete => {}
+                Upgrade::Agreed(answer, length) => {
+                    taken.answer.extend_from_slice(answer.as_bytes());
+                    self.is_open = true;
+                    at = length;
+                }
+                Upgrade::Refused(answer) => {
+                    taken.answer.extend_from_slice(answer.as_bytes());
+                    taken.end = Some(End::RefusedUpgrade);
+                }
+            }
+        }
+        while self.is_open && taken.end.is_none() {
+            match self.frame(&bytes[at..], &mut taken, take) {
+                Ok(0) => break,
+                Ok(length) => at += length,
+                Err(end) => {
+                    close_frame(end, &mut taken.answer);
+                    taken.end = Some(end);
+                }
+            }
+        }
+        if taken.end.is_none() && at < bytes.len() {
+            self.partial = bytes[at..].to_vec();
+        }
+        let waits = self.held() > 0 || self.fragments.is_some();
+        // Progress makes a partial one young again only when a whole frame came of it.
+        self.since = waits.then(|| self.since.filter(|_| at == 0).unwrap_or(now));
+        taken
+    }
+
+    /// One frame off the front: its length; 0 when it is not whole.
+    fn frame(&mut self, bytes: &[u8], taken: &mut Taken, take: &mut dyn FnMut(&[u8])) -> Result<usize, End> {
+        let head = match frame::read(bytes) {
+            Ok(None) => return Ok(0),
+            Ok(Some(head)) => head,
+            Err(BadHead::Unmasked) => return Err(End::Unmasked),
+            Err(BadHead::Wrong) => return Err(End::WrongFrame),
+        };
+        let before = self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        // Said with the head already: who announces too much need not send it.
+        if head.payload > (MESSAGE_BYTES_MAX - before.min(MESSAGE_BYTES_MAX)) as u64 {
+            return Err(End::TooLarge);
+        }
+        let length = head.size + head.payload as usize;
+        let Some(payload) = bytes.get(head.size..length) else { return Ok(0) };
+        match head.kind {
+            Kind::Ping => self.ping(&head, payload, taken),
+            Kind::Pong => {}
+            Kind::Close => {
+                let mut code = Vec::new();
+                unmask(&head, payload, &mut code);
+                code.truncate(2);
+                // A code of one byte is none.
+                let code = if code.len() == 2 { &code[..] } else { &[] };
+                taken.answer.extend_from_slice(OwnHead::new(Kind::Close, code.len()).bytes());
+                taken.answer.extend_from_slice(code);
+                taken.end = Some(End::Closed);
+            }
+            Kind::Text | Kind::Binary | Kind::Continuation => self.data(&head, payload, taken, take)?,
+        }
+        Ok(length)
+    }
+
+    fn ping(&mut self, head: &Head, payload: &[u8], taken: &mut Taken) {
+        taken.pings += 1;
+        if taken.answer.len() < PONGS_MAX * (CONTROL_MAX + 2) {
+            taken.answer.extend_from_slice(OwnHead::new(Kind::Pong, payload.len()).bytes());
+            unmask(head, payload, &mut taken.answer);
+        }
+    }
+
+    /// A part of a message, or a whole one.
+    fn data(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        taken: &mut Taken,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), End> {
+        let (kind, mut message) = match (head.kind, self.fragments.take()) {
+            (Kind::Continuation, Some(fragments)) => fragments,
+            (Kind::Text | Kind::Binary, None) => (head.kind, Vec::with_capacity(payload.len())),
+            // The next message before the last has ended, or the rest of none.
+            _ => return Err(End::WrongFrame),
+        };
+        unmask(head, payload, &mut message);
+        if !head.last {
+            self.fragments = Some((kind, message));
+            return Ok(());
+        }
+        if kind == Kind::Text && std::str::from_utf8(&message).is_err() {
+            return Err(End::NotUtf8);
+        }
+        if message.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            // RFC 5626 §3.5.1 over WebSocket (RFC 7118 §6): a ping of two line ends is answered by one.
+            if message == b"\r\n\r\n" {
+                taken.pings += 1;
+                if taken.answer.len() < PONGS_MAX * (CONTROL_MAX + 2) {
+                    taken.answer.extend_from_slice(OwnHead::new(Kind::Text, 2).bytes());
+                    taken.answer.extend_from_slice(b"\r\n");
+                }
+            }
+            return Ok(());
+        }
+        taken.messages += 1;
+        take(&message);
+        Ok(())
+    }
+}
+
+/// What stands before a message of ours: a text frame where it is text, as browsers ask for.
+pub(crate) fn head_of(message: &[u8]) -> OwnHead {
+    let kind = if std::str::from_utf8(message).is_ok() { Kind::Text } else { Kind::Binary };
+    OwnHead::new(kind, message.len())
+}
+
+fn unmask(head: &Head, payload: &[u8], out: &mut Vec<u8>) {
+    out.extend(payload.iter().zip(head.mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+}
+
+fn close_frame(end: End, out: &mut Vec<u8>) {
+    let (code, why): (u16, &str) = match end {
+        End::Closed | End::RefusedUpgrade => return,
+        End::Unmasked => (1002, "frames from a client must be masked"),
+        End::WrongFrame => (1002, "not a frame that may stand here"),
+        End::NotUtf8 => (1007, "a text message must be UTF-8"),
+        End::TooLarge => (1009, "a message may have 65535 bytes"),
+    };
+    out.extend_from_slice(OwnHead::new(Kind::Close, 2 + why.len()).bytes());
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(why.as_bytes());
+}
+
+#[cfg(test)]
+mod tests;
