@@ -7,7 +7,9 @@ mod book;
 mod call;
 mod counters;
 mod due;
+mod meters;
 mod request;
+mod shifting;
 mod text;
 
 use std::collections::hash_map::RandomState;
@@ -23,6 +25,7 @@ use transaction::Timers;
 use crate::worker::Core;
 use book::Book;
 pub(crate) use counters::Counters;
+pub(crate) use shifting::{Desk, Shifting};
 
 /// What the server does with a call.
 #[derive(Clone, Debug)]
@@ -76,6 +79,8 @@ pub(crate) struct Answerer {
     tags: RandomState,
     parser: Parser,
     counters: Arc<Counters>,
+    /// The group that it shifts workload in, if any.
+    shifting: Option<Shifting>,
 }
 
 impl Answerer {
@@ -89,7 +94,13 @@ impl Answerer {
             tags: RandomState::new(),
             parser: Parser::new(),
             counters: Arc::default(),
+            shifting: None,
         }
+    }
+
+    /// Makes it a member of a group.
+    pub(crate) fn with_shifting(self, shifting: Shifting) -> Answerer {
+        Answerer { shifting: Some(shifting), ..self }
     }
 
     pub(crate) fn counters(&self) -> Arc<Counters> {
@@ -100,7 +111,11 @@ impl Answerer {
 impl Core for Answerer {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
+            Input::Message { bytes, flow } if self.is_of_group(flow) => self.group_datagram(now, bytes, out),
             Input::Message { bytes, flow } => {
+                if let Some(shifting) = &mut self.shifting {
+                    shifting.meters.message(now, bytes.len(), flow.remote);
+                }
                 let mut parser = std::mem::take(&mut self.parser);
                 match parser.parse(bytes) {
                     Ok(message) => match message.start() {
@@ -112,6 +127,8 @@ impl Core for Answerer {
                 self.parser = parser;
             }
             Input::BrokenFrame { .. } => self.counters.malformed.add(1),
+            // A member that is not there: its silence says so.
+            Input::SendFailed { to } if self.is_to_group(to) => {}
             Input::SendFailed { .. } => self.counters.unsent.add(1),
             // What is due on the connection is repeated until its timers end; the call itself lives on.
             Input::Closed { .. } => {}
@@ -121,11 +138,13 @@ impl Core for Answerer {
 
     fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
         self.run_due(now, out);
+        self.group_timeout(now, out);
         self.counters.live.set(self.book.live() as u64);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        self.book.next_deadline()
+        let group = self.shifting.as_ref().and_then(Shifting::next_deadline);
+        self.book.next_deadline().into_iter().chain(group).min()
     }
 }
 

@@ -1,10 +1,12 @@
-//! The authenticator of heartbeats and queries: HMAC-SHA256 with the farm's shared key, cut to its first 16 bytes
-//! (RFC 2104 §5 allows half the hash). Comparison takes the same time wherever the first difference is.
+//! The authenticator of heartbeats, queries, and of all else that members of a farm tell each other: HMAC-SHA256 with the
+//! farm's shared key, cut to its first 16 bytes (RFC 2104 §5 allows half the hash). Comparison takes the same time wherever
+//! the first difference is. What is covered begins with a protocol id, so that one protocol's bytes are never another's.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-pub(crate) const AUTHENTICATOR_BYTES: usize = 16;
+/// Length on the wire.
+pub const AUTHENTICATOR_BYTES: usize = 16;
 
 fn over(key: &[u8], bytes: &[u8]) -> Hmac<Sha256> {
     // HMAC takes keys of any length, so this cannot fail.
@@ -13,13 +15,15 @@ fn over(key: &[u8], bytes: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-pub(crate) fn make(key: &[u8], bytes: &[u8]) -> [u8; AUTHENTICATOR_BYTES] {
+/// The authenticator of `bytes`.
+pub fn make(key: &[u8], bytes: &[u8]) -> [u8; AUTHENTICATOR_BYTES] {
     let whole = over(key, bytes).finalize().into_bytes();
     let mut cut = [0; AUTHENTICATOR_BYTES];
     cut.copy_from_slice(&whole[..AUTHENTICATOR_BYTES]);
     cut
 }
 
-pub(crate) fn is_right(key: &[u8], bytes: &[u8], authenticator: &[u8; AUTHENTICATOR_BYTES]) -> bool {
+/// Whether `authenticator` is that of `bytes`.
+pub fn is_right(key: &[u8], bytes: &[u8], authenticator: &[u8; AUTHENTICATOR_BYTES]) -> bool {
     over(key, bytes).verify_truncated_left(authenticator).is_ok()
 }

@@ -3,7 +3,7 @@
 //! A receiver calls [`Heartbeat::decode`], then [`Replay::admit`] of the sender, then keeps the time of arrival and asks
 //! [`Decay`] whether it is still good. A sender calls [`Heartbeat::encode`]. A [`Query`] asks for the same datagram out of turn.
 
-mod authenticator;
+pub mod authenticator;
 pub mod datagram;
 pub mod decay;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use base::Time;
 
-use super::call::Call;
+use super::call::{Call, Phase};
 
 /// Calls in progress and calls just ended together. Some 600 bytes each.
 const ENTRIES_MAX: usize = 1_000_000;
@@ -20,6 +20,8 @@ pub(super) struct Book {
     index: HashMap<Box<[u8]>, u32>,
     due: BinaryHeap<Reverse<(Time, u32, u32)>>,
     stamp: u32,
+    /// Calls that a server is sought for, by the number of the search.
+    searches: HashMap<u64, u32>,
     /// Calls that are not over.
     live: usize,
 }
@@ -37,6 +39,11 @@ impl Book {
         self.index.get(key).copied()
     }
 
+    /// The call of a search; nobody finds it a second time.
+    pub(super) fn find_search(&mut self, search: u64) -> Option<u32> {
+        self.searches.remove(&search)
+    }
+
     pub(super) fn get(&self, slot: u32) -> Option<&Call> {
         self.calls.get(slot as usize)?.as_ref()
     }
@@ -52,6 +59,9 @@ impl Book {
         };
         self.index.insert(call.key.clone(), slot);
         self.live += usize::from(!call.is_over());
+        if let Phase::Sought { search, .. } = call.phase {
+            self.searches.insert(search, slot);
+        }
         self.calls[slot as usize] = Some(call);
         self.update(slot, |_| ());
         slot
@@ -82,6 +92,9 @@ impl Book {
     pub(super) fn remove(&mut self, slot: u32) {
         if let Some(call) = self.calls.get_mut(slot as usize).and_then(Option::take) {
             self.live -= usize::from(!call.is_over());
+            if let Phase::Sought { search, .. } = call.phase {
+                self.searches.remove(&search);
+            }
             self.index.remove(&call.key);
             self.free.push(slot);
         }

@@ -7,6 +7,9 @@ use transaction::{InviteServer, NonInviteClient};
 /// How far it is. The 2xx is repeated by the server itself, not by the transaction (RFC 3261 §13.3.1.4).
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
+    /// The group seeks a server for it; the search has this number. Who takes the call may have told the client already, whose
+    /// ACK then comes before the news.
+    Sought { search: u64, acknowledged: bool },
     /// The 180 is due at `next` if it was not sent yet, else the 200.
     Ringing { rung: bool, next: Time },
     /// The 200 was sent `copies` times and is repeated until the ACK or the end of patience.
@@ -49,11 +52,14 @@ impl Call {
             Phase::Refused => self.transaction.next_deadline(),
             Phase::HangingUp { bye } => bye.next_deadline(),
             Phase::Ended { until } => Some(*until),
+            // The group keeps the time.
+            Phase::Sought { .. } => None,
         }
     }
 
+    /// Also of a call that another server may take: it is not this one's.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ended { .. } | Phase::Refused)
+        matches!(self.phase, Phase::Ended { .. } | Phase::Refused | Phase::Sought { .. })
     }
 
     /// From now on only repeated requests are answered; what was kept for more is given back.

@@ -34,6 +34,7 @@ impl Answerer {
                 Phase::Refused => self.repeat_failure(now, slot, out),
                 Phase::HangingUp { .. } => self.repeat_bye(now, slot, out),
                 Phase::Ended { .. } => self.book.remove(slot),
+                Phase::Sought { .. } => return,
             }
         }
         self.book.update(slot, |_| ());

@@ -140,13 +140,15 @@ impl Answerer {
         if has_tag {
             self.counters.taken_over.add(1);
         }
-        let full = self.book.live() >= self.behaviour.calls_max;
-        let failing = self.chance.permille(self.behaviour.failure_permille);
+        if self.book.is_full() {
+            self.counters.full.add(1);
+            return self.plain(request, flow, self.behaviour.full_status, out);
+        }
+        let search = if has_tag { None } else { self.ask_group(now, request, flow).err() };
+        let full = search.is_none() && self.book.live() >= self.behaviour.calls_max;
+        let failing = search.is_none() && self.chance.permille(self.behaviour.failure_permille);
         if full {
             self.counters.full.add(1);
-        }
-        if self.book.is_full() {
-            return self.plain(request, flow, self.behaviour.full_status, out);
         }
         let target = answer_target(request, flow);
         let own_tag = match to_tag(request) {
@@ -155,7 +157,10 @@ impl Answerer {
         };
         let slot = self.book.insert(Call {
             key,
-            phase: Phase::Ringing { rung: false, next: now + self.behaviour.ring_after },
+            phase: match search {
+                Some(search) => Phase::Sought { search, acknowledged: false },
+                None => Phase::Ringing { rung: false, next: now + self.behaviour.ring_after },
+            },
             transaction: InviteServer::start(flow.transport.is_reliable()),
             sequence,
             invite: request.bytes().into(),
@@ -167,7 +172,11 @@ impl Answerer {
             stamp: 0,
             scheduled: None,
         });
-        if full {
+        if search.is_some() {
+            // Until another server is found, the caller is to wait and not to repeat.
+            self.say(slot, request, 100, out);
+            self.run_decisions(now, out);
+        } else if full {
             self.refuse(now, slot, self.behaviour.full_status, out);
         } else if failing {
             self.refuse(now, slot, self.behaviour.failure_status, out);
@@ -200,7 +209,7 @@ impl Answerer {
                 self.say(slot, request, 200, out);
                 self.wait_for_ack(now, slot);
             }
-            Some(Phase::Ringing { .. }) => self.plain(request, flow, 500, out),
+            Some(Phase::Ringing { .. } | Phase::Sought { .. }) => self.plain(request, flow, 500, out),
             _ => {
                 self.counters.unknown.add(1);
                 self.plain(request, flow, 481, out);
@@ -220,6 +229,7 @@ impl Answerer {
             Phase::Refused => {
                 call.transaction.handle(now, InviteServerEvent::Ack, timers);
             }
+            Phase::Sought { ref mut acknowledged, .. } => *acknowledged = true,
             Phase::Ringing { .. }
             | Phase::Confirmed { .. }
             | Phase::HangingUp { .. }
@@ -228,14 +238,21 @@ impl Answerer {
         self.forget_if_done(now, slot);
     }
 
+    /// Whether the INVITE has had no final answer from here yet.
+    fn is_unanswered(&self, slot: u32) -> bool {
+        let phase = self.book.get(slot).map(|call| &call.phase);
+        matches!(phase, Some(Phase::Ringing { .. } | Phase::Sought { .. }))
+    }
+
     fn cancel(&mut self, now: Time, request: &Message<'_>, flow: Flow, slot: Option<u32>, out: &mut Outbox) {
         let Some(slot) = slot else {
             self.counters.unknown.add(1);
             return self.plain(request, flow, 481, out);
         };
         self.plain(request, flow, 200, out);
-        if matches!(self.book.get(slot).map(|call| &call.phase), Some(Phase::Ringing { .. })) {
+        if self.is_unanswered(slot) {
             self.counters.cancelled.add(1);
+            self.abandon_search(slot);
             self.refuse(now, slot, 487, out);
         }
     }
@@ -260,7 +277,8 @@ impl Answerer {
             return self.plain(request, flow, 481, out);
         };
         self.plain(request, flow, 200, out);
-        if matches!(self.book.get(slot).map(|call| &call.phase), Some(Phase::Ringing { .. })) {
+        if self.is_unanswered(slot) {
+            self.abandon_search(slot);
             // RFC 3261 §15.1.2: an INVITE that is still open ends with 487.
             self.counters.ended.add(1);
             return self.refuse(now, slot, 487, out);

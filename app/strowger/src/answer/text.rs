@@ -24,6 +24,7 @@ pub(super) fn reject(status: u16) -> Reject {
         100 => "Trying",
         180 => "Ringing",
         200 => "OK",
+        302 => "Moved Temporarily",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         420 => "Bad Extension",

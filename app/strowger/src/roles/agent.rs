@@ -207,7 +207,7 @@ fn said(answer: Result<String, String>) -> ExitCode {
     }
 }
 
-fn key(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn key(path: &Path) -> Result<Vec<u8>, String> {
     let file = KeyFile::read(path).map_err(|(line, what, remedy)| match line {
         0 => format!("key file {}: {what}\n  remedy: {remedy}", path.display()),
         line => format!("{}:{line}: {what}\n  remedy: {remedy}", path.display()),

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::value_parser;
@@ -12,7 +12,7 @@ use lb::settings::Listener;
 use net::{Clock, UdpOptions};
 use sip::Transport;
 
-use crate::answer::{Address, Answerer, Behaviour, Counters};
+use crate::answer::{Address, Answerer, Behaviour, Counters, Desk, Shifting};
 use crate::signals::Signals;
 use crate::table::aligned;
 use crate::worker::{Setup, Worker};
@@ -28,8 +28,15 @@ Examples:
   One that takes over the calls of others, under an agent:
     strowger agent … -- strowger answer --listen udp:127.0.0.1:7000 --take-over
 
+  One of two that shift workload to each other:
+    strowger answer --listen udp:192.0.2.11:5060 --member one=192.0.2.11:5790 --peer two=192.0.2.12:5790 \\
+      --key-file farm.keys --threshold calls=200
+
 kill -USR1 prints its counters; so does its end.
 ";
+
+/// How long the end waits for the server to leave its group.
+const LEAVING: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -67,6 +74,8 @@ pub(crate) struct Args {
     /// End after so many seconds; left out: run until told to stop
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000))]
     seconds: Option<u64>,
+    #[command(flatten)]
+    shift: super::answer_shift::Args,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -118,14 +127,25 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
         .iter()
         .map(|listener| Address { transport: listener.transport, address: listener.advertise })
         .collect();
-    let answerer = Answerer::new(behaviour, addresses, u64::from(std::process::id()));
+    let clock = Clock::start();
+    let cpu_permille = Arc::new(AtomicU32::new(0));
+    let shifting = args
+        .shift
+        .shifting(listeners, clock, Arc::clone(&cpu_permille))
+        .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+    let desk = shifting.as_ref().map(Shifting::desk);
+    let mut answerer = Answerer::new(behaviour, addresses, u64::from(std::process::id()));
+    if let Some(shifting) = shifting {
+        answerer = answerer.with_shifting(shifting);
+    }
     let counters = answerer.counters();
+    let all: Vec<Listener> = listeners.iter().cloned().chain(args.shift.listener()).collect();
     let worker = Worker::new(
         Setup {
             index: 0,
             pin: None,
-            clock: Clock::start(),
-            listeners,
+            clock,
+            listeners: &all,
             udp: UdpOptions::default(),
             limits: net::Limits::default(),
             identities: Arc::default(),
@@ -142,21 +162,29 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
     for listener in listeners {
         println!("answers calls on {}:{}", listener.transport.word(), listener.bind);
     }
+    let mut collector = agent::collect::Collector::default();
     let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     while !thread.is_finished() && end.is_none_or(|end| Instant::now() < end) {
         match signals.wait(Duration::from_millis(200)) {
-            Some(libc::SIGUSR1) => print(&counters),
+            Some(libc::SIGUSR1) => print(&counters, desk.as_deref()),
             Some(_) => break,
             None => {}
         }
+        if desk.is_some() {
+            let measured = collector.collect(None).cpu_permille;
+            cpu_permille.store(measured.map_or(0, u32::from), Ordering::Relaxed);
+        }
     }
     stop.store(true, Ordering::Relaxed);
+    if let Some(desk) = &desk {
+        leave(desk);
+    }
     handle.stop();
     let result = thread.join().map_err(|_| io::Error::other("the worker failed"))?;
     for thread in load {
         let _ = thread.join();
     }
-    print(&counters);
+    print(&counters, desk.as_deref());
     result
 }
 
@@ -181,12 +209,23 @@ fn burn(percent: u64, stop: &Arc<AtomicBool>) -> io::Result<Vec<std::thread::Joi
         .collect()
 }
 
-fn print(counters: &Counters) {
+/// Has the server tell its group that it goes; a worker that hangs is not waited for.
+fn leave(desk: &Desk) {
+    desk.leave();
+    let end = Instant::now() + LEAVING;
+    while !desk.has_left() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn print(counters: &Counters, desk: Option<&Desk>) {
     let rows: Vec<Vec<String>> = counters
         .read()
         .into_iter()
+        .map(|(text, value)| (text.to_owned(), value))
+        .chain(desk.map(Desk::read).unwrap_or_default())
         .filter(|(_, value)| *value > 0)
-        .map(|(text, value)| vec![text.to_owned(), value.to_string()])
+        .map(|(text, value)| vec![text, value.to_string()])
         .collect();
     if !rows.is_empty() {
         print!("{}", aligned(&["what", "count"], &rows));

@@ -2,6 +2,7 @@
 
 mod agent;
 mod answer;
+mod answer_shift;
 mod check;
 mod demo;
 mod key;
@@ -21,7 +22,7 @@ pub(crate) enum Role {
     /// Beside a SIP server: start it, watch it, measure it, send its heartbeat
     Agent(Box<agent::Args>),
     /// Small SIP server that answers calls, to try a farm with
-    Answer(answer::Args),
+    Answer(Box<answer::Args>),
     /// A farm on this machine, calls through it, and a server killed: see it work
     Demo(demo::Args),
     /// Show what a running load manager sees: servers, calls, memory, counters

@@ -1,0 +1,27 @@
+//! Workload shifting (SPEC D1 to D3): servers of a group tell each other how much work they have, and one that has too much
+//! passes a new call on to one with less, by a redirect. Pure: datagrams in, datagrams and decisions out.
+//!
+//! The edge makes a [`Group`] of [`Settings`], hands in what it measures ([`Group::set_measures`]), new calls
+//! ([`Group::offer`]), datagrams ([`Group::handle`]) and time ([`Group::handle_timeout`]), and does what is left in the
+//! [`Outbox`]. Who keeps the SIP transactions is the edge; nothing here knows SIP.
+
+mod choice;
+pub mod counters;
+mod datagram;
+mod group;
+mod offers;
+mod outbox;
+mod peer;
+mod promise;
+mod settings;
+mod workload;
+
+pub use choice::{Criterion, ServiceState};
+pub use counters::{Counter, Counters};
+pub use datagram::{
+    Body, DATAGRAM_BYTES_MAX, Datagram, Ignored, NAME_BYTES_MAX, Offer, PROTOCOL_ID, Report, VISITED_MAX,
+};
+pub use group::{Call, Group};
+pub use outbox::{Decision, Outbox};
+pub use settings::{AllAbove, Identity, Settings, Sharing};
+pub use workload::{Measure, Measures, Model, Workload};

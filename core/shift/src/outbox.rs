@@ -1,0 +1,25 @@
+//! What a group leaves for the edge to do.
+
+use std::net::SocketAddr;
+
+use heartbeat::Transport;
+
+/// The end of a call that was offered here, or a client of another member to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Answer the call here.
+    Take { number: u64 },
+    /// Redirect the client to this URI. `told`: the member there has sent the first such answer already.
+    Redirect { number: u64, contact: Vec<u8>, told: bool },
+    /// Refuse the call, to be tried again after so many seconds.
+    Refuse { number: u64, retry_after_seconds: u32 },
+    /// Send a client of another member `answer`, a Contact of `contact`, and the end of the header, once.
+    Tell { client: SocketAddr, transport: Transport, answer: Vec<u8>, contact: Vec<u8> },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    /// To the address of a member; never anywhere else.
+    pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    pub decisions: Vec<Decision>,
+}
