@@ -19,9 +19,7 @@ TALK_MS = 2000
 DEATH_SECONDS = 3
 BACK_SECONDS = 3
 
-# Over TCP the kernel takes messages for a server that is dead already: what it took in this time may be lost.
-IN_FLIGHT_SECONDS = 0.2
-# How long the caller waits for the answer to such a message.
+# How long the caller waits for the answer to a message that was on its way when the server died.
 PATIENCE_MS = 8000
 
 
@@ -49,11 +47,10 @@ def without_agent(transport, affinity):
         outcome = caller.finish()
         others = [server.stop() for server in servers[1:]]
         again = back.stop()
-    allowed = 0 if transport == "udp" else int(RATE / SERVERS * IN_FLIGHT_SECONDS) + 1
     # The caller's BYE to a dead server makes a call of its own at the one that takes over.
     taken_over = sum(counters.created for counters in [*others, again]) + before - count
     problems = []
-    if outcome.failed > allowed or outcome.good + outcome.failed != count:
+    if outcome.good != count:
         problems.append(f"{outcome.failed} calls failed ({outcome.causes()}), {outcome.good} of {count} good")
     if sum(counters.failed for counters in others):
         problems.append("a living server's calls failed")

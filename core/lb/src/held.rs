@@ -4,6 +4,7 @@
 use base::Time;
 use sip::{Flow, Message, Method, Reject, Target};
 
+use crate::affinity::hash::known;
 use crate::affinity::tag::Direction;
 use crate::calls::branch_key;
 use crate::counters::Counter;
@@ -78,7 +79,9 @@ impl Core {
         }
     }
 
-    /// Holds a request that is about to go to a server, where that is wanted. True: its hop says so.
+    /// Holds a request that is about to be sent, where that is wanted: one that its sender does not repeat, since it came
+    /// over a stream, and an INVITE that another server may take over. True: its hop says so. An ACK is never held: no
+    /// answer would end that. The one to a 2xx is sent again when the 2xx is (RFC 3261 §13.2.2.4), whatever the transport.
     pub(crate) fn hold(
         &mut self,
         now: Time,
@@ -87,12 +90,16 @@ impl Core {
         way: &Way,
         flow: Flow,
     ) -> bool {
-        if way.direction == Direction::ToClient || request.method == Method::Ack {
+        if request.method == Method::Ack {
             return false;
         }
+        let to_client = (way.direction == Direction::ToClient).then_some(way.target);
         let server_reliable = !matches!(way.target, Target::Datagram { .. });
-        let repeat = flow.transport.is_reliable() && !server_reliable;
+        // A stream may be lost with what was written into it; towards a client nothing could be done about that.
+        let may_be_lost = !server_reliable || to_client.is_none() && request.method != Method::Invite;
+        let repeat = flow.transport.is_reliable() && may_be_lost;
         let failover = request.method == Method::Invite
+            && to_client.is_none()
             && match self.shared.settings.hold_setup {
                 HoldSetup::Off => false,
                 HoldSetup::Stream => flow.transport.is_reliable(),
@@ -102,8 +109,7 @@ impl Core {
             return false;
         }
         let shared = self.shared.clone();
-        let kept =
-            Kept { server_reliable, failover, ..self.kept(request, way.server, flow, server_reliable) };
+        let kept = Kept { to_client, failover, ..self.kept(request, way.server, flow, server_reliable) };
         match shared.held.keep(now, &mut self.alarms, branch.0, &kept) {
             Ok(()) | Err(crate::hold::NotKept::Present) => true,
             Err(crate::hold::NotKept::Full) => {
@@ -127,6 +133,7 @@ impl Core {
             flow,
             server,
             server_reliable,
+            to_client: None,
             failover: false,
             in_dialog: !request.first,
             route_fields: b"",
@@ -149,19 +156,24 @@ impl Core {
         let shared = self.shared.clone();
         let verdict = shared.held.response(now, &mut self.alarms, key.0, class(method), status, server);
         let from = out.bytes.len();
-        let written = match &verdict {
+        let (written, client) = match &verdict {
             Verdict::Pass => return true,
             Verdict::Drop => return false,
-            Verdict::Acknowledge(line) => transaction::hop_by_hop::acknowledge(line, message, &mut out.bytes),
+            Verdict::Acknowledge(line, to) => {
+                (transaction::hop_by_hop::acknowledge(line, message, &mut out.bytes), *to)
+            }
             Verdict::Cancel { line, in_dialog } => {
-                transaction::hop_by_hop::cancel(line, *in_dialog, message, &mut out.bytes)
+                (transaction::hop_by_hop::cancel(line, *in_dialog, message, &mut out.bytes), None)
             }
         };
-        let way = self.snapshot.by_id(server).and_then(|server| self.way_to(server, 0).ok());
-        match way.filter(|_| written) {
-            Some(way) => {
+        let target = client.or_else(|| {
+            let server = self.snapshot.by_id(server)?;
+            self.way_to(server, 0).ok().map(|way| way.target)
+        });
+        match target.filter(|_| written) {
+            Some(to) => {
                 let bytes = from as u32..out.bytes.len() as u32;
-                out.sends.push(Send { bytes, to: way.target, fallback: None });
+                out.sends.push(Send { bytes, to, fallback: None });
             }
             None => out.bytes.truncate(from),
         }
@@ -184,11 +196,16 @@ impl Core {
             }
             What::Reroute { tried, why } => {
                 let snapshot = self.snapshot.clone();
-                let mut candidates = shared.selector.candidates(&snapshot, request.call.0, &mut self.chance);
-                let reached = |to: &Server| {
-                    shared.own.outgoing(action.flow.listener, to.transport, to.address.ip()).is_some()
+                let may_be = |to: &&Server| {
+                    let listener = action.flow.listener;
+                    !tried.contains(to.id)
+                        && shared.own.outgoing(listener, to.transport, to.address.ip()).is_some()
                 };
-                let found = candidates.find(|server| !tried.contains(server.id) && reached(server));
+                // Whoever takes a dialog over is the one that its later requests will find.
+                let of_dialog = || known(&snapshot, shared.hash_kind(), request.call.0).filter(may_be);
+                let found = (!request.first).then(of_dialog).flatten().or_else(|| {
+                    shared.selector.candidates(&snapshot, request.call.0, &mut self.chance).find(may_be)
+                });
                 let Some(to) = found.cloned() else {
                     return shared.held.no_server(now, &mut self.alarms, action.key, action.class);
                 };
@@ -248,11 +265,22 @@ impl Core {
         out: &mut Outbox,
     ) {
         let (shared, flow) = (self.shared.clone(), action.flow);
-        let Some(server) = self.snapshot.by_id(server).cloned() else { return };
+        let server = self.snapshot.by_id(server).cloned();
+        if server.is_none() && !action.to_client {
+            return;
+        }
         self.edits.clear();
-        let sent = RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits).and_then(|set| {
-            let way = self.way_to(&server, flow.listener)?;
-            self.note_sent(&server, request.method);
+        let sent = RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits).and_then(|mut set| {
+            let way = match server.filter(|_| !action.to_client) {
+                Some(server) => {
+                    self.note_sent(&server, request.method);
+                    self.way_to(&server, flow.listener)?
+                }
+                None => {
+                    self.add_echoed_tag(request, &mut set);
+                    self.way_to_client(now, request, &set, flow)?
+                }
+            };
             self.send(now, request, &set, branch, &way, Holding::Held, flow, out)
         });
         if let Err(reject) = sent {

@@ -63,9 +63,7 @@ impl Core {
         let request = Request::read(message, &shared.keys)?;
         self.edits.clear();
         let mut set = RouteSet::take(&request, &shared.own, &shared.keys, &mut self.edits)?;
-        if set.tag.is_none() && !set.forged && shared.settings.tag_header {
-            set.tag = self.echoed_tag(&request);
-        }
+        self.add_echoed_tag(&request, &mut set);
         if set.forged {
             self.count(Counter::ForgedTag);
         }
@@ -285,7 +283,7 @@ impl Core {
 
     /// From a server to a client: to the next Route or the Request-URI, by the listener that the client came by; on the
     /// client's own connection where it has one.
-    fn way_to_client(
+    pub(crate) fn way_to_client(
         &mut self,
         now: Time,
         request: &Request<'_>,

@@ -52,6 +52,8 @@ pub(crate) struct Core {
     pub refusing: crate::refusing::Refusing,
     /// Where choices of servers are noted.
     pub why: Arc<crate::why::Ring>,
+    /// The turn and the server of the last look for requests that could not be sent: one look finds all.
+    unsent: Option<(Time, ServerId)>,
 }
 
 impl Router {
@@ -71,6 +73,7 @@ impl Router {
             alarms,
             refusing: Default::default(),
             why,
+            unsent: None,
         };
         Router { parser: Parser::new(), core, looked: Time::ZERO, kept: Vec::new() }
     }
@@ -169,6 +172,11 @@ impl Core {
         if let Some(server) = self.snapshot.by_address(address) {
             if stream == server.transport.is_reliable() {
                 self.shared.tables.evidence.unreachable(self.worker, server.place.slot);
+                let look = Some((now, server.id));
+                if stream && !self.shared.held.is_empty() && self.unsent != look {
+                    self.unsent = look;
+                    self.shared.held.unsent(now, &mut self.alarms, server.id);
+                }
             } else if stream {
                 // A server of UDP that takes no streams is not ill.
                 self.refusing.note(now, address);
@@ -178,8 +186,8 @@ impl Core {
         }
     }
 
-    /// A server that ends a connection may be tired of it, or dead. Where set-ups wait it is asked at once, as nothing else
-    /// would be sent to a server that rings: if it is dead, the connection that the question needs is refused.
+    /// A server that ends a connection may be tired of it, or dead. What waits for an answer from there is sent again over a
+    /// new one; and the server is asked at once: if it is dead, the connection that the question needs is refused.
     fn closed(&mut self, now: Time, peer: SocketAddr, out: &mut Outbox) {
         if self.shared.held.is_empty() {
             return;
@@ -188,7 +196,9 @@ impl Core {
             .snapshot
             .by_address(peer)
             .filter(|server| server.is_reachable() && server.transport.is_reliable());
-        if let Some(server) = server.cloned() {
+        if let Some(server) = server.cloned()
+            && self.shared.held.connection_lost(now, &mut self.alarms, server.id) > 0
+        {
             for _ in 0..UNREACHABLE_HITS {
                 self.send_probe(now, &server, out);
             }
@@ -210,5 +220,7 @@ impl Core {
 pub(crate) mod farm;
 #[cfg(test)]
 mod lost_calls;
+#[cfg(test)]
+mod lost_connections;
 #[cfg(test)]
 mod tests;

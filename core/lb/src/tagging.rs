@@ -6,6 +6,7 @@ use crate::affinity::hash::known;
 use crate::affinity::tag::{Direction, PeerConnection, Tag};
 use crate::request::Request;
 use crate::route::Way;
+use crate::route_set::RouteSet;
 use crate::router::Core;
 use crate::settings::Affinity;
 
@@ -39,9 +40,15 @@ impl Core {
             .then_some(PeerConnection { listener: flow.listener, id })
     }
 
-    /// The tag in the extension header field of a server that echoes it.
-    pub(crate) fn echoed_tag(&self, request: &Request<'_>) -> Option<Tag> {
-        let header = request.message.first(Name::StrowgerTag)?;
-        Tag::read(&self.shared.keys, request.message.value(header), request.call, request.call_id)
+    /// Where the Route has no tag, that in the extension header field of a server that echoes it.
+    pub(crate) fn add_echoed_tag(&self, request: &Request<'_>, set: &mut RouteSet<'_>) {
+        if set.tag.is_none()
+            && !set.forged
+            && self.shared.settings.tag_header
+            && let Some(header) = request.message.first(Name::StrowgerTag)
+        {
+            let field = request.message.value(header);
+            set.tag = Tag::read(&self.shared.keys, field, request.call, request.call_id);
+        }
     }
 }

@@ -11,6 +11,9 @@ use base::{Duration, Time};
 /// An alarm is set no further ahead than this and then renewed, so that what no longer counts leaves soon.
 pub(super) const HORIZON: Duration = Duration::from_secs(32);
 
+/// And for a young request no further than this: most are answered before. From then on no further than it is old.
+pub(super) const HORIZON_MIN: Duration = Duration::from_secs(1);
+
 /// Alarms per request that may be held at most. A request has one that counts and leaves a few behind when it changes
 /// hands; above this many the next request goes through unheld.
 const PER_ENTRY_MAX: usize = 4;

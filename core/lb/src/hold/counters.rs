@@ -36,6 +36,8 @@ counters! {
     full,
     /// Copies sent on the timers of RFC 3261 §17.
     repeated,
+    /// Requests sent again because the connection to their server was lost.
+    resent,
     /// Requests given to another server because theirs failed.
     rerouted_failed,
     /// INVITEs given to another server because theirs was silent.

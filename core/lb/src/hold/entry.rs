@@ -1,15 +1,18 @@
 //! One held request: which phase it is in, and what each event makes of it. The table, its locks and its bounds are
 //! the business of [`super::Held`].
 
+mod lost;
 mod responses;
 
 use base::{Duration, Time};
-use sip::Flow;
+use sip::{Flow, Target};
 use transaction::hop_by_hop::RequestLine;
 use transaction::{
     InviteClient, InviteClientState, InviteServer, InviteServerEvent, NonInviteClient, NonInviteClientState,
     Output, Timers,
 };
+
+pub(super) use lost::Loss;
 
 use super::tried::Tried;
 use super::{Class, Kept, Limits, What, Why};
@@ -55,6 +58,8 @@ pub(super) enum Step {
     Act(What),
     /// A copy on a timer; counted apart.
     Repeat(ServerId),
+    /// Once more, on a new connection; counted apart.
+    Resend(ServerId),
     /// Forgotten; without any answer from a server.
     Unanswered,
     /// Forgotten; it rang too long (timer C). It is not cancelled: the call goes on, unheld.
@@ -84,7 +89,7 @@ pub(super) struct Entry {
     pub(super) line: RequestLine,
     pub(super) flow: Flow,
     pub(super) phase: Phase,
-    born: Time,
+    pub(super) born: Time,
     /// Silence, timer C, or the end of a remnant: the deadlines that are not of a transaction.
     patience: Time,
     /// When, and in whose queue, the alarm lies that counts.
@@ -95,6 +100,13 @@ pub(super) struct Entry {
     pub(super) class: Class,
     pub(super) cancel: Cancel,
     pub(super) server_reliable: bool,
+    /// Of a request of a server: where it goes.
+    pub(super) to_client: Option<Box<Target>>,
+    /// When it was sent last, and by whose connection.
+    sent: (Time, u8),
+    /// When it is to be sent again because its connection was lost, and how often one was.
+    resend_at: Time,
+    losses: u8,
     failover: bool,
     pub(super) in_dialog: bool,
     /// A provisional answer has gone to the client, so it waits for a final one as long as it takes.
@@ -105,11 +117,17 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(now: Time, kept: &Kept<'_>, limits: &Limits) -> Option<Entry> {
-        let line = RequestLine::of(kept.message, kept.route_fields)?;
+        // Only what follows an INVITE is made of it.
+        let line = match kept.class {
+            Class::Invite => RequestLine::of(kept.message, kept.route_fields)?,
+            Class::Cancel | Class::Other => RequestLine::default(),
+        };
         let repeat = kept.flow.transport.is_reliable() && !kept.server_reliable;
+        // No server takes over what another one sends.
+        let failover = kept.failover && kept.to_client.is_none();
         let timers = &limits.timers;
         let (phase, patience) = match kept.class {
-            Class::Invite if kept.failover => {
+            Class::Invite if failover => {
                 (Phase::Invite(InviteClient::start(now, !repeat, timers)), now + limits.silence)
             }
             Class::Invite => (Phase::Invite(InviteClient::start(now, !repeat, timers)), NEVER),
@@ -130,7 +148,11 @@ impl Entry {
             class: kept.class,
             cancel: Cancel::No,
             server_reliable: kept.server_reliable,
-            failover: kept.failover,
+            to_client: kept.to_client.map(Box::new),
+            sent: (now, 0),
+            resend_at: NEVER,
+            losses: 0,
+            failover,
             in_dialog: kept.in_dialog,
             heard: false,
             alone: false,
@@ -160,8 +182,10 @@ impl Entry {
     pub(super) fn deadline(&self) -> Time {
         let or_never = |deadline: Option<Time>| deadline.unwrap_or(NEVER);
         match self.phase {
-            Phase::Invite(machine) => or_never(machine.next_deadline()).min(self.patience),
-            Phase::Other(machine) => or_never(machine.next_deadline()).min(self.patience),
+            Phase::Invite(machine) => {
+                or_never(machine.next_deadline()).min(self.patience).min(self.resend_at)
+            }
+            Phase::Other(machine) => or_never(machine.next_deadline()).min(self.patience).min(self.resend_at),
             Phase::HeldBack { ready: true }
             | Phase::Seeking { told: false, .. }
             | Phase::Answered { sent: false, .. } => Time::ZERO,
@@ -175,6 +199,9 @@ impl Entry {
     /// The deadline has come.
     pub(super) fn step(&mut self, now: Time, limits: &Limits) -> Step {
         let timers = &limits.timers;
+        if let Some(server) = self.due_again(now) {
+            return Step::Resend(server);
+        }
         match self.phase {
             Phase::Invite(mut machine) => match machine.due(now) {
                 Some(event) => {
@@ -241,6 +268,7 @@ impl Entry {
         if let Some(server) = self.server.take() {
             self.tried.add(server);
         }
+        (self.resend_at, self.losses) = (NEVER, 0);
         let timers = &limits.timers;
         if self.class == Class::Invite && self.cancel != Cancel::No {
             return self.answer(now, 487, timers);
@@ -251,6 +279,7 @@ impl Entry {
         };
         match self.class {
             Class::Invite if !self.failover => Step::Unanswered,
+            Class::Other if self.tried.is_full() => Step::Unanswered,
             Class::Invite if self.tried.is_full() || self.alone && why == Why::Silent => {
                 self.answer(now, status, timers)
             }
@@ -320,7 +349,7 @@ impl Entry {
 
     /// A server failed. `None`: it does not concern this request.
     pub(super) fn server_failed(&mut self, now: Time, server: ServerId, limits: &Limits) -> Option<Step> {
-        if self.server != Some(server) {
+        if self.server != Some(server) || self.to_client.is_some() {
             return None;
         }
         let concerned = match self.phase {

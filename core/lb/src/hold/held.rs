@@ -1,17 +1,15 @@
 //! The one table of held requests: shared by all workers, bounded in entries and bytes.
 
+mod cancels;
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use base::Time;
-use sip::Parser;
-use transaction::{InviteClientState, hop_by_hop};
 
-use super::alarms::HORIZON;
-use super::entry::{After, Cancel, Entry, NEVER, Phase, Step};
+use super::alarms::{HORIZON, HORIZON_MIN};
+use super::entry::{After, Entry, Loss, NEVER, Phase, Step};
 use super::shards::{ENTRY_BYTES, Shard, Shards, slot};
-use super::{
-    Action, Alarms, Cancelled, Class, Counters, Counts, Kept, Limits, NotKept, Place, Verdict, What,
-};
+use super::{Action, Alarms, Class, Counters, Counts, Kept, Limits, NotKept, Place, Verdict, What};
 use crate::snapshot::ServerId;
 
 /// `key` is the branch that the router gives the request, as 64 bits: the same for a request and its copies, and for an
@@ -24,6 +22,7 @@ use crate::snapshot::ServerId;
 /// response  ─▶ response ──────▶ pass, drop, or drop and acknowledge or cancel
 /// deadline  ─▶ next_due, until it says None ─▶ send, or choose another server and say `moved`, or answer
 /// server is gone ─▶ server_failed, then as for a deadline
+/// connection is gone ─▶ connection_lost, or unsent, then as for a deadline
 /// ```
 #[derive(Debug)]
 pub struct Held {
@@ -86,6 +85,7 @@ impl Held {
             self.counters.full.add();
             return Err(NotKept::Full);
         };
+        entry.is_sent(now, alarms.worker());
         arm(&mut entry, now, alarms, slot);
         shard.insert(slot, entry);
         self.counters.kept.add();
@@ -137,7 +137,7 @@ impl Held {
         match &verdict {
             Verdict::Pass => {}
             Verdict::Drop => self.counters.absorbed.add(),
-            Verdict::Acknowledge(_) => {
+            Verdict::Acknowledge(..) => {
                 self.counters.absorbed.add();
                 self.counters.acknowledged.add();
             }
@@ -149,55 +149,37 @@ impl Held {
         verdict
     }
 
-    /// The CANCEL of the INVITE with this key. `kept.server` is not looked at: it goes where the INVITE is.
-    pub fn cancel(&self, now: Time, alarms: &mut Alarms, key: u64, kept: &Kept<'_>) -> Cancelled {
-        let invite = slot(key, Class::Invite);
-        let (server, server_reliable) = {
-            let shard = self.shards.lock(invite);
-            let Some(entry) = shard.get(&invite).filter(|entry| entry.class == Class::Invite) else {
-                return Cancelled::NotHeld;
-            };
-            if !entry.is_pending() {
-                // It comes too late to cancel anything.
-                return Cancelled::Answer;
-            }
-            (entry.server, entry.server_reliable)
-        };
-        // Kept first and marked then, so that no response in between goes unseen. A copy finds it kept already.
-        let kept =
-            Kept { class: Class::Cancel, server: server.unwrap_or(kept.server), server_reliable, ..*kept };
-        let room = self.insert(now, alarms, key, &kept, Entry::held_back) != Err(NotKept::Full);
-        let mut alive = None;
-        let cancelled = {
-            let mut shard = self.shards.lock(invite);
-            let Some(entry) = shard.get_mut(&invite) else { return Cancelled::Answer };
-            let (cancel, cancelled) = match (room, entry.server) {
-                (false, Some(server)) => (Cancel::Forwarded, Cancelled::Forward(server)),
-                _ => (Cancel::Answered, Cancelled::Answer),
-            };
-            if entry.cancel == Cancel::No {
-                entry.cancel = cancel;
-            }
-            if let Phase::Invite(machine) = entry.phase {
-                alive = entry.server.filter(|_| machine.state() == InviteClientState::Proceeding);
-            }
-            cancelled
-        };
-        if let Some(server) = alive {
-            self.send_cancel(now, alarms, key, server);
-        }
-        cancelled
-    }
-
     /// This server is gone: takes from it every request that it has not answered. What becomes of them
     /// [`Held::next_due`] says at once, to the worker that called this. Every worker may call it; the first takes all.
     pub fn server_failed(&self, now: Time, alarms: &mut Alarms, server: ServerId) {
+        self.each(now, alarms, |entry| entry.server_failed(now, server, &self.limits));
+    }
+
+    /// A connection of this worker to this server is gone, and perhaps what was written into it: the number of requests
+    /// that are sent again, at once or after a pause.
+    pub fn connection_lost(&self, now: Time, alarms: &mut Alarms, server: ServerId) -> usize {
+        let by = (server, alarms.worker());
+        self.each(now, alarms, |entry| entry.connection_lost(now, by, Loss::Closed, &self.limits))
+    }
+
+    /// What this worker sends to this server in this moment finds no connection: it is sent again after a pause.
+    pub fn unsent(&self, now: Time, alarms: &mut Alarms, server: ServerId) -> usize {
+        let by = (server, alarms.worker());
+        self.each(now, alarms, |entry| entry.connection_lost(now, by, Loss::Unsent, &self.limits))
+    }
+
+    /// Changes all entries; the number of those that `change` concerned.
+    fn each(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        mut change: impl FnMut(&mut Entry) -> Option<Step>,
+    ) -> usize {
+        let mut concerned = 0;
         for mut shard in self.shards.each() {
             shard.retain(|slot, entry| {
-                let Some(step) = self.change(entry, |entry| entry.server_failed(now, server, &self.limits))
-                else {
-                    return true;
-                };
+                let Some(step) = self.change(entry, &mut change) else { return true };
+                concerned += 1;
                 let kept = !matches!(step, Step::Remove | Step::Unanswered);
                 if kept {
                     arm(entry, now, alarms, *slot);
@@ -207,6 +189,7 @@ impl Held {
                 kept
             });
         }
+        concerned
     }
 
     /// The next thing to do, with the received message in `message` (which is overwritten). To be called until it says
@@ -231,6 +214,10 @@ impl Held {
                     self.counters.repeated.add();
                     Some(What::Send { server })
                 }
+                Step::Resend(server) => {
+                    self.counters.resent.add();
+                    Some(What::Send { server })
+                }
                 Step::Unanswered | Step::LetGo | Step::Remove => {
                     if let Some(entry) = shard.remove(&slot) {
                         self.forget(&entry, step);
@@ -242,8 +229,18 @@ impl Held {
                 message.clear();
                 message.extend_from_slice(&entry.message);
                 self.count(what);
-                Action { key: key_of(slot, entry.class), class: entry.class, flow: entry.flow, what }
+                let to_client = entry.to_client.is_some();
+                Action {
+                    key: key_of(slot, entry.class),
+                    class: entry.class,
+                    flow: entry.flow,
+                    to_client,
+                    what,
+                }
             });
+            if matches!(what, Some(What::Send { .. })) {
+                entry.is_sent(now, alarms.worker());
+            }
             if matches!(what, Some(What::Answer { .. })) {
                 self.change(entry, Entry::answered);
             }
@@ -265,7 +262,11 @@ impl Held {
         server: ServerId,
         server_reliable: bool,
     ) -> bool {
-        self.sought(now, alarms, key, class, |entry| entry.moved(now, server, server_reliable, &self.limits))
+        let worker = alarms.worker();
+        self.sought(now, alarms, key, class, |entry| {
+            entry.moved(now, server, server_reliable, &self.limits);
+            entry.is_sent(now, worker);
+        })
     }
 
     /// The other answer to [`What::Reroute`]: there is no server that was not tried. An INVITE whose server failed is
@@ -328,72 +329,11 @@ impl Held {
             return (Verdict::Pass, After::Keep);
         };
         let (verdict, after) = self.change(entry, judge);
-        arm(entry, now, alarms, slot);
-        if after == After::Remove {
-            remove(self, &mut shard, slot);
+        match after {
+            After::Remove => remove(self, &mut shard, slot),
+            _ => arm(entry, now, alarms, slot),
         }
         (verdict, after)
-    }
-
-    /// What the server of a held INVITE says to a CANCEL of ours goes nowhere: the client has its answer.
-    fn cancel_response(
-        &self,
-        now: Time,
-        alarms: &mut Alarms,
-        key: u64,
-        status: u16,
-        server: ServerId,
-    ) -> Verdict {
-        let (held, _) = self.at(now, alarms, key, Class::Cancel, |entry| {
-            let (verdict, after) = entry.other_response(now, status, &self.limits.timers);
-            (if entry.cancel == Cancel::Answered { Verdict::Drop } else { verdict }, after)
-        });
-        let invite = slot(key, Class::Invite);
-        let ours = self.shards.lock(invite).get(&invite).is_some_and(|entry| {
-            entry.class == Class::Invite && (entry.cancel == Cancel::Answered || entry.server != Some(server))
-        });
-        if ours { Verdict::Drop } else { held }
-    }
-
-    /// The server shows life: the CANCEL goes to it.
-    fn send_cancel(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId) {
-        let slot = slot(key, Class::Cancel);
-        let mut shard = self.shards.lock(slot);
-        if let Some(entry) = shard.get_mut(&slot)
-            && entry.phase == (Phase::HeldBack { ready: false })
-        {
-            entry.server = Some(server);
-            entry.phase = Phase::HeldBack { ready: true };
-            arm(entry, now, alarms, slot);
-        }
-    }
-
-    /// Another server has answered the INVITE: this one, which rings, gets a CANCEL of our own making.
-    fn silence(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId, invite: &[u8]) {
-        let at = slot(key, Class::Invite);
-        let Some((flow, server_reliable)) =
-            self.shards.lock(at).get(&at).map(|entry| (entry.flow, entry.server_reliable))
-        else {
-            return;
-        };
-        let (mut parser, mut message) = (Parser::new(), Vec::new());
-        if !parser.parse(invite).is_ok_and(|invite| hop_by_hop::cancel_of(&invite, &mut message)) {
-            return;
-        }
-        let kept = Kept {
-            class: Class::Cancel,
-            message: &message,
-            flow,
-            server,
-            server_reliable,
-            failover: false,
-            in_dialog: false,
-            route_fields: b"",
-        };
-        if self.insert(now, alarms, key, &kept, Entry::held_back).is_ok() {
-            self.counters.cancelled.add();
-            self.send_cancel(now, alarms, key, server);
-        }
     }
 
     fn take_room(&self, bytes: usize) -> bool {
@@ -422,7 +362,7 @@ impl Held {
         match step {
             Step::Unanswered => self.counters.unanswered.add(),
             Step::LetGo => self.counters.let_go.add(),
-            Step::Wait | Step::Act(_) | Step::Repeat(_) | Step::Remove => {}
+            Step::Wait | Step::Act(_) | Step::Repeat(_) | Step::Resend(_) | Step::Remove => {}
         }
     }
 
@@ -459,7 +399,8 @@ fn place_of(entry: &Entry) -> Place {
 
 /// Sees to it that an alarm lies no later than the entry's deadline. One that lies earlier is renewed when it comes.
 fn arm(entry: &mut Entry, now: Time, alarms: &mut Alarms, slot: u64) {
-    let at = entry.deadline().min(now + HORIZON);
+    let horizon = now.since(entry.born).clamp(HORIZON_MIN, HORIZON);
+    let at = entry.deadline().min(now + horizon);
     if at < entry.armed.0 {
         entry.armed = (at, alarms.worker());
         alarms.set(at, slot);

@@ -1,10 +1,10 @@
 //! Held set-ups (SPEC A9, T3): the one place where the load manager keeps transactions.
 //!
 //! A client repeats a request over UDP only, and an INVITE only until its first provisional answer. So a request that
-//! came over a stream for a server that is reached over UDP is kept and repeated on the timers of RFC 3261 §17, and an
-//! INVITE is kept until its final answer and given to another server when its own dies first. [`Held`] is shared by
-//! all workers and says what has to be done; the router rebuilds the message from the received bytes and sends it.
-//! `docs/held-set-ups.md` has the state figure.
+//! came over a stream for one that is reached over UDP is kept and repeated on the timers of RFC 3261 §17; one for a server
+//! that is reached over a stream, too, is kept and sent again when the connection is lost; and an INVITE is kept until its
+//! final answer and given to another server when its own dies first. [`Held`] is shared by all workers and says what has to
+//! be done; the router rebuilds the message from the received bytes and sends it. `docs/held-set-ups.md` has the state figure.
 
 mod alarms;
 mod counters;
@@ -18,7 +18,7 @@ pub use counters::{Counters, Counts};
 pub use held::Held;
 pub use tried::{ATTEMPTS_MAX, Tried};
 
-use sip::Flow;
+use sip::{Flow, Target};
 use transaction::Timers;
 use transaction::hop_by_hop::RequestLine;
 
@@ -41,10 +41,12 @@ pub struct Kept<'a> {
     pub message: &'a [u8],
     /// Where it came from, and so where an answer of our own goes.
     pub flow: Flow,
-    /// The server it is sent to.
+    /// The server it is sent to; where `to_client` is set, the one that it comes from.
     pub server: ServerId,
-    /// The transport to the server repeats by itself. Where it does not and the sender's does, we repeat the request.
+    /// The transport it is sent by repeats by itself. Where it does not and the sender's does, we repeat the request.
     pub server_reliable: bool,
+    /// A server sends it, and it goes there: it is repeated, and no server's death concerns it.
+    pub to_client: Option<Target>,
     /// Give it to another server when this one dies. Only an INVITE is kept for this alone.
     pub failover: bool,
     /// It had a To tag: a request within a dialog.
@@ -95,7 +97,8 @@ pub enum Verdict {
     Drop,
     /// It goes nowhere and is acknowledged to the server it came from: a copy of a failure that the client has got
     /// over a stream already, or the failure of a server that was given up. See [`transaction::hop_by_hop::acknowledge`].
-    Acknowledge(RequestLine),
+    /// Where a client sent it, with the place that its request went to.
+    Acknowledge(RequestLine, Option<Target>),
     /// It goes nowhere and its server gets a CANCEL: it was given up and is alive, so another rings instead.
     /// See [`transaction::hop_by_hop::cancel`].
     Cancel { line: RequestLine, in_dialog: bool },
@@ -107,6 +110,8 @@ pub struct Action {
     pub key: u64,
     pub class: Class,
     pub flow: Flow,
+    /// It goes from a server to a client.
+    pub to_client: bool,
     pub what: What,
 }
 
@@ -123,7 +128,7 @@ pub enum What {
 /// Why a server was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The table, or the transport, says that it failed.
+    /// The table says that it failed, or no connection to it holds.
     Failed,
     /// It did not answer the INVITE in [`Limits::silence`].
     Silent,

@@ -18,6 +18,7 @@ enum Step {
         server: u32,
         server_reliable: bool,
         failover: bool,
+        to_client: bool,
     },
     Response {
         key: u64,
@@ -34,6 +35,12 @@ enum Step {
     Failed {
         server: u32,
     },
+    Lost {
+        server: u32,
+    },
+    Unsent {
+        server: u32,
+    },
     Wait {
         ms: u64,
     },
@@ -48,16 +55,18 @@ fn step() -> impl Strategy<Value = Step> {
     let status =
         prop_oneof![4 => Just(180_u16), 1 => Just(100), 2 => Just(200), 2 => Just(486), 1 => Just(487)];
     prop_oneof![
-        4 => (key.clone(), class, transport, server.clone(), any::<bool>(), any::<bool>()).prop_map(
-            |(key, class, transport, server, server_reliable, failover)| Step::Keep {
-                key, class, transport, server, server_reliable, failover
+        4 => (key.clone(), class, transport, server.clone(), any::<bool>(), any::<bool>(), 0..5_u8).prop_map(
+            |(key, class, transport, server, server_reliable, failover, kind)| Step::Keep {
+                key, class, transport, server, server_reliable, failover, to_client: kind == 0
             }
         ),
         6 => (key.clone(), any_class, status, server.clone())
             .prop_map(|(key, class, status, server)| Step::Response { key, class, status, server }),
         1 => key.clone().prop_map(|key| Step::Cancel { key }),
         1 => key.prop_map(|key| Step::Acknowledged { key }),
-        2 => server.prop_map(|server| Step::Failed { server }),
+        2 => server.clone().prop_map(|server| Step::Failed { server }),
+        3 => server.clone().prop_map(|server| Step::Lost { server }),
+        2 => server.prop_map(|server| Step::Unsent { server }),
         4 => prop_oneof![0..1000_u64, 1000..40_000_u64].prop_map(|ms| Step::Wait { ms }),
     ]
 }
@@ -74,6 +83,7 @@ fn obey(held: &Held, alarms: &mut Alarms, now: Time, choose: bool) {
         match action.what {
             What::Send { .. } => {}
             What::Answer { .. } => assert_eq!(class, Class::Invite),
+            What::Reroute { .. } if action.to_client => panic!("{action:?}: no server takes that over"),
             What::Reroute { tried, .. } => match (0..3)
                 .map(ServerId)
                 .find(|id| choose && !tried.contains(*id))
@@ -97,9 +107,10 @@ proptest! {
         for (step, worker) in steps {
             let alarms = &mut workers[worker];
             match step {
-                Step::Keep { key, class, transport, server, server_reliable, failover } => {
+                Step::Keep { key, class, transport, server, server_reliable, failover, to_client } => {
+                    let to = Target::Datagram { listener: 0, to: std::net::SocketAddr::from(([192, 0, 2, 9], 5060)) };
                     let message = format!("M{key} sip:x SIP/2.0\r\n{}", "x".repeat(key as usize * 100));
-                    let kept = Kept { class, server: ServerId(server), server_reliable, failover, ..kept_over(transport, message.as_bytes()) };
+                    let kept = Kept { class, server: ServerId(server), server_reliable, failover, to_client: to_client.then_some(to), ..kept_over(transport, message.as_bytes()) };
                     let _ = held.keep(at(ms), alarms, key, &kept);
                 }
                 Step::Response { key, class, status, server } => {
@@ -113,6 +124,8 @@ proptest! {
                 }
                 Step::Acknowledged { key } => { held.acknowledged(at(ms), alarms, key); }
                 Step::Failed { server } => held.server_failed(at(ms), alarms, ServerId(server)),
+                Step::Lost { server } => { held.connection_lost(at(ms), alarms, ServerId(server)); }
+                Step::Unsent { server } => { held.unsent(at(ms), alarms, ServerId(server)); }
                 Step::Wait { ms: more } => ms += more,
             }
             for alarms in &mut workers {

@@ -26,6 +26,7 @@ impl Entry {
         if self.server != Some(server) {
             return self.response_of_given_up(now, event, timers);
         }
+        self.is_heard();
         match self.phase {
             Phase::Invite(mut machine) => {
                 let output = machine.handle(now, event, timers);
@@ -65,7 +66,7 @@ impl Entry {
             }
             // The caller has its answer; whoever has the request now is given up like those before.
             InviteClientEvent::Success => (Verdict::Pass, self.give_up_all(now, timers)),
-            _ => (Verdict::Acknowledge(self.line.clone()), After::Keep),
+            _ => (Verdict::Acknowledge(self.line.clone(), None), After::Keep),
         }
     }
 
@@ -91,7 +92,7 @@ impl Entry {
     /// is ours; a client over UDP may have missed it, and acknowledges by itself.
     fn copy_of_failure(&self) -> Verdict {
         if self.flow.transport.is_reliable() {
-            Verdict::Acknowledge(self.line.clone())
+            Verdict::Acknowledge(self.line.clone(), self.to_client.as_deref().copied())
         } else {
             Verdict::Pass
         }
@@ -170,7 +171,7 @@ impl Entry {
         if event == NonInviteClientEvent::Final && output == Output::Pass {
             self.message = Box::default();
             self.patience = NEVER;
-            if !self.tried.is_empty() {
+            if !self.tried.is_empty() || self.was_resent() {
                 self.over(now, None, timers);
                 return (verdict, After::Keep);
             }

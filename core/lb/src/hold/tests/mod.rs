@@ -12,6 +12,7 @@ mod answers;
 mod bounds;
 mod cancel;
 mod failover;
+mod lost;
 
 const A: ServerId = ServerId(0xA);
 const B: ServerId = ServerId(0xB);
@@ -38,6 +39,7 @@ fn kept(message: &[u8]) -> Kept<'_> {
         flow: flow(Transport::Tcp),
         server: A,
         server_reliable: false,
+        to_client: None,
         failover: true,
         in_dialog: false,
         route_fields: b"",

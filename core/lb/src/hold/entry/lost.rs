@@ -1,0 +1,102 @@
+//! What the loss of a connection makes of a request that was written into it.
+//!
+//! What a stream took may never have been read, and nobody learns whether it was. So the request is sent again with the
+//! same branch over a new connection: a server that has it takes the second for a copy (RFC 3261 §17.2.3), one that was
+//! started anew answers it, and where there is none any more, another server gets it.
+
+use base::{Duration, Time};
+use transaction::{InviteClientState, NonInviteClientState, Timers};
+
+use super::{Class, Entry, Limits, NEVER, Phase, Step, Why};
+use crate::snapshot::ServerId;
+
+/// Connections to one server that a request may lose, before the server counts as failed for it. With the pauses between,
+/// that is 3·T1 = 1.5 s: the table, where it judges servers at all, is faster.
+pub(super) const LOSSES_MAX: u8 = 3;
+
+/// How it became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hold) enum Loss {
+    /// The connection has ended: concerns all that went by it.
+    Closed,
+    /// What is sent in this moment could not be.
+    Unsent,
+}
+
+impl Entry {
+    /// It is being sent, by a connection of this worker.
+    pub(in crate::hold) fn is_sent(&mut self, now: Time, worker: u8) {
+        self.sent = (now, worker);
+    }
+
+    /// A connection of this worker to this server is lost. `None`: it does not concern this request.
+    pub(in crate::hold) fn connection_lost(
+        &mut self,
+        now: Time,
+        (server, worker): (ServerId, u8),
+        loss: Loss,
+        limits: &Limits,
+    ) -> Option<Step> {
+        let went_there = self.server == Some(server) && self.server_reliable && self.to_client.is_none();
+        let by_it = self.sent.1 == worker && (loss == Loss::Closed || self.sent.0 == now);
+        // One loss may be told in two ways.
+        if !went_there || !by_it || !self.waits() || self.resend_at != NEVER {
+            return None;
+        }
+        self.losses += 1;
+        if self.losses <= LOSSES_MAX {
+            self.resend_at = now + pause(self.losses, loss, &limits.timers);
+            return Some(Step::Wait);
+        }
+        let may_move = match self.class {
+            Class::Invite => self.failover,
+            Class::Other => true,
+            Class::Cancel => false,
+        };
+        may_move.then(|| self.give_up(now, Why::Failed, limits))
+    }
+
+    /// It is to be sent again now, to this server.
+    pub(super) fn due_again(&mut self, now: Time) -> Option<ServerId> {
+        if self.resend_at > now {
+            return None;
+        }
+        self.resend_at = NEVER;
+        self.server.filter(|_| self.waits())
+    }
+
+    /// Without its final answer, and still whole.
+    fn waits(&self) -> bool {
+        let unanswered = match self.phase {
+            Phase::Invite(machine) => {
+                matches!(machine.state(), InviteClientState::Calling | InviteClientState::Proceeding)
+            }
+            Phase::Other(machine) => {
+                matches!(machine.state(), NonInviteClientState::Trying | NonInviteClientState::Proceeding)
+            }
+            Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } | Phase::Over { .. } => {
+                false
+            }
+        };
+        unanswered && !self.message.is_empty()
+    }
+
+    /// Its server has answered an INVITE: it has it, and the connection holds.
+    pub(super) fn is_heard(&mut self) {
+        (self.resend_at, self.losses) = (NEVER, 0);
+    }
+
+    /// There may be two answers.
+    pub(super) fn was_resent(&self) -> bool {
+        self.losses > 0
+    }
+}
+
+/// The first time at once, since an idle connection may end in the moment that it is used; then on the pauses of timer E.
+fn pause(losses: u8, loss: Loss, timers: &Timers) -> Duration {
+    match (losses, loss) {
+        (1, Loss::Closed) => Duration::ZERO,
+        (1, Loss::Unsent) => timers.e(1),
+        _ => timers.e(losses - 1),
+    }
+}

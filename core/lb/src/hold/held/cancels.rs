@@ -1,0 +1,116 @@
+//! CANCELs of held INVITEs: those of callers, which we answer and send on when the server may have them, and our own to servers
+//! that ring in vain.
+
+use base::Time;
+use sip::Parser;
+use transaction::{InviteClientState, hop_by_hop};
+
+use super::{Held, arm};
+use crate::hold::entry::{Cancel, Entry, Phase};
+use crate::hold::shards::slot;
+use crate::hold::{Alarms, Cancelled, Class, Kept, NotKept, Verdict};
+use crate::snapshot::ServerId;
+
+impl Held {
+    /// The CANCEL of the INVITE with this key. `kept.server` is not looked at: it goes where the INVITE is.
+    pub fn cancel(&self, now: Time, alarms: &mut Alarms, key: u64, kept: &Kept<'_>) -> Cancelled {
+        let invite = slot(key, Class::Invite);
+        let (server, server_reliable, to_client) = {
+            let shard = self.shards.lock(invite);
+            let Some(entry) = shard.get(&invite).filter(|entry| entry.class == Class::Invite) else {
+                return Cancelled::NotHeld;
+            };
+            if !entry.is_pending() {
+                // It comes too late to cancel anything.
+                return Cancelled::Answer;
+            }
+            (entry.server, entry.server_reliable, entry.to_client.as_deref().copied())
+        };
+        // Kept first and marked then, so that no response in between goes unseen. A copy finds it kept already.
+        let server = server.unwrap_or(kept.server);
+        let kept = Kept { class: Class::Cancel, server, server_reliable, to_client, ..*kept };
+        let room = self.insert(now, alarms, key, &kept, Entry::held_back) != Err(NotKept::Full);
+        let mut alive = None;
+        let cancelled = {
+            let mut shard = self.shards.lock(invite);
+            let Some(entry) = shard.get_mut(&invite) else { return Cancelled::Answer };
+            let (cancel, cancelled) = match (room, entry.server) {
+                (false, Some(server)) => (Cancel::Forwarded, Cancelled::Forward(server)),
+                _ => (Cancel::Answered, Cancelled::Answer),
+            };
+            if entry.cancel == Cancel::No {
+                entry.cancel = cancel;
+            }
+            if let Phase::Invite(machine) = entry.phase {
+                alive = entry.server.filter(|_| machine.state() == InviteClientState::Proceeding);
+            }
+            cancelled
+        };
+        if let Some(server) = alive {
+            self.send_cancel(now, alarms, key, server);
+        }
+        cancelled
+    }
+
+    /// What the server of a held INVITE says to a CANCEL of ours goes nowhere: the client has its answer.
+    pub(super) fn cancel_response(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        status: u16,
+        server: ServerId,
+    ) -> Verdict {
+        let (held, _) = self.at(now, alarms, key, Class::Cancel, |entry| {
+            let (verdict, after) = entry.other_response(now, status, &self.limits.timers);
+            (if entry.cancel == Cancel::Answered { Verdict::Drop } else { verdict }, after)
+        });
+        let invite = slot(key, Class::Invite);
+        let ours = self.shards.lock(invite).get(&invite).is_some_and(|entry| {
+            entry.class == Class::Invite && (entry.cancel == Cancel::Answered || entry.server != Some(server))
+        });
+        if ours { Verdict::Drop } else { held }
+    }
+
+    /// The server shows life: the CANCEL goes to it.
+    pub(super) fn send_cancel(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId) {
+        let slot = slot(key, Class::Cancel);
+        let mut shard = self.shards.lock(slot);
+        if let Some(entry) = shard.get_mut(&slot)
+            && entry.phase == (Phase::HeldBack { ready: false })
+        {
+            entry.server = Some(server);
+            entry.phase = Phase::HeldBack { ready: true };
+            arm(entry, now, alarms, slot);
+        }
+    }
+
+    /// Another server has answered the INVITE: this one, which rings, gets a CANCEL of our own making.
+    pub(super) fn silence(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId, invite: &[u8]) {
+        let at = slot(key, Class::Invite);
+        let Some((flow, server_reliable)) =
+            self.shards.lock(at).get(&at).map(|entry| (entry.flow, entry.server_reliable))
+        else {
+            return;
+        };
+        let (mut parser, mut message) = (Parser::new(), Vec::new());
+        if !parser.parse(invite).is_ok_and(|invite| hop_by_hop::cancel_of(&invite, &mut message)) {
+            return;
+        }
+        let kept = Kept {
+            class: Class::Cancel,
+            message: &message,
+            flow,
+            server,
+            server_reliable,
+            to_client: None,
+            failover: false,
+            in_dialog: false,
+            route_fields: b"",
+        };
+        if self.insert(now, alarms, key, &kept, Entry::held_back).is_ok() {
+            self.counters.cancelled.add();
+            self.send_cancel(now, alarms, key, server);
+        }
+    }
+}
