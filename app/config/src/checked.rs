@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use crate::certificates::{Tls, tls};
 use crate::checked_keys::keys;
+use crate::checked_register::register;
 use crate::definition::{Listen, Raw, ThreadModel};
 use crate::key_file::readable_by_others;
 use crate::problem::{Place, Problems, Source};
@@ -112,6 +113,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     needs_of_tls(raw, tls.as_ref(), &mut problems);
     let selection = selection(raw, &mut problems);
     let keys = keys(raw, &mut problems);
+    let register = register(raw, &listeners, &mut problems);
     let heartbeat = heartbeats(raw, &listeners, &mut problems);
     if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
@@ -143,6 +145,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         held_max: raw.hold_setup.held_max.value as usize,
         held_bytes_max: raw.hold_setup.held_bytes_max.value as usize,
         retry_after: limits.retry_after_seconds.value as u32,
+        register,
         datagram_bytes_max: limits.datagram_bytes_max.value as usize,
         probe: raw.health.probe.value,
         probe_interval: millis(&raw.health.interval_ms),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 
+use lb::register::settings::RegisterTo;
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
 use toml::de::DeTable;
 
@@ -119,6 +120,13 @@ sections! {
         held_max: u64 = Is("100000"), 0..=10000000;
         /// Bytes of all held messages together.
         held_bytes_max: u64 = Is("268435456"), 0..=68719476736;
+    }
+
+    /// Registrations: they go by user, not by call.
+    one register as RegisterSection {
+        /// Which server gets a REGISTER. `hash`: by the hash of the address of record, so that a refresh and every telephone of one
+        /// user reach the same server. `registrar:ADDRESS[,ADDRESS]`: the first of these that has not failed.
+        to: RegisterTo = Is("hash");
     }
 
     /// Bounds of what is remembered and of what is sent.

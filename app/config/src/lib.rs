@@ -6,6 +6,7 @@
 mod certificates;
 mod checked;
 mod checked_keys;
+mod checked_register;
 mod definition;
 mod key_file;
 mod problem;

@@ -17,6 +17,7 @@ pub struct ShortForm {
     pub selection: Option<String>,
     pub hash: Option<String>,
     pub hold_setup: Option<String>,
+    pub register: Option<String>,
     pub health: Option<String>,
     pub heartbeat: Option<String>,
     pub threads: Option<String>,
@@ -50,6 +51,7 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     set(&mut raw.affinity.hash, "--hash", &given.hash, &mut problems);
     set(&mut raw.selection.kind, "--selection", &given.selection, &mut problems);
     set(&mut raw.hold_setup.kind, "--hold-setup", &given.hold_setup, &mut problems);
+    set(&mut raw.register.to, "--register", &given.register, &mut problems);
     set(&mut raw.health.probe, "--health", &given.health, &mut problems);
     set(&mut raw.heartbeat.listen, "--heartbeat", &given.heartbeat, &mut problems);
     set(&mut raw.threads.model, "--threads", &given.threads, &mut problems);

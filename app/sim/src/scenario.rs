@@ -193,6 +193,7 @@ fn settings(
         retry_after: 5,
         why_calls: 1024,
         datagram_bytes_max: 1300,
+        register: Default::default(),
         // One of several that share an address sees half of the answers: their absence says nothing there.
         probe: if kind == Kind::Anycast { Probe::Off } else { Probe::Traffic },
         probe_interval: Duration::from_secs(10),

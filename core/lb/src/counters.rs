@@ -30,6 +30,8 @@ counters! {
     NewCall => "new_calls",
     /// Requests that the new-call database or the session list knew.
     Remembered => "remembered",
+    /// REGISTERs passed on, by address of record or as else is set.
+    Register => "registers",
     /// Messages of a call whose server is gone that went to another one (SPEC A9).
     TakenOver => "taken_over",
     /// Held set-ups given to another server because theirs died or was silent.

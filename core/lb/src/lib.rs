@@ -18,6 +18,7 @@ pub mod outbox;
 mod own;
 pub mod probe;
 mod refusing;
+pub mod register;
 mod request;
 mod response;
 mod route;

@@ -79,6 +79,9 @@ impl Core {
         };
         let direction = self.direction(&request, &set, flow);
         let way = match direction {
+            Direction::ToServer if request.method == Method::Register => {
+                return self.register(now, &request, &set, branch, flow, out);
+            }
             Direction::ToServer => {
                 let server = match copy_at {
                     Some(server) => server,

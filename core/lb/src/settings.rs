@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sip::Transport;
 
+use crate::register::settings::RegisterSettings;
+
 /// One address that we listen on, and the name by which others reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -126,6 +128,8 @@ pub struct Settings {
     pub retry_after: u32,
     /// RFC 3261 §18.1.1: requests above this many bytes leave by TCP where the server takes it; 1300.
     pub datagram_bytes_max: usize,
+    /// Where registrations go.
+    pub register: RegisterSettings,
     pub probe: Probe,
     pub probe_interval: Duration,
     /// A request unanswered this long makes a silent server suspect.

@@ -11,6 +11,7 @@ mod corpus;
 #[cfg(test)]
 mod cost;
 pub mod edits;
+mod equivalence;
 pub mod flow;
 pub mod frame;
 pub mod headers;

@@ -52,6 +52,8 @@ struct Short {
     hash: Option<String>,
     #[arg(long, value_name = "WHICH", help = help("hold_setup.kind"))]
     hold_setup: Option<String>,
+    #[arg(long, value_name = "WHERE", help = help("register.to"))]
+    register: Option<String>,
     #[arg(long, value_name = "PROBE", help = help("health.probe"))]
     health: Option<String>,
     #[arg(long, value_name = "ADDRESS", help = help("heartbeat.listen"))]
@@ -84,6 +86,7 @@ impl Args {
             selection,
             hash,
             hold_setup,
+            register,
             health,
             heartbeat,
             threads,
@@ -97,6 +100,7 @@ impl Args {
             selection,
             hash,
             hold_setup,
+            register,
             health,
             heartbeat,
             threads,

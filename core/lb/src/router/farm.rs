@@ -46,6 +46,7 @@ pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
         retry_after: 5,
         why_calls: 1024,
         datagram_bytes_max: 1300,
+        register: Default::default(),
         probe: Probe::Off,
         probe_interval: Duration::from_secs(5),
         silence: Duration::from_secs(4),

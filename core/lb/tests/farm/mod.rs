@@ -35,6 +35,7 @@ pub fn settings() -> Settings {
         retry_after: 5,
         why_calls: 1024,
         datagram_bytes_max: 1300,
+        register: Default::default(),
         probe: Probe::Traffic,
         probe_interval: Duration::from_secs(2),
         silence: Duration::from_secs(4),

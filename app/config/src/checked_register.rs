@@ -1,0 +1,112 @@
+//! Registrations: how the configuration writes where they go, and whether that can be reached.
+
+use lb::register::settings::{RegisterSettings, RegisterTo, Registrar};
+use lb::settings::Listener;
+use sip::Transport;
+
+use crate::definition::Raw;
+use crate::problem::Problems;
+use crate::value::{Bounds, Value, Wrong, parse_endpoint};
+
+/// More registrars than anybody fails over to.
+const REGISTRARS_MAX: usize = 8;
+
+const FORM: &str = "`hash` or `registrar:` with addresses: `registrar:10.0.0.5:5060,10.0.0.6:5060`";
+
+impl Value for RegisterTo {
+    fn from_text(text: &str, _: Bounds) -> Result<RegisterTo, Wrong> {
+        if text == "hash" {
+            return Ok(RegisterTo::Hash);
+        }
+        let Some(list) = text.strip_prefix("registrar:") else {
+            return Err((format!("`{text}` is not known here"), format!("write {FORM}")));
+        };
+        let mut registrars: Vec<Registrar> = Vec::new();
+        for text in list.split(',') {
+            let endpoint = parse_endpoint(text.trim())?;
+            let transport = endpoint.transport.unwrap_or(Transport::Udp);
+            if registrars.iter().any(|known| known.address == endpoint.address) {
+                return Err((format!("`{text}` is named twice"), "name each registrar once".into()));
+            }
+            registrars.push(Registrar { address: endpoint.address, transport });
+        }
+        if registrars.len() > REGISTRARS_MAX {
+            return Err((format!("more than {REGISTRARS_MAX} registrars"), "name fewer".into()));
+        }
+        Ok(RegisterTo::Registrar(registrars))
+    }
+
+    fn form(_: Bounds) -> String {
+        FORM.into()
+    }
+}
+
+pub(crate) fn register(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> RegisterSettings {
+    let section = &raw.register;
+    if let RegisterTo::Registrar(registrars) = &section.to.value {
+        for registrar in registrars {
+            let (address, token) = (registrar.address, registrar.transport.uri_token());
+            if listeners.iter().any(|own| own.advertise == address && own.transport == registrar.transport) {
+                let what = format!("registrar {address} is the load manager's own listener");
+                let remedy = "registrations would go round in circles: write the registrar's address";
+                problems.error(&section.to.place, what, remedy);
+            }
+            let reaches = |own: &Listener| {
+                own.transport == registrar.transport && own.advertise.is_ipv4() == address.is_ipv4()
+            };
+            if !listeners.is_empty() && !listeners.iter().any(reaches) {
+                let version = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+                let what = format!(
+                    "registrar {address} is reached by {token} over {version}, and there is no such listener"
+                );
+                problems.error(
+                    &section.to.place,
+                    what,
+                    format!("add a listener {token}:… with an {version} address"),
+                );
+            }
+        }
+    }
+    RegisterSettings { to: section.to.value.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ShortForm, short_form};
+
+    fn given(register: &str) -> Result<RegisterTo, String> {
+        let given = ShortForm {
+            listen: vec!["udp:127.0.0.1:5060".into()],
+            server: vec!["127.0.0.1:7000".into()],
+            register: Some(register.into()),
+            ..ShortForm::default()
+        };
+        short_form(&given)
+            .map(|checked| checked.settings.register.to)
+            .map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn where_registrations_go_is_read() {
+        assert_eq!(given("hash"), Ok(RegisterTo::Hash));
+        let at = |text: &str| Registrar { address: text.parse().unwrap(), transport: Transport::Udp };
+        let two = RegisterTo::Registrar(vec![at("10.0.0.5:5060"), at("10.0.0.6:5070")]);
+        assert_eq!(given("registrar:10.0.0.5,udp:10.0.0.6:5070"), Ok(two));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_a_remedy() {
+        for (text, expected) in [
+            ("hsah", "write `hash`"),
+            ("registrar:", "is no address"),
+            ("registrar:10.0.0.5,10.0.0.5:5060", "named twice"),
+            ("registrar:127.0.0.1:5060", "own listener"),
+            ("registrar:tcp:10.0.0.5", "add a listener tcp"),
+            ("registrar:example.com", "is a name"),
+        ] {
+            let problem = given(text).unwrap_err();
+            assert!(problem.contains(expected) && problem.contains("--register"), "{text}: {problem}");
+        }
+    }
+}
