@@ -1,5 +1,7 @@
 //! Registrations: how the configuration writes where they go, and whether that can be reached.
 
+use std::time::Duration;
+
 use lb::register::settings::{RegisterSettings, RegisterTo, Registrar};
 use lb::settings::Listener;
 use sip::Transport;
@@ -11,12 +13,14 @@ use crate::value::{Bounds, Value, Wrong, parse_endpoint};
 /// More registrars than anybody fails over to.
 const REGISTRARS_MAX: usize = 8;
 
-const FORM: &str = "`hash` or `registrar:` with addresses: `registrar:10.0.0.5:5060,10.0.0.6:5060`";
+const FORM: &str = "`hash`, `all` or `registrar:` with addresses: `registrar:10.0.0.5:5060,10.0.0.6:5060`";
 
 impl Value for RegisterTo {
     fn from_text(text: &str, _: Bounds) -> Result<RegisterTo, Wrong> {
-        if text == "hash" {
-            return Ok(RegisterTo::Hash);
+        match text {
+            "hash" => return Ok(RegisterTo::Hash),
+            "all" => return Ok(RegisterTo::All),
+            _ => {}
         }
         let Some(list) = text.strip_prefix("registrar:") else {
             return Err((format!("`{text}` is not known here"), format!("write {FORM}")));
@@ -67,7 +71,13 @@ pub(crate) fn register(raw: &Raw, listeners: &[Listener], problems: &mut Problem
             }
         }
     }
-    RegisterSettings { to: section.to.value.clone() }
+    RegisterSettings {
+        to: section.to.value.clone(),
+        accept: section.accept.value,
+        wait: Duration::from_millis(section.wait_ms.value),
+        in_progress_max: section.in_progress_max.value as usize,
+        bytes_max: section.bytes_max.value as usize,
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +100,7 @@ mod tests {
     #[test]
     fn where_registrations_go_is_read() {
         assert_eq!(given("hash"), Ok(RegisterTo::Hash));
+        assert_eq!(given("all"), Ok(RegisterTo::All));
         let at = |text: &str| Registrar { address: text.parse().unwrap(), transport: Transport::Udp };
         let two = RegisterTo::Registrar(vec![at("10.0.0.5:5060"), at("10.0.0.6:5070")]);
         assert_eq!(given("registrar:10.0.0.5,udp:10.0.0.6:5070"), Ok(two));

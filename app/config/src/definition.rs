@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use lb::register::settings::RegisterTo;
+use lb::register::settings::{Accept, RegisterTo};
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
 use toml::de::DeTable;
 
@@ -125,8 +125,18 @@ sections! {
     /// Registrations: they go by user, not by call.
     one register as RegisterSection {
         /// Which server gets a REGISTER. `hash`: by the hash of the address of record, so that a refresh and every telephone of one
-        /// user reach the same server. `registrar:ADDRESS[,ADDRESS]`: the first of these that has not failed.
+        /// user reach the same server. `all`: to all servers, one answer back built of theirs; for servers that each keep their own
+        /// bindings. `registrar:ADDRESS[,ADDRESS]`: the first of these that answers.
         to: RegisterTo = Is("hash");
+        /// With `all`: how many of the servers that answered must accept.
+        accept: Accept = Is("any");
+        /// With `all`: how long silent servers are waited for when others have answered; with several registrars: until the
+        /// next is asked; milliseconds.
+        wait_ms: u64 = Is("2000"), 100..=16000;
+        /// REGISTERs that may be in progress, with those lately answered; one more is refused with 503.
+        in_progress_max: u64 = Is("20000"), 1..=10000000;
+        /// Bytes of all their messages.
+        bytes_max: u64 = Is("67108864"), 65536..=68719476736;
     }
 
     /// Bounds of what is remembered and of what is sent.
@@ -247,6 +257,14 @@ impl Choice for HoldSetup {
             "those over UDP too, whose sender stops repeating at the first provisional answer",
         ),
         ("off", HoldSetup::Off, "none"),
+    ];
+}
+
+impl Choice for Accept {
+    const WORDS: &'static [(&'static str, Accept, &'static str)] = &[
+        ("any", Accept::Any, "one: a server that is broken does not unregister everybody"),
+        ("majority", Accept::Majority, "more than half"),
+        ("all", Accept::All, "each: no telephone takes itself for registered where one server lacks it"),
     ];
 }
 

@@ -94,6 +94,13 @@ impl Reporter {
             bytes: shared.held.bytes() as u64,
             bytes_max: Some(shared.held.limits().bytes_max as u64),
         });
+        memory.push(MemoryStatus {
+            name: "registrations".into(),
+            entries: shared.registrations.len() as u64,
+            entries_max: shared.registrations.entries_max() as u64,
+            bytes: shared.registrations.bytes() as u64,
+            bytes_max: Some(shared.registrations.bytes_max() as u64),
+        });
         memory
     }
 

@@ -32,6 +32,18 @@ counters! {
     Remembered => "remembered",
     /// REGISTERs passed on, by address of record or as else is set.
     Register => "registers",
+    /// Of those at several servers: answered 2xx.
+    RegisterAccepted => "registers_accepted",
+    /// Of those: at least one server refused or was silent, so it lacks the registration.
+    RegisterPartial => "registers_partial",
+    /// Of those: answered with a challenge, for which the next attempt is waited for.
+    RegisterChallenged => "registers_challenged",
+    /// Copies of REGISTERs in progress, which went no further.
+    RegisterCopy => "register_copies",
+    /// REGISTERs refused, or attempts forgotten, because the table of registrations was full.
+    RegisterFull => "registers_full",
+    /// REGISTERs that no server answered.
+    RegisterUnanswered => "registers_unanswered",
     /// Messages of a call whose server is gone that went to another one (SPEC A9).
     TakenOver => "taken_over",
     /// Held set-ups given to another server because theirs died or was silent.

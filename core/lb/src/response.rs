@@ -8,7 +8,7 @@ use std::ops::Range;
 use base::Time;
 use sip::headers::via;
 use sip::validate::GoodResponse;
-use sip::{Message, Start};
+use sip::{Message, Method, Start};
 
 use crate::calls::Ended;
 use crate::counters::Counter;
@@ -50,6 +50,10 @@ impl Core {
             return self.count(Counter::ForeignResponse);
         };
         let method = good.cseq.method;
+        // Held for its answer alone (`register`); a server that sends one to a client has no answer of ours to wait for.
+        if method == Method::Register && hop.held {
+            return self.register_response(now, message, &hop, branch, status);
+        }
         if hop.held && !self.held_response(now, message, hop.server, branch, status, method, out) {
             self.heard(&hop);
             return self.count(Counter::LateResponse);

@@ -24,13 +24,13 @@ use crate::snapshot::{Condition, Server, ServerId};
 use crate::why::Kind;
 
 /// Largest datagram that UDP over IPv4 carries.
-const DATAGRAM_MAX: usize = 65_507;
+pub(crate) const DATAGRAM_MAX: usize = 65_507;
 
 /// What was decided about a request.
 pub(crate) struct Way {
     pub target: Target,
     /// The listener it leaves by.
-    leaves_by: u8,
+    pub leaves_by: u8,
     /// The server it goes to or comes from.
     pub server: ServerId,
     pub direction: Direction,
@@ -80,7 +80,7 @@ impl Core {
         let direction = self.direction(&request, &set, flow);
         let way = match direction {
             Direction::ToServer if request.method == Method::Register => {
-                return self.register(now, &request, &set, branch, flow, out);
+                return self.register(now, &request, branch, flow, out);
             }
             Direction::ToServer => {
                 let server = match copy_at {

@@ -15,7 +15,7 @@ use crate::shared::Shared;
 use crate::snapshot::{Server, ServerId, Snapshot};
 
 /// Held requests attended to in one turn; the rest keep the deadline in the past.
-const ACTIONS_MAX: usize = 256;
+pub(crate) const ACTIONS_MAX: usize = 256;
 
 /// What the edge tells the core.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,7 @@ pub(crate) struct Core {
     pub chance: Chance,
     pub worker: u8,
     pub alarms: Alarms,
+    pub alarms_of_registrations: Alarms,
     pub refusing: crate::refusing::Refusing,
     /// Where choices of servers are noted.
     pub why: Arc<crate::why::Ring>,
@@ -63,6 +64,7 @@ impl Router {
         let snapshot = shared.snapshot();
         let why = shared.why.ring(worker);
         let alarms = Alarms::new(worker, shared.settings.held_max);
+        let alarms_of_registrations = Alarms::new(worker, shared.settings.register.in_progress_max);
         let core = Core {
             shared,
             snapshot,
@@ -71,6 +73,7 @@ impl Router {
             chance: Chance::seeded(seed),
             worker,
             alarms,
+            alarms_of_registrations,
             refusing: Default::default(),
             why,
             unsent: None,
@@ -119,6 +122,7 @@ impl Router {
             self.looked = now;
             self.core.send_wanted_probes(now, out);
         }
+        self.core.registrations_due(now, &mut self.parser, &mut self.kept, out);
         let shared = self.core.shared.clone();
         for _ in 0..ACTIONS_MAX {
             let Some(action) = shared.held.next_due(now, &mut self.core.alarms, &mut self.kept) else {
@@ -133,7 +137,10 @@ impl Router {
 
     pub fn next_deadline(&self) -> Option<Time> {
         let look = self.looks().then(|| self.looked + LOOK_EVERY);
-        [self.core.alarms.next_deadline(), look].into_iter().flatten().min()
+        [self.core.alarms.next_deadline(), self.core.alarms_of_registrations.next_deadline(), look]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// One worker does it for all.
@@ -153,11 +160,13 @@ impl Core {
             return;
         }
         let before = std::mem::replace(&mut self.snapshot, self.shared.snapshot());
-        if self.shared.held.is_empty() {
+        if self.shared.held.is_empty() && self.shared.registrations.is_empty() {
             return;
         }
         for server in before.servers().iter().filter(|server| server.is_reachable()) {
             if !self.snapshot.by_id(server.id).is_some_and(Server::is_reachable) {
+                let alarms = &mut self.alarms_of_registrations;
+                self.shared.registrations.server_failed(now, alarms, server.id);
                 self.shared.held.server_failed(now, &mut self.alarms, server.id);
             }
         }

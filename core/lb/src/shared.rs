@@ -12,6 +12,7 @@ use crate::hold::{Held, Limits};
 use crate::keyring::KeyRing;
 use crate::own::OwnAddresses;
 use crate::probe::Probes;
+use crate::register::Registrations;
 use crate::selection::Selector;
 use crate::server_table;
 use crate::settings::{Affinity, HashKind, Settings};
@@ -30,6 +31,7 @@ pub struct Shared {
     pub held: Held,
     /// Choices of servers, for those who ask.
     pub why: Why,
+    pub registrations: Registrations,
     /// That of the snapshot; looked at with every message.
     epoch: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
@@ -52,6 +54,7 @@ impl Shared {
             probes: Probes::default(),
             held: Held::new(Limits::new(settings.held_max, settings.held_bytes_max)),
             why: Why::new(workers, settings.why_calls, first.clone()),
+            registrations: Registrations::new(&settings.register),
             epoch: AtomicU64::new(first.epoch),
             snapshot: ArcSwap::new(first),
             counters: (0..workers.max(1)).map(|_| Arc::default()).collect(),

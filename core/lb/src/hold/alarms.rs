@@ -32,20 +32,20 @@ impl Alarms {
         Alarms { worker, max: entries_max.saturating_mul(PER_ENTRY_MAX), queue: BinaryHeap::new() }
     }
 
-    pub(super) fn worker(&self) -> u8 {
+    pub(crate) fn worker(&self) -> u8 {
         self.worker
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.queue.len() >= self.max
     }
 
-    pub(super) fn set(&mut self, at: Time, slot: u64) {
+    pub(crate) fn set(&mut self, at: Time, slot: u64) {
         self.queue.push(Reverse((at, slot)));
     }
 
     /// The earliest alarm whose time has come.
-    pub(super) fn pop(&mut self, now: Time) -> Option<(Time, u64)> {
+    pub(crate) fn pop(&mut self, now: Time) -> Option<(Time, u64)> {
         self.queue.peek().filter(|Reverse((at, _))| *at <= now)?;
         self.queue.pop().map(|Reverse(alarm)| alarm)
     }

@@ -1,12 +1,14 @@
 //! Whole REGISTERs through the router.
 
+mod all;
+
 use std::collections::HashSet;
 
 use crate::router::farm::*;
 use crate::settings::*;
 
 /// A REGISTER for this user, on its own Call-ID.
-fn register(user: &str, call: &str, more: &str) -> String {
+pub(super) fn register(user: &str, call: &str, more: &str) -> String {
     format!(
         "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-{call}\r\n{more}\
          Max-Forwards: 70\r\nFrom: <{user}>;tag=a\r\nTo: <{user}>\r\nCall-ID: {call}\r\nCSeq: 1 REGISTER\r\n\

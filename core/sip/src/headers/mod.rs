@@ -3,6 +3,7 @@
 //! What a field lends are slices of the message, so that [`crate::Message::range_of`] tells where to edit.
 
 pub mod address;
+pub mod auth;
 pub mod content_length;
 pub mod cseq;
 pub mod max_forwards;

@@ -1,0 +1,157 @@
+//! One answer to a REGISTER, built of those of several servers.
+
+use sip::headers::{address, auth, via};
+use sip::{Edits, Header, Message, Name, Uri};
+
+use super::challenge::{Credentials, challenges, is_challenge, knows_realm, realm};
+use super::verdict::{Said, Verdict, number};
+
+/// Bindings in one answer; more than any user has telephones.
+const CONTACTS_MAX: usize = 64;
+
+/// Appends the answer, without our Via: that of one server, and in it what the others say besides. `given`: the
+/// credentials of the request.
+pub(super) fn write(said: &[Said<'_>], verdict: &Verdict, given: &[Credentials], out: &mut Vec<u8>) {
+    let mut edits = Edits::new();
+    let base = match verdict {
+        Verdict::Accepted => said.iter().position(Said::accepts).unwrap_or(0),
+        Verdict::Challenged(open) => *open.first().unwrap_or(&0),
+        Verdict::Refused(at) => *at,
+    };
+    let message = &said[base].message;
+    if let Some(cut) = via::top(message).and_then(Result::ok).and_then(|top| via::pop(message, &top)) {
+        edits.delete(cut);
+    }
+    match verdict {
+        Verdict::Accepted => bindings(message, said, &mut edits),
+        Verdict::Challenged(open) => ask_all(message, said, open, given, &mut edits),
+        Verdict::Refused(_) => {}
+    }
+    edits.write_into(message.bytes(), message.end(), out);
+}
+
+/// One answer as it is, without our Via.
+pub(super) fn write_alone(message: &Message<'_>, out: &mut Vec<u8>) {
+    let mut edits = Edits::new();
+    if let Some(cut) = via::top(message).and_then(Result::ok).and_then(|top| via::pop(message, &top)) {
+        edits.delete(cut);
+    }
+    edits.write_into(message.bytes(), message.end(), out);
+}
+
+/// A binding, as the first server that has it writes it.
+struct Binding<'m> {
+    contact: address::Address<'m>,
+    /// The smallest of all servers, so that the telephone is back before the first of them forgets it.
+    expires: Option<u32>,
+}
+
+impl Binding<'_> {
+    fn is(&self, other: &address::Address<'_>) -> bool {
+        match (Uri::parse(self.contact.uri), Uri::parse(other.uri)) {
+            (Ok(one), Ok(other)) => one.is_equivalent(&other),
+            _ => self.contact.uri == other.uri,
+        }
+    }
+
+    fn write(&self, text: &mut Vec<u8>) {
+        let contact = &self.contact;
+        text.extend_from_slice(b"Contact: ");
+        if !contact.display_name.is_empty() {
+            text.extend_from_slice(contact.display_name);
+            text.push(b' ');
+        }
+        text.push(b'<');
+        text.extend_from_slice(contact.uri);
+        text.push(b'>');
+        for parameter in sip::headers::parameters::all(contact.parameters) {
+            if parameter.name.eq_ignore_ascii_case(b"expires") {
+                continue;
+            }
+            text.push(b';');
+            text.extend_from_slice(parameter.name);
+            if !parameter.value.is_empty() {
+                text.push(b'=');
+                text.extend_from_slice(parameter.value);
+            }
+        }
+        if let Some(seconds) = self.expires {
+            text.extend_from_slice(b";expires=");
+            sip::text::write_decimal(u64::from(seconds), text);
+        }
+        text.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The Contact fields become those of all servers; Expires the smallest. All else is the first one's.
+fn bindings(message: &Message<'_>, said: &[Said<'_>], edits: &mut Edits) {
+    let mut all: Vec<Binding<'_>> = Vec::new();
+    let mut least: Option<u32> = None;
+    for one in said.iter().filter(|one| one.accepts()) {
+        let others = one.message.first_value(Name::Expires).and_then(number);
+        least = least.into_iter().chain(others).min();
+        for contact in contacts(&one.message) {
+            let expires = contact.parameter(b"expires").and_then(number).or(others);
+            if let Some(known) = all.iter_mut().find(|known| known.is(&contact)) {
+                known.expires = known.expires.into_iter().chain(expires).min();
+            } else if all.len() < CONTACTS_MAX {
+                all.push(Binding { contact, expires });
+            }
+        }
+    }
+    delete(message, edits, |header| Name::of(message.name(header)) == Name::Contact);
+    edits.insert(behind_vias(message), |text| all.iter().for_each(|binding| binding.write(text)));
+    if let (Some(header), Some(least)) = (message.first(Name::Expires), least) {
+        edits.replace(header.value_start..header.value_end, |text| {
+            sip::text::write_decimal(u64::from(least), text);
+        });
+    }
+}
+
+fn contacts<'m>(message: &Message<'m>) -> impl Iterator<Item = address::Address<'m>> + use<'m> {
+    let message = *message;
+    message
+        .all(Name::Contact)
+        .flat_map(move |header| address::values(message.value(header)))
+        .filter_map(Result::ok)
+}
+
+/// The challenges of all `open` ones. Where the telephone has answered another nonce of that realm its credentials are not
+/// wrong, only this server did not know the nonce: that is what `stale` says (RFC 7616 §3.3), and it tries again unasked.
+fn ask_all(
+    message: &Message<'_>,
+    said: &[Said<'_>],
+    open: &[usize],
+    given: &[Credentials],
+    edits: &mut Edits,
+) {
+    delete(message, edits, |header| is_challenge(message.name(header)));
+    edits.insert(behind_vias(message), |text| {
+        for (name, challenge) in open.iter().flat_map(|at| challenges(&said[*at].message)) {
+            write_challenge(name, &challenge, knows_realm(given, realm(&challenge)), text);
+        }
+    });
+}
+
+fn write_challenge(name: &[u8], challenge: &auth::Auth<'_>, stale: bool, text: &mut Vec<u8>) {
+    text.extend_from_slice(name);
+    text.extend_from_slice(b": ");
+    if stale {
+        challenge.write_stale(text);
+    } else {
+        text.extend_from_slice(challenge.scheme);
+        text.extend_from_slice(challenge.parameters);
+    }
+    text.extend_from_slice(b"\r\n");
+}
+
+/// Where fields can be put in so that the Vias stay in front.
+fn behind_vias(message: &Message<'_>) -> u32 {
+    message.all(Name::Via).last().map_or(message.headers_start(), |last| last.end)
+}
+
+fn delete(message: &Message<'_>, edits: &mut Edits, is_meant: impl Fn(&Header) -> bool) {
+    for header in message.headers().iter().filter(|header| is_meant(header)) {
+        edits.delete(header.start..header.end);
+    }
+}

@@ -1,0 +1,122 @@
+//! How a REGISTER is written on its way to one server.
+
+use base::Time;
+use sip::{Flow, Reject, Target, Transport};
+use std::ops::Range;
+
+use crate::affinity::tag::Direction;
+use crate::counters::Counter;
+use crate::forward::{self, Passage};
+use crate::hop::{Asked, Hop};
+use crate::keyring::BranchKey;
+use crate::outbox::{Outbox, Send};
+use crate::request::Request;
+use crate::route::{DATAGRAM_MAX, Way};
+use crate::route_set::RouteSet;
+use crate::router::Core;
+use crate::snapshot::Server;
+
+/// What is said of a REGISTER besides its server.
+pub(super) struct Register<'a> {
+    pub(super) branch: BranchKey,
+    /// It is kept, and its response with it.
+    pub(super) held: bool,
+    /// Fields that this server does not get.
+    pub(super) without: &'a [Range<u32>],
+}
+
+impl Core {
+    /// The same bytes each time. One too large for a datagram leaves by a stream, or by UDP all the same if that cannot be had
+    /// (RFC 3261 §18.1.1).
+    pub(super) fn send_register(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        to: &Server,
+        register: &Register<'_>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let shared = self.shared.clone();
+        if shared.calls.counts_transactions() {
+            shared.calls.transaction_begun(now, register.branch, to, request.method);
+        }
+        self.note_sent(to, request.method);
+        let way = self.way_to(to, flow.listener)?;
+        let from = self.write_register(request, &way, register, flow, out)?;
+        let bytes = from..out.bytes.len() as u32;
+        let mut send = Send { bytes, to: way.target, fallback: None };
+        let length = send.bytes.len();
+        if let Target::Datagram { to: address, .. } = way.target {
+            let by_stream = shared
+                .own
+                .outgoing(flow.listener, Transport::Tcp, address.ip())
+                .filter(|_| length > shared.settings.datagram_bytes_max)
+                .filter(|_| !self.refuses_streams(now, address));
+            match by_stream {
+                Some(listener) => {
+                    let target = Target::Stream { listener, to: address };
+                    let way = Way { target, leaves_by: listener, ..way };
+                    let from = self.write_register(request, &way, register, flow, out)?;
+                    let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
+                    send = Send { bytes: from..out.bytes.len() as u32, to: target, fallback };
+                }
+                None if length > DATAGRAM_MAX => {
+                    out.bytes.truncate(send.bytes.start as usize);
+                    return Err(Reject::message_too_large());
+                }
+                None => {}
+            }
+        }
+        out.sends.push(send);
+        self.count(Counter::RequestToServer);
+        Ok(())
+    }
+
+    /// Appends it to the outbox; where it begins.
+    fn write_register(
+        &mut self,
+        request: &Request<'_>,
+        way: &Way,
+        register: &Register<'_>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<u32, Reject> {
+        let shared = self.shared.clone();
+        let (Some(came_by), Some(leaves_by)) = (shared.own.get(flow.listener), shared.own.get(way.leaves_by))
+        else {
+            self.count(Counter::NoListener);
+            return Err(Reject::server_error("No Listener"));
+        };
+        let hop = Hop {
+            listener: flow.listener,
+            to: forward::way_back(Some(&request.via), flow),
+            connection: flow.connection,
+            server: way.server,
+            call: request.call,
+            asked: Asked::Other,
+            first: request.first,
+            held: register.held,
+            to_client: way.direction == Direction::ToClient,
+            probe: false,
+        };
+        let passage = Passage {
+            keys: &shared.keys,
+            branch: register.branch,
+            hop,
+            tag: None,
+            tag_header: false,
+            came_by,
+            leaves_by,
+        };
+        self.edits.clear();
+        RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits)?;
+        forward::edit(request, flow, &passage, &mut self.edits);
+        for field in register.without {
+            self.edits.delete(field.clone());
+        }
+        let from = out.bytes.len() as u32;
+        self.edits.write_into(request.message.bytes(), request.message.end(), &mut out.bytes);
+        Ok(from)
+    }
+}
