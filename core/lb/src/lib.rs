@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod memory;
 pub mod outbox;
 mod own;
+mod own_answer;
 pub mod probe;
 mod refusing;
 pub mod register;
