@@ -109,5 +109,7 @@ fn settings() -> Settings {
             decay_periods: 3,
             table_size: Some(8),
         },
+        score: Default::default(),
+        measures: Default::default(),
     }
 }

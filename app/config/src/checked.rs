@@ -45,6 +45,10 @@ pub enum Faults {
 
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Checked, Problems> {
+    read_raw(path).and_then(|(raw, problems)| check(&raw, problems))
+}
+
+fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
     let source = |text| Source { path: Some(path.to_owned()), text };
     let text = match read(path).map(String::from_utf8) {
         Ok(Ok(text)) => text,
@@ -78,10 +82,16 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Checks the text of a configuration.
 pub fn parse(text: &str) -> Result<Checked, Problems> {
-    parse_from(Source { path: None, text: text.to_owned() }, false)
+    let (raw, problems) = parse_from(Source { path: None, text: text.to_owned() }, false)?;
+    check(&raw, problems)
 }
 
-fn parse_from(source: Source, readable_by_others: bool) -> Result<Checked, Problems> {
+/// Reads a file for a performance server alone: of it, the sections `perf`, `measure` and `keys`.
+pub fn load_perf(path: &Path) -> Result<crate::checked_perf::Perf, Problems> {
+    read_raw(path).and_then(|(raw, problems)| crate::checked_perf::perf(&raw, problems))
+}
+
+fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems), Problems> {
     let mut problems = Problems::new(source);
     let text = problems.source.text.clone();
     let (root, broken) = DeTable::parse_recoverable(&text);
@@ -102,7 +112,7 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<Checked, Probl
         let remedy = "chmod 600 the file, or move the keys to one of their own (`keys.file`)";
         problems.warn(place, "others can read the keys in this file", remedy);
     }
-    check(&raw, problems)
+    Ok((raw, problems))
 }
 
 /// Builds the settings, or returns everything that is wrong.
@@ -115,6 +125,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     let keys = keys(raw, &mut problems);
     let register = register(raw, &listeners, &mut problems);
     let heartbeat = heartbeats(raw, &listeners, &mut problems);
+    let measures = crate::checked_perf::measures(raw, &mut problems);
     if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&Place::Unwritten, "no server can ever be known", remedy);
@@ -152,6 +163,8 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         silence: millis(&raw.health.silence_ms),
         heartbeat,
         why_calls: raw.log.why_calls.value as usize,
+        score: crate::checked_perf::score(raw),
+        measures,
     };
     Ok(Checked {
         settings,

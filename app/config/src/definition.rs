@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 
+use heartbeat::measure::By;
 use lb::register::settings::{Accept, RegisterTo};
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
 use toml::de::DeTable;
@@ -74,6 +75,51 @@ sections! {
         kind: Option<Selection> = Unset;
         /// For `tlwl`: the weight of an INVITE transaction against any other, in hundredths.
         invite_weight_percent: u64 = Is("175"), 100..=10000;
+    }
+
+    /// The performance score of each server, for selection `score`: 100 times the mean of what is free of each factor, by
+    /// weight. All of it can be changed while running.
+    one score as ScoreSection {
+        /// Weight of CPU (W0). 0: memory only.
+        cpu_weight: u64 = Is("1"), 0..=1000;
+        /// Weight of memory (W1), a server's share of what is available in the whole farm. 0: CPU only.
+        memory_weight: u64 = Is("1"), 0..=1000;
+        /// Weight of what is free of the network, where agents tell it.
+        network_weight: u64 = Is("0"), 0..=1000;
+        /// Weight of call volume: the new calls that a server was given in the last seconds, against the mean of the farm.
+        calls_weight: u64 = Is("0"), 0..=1000;
+        /// Weight of failures in the last seconds: requests that timed out, were answered 5xx, or found their call lost.
+        failures_weight: u64 = Is("0"), 0..=1000;
+        /// Weight of the time that a server takes to answer OPTIONS, of servers that are measured so.
+        latency_weight: u64 = Is("1"), 0..=1000;
+        /// The time to answer OPTIONS that counts as half loaded, milliseconds.
+        latency_half_ms: u64 = Is("20"), 1..=10000;
+        /// Above this CPU use the score is 0 (Cmax), percent.
+        cpu_max_percent: u64 = Is("95"), 1..=100;
+        /// Below this available memory the score is 0 (Mmin), KiB.
+        memory_min_kib: u64 = Is("10240"), 0..=1073741824;
+    }
+
+    /// A place that is polled for figures: an agent, a performance server, or what stands beside a server without our agent.
+    many measure as MeasureSection {
+        /// How figures are had there.
+        by: By = Required;
+        /// Where: the `--get-data` address of an agent, the `perf.listen` address of a performance server, the address of an
+        /// agent-check, the SIP address of a server that is asked by OPTIONS.
+        address: SocketAddr = Required;
+        /// The SIP address of the server that this is about. An agent tells it; named here too, the server's score is 0
+        /// even before its agent has ever answered. Needed with `agent-check`; with `options` it is `address`.
+        server: Option<SocketAddr> = Unset;
+    }
+
+    /// The performance server: the polls of the `measure` sections, in this process or in one of its own (`strowger perf`).
+    one perf as PerfSection {
+        /// Time between two polls of one place, milliseconds.
+        poll_ms: u64 = Is("1000"), 50..=60000;
+        /// An answer that takes longer did not come, and the server is down: its score is 0, milliseconds.
+        answer_within_ms: u64 = Is("2000"), 10..=60000;
+        /// Where the newest data is served to load managers, over TCP. Left out: nowhere.
+        listen: Option<SocketAddr> = Unset;
     }
 
     /// Keys that all load managers of a farm share. Without any, a random tag key is made at start: calls then do not
@@ -277,6 +323,19 @@ impl Choice for Probe {
         ),
         ("options", Probe::Options, "by their traffic, and by OPTIONS when they are idle or suspected"),
         ("off", Probe::Off, "not at all"),
+    ];
+}
+
+impl Choice for By {
+    const WORDS: &'static [(&'static str, By, &'static str)] = &[
+        ("agent", By::Agent, "\"get data\" of its agent, over a connection that stays"),
+        (
+            "performance-server",
+            By::PerformanceServer,
+            "the same of a `strowger perf`, which answers for many servers",
+        ),
+        ("agent-check", By::AgentCheck, "HAProxy's agent-check text over TCP"),
+        ("options", By::Options, "how long it takes to answer OPTIONS over UDP"),
     ];
 }
 

@@ -6,9 +6,11 @@
 mod certificates;
 mod checked;
 mod checked_keys;
+mod checked_perf;
 mod checked_register;
 mod definition;
 mod key_file;
+mod perf_form;
 mod problem;
 mod reference;
 mod section;
@@ -17,8 +19,10 @@ mod validity;
 mod value;
 
 pub use certificates::Tls;
-pub use checked::{Checked, Faults, control_path, load, parse};
+pub use checked::{Checked, Faults, control_path, load, load_perf, parse};
+pub use checked_perf::Perf;
 pub use key_file::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
+pub use perf_form::{PerfForm, perf_form};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use reference::{help, reference};
 pub use short_form::{ShortForm, short_form};

@@ -69,6 +69,11 @@ impl Problems {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
+    /// The errors of `other`, which looked at the same text; its warnings are left.
+    pub(crate) fn take_errors(&mut self, other: Problems) {
+        self.list.extend(other.list.into_iter().filter(|problem| !problem.warning));
+    }
+
     pub(crate) fn sort(&mut self) {
         self.list.sort_by_key(|problem| match problem.place {
             Place::At(offset) => offset,

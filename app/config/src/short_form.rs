@@ -83,15 +83,36 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     check(&raw, problems)
 }
 
-fn set<T: Value>(field: &mut Field<T>, option: &str, text: &Option<String>, problems: &mut Problems) {
+pub(crate) fn set<T: Value>(
+    field: &mut Field<T>,
+    option: &str,
+    text: &Option<String>,
+    problems: &mut Problems,
+) {
+    set_within(field, option, text, None, problems);
+}
+
+/// The same for a number with a range.
+pub(crate) fn set_within<T: Value>(
+    field: &mut Field<T>,
+    option: &str,
+    text: &Option<String>,
+    bounds: Bounds,
+    problems: &mut Problems,
+) {
     if let Some(text) = text
-        && let Some(read) = read(option, text, None, problems)
+        && let Some(read) = read(option, text, bounds, problems)
     {
         *field = read;
     }
 }
 
-fn read<T: Value>(option: &str, text: &str, bounds: Bounds, problems: &mut Problems) -> Option<Field<T>> {
+pub(crate) fn read<T: Value>(
+    option: &str,
+    text: &str,
+    bounds: Bounds,
+    problems: &mut Problems,
+) -> Option<Field<T>> {
     let place = Place::Option(format!("{option} {text}"));
     match T::from_text(text, bounds) {
         Ok(value) => Some(Field { value, place }),

@@ -205,5 +205,7 @@ fn settings(
             decay_periods: 3,
             table_size: Some(16),
         },
+        score: Default::default(),
+        measures: Default::default(),
     }
 }

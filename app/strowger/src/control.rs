@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base::{Duration, Time};
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::{Heartbeat, Ignored, Replay};
+use lb::selection::score::ScoreSettings;
 use lb::server_table::{Refusal, RowView, ServerTable};
 use lb::settings::{Heartbeats, Settings};
 use lb::shared::Shared;
 use lb::snapshot::Condition;
 
+use crate::measuring::Measuring;
 use crate::worker::Aside;
 
 /// Longest time between two looks at evidence and deadlines.
@@ -40,6 +42,9 @@ pub(crate) struct Control {
     replay: HashMap<SocketAddr, Replay>,
     pub(crate) counts: HeartbeatCounts,
     conditions: HashMap<SocketAddr, Condition>,
+    measuring: Option<Measuring>,
+    /// Figures of servers that the table does not have.
+    pub(crate) measured_unknown: u64,
     next_tick: Time,
 }
 
@@ -59,6 +64,8 @@ impl Control {
             replay: HashMap::new(),
             counts: HeartbeatCounts::default(),
             conditions: HashMap::new(),
+            measuring: None,
+            measured_unknown: 0,
             next_tick: now,
         };
         control.note_conditions(now, false);
@@ -67,6 +74,22 @@ impl Control {
 
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Figures are taken from there with each turn (SPEC B3).
+    pub(crate) fn measure_by(&mut self, measuring: Measuring) {
+        self.measuring = Some(measuring);
+    }
+
+    pub(crate) fn measuring(&self) -> Option<&Measuring> {
+        self.measuring.as_ref()
+    }
+
+    /// Other weights and limits of the score, from now on: for whoever changes settings while this runs. The workers see
+    /// the scores that they make with the snapshot of the next turn.
+    #[allow(dead_code, reason = "called where settings are changed while running")]
+    pub(crate) fn set_score_settings(&mut self, score: ScoreSettings) {
+        self.table.set_score_settings(score);
     }
 
     pub(crate) fn rows(&self, now: Time) -> Vec<RowView> {
@@ -80,6 +103,11 @@ impl Control {
     /// Takes at most `budget` heartbeats, then judges: the number of heartbeats taken.
     pub(crate) fn turn(&mut self, now: Time, budget: usize) -> usize {
         let taken = self.take_heartbeats(now, budget);
+        if let Some(measuring) = &self.measuring {
+            for heartbeat in measuring.board.take_fresh(now) {
+                self.measured_unknown += u64::from(!self.table.measured(now, &heartbeat));
+            }
+        }
         for result in self.shared.probes.take_results() {
             let retry_after = result.retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
             self.table.probe_answered(now, result.server, result.status, retry_after);

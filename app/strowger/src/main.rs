@@ -4,6 +4,7 @@ mod answer;
 mod control;
 mod control_socket;
 mod demo;
+mod measuring;
 mod ports;
 mod report;
 mod roles;
@@ -25,6 +26,7 @@ strowger puts one address in front of a farm of SIP servers.
   strowger demo                 a farm on this machine, calls through it, and a server killed: see it work
   strowger lb                   the load manager: one address for the whole farm
   strowger agent -- COMMAND     beside each SIP server: starts it, watches it, sends its heartbeat
+  strowger perf                 polls agents and serves their figures to load managers, for selection by score
   strowger status               what a running load manager sees: servers, calls, memory, counters
   strowger answer               a small SIP server that answers calls, to try a farm with
   strowger check FILE           everything that is wrong with a configuration, with line, column and remedy

@@ -119,6 +119,13 @@ impl Reporter {
                 all.push(named(&name, control.counts.ignored[reason.index()]));
             }
         }
+        {
+            let control = lock(&self.control);
+            if let Some(measuring) = control.measuring() {
+                all.extend(measuring.counters());
+                all.push(named("perf_unknown_servers", control.measured_unknown));
+            }
+        }
         all.push(named("faults_written", self.faults.written()));
         all.push(named("faults_dropped", self.faults.dropped()));
         all.push(named("faults_failed", self.faults.failed()));
@@ -157,6 +164,11 @@ fn server(row: &RowView) -> ServerStatus {
         messages: u64::from(row.evidence.sent),
         failures: u64::from(row.evidence.unreachable),
         new_calls: u64::from(row.new_calls),
+        failed: u64::from(row.evidence.failed),
+        measured_age_ms: row.measured_age.map(|age| age.as_millis() as u64),
+        measured_down: row.measured_down,
+        network_permille: load.network_permille.map(u32::from),
+        latency_us: load.latency_us,
     }
 }
 

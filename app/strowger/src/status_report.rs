@@ -57,6 +57,15 @@ pub(crate) struct ServerStatus {
     pub(crate) failures: u64,
     /// New calls given to it.
     pub(crate) new_calls: u64,
+    /// Requests that came to nothing: time-outs, 5xx, calls that it had lost.
+    pub(crate) failed: u64,
+    /// Age of what a poll brought; `None`: it is not polled.
+    pub(crate) measured_age_ms: Option<u64>,
+    /// The last poll got no answer: its score is 0.
+    pub(crate) measured_down: bool,
+    pub(crate) network_permille: Option<u32>,
+    /// How long it takes to answer OPTIONS, where it is measured so.
+    pub(crate) latency_us: Option<u32>,
 }
 
 /// One bounded store.

@@ -13,7 +13,7 @@ pub const PROTOCOL_ID: u32 = 0xDEAD_FACE;
 /// Length of the document's plain form: protocol id, server id, SIP port, state.
 pub const PLAIN_BYTES: usize = 16;
 
-/// Longest heartbeat that is looked at. Ours are below 160 bytes; the rest is room for sections of later versions, and it
+/// Longest heartbeat that is looked at. Ours are below 192 bytes; the rest is room for sections of later versions, and it
 /// fits the smallest datagram that every IPv4 host takes in one piece (576 bytes, RFC 1122 §3.3.2).
 pub const DATAGRAM_BYTES_MAX: usize = 512;
 
@@ -103,6 +103,11 @@ pub struct Heartbeat {
     pub period_ms: Option<u32>,
     /// That of the query that this datagram answers; absent in a periodic heartbeat.
     pub nonce: Option<u64>,
+    /// How old the figures were when this was sent, milliseconds; absent where they are as new as the datagram. Told by
+    /// performance servers ([`crate::stream`]).
+    pub age_ms: Option<u32>,
+    /// A performance server got no answer from the agent of this server (SPEC B3): its score is 0.
+    pub down: bool,
 }
 
 impl Heartbeat {
@@ -118,12 +123,14 @@ impl Heartbeat {
             count: None,
             period_ms: None,
             nonce: None,
+            age_ms: None,
+            down: false,
         }
     }
 
     /// The datagram, in network byte order. Without key and without anything for the tail it is the plain form.
     pub fn encode(&self, key: Option<&[u8]>) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(160);
+        let mut bytes = Vec::with_capacity(192);
         for field in [PROTOCOL_ID, self.server_id, u32::from(self.sip_port), self.state.to_wire()] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }

@@ -54,6 +54,7 @@ fn full() -> Heartbeat {
             server_memory_kib: Some(16_888),
             calls: Some(12),
             residual_calls: Some(88),
+            ..Load::default()
         }),
         sip_address: Some("192.0.2.7".parse().unwrap()),
         transport: Some(Transport::Tcp),
@@ -198,14 +199,18 @@ fn any_load() -> impl Strategy<Value = Load> {
         any::<Option<u64>>(),
         any::<Option<u32>>(),
         any::<Option<u32>>(),
+        permille(),
+        any::<Option<u32>>(),
     )
-        .prop_map(|(cpu, memory, server_cpu, server_memory, calls, residual)| Load {
+        .prop_map(|(cpu, memory, server_cpu, server_memory, calls, residual, network, latency)| Load {
             cpu_permille: cpu,
             memory_available_kib: memory,
             server_cpu_permille: server_cpu,
             server_memory_kib: server_memory,
             calls,
             residual_calls: residual,
+            network_permille: network,
+            latency_us: latency,
         })
 }
 
@@ -221,11 +226,13 @@ fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
     let head = (any::<u32>(), 1..=u16::MAX, state);
     let tail =
         (any_load(), address, transport, any::<Option<u64>>(), any::<Option<u32>>(), any::<Option<u64>>());
-    (head, tail).prop_map(
-        |((server_id, sip_port, state), (load, sip_address, transport, count, period_ms, nonce))| {
+    (head, tail, any::<Option<u32>>(), any::<bool>()).prop_map(
+        |((server_id, sip_port, state), tail, age_ms, down)| {
+            let (load, sip_address, transport, count, period_ms, nonce) = tail;
             // Figures that are all unknown are no figures.
             let load = (load != Load::default()).then_some(load);
-            Heartbeat { server_id, sip_port, state, load, sip_address, transport, count, period_ms, nonce }
+            let plain = Heartbeat::plain(server_id, sip_port, state);
+            Heartbeat { load, sip_address, transport, count, period_ms, nonce, age_ms, down, ..plain }
         },
     )
 }

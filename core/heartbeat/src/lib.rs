@@ -1,7 +1,8 @@
 //! The heartbeat of a server (SPEC A3, A4, A12): one datagram, the load figures in it, and when silence means death.
 //!
 //! A receiver calls [`Heartbeat::decode`], then [`Replay::admit`] of the sender, then keeps the time of arrival and asks
-//! [`Decay`] whether it is still good. A sender calls [`Heartbeat::encode`]. A [`Query`] asks for the same datagram out of turn.
+//! [`Decay`] whether it is still good. A sender calls [`Heartbeat::encode`]. A [`Query`] asks for the same datagram out of turn,
+//! and [`stream`] carries both over TCP between agents, performance servers and load managers (SPEC B3).
 
 pub mod authenticator;
 pub mod datagram;
@@ -9,8 +10,10 @@ pub mod decay;
 #[cfg(test)]
 mod golden;
 pub mod load;
+pub mod measure;
 pub mod query;
 mod replay;
+pub mod stream;
 mod tail;
 
 pub use datagram::{Heartbeat, Ignored, ServerState, Transport};

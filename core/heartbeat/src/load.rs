@@ -15,6 +15,10 @@ pub struct Load {
     pub calls: Option<u32>,
     /// How many more calls the server will take now; 0 means full (SPEC A6).
     pub residual_calls: Option<u32>,
+    /// Use of the host's network, 0 … 1000 of what its links can carry, the busier direction.
+    pub network_permille: Option<u16>,
+    /// How long the server took to answer an OPTIONS, microseconds; told by who asks it, never by its agent.
+    pub latency_us: Option<u32>,
 }
 
 impl Load {

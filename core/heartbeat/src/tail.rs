@@ -29,12 +29,16 @@ mod id {
     pub(super) const COUNT: u16 = 4;
     pub(super) const PERIOD_MS: u16 = 5;
     pub(super) const NONCE: u16 = 6;
+    pub(super) const AGE_MS: u16 = 7;
+    pub(super) const DOWN: u16 = 8;
     pub(super) const CPU_PERMILLE: u16 = 16;
     pub(super) const MEMORY_AVAILABLE_KIB: u16 = 17;
     pub(super) const SERVER_CPU_PERMILLE: u16 = 18;
     pub(super) const SERVER_MEMORY_KIB: u16 = 19;
     pub(super) const CALLS: u16 = 20;
     pub(super) const RESIDUAL_CALLS: u16 = 21;
+    pub(super) const NETWORK_PERMILLE: u16 = 22;
+    pub(super) const LATENCY_US: u16 = 23;
     pub(super) const AUTHENTICATOR: u16 = 0xFFFF;
 }
 
@@ -110,6 +114,9 @@ pub(crate) fn read(mut sections: Sections<'_>, heartbeat: &mut Heartbeat) -> Res
             id::COUNT => once(&mut heartbeat.count, order.u64(fixed(value)?))?,
             id::PERIOD_MS => once(&mut heartbeat.period_ms, order.u32(fixed(value)?))?,
             id::NONCE => once(&mut heartbeat.nonce, order.u64(fixed(value)?))?,
+            id::AGE_MS => once(&mut heartbeat.age_ms, order.u32(fixed(value)?))?,
+            id::DOWN if value.is_empty() && !heartbeat.down => heartbeat.down = true,
+            id::DOWN => return Err(Ignored::BadTail),
             id::CPU_PERMILLE => once(&mut load.cpu_permille, permille(order.u16(fixed(value)?))?)?,
             id::MEMORY_AVAILABLE_KIB => once(&mut load.memory_available_kib, order.u64(fixed(value)?))?,
             id::SERVER_CPU_PERMILLE => {
@@ -118,6 +125,8 @@ pub(crate) fn read(mut sections: Sections<'_>, heartbeat: &mut Heartbeat) -> Res
             id::SERVER_MEMORY_KIB => once(&mut load.server_memory_kib, order.u64(fixed(value)?))?,
             id::CALLS => once(&mut load.calls, order.u32(fixed(value)?))?,
             id::RESIDUAL_CALLS => once(&mut load.residual_calls, order.u32(fixed(value)?))?,
+            id::NETWORK_PERMILLE => once(&mut load.network_permille, permille(order.u16(fixed(value)?))?)?,
+            id::LATENCY_US => once(&mut load.latency_us, order.u32(fixed(value)?))?,
             // Checked by `authenticate` where there is a key; last in any case.
             id::AUTHENTICATOR if sections.rest.is_empty() && value.len() == AUTHENTICATOR_BYTES => {}
             id::AUTHENTICATOR => return Err(Ignored::BadTail),
@@ -180,6 +189,8 @@ pub(crate) fn append(heartbeat: &Heartbeat, key: Option<&[u8]>, bytes: &mut Vec<
     section(bytes, id::COUNT, heartbeat.count.map(u64::to_be_bytes));
     section(bytes, id::PERIOD_MS, heartbeat.period_ms.map(u32::to_be_bytes));
     section(bytes, id::NONCE, heartbeat.nonce.map(u64::to_be_bytes));
+    section(bytes, id::AGE_MS, heartbeat.age_ms.map(u32::to_be_bytes));
+    section(bytes, id::DOWN, heartbeat.down.then_some([]));
     section(bytes, id::CPU_PERMILLE, load.cpu_permille.map(|value| value.min(1000).to_be_bytes()));
     section(bytes, id::MEMORY_AVAILABLE_KIB, load.memory_available_kib.map(u64::to_be_bytes));
     section(
@@ -190,13 +201,15 @@ pub(crate) fn append(heartbeat: &Heartbeat, key: Option<&[u8]>, bytes: &mut Vec<
     section(bytes, id::SERVER_MEMORY_KIB, load.server_memory_kib.map(u64::to_be_bytes));
     section(bytes, id::CALLS, load.calls.map(u32::to_be_bytes));
     section(bytes, id::RESIDUAL_CALLS, load.residual_calls.map(u32::to_be_bytes));
+    section(bytes, id::NETWORK_PERMILLE, load.network_permille.map(|value| value.min(1000).to_be_bytes()));
+    section(bytes, id::LATENCY_US, load.latency_us.map(u32::to_be_bytes));
     let authenticator = key.map_or(0, |_| SECTION_HEADER_BYTES + AUTHENTICATOR_BYTES);
     let length = bytes.len() - head - HEADER_BYTES + authenticator;
     if length == 0 {
         bytes.truncate(head);
         return;
     }
-    // At most 133 bytes: every section is of fixed size and comes once.
+    // At most 155 bytes: every section is of fixed size and comes once.
     bytes[head + 6..head + HEADER_BYTES].copy_from_slice(&(length as u16).to_be_bytes());
     if let Some(key) = key {
         bytes.extend_from_slice(&id::AUTHENTICATOR.to_be_bytes());

@@ -9,6 +9,7 @@ struct Cell {
     sent: AtomicU32,
     answered: AtomicU32,
     unreachable: AtomicU32,
+    failed: AtomicU32,
 }
 
 /// What workers saw of the servers: counters that only grow, by worker and slot ([`crate::snapshot::Place`]). Each worker
@@ -25,6 +26,15 @@ pub struct Totals {
     pub sent: u32,
     pub answered: u32,
     pub unreachable: u32,
+    /// Time-outs, 5xx, and requests within a dialog that it did not know any more.
+    pub failed: u32,
+}
+
+impl Totals {
+    /// Everything that went wrong: what could not be sent, and what came to nothing.
+    pub fn failures(&self) -> u32 {
+        self.failed.wrapping_add(self.unreachable)
+    }
 }
 
 impl Evidence {
@@ -50,6 +60,12 @@ impl Evidence {
         self.bump(worker, slot, |cell| &cell.unreachable);
     }
 
+    /// A request came to nothing through the server's fault: a time-out, 5xx, a call that it lost.
+    #[inline]
+    pub fn failed(&self, worker: u8, slot: u16) {
+        self.bump(worker, slot, |cell| &cell.failed);
+    }
+
     fn bump(&self, worker: u8, slot: u16, counter: impl Fn(&Cell) -> &AtomicU32) {
         if usize::from(slot) < self.slots
             && let Some(cell) = self.cells.get(usize::from(worker) * self.slots + usize::from(slot))
@@ -65,6 +81,7 @@ impl Evidence {
             totals.sent = totals.sent.wrapping_add(cell.sent.load(Relaxed));
             totals.answered = totals.answered.wrapping_add(cell.answered.load(Relaxed));
             totals.unreachable = totals.unreachable.wrapping_add(cell.unreachable.load(Relaxed));
+            totals.failed = totals.failed.wrapping_add(cell.failed.load(Relaxed));
         }
         totals
     }

@@ -236,6 +236,9 @@ impl Core {
             Why::Silent => Kind::MovedSilent,
         };
         self.note_choice(now, request, kind, Some(to.id), from);
+        if let (Some(from), Why::Silent) = (from, why) {
+            self.failed(from);
+        }
         self.shared.calls.moved(now, request.call, to);
         self.shared.selector.admit(to);
         out.events.push(Event::TakenOver {

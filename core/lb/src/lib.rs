@@ -18,6 +18,7 @@ pub mod outbox;
 mod own;
 mod own_answer;
 pub mod probe;
+mod recent;
 mod refusing;
 pub mod register;
 mod request;

@@ -78,6 +78,21 @@ impl Core {
         }
     }
 
+    /// What a failure factor in the score is made of (SPEC B1): time-outs, errors of the server's own, and calls that it
+    /// lost. Not what is the caller's fault or the callee's choice.
+    fn note_failure(&self, hop: &Hop, status: u16) {
+        let failed = match status {
+            // RFC 3261 §21.5: not implemented, version, and too large are said of the request.
+            501 | 505 | 513 => false,
+            408 | 500..600 => true,
+            481 => !hop.first,
+            _ => false,
+        };
+        if failed && !hop.to_client {
+            self.failed(hop.server);
+        }
+    }
+
     fn pass_on(
         &mut self,
         now: Time,
@@ -88,6 +103,7 @@ impl Core {
         write: impl FnOnce(&mut Core, &mut Vec<u8>),
     ) {
         self.heard(hop);
+        self.note_failure(hop, status);
         self.remember_response(now, hop, branch, status);
         let fits = self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));
         if !fits {

@@ -220,6 +220,13 @@ impl Core {
         }
     }
 
+    /// A request came to nothing through the server's fault.
+    pub(crate) fn failed(&self, server: ServerId) {
+        if let Some(server) = self.snapshot.by_id(server) {
+            self.shared.tables.evidence.failed(self.worker, server.place.slot);
+        }
+    }
+
     pub(crate) fn refuses_streams(&self, now: Time, to: std::net::SocketAddr) -> bool {
         self.refusing.contains(now, to)
     }

@@ -25,6 +25,8 @@ pub use row::{Cause, RowView};
 pub const SERVERS_MAX: usize = 4096;
 /// Load figures that changed are published together, at most this often; a change of condition at once.
 const FIGURES_PERIOD: Duration = Duration::from_millis(100);
+/// Scores by what changes with every call are made anew this often.
+const COUNTED_PERIOD: Duration = Duration::from_secs(1);
 /// All rows are looked at this often, and when one is due: not with every heartbeat of a thousand servers.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// A server known by heartbeat alone that has been gone for this long is dropped from the table: farms that grow and
@@ -119,6 +121,10 @@ pub struct ServerTable {
     heartbeats_signed: bool,
     health: HealthSettings,
     score: ScoreSettings,
+    /// How long polled figures are good that nobody renews.
+    measures_good_for: Duration,
+    /// When scores last took in what changes with every call.
+    counted: Time,
     counters: Counters,
     free_slots: std::collections::VecDeque<u16>,
     incarnations: u32,
@@ -143,7 +149,9 @@ impl ServerTable {
             decay: Decay::new(settings.heartbeat.period, settings.heartbeat.decay_periods),
             heartbeats_signed: settings.keys.heartbeat.is_some(),
             health: HealthSettings::of(settings),
-            score: ScoreSettings::default(),
+            score: settings.score,
+            measures_good_for: settings.measures.good_for(),
+            counted: now,
             counters,
             free_slots: (0..size as u16).collect(),
             incarnations: 0,
@@ -204,6 +212,19 @@ impl ServerTable {
         Ok(Heard { joined: found.is_none(), same_id_as })
     }
 
+    /// Figures that a poll brought (SPEC B3), or that none came: `down`. False: no server of the table is at that address;
+    /// only the configuration and heartbeats make rows.
+    pub fn measured(&mut self, now: Time, heartbeat: &Heartbeat) -> bool {
+        let address = heartbeat.sip_address.map(|ip| SocketAddr::new(ip.to_canonical(), heartbeat.sip_port));
+        let Some(at) = address.and_then(|address| self.find(address)) else { return false };
+        let row = &mut self.rows[at];
+        let admitted = self.counters.admitted.count(row.place.slot);
+        row.take_measured(now, heartbeat, self.measures_good_for, admitted);
+        self.stale |= row.judge(now, admitted);
+        self.figures_stale = true;
+        true
+    }
+
     /// Adds a server by configuration or by an operator; of one that is there, its weight and transport are changed.
     pub fn add(&mut self, now: Time, entry: &ServerEntry) -> Result<(), Refusal> {
         let at = match self.find(entry.address) {
@@ -258,9 +279,14 @@ impl ServerTable {
         servers.iter().filter_map(|entry| self.add(now, entry).err()).collect()
     }
 
+    /// New weights and limits; the next snapshot has the scores that they make.
     pub fn set_score_settings(&mut self, score: ScoreSettings) {
         self.stale |= self.score != score;
         self.score = score;
+    }
+
+    pub fn score_settings(&self) -> ScoreSettings {
+        self.score
     }
 
     /// Outcome of an OPTIONS of [`ServerTable::take_probes`]. Silence need not be reported: the table notices it.
@@ -301,6 +327,11 @@ impl ServerTable {
         for row in &mut self.rows {
             row.read_evidence(now, self.counters.evidence.totals(row.place.slot));
             row.health.handle_timeout(now);
+            self.figures_stale |= row.expire_measured(now);
+            row.count_lately(now, self.counters.admitted.count(row.place.slot));
+        }
+        if self.score.counts_calls() && now.since(self.counted) >= COUNTED_PERIOD {
+            (self.figures_stale, self.counted) = (true, now);
         }
         self.forget(now);
         self.judge_all(now);
@@ -380,9 +411,10 @@ impl ServerTable {
             ledger.attach(place);
         }
         let totals = self.counters.evidence.totals(slot);
+        let admitted = self.counters.admitted.count(slot);
         let weight = weight.clamp(1, WEIGHT_MAX);
-        let row = Row::new(now, address, transport, weight, place, totals, self.health);
-        self.rows.push(row.after(self.counters.admitted.count(slot)));
+        let row = Row::new(now, address, transport, weight, place, (totals, admitted), self.health);
+        self.rows.push(row.after(admitted));
         self.stale = true;
         Ok(self.rows.len() - 1)
     }

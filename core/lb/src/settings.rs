@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use heartbeat::measure::Measures;
 use sip::Transport;
 
 use crate::register::settings::RegisterSettings;
+use crate::selection::score::ScoreSettings;
 
 /// One address that we listen on, and the name by which others reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +139,10 @@ pub struct Settings {
     pub heartbeat: Heartbeats,
     /// New calls per worker whose choice of server is kept ([`crate::why`]), 192 bytes each; 0: none.
     pub why_calls: usize,
+    /// Weights and limits of the performance score; can be changed while running.
+    pub score: ScoreSettings,
+    /// Who is polled for figures, besides the heartbeats that come by themselves.
+    pub measures: Measures,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! The agent beside a SIP server (SPEC A11, A12, B3): it starts the server, watches and restarts it, measures it and its host,
-//! sends its heartbeat, and answers load queries. [`run()`] is the whole of it; any SIP server will do, unmodified.
+//! sends its heartbeat, and answers load queries, single ones and those of performance servers. [`run()`] is the whole of it; any SIP server will do, unmodified.
 //!
 //! One thread, one poll: signals, the end of the server, queries, commands and timers are events to one pure machine
 //! ([`supervise`]), whose actions are carried out here. An agent that is killed leaves its server running, and the next
@@ -11,8 +11,10 @@
 pub mod collect;
 pub mod control;
 mod death;
+mod figures_file;
 pub mod get_data;
 mod log;
+mod network;
 mod proc;
 mod ready;
 mod run;

@@ -7,13 +7,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use base::Time;
-use heartbeat::Load;
+use heartbeat::stream::{End, Frame, framed};
+use heartbeat::{Ignored, Load};
 
 use crate::collect::Collector;
 use crate::control::{Command, Control};
 use crate::death::{Death, signal_name};
+use crate::figures_file::FiguresFile;
 use crate::get_data::GetData;
 use crate::log;
+use crate::network::Network;
 use crate::proc::{self, Process};
 use crate::ready::Probe;
 use crate::send::Sender;
@@ -63,6 +66,10 @@ struct Agent {
     /// A threshold of SPEC B3 was crossed and the load manager was told.
     strained: bool,
     get_data: Option<GetData>,
+    /// The same over streams, for performance servers.
+    stream: Option<perf::Server>,
+    network: Network,
+    figures_file: Option<FiguresFile>,
     control: Option<Control>,
     state_file: Option<StateFile>,
     remembered: Option<Remembered>,
@@ -91,6 +98,10 @@ impl Agent {
             Some(at) => Some(GetData::open(at).map_err(|error| format!("--query {at}: {error}"))?),
             None => None,
         };
+        let stream = match settings.get_data {
+            Some(at) => Some(perf::Server::open(at).map_err(|error| format!("--get-data {at}: {error}"))?),
+            None => None,
+        };
         let state_file = match &settings.state_file {
             Some(path) => Some(
                 StateFile::open(path).map_err(|error| format!("--state-file {}: {error}", path.display()))?,
@@ -116,6 +127,8 @@ impl Agent {
         let draining = remembered.as_ref().is_some_and(|remembered| remembered.draining);
         Ok(Agent {
             supervisor: Supervisor::new(settings.policy.clone(), draining, Time::ZERO),
+            network: Network::new(settings.network_mbit),
+            figures_file: settings.figures_from.as_deref().map(FiguresFile::new),
             settings,
             clock: Instant::now(),
             process: None,
@@ -129,6 +142,7 @@ impl Agent {
             load: Load::default(),
             strained: false,
             get_data,
+            stream,
             control,
             state_file,
             remembered,
@@ -201,6 +215,19 @@ impl Agent {
         {
             get_data.answer_all(self.settings.key.as_deref(), &mut self.sender);
         }
+        self.serve();
+    }
+
+    /// "Get data" of performance servers, from the same cache.
+    fn serve(&mut self) {
+        let now = self.now();
+        let Some(stream) = &mut self.stream else { return };
+        let (key, sender) = (self.settings.key.as_deref(), &mut self.sender);
+        stream.turn(now, key, |nonce| {
+            let mut answer = framed(&sender.answer(nonce));
+            answer.extend(Frame::End(End { nonce, servers: 1 }).encode(key));
+            answer
+        });
     }
 
     /// Sleeps until something comes or a timer is due.
@@ -218,12 +245,16 @@ impl Agent {
             .iter()
             .map(|(_, fd)| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 })
             .collect();
+        if let Some(stream) = &self.stream {
+            stream.watch(&mut fds);
+        }
         let timers = [
             Some(self.beat_at),
             Some(self.collect_at),
             self.supervisor.wake(),
             self.starting().map(Probe::wake),
             self.lingering.as_ref().map(|(_, at)| *at),
+            self.stream.as_ref().and_then(perf::Server::next_deadline),
         ];
         let first = timers.into_iter().flatten().min().unwrap_or(self.beat_at);
         // Rounded up: waking before the timer is due would spin.
@@ -258,9 +289,14 @@ impl Agent {
     fn collect(&mut self, now: Time) {
         // CPU use is known from the second time on, which therefore follows soon.
         let first = self.load == Load::default();
-        let every = if first { COLLECT_EVERY_MIN } else { self.settings.period };
-        self.collect_at = now + every.clamp(COLLECT_EVERY_MIN, COLLECT_EVERY_MAX);
+        let usual =
+            self.settings.collect.unwrap_or(self.settings.period.clamp(COLLECT_EVERY_MIN, COLLECT_EVERY_MAX));
+        self.collect_at = now + if first { COLLECT_EVERY_MIN } else { usual };
         self.load = self.collector.collect(self.process.as_ref().map(|process| process.pid));
+        self.load.network_permille = self.network.collect();
+        if let Some(file) = &mut self.figures_file {
+            file.put_into(&mut self.load);
+        }
         proc::reap_orphans(self.process.as_ref().map(|process| process.pid));
     }
 
@@ -270,11 +306,11 @@ impl Agent {
             self.collect(now);
             let strained = self.load.cpu_permille.is_some_and(|cpu| cpu >= self.settings.cpu_high_permille)
                 || self.load.memory_available_kib.is_some_and(|kib| kib <= self.settings.memory_low_kib);
+            self.sender.set(self.supervisor.state(), self.load);
             if strained && !self.strained {
-                self.beat_at = now;
+                self.notify(now);
             }
             self.strained = strained;
-            self.sender.set(self.supervisor.state(), self.load);
         }
         if now >= self.beat_at {
             self.sender.send();
@@ -282,6 +318,14 @@ impl Agent {
             if self.beat_at < now {
                 self.beat_at = now + self.settings.period;
             }
+        }
+    }
+
+    /// The notification loop (SPEC B3): everybody hears at once, by heartbeat and on the streams.
+    fn notify(&mut self, now: Time) {
+        self.beat_at = now;
+        if let Some(stream) = &mut self.stream {
+            stream.notify(&framed(&self.sender.notification()));
         }
     }
 
@@ -311,10 +355,24 @@ impl Agent {
         status::line(&mut text, "restarts", Some(self.supervisor.restarts_total()));
         if let Some(get_data) = &self.get_data {
             status::line(&mut text, "queries_answered", Some(get_data.answered));
-            for reason in heartbeat::Ignored::ALL {
+            for reason in Ignored::ALL {
                 let count = get_data.ignored[reason.index()];
                 if count > 0 {
                     status::line(&mut text, &format!("queries_ignored_{}", reason.name()), Some(count));
+                }
+            }
+        }
+        if let Some(stream) = &self.stream {
+            let counts = &stream.counts;
+            status::line(&mut text, "get_data_connections", Some(stream.connections()));
+            status::line(&mut text, "get_data_answered", Some(counts.answered));
+            status::line(&mut text, "get_data_notified", Some(counts.notified));
+            status::line(&mut text, "get_data_refused", Some(counts.connections_refused));
+            status::line(&mut text, "get_data_given_up", Some(counts.connections_given_up));
+            for reason in Ignored::ALL {
+                let count = counts.ignored[reason.index()];
+                if count > 0 {
+                    status::line(&mut text, &format!("get_data_ignored_{}", reason.name()), Some(count));
                 }
             }
         }

@@ -86,6 +86,11 @@ impl Sender {
         self.encode(Some(nonce))
     }
 
+    /// What goes to performance servers unasked: the same, in answer to nobody.
+    pub fn notification(&mut self) -> Vec<u8> {
+        self.encode(None)
+    }
+
     fn encode(&mut self, nonce: Option<u64>) -> Vec<u8> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.count = next_count(self.count, clock.as_micros() as u64);

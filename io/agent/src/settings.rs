@@ -27,6 +27,14 @@ pub struct Settings {
     pub state_file: Option<PathBuf>,
     /// Where load queries are answered.
     pub query: Option<SocketAddr>,
+    /// Where "get data" of performance servers is answered, over TCP.
+    pub get_data: Option<SocketAddr>,
+    /// Pause of the collection loop; `None`: a heartbeat period, but 200 ms at least and 1 s at most.
+    pub collect: Option<Duration>,
+    /// A file of figures that stand in for measured ones.
+    pub figures_from: Option<PathBuf>,
+    /// What the host's links carry in each direction, Mbit/s; `None`: what the kernel knows of them.
+    pub network_mbit: Option<u64>,
     /// Unix socket for `status`, `drain`, `resume`, `stop`, `detach`.
     pub control: Option<PathBuf>,
     pub policy: Policy,
@@ -74,6 +82,10 @@ impl Settings {
             key: None,
             state_file: None,
             query: None,
+            get_data: None,
+            collect: None,
+            figures_from: None,
+            network_mbit: None,
             control: None,
             policy: Policy::default(),
             ready: Ready { check: ReadyCheck::Port, delay: Duration::ZERO },

@@ -15,6 +15,7 @@ pub fn figures(state: ServerState, load: &Load) -> String {
     line(&mut text, "server_memory_kib", load.server_memory_kib);
     line(&mut text, "calls", load.calls);
     line(&mut text, "residual_calls", load.residual_calls);
+    line(&mut text, "network_permille", load.network_permille);
     text
 }
 

@@ -65,6 +65,24 @@ pub(crate) struct Args {
     /// Answer load queries here
     #[arg(long, value_name = "ADDRESS:PORT")]
     query: Option<SocketAddr>,
+    /// Answer "get data" of performance servers here, over TCP
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    get_data: Option<SocketAddr>,
+    /// Pause between two collections of figures [default: --period-ms, but 200 at least and 1000 at most]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    collect_ms: Option<u64>,
+    /// Tell load managers and performance servers at once when CPU use reaches this
+    #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u16).range(1..=100))]
+    cpu_high_percent: u16,
+    /// ... or when available memory falls to this
+    #[arg(long, value_name = "MB", default_value_t = 10)]
+    memory_low_mb: u64,
+    /// Read figures from this file too, lines of name and value as `status` prints them: they stand in for measured ones
+    #[arg(long, value_name = "PATH")]
+    figures_from: Option<PathBuf>,
+    /// What the host's links carry in each direction, for network_permille [default: as the kernel says]
+    #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    network_mbit: Option<u64>,
     /// Unix socket for `strowger agent status`, `drain`, `resume`, `stop` and `detach`
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -237,6 +255,12 @@ fn settings(args: Args) -> Result<Settings, String> {
     settings.key = args.key_file.as_deref().map(key).transpose()?;
     settings.state_file = args.state_file;
     settings.query = args.query;
+    settings.get_data = args.get_data;
+    settings.collect = args.collect_ms.map(Duration::from_millis);
+    settings.cpu_high_permille = args.cpu_high_percent * 10;
+    settings.memory_low_kib = args.memory_low_mb.saturating_mul(1024);
+    settings.figures_from = args.figures_from;
+    settings.network_mbit = args.network_mbit;
     settings.control = args.control;
     settings.ready = Ready {
         check: match args.ready {

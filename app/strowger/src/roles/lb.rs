@@ -17,6 +17,7 @@ use net::{Clock, Identities, Identity, Limits, Spread, UdpOptions};
 
 use crate::control::{self, Control, SharedThread, lock, log};
 use crate::control_socket::ControlSocket;
+use crate::measuring::Measuring;
 use crate::report::Reporter;
 use crate::signals::Signals;
 use crate::worker::{self, Handle, Setup, Worker};
@@ -49,7 +50,10 @@ fn serve(checked: Checked) -> io::Result<()> {
         Faults::Stderr => Output::Stderr,
         Faults::File(path) => Output::File(path),
     })?;
-    let control = Control::new(clock.now(), settings.clone(), count)?;
+    let mut control = Control::new(clock.now(), settings.clone(), count)?;
+    if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
+        control.measure_by(measuring);
+    }
     let shared = control.shared();
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();

@@ -8,6 +8,7 @@ mod demo;
 mod key;
 mod lb;
 mod lb_args;
+mod perf;
 mod status;
 mod why;
 
@@ -21,6 +22,8 @@ pub(crate) enum Role {
     Lb(Box<lb_args::Args>),
     /// Beside a SIP server: start it, watch it, measure it, send its heartbeat
     Agent(Box<agent::Args>),
+    /// Performance server: poll agents and serve the newest figures to load managers
+    Perf(perf::Args),
     /// Small SIP server that answers calls, to try a farm with
     Answer(Box<answer::Args>),
     /// A farm on this machine, calls through it, and a server killed: see it work
@@ -45,6 +48,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
             }
         },
         Role::Agent(args) => agent::run(*args),
+        Role::Perf(args) => perf::run(args),
         Role::Answer(args) => answer::run(&args),
         Role::Demo(args) => demo::run(&args),
         Role::Status(args) => status::run(&args),

@@ -57,6 +57,8 @@ pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
             decay_periods: 3,
             table_size: Some(16),
         },
+        score: Default::default(),
+        measures: Default::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use sip::Transport;
 
 use crate::evidence::Totals;
 use crate::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
+use crate::recent::Recent;
 use crate::selection::score::{Figures, Score};
 use crate::snapshot::{Condition, Place, Server, ServerId};
 
@@ -23,6 +24,8 @@ pub enum Cause {
     Draining,
     /// Its last heartbeat said stopped.
     Stopped,
+    /// Whoever measures it says that it is draining or stopped, and no heartbeat says otherwise.
+    MeasuredDraining,
     /// No heartbeat within the decay (SPEC A4).
     Decayed,
     /// An operator drains it.
@@ -39,6 +42,7 @@ impl std::fmt::Display for Cause {
             Cause::Started => write!(f, "its heartbeats say started"),
             Cause::Draining => write!(f, "its heartbeats say draining"),
             Cause::Stopped => write!(f, "its last heartbeat said stopped"),
+            Cause::MeasuredDraining => write!(f, "whoever measures it says draining"),
             Cause::Decayed => write!(f, "no heartbeat within the decay"),
             Cause::Drained => write!(f, "drained by an operator"),
             Cause::Full => write!(f, "it has no room for more calls"),
@@ -69,6 +73,9 @@ pub struct RowView {
     pub cause: Cause,
     /// How long condition and cause have been so.
     pub unchanged_for: Duration,
+    /// Age of what a poll brought last, and whether that was no answer (SPEC B3).
+    pub measured_age: Option<Duration>,
+    pub measured_down: bool,
     pub load: Option<Load>,
     pub load_permille: Option<u32>,
     pub score: Option<Score>,
@@ -91,6 +98,25 @@ pub(super) struct Agent {
     load: Option<Load>,
 }
 
+/// What a poll brought last.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// When it was right.
+    at: Time,
+    good_until: Time,
+    state: ServerState,
+    load: Option<Load>,
+    down: bool,
+}
+
+/// What we saw of it in the last seconds.
+#[derive(Clone, Copy, Debug)]
+struct Lately {
+    calls: Recent,
+    sent: Recent,
+    failed: Recent,
+}
+
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) id: ServerId,
@@ -101,6 +127,8 @@ pub(super) struct Row {
     pub(super) configured: bool,
     pub(super) drained: bool,
     pub(super) agent: Option<Agent>,
+    measured: Option<Measured>,
+    lately: Lately,
     pub(super) replay: Replay,
     pub(super) same_id_as: Option<SocketAddr>,
     pub(super) health: Health,
@@ -122,7 +150,7 @@ impl Row {
         transport: Transport,
         weight: u32,
         place: Place,
-        evidence: Totals,
+        (evidence, admitted): (Totals, u32),
         health: HealthSettings,
     ) -> Row {
         let health = Health::new(health, now);
@@ -135,6 +163,12 @@ impl Row {
             configured: false,
             drained: false,
             agent: None,
+            measured: None,
+            lately: Lately {
+                calls: Recent::new(now, admitted),
+                sent: Recent::new(now, evidence.sent),
+                failed: Recent::new(now, evidence.failures()),
+            },
             replay: Replay::default(),
             same_id_as: None,
             condition: Condition::Active,
@@ -175,6 +209,40 @@ impl Row {
             self.admitted_before = admitted;
         }
         load.is_some() || before.is_none_or(|agent| agent.load.is_some())
+    }
+
+    /// Takes in what a poll brought, good until nobody renewed it for `good_for`.
+    pub(super) fn take_measured(
+        &mut self,
+        now: Time,
+        heartbeat: &Heartbeat,
+        good_for: Duration,
+        admitted: u32,
+    ) {
+        let age = Duration::from_millis(u64::from(heartbeat.age_ms.unwrap_or(0)));
+        let at = Time::ZERO + now.since(Time::ZERO).saturating_sub(age);
+        let (state, load, down) = (heartbeat.state, heartbeat.load, heartbeat.down);
+        self.measured = Some(Measured { at, good_until: now + good_for, state, load, down });
+        let limits = load.is_some_and(|load| load.residual_calls.is_some());
+        if limits && self.health.state() != health::State::Trial {
+            self.admitted_before = admitted;
+        }
+    }
+
+    /// Forgets what nobody renewed; true when there was something. A performance server that is gone costs the choice its
+    /// precision, not the farm its calls.
+    pub(super) fn expire_measured(&mut self, now: Time) -> bool {
+        let expired = self.measured.is_some_and(|measured| now > measured.good_until);
+        if expired {
+            self.measured = None;
+        }
+        expired
+    }
+
+    pub(super) fn count_lately(&mut self, now: Time, admitted: u32) {
+        self.lately.calls.note(now, admitted);
+        self.lately.sent.note(now, self.evidence.sent);
+        self.lately.failed.note(now, self.evidence.failures());
     }
 
     pub(super) fn read_evidence(&mut self, now: Time, totals: Totals) {
@@ -220,6 +288,9 @@ impl Row {
             _ if self.health.full_until().is_some() || self.residual() == Some(0) => {
                 (KnownCallsOnly, Cause::Full)
             }
+            (None, _) if self.measured.is_some_and(|measured| measured.state != ServerState::Started) => {
+                (KnownCallsOnly, Cause::MeasuredDraining)
+            }
             (_, health::State::Trial | health::State::Suspect) => (Active, health),
             (Some(ServerState::Started), health::State::Up) => (Active, Cause::Started),
             (None, health::State::Up) => (Active, health),
@@ -249,8 +320,11 @@ impl Row {
         self.health.next_deadline(self.is_probed()).into_iter().chain(decays).min()
     }
 
+    /// The newer of what its heartbeats say and what polls bring; a poll without an answer brings nothing.
     fn load(&self) -> Option<Load> {
-        self.agent.and_then(|agent| agent.load)
+        let told = self.agent.and_then(|agent| agent.load.map(|load| (agent.heard, load)));
+        let measured = self.measured.and_then(|measured| measured.load.map(|load| (measured.at, load)));
+        told.into_iter().chain(measured).max_by_key(|(at, _)| *at).map(|(_, load)| load)
     }
 
     fn residual(&self) -> Option<u32> {
@@ -260,7 +334,17 @@ impl Row {
     /// What the score of SPEC B1 is made of; nothing for a server that has failed, so that its memory is not in the sum.
     pub(super) fn figures(&self) -> Figures {
         let load = self.load().filter(|_| self.condition != Condition::Failed).unwrap_or_default();
-        Figures { cpu_permille: load.cpu_permille, memory_available_kib: load.memory_available_kib }
+        let (sent, failed) = (self.lately.sent.count(), self.lately.failed.count());
+        let failed = (u64::from(failed.min(sent)) * 1000).checked_div(u64::from(sent));
+        Figures {
+            cpu_permille: load.cpu_permille,
+            memory_available_kib: load.memory_available_kib,
+            network_permille: load.network_permille,
+            latency_us: load.latency_us,
+            calls: Some(self.lately.calls.count()),
+            failed_permille: Some(failed.unwrap_or(0) as u16),
+            down: self.measured.is_some_and(|measured| measured.down),
+        }
     }
 
     fn load_permille(&self) -> Option<u32> {
@@ -321,6 +405,8 @@ impl Row {
             condition: self.condition,
             cause: self.cause,
             unchanged_for: now.since(self.since),
+            measured_age: self.measured.map(|measured| now.since(measured.at)),
+            measured_down: self.measured.is_some_and(|measured| measured.down),
             load: self.load(),
             load_permille: self.load_permille(),
             score,
@@ -330,6 +416,7 @@ impl Row {
                 sent: all.sent.wrapping_sub(first.sent),
                 answered: all.answered.wrapping_sub(first.answered),
                 unreachable: all.unreachable.wrapping_sub(first.unreachable),
+                failed: all.failed.wrapping_sub(first.failed),
             },
         }
     }

@@ -46,6 +46,8 @@ pub fn settings() -> Settings {
             decay_periods: 3,
             table_size: None,
         },
+        score: Default::default(),
+        measures: Default::default(),
     }
 }
 

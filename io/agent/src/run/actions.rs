@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use heartbeat::ServerState;
+use heartbeat::stream::framed;
 
 use super::Agent;
 use crate::death::{Death, signal_name};
@@ -123,6 +124,9 @@ impl Agent {
     fn report(&mut self, state: ServerState) {
         self.sender.set(state, self.load);
         self.sender.send();
+        if let Some(stream) = &mut self.stream {
+            stream.notify(&framed(&self.sender.notification()));
+        }
         log::line(&format!("heartbeats say {state}"));
         self.beat_at = self.now() + self.settings.period;
     }

@@ -1,0 +1,116 @@
+//! The checks of scores and polls, and what a performance server in a process of its own needs of a file.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use heartbeat::measure::{By, Measured, Measures};
+use lb::selection::score::ScoreSettings;
+
+use crate::checked_keys::keys;
+use crate::definition::Raw;
+use crate::problem::{Place, Problems};
+
+/// As many as a server table has rows; each costs a descriptor.
+const MEASURED_MAX: usize = 4096;
+
+/// Settings of a performance server in a process of its own.
+#[derive(Clone, Debug)]
+pub struct Perf {
+    pub measures: Measures,
+    /// With which agents and load managers sign; `None`: anybody is believed and answered.
+    pub key: Option<Vec<u8>>,
+    /// For the operator's eyes at start.
+    pub notices: Vec<String>,
+}
+
+pub(crate) fn score(raw: &Raw) -> ScoreSettings {
+    let section = &raw.score;
+    ScoreSettings {
+        cpu_weight: section.cpu_weight.value as u32,
+        memory_weight: section.memory_weight.value as u32,
+        network_weight: section.network_weight.value as u32,
+        calls_weight: section.calls_weight.value as u32,
+        failures_weight: section.failures_weight.value as u32,
+        latency_weight: section.latency_weight.value as u32,
+        latency_half_us: section.latency_half_ms.value as u32 * 1000,
+        cpu_max_permille: section.cpu_max_percent.value as u16 * 10,
+        memory_min_kib: section.memory_min_kib.value,
+    }
+}
+
+pub(crate) fn measures(raw: &Raw, problems: &mut Problems) -> Measures {
+    let (mut measured, mut seen) = (Vec::new(), HashSet::new());
+    if let Some(one_too_many) = raw.measure.get(MEASURED_MAX) {
+        let what = format!("more than {MEASURED_MAX} places to poll");
+        problems.error(
+            &one_too_many.address.place,
+            what,
+            "let a second performance server poll some of them",
+        );
+    }
+    for section in raw.measure.iter().take(MEASURED_MAX) {
+        let (by, address) = (section.by.value, section.address.value);
+        let server = match (by, section.server.value) {
+            (By::Options, None) => Some(address),
+            (By::AgentCheck, None) => {
+                let what = "an agent-check does not say which server it is about";
+                problems.error(&section.address.place, what, "add `server`, the SIP address of the server");
+                continue;
+            }
+            (By::PerformanceServer, Some(_)) => {
+                let what = "a performance server names its servers itself";
+                problems.error(&section.server.place, what, "leave `server` out");
+                continue;
+            }
+            (_, server) => server,
+        };
+        if address.ip().is_unspecified() || address.ip().is_multicast() {
+            let what = format!("{address} is no address that can be asked");
+            problems.error(&section.address.place, what, "write the address that it listens on");
+        }
+        if !seen.insert((by, address)) {
+            let what = format!("{address} is named twice");
+            problems.error(&section.address.place, what, "name each place once");
+        }
+        measured.push(Measured { by, address, server });
+    }
+    let (poll, within) = (&raw.perf.poll_ms, &raw.perf.answer_within_ms);
+    Measures {
+        measured,
+        poll: Duration::from_millis(poll.value),
+        answer_within: Duration::from_millis(within.value),
+        listen: raw.perf.listen.value,
+    }
+}
+
+pub(crate) fn perf(raw: &Raw, mut problems: Problems) -> Result<Perf, Problems> {
+    let measures = measures(raw, &mut problems);
+    // The tag keys are checked with the rest, and not needed: that there are none is no news here.
+    let mut aside = Problems::new(problems.source.clone());
+    let keys = keys(raw, &mut aside);
+    if aside.has_errors() {
+        problems.take_errors(aside);
+    }
+    if measures.measured.is_empty() && !problems.has_errors() {
+        let remedy = "add [[measure]] with by = \"agent\" and the address of one (--agent 10.0.0.11:5778)";
+        problems.error(&Place::Unwritten, "nothing to poll", remedy);
+    }
+    let open = |address: &SocketAddr| !address.ip().is_loopback();
+    if keys.heartbeat.is_none()
+        && (measures.measured.iter().map(|one| &one.address).chain(&measures.listen)).any(open)
+    {
+        let what = "no heartbeat key: what agents say is believed unsigned, and anybody is answered";
+        problems.warn(
+            &Place::Unwritten,
+            what,
+            "strowger key --heartbeat >> farm.keys, the same for all (keys.file)",
+        );
+    }
+    problems.sort();
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    let notices = problems.to_string().lines().map(str::to_owned).collect();
+    Ok(Perf { measures, key: keys.heartbeat, notices })
+}

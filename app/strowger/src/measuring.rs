@@ -1,0 +1,66 @@
+//! Polls beside the workers of a load manager: a thread of their own, whose newest figures the control side takes without
+//! waiting (SPEC B3).
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use heartbeat::Ignored;
+use heartbeat::measure::Measures;
+use net::Clock;
+use perf::{Board, Poller};
+
+use crate::status_report::Counter;
+
+/// What the poll thread shares with the rest of the process.
+#[derive(Clone)]
+pub(crate) struct Measuring {
+    pub(crate) board: Arc<Board>,
+    counts: Arc<Mutex<(perf::Counts, perf::serve::Counts)>>,
+}
+
+impl Measuring {
+    /// Starts the thread; nothing where nothing is to be polled or served. It ends with the process.
+    pub(crate) fn start(
+        measures: &Measures,
+        key: Option<Vec<u8>>,
+        clock: Clock,
+    ) -> io::Result<Option<Measuring>> {
+        if measures.measured.is_empty() && measures.listen.is_none() {
+            return Ok(None);
+        }
+        let poller = Poller::open(measures.clone(), key, clock.now())?;
+        let measuring = Measuring { board: poller.board(), counts: Arc::default() };
+        let counts = Arc::clone(&measuring.counts);
+        std::thread::Builder::new().name("perf".into()).spawn(move || {
+            poller.run(&AtomicBool::new(false), |poller| {
+                *counts.lock().unwrap_or_else(PoisonError::into_inner) = poller.counts();
+            });
+        })?;
+        Ok(Some(measuring))
+    }
+
+    /// For status: what came of polling and serving.
+    pub(crate) fn counters(&self) -> Vec<Counter> {
+        let (polled, served) = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |name: &str, value| Counter { name: format!("perf_{name}"), value };
+        let mut all = vec![
+            named("polls", polled.polls),
+            named("answers", polled.answers),
+            named("misses", polled.misses),
+            named("notifications", polled.notifications),
+            named("connections", polled.connections),
+            named("other_server", polled.other_server),
+            named("servers_refused", self.board.refused()),
+            named("served", served.answered),
+            named("served_connections", served.connections),
+            named("served_refused", served.connections_refused),
+            named("served_given_up", served.connections_given_up),
+        ];
+        for reason in Ignored::ALL {
+            let count = polled.ignored[reason.index()] + served.ignored[reason.index()];
+            all.push(named(&format!("ignored_{}", reason.name()), count));
+        }
+        all
+    }
+}

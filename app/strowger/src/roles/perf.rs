@@ -1,0 +1,107 @@
+//! Performance server: polls agents over lasting connections and serves the newest figures to load managers (SPEC B3).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::perf::Poller;
+use base::Time;
+use config::{Perf, PerfForm, Problems, help};
+
+use crate::control::log;
+use crate::signals::Signals;
+
+const EXAMPLES: &str = "\
+Examples:
+  Two agents, their figures served at port 5779:
+    strowger perf --agent 10.0.0.11:5778 --agent 10.0.0.12:5778 --listen 10.0.0.1:5779 --key-file farm.keys
+
+  The agents, started with --get-data:
+    strowger agent --sip 10.0.0.11:5060 --to 10.0.0.1:5777 --get-data 10.0.0.11:5778 --key-file farm.keys -- kamailio -DD
+
+  The load manager that chooses by them, in its file:
+    [selection]
+    kind = \"score\"
+
+    [[measure]]
+    by = \"performance-server\"
+    address = \"10.0.0.1:5779\"
+
+  Without this process: the same [[measure]] sections as below, by = \"agent\", in the load manager's own file. All settings,
+  and servers without our agent: docs/perf.md
+";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Read the sections `perf`, `measure` and `keys` of this file (docs/configuration.md)
+    #[arg(long, short, value_name = "FILE", conflicts_with = "short")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    short: Short,
+}
+
+#[derive(clap::Args, Debug)]
+#[group(id = "short", multiple = true)]
+struct Short {
+    /// An agent: its --get-data address. May be repeated
+    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "config")]
+    agent: Vec<String>,
+    #[arg(long, value_name = "ADDRESS:PORT", help = help("perf.listen"))]
+    listen: Option<String>,
+    #[arg(long, value_name = "MS", help = help("perf.poll_ms"))]
+    poll_ms: Option<String>,
+    #[arg(long, value_name = "MS", help = help("perf.answer_within_ms"))]
+    answer_within_ms: Option<String>,
+    #[arg(long, value_name = "FILE", help = help("keys.file"))]
+    key_file: Option<PathBuf>,
+}
+
+impl Args {
+    fn checked(self) -> Result<Perf, Problems> {
+        if let Some(path) = &self.config {
+            return config::load_perf(path);
+        }
+        let Short { agent, listen, poll_ms, answer_within_ms, key_file } = self.short;
+        config::perf_form(&PerfForm { agent, listen, poll_ms, answer_within_ms, key_file })
+    }
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    match args.checked() {
+        Ok(perf) => serve(perf),
+        Err(problems) => {
+            eprint!("{problems}");
+            ExitCode::from(config::EXIT_USAGE)
+        }
+    }
+}
+
+fn serve(perf: Perf) -> ExitCode {
+    let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT]);
+    for notice in &perf.notices {
+        eprintln!("{notice}");
+    }
+    let places = perf.measures.measured.len();
+    // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
+    let _ = net::option::raise_descriptor_limit();
+    let poller = match Poller::open(perf.measures, perf.key, Time::ZERO) {
+        Ok(poller) => poller,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match poller.address() {
+        Some(address) => log(&format!("polling {places} places, data served at {address}")),
+        None => log(&format!("polling {places} places, data served nowhere: give --listen (perf.listen)")),
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let thread = std::thread::spawn(move || poller.run(&stopped, |_| ()));
+    while signals.wait(std::time::Duration::from_secs(3600)).is_none() {}
+    log("told to stop");
+    stop.store(true, Ordering::Relaxed);
+    if thread.join().is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,119 @@
+//! Figures from a file that somebody else keeps up to date (`--figures-from`): a server that writes its calls there, a
+//! script that measures what we do not. Lines of name and value as `strowger agent status` prints them; what the file says
+//! stands in for what was measured, and what it does not say stays as measured.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use heartbeat::Load;
+
+/// Far above eight lines; what is larger is some other file.
+const FILE_BYTES_MAX: u64 = 16 * 1024;
+
+/// A file of figures, read at each collection.
+#[derive(Debug)]
+pub(crate) struct FiguresFile {
+    path: PathBuf,
+    /// The last complaint, so that each is logged once.
+    complaint: Option<String>,
+}
+
+impl FiguresFile {
+    pub(crate) fn new(path: &Path) -> FiguresFile {
+        FiguresFile { path: path.to_owned(), complaint: None }
+    }
+
+    /// Puts what the file says into `load`. A file that cannot be read or understood changes nothing and is logged once.
+    pub(crate) fn put_into(&mut self, load: &mut Load) {
+        let complaint = match self.read().and_then(|text| parse(&text, *load)) {
+            Ok(said) => {
+                *load = said;
+                None
+            }
+            Err(why) => Some(why),
+        };
+        if complaint != self.complaint {
+            let path = self.path.display();
+            crate::log::line(&match &complaint {
+                Some(why) => format!("figures of {path} are not used: {why}"),
+                None => format!("figures of {path} are used again"),
+            });
+            self.complaint = complaint;
+        }
+    }
+
+    fn read(&self) -> Result<String, String> {
+        let mut text = String::new();
+        let file = std::fs::File::open(&self.path).map_err(|error| error.to_string())?;
+        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| error.to_string())?;
+        Ok(text)
+    }
+}
+
+/// `load` with what the lines say; `unknown` takes a figure away. All or nothing: half a file is a file being written.
+fn parse(text: &str, mut load: Load) -> Result<Load, String> {
+    for (at, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let bad = |what: &str| format!("line {}: {what}", at + 1);
+        let (name, value) = line.split_once(char::is_whitespace).ok_or_else(|| bad("no value"))?;
+        let value: Option<u64> = match value.trim() {
+            "unknown" => None,
+            number => Some(number.parse().map_err(|_| bad("the value is no number"))?),
+        };
+        let permille = || value.map(|value| value.min(1000) as u16);
+        let count = || value.map(|value| value.min(u64::from(u32::MAX)) as u32);
+        match name {
+            "cpu_permille" => load.cpu_permille = permille(),
+            "memory_available_kib" => load.memory_available_kib = value,
+            "server_cpu_permille" => load.server_cpu_permille = permille(),
+            "server_memory_kib" => load.server_memory_kib = value,
+            "calls" => load.calls = count(),
+            "residual_calls" => load.residual_calls = count(),
+            "network_permille" => load.network_permille = permille(),
+            _ => {
+                return Err(bad("known are cpu_permille, memory_available_kib, server_cpu_permille, \
+                                server_memory_kib, calls, residual_calls, network_permille"));
+            }
+        }
+    }
+    Ok(load)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_says_stands_in_and_the_rest_stays() {
+        let measured =
+            Load { cpu_permille: Some(5), memory_available_kib: Some(9), calls: Some(1), ..Load::default() };
+        let text =
+            "# written by the server\ncpu_permille 920\nresidual_calls 12   # of 20\ncalls unknown\n\n";
+        let expected = Load {
+            cpu_permille: Some(920),
+            memory_available_kib: Some(9),
+            residual_calls: Some(12),
+            ..Load::default()
+        };
+        assert_eq!(parse(text, measured), Ok(expected));
+        assert_eq!(parse("cpu_permille 5000", measured).unwrap().cpu_permille, Some(1000));
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_anywhere_changes_nothing() {
+        for (text, named) in [
+            ("cpu_permille 1\nbeans 3", "line 2: known are"),
+            ("cpu_permille", "no value"),
+            ("calls x", "number"),
+        ] {
+            let why = parse(text, Load::default()).unwrap_err();
+            assert!(why.contains(named), "{why}");
+        }
+        let mut load = Load { calls: Some(1), ..Load::default() };
+        FiguresFile::new(Path::new("/nonexistent/figures")).put_into(&mut load);
+        assert_eq!(load.calls, Some(1));
+    }
+}

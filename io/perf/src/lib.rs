@@ -1,0 +1,27 @@
+//! The performance server (SPEC B3): it polls agents over lasting connections, keeps the newest figures of each server, and
+//! serves them to load managers by the same protocol ([`heartbeat::stream`]). [`poller::Poller`] asks, [`board::Board`]
+//! keeps, [`serve::Server`] answers; an agent uses [`serve::Server`] alone.
+//!
+//! All of it is one thread around one poll, in a process of its own or beside the load manager's workers, which read
+//! scores from a snapshot and never wait for any of this.
+
+pub mod agent_check;
+pub mod board;
+mod connect;
+pub mod log;
+mod options;
+mod place;
+pub mod poller;
+pub mod serve;
+
+pub use board::Board;
+pub use poller::{Counts, Poller};
+pub use serve::Server;
+
+/// Eight random bytes of the kernel: not guessable, so that an answer to one is an answer to us.
+fn nonce() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: the kernel writes at most the length of the buffer. Eight bytes are never cut short.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    u64::from_ne_bytes(bytes)
+}

@@ -1,0 +1,151 @@
+//! The poll loop (SPEC B3, FIG. 10 and 12): every place is asked once a period, all at a time, each over a connection that
+//! stays; the newest answers lie on the [`Board`], and are served to whoever asks.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use base::{Duration, Time};
+use heartbeat::measure::Measures;
+use heartbeat::stream::{End, Frame};
+use heartbeat::{Heartbeat, Ignored, next_count};
+
+use crate::board::Board;
+use crate::place::{Context, Place};
+use crate::serve::{self, Server};
+
+/// Longest sleep, so that the end of the process is noticed.
+const SLEEP_MAX: Duration = Duration::from_millis(200);
+
+/// What came of polling.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    pub polls: u64,
+    pub answers: u64,
+    /// Polls without an answer in time.
+    pub misses: u64,
+    pub notifications: u64,
+    /// Connections made; in a healthy farm as many as there are agents.
+    pub connections: u64,
+    /// Answers about another server than the one that was meant.
+    pub other_server: u64,
+    /// Frames and lines that were not believed, by reason; each ended its connection.
+    pub ignored: [u64; Ignored::ALL.len()],
+}
+
+/// See the head of this module.
+pub struct Poller {
+    measures: Measures,
+    key: Option<Vec<u8>>,
+    places: Vec<Place>,
+    server: Option<Server>,
+    board: Arc<Board>,
+    counts: Counts,
+    count: u64,
+    clock: Instant,
+    offset: Time,
+}
+
+impl Poller {
+    /// Opens the port to serve at. `now` is what the caller's clock says at this moment: the board's times are by it.
+    pub fn open(measures: Measures, key: Option<Vec<u8>>, now: Time) -> io::Result<Poller> {
+        let server = match measures.listen {
+            None => None,
+            Some(listen) => Some(Server::open(listen).map_err(|error| {
+                io::Error::new(error.kind(), format!("performance data port {listen}: {error}"))
+            })?),
+        };
+        let board = Arc::new(Board::new(measures.good_for()));
+        let places = measures.measured.iter().map(|measured| Place::new(*measured, now)).collect();
+        Ok(Poller {
+            measures,
+            key,
+            places,
+            server,
+            board,
+            counts: Counts::default(),
+            count: 0,
+            clock: Instant::now(),
+            offset: now,
+        })
+    }
+
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    /// Where data is served; of port 0, the port that was got.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().and_then(|server| server.address().ok())
+    }
+
+    pub fn counts(&self) -> (Counts, serve::Counts) {
+        (self.counts, self.server.as_ref().map(|server| server.counts).unwrap_or_default())
+    }
+
+    /// Polls and serves until `stop`; `each` is called after each turn.
+    pub fn run(mut self, stop: &AtomicBool, mut each: impl FnMut(&Poller)) {
+        while !stop.load(Ordering::Relaxed) {
+            self.turn();
+            each(&self);
+        }
+    }
+
+    /// Waits for what comes first, then does all that is due.
+    pub fn turn(&mut self) {
+        self.wait();
+        let now = self.now();
+        let mut context = Context {
+            key: self.key.as_deref(),
+            poll: self.measures.poll,
+            answer_within: self.measures.answer_within,
+            board: &self.board,
+            counts: &mut self.counts,
+        };
+        for place in &mut self.places {
+            place.turn(now, &mut context);
+        }
+        if let Some(server) = &mut self.server {
+            let (board, key, count) = (&self.board, self.key.as_deref(), &mut self.count);
+            server.turn(now, key, |nonce| answer(&board.all(now), nonce, key, count));
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.offset + self.clock.elapsed()
+    }
+
+    fn wait(&self) {
+        let mut fds = Vec::with_capacity(self.places.len() + 8);
+        for (fd, events) in self.places.iter().filter_map(Place::watch) {
+            fds.push(libc::pollfd { fd, events, revents: 0 });
+        }
+        let mut deadline = self.now() + SLEEP_MAX;
+        for place in &self.places {
+            deadline = deadline.min(place.next_deadline(self.measures.answer_within));
+        }
+        if let Some(server) = &self.server {
+            server.watch(&mut fds);
+            deadline = server.next_deadline().map_or(deadline, |until| deadline.min(until));
+        }
+        // Rounded up: waking before the deadline would spin.
+        let millis = deadline.since(self.now()).as_micros().div_ceil(1000) as i32;
+        // SAFETY: `fds` is a valid array of the given length. Interrupted or not, a turn does no harm.
+        unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
+    }
+}
+
+/// The frames of one answer: all servers, and the end.
+fn answer(servers: &[Heartbeat], nonce: u64, key: Option<&[u8]>, count: &mut u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for heartbeat in servers {
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        *count = next_count(*count, clock.as_micros() as u64);
+        let frame = Frame::Heartbeat(Heartbeat { nonce: Some(nonce), count: Some(*count), ..*heartbeat });
+        bytes.extend(frame.encode(key));
+    }
+    bytes.extend(Frame::End(End { nonce, servers: servers.len() as u32 }).encode(key));
+    bytes
+}
