@@ -15,15 +15,21 @@ use crate::token;
 
 /// RFC 5393 §5.3.3: what a proxy puts in, and lowers to.
 const MAX_BREADTH: u32 = 60;
+/// Every request that a proxy forwards carries one.
+const MAX_BREADTH_LINE: &[u8] = b"Max-Breadth: 60\r\n";
 
-/// Everything that a request gets on its way, decided.
-#[derive(Clone, Copy)]
-pub(crate) struct Passage<'a> {
-    pub keys: &'a KeyRing,
+/// What a request gets on its way that is its own.
+pub(crate) struct Outfit {
     pub branch: BranchKey,
     pub hop: Hop,
     /// For Record-Route: what to put in, where the request may begin a dialog.
     pub tag: Option<Tag>,
+}
+
+/// Everything that a request gets on its way, decided.
+pub(crate) struct Passage<'a> {
+    pub keys: &'a KeyRing,
+    pub outfit: &'a Outfit,
     /// Put the tag in the extension header field too.
     pub tag_header: bool,
     /// The listener it came in by, and the one it leaves by.
@@ -53,8 +59,11 @@ pub(crate) fn edit(request: &Request<'_>, flow: Flow, passage: &Passage<'_>, edi
     let message = request.message;
     edits.insert(message.headers_start(), |text| {
         write_via(passage, text);
-        if let Some(tag) = &passage.tag {
+        if let Some(tag) = &passage.outfit.tag {
             write_record_route(request, tag, passage, text);
+        }
+        if message.first(Name::MaxBreadth).is_none() {
+            text.extend_from_slice(MAX_BREADTH_LINE);
         }
     });
     request.via.mark(message, flow.remote, edits);
@@ -72,7 +81,7 @@ fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
     text.extend_from_slice(&passage.leaves_by.via);
     let start = text.len();
     text.extend_from_slice(COOKIE);
-    token::write(&passage.branch.0.to_be_bytes(), text);
+    token::write(&passage.outfit.branch.0.to_be_bytes(), text);
     // The hop is authenticated together with the branch, which lies in the same text.
     let mut branch = [0u8; 32];
     let length = text.len() - start;
@@ -80,7 +89,7 @@ fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
     text.push(b';');
     text.extend_from_slice(hop::PARAMETER);
     text.push(b'=');
-    passage.hop.write(passage.keys, &branch[..length], text);
+    passage.outfit.hop.write(passage.keys, &branch[..length], text);
     text.extend_from_slice(b"\r\n");
 }
 
@@ -123,15 +132,11 @@ fn max_forwards(message: &Message<'_>, edits: &mut Edits) {
     }
 }
 
-/// Every request that a proxy forwards carries one Max-Breadth (RFC 5393 §5.3.3).
+/// One that is there is lowered to what a proxy allows (RFC 5393 §5.3.3).
 fn max_breadth(message: &Message<'_>, edits: &mut Edits) {
-    match message.first(Name::MaxBreadth) {
-        None => edits.insert(message.headers_start(), |text| text.extend_from_slice(b"Max-Breadth: 60\r\n")),
-        Some(header) => {
-            if number(message.value(header)).is_none_or(|breadth| breadth > MAX_BREADTH) {
-                edits.replace(header.value_start..header.value_end, |text| write_number(MAX_BREADTH, text));
-            }
-        }
+    let Some(header) = message.first(Name::MaxBreadth) else { return };
+    if number(message.value(header)).is_none_or(|breadth| breadth > MAX_BREADTH) {
+        edits.replace(header.value_start..header.value_end, |text| write_number(MAX_BREADTH, text));
     }
 }
 

@@ -26,8 +26,10 @@ struct SigningKey {
     id: u8,
     tag: SipHasher24,
     hop: SipHasher24,
-    /// Of Call-IDs and From tags in the tags that this key signs.
+    /// Of Call-IDs in the tags that this key signs.
     call: SipHasher13,
+    /// Of From tags in them.
+    mark: u64,
 }
 
 /// The hash of a Call-ID under the farm's key: affinity, new calls, sessions.
@@ -59,6 +61,7 @@ impl KeyRing {
             tag: SipHasher24::new_with_key(&derive(key, 1)),
             hop: SipHasher24::new_with_key(&derive(key, 2)),
             call: SipHasher13::new_with_key(&derive(key, 4)),
+            mark: u64::from_le_bytes(*derive(key, 5).first_chunk().expect("16 bytes")),
         });
         KeyRing {
             signing: signing.collect(),
@@ -71,13 +74,19 @@ impl KeyRing {
         CallKey(self.call.hash(call_id))
     }
 
-    /// The same under the key of this id, so that what it signs does not hang on another key, which may be taken out
-    /// first. An unknown id is as good as the oldest key.
-    pub(crate) fn call_under(&self, id: u8, text: &[u8]) -> CallKey {
-        CallKey(self.key(id).map_or(self.call, |key| key.call).hash(text))
+    /// What stands for a From tag in a tag that the key of this id signs, so that it does not hang on another key, which
+    /// may be taken out first. It only tells the two ends of a dialog apart, and the tag authenticates it: a seeded hash does.
+    pub(crate) fn mark(&self, id: u8, from_tag: &[u8]) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(from_tag, self.key(id).map_or(0, |key| key.mark))
     }
 
-    /// RFC 3261 §16.11: a function of what identifies the transaction in the received request.
+    /// RFC 3261 §16.11: a function of what identifies the transaction in the received request: `sent-by;branch=value`.
+    #[inline]
+    pub fn branch_of(&self, sent_by_and_branch: &[u8]) -> BranchKey {
+        BranchKey(self.branch.hash(sent_by_and_branch))
+    }
+
+    /// The same of parts, none of which is empty of meaning: each ends in a zero, which no branch has.
     pub fn branch(&self, parts: &[&[u8]]) -> BranchKey {
         // Hashing in one go is twice as fast as piece by piece, and gives the same.
         let mut text = [0u8; BRANCH_TEXT_BYTES];

@@ -51,9 +51,8 @@ impl OwnAddresses {
     pub(crate) fn route<'m>(&self, field: &'m [u8]) -> Option<(u8, &'m [u8])> {
         let (index, own) =
             self.all.iter().enumerate().find(|(_, own)| field.starts_with(&own.record_route))?;
-        let tag = field[own.record_route.len()..].strip_suffix(b">")?;
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        tag.iter().all(plain).then_some((index as u8, tag))
+        let end = sip::text::plain_end(field, own.record_route.len());
+        (&field[end..] == b">").then_some((index as u8, &field[own.record_route.len()..end]))
     }
 
     pub fn is_own_ip(&self, ip: IpAddr) -> bool {

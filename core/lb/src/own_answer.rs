@@ -43,7 +43,8 @@ impl Core {
 
     /// The ACK to an INVITE that we refused ourselves: it ends here, no server knows of it.
     pub(crate) fn acknowledges_us(&self, request: &Request<'_>, branch: BranchKey) -> bool {
-        if request.method != Method::Ack {
+        // Ours has 16 digits; most others are told apart by that.
+        if request.method != Method::Ack || request.to_tag.is_none_or(|tag| tag.len() != 16) {
             return false;
         }
         let mut ours = Vec::with_capacity(16);

@@ -50,7 +50,10 @@ impl<'m> Request<'m> {
             Some(branch)
                 if branch.len() > COOKIE.len() && branch[..COOKIE.len()].eq_ignore_ascii_case(COOKIE) =>
             {
-                keys.branch(&[branch, self.via.sent_by])
+                match self.via.sent_by_and_branch() {
+                    Some(text) => keys.branch_of(text),
+                    None => keys.branch_of(&[self.via.sent_by, b";branch=", branch].concat()),
+                }
             }
             _ => {
                 let number = self.cseq.number.to_be_bytes();

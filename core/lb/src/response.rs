@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use base::Time;
 use sip::headers::via;
+use sip::text::line_end;
 use sip::validate::GoodResponse;
 use sip::{Message, Method, Start};
 
@@ -173,10 +174,4 @@ impl<'m> OwnVia<'m> {
         }
         Some(OwnVia { status, branch, hop: &bytes[hop_start..end - 2], cut: start..end })
     }
-}
-
-/// The offset behind the first CRLF from `from`; `None` where a line ends otherwise.
-fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let at = from + bytes.get(from..)?.iter().position(|byte| *byte == b'\n')?;
-    (at > from && bytes[at - 1] == b'\r').then_some(at + 1)
 }

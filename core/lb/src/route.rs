@@ -2,6 +2,7 @@
 //! server of its call, and its way out.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use base::Time;
 use sip::{Flow, Message, Method, Reject, Target, Transport, Uri};
@@ -9,7 +10,7 @@ use sip::{Flow, Message, Method, Reject, Target, Transport, Uri};
 use crate::affinity::hash::known;
 use crate::affinity::tag::{Direction, PeerConnection, Tag};
 use crate::counters::Counter;
-use crate::forward::{self, Passage};
+use crate::forward::{self, Outfit, Passage};
 use crate::held::Copy;
 use crate::hop::{Asked, Hop};
 use crate::keyring::BranchKey;
@@ -59,15 +60,14 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
-        let shared = self.shared.clone();
-        let request = Request::read(message, &shared.keys)?;
+        let request = Request::read(message, &self.shared.keys)?;
         self.edits.clear();
-        let mut set = RouteSet::take(&request, &shared.own, &shared.keys, &mut self.edits)?;
+        let mut set = RouteSet::take(&request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
         self.add_echoed_tag(&request, &mut set);
         if set.forged {
             self.count(Counter::ForgedTag);
         }
-        let branch = request.branch(&shared.keys);
+        let branch = request.branch(&self.shared.keys);
         let copy_at = match self.copy(now, &request, branch, flow, out) {
             Copy::Done => return Ok(()),
             Copy::At(server) => Some(server),
@@ -87,10 +87,10 @@ impl Core {
                     Some(server) => server,
                     None => self.server_for(now, &request, set.tag.as_ref(), flow, out)?,
                 };
-                if shared.calls.counts_transactions()
+                if self.shared.calls.counts_transactions()
                     && let Some(to) = self.snapshot.by_id(server)
                 {
-                    shared.calls.transaction_begun(now, branch, to, request.method);
+                    self.shared.calls.transaction_begun(now, branch, to, request.method);
                 }
                 self.way_to_server(server, &request, flow)?
             }
@@ -145,7 +145,7 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<ServerId, Reject> {
-        let shared = self.shared.clone();
+        let shared = &*self.shared;
         let tagged = tag.map(|tag| tag.server);
         // Only a request that may be the first of its call is remembered. ACK and CANCEL follow one.
         let may_be_new = request.first && !matches!(request.method, Method::Ack | Method::Cancel);
@@ -172,11 +172,10 @@ impl Core {
             };
             return self.present(now, server, request, flow, out);
         }
-        let snapshot = self.snapshot.clone();
         let remembered = shared.calls.server_or(now, request.call, || {
             shared
                 .selector
-                .candidates(&snapshot, request.call.0, &mut self.chance)
+                .candidates(&self.snapshot, request.call.0, &mut self.chance)
                 .next()
                 .map(|server| server.id)
         });
@@ -200,10 +199,10 @@ impl Core {
             }
         };
         self.note_choice(now, request, kind, Some(server), None);
-        if let Some(chosen) = snapshot.by_id(server) {
-            shared.selector.admit(chosen);
+        if let Some(chosen) = self.snapshot.by_id(server) {
+            self.shared.selector.admit(chosen);
             if request.method == Method::Invite {
-                shared.calls.begun(now, request.call, chosen);
+                self.shared.calls.begun(now, request.call, chosen);
             }
         }
         Ok(server)
@@ -359,12 +358,6 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
-        let shared = self.shared.clone();
-        let (Some(came_by), Some(leaves_by)) = (shared.own.get(flow.listener), shared.own.get(way.leaves_by))
-        else {
-            self.count(Counter::NoListener);
-            return Err(Reject::server_error("No Listener"));
-        };
         if way.direction == Direction::ToClient
             && let Some(route) = set.next_is_strict
         {
@@ -389,22 +382,18 @@ impl Core {
             probe: false,
         };
         let held = holding == Holding::Held || self.hold(now, request, branch, way, flow);
-        let hop = Hop { held, ..hop };
-        let passage = Passage {
-            keys: &shared.keys,
-            branch,
-            hop,
-            tag,
-            tag_header: shared.settings.tag_header,
-            came_by,
-            leaves_by,
-        };
-        forward::edit(request, flow, &passage, &mut self.edits);
-        let message = request.message;
-        let from = out.bytes.len() as u32;
-        self.edits.write_into(message.bytes(), message.end(), &mut out.bytes);
-        let send = Send { bytes: from..out.bytes.len() as u32, to: way.target, fallback: None };
-        self.by_size(now, request, set, &passage, send, flow, out)?;
+        let outfit = Outfit { branch, hop: Hop { held, ..hop }, tag };
+        let bytes = self.write(request, &outfit, way.leaves_by, flow, out)?;
+        let length = (bytes.end - bytes.start) as usize;
+        let send = Send { bytes, to: way.target, fallback: None };
+        match way.target {
+            Target::Datagram { to, .. }
+                if length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX) =>
+            {
+                self.send_large(now, request, set, &outfit, to, send, flow, out)?;
+            }
+            _ => out.sends.push(send),
+        }
         self.count(match way.direction {
             Direction::ToServer => Counter::RequestToServer,
             Direction::ToClient => Counter::RequestToClient,
@@ -412,24 +401,46 @@ impl Core {
         Ok(())
     }
 
+    /// Writes the request with the edits made so far and those that every forwarded request gets; where it lies.
+    fn write(
+        &mut self,
+        request: &Request<'_>,
+        outfit: &Outfit,
+        leaves_by: u8,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<Range<u32>, Reject> {
+        let shared = &*self.shared;
+        let (Some(came_by), Some(leaves_by)) = (shared.own.get(flow.listener), shared.own.get(leaves_by))
+        else {
+            self.count(Counter::NoListener);
+            return Err(Reject::server_error("No Listener"));
+        };
+        let tag_header = shared.settings.tag_header;
+        let passage = Passage { keys: &shared.keys, outfit, tag_header, came_by, leaves_by };
+        forward::edit(request, flow, &passage, &mut self.edits);
+        let message = request.message;
+        let from = out.bytes.len() as u32;
+        self.edits.write_into(message.bytes(), message.end(), &mut out.bytes);
+        Ok(from..out.bytes.len() as u32)
+    }
+
     /// RFC 3261 §18.1.1: a request too large for a datagram leaves by a stream, and by UDP all the same if that cannot be
     /// had. What was written for UDP is the fallback.
     #[allow(clippy::too_many_arguments)]
-    fn by_size(
+    #[cold]
+    fn send_large(
         &mut self,
         now: Time,
         request: &Request<'_>,
         set: &RouteSet<'_>,
-        passage: &Passage<'_>,
+        outfit: &Outfit,
+        to: SocketAddr,
         send: Send,
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
         let length = (send.bytes.end - send.bytes.start) as usize;
-        let Target::Datagram { to, .. } = send.to else {
-            out.sends.push(send);
-            return Ok(());
-        };
         if length <= self.shared.settings.datagram_bytes_max || self.refuses_streams(now, to) {
             if length > DATAGRAM_MAX {
                 out.bytes.truncate(send.bytes.start as usize);
@@ -438,29 +449,20 @@ impl Core {
             out.sends.push(send);
             return Ok(());
         }
-        let shared = self.shared.clone();
-        let Some(listener) = shared.own.outgoing(flow.listener, Transport::Tcp, to.ip()) else {
+        let Some(listener) = self.shared.own.outgoing(flow.listener, Transport::Tcp, to.ip()) else {
             out.sends.push(send);
             return Ok(());
         };
-        let leaves_by = shared.own.get(listener).expect("outgoing names a listener");
-        let passage = Passage { leaves_by, ..*passage };
         self.edits.clear();
-        RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits)?;
-        if passage.hop.to_client
+        RouteSet::take(request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
+        if outfit.hop.to_client
             && let Some(route) = set.next_is_strict
         {
             write_for_strict_router(request, route, &mut self.edits);
         }
-        forward::edit(request, flow, &passage, &mut self.edits);
-        let from = out.bytes.len() as u32;
-        self.edits.write_into(request.message.bytes(), request.message.end(), &mut out.bytes);
+        let bytes = self.write(request, outfit, listener, flow, out)?;
         let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
-        out.sends.push(Send {
-            bytes: from..out.bytes.len() as u32,
-            to: Target::Stream { listener, to },
-            fallback,
-        });
+        out.sends.push(Send { bytes, to: Target::Stream { listener, to }, fallback });
         Ok(())
     }
 }

@@ -1,84 +1,177 @@
 //! Bytes as a SIP token: base64 with `-` and `_` and without padding (RFC 4648 §5), all of them token characters.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-const fn values() -> [u8; 256] {
-    let mut values = [0xFF; 256];
-    let mut index = 0;
-    while index < 64 {
-        values[ALPHABET[index] as usize] = index as u8;
-        index += 1;
-    }
-    values
-}
-
-const VALUES: [u8; 256] = values();
-
-/// Bytes in the longest token that is made at once; all of ours are shorter.
-const BYTES_AT_ONCE: usize = 48;
+/// Bytes that are made characters at once, and how many those are: what one vector register holds.
+const GROUP: usize = 12;
+const CHARACTERS: usize = 16;
 
 /// Appends `bytes` as a token of ⌈4·n/3⌉ characters.
 pub fn write(bytes: &[u8], out: &mut Vec<u8>) {
-    for part in bytes.chunks(BYTES_AT_ONCE) {
-        let mut text = [0u8; BYTES_AT_ONCE / 3 * 4];
-        let groups = part.chunks_exact(3);
-        let rest = groups.remainder();
-        for (group, place) in groups.zip(text.chunks_exact_mut(4)) {
-            place.copy_from_slice(&characters([group[0], group[1], group[2]]));
+    out.reserve(bytes.len().div_ceil(GROUP) * CHARACTERS);
+    let length = out.len() + (bytes.len() * 4).div_ceil(3);
+    for part in bytes.chunks(GROUP) {
+        let mut group = [0; GROUP];
+        match part.first_chunk() {
+            Some(whole) => group = *whole,
+            None => group[..part.len()].copy_from_slice(part),
         }
-        let whole = part.len() / 3 * 4;
-        if !rest.is_empty() {
-            let group = [rest[0], rest.get(1).copied().unwrap_or(0), 0];
-            text[whole..whole + 4].copy_from_slice(&characters(group));
-        }
-        let length = whole + [0, 2, 3][rest.len()];
-        out.extend_from_slice(&text[..length]);
+        out.extend_from_slice(&groups::characters(&group));
     }
-}
-
-#[inline]
-fn characters(group: [u8; 3]) -> [u8; 4] {
-    let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
-    [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift) as usize & 63])
+    out.truncate(length);
 }
 
 /// Reads a token into `bytes`; the count read, or `None` when it is no such token, too long, or not what [`write()`]
 /// makes of those bytes (so that one value has one form).
 pub fn read(token: &[u8], bytes: &mut [u8]) -> Option<usize> {
-    let whole = token.len() / 4 * 3;
-    let rest = match token.len() % 4 {
-        0 => 0,
-        1 => return None,
-        characters => characters - 1,
-    };
-    let place = bytes.get_mut(..whole + rest)?;
-    // 0xFF marks what is no character of the alphabet; no value has the two high bits otherwise.
-    let mut seen = 0u8;
-    let groups = token.chunks_exact(4);
-    let last = groups.remainder();
-    for (group, place) in groups.zip(place.chunks_exact_mut(3)) {
-        let values = [group[0], group[1], group[2], group[3]].map(|character| VALUES[usize::from(character)]);
-        seen |= values[0] | values[1] | values[2] | values[3];
-        place.copy_from_slice(&join(values));
+    // One character alone in its group holds no byte.
+    if token.len() % 4 == 1 {
+        return None;
     }
-    if rest > 0 {
-        let value = |at: usize| last.get(at).map_or(0, |character| VALUES[usize::from(*character)]);
-        let values = [value(0), value(1), value(2), 0];
-        seen |= values[0] | values[1] | values[2];
-        let group = join(values);
-        if group[rest..].iter().any(|beyond| *beyond != 0) {
-            return None;
+    let length = token.len() * 3 / 4;
+    let place = bytes.get_mut(..length)?;
+    for (part, place) in token.chunks(CHARACTERS).zip(place.chunks_mut(GROUP)) {
+        // What is missing stands for zeros.
+        let mut text = [b'A'; CHARACTERS];
+        match part.first_chunk() {
+            Some(whole) => text = *whole,
+            None => text[..part.len()].copy_from_slice(part),
         }
-        place[whole..].copy_from_slice(&group[..rest]);
+        let group = groups::bytes(&text)?;
+        match place.first_chunk_mut() {
+            Some(place) => *place = group,
+            None => {
+                let (bytes, beyond) = group.split_at(place.len());
+                place.copy_from_slice(bytes);
+                // The last bits of a short group are zero, or two tokens would say the same.
+                if *beyond != [0; GROUP][..beyond.len()] {
+                    return None;
+                }
+            }
+        }
     }
-    (seen & 0xC0 == 0).then_some(whole + rest)
+    Some(length)
 }
 
-#[inline]
-fn join(values: [u8; 4]) -> [u8; 3] {
-    let bits = values.iter().fold(0u32, |bits, value| bits << 6 | u32::from(value & 63));
-    [(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]
+/// The sixteen characters of twelve bytes, and the twelve bytes of sixteen characters, in the registers of sixteen bytes that
+/// every x86-64 processor has. All the unsafe code of this crate is the call of these two.
+#[cfg(target_arch = "x86_64")]
+mod groups {
+    use std::arch::x86_64::*;
+
+    use super::{CHARACTERS, GROUP};
+
+    #[inline]
+    pub(super) fn characters(group: &[u8; GROUP]) -> [u8; CHARACTERS] {
+        // SAFETY: every x86-64 processor has SSE2.
+        unsafe { characters_of(group) }
+    }
+
+    #[inline]
+    pub(super) fn bytes(characters: &[u8; CHARACTERS]) -> Option<[u8; GROUP]> {
+        // SAFETY: every x86-64 processor has SSE2.
+        unsafe { bytes_of(characters) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn characters_of(group: &[u8; GROUP]) -> [u8; CHARACTERS] {
+        // Three bytes in each of four lanes, and each of their sextets in a byte of its own.
+        let eight = |at: usize| group[at..].first_chunk().map_or(0, |eight| u64::from_be_bytes(*eight));
+        let (low, high) = (eight(0) >> 16, eight(4) & 0xFFFF_FFFF_FFFF);
+        let lanes = |six: u64| (six << 32 & 0xFF_FFFF << 32 | six >> 24) as i64;
+        let bits = _mm_set_epi64x(lanes(high), lanes(low));
+        let sextet = |bits, mask| _mm_and_si128(bits, _mm_set1_epi32(mask));
+        let values = _mm_or_si128(
+            _mm_or_si128(sextet(_mm_srli_epi32::<18>(bits), 0x3F), sextet(_mm_srli_epi32::<4>(bits), 0x3F00)),
+            _mm_or_si128(
+                sextet(_mm_slli_epi32::<10>(bits), 0x3F_0000),
+                sextet(_mm_slli_epi32::<24>(bits), 0x3F00_0000),
+            ),
+        );
+        let from = |first: u8, distance: u8| {
+            let reached = _mm_cmpgt_epi8(values, _mm_set1_epi8(first as i8 - 1));
+            _mm_and_si128(reached, _mm_set1_epi8(distance as i8))
+        };
+        let text = _mm_add_epi8(values, _mm_set1_epi8(b'A' as i8));
+        let text = _mm_add_epi8(text, from(26, b'a' - b'Z' - 1));
+        let text = _mm_sub_epi8(text, from(52, b'z' + 1 - b'0'));
+        let text = _mm_sub_epi8(text, from(62, b'9' + 1 - b'-'));
+        let text = _mm_add_epi8(text, from(63, b'_' - b'-' - 1));
+        halves(text)
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn bytes_of(characters: &[u8; CHARACTERS]) -> Option<[u8; GROUP]> {
+        let text = u128::from_le_bytes(*characters);
+        let text = _mm_set_epi64x((text >> 64) as i64, text as i64);
+        let among = |first: u8, last: u8| {
+            let place = _mm_sub_epi8(text, _mm_set1_epi8(first as i8));
+            _mm_cmpeq_epi8(_mm_min_epu8(place, _mm_set1_epi8((last - first) as i8)), place)
+        };
+        let (upper, lower, digit) = (among(b'A', b'Z'), among(b'a', b'z'), among(b'0', b'9'));
+        let (hyphen, low_line) = (among(b'-', b'-'), among(b'_', b'_'));
+        let any = _mm_or_si128(_mm_or_si128(upper, lower), _mm_or_si128(digit, hyphen));
+        if _mm_movemask_epi8(_mm_or_si128(any, low_line)) != 0xFFFF {
+            return None;
+        }
+        let moved =
+            |kind, first: u8, value: u8| _mm_and_si128(kind, _mm_set1_epi8(value.wrapping_sub(first) as i8));
+        let letters = _mm_or_si128(moved(upper, b'A', 0), moved(lower, b'a', 26));
+        let others = _mm_or_si128(moved(hyphen, b'-', 62), moved(low_line, b'_', 63));
+        let distance = _mm_or_si128(_mm_or_si128(letters, others), moved(digit, b'0', 52));
+        let values = _mm_add_epi8(text, distance);
+        let sextet = |mask| _mm_and_si128(values, _mm_set1_epi32(mask));
+        let bits = _mm_or_si128(
+            _mm_or_si128(_mm_slli_epi32::<18>(sextet(0x3F)), _mm_slli_epi32::<4>(sextet(0x3F00))),
+            _mm_or_si128(_mm_srli_epi32::<10>(sextet(0x3F_0000)), _mm_srli_epi32::<24>(values)),
+        );
+        let lanes = u128::from_le_bytes(halves(bits));
+        let six = |lanes: u64| (lanes << 24 & 0xFF_FFFF << 24 | lanes >> 32) << 16;
+        let mut bytes = [0; GROUP + 2];
+        bytes[..8].copy_from_slice(&six(lanes as u64).to_be_bytes());
+        bytes[6..].copy_from_slice(&six((lanes >> 64) as u64).to_be_bytes());
+        bytes.first_chunk().copied()
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn halves(register: __m128i) -> [u8; 16] {
+        let low = _mm_cvtsi128_si64(register) as u64;
+        let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(register, register)) as u64;
+        (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+    }
 }
+
+/// As for x86-64, one by one.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod plain {
+    use super::{CHARACTERS, GROUP};
+
+    pub(super) const ALPHABET: &[u8; 64] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    pub(super) fn characters(group: &[u8; GROUP]) -> [u8; CHARACTERS] {
+        std::array::from_fn(|at| {
+            let [a, b, c] = [0, 1, 2].map(|byte| u32::from(group[at / 4 * 3 + byte]));
+            ALPHABET[((a << 16 | b << 8 | c) >> (18 - at % 4 * 6)) as usize & 63]
+        })
+    }
+
+    pub(super) fn bytes(characters: &[u8; CHARACTERS]) -> Option<[u8; GROUP]> {
+        let mut bytes = [0; GROUP];
+        for (place, four) in bytes.chunks_mut(3).zip(characters.chunks(4)) {
+            let mut bits = 0u32;
+            for character in four {
+                bits = bits << 6 | ALPHABET.iter().position(|known| known == character)? as u32;
+            }
+            place.copy_from_slice(&bits.to_be_bytes()[1..]);
+        }
+        Some(bytes)
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use plain as groups;
 
 #[cfg(test)]
 mod tests {
@@ -93,6 +186,20 @@ mod tests {
             let mut back = [0u8; 120];
             assert_eq!(read(&token, &mut back), Some(length));
             assert_eq!(back[..length], bytes);
+        }
+    }
+
+    #[test]
+    fn registers_make_the_same_as_one_by_one() {
+        for byte in 0..=u8::MAX {
+            for place in 0..CHARACTERS {
+                let mut text = [b'7'; CHARACTERS];
+                text[place] = byte;
+                assert_eq!(groups::bytes(&text), plain::bytes(&text), "{byte:#x} at {place}");
+                let mut group = [0x5A; GROUP];
+                group[place % GROUP] = byte;
+                assert_eq!(groups::characters(&group), plain::characters(&group), "{byte:#x} at {place}");
+            }
         }
     }
 

@@ -9,18 +9,21 @@ use memchr::{memchr, memrchr};
 
 use crate::frame::MESSAGE_BYTES_MAX;
 use crate::headers::content_length;
+use crate::name::LONGEST;
 pub use crate::name::{Method, Name};
-use crate::scan::{LineEnd, LineEnds, byte, host_end, token_end};
+use crate::scan::{HeadEnd, byte, byte_in, host_end, line_ends, token_end};
 use crate::text::{is_lws, skip_lws};
 
 /// Most header fields in one message. Above what 64 kB of usable header fields hold, so every message that could be
-/// forwarded is; it bounds the memory of a [`Parser`] to 240 kB.
+/// forwarded is; it bounds the memory of a [`Parser`] to 330 kB.
 pub const HEADERS_MAX: usize = 12_000;
 
 /// Finds the header fields of a message in one pass and keeps their ranges. Reused from message to message, so that a
 /// turn of the data path allocates nothing.
 #[derive(Debug, Default)]
 pub struct Parser {
+    /// The offset behind each line of the head.
+    ends: Vec<u32>,
     headers: Vec<Header>,
     index: Index,
 }
@@ -119,7 +122,7 @@ pub struct Message<'a> {
 
 impl Parser {
     pub fn new() -> Parser {
-        Parser { headers: Vec::with_capacity(64), index: Index::default() }
+        Parser { ends: Vec::with_capacity(64), headers: Vec::with_capacity(64), index: Index::default() }
     }
 
     /// `bytes` is one datagram, or exactly one message that [`crate::frame`] cut out of a stream.
@@ -127,14 +130,19 @@ impl Parser {
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(Malformed::TooLarge);
         }
-        let mut lines = LineEnds::new(bytes);
-        let headers_start = match lines.next() {
-            LineEnd::At(end) if end > 2 => end,
+        let head_end = line_ends(bytes, &mut self.ends);
+        let headers_start = match self.ends.first() {
+            Some(&end) if end > 2 => end,
             _ if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => return Err(Malformed::Empty),
             _ => return Err(Malformed::StartLine),
         };
-        let start = start_line(&bytes[..headers_start - 2]).ok_or(Malformed::StartLine)?;
-        let body_start = self.find_headers(bytes, headers_start, &mut lines)?;
+        let start = start_line(&bytes[..headers_start as usize - 2]).ok_or(Malformed::StartLine)?;
+        self.find_headers(bytes)?;
+        let body_start = match head_end {
+            HeadEnd::EmptyLine(end) => end,
+            HeadEnd::Broken(at) => return Err(Malformed::HeaderLine { at: at as u32 }),
+            HeadEnd::Open => return Err(Malformed::NoEndOfHeaders),
+        };
         let length = self.length(bytes);
         let end = match length {
             Length::Bytes(length) => bytes.len().min(body_start.saturating_add(length as usize)),
@@ -145,7 +153,7 @@ impl Parser {
             headers: &self.headers,
             index: &self.index,
             start,
-            headers_start: headers_start as u32,
+            headers_start,
             body_start: body_start as u32,
             end: end as u32,
             length,
@@ -166,94 +174,107 @@ impl Parser {
         length
     }
 
-    /// Fills the table of header fields from `start` on; the offset of the body.
-    fn find_headers(
-        &mut self,
-        bytes: &[u8],
-        start: usize,
-        lines: &mut LineEnds<'_>,
-    ) -> Result<usize, Malformed> {
+    /// Fills the table of header fields, from the lines behind the first to the empty one.
+    fn find_headers(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         self.headers.clear();
         self.index = Index::default();
-        let mut at = start;
-        loop {
-            let mut end = line_end(lines)?;
+        let mut seen = 0;
+        let mut lines = self.ends.iter().copied();
+        let mut at = lines.next().unwrap_or_default();
+        while let Some(mut end) = lines.next() {
             if end - at == 2 {
-                return Ok(end);
+                break;
             }
-            if matches!(bytes.get(end), Some(b' ' | b'\t')) {
-                end = folded_end(bytes, end, lines)?;
+            if let Some(b' ' | b'\t') = bytes.get(end as usize) {
+                match folded_end(bytes, end, &mut lines) {
+                    Some(last) => end = last,
+                    // The head itself has no end.
+                    None => break,
+                }
             }
-            let header = field(bytes, at, end).ok_or(Malformed::HeaderLine { at: at as u32 })?;
+            let Some(header) = field(bytes, at, end) else { return Err(Malformed::HeaderLine { at }) };
             let place = self.headers.len();
             if place == HEADERS_MAX {
                 return Err(Malformed::TooManyHeaders);
             }
-            let first = &mut self.index.first[header.name as usize];
-            if *first == ABSENT {
-                *first = place as u16;
-            } else {
-                self.index.repeated |= header.name.bit();
+            let bit = header.name.bit();
+            if seen & bit == 0 {
+                self.index.first[header.name as usize] = place as u16;
             }
+            self.index.repeated |= seen & bit;
+            seen |= bit;
             self.headers.push(header);
             at = end;
         }
-    }
-}
-
-#[inline(always)]
-fn line_end(lines: &mut LineEnds<'_>) -> Result<usize, Malformed> {
-    match lines.next() {
-        LineEnd::At(end) => Ok(end),
-        LineEnd::Broken(at) => Err(Malformed::HeaderLine { at: at as u32 }),
-        LineEnd::None => Err(Malformed::NoEndOfHeaders),
+        Ok(())
     }
 }
 
 /// The end of the last continuation line of a field whose first line ends at `end`.
 #[cold]
-fn folded_end(bytes: &[u8], end: usize, lines: &mut LineEnds<'_>) -> Result<usize, Malformed> {
+fn folded_end(bytes: &[u8], end: u32, lines: &mut impl Iterator<Item = u32>) -> Option<u32> {
     let mut end = end;
-    while let Some(b' ' | b'\t') = bytes.get(end) {
-        end = line_end(lines)?;
+    while let Some(b' ' | b'\t') = bytes.get(end as usize) {
+        end = lines.next()?;
     }
-    Ok(end)
+    Some(end)
 }
 
 /// The field that `bytes[start..end]` hold, line end included.
 #[inline(always)]
-fn field(bytes: &[u8], start: usize, end: usize) -> Option<Header> {
-    let colon = byte(bytes, start, b':');
-    let value = bytes.get(colon + 1..end - 2)?;
+fn field(bytes: &[u8], start: u32, end: u32) -> Option<Header> {
+    let line = bytes.get(start as usize..end as usize - 2)?;
+    // All known names and nearly all others have their colon in the first 16 bytes.
+    let (name, colon) = match bytes[start as usize..].first_chunk() {
+        Some(head) => match byte_in(head, b':') {
+            colon @ 1..LONGEST if head[colon - 1] > b' ' => (Name::of_first(head, colon), colon),
+            _ => far_name(line)?,
+        },
+        None => far_name(line)?,
+    };
+    if name == Name::Other && !is_name(line, colon) {
+        return None;
+    }
+    let value = line.get(colon + 1..)?;
     // One space before the value and none behind it is what nearly all write.
     let (before, behind) = match value {
         [b' ', value @ ..] if value.first() > Some(&b' ') && value.last() > Some(&b' ') => (1, 0),
         _ => white_space_around(value),
     };
-    let mut written = &bytes[start..colon];
-    if written.last() <= Some(&b' ') {
-        written = without_space_behind(written)?;
-    }
-    let name = Name::of(written);
-    // Nearly all names are of letters and hyphens, which are found faster than the rest of a token.
-    if name == Name::Other && host_end(bytes, start) != colon && token_end(written, 0) != written.len() {
-        return None;
-    }
     Some(Header {
         name,
-        start: start as u32,
-        value_start: (colon + 1 + before) as u32,
-        value_end: (end - 2 - behind) as u32,
-        end: end as u32,
+        start,
+        value_start: start + colon as u32 + 1 + before,
+        value_end: end - 2 - behind,
+        end,
     })
+}
+
+/// A name that is long, near the end of the message, or has white space before its colon; and where the colon is.
+#[cold]
+#[inline(never)]
+fn far_name(line: &[u8]) -> Option<(Name, usize)> {
+    let colon = byte(line, 0, b':');
+    Some((Name::of(without_space_behind(&line[..colon])?), colon))
+}
+
+/// Whether what is before the colon is a token, white space behind it apart.
+#[inline(never)]
+fn is_name(line: &[u8], colon: usize) -> bool {
+    // Nearly all names are of letters and hyphens, which are found faster than the rest of a token.
+    if colon < line.len() && host_end(line, 0) == colon && colon > 0 {
+        return true;
+    }
+    let name = line.get(..colon).and_then(without_space_behind);
+    name.is_some_and(|name| token_end(name, 0) == name.len())
 }
 
 /// How many bytes of white space are before and behind a value; all of them are before it if there is no value.
 #[cold]
-fn white_space_around(value: &[u8]) -> (usize, usize) {
+fn white_space_around(value: &[u8]) -> (u32, u32) {
     let before = skip_lws(value, 0);
     let behind = value[before..].iter().rev().take_while(|&&byte| is_lws(byte)).count();
-    (before, behind)
+    (before as u32, behind as u32)
 }
 
 /// White space may stand between a field name and its colon (RFC 3261 §7.3.1); a name must be left.

@@ -1,4 +1,5 @@
-//! Names of header fields and methods, recognised by length and bytes without a table look-up or a copy.
+//! Names of header fields and methods, recognised by length and bytes: field names with one look into a table that is
+//! made when this is compiled, and one comparison.
 
 /// The header fields that the product asks for by name; compact forms (RFC 3261 §7.3.3) are the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,46 +37,123 @@ impl Name {
 
     /// Field names are compared without regard to case (RFC 3261 §7.3.1).
     pub fn of(name: &[u8]) -> Name {
-        match name.len() {
-            1 => match name[0] | 0x20 {
-                b'v' => Name::Via,
-                b'f' => Name::From,
-                b't' => Name::To,
-                b'i' => Name::CallId,
-                b'm' => Name::Contact,
-                b'l' => Name::ContentLength,
-                b'c' => Name::ContentType,
-                b'k' => Name::Supported,
-                _ => Name::Other,
-            },
-            2 if same(name, b"to") => Name::To,
-            3 if same(name, b"via") => Name::Via,
-            4 if same(name, b"from") => Name::From,
-            4 if same(name, b"cseq") => Name::CSeq,
-            5 if same(name, b"route") => Name::Route,
-            7 => match name[0] | 0x20 {
-                b'c' if same(name, b"call-id") => Name::CallId,
-                b'c' if same(name, b"contact") => Name::Contact,
-                b'r' if same(name, b"require") => Name::Require,
-                b'e' if same(name, b"expires") => Name::Expires,
-                _ => Name::Other,
-            },
-            9 if same(name, b"supported") => Name::Supported,
-            11 if same(name, b"retry-after") => Name::RetryAfter,
-            11 if same(name, b"max-breadth") => Name::MaxBreadth,
-            12 => match name[0] | 0x20 {
-                b'm' if same(name, b"max-forwards") => Name::MaxForwards,
-                b'c' if same(name, b"content-type") => Name::ContentType,
-                b'r' if same(name, b"record-route") => Name::RecordRoute,
-                b's' if same(name, b"strowger-tag") => Name::StrowgerTag,
-                _ => Name::Other,
-            },
-            13 if same(name, b"proxy-require") => Name::ProxyRequire,
-            14 if same(name, b"content-length") => Name::ContentLength,
-            _ => Name::Other,
+        let mut text = [0; LONGEST];
+        match text.get_mut(..name.len()) {
+            Some(place) => place.copy_from_slice(name),
+            None => return Name::Other,
         }
+        Name::of_first(&text, name.len())
+    }
+
+    /// The name that the first `length` bytes of `text` are; `Other` when they are more than it holds.
+    #[inline(always)]
+    pub(crate) fn of_first(text: &[u8; LONGEST], length: usize) -> Name {
+        let Some(mask) = MASKS.get(length) else { return Name::Other };
+        let folded = (u128::from_le_bytes(*text) | FOLD) & mask;
+        let (known, name) = &TABLE[place(folded, length, MULTIPLIER)];
+        // No two written names fold alike: setting bit 5 folds the letters; besides a hyphen, only a carriage return becomes
+        // a hyphen by it, and none of those is in a field name. A longer name differs in its last byte.
+        if *known == folded { *name } else { Name::Other }
     }
 }
+
+/// Bytes in the longest name that is looked at; all that are known are shorter.
+pub(crate) const LONGEST: usize = 16;
+
+/// Every known name as it is written, in lower case.
+const WRITTEN: [(&[u8], Name); 26] = [
+    (b"via", Name::Via),
+    (b"v", Name::Via),
+    (b"route", Name::Route),
+    (b"record-route", Name::RecordRoute),
+    (b"from", Name::From),
+    (b"f", Name::From),
+    (b"to", Name::To),
+    (b"t", Name::To),
+    (b"call-id", Name::CallId),
+    (b"i", Name::CallId),
+    (b"cseq", Name::CSeq),
+    (b"max-forwards", Name::MaxForwards),
+    (b"max-breadth", Name::MaxBreadth),
+    (b"contact", Name::Contact),
+    (b"m", Name::Contact),
+    (b"content-length", Name::ContentLength),
+    (b"l", Name::ContentLength),
+    (b"content-type", Name::ContentType),
+    (b"c", Name::ContentType),
+    (b"proxy-require", Name::ProxyRequire),
+    (b"require", Name::Require),
+    (b"supported", Name::Supported),
+    (b"k", Name::Supported),
+    (b"retry-after", Name::RetryAfter),
+    (b"expires", Name::Expires),
+    (b"strowger-tag", Name::StrowgerTag),
+];
+
+/// Setting bit 5 of a letter makes it lower case.
+const FOLD: u128 = u128::from_le_bytes([0x20; LONGEST]);
+
+/// By length: the bytes that count.
+static MASKS: [u128; LONGEST + 1] = {
+    let mut masks = [u128::MAX; LONGEST + 1];
+    let mut length = 0;
+    while length < LONGEST {
+        masks[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    masks
+};
+
+/// Places of the table: more than twice the names, so that a multiplier which gives each its own is soon found.
+const PLACES: usize = 64;
+
+/// Where a folded name lies: its first eight bytes and its length differ from those of any other.
+#[inline(always)]
+const fn place(folded: u128, length: usize, multiplier: u64) -> usize {
+    let key = (folded as u64) ^ (length as u64) << 56;
+    (key.wrapping_mul(multiplier) >> (u64::BITS - PLACES.ilog2())) as usize
+}
+
+const fn folded(name: &[u8]) -> u128 {
+    let mut folded = 0;
+    let mut at = 0;
+    while at < name.len() {
+        folded |= (name[at] as u128) << (8 * at);
+        at += 1;
+    }
+    folded
+}
+
+/// The first odd multiplier, of a row of arbitrary ones, that gives every name a place of its own.
+const MULTIPLIER: u64 = {
+    let mut multiplier = 0x9E37_79B9_7F4A_7C15;
+    'multipliers: loop {
+        let (mut taken, mut index) = (0u64, 0);
+        while index < WRITTEN.len() {
+            let name = WRITTEN[index].0;
+            let bit = 1 << place(folded(name), name.len(), multiplier);
+            if taken & bit != 0 {
+                multiplier = multiplier.wrapping_mul(0xD129_0D3A_6E2B_52F5) | 1;
+                continue 'multipliers;
+            }
+            taken |= bit;
+            index += 1;
+        }
+        break multiplier;
+    }
+};
+
+static TABLE: [(u128, Name); PLACES] = {
+    // No name folds to all ones.
+    let mut table = [(u128::MAX, Name::Other); PLACES];
+    let mut index = 0;
+    while index < WRITTEN.len() {
+        let (name, what) = WRITTEN[index];
+        table[place(folded(name), name.len(), MULTIPLIER)] = (folded(name), what);
+        index += 1;
+    }
+    table
+};
 
 /// Whether `name` is `lower` but for case. Setting bit 5 folds the letters; besides a hyphen, only a carriage return
 /// becomes a hyphen by it, and none of those is in a field name.

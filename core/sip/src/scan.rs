@@ -22,6 +22,12 @@ pub(crate) fn byte(bytes: &[u8], at: usize, wanted: u8) -> usize {
     find(bytes, at, |chunk| kinds::byte(chunk, wanted), |byte| byte == wanted)
 }
 
+/// The first of 16 bytes that is `wanted`; 16 or more when none is.
+#[inline(always)]
+pub(crate) fn byte_in(chunk: &[u8; 16], wanted: u8) -> usize {
+    (kinds::byte(chunk, wanted) | 1 << 16).trailing_zeros() as usize
+}
+
 /// The first offset from `at` on whose byte is white space or a control character, or the length.
 #[inline]
 pub(crate) fn visible_end(bytes: &[u8], at: usize) -> usize {
@@ -68,90 +74,82 @@ fn find(bytes: &[u8], at: usize, stops: impl Fn(&[u8; 16]) -> u32, stop: impl Fn
     bytes[at..].iter().position(|&byte| stop(byte)).map_or(bytes.len(), |length| at + length)
 }
 
-/// The line ends of a message in order. A carriage return or a line feed without the other is an error: a lenient server would
-/// take it for a line end, and so see other header fields than were judged here.
-pub(crate) struct LineEnds<'a> {
-    bytes: &'a [u8],
-    /// Where the block begins that the bits are about.
-    block: usize,
-    next_block: usize,
-    /// The line feeds not yet given.
-    ends: u64,
-    /// Line feeds behind no carriage return, and bytes behind a carriage return that are no line feed.
-    broken: u64,
-    /// Whether the block before ended in a carriage return.
-    open: u64,
-}
-
-pub(crate) enum LineEnd {
-    /// The offset behind the line feed.
-    At(usize),
-    /// A carriage return or a line feed alone, near this offset.
+/// How the lines of a message's head end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadEnd {
+    /// With an empty line; the offset behind it.
+    EmptyLine(usize),
+    /// With a carriage return or a line feed alone, near this offset. It is an error: a lenient server would take it for a
+    /// line end, and so see other header fields than were judged here.
     Broken(usize),
-    /// No further line end.
-    None,
+    /// They do not: the message ends before.
+    Open,
 }
 
-impl<'a> LineEnds<'a> {
-    #[inline]
-    pub(crate) fn new(bytes: &'a [u8]) -> LineEnds<'a> {
-        LineEnds { bytes, block: 0, next_block: 0, ends: 0, broken: 0, open: 0 }
-    }
+/// Puts into `ends` the offset behind each line end up to and with the first empty line, or up to what is broken.
+#[inline]
+pub(crate) fn line_ends(bytes: &[u8], ends: &mut Vec<u32>) -> HeadEnd {
+    kinds::head(bytes, ends)
+}
 
-    #[inline(always)]
-    pub(crate) fn next(&mut self) -> LineEnd {
-        if self.ends == 0
-            && let Some(end) = self.load()
-        {
-            return end;
-        }
-        let lowest = self.ends & self.ends.wrapping_neg();
-        // Only up to and with this line feed: what is broken behind it may be the body.
-        if self.broken != 0 && self.broken & (lowest | (lowest - 1)) != 0 {
-            return LineEnd::Broken(self.block + self.broken.trailing_zeros() as usize);
-        }
-        self.ends ^= lowest;
-        LineEnd::At(self.block + lowest.trailing_zeros() as usize + 1)
-    }
-
-    /// Goes on to the next block that holds a line feed; what ends the search before there is one.
-    #[inline(never)]
-    fn load(&mut self) -> Option<LineEnd> {
-        let (mut block, mut open, mut broken) = (self.next_block, self.open, self.broken);
-        loop {
-            if broken != 0 {
-                return Some(LineEnd::Broken(self.block + broken.trailing_zeros() as usize));
-            }
-            let rest = self.bytes.get(block..).unwrap_or_default();
-            let (feeds, returns) = match rest.first_chunk() {
-                Some(block) => kinds::line_ends(block),
-                None if rest.is_empty() => return Some(LineEnd::None),
-                None => self.last_block(rest),
-            };
-            broken = (returns << 1 | open) ^ feeds;
-            open = returns >> 63;
-            self.block = block;
-            block += 64;
-            if feeds != 0 {
-                (self.ends, self.broken, self.open, self.next_block) = (feeds, broken, open, block);
-                return None;
-            }
-        }
-    }
-
-    /// The bits of a block that is not full. A carriage return at its very end is left out: what would be behind it is
-    /// not there, so it is not broken but cut off.
-    fn last_block(&self, rest: &[u8]) -> (u64, u64) {
-        let (feeds, returns) = if let Some(block) = self.bytes.last_chunk() {
-            let (feeds, returns) = kinds::line_ends(block);
-            (feeds >> (64 - rest.len()), returns >> (64 - rest.len()))
-        } else {
-            let mut block = [0; 64];
-            block[..rest.len()].copy_from_slice(rest);
-            kinds::line_ends(&block)
+/// `line_ends` tells where the line feeds and the carriage returns of a block are.
+#[inline(always)]
+fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> (u64, u64)) -> HeadEnd {
+    ends.clear();
+    // A carriage return at the end of the block before, and line feeds in its last two bytes.
+    let (mut open, mut before) = (0, 0);
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let (feeds, returns) = match rest.first_chunk() {
+            Some(block) => line_ends(block),
+            None if rest.is_empty() => return HeadEnd::Open,
+            None => line_ends_of_last(bytes, rest.len()),
         };
-        (feeds, returns & !(1 << (rest.len() - 1)))
+        // Line feeds behind no carriage return, and bytes behind a carriage return that are no line feed.
+        let broken = (returns << 1 | open) ^ feeds;
+        let empty = feeds & (feeds << 2 | before);
+        (open, before) = (returns >> 63, feeds >> 62);
+        // What is behind the first empty line is the body.
+        let head = empty ^ empty.wrapping_sub(1);
+        let broken = broken & head;
+        let mut rest = feeds & head & (broken ^ broken.wrapping_sub(1));
+        while rest != 0 {
+            ends.push(at as u32 + rest.trailing_zeros() + 1);
+            rest &= rest - 1;
+        }
+        if broken != 0 {
+            return broken_at(at + broken.trailing_zeros() as usize, ends);
+        }
+        if empty != 0 {
+            return HeadEnd::EmptyLine(at + empty.trailing_zeros() as usize + 1);
+        }
+        at += 64;
     }
+}
+
+/// A line feed that is itself broken ends no line.
+#[cold]
+fn broken_at(at: usize, ends: &mut Vec<u32>) -> HeadEnd {
+    if ends.last() == Some(&(at as u32 + 1)) {
+        ends.pop();
+    }
+    HeadEnd::Broken(at)
+}
+
+/// The bits of the last `length` bytes, which fill no block. A carriage return at the very end is left out: what would be
+/// behind it is not there, so it is not broken but cut off.
+#[inline(never)]
+fn line_ends_of_last(bytes: &[u8], length: usize) -> (u64, u64) {
+    let (feeds, returns) = if let Some(block) = bytes.last_chunk() {
+        let (feeds, returns) = kinds::line_ends(block);
+        (feeds >> (64 - length), returns >> (64 - length))
+    } else {
+        let mut block = [0; 64];
+        block[..length].copy_from_slice(bytes);
+        kinds::line_ends(&block)
+    };
+    (feeds, returns & !(1 << (length - 1)))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -249,7 +247,13 @@ mod vectors {
         (feeds, returns)
     }
 
-    /// The same with registers twice as wide.
+    /// With registers twice as wide and the instructions for single bits, which one processor has not without the other.
+    #[target_feature(enable = "avx2,bmi1")]
+    pub(super) fn head_wide(bytes: &[u8], ends: &mut Vec<u32>) -> super::HeadEnd {
+        super::head(bytes, ends, |block| line_ends_wide(block))
+    }
+
+    #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn line_ends_wide(block: &[u8; 64]) -> (u64, u64) {
         let (chunks, _) = block.as_chunks::<32>();
@@ -265,7 +269,7 @@ mod vectors {
     }
 }
 
-/// The choice of instructions. Here and in the loads above is all the unsafe code of this crate.
+/// The choice of instructions. Here and in the functions above is all the unsafe code of this crate.
 #[cfg(target_arch = "x86_64")]
 mod kinds {
     use super::vectors;
@@ -301,14 +305,19 @@ mod kinds {
     }
 
     #[inline]
-    pub(super) fn line_ends(block: &[u8; 64]) -> (u64, u64) {
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: this processor has AVX2.
-            unsafe { vectors::line_ends_wide(block) }
+    pub(super) fn head(bytes: &[u8], ends: &mut Vec<u32>) -> super::HeadEnd {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") {
+            // SAFETY: this processor has both.
+            unsafe { vectors::head_wide(bytes, ends) }
         } else {
-            // SAFETY: every x86-64 processor has SSE2.
-            unsafe { vectors::line_ends(block) }
+            super::head(bytes, ends, line_ends)
         }
+    }
+
+    #[inline]
+    pub(super) fn line_ends(block: &[u8; 64]) -> (u64, u64) {
+        // SAFETY: every x86-64 processor has SSE2.
+        unsafe { vectors::line_ends(block) }
     }
 }
 
@@ -338,6 +347,10 @@ mod kinds {
 
     pub(super) fn no_host(chunk: &[u8; 16]) -> u32 {
         bits(chunk, |byte| !is_host(byte)) as u32
+    }
+
+    pub(super) fn head(bytes: &[u8], ends: &mut Vec<u32>) -> super::HeadEnd {
+        super::head(bytes, ends, line_ends)
     }
 
     /// Line feeds and carriage returns.
@@ -377,8 +390,10 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     fn wide_and_narrow_registers_see_the_same() {
         let block = std::array::from_fn(|at| b"\r\nx\0\n\r\x8D\x8A"[at * 7 / 3 % 8]);
-        // SAFETY: every x86-64 processor has SSE2.
-        assert_eq!(unsafe { vectors::line_ends(&block) }, kinds::line_ends(&block));
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: this processor has AVX2.
+            assert_eq!(unsafe { vectors::line_ends_wide(&block) }, kinds::line_ends(&block));
+        }
     }
 
     #[test]
@@ -395,28 +410,40 @@ mod tests {
         assert_eq!(uri_end(b"sip:a@b;c,d>;tag=x,y", 0), 11);
     }
 
-    /// What [`LineEnds`] gives until the first empty line, in words.
-    fn ends(bytes: &[u8]) -> Vec<usize> {
-        let mut ends = LineEnds::new(bytes);
-        let mut seen = vec![];
-        while let LineEnd::At(end) = ends.next() {
-            seen.push(end);
-        }
-        seen
+    /// Both ways of looking, which must see the same.
+    fn head_of(bytes: &[u8]) -> (Vec<u32>, HeadEnd) {
+        let (mut ends, mut plain_ends) = (vec![7], vec![]);
+        let end = line_ends(bytes, &mut ends);
+        assert_eq!(head(bytes, &mut plain_ends, kinds::line_ends), end);
+        assert_eq!(plain_ends, ends);
+        (ends, end)
     }
 
     proptest! {
         #[test]
-        fn line_ends_are_all_found(lines in prop::collection::vec("[a-z]{0,90}", 0..12), rest in "[a-z]{0,9}") {
+        fn line_ends_are_all_found(
+            lines in prop::collection::vec("[a-z]{1,90}", 0..12), rest in "[a-z]{0,9}", empty in any::<bool>()
+        ) {
             let mut text = String::new();
             let mut expected = vec![];
             for line in lines {
                 text.push_str(&line);
                 text.push_str("\r\n");
-                expected.push(text.len());
+                expected.push(text.len() as u32);
+            }
+            let mut end = HeadEnd::Open;
+            if empty && !expected.is_empty() {
+                text.push_str("\r\n");
+                expected.push(text.len() as u32);
+                end = HeadEnd::EmptyLine(text.len());
             }
             text.push_str(&rest);
-            prop_assert_eq!(ends(text.as_bytes()), expected);
+            prop_assert_eq!(head_of(text.as_bytes()), (expected.clone(), end));
+            if empty && !expected.is_empty() {
+                // The body may be anything.
+                text.push_str("\n\r.\r\n\r\n");
+                prop_assert_eq!(head_of(text.as_bytes()), (expected, end));
+            }
         }
 
         #[test]
@@ -426,10 +453,10 @@ mod tests {
             bytes.extend(std::iter::repeat_n(b'x', before));
             bytes.push(lone);
             bytes.extend(std::iter::repeat_n(b'y', behind + 1));
-            bytes.extend_from_slice(b"\r\n");
-            let mut ends = LineEnds::new(&bytes);
-            prop_assert!(matches!(ends.next(), LineEnd::At(5)));
-            prop_assert!(matches!(ends.next(), LineEnd::Broken(at) if at == 5 + before || at == 6 + before));
+            bytes.extend_from_slice(b"\r\nz\r\n\r\n");
+            let (ends, end) = head_of(&bytes);
+            prop_assert_eq!(ends, [5]);
+            prop_assert!(matches!(end, HeadEnd::Broken(at) if at == 5 + before || at == 6 + before));
         }
     }
 }

@@ -5,6 +5,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::scan::{byte, host_end};
+
 const TOKEN: u8 = 1;
 const VALUE: u8 = 2;
 const LWS: u8 = 4;
@@ -99,6 +101,19 @@ fn skip_some_lws(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// The offset behind the first CRLF from `from`; `None` where a line ends otherwise.
+#[inline]
+pub fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let at = byte(bytes, from, b'\n');
+    (at < bytes.len() && at > from && bytes[at - 1] == b'\r').then_some(at + 1)
+}
+
+/// The first offset from `at` on whose byte is none of those that host names have: letters, digits, `-`, `.` and `_`.
+#[inline]
+pub fn plain_end(bytes: &[u8], at: usize) -> usize {
+    host_end(bytes, at)
 }
 
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::affinity::tag::Direction;
 use crate::counters::Counter;
-use crate::forward::{self, Passage};
+use crate::forward::{self, Outfit, Passage};
 use crate::hop::{Asked, Hop};
 use crate::keyring::BranchKey;
 use crate::outbox::{Outbox, Send};
@@ -100,15 +100,8 @@ impl Core {
             to_client: way.direction == Direction::ToClient,
             probe: false,
         };
-        let passage = Passage {
-            keys: &shared.keys,
-            branch: register.branch,
-            hop,
-            tag: None,
-            tag_header: false,
-            came_by,
-            leaves_by,
-        };
+        let outfit = Outfit { branch: register.branch, hop, tag: None };
+        let passage = Passage { keys: &shared.keys, outfit: &outfit, tag_header: false, came_by, leaves_by };
         self.edits.clear();
         RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits)?;
         forward::edit(request, flow, &passage, &mut self.edits);

@@ -194,6 +194,15 @@ impl<'a> Via<'a> {
         parameters::find(self.parameters, name)
     }
 
+    /// `sent-by;branch=value` in one piece, where the one is written right behind the other, as nearly all do.
+    pub fn sent_by_and_branch(&self) -> Option<&'a [u8]> {
+        let start = self.sent_by.as_ptr() as usize - self.bytes.as_ptr() as usize;
+        let behind = start + self.sent_by.len();
+        let value = self.bytes[behind..].strip_prefix(b";branch=")?;
+        let branch = self.branch.filter(|branch| branch.as_ptr() == value.as_ptr())?;
+        Some(&self.bytes[start..behind + b";branch=".len() + branch.len()])
+    }
+
     /// Where in its field the next value begins.
     fn next(&self) -> Option<usize> {
         (self.behind != LAST).then_some(self.behind as usize)
