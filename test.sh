@@ -15,7 +15,7 @@ usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
 TEXT
 }
 
-PEERS=(matrix setup transports death held churn twins kamailio phones corpora hostile why)
+PEERS=(matrix setup transports death held churn hashed twins kamailio phones corpora hostile why)
 STEPS=(rust "${PEERS[@]}" fuzz)
 PACKAGES=(sip-tester kamailio sipsak baresip python3)
 size=usual only='' fuzz_seconds=60

@@ -140,6 +140,7 @@ def main():
     report.case("servers_come_and_go_under_load", under_load)
     report.case("set_changes_during_set_up/tag", set_changes, "tag")
     report.case("set_changes_during_set_up/session", set_changes, "session")
+    report.case("set_changes_during_set_up/hash", set_changes, "hash")
     report.end()
 
 

@@ -2,7 +2,7 @@
 
 Later messages of its calls must reach other servers, no call of the other three may be touched, and the server must get
 calls again when it is back. With servers that nobody watches the load manager notices by itself; with an agent beside
-each, by the heartbeat."""
+each, by the heartbeat. At full size the load is 500 calls/s."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from scenario import calling, taking_over
 from sipp import Sipp, start_client
 
 SERVERS = 4
-RATE = 100
+RATE = calls(100, 100, 500)
 TALK_MS = 2000
 DEATH_SECONDS = 3
 BACK_SECONDS = 3
@@ -58,7 +58,7 @@ def without_agent(transport, affinity):
         problems.append("the server that came back got no call")
     if taken_over <= 0:
         problems.append("no call of the dead server was ended at another")
-    figures = f"{outcome.good} of {count} calls good, the dead server had begun about {before}, others ended {taken_over} of them, back it got {again.created}"
+    figures = f"{outcome.good} of {count} calls good at {RATE}/s, the dead server had begun about {before}, others ended {taken_over} of them, back it got {again.created}"
     return figures, problems
 
 
@@ -74,32 +74,48 @@ def under_agents(whole_host):
             heartbeat={"listen": heartbeat.host_port, "period_ms": PERIOD_MS},
             control={"path": str(control)},
         )
-        places = [farm.address() for _ in range(SERVERS)]
-        agents = [farm.agent(place, heartbeat.host_port) for place in places]
+        servers = [Sipp(farm, taking_over(), farm.address(), heartbeat=heartbeat) for _ in range(SERVERS)]
         until(lambda: list(farm.server_states(control).values()) == ["active"] * SERVERS, "four active servers")
         caller = start_client(farm, calling(), front, count, RATE, "-d", TALK_MS)
         time.sleep(DEATH_SECONDS)
-        victims = agents[0].children()
+        agents = [server.process for server in servers]
+        dead, place = servers[0], servers[0].place
+        before = dead.counters().created
+        victims = dead.process.children()
         if whole_host:
-            agents[0].kill()
+            dead.process.kill()
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
-        until(lambda: farm.server_states(control)[places[0].port] != "active", "the dead server seen as dead")
+        until(lambda: farm.server_states(control)[place.port] != "active", "the dead server seen as dead")
         noticed = time.monotonic() - began
         if whole_host:
-            until(lambda: not bound(places[0]), "the dead server's port free")
-            farm.agent(places[0], heartbeat.host_port)
-        until(lambda: farm.server_states(control)[places[0].port] == "active", "the server back", 10)
+            until(lambda: not bound(place), "the dead server's port free")
+            agents[0] = farm.agent(place, heartbeat.host_port, command=dead.command)
+        until(lambda: farm.server_states(control)[place.port] == "active", "the server back", 10)
         back = time.monotonic() - began
         outcome = caller.finish()
+        time.sleep(1.5)  # SIPp writes its counters once a second
+        others = [server.counters() for server in servers[1:]]
+        again = dead.counters().created
+        # All at once: each waits a while for its server, which holds calls that were taken over from it.
+        for agent in agents:
+            agent.popen.terminate()
+    taken_over = sum(counters.created for counters in others) + again + before - count
     problems = []
     if outcome.good != count:
         problems.append(f"{outcome.failed} calls failed ({outcome.causes()}), {outcome.good} of {count} good")
+    if sum(counters.failed for counters in others):
+        problems.append("a living server's calls failed")
+    if not again:
+        problems.append("the server that came back got no call")
+    if taken_over <= 0:
+        problems.append("no call of the dead server was ended at another")
     # Three periods of silence, one for the heartbeat that had just come, and what asking for the status takes.
     if noticed > 4 * PERIOD_MS / 1000 + 0.5:
         problems.append(f"noticed only after {noticed:.2f} s")
-    return f"{outcome.good} of {count} calls good, noticed after {noticed * 1000:.0f} ms, back after {back:.1f} s", problems
+    figures = f"{outcome.good} of {count} calls good at {RATE}/s, the dead server had begun about {before}, others ended {taken_over} of them, "
+    return figures + f"noticed after {noticed * 1000:.0f} ms, back after {back:.1f} s, back it got {again}", problems
 
 
 def main():

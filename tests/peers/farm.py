@@ -176,10 +176,11 @@ class Farm(contextlib.ExitStack):
         """Port of each server to its state."""
         return {int(server["address"].rpartition(":")[2]): server["state"] for server in self.status(control)["servers"]}
 
-    def agent(self, server, heartbeat, *options):
-        """An agent with a Strowger answering server under it; returns when that serves."""
+    def agent(self, server, heartbeat, *options, command=None):
+        """An agent with a server under it, `command` or Strowger's answering one; returns when that serves."""
         argv = [STROWGER, "agent", "--sip", server.host_port, "--transport", server.transport, "--to", heartbeat, "--period-ms", PERIOD_MS]
-        process = self.start("agent", [*argv, *options, "--", STROWGER, "answer", "--listen", server, "--take-over"])
+        command = command or [STROWGER, "answer", "--listen", server, "--take-over"]
+        process = self.start("agent", [*argv, *options, "--", *command])
         return self.serving(process, [server])
 
     def answer(self, addresses, *options):

@@ -154,8 +154,9 @@ def answering(*talk, ring_ms=0, linger_ms=0, end=None):
     return [*begin, *ringing, respond(200, SDP, repeated=True), expect("ACK"), *talk, *end] + ([linger(linger_ms)] if linger_ms else [])
 
 
-def taking_over(**words):
-    """A server that also hangs up calls of which it knows nothing, as one does that takes over for another."""
+def taking_over(stay_ms=10, **words):
+    """A server that also hangs up calls of which it knows nothing, as one does that takes over for another. For `stay_ms`
+    what is sent again belongs to the call that is over, and makes none anew."""
     stranger = ['<recv request="ACK" optional="true" next="stranger"/>', '<recv request="BYE" optional="true" next="hang_up"/>']
-    leave = ['<nop next="end"/>', '<label id="stranger"/>', expect("BYE"), '<label id="hang_up"/>', agree(), '<label id="end"/>', linger(10)]
+    leave = ['<nop next="end"/>', '<label id="stranger"/>', expect("BYE"), '<label id="hang_up"/>', agree(), '<label id="end"/>', linger(stay_ms)]
     return [*stranger, *answering(**words), *leave]

@@ -50,9 +50,10 @@ class Counters(dict):
 
 
 class Sipp:
-    """One SIPp that plays `steps` at `place`; `target` makes it a client of that address."""
+    """One SIPp that plays `steps` at `place`. `target` makes it a client of that address; `heartbeat` puts it under an agent,
+    `process` then, which tells that address of it and starts it again when it dies."""
 
-    def __init__(self, farm, steps, place, *options, target=None):
+    def __init__(self, farm, steps, place, *options, target=None, heartbeat=None):
         name = f"{'client' if target else 'server'}-{place.port}-{farm.started}"
         self.farm, self.place = farm, place
         self.statistics = farm.directory / f"{name}.csv"
@@ -61,7 +62,11 @@ class Sipp:
         argv += ["-sf", scenario.write(farm.directory / f"{name}.xml", name, steps), "-i", place.ip, "-p", place.port]
         argv += ["-t", {"udp": "u1", "tcp": "t1"}[place.transport], "-cp", farm.address().port, "-mp", farm.address().port]
         argv += ["-nostdin", "-trace_stat", "-stf", self.statistics, "-fd", "1", "-trace_err", "-error_file", self.errors]
-        self.process = farm.start(f"sipp-{name}", argv + list(options))
+        self.command = argv + list(options)
+        if heartbeat:
+            self.process = farm.agent(place, heartbeat.host_port, command=self.command)
+            return
+        self.process = farm.start(f"sipp-{name}", self.command)
         if not target:
             farm.serving(self.process, [place])
 
