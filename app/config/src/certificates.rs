@@ -37,6 +37,13 @@ pub struct Tls {
     pub expires: i64,
 }
 
+impl Tls {
+    /// The last day of the certificate: `2026-11-21`.
+    pub fn last_day(&self) -> String {
+        day(self.expires)
+    }
+}
+
 /// `None`: the configuration names no certificate, or it is wrong.
 pub(crate) fn tls(raw: &Raw, problems: &mut Problems) -> Option<Tls> {
     let section = &raw.tls;

@@ -1,6 +1,7 @@
 //! One binary, several roles; [`roles::run`] shows them all. A role's file holds its arguments and its `run`.
 
 mod answer;
+mod certificates;
 mod control;
 mod control_socket;
 mod demo;

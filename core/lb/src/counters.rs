@@ -78,6 +78,10 @@ counters! {
     HeldFull => "held_full",
     /// Requests and responses for which we have no listener of that transport and address family.
     NoListener => "no_listener",
+    /// Requests to a client that took its new connection, as the one of their dialog is gone.
+    Rebound => "rebound",
+    /// New connections of known clients that were not remembered because the table was full.
+    FlowsFull => "flows_full",
     /// Requests towards a host name that we do not resolve.
     Unresolved => "unresolved",
     /// Sends that failed: unreachable, refused, connection lost.

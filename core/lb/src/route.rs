@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use base::Time;
-use sip::{Flow, Message, Method, Reject, Target, Transport, Uri};
+use sip::{Flow, Message, Method, Reject, Target, Transport};
 
 use crate::affinity::hash::known;
-use crate::affinity::tag::{Direction, PeerConnection, Tag};
+use crate::affinity::tag::{Direction, Tag};
 use crate::counters::Counter;
 use crate::forward::{self, Outfit, Passage};
 use crate::held::Copy;
@@ -16,7 +16,6 @@ use crate::hop::{Asked, Hop};
 use crate::keyring::BranchKey;
 use crate::memory::Remembered;
 use crate::outbox::{Event, Outbox, Send};
-use crate::own::{address_of, transport_of};
 use crate::request::Request;
 use crate::route_set::{RouteSet, write_for_strict_router};
 use crate::router::Core;
@@ -78,6 +77,9 @@ impl Core {
             Copy::No => None,
         };
         let direction = self.direction(&request, &set, flow);
+        if direction == Direction::ToServer {
+            self.note_proof(now, &request, &set, branch, flow);
+        }
         let way = match direction {
             Direction::ToServer if request.method == Method::Register => {
                 return self.register(now, &request, branch, flow, out);
@@ -124,7 +126,7 @@ impl Core {
 
     /// The server that a request comes from: by the address it was sent from, or, on a connection that the server
     /// opened, by the address in its Via.
-    fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
+    pub(crate) fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
         let by_source = self.snapshot.by_address(flow.remote);
         by_source.or_else(|| {
             let port = request.via.port.unwrap_or(5060);
@@ -269,7 +271,12 @@ impl Core {
         }
     }
 
-    fn out_to(&self, came_by: u8, transport: Transport, to: SocketAddr) -> Result<(u8, Target), Reject> {
+    pub(crate) fn out_to(
+        &self,
+        came_by: u8,
+        transport: Transport,
+        to: SocketAddr,
+    ) -> Result<(u8, Target), Reject> {
         let Some(listener) = self.shared.own.outgoing(came_by, transport, to.ip()) else {
             self.count(Counter::NoListener);
             return Err(Reject::server_error("No Listener For That Transport And Address Family"));
@@ -281,69 +288,6 @@ impl Core {
             }
         };
         Ok((listener, target))
-    }
-
-    /// From a server to a client: to the next Route or the Request-URI, by the listener that the client came by; on the
-    /// client's own connection where it has one.
-    pub(crate) fn way_to_client(
-        &mut self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        flow: Flow,
-    ) -> Result<Way, Reject> {
-        let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
-        let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
-        let server = match &set.tag {
-            Some(tag) => tag.server,
-            None => {
-                let server = self.server_that_sent(request, flow).map(|server| server.id);
-                let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
-                // A call that a server begins: what comes back untagged belongs to it.
-                let known = self.shared.calls.server_or(now, request.call, || Some(server));
-                if matches!(known, Remembered::New { .. }) {
-                    self.note_choice(now, request, Kind::FromServer, Some(server), None);
-                }
-                server
-            }
-        };
-        let came_by = set.leaves_by.unwrap_or(flow.listener);
-        let peer = set.tag.as_ref().and_then(|tag| tag.peer);
-        // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for
-        // WebSocket the only one (RFC 7118 §5.3).
-        let only_there = peer.filter(|peer| {
-            self.shared.own.get(peer.listener).is_some_and(|own| own.transport > Transport::Tcp)
-        });
-        let peer = peer.filter(|_| transport.is_reliable());
-        let (leaves_by, target) = match (only_there.or(peer), address_of(next)) {
-            // A name that only the client knows, as behind a NAT: its connection is the one way to it.
-            (Some(PeerConnection { listener, id }), None) => {
-                let to = SocketAddr::from(([0, 0, 0, 0], 0));
-                (listener, Target::Connection { listener, id, to, or_connect: false })
-            }
-            (Some(PeerConnection { listener, id }), Some(to)) if only_there.is_some() => {
-                let or_connect = transport == Transport::Tls;
-                (listener, Target::Connection { listener, id, to, or_connect })
-            }
-            (peer, _) => {
-                let address = self.resolve(next)?;
-                let (leaves_by, target) = self.out_to(came_by, transport, address)?;
-                match peer.filter(|peer| peer.listener == leaves_by) {
-                    Some(PeerConnection { listener, id }) => {
-                        (leaves_by, Target::Connection { listener, id, to: address, or_connect: true })
-                    }
-                    None => (leaves_by, target),
-                }
-            }
-        };
-        Ok(Way { target, leaves_by, server, direction: Direction::ToClient })
-    }
-
-    fn resolve(&self, uri: &Uri<'_>) -> Result<SocketAddr, Reject> {
-        address_of(uri).ok_or_else(|| {
-            self.count(Counter::Unresolved);
-            Reject::not_found()
-        })
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -84,6 +84,9 @@ impl Router {
     /// Never fails: a bad input becomes an answer, a counter, or both.
     pub fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         self.core.refresh(now);
+        if let Input::Message { flow: Flow { connection: Some(id), .. }, .. } = input {
+            self.core.shared.flows.heard(id);
+        }
         match input {
             Input::Message { bytes, flow }
                 if flow.transport == Transport::Udp && self.core.quick_response(now, bytes, out) => {}
@@ -96,7 +99,10 @@ impl Router {
             },
             Input::BrokenFrame { bytes, flow } => self.broken_frame(bytes, flow, out),
             Input::SendFailed { to } => self.core.send_failed(now, to),
-            Input::Closed { peer, .. } => self.core.closed(now, peer, out),
+            Input::Closed { id, peer } => {
+                self.core.shared.flows.closed(id);
+                self.core.closed(now, peer, out);
+            }
         }
     }
 
@@ -238,5 +244,7 @@ pub(crate) mod farm;
 mod lost_calls;
 #[cfg(test)]
 mod lost_connections;
+#[cfg(test)]
+mod returning;
 #[cfg(test)]
 mod tests;

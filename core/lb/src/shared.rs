@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::calls::Calls;
 use crate::counters::{Counter, Counters};
+use crate::flows::Flows;
 use crate::hold::{Held, Limits};
 use crate::keyring::KeyRing;
 use crate::own::OwnAddresses;
@@ -29,6 +30,7 @@ pub struct Shared {
     pub tables: server_table::Counters,
     pub probes: Probes,
     pub held: Held,
+    pub flows: Flows,
     /// Choices of servers, for those who ask.
     pub why: Why,
     pub registrations: Registrations,
@@ -52,6 +54,7 @@ impl Shared {
             calls: Calls::new(&settings, tables.ledger.clone()),
             selector: Selector::new(&settings, tables.admitted.clone(), tables.ledger.clone()),
             probes: Probes::default(),
+            flows: Flows::new(workers),
             held: Held::new(Limits::new(settings.held_max, settings.held_bytes_max)),
             why: Why::new(workers, settings.why_calls, first.clone()),
             registrations: Registrations::new(&settings.register),

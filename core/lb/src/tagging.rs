@@ -1,6 +1,6 @@
 //! Which tag a request gets on its way, and where one is found beside the Route.
 
-use sip::{Flow, Name};
+use sip::{Flow, Name, Target};
 
 use crate::affinity::hash::known;
 use crate::affinity::tag::{Direction, PeerConnection, Tag};
@@ -12,7 +12,7 @@ use crate::settings::Affinity;
 
 impl Core {
     pub(crate) fn new_tag(&self, request: &Request<'_>, way: &Way, flow: Flow) -> Tag {
-        let peer = self.peer(request, way.direction, flow);
+        let peer = self.peer(request, way, flow);
         let mut tag = Tag::new(&self.shared.keys, way.server, way.direction, request.from_tag, peer);
         tag.placed = self.is_placed(request, way);
         tag
@@ -28,8 +28,15 @@ impl Core {
 
     /// The connection that reaches the sender within the dialog: only where the sender is the next hop of requests that
     /// come back, which it is as the client itself or as a proxy that stays in the path.
-    fn peer(&self, request: &Request<'_>, direction: Direction, flow: Flow) -> Option<PeerConnection> {
-        let id = flow.connection.filter(|_| direction == Direction::ToServer)?;
+    fn peer(&self, request: &Request<'_>, way: &Way, flow: Flow) -> Option<PeerConnection> {
+        if way.direction == Direction::ToClient {
+            // The client was reached by a connection of its own, and will be again.
+            return match way.target {
+                Target::Connection { listener, id, .. } => Some(PeerConnection { listener, id }),
+                Target::Datagram { .. } | Target::Stream { .. } => None,
+            };
+        }
+        let id = flow.connection?;
         let message = request.message;
         let alone = {
             let mut fields = message.all(Name::Via);

@@ -50,6 +50,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                     server.weight
                 );
             }
+            if let Some(tls) = &checked.tls {
+                println!("  certificate good until {}", tls.last_day());
+            }
             println!(
                 "  affinity {}, selection {}",
                 config::word(settings.affinity),

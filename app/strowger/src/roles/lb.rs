@@ -13,8 +13,10 @@ use lb::router::Router;
 use lb::settings::{Settings, Threads};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use net::{Clock, Identities, Identity, Limits, Spread, UdpOptions};
+use net::{Clock, Identities, Limits, Spread, UdpOptions};
 
+use super::lb_args::Args;
+use crate::certificates;
 use crate::control::{self, Control, SharedThread, lock, log};
 use crate::control_socket::ControlSocket;
 use crate::measuring::Measuring;
@@ -26,11 +28,18 @@ use crate::worker::{self, Handle, Setup, Worker};
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Runs until it is told to stop.
-pub(crate) fn run(checked: Checked) -> ExitCode {
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let checked = match args.checked() {
+        Ok(checked) => checked,
+        Err(problems) => {
+            eprint!("{problems}");
+            return ExitCode::from(config::EXIT_USAGE);
+        }
+    };
     for notice in &checked.notices {
         eprintln!("{notice}");
     }
-    match serve(checked) {
+    match serve(checked, args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -39,8 +48,8 @@ pub(crate) fn run(checked: Checked) -> ExitCode {
     }
 }
 
-fn serve(checked: Checked) -> io::Result<()> {
-    let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT]);
+fn serve(checked: Checked, args: &Args) -> io::Result<()> {
+    let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
     let clock = Clock::start();
     let settings = checked.settings;
     let count = worker_count(settings.threads);
@@ -57,7 +66,7 @@ fn serve(checked: Checked) -> io::Result<()> {
     let shared = control.shared();
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
-    let identities = Arc::new(Identities::new(checked.tls.map(identity)));
+    let identities = Arc::new(Identities::new(checked.tls.map(certificates::identity)));
     let mut workers = make_workers(&settings, count, clock, &faults, &control, &identities)?;
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
@@ -89,7 +98,13 @@ fn serve(checked: Checked) -> io::Result<()> {
         workers.into_iter().map(start).collect::<io::Result<_>>()?;
     // A worker that ends by itself has failed: the process goes down with it rather than serve half its sockets.
     let ended = end_with_workers(threads)?;
-    while signals.wait(LONG).is_none() {}
+    loop {
+        match signals.wait(LONG) {
+            None => {}
+            Some(libc::SIGHUP) => certificates::read_again(args, &identities),
+            Some(_) => break,
+        }
+    }
     log("told to stop");
     for handle in &handles {
         handle.stop();
@@ -134,11 +149,6 @@ fn make_workers(
     }
     worker::introduce(&mut workers)?;
     Ok(workers)
-}
-
-pub(crate) fn identity(tls: config::Tls) -> Identity {
-    let config::Tls { server, client, server_name, expires: _ } = tls;
-    Identity { server, client, server_name }
 }
 
 fn record(faults: &FaultLog, event: Event) {

@@ -75,41 +75,29 @@ struct Short {
 }
 
 impl Args {
-    pub(crate) fn checked(self) -> Result<Checked, Problems> {
+    /// Reads the file, or the short form, and the files that either names. To be called again for what has changed there.
+    pub(crate) fn checked(&self) -> Result<Checked, Problems> {
         if let Some(path) = &self.config {
             return config::load(path);
         }
-        let Short {
-            listen,
-            server,
-            affinity,
-            selection,
-            hash,
-            hold_setup,
-            register,
-            health,
-            heartbeat,
-            threads,
-            workers,
-            ..
-        } = self.short;
+        let short = &self.short;
         config::short_form(&ShortForm {
-            listen,
-            server,
-            affinity,
-            selection,
-            hash,
-            hold_setup,
-            register,
-            health,
-            heartbeat,
-            threads,
-            workers,
-            control: self.short.control,
-            key_file: self.short.key_file,
-            certificate: self.short.certificate,
-            key: self.short.key,
-            server_ca: self.short.server_ca,
+            listen: short.listen.clone(),
+            server: short.server.clone(),
+            affinity: short.affinity.clone(),
+            selection: short.selection.clone(),
+            hash: short.hash.clone(),
+            hold_setup: short.hold_setup.clone(),
+            register: short.register.clone(),
+            health: short.health.clone(),
+            heartbeat: short.heartbeat.clone(),
+            threads: short.threads.clone(),
+            workers: short.workers.clone(),
+            control: short.control.clone(),
+            key_file: short.key_file.clone(),
+            certificate: short.certificate.clone(),
+            key: short.key.clone(),
+            server_ca: short.server_ca.clone(),
         })
     }
 }

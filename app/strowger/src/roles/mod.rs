@@ -14,6 +14,8 @@ mod why;
 
 use std::process::ExitCode;
 
+pub(crate) use lb_args::Args;
+
 use clap::Subcommand;
 
 #[derive(Subcommand)]
@@ -40,13 +42,7 @@ pub(crate) enum Role {
 
 pub(crate) fn run(role: Role) -> ExitCode {
     match role {
-        Role::Lb(args) => match args.checked() {
-            Ok(checked) => lb::run(checked),
-            Err(problems) => {
-                eprint!("{problems}");
-                ExitCode::from(config::EXIT_USAGE)
-            }
-        },
+        Role::Lb(args) => lb::run(&args),
         Role::Agent(args) => agent::run(*args),
         Role::Perf(args) => perf::run(args),
         Role::Answer(args) => answer::run(&args),

@@ -65,6 +65,11 @@ impl Tag {
         Tag { server, peer, placed: false, first, mark: mark(keys, key, from_tag), key }
     }
 
+    /// Which way the request went that made the dialog.
+    pub(crate) fn first(&self) -> Direction {
+        self.first
+    }
+
     /// A request whose From tag is that of the first one goes its way; any other goes the other way.
     pub fn direction(&self, keys: &KeyRing, from_tag: &[u8]) -> Direction {
         if mark(keys, self.key, from_tag) == self.mark { self.first } else { self.first.other() }

@@ -155,6 +155,13 @@ impl Farm {
         })
     }
 
+    /// The connection in this slot ended.
+    pub(crate) fn closed_slot(&mut self, slot: u16) {
+        let id = ConnectionId { worker: 0, slot, generation: 7 };
+        let peer = "192.0.2.1:40000".parse().unwrap();
+        self.drive(|router, now, out| router.handle(now, Input::Closed { id, peer }, out));
+    }
+
     /// The connection with this address ended.
     pub(crate) fn closed(&mut self, peer: &str) -> Vec<Left> {
         let id = ConnectionId { worker: 0, slot: 9, generation: 7 };

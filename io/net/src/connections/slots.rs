@@ -19,11 +19,14 @@ pub(crate) struct Slots<T> {
     places: Vec<Place<T>>,
     free: Vec<u16>,
     max: usize,
+    /// Generation of the first value of each place.
+    first: u32,
 }
 
 impl<T> Slots<T> {
-    pub(crate) fn new(max: usize) -> Slots<T> {
-        Slots { places: Vec::new(), free: Vec::new(), max: max.min(usize::from(u16::MAX)) }
+    /// `first`: by chance, so that a key of another run of the program reaches nobody either.
+    pub(crate) fn new(max: usize, first: u32) -> Slots<T> {
+        Slots { places: Vec::new(), free: Vec::new(), max: max.min(usize::from(u16::MAX)), first }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -38,7 +41,7 @@ impl<T> Slots<T> {
     pub(crate) fn vacant(&mut self) -> Option<Key> {
         if self.free.is_empty() {
             let slot = u16::try_from(self.places.len()).ok().filter(|_| self.places.len() < self.max)?;
-            self.places.push(Place { generation: 0, value: None });
+            self.places.push(Place { generation: self.first, value: None });
             self.free.push(slot);
         }
         let slot = *self.free.last()?;
@@ -83,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_stale_key_reaches_nobody() {
-        let mut slots = Slots::new(2);
+        let mut slots = Slots::new(2, 0);
         let first = slots.vacant().unwrap();
         slots.insert(first, "first");
         assert_eq!(slots.remove(first), Some("first"));
@@ -97,7 +100,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_bound() {
-        let mut slots = Slots::new(2);
+        let mut slots = Slots::new(2, 0);
         for value in 0..2 {
             let key = slots.vacant().unwrap();
             slots.insert(key, value);

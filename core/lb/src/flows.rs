@@ -1,0 +1,221 @@
+//! Clients that came back: by which connection one is reached whose former connection is gone.
+//!
+//! A tag names the connection that its dialog was made on. While that one is open, nothing here is asked. When it is
+//! gone, another takes its place only if the client has proven itself on it: by a request of the same dialog with the
+//! tag of the dialog (made here for this call, and known to its parties alone), or by registering the same address of
+//! record with the same contact, and a server having answered that with success. So a stranger takes over nobody's
+//! calls, and the client that lost its connection gets the next request on its new one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use base::{Duration, Time};
+use sip::ConnectionId;
+
+use crate::affinity::tag::PeerConnection;
+
+/// Connections of one worker: as many as a slot number tells apart.
+const SLOTS: usize = 1 << 16;
+const OPEN: u64 = 1 << 32;
+/// Clients that are remembered; more than four workers can have connections at the default limit.
+const FLOWS_MAX: usize = 1 << 18;
+/// REGISTERs that wait for their answer at once.
+const WAITING_MAX: usize = 1 << 14;
+const SHARDS: usize = 16;
+/// How long the answer to a REGISTER is waited for: Timer F (RFC 3261 §17.1.2.2).
+const WAITING_TIME: Duration = Duration::from_secs(32);
+/// Between two looks for entries that have lost their use, in a shard that is full.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a client proved, as a keyed hash.
+pub(crate) type Proof = u64;
+
+#[derive(Debug)]
+struct Waiting {
+    proof: Proof,
+    flow: PeerConnection,
+    until: Time,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    known: HashMap<Proof, PeerConnection>,
+    /// By the branch and the address of record of the REGISTER.
+    waiting: HashMap<u64, Waiting>,
+    swept: Time,
+}
+
+#[derive(Debug)]
+pub struct Flows {
+    /// For each worker and slot the generation of the connection that is open there, marked by [`OPEN`].
+    open: Vec<OnceLock<Box<[AtomicU64]>>>,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+impl Flows {
+    pub fn new(workers: u8) -> Flows {
+        Flows {
+            open: (0..workers.max(1)).map(|_| OnceLock::new()).collect(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+
+    fn slot(&self, id: ConnectionId) -> Option<&AtomicU64> {
+        let worker = self.open.get(usize::from(id.worker))?;
+        let slots = worker.get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
+        slots.get(usize::from(id.slot))
+    }
+
+    /// The worker has had a message over this connection of its own.
+    pub(crate) fn heard(&self, id: ConnectionId) {
+        let mark = OPEN | u64::from(id.generation);
+        if let Some(slot) = self.slot(id).filter(|slot| slot.load(Relaxed) != mark) {
+            slot.store(mark, Relaxed);
+        }
+    }
+
+    /// The worker reports that a connection of its own is gone.
+    pub(crate) fn closed(&self, id: ConnectionId) {
+        if self.is_open(id)
+            && let Some(slot) = self.slot(id)
+        {
+            slot.store(0, Relaxed);
+        }
+    }
+
+    /// Whether the connection has been heard and is not gone.
+    pub(crate) fn is_open(&self, id: ConnectionId) -> bool {
+        self.slot(id).is_some_and(|slot| slot.load(Relaxed) == OPEN | u64::from(id.generation))
+    }
+
+    /// The client has proven itself on this connection. False: there is no room to remember it.
+    pub(crate) fn learn(&self, now: Time, proof: Proof, flow: PeerConnection) -> bool {
+        let mut shard = self.shard(proof);
+        if shard.known.len() >= FLOWS_MAX / SHARDS && !shard.known.contains_key(&proof) {
+            self.sweep(&mut shard, now);
+            if shard.known.len() >= FLOWS_MAX / SHARDS {
+                return false;
+            }
+        }
+        shard.known.insert(proof, flow);
+        true
+    }
+
+    /// The connection on which the client has proven this last, while it is open.
+    pub(crate) fn find(&self, proof: Proof) -> Option<PeerConnection> {
+        let flow = *self.shard(proof).known.get(&proof)?;
+        self.is_open(flow.id).then_some(flow)
+    }
+
+    /// A REGISTER goes on to a server: what it will have proven if the server says yes. False: there is no room.
+    pub(crate) fn asked(&self, now: Time, asked: u64, proof: Proof, flow: PeerConnection) -> bool {
+        let mut shard = self.shard(asked);
+        if shard.waiting.len() >= WAITING_MAX / SHARDS && !shard.waiting.contains_key(&asked) {
+            self.sweep(&mut shard, now);
+            if shard.waiting.len() >= WAITING_MAX / SHARDS {
+                return false;
+            }
+        }
+        shard.waiting.insert(asked, Waiting { proof, flow, until: now + WAITING_TIME });
+        true
+    }
+
+    /// The final answer to that REGISTER. False: it was one of success, and there is no room to remember it.
+    pub(crate) fn answered(&self, now: Time, asked: u64, success: bool) -> bool {
+        let waiting = self.shard(asked).waiting.remove(&asked);
+        match waiting.filter(|waiting| success && now < waiting.until) {
+            Some(Waiting { proof, flow, .. }) => self.learn(now, proof, flow),
+            None => true,
+        }
+    }
+
+    fn sweep(&self, shard: &mut Shard, now: Time) {
+        if now.since(shard.swept) < SWEEP_PAUSE && shard.swept != Time::ZERO {
+            return;
+        }
+        shard.swept = now;
+        shard.known.retain(|_, flow| self.is_open(flow.id));
+        shard.waiting.retain(|_, waiting| now < waiting.until);
+    }
+
+    fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
+        self.shards[key as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u16, generation: u32) -> ConnectionId {
+        ConnectionId { worker: 1, slot, generation }
+    }
+
+    fn flow(slot: u16, generation: u32) -> PeerConnection {
+        PeerConnection { listener: 3, id: id(slot, generation) }
+    }
+
+    /// With connections 0 to 3 open.
+    fn heard() -> Flows {
+        let flows = Flows::new(2);
+        (0..4).for_each(|slot| flows.heard(id(slot, 0)));
+        flows
+    }
+
+    #[test]
+    fn a_connection_is_open_from_its_first_message_to_its_end() {
+        let flows = heard();
+        assert!(flows.is_open(id(1, 0)) && !flows.is_open(id(1, 1)) && !flows.is_open(id(7, 0)));
+        flows.closed(id(1, 1));
+        assert!(flows.is_open(id(1, 0)), "another was closed");
+        flows.closed(id(1, 0));
+        assert!(!flows.is_open(id(1, 0)));
+        let foreign = ConnectionId { worker: 200, slot: 0, generation: 0 };
+        flows.heard(foreign);
+        assert!(!flows.is_open(foreign), "of no worker of ours");
+    }
+
+    #[test]
+    fn the_last_connection_that_was_proven_is_found_while_it_is_open() {
+        let flows = heard();
+        assert_eq!(flows.find(5), None);
+        assert!(flows.learn(Time::ZERO, 5, flow(1, 0)) && flows.learn(Time::ZERO, 5, flow(2, 0)));
+        assert_eq!(flows.find(5), Some(flow(2, 0)));
+        flows.closed(id(2, 0));
+        assert_eq!(flows.find(5), None);
+    }
+
+    #[test]
+    fn a_register_proves_nothing_until_it_is_answered_with_success_in_time() {
+        let flows = heard();
+        for (branch, success, answered, found) in [
+            (10, true, Time::from_secs(1), true),
+            (11, false, Time::from_secs(1), false),
+            (12, true, Time::from_secs(33), false),
+        ] {
+            assert!(flows.asked(Time::ZERO, branch, branch, flow(1, 0)));
+            assert_eq!(flows.find(branch), None);
+            assert!(flows.answered(answered, branch, success));
+            assert_eq!(flows.find(branch).is_some(), found, "{branch}");
+        }
+        assert!(flows.answered(Time::ZERO, 99, true), "never asked");
+        assert_eq!(flows.find(99), None);
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_forgets_what_is_gone() {
+        let flows = heard();
+        let all = FLOWS_MAX / SHARDS;
+        let proof = |number: usize| (number * SHARDS) as u64;
+        assert!((0..all).all(|number| flows.learn(Time::ZERO, proof(number), flow(number as u16 % 2, 0))));
+        assert!(!flows.learn(Time::from_secs(5), proof(all), flow(3, 0)));
+        flows.closed(id(1, 0));
+        assert!(!flows.learn(Time::from_secs(5), proof(all), flow(3, 0)), "looked a moment ago");
+        assert!(flows.learn(Time::from_secs(6), proof(all), flow(3, 0)));
+        let waiting = WAITING_MAX / SHARDS;
+        assert!((0..waiting).all(|number| flows.asked(Time::from_secs(9), proof(number), 1, flow(3, 0))));
+        assert!(!flows.asked(Time::from_secs(9), proof(waiting), 1, flow(3, 0)));
+        assert!(flows.asked(Time::from_secs(50), proof(waiting), 1, flow(3, 0)));
+    }
+}

@@ -1,0 +1,136 @@
+//! What a client proves on the connection that it comes by, and which connection a request to it takes
+//! (see [`crate::flows`]).
+
+use std::io::Write;
+
+use base::Time;
+use sip::headers::address;
+use sip::{Flow, Host, Message, Method, Name, Uri};
+
+use crate::affinity::tag::{Direction, PeerConnection, Tag};
+use crate::calls::branch_key;
+use crate::counters::Counter;
+use crate::flows::Proof;
+use crate::keyring::BranchKey;
+use crate::request::Request;
+use crate::route_set::RouteSet;
+use crate::router::Core;
+
+impl Core {
+    /// A request of a client that came by a stream: of a dialog whose tag names another connection, or a REGISTER.
+    pub(crate) fn note_proof(
+        &self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        branch: BranchKey,
+        flow: Flow,
+    ) {
+        let Some(id) = flow.connection else { return };
+        let here = PeerConnection { listener: flow.listener, id };
+        let flows = &self.shared.flows;
+        let noted = match &set.tag {
+            Some(tag) => match tag.peer.filter(|peer| *peer != here) {
+                Some(peer) => flows.learn(now, self.of_dialog(request, tag, peer), here),
+                None => true,
+            },
+            None if request.method == Method::Register => match self.of_registration(request, branch) {
+                Some((asked, proof)) => flows.asked(now, asked, proof, here),
+                None => true,
+            },
+            None => true,
+        };
+        if !noted {
+            self.count(Counter::FlowsFull);
+        }
+    }
+
+    /// The final answer of a server to a REGISTER.
+    pub(crate) fn note_registered(&self, now: Time, response: &Message<'_>, branch: &[u8], status: u16) {
+        let (Some(branch), Some(of_record)) = (branch_key(branch), address_of_record(response)) else {
+            return;
+        };
+        let asked = self.asked(branch, &of_record);
+        if status >= 200 && !self.shared.flows.answered(now, asked, status < 300) {
+            self.count(Counter::FlowsFull);
+        }
+    }
+
+    /// The REGISTER of this address of record that bears this branch. The branch alone is the client's to choose: with
+    /// one for two, the success of its own registration would prove another's.
+    fn asked(&self, branch: BranchKey, of_record: &[u8]) -> u64 {
+        self.shared.keys.branch(&[b"registering", &branch.0.to_be_bytes(), of_record]).0
+    }
+
+    /// The connection for a request to a client: the one of its dialog; when that is gone, the one it has proven itself
+    /// on since. `stream`: the request is to go by one, so that without a tag a registered client is looked for.
+    pub(crate) fn connection_to(
+        &self,
+        request: &Request<'_>,
+        tag: Option<&Tag>,
+        target: &Uri<'_>,
+        stream: bool,
+    ) -> Option<PeerConnection> {
+        let peer = tag.and_then(|tag| tag.peer);
+        let flows = &self.shared.flows;
+        if peer.is_some_and(|peer| flows.is_open(peer.id)) || (peer.is_none() && !stream) {
+            return peer;
+        }
+        let by_dialog = match (tag, peer) {
+            (Some(tag), Some(peer)) => flows.find(self.of_dialog(request, tag, peer)),
+            _ => None,
+        };
+        let moved = by_dialog.or_else(|| {
+            let of_record = address_of_record(request.message)?;
+            flows.find(self.proof_of(&of_record, target))
+        });
+        if moved.is_some() && peer.is_some() {
+            self.count(Counter::Rebound);
+        }
+        moved.or(peer)
+    }
+
+    /// Each side of a dialog has a tag of its own, and each of its connections may be followed by another.
+    fn of_dialog(&self, request: &Request<'_>, tag: &Tag, peer: PeerConnection) -> Proof {
+        let mut place = [0u8; 8];
+        place[0] = peer.listener;
+        place[1] = peer.id.worker;
+        place[2..4].copy_from_slice(&peer.id.slot.to_be_bytes());
+        place[4..].copy_from_slice(&peer.id.generation.to_be_bytes());
+        let first = [u8::from(tag.first() == Direction::ToClient)];
+        self.shared.keys.branch(&[b"flow of a dialog", request.call_id, &first, &place]).0
+    }
+
+    /// What a REGISTER is known by until it is answered, and what it then proves.
+    fn of_registration(&self, request: &Request<'_>, branch: BranchKey) -> Option<(u64, Proof)> {
+        let of_record = address_of_record(request.message)?;
+        let contact = address::first(request.message.first_value(Name::Contact)?).ok()?;
+        let proof = self.proof_of(&of_record, &Uri::parse(contact.uri).ok()?);
+        Some((self.asked(branch, &of_record), proof))
+    }
+
+    fn proof_of(&self, of_record: &[u8], contact: &Uri<'_>) -> Proof {
+        self.shared.keys.branch(&[b"flow of a client", of_record, &place(contact)]).0
+    }
+}
+
+/// The address of record in To: that of the client in a REGISTER, and in a request of a server to the client.
+fn address_of_record(message: &Message<'_>) -> Option<Vec<u8>> {
+    let to = address::first(message.first_value(Name::To)?).ok()?;
+    let uri = Uri::parse(to.uri).ok()?;
+    let mut text = place(&Uri { port: None, ..uri });
+    text.push(if uri.secure { b's' } else { b' ' });
+    Some(text)
+}
+
+/// User, host and port, as far as two ways to write one URI agree in them (RFC 3261 §19.1.4).
+fn place(uri: &Uri<'_>) -> Vec<u8> {
+    let mut text = uri.user.unwrap_or_default().to_vec();
+    text.push(b'@');
+    match uri.host {
+        Host::Ip(ip) => write!(text, "{ip}").expect("a Vec takes all"),
+        Host::Name(name) => text.extend(name.iter().map(u8::to_ascii_lowercase)),
+    }
+    write!(text, ":{}", uri.port.unwrap_or(0)).expect("a Vec takes all");
+    text
+}

@@ -1,0 +1,82 @@
+//! The way of a request from a server to a client: to the next Route or the Request-URI, or on the connection that the
+//! client has (RFC 3261 §16.6, RFC 5626 §5.3, RFC 7118 §5.3).
+
+use std::net::SocketAddr;
+
+use base::Time;
+use sip::{Flow, Reject, Target, Transport, Uri};
+
+use crate::affinity::tag::{Direction, PeerConnection};
+use crate::counters::Counter;
+use crate::memory::Remembered;
+use crate::own::{address_of, transport_of};
+use crate::request::Request;
+use crate::route::Way;
+use crate::route_set::RouteSet;
+use crate::router::Core;
+use crate::why::Kind;
+
+impl Core {
+    /// From a server to a client: to the next Route or the Request-URI, by the listener that the client came by; on the
+    /// client's own connection where it has one.
+    pub(crate) fn way_to_client(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        flow: Flow,
+    ) -> Result<Way, Reject> {
+        let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
+        let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
+        let server = match &set.tag {
+            Some(tag) => tag.server,
+            None => {
+                let server = self.server_that_sent(request, flow).map(|server| server.id);
+                let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
+                // A call that a server begins: what comes back untagged belongs to it.
+                let known = self.shared.calls.server_or(now, request.call, || Some(server));
+                if matches!(known, Remembered::New { .. }) {
+                    self.note_choice(now, request, Kind::FromServer, Some(server), None);
+                }
+                server
+            }
+        };
+        let came_by = set.leaves_by.unwrap_or(flow.listener);
+        let peer = self.connection_to(request, set.tag.as_ref(), next, transport.is_reliable());
+        // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for
+        // WebSocket the only one (RFC 7118 §5.3).
+        let only_there = peer.filter(|peer| {
+            self.shared.own.get(peer.listener).is_some_and(|own| own.transport > Transport::Tcp)
+        });
+        let peer = peer.filter(|_| transport.is_reliable());
+        let (leaves_by, target) = match (only_there.or(peer), address_of(next)) {
+            // A name that only the client knows, as behind a NAT: its connection is the one way to it.
+            (Some(PeerConnection { listener, id }), None) => {
+                let to = SocketAddr::from(([0, 0, 0, 0], 0));
+                (listener, Target::Connection { listener, id, to, or_connect: false })
+            }
+            (Some(PeerConnection { listener, id }), Some(to)) if only_there.is_some() => {
+                let or_connect = transport == Transport::Tls;
+                (listener, Target::Connection { listener, id, to, or_connect })
+            }
+            (peer, _) => {
+                let address = self.resolve(next)?;
+                let (leaves_by, target) = self.out_to(came_by, transport, address)?;
+                match peer.filter(|peer| peer.listener == leaves_by) {
+                    Some(PeerConnection { listener, id }) => {
+                        (leaves_by, Target::Connection { listener, id, to: address, or_connect: true })
+                    }
+                    None => (leaves_by, target),
+                }
+            }
+        };
+        Ok(Way { target, leaves_by, server, direction: Direction::ToClient })
+    }
+
+    fn resolve(&self, uri: &Uri<'_>) -> Result<SocketAddr, Reject> {
+        address_of(uri).ok_or_else(|| {
+            self.count(Counter::Unresolved);
+            Reject::not_found()
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Clients on streams that lose their connection and come back on another, and strangers that would like their calls.
+
+use sip::{ConnectionId, Target};
+
+use super::farm::{Farm, Left, from_client, request, response, routes};
+use crate::counters::Counter;
+use crate::settings::{Affinity, Selection};
+
+const CLIENT: &str = "192.0.2.1:40000";
+const BACK: &str = "192.0.2.1:40001";
+const STRANGER: &str = "203.0.113.9:40000";
+
+fn slot(left: &[Left]) -> Option<u16> {
+    match left {
+        [Left { to: Target::Connection { id: ConnectionId { slot, .. }, .. }, .. }] => Some(*slot),
+        _ => None,
+    }
+}
+
+fn place(left: &Left) -> String {
+    left.address().trim_start_matches("udp ").to_owned()
+}
+
+/// A call that a client made over connection 1: the route set of its dialog, and the server's address.
+fn called(farm: &mut Farm) -> (String, String, String) {
+    let invite = request("INVITE", "call", "z9hG4bK1", "");
+    let [sent] = &farm.tcp(CLIENT, 1, &invite)[..] else { panic!("one request") };
+    let answer = response(sent, "200 OK");
+    let server = place(sent);
+    let [answer] = &farm.udp(&server, &answer)[..] else { panic!("one answer") };
+    let reversed: String =
+        answer.fields("Record-Route").iter().map(|route| format!("Route: {route}\r\n")).collect();
+    (routes(answer), reversed, server)
+}
+
+/// A request of the server within that dialog.
+fn from_server(method: &str, branch: &str, routes: &str, contact: &str) -> String {
+    format!(
+        "{method} {contact} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch={branch}\r\n{routes}Max-Forwards: 70\r\n\
+         From: <sip:bob@example.com>;tag=bob\r\nTo: <sip:alice@example.com>;tag=alice\r\nCall-ID: call\r\n\
+         CSeq: 7 {method}\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+const CONTACT: &str = "sip:alice@xyz.invalid;transport=tcp";
+
+#[test]
+fn a_request_takes_the_connection_on_which_the_dialog_was_continued() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let (to_server, to_client, server) = called(&mut farm);
+    let info = |branch: &str| from_server("INFO", branch, &to_client, CONTACT);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1));
+    // Proven, but the first connection is still there.
+    let again = from_client("INFO", "call", "z9hG4bK2", "bob", &to_server);
+    assert_eq!(farm.tcp(BACK, 2, &again).len(), 1);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(1));
+    farm.closed_slot(1);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKc"))), Some(2));
+    assert_eq!(farm.count(Counter::Rebound), 1);
+    // It comes back once more.
+    let again = from_client("INFO", "call", "z9hG4bK3", "bob", &to_server);
+    farm.tcp(BACK, 3, &again);
+    farm.closed_slot(2);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKd"))), Some(3));
+}
+
+#[test]
+fn a_stranger_without_the_tag_takes_over_nothing() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let (to_server, to_client, server) = called(&mut farm);
+    farm.closed_slot(1);
+    let forged = to_server.replace("farmtag=", "farmtag=A");
+    for (branch, routes) in [("z9hG4bK5", ""), ("z9hG4bK6", &forged[..])] {
+        farm.tcp(STRANGER, 4, &from_client("INFO", "call", branch, "bob", routes));
+    }
+    // The tag of one call proves nothing for another.
+    farm.tcp(STRANGER, 4, &from_client("INFO", "another", "z9hG4bK7", "bob", &to_server));
+    let info = from_server("INFO", "z9hG4bKa", &to_client, CONTACT);
+    assert_eq!(slot(&farm.udp(&server, &info)), Some(1), "the connection that is gone");
+    assert_eq!(farm.count(Counter::Rebound), 0);
+}
+
+fn register(user: &str, branch: &str, contact: &str) -> String {
+    request("REGISTER", "registration", branch, "")
+        .replace("sip:bob@198.51.100.1 ", "sip:198.51.100.1 ")
+        .replace("To: <sip:bob@", &format!("To: <sip:{user}@"))
+        .replace("<sip:alice@192.0.2.1>", &format!("<{contact}>"))
+}
+
+/// What the server does with it.
+fn registered(farm: &mut Farm, from: &str, slot: u16, text: &str, status: &str) {
+    let [sent] = &farm.tcp(from, slot, text)[..] else { panic!("one request") };
+    let (server, answer) = (place(sent), response(sent, status));
+    farm.udp(&server, &answer);
+}
+
+#[test]
+fn a_client_that_registers_again_is_found_by_its_address_and_contact() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let (_, to_client, server) = called(&mut farm);
+    farm.closed_slot(1);
+    let info = |branch: &str| from_server("INFO", branch, &to_client, CONTACT);
+    registered(&mut farm, BACK, 2, &register("alice", "z9hG4bKr1", CONTACT), "403 Forbidden");
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1), "refused by the registrar");
+    registered(&mut farm, BACK, 2, &register("alice", "z9hG4bKr2", CONTACT), "200 OK");
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(2));
+    // So is one that a server calls without a route.
+    let call =
+        from_server("INVITE", "z9hG4bKc", "", CONTACT).replace(";tag=alice", "").replace("call", "new");
+    assert_eq!(slot(&farm.udp(&server, &call)), Some(2));
+}
+
+#[test]
+fn whoever_registers_another_address_takes_over_nothing() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let (_, to_client, server) = called(&mut farm);
+    farm.closed_slot(1);
+    registered(&mut farm, STRANGER, 4, &register("mallory", "z9hG4bKm1", CONTACT), "200 OK");
+    // One branch for two registrations, of which only the own one succeeds.
+    farm.tcp(STRANGER, 4, &register("alice", "z9hG4bKm2", CONTACT));
+    registered(&mut farm, STRANGER, 4, &register("mallory", "z9hG4bKm2", CONTACT), "200 OK");
+    farm.tcp(STRANGER, 4, &register("alice", "z9hG4bKm2", CONTACT));
+    let info = from_server("INFO", "z9hG4bKa", &to_client, CONTACT);
+    assert_eq!(slot(&farm.udp(&server, &info)), Some(1));
+    assert_eq!(farm.count(Counter::Rebound), 0);
+}

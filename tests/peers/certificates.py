@@ -1,0 +1,55 @@
+"""Authorities and the certificates that they sign, made by openssl for one test and gone with it."""
+
+import ssl
+import subprocess
+
+DAYS = 30
+
+
+def _openssl(*words):
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+class Pair:
+    """A certificate and its key, in two files."""
+
+    def __init__(self, certificate, key):
+        self.certificate, self.key = certificate, key
+
+
+class Authority(Pair):
+    """Signs certificates for 127.0.0.1."""
+
+    def __init__(self, farm, name):
+        self.directory, self.name, self.signed = farm.directory, name, 0
+        super().__init__(farm.directory / f"{name}.pem", farm.directory / f"{name}.key")
+        _openssl("req", "-x509", *self._new_key(self.key), "-out", self.certificate, "-days", DAYS, "-subj", f"/CN={name}")
+
+    @staticmethod
+    def _new_key(path):
+        return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path)
+
+    def sign(self, days=DAYS):
+        """A new pair; one of no days ends as it begins."""
+        self.signed += 1
+        pair = Pair(*(self.directory / f"{self.name}-{self.signed}.{ending}" for ending in ("pem", "key")))
+        request, extensions = self.directory / f"{self.name}-{self.signed}.csr", self.directory / "extensions"
+        extensions.write_text("subjectAltName=IP:127.0.0.1,IP:::1\n")
+        _openssl("req", *self._new_key(pair.key), "-out", request, "-subj", f"/CN={self.name} {self.signed}")
+        _openssl(
+            "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
+            "-days", days, "-extfile", extensions, "-out", pair.certificate,
+        )
+        return pair
+
+    def client(self, own=None):
+        """What a client uses that believes this authority alone, and shows `own` when it is asked."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        if own:
+            context.load_cert_chain(own.certificate, own.key)
+        return context
+
+    def server(self, own):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own.certificate, own.key)
+        return context
