@@ -193,7 +193,7 @@ impl Calls {
 
 /// The number in a branch of ours.
 pub(crate) fn branch_key(branch: &[u8]) -> Option<BranchKey> {
-    let mut bytes = [0u8; 8];
-    let token = branch.strip_prefix(crate::request::COOKIE)?;
-    (token::read(token, &mut bytes)? == 8).then(|| BranchKey(u64::from_be_bytes(bytes)))
+    let (bytes, length) = token::decode(branch.strip_prefix(crate::request::COOKIE)?)?;
+    let number = u64::from_be_bytes(*bytes.first_chunk()?);
+    (length == 8).then_some(BranchKey(number))
 }

@@ -7,11 +7,11 @@ use sip::headers::max_forwards as hops;
 use sip::{Edits, Flow, Message, Method, Name, Transport};
 
 use crate::affinity::tag::Tag;
-use crate::hop::{self, Hop};
+use crate::hop::{BEHIND_BRANCH, Hop};
 use crate::keyring::{BranchKey, KeyRing};
 use crate::own::OwnAddress;
-use crate::request::{COOKIE, Request};
-use crate::token;
+use crate::request::{BRANCH_LENGTH, Request, branch_text};
+use crate::token::CHARACTERS_MAX;
 
 /// RFC 5393 §5.3.3: what a proxy puts in, and lowers to.
 const MAX_BREADTH: u32 = 60;
@@ -78,30 +78,24 @@ pub(crate) fn edit(request: &Request<'_>, flow: Flow, passage: &Passage<'_>, edi
 }
 
 fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
+    const HOP: usize = BRANCH_LENGTH + BEHIND_BRANCH.len();
+    // What is behind `branch=`, put together where every part has its place.
+    let mut rest = [0; HOP + CHARACTERS_MAX + 2];
+    let branch = branch_text(passage.outfit.branch.0);
+    rest[..BRANCH_LENGTH].copy_from_slice(&branch);
+    rest[BRANCH_LENGTH..HOP].copy_from_slice(BEHIND_BRANCH);
+    let hop = rest[HOP..].first_chunk_mut().expect("room for the longest");
+    let end = HOP + passage.outfit.hop.encode(passage.keys, &branch, hop);
+    rest[end..end + 2].copy_from_slice(b"\r\n");
     text.extend_from_slice(&passage.leaves_by.via);
-    let start = text.len();
-    text.extend_from_slice(COOKIE);
-    token::write(&passage.outfit.branch.0.to_be_bytes(), text);
-    // The hop is authenticated together with the branch, which lies in the same text.
-    let mut branch = [0u8; 32];
-    let length = text.len() - start;
-    branch[..length].copy_from_slice(&text[start..]);
-    text.push(b';');
-    text.extend_from_slice(hop::PARAMETER);
-    text.push(b'=');
-    passage.outfit.hop.write(passage.keys, &branch[..length], text);
-    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&rest[..end + 2]);
 }
 
 /// One entry; two when the request changes transport, address family or address on its way through us, so that each side
 /// finds us where it can reach us (RFC 5658 §5.1).
 fn write_record_route(request: &Request<'_>, tag: &Tag, passage: &Passage<'_>, text: &mut Vec<u8>) {
-    let mut written = [0u8; 48];
-    let start = text.len();
-    tag.write(passage.keys, request.call, request.call_id, text);
-    let length = text.len() - start;
-    written[..length].copy_from_slice(&text[start..]);
-    text.truncate(start);
+    let mut written = [0; CHARACTERS_MAX];
+    let length = tag.encode(passage.keys, request.call, request.call_id, &mut written);
     let written = &written[..length];
     let mut entry = |place: &OwnAddress| {
         text.extend_from_slice(b"Record-Route: ");

@@ -9,16 +9,19 @@ use sip::{ConnectionId, Target, Transport};
 
 use crate::keyring::{CallKey, KeyRing, same};
 use crate::snapshot::ServerId;
-use crate::token;
+use crate::token::{self, BYTES_MAX, CHARACTERS_MAX};
 
 /// The parameter of our Via that holds the hop.
 pub const PARAMETER: &[u8] = b"hop";
+
+/// What stands between our branch and the hop.
+pub(crate) const BEHIND_BRANCH: &[u8; 5] = b";hop=";
 
 const AUTHENTICATOR: usize = 8;
 /// Key id, flags, listener, server, port, call.
 const FIXED: usize = 1 + 1 + 1 + 4 + 2 + 8;
 /// Those, IPv6 address, connection, authenticator.
-const BYTES_MAX: usize = FIXED + 16 + 7 + AUTHENTICATOR;
+const _: () = assert!(FIXED + 16 + 7 + AUTHENTICATOR <= BYTES_MAX);
 
 const STREAM: u8 = 1;
 const IPV6: u8 = 1 << 1;
@@ -75,6 +78,14 @@ impl Hop {
 
     /// `branch` is the whole value of the branch parameter that stands beside the hop.
     pub fn write(&self, keys: &KeyRing, branch: &[u8], out: &mut Vec<u8>) {
+        let mut text = [0; CHARACTERS_MAX];
+        let length = self.encode(keys, branch, &mut text);
+        out.extend_from_slice(&text[..length]);
+    }
+
+    /// The same to the front of `text`; the count of characters.
+    #[inline]
+    pub(crate) fn encode(&self, keys: &KeyRing, branch: &[u8], text: &mut [u8; CHARACTERS_MAX]) -> usize {
         let mut bytes = [0u8; BYTES_MAX];
         let key_id = keys.signing_id();
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
@@ -105,23 +116,22 @@ impl Hop {
             put(&id.slot.to_be_bytes());
             put(&id.generation.to_be_bytes());
         }
-        let authenticator =
-            keys.hop_authenticator(&bytes[..length], branch).expect("the signing key is there");
+        let authenticator = keys.hop_authenticator(&bytes, length, branch).expect("the signing key is there");
         bytes[length..length + AUTHENTICATOR].copy_from_slice(&authenticator);
-        token::write(&bytes[..length + AUTHENTICATOR], out);
+        token::encode(&bytes, length + AUTHENTICATOR, text)
     }
 
     /// `None`: not a hop that one of the farm's load managers wrote beside this branch.
     pub fn read(keys: &KeyRing, parameter: &[u8], branch: &[u8]) -> Option<Hop> {
-        let mut bytes = [0u8; BYTES_MAX];
-        let length = token::read(parameter, &mut bytes)?.checked_sub(AUTHENTICATOR)?;
+        let (bytes, length) = token::decode(parameter)?;
+        let length = length.checked_sub(AUTHENTICATOR)?;
         let flags = bytes[1];
         let address = if flags & IPV6 == 0 { 4 } else { 16 };
         let connection = if flags & STREAM == 0 { 0 } else { 7 };
         if length != FIXED + address + connection {
             return None;
         }
-        let authenticator = keys.hop_authenticator(&bytes[..length], branch)?;
+        let authenticator = keys.hop_authenticator(&bytes, length, branch)?;
         if !same(&authenticator, &bytes[length..length + AUTHENTICATOR]) {
             return None;
         }

@@ -8,7 +8,9 @@ use std::hash::Hasher;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
 
+use crate::request::BRANCH_LENGTH;
 use crate::settings::Keys;
+use crate::token;
 
 /// Authenticator bits in a tag: 48. A guess steers one message of one's own, once.
 pub const TAG_AUTHENTICATOR_BYTES: usize = 6;
@@ -136,13 +138,22 @@ impl KeyRing {
         Some(short)
     }
 
-    /// `None`: an unknown key, or a branch longer than ours are.
-    pub(crate) fn hop_authenticator(&self, hop: &[u8], branch: &[u8]) -> Option<[u8; 8]> {
-        let mut signed = [0u8; 80];
-        let length = hop.len() + branch.len();
-        signed.get_mut(hop.len()..length)?.copy_from_slice(branch);
-        signed[..hop.len()].copy_from_slice(hop);
-        Some(self.key(hop[0])?.hop.hash(&signed[..length]).to_le_bytes())
+    /// Of the first `length` bytes of `hop`. `None`: an unknown key, or a branch longer than ours are.
+    pub(crate) fn hop_authenticator(
+        &self,
+        hop: &[u8; token::BYTES_MAX],
+        length: usize,
+        branch: &[u8],
+    ) -> Option<[u8; 8]> {
+        let mut signed = [0u8; token::BYTES_MAX + 2 * BRANCH_LENGTH];
+        signed[..token::BYTES_MAX].copy_from_slice(hop);
+        let place = signed.get_mut(length..length + branch.len())?;
+        // All of ours are of one length, and a copy of a known length is no call.
+        match (<&mut [u8; BRANCH_LENGTH]>::try_from(&mut *place), branch.first_chunk()) {
+            (Ok(place), Some(branch)) => *place = *branch,
+            _ => place.copy_from_slice(branch),
+        }
+        Some(self.key(hop[0])?.hop.hash(&signed[..length + branch.len()]).to_le_bytes())
     }
 
     fn key(&self, id: u8) -> Option<&SigningKey> {

@@ -11,10 +11,9 @@ use crate::counters::Counter;
 use crate::hop::{self, Asked, Hop};
 use crate::keyring::CallKey;
 use crate::outbox::{Outbox, Send};
-use crate::request::COOKIE;
+use crate::request::branch_text;
 use crate::router::Core;
 use crate::snapshot::{Server, ServerId};
-use crate::token;
 
 /// How often a worker looks whether a probe is wanted.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -90,8 +89,7 @@ impl Core {
             probe: true,
         };
         let unique = unique(&mut self.chance, now);
-        let mut branch = COOKIE.to_vec();
-        token::write(&unique.to_be_bytes(), &mut branch);
+        let branch = branch_text(unique);
         let mut via = own.via.clone();
         via.extend_from_slice(&branch);
         via.push(b';');

@@ -4,6 +4,7 @@ use sip::headers::{cseq::CSeq, via::Via};
 use sip::{Message, Method, Name, Reject, Uri};
 
 use crate::keyring::{BranchKey, CallKey, KeyRing};
+use crate::token;
 
 /// A request that passed validation, with the parts that decide its way.
 #[derive(Clone, Copy, Debug)]
@@ -65,3 +66,18 @@ impl<'m> Request<'m> {
 
 /// RFC 3261 §8.1.1.7.
 pub(crate) const COOKIE: &[u8] = b"z9hG4bK";
+
+/// Characters of a branch of ours: the cookie and eight bytes as a token.
+pub(crate) const BRANCH_LENGTH: usize = COOKIE.len() + 11;
+
+/// The branch of ours that says this number.
+#[inline]
+pub(crate) fn branch_text(number: u64) -> [u8; BRANCH_LENGTH] {
+    let (mut bytes, mut characters) = ([0; token::BYTES_MAX], [0; token::CHARACTERS_MAX]);
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    token::encode(&bytes, 8, &mut characters);
+    let mut text = [0; BRANCH_LENGTH];
+    text[..COOKIE.len()].copy_from_slice(COOKIE);
+    text[COOKIE.len()..].copy_from_slice(&characters[..BRANCH_LENGTH - COOKIE.len()]);
+    text
+}

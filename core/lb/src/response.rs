@@ -16,7 +16,7 @@ use crate::counters::Counter;
 use crate::hop::{self, Asked, Hop};
 use crate::outbox::{Outbox, Send};
 use crate::own::OwnAddresses;
-use crate::request::COOKIE;
+use crate::request::BRANCH_LENGTH;
 use crate::router::Core;
 
 impl Core {
@@ -150,9 +150,6 @@ struct OwnVia<'m> {
     cut: Range<usize>,
 }
 
-/// Characters of a branch of ours: the cookie and eight bytes as a token.
-const BRANCH_LENGTH: usize = COOKIE.len() + 11;
-
 impl<'m> OwnVia<'m> {
     fn second_line(bytes: &'m [u8], own: &OwnAddresses) -> Option<OwnVia<'m>> {
         let status = match bytes.strip_prefix(b"SIP/2.0 ")? {
@@ -166,8 +163,8 @@ impl<'m> OwnVia<'m> {
         let behind = start + own.via_length(line)?;
         let branch_end = behind + BRANCH_LENGTH;
         let branch = bytes.get(behind..branch_end)?;
-        let hop_start = branch_end + 1 + hop::PARAMETER.len() + 1;
-        if bytes.get(branch_end..hop_start)? != b";hop=" {
+        let hop_start = branch_end + hop::BEHIND_BRANCH.len();
+        if bytes.get(branch_end..hop_start)? != hop::BEHIND_BRANCH {
             return None;
         }
         let end = line_end(bytes, hop_start)?;

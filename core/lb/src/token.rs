@@ -4,51 +4,48 @@
 const GROUP: usize = 12;
 const CHARACTERS: usize = 16;
 
-/// Appends `bytes` as a token of ⌈4·n/3⌉ characters.
-pub fn write(bytes: &[u8], out: &mut Vec<u8>) {
-    out.reserve(bytes.len().div_ceil(GROUP) * CHARACTERS);
-    let length = out.len() + (bytes.len() * 4).div_ceil(3);
-    for part in bytes.chunks(GROUP) {
-        let mut group = [0; GROUP];
-        match part.first_chunk() {
-            Some(whole) => group = *whole,
-            None => group[..part.len()].copy_from_slice(part),
-        }
-        out.extend_from_slice(&groups::characters(&group));
+/// Room for the bytes of the longest token, and for its characters.
+pub const BYTES_MAX: usize = 4 * GROUP;
+pub const CHARACTERS_MAX: usize = 4 * CHARACTERS;
+
+/// Writes the first `length` of `bytes`, behind which there are only zeros, to the front of `text`: ⌈4·n/3⌉ characters,
+/// which are counted. What is behind them has no meaning.
+#[inline]
+pub fn encode(bytes: &[u8; BYTES_MAX], length: usize, text: &mut [u8; CHARACTERS_MAX]) -> usize {
+    let (groups, _) = bytes.as_chunks();
+    let (places, _) = text.as_chunks_mut();
+    for (group, place) in groups.iter().zip(places).take(length.div_ceil(GROUP)) {
+        *place = groups::characters(group);
     }
-    out.truncate(length);
+    (length * 4).div_ceil(3)
 }
 
-/// Reads a token into `bytes`; the count read, or `None` when it is no such token, too long, or not what [`write()`]
-/// makes of those bytes (so that one value has one form).
-pub fn read(token: &[u8], bytes: &mut [u8]) -> Option<usize> {
+/// The bytes of a token, with zeros behind them, and how many they are; `None` when it is no such token, too long, or not
+/// what [`encode`] makes of those bytes (so that one value has one form).
+#[inline]
+pub fn decode(token: &[u8]) -> Option<([u8; BYTES_MAX], usize)> {
     // One character alone in its group holds no byte.
-    if token.len() % 4 == 1 {
+    if token.len() > CHARACTERS_MAX || token.len() % 4 == 1 {
         return None;
     }
-    let length = token.len() * 3 / 4;
-    let place = bytes.get_mut(..length)?;
-    for (part, place) in token.chunks(CHARACTERS).zip(place.chunks_mut(GROUP)) {
-        // What is missing stands for zeros.
-        let mut text = [b'A'; CHARACTERS];
-        match part.first_chunk() {
-            Some(whole) => text = *whole,
-            None => text[..part.len()].copy_from_slice(part),
-        }
-        let group = groups::bytes(&text)?;
-        match place.first_chunk_mut() {
-            Some(place) => *place = group,
-            None => {
-                let (bytes, beyond) = group.split_at(place.len());
-                place.copy_from_slice(bytes);
-                // The last bits of a short group are zero, or two tokens would say the same.
-                if *beyond != [0; GROUP][..beyond.len()] {
-                    return None;
-                }
-            }
-        }
+    let mut bytes = [0; BYTES_MAX];
+    let (places, _) = bytes.as_chunks_mut();
+    let (whole, rest) = token.as_chunks();
+    for (characters, place) in whole.iter().zip(&mut *places) {
+        *place = groups::bytes(characters)?;
     }
-    Some(length)
+    if let Some(place) = places.get_mut(whole.len()).filter(|_| !rest.is_empty()) {
+        let text = match token.last_chunk() {
+            Some(last) => u128::from_le_bytes(*last) >> (8 * (CHARACTERS - rest.len())),
+            None => rest.iter().rev().fold(0, |text, character| text << 8 | u128::from(*character)),
+        };
+        // What is missing stands for zeros.
+        let text = text | u128::from_le_bytes([b'A'; CHARACTERS]) << (8 * rest.len());
+        *place = groups::bytes(&text.to_le_bytes())?;
+    }
+    let length = token.len() * 3 / 4;
+    // The last bits of a short group are zero, or two tokens would say the same.
+    bytes.get(length).is_none_or(|beyond| *beyond == 0).then_some((bytes, length))
 }
 
 /// The sixteen characters of twelve bytes, and the twelve bytes of sixteen characters, in the registers of sixteen bytes that
@@ -179,13 +176,15 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for length in 0..120usize {
-            let bytes: Vec<u8> = (0..length as u8).map(|byte| byte.wrapping_mul(37)).collect();
-            let mut token = Vec::new();
-            write(&bytes, &mut token);
-            let mut back = [0u8; 120];
-            assert_eq!(read(&token, &mut back), Some(length));
-            assert_eq!(back[..length], bytes);
+        for length in 0..=BYTES_MAX {
+            let mut bytes = [0; BYTES_MAX];
+            for (at, byte) in bytes[..length].iter_mut().enumerate() {
+                *byte = (at as u8).wrapping_mul(37) + 1;
+            }
+            let mut text = [0; CHARACTERS_MAX];
+            let count = encode(&bytes, length, &mut text);
+            assert_eq!(count, (length * 8).div_ceil(6));
+            assert_eq!(decode(&text[..count]), Some((bytes, length)));
         }
     }
 
@@ -205,12 +204,17 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_refused() {
-        let mut place = [0u8; 4];
-        for token in [&b"A"[..], b"AB=", b"AB C", b"AAAAAAAA", b"AB\xFF", b"AB"].iter().take(5) {
-            assert_eq!(read(token, &mut place), None, "{token:?}");
+        for token in
+            [&b"A"[..], b"AB=", b"AB C", b"AB\xFF", b"AAAAAAAAAAAAAAAAA", &[b'A'; CHARACTERS_MAX + 1]]
+        {
+            assert_eq!(decode(token), None, "{token:?}");
         }
         // The last bits of a short group are zero, or two tokens would say the same.
-        assert_eq!(read(b"AB", &mut place), None);
-        assert_eq!(read(b"AA", &mut place), Some(1));
+        for (token, same) in
+            [(&b"AB"[..], &b"AA"[..]), (b"AAB", b"AAA"), (b"BBBBBBBBBBBBBBBBAB", b"BBBBBBBBBBBBBBBBAA")]
+        {
+            assert_eq!(decode(token), None);
+            assert_eq!(decode(same).map(|(_, length)| length), Some(same.len() * 3 / 4));
+        }
     }
 }

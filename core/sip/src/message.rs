@@ -223,7 +223,7 @@ fn folded_end(bytes: &[u8], end: u32, lines: &mut impl Iterator<Item = u32>) -> 
 /// The field that `bytes[start..end]` hold, line end included.
 #[inline(always)]
 fn field(bytes: &[u8], start: u32, end: u32) -> Option<Header> {
-    let line = bytes.get(start as usize..end as usize - 2)?;
+    let line = bytes.get(start as usize..end as usize)?;
     // All known names and nearly all others have their colon in the first 16 bytes.
     let (name, colon) = match bytes[start as usize..].first_chunk() {
         Some(head) => match byte_in(head, b':') {
@@ -235,12 +235,11 @@ fn field(bytes: &[u8], start: u32, end: u32) -> Option<Header> {
     if name == Name::Other && !is_name(line, colon) {
         return None;
     }
-    let value = line.get(colon + 1..)?;
     // One space before the value and none behind it is what nearly all write.
-    let (before, behind) = match value {
-        [b' ', value @ ..] if value.first() > Some(&b' ') && value.last() > Some(&b' ') => (1, 0),
-        _ => white_space_around(value),
-    };
+    let (first, last) = (colon + 2, line.len() - 3);
+    let plain = first <= last && line[first - 1] == b' ' && line[first] > b' ' && line[last] > b' ';
+    let (before, behind) =
+        if plain { (1, 0) } else { white_space_around(line.get(colon + 1..line.len() - 2)?) };
     Some(Header {
         name,
         start,

@@ -28,6 +28,12 @@ pub(crate) fn byte_in(chunk: &[u8; 16], wanted: u8) -> usize {
     (kinds::byte(chunk, wanted) | 1 << 16).trailing_zeros() as usize
 }
 
+/// A bit for each of 16 bytes that is a digit, and for each that is a dot.
+#[inline(always)]
+pub(crate) fn digits_and_dots(chunk: &[u8; 16]) -> (u32, u32) {
+    (kinds::digits(chunk), kinds::byte(chunk, b'.'))
+}
+
 /// The first offset from `at` on whose byte is white space or a control character, or the length.
 #[inline]
 pub(crate) fn visible_end(bytes: &[u8], at: usize) -> usize {
@@ -204,6 +210,12 @@ mod vectors {
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    pub(super) fn digits(chunk: &[u8; 16]) -> u32 {
+        bits(is_between(load(chunk), b'0', b'9'))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
     pub(super) fn not_visible(chunk: &[u8; 16]) -> u32 {
         let bytes = load(chunk);
         bits(_mm_or_si128(is_between(bytes, 0, b' '), is(bytes, 0x7F)))
@@ -281,6 +293,12 @@ mod kinds {
     }
 
     #[inline]
+    pub(super) fn digits(chunk: &[u8; 16]) -> u32 {
+        // SAFETY: every x86-64 processor has SSE2.
+        unsafe { vectors::digits(chunk) }
+    }
+
+    #[inline]
     pub(super) fn not_visible(chunk: &[u8; 16]) -> u32 {
         // SAFETY: every x86-64 processor has SSE2.
         unsafe { vectors::not_visible(chunk) }
@@ -333,6 +351,10 @@ mod kinds {
         bits(chunk, |byte| byte == wanted) as u32
     }
 
+    pub(super) fn digits(chunk: &[u8; 16]) -> u32 {
+        bits(chunk, |byte| byte.is_ascii_digit()) as u32
+    }
+
     pub(super) fn not_visible(chunk: &[u8; 16]) -> u32 {
         bits(chunk, |byte| !is_visible(byte)) as u32
     }
@@ -374,6 +396,7 @@ mod tests {
                 let bit = |stop: bool| u32::from(stop) << place;
                 assert_eq!(kinds::byte(&chunk, byte) >> place & 1, 1, "byte {byte:#x}");
                 assert_eq!(kinds::byte(&chunk, b'@'), bit(byte == b'@'), "at {byte:#x}");
+                assert_eq!(kinds::digits(&chunk), bit(byte.is_ascii_digit()), "digit {byte:#x}");
                 assert_eq!(kinds::not_visible(&chunk), bit(!is_visible(byte)), "visible {byte:#x}");
                 assert_eq!(kinds::no_value(&chunk), bit(!is_value(byte)), "value {byte:#x}");
                 assert_eq!(kinds::no_uri(&chunk), bit(!is_uri(byte)), "uri {byte:#x}");

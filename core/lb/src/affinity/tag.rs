@@ -7,14 +7,14 @@ use sip::ConnectionId;
 
 use crate::keyring::{CallKey, KeyRing, TAG_AUTHENTICATOR_BYTES, same};
 use crate::snapshot::ServerId;
-use crate::token;
+use crate::token::{self, BYTES_MAX, CHARACTERS_MAX};
 
 /// The URI parameter of our Record-Route entry that holds the tag.
 pub const PARAMETER: &[u8] = b"farmtag";
 
 const SHORT: usize = 9;
 const WITH_CONNECTION: usize = SHORT + 8;
-const BYTES_MAX: usize = WITH_CONNECTION + TAG_AUTHENTICATOR_BYTES;
+const _: () = assert!(WITH_CONNECTION + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
 
 /// Which way a request of a dialog goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,19 @@ impl Tag {
 
     /// `call` is the key of `call_id` in the same ring.
     pub fn write(&self, keys: &KeyRing, call: CallKey, call_id: &[u8], out: &mut Vec<u8>) {
+        let mut text = [0; CHARACTERS_MAX];
+        let length = self.encode(keys, call, call_id, &mut text);
+        out.extend_from_slice(&text[..length]);
+    }
+
+    /// The same to the front of `text`; the count of characters.
+    pub(crate) fn encode(
+        &self,
+        keys: &KeyRing,
+        call: CallKey,
+        call_id: &[u8],
+        text: &mut [u8; CHARACTERS_MAX],
+    ) -> usize {
         let mut bytes = [0u8; BYTES_MAX];
         bytes[0] = self.key;
         bytes[1..5].copy_from_slice(&self.server.0.to_be_bytes());
@@ -93,13 +106,13 @@ impl Tag {
         let signed = keys.tag_authenticator(&bytes[..length], call, call_id);
         let authenticator = signed.expect("the signing key is there");
         bytes[length..length + TAG_AUTHENTICATOR_BYTES].copy_from_slice(&authenticator);
-        token::write(&bytes[..length + TAG_AUTHENTICATOR_BYTES], out);
+        token::encode(&bytes, length + TAG_AUTHENTICATOR_BYTES, text)
     }
 
     /// `None`: not a tag that one of the farm's load managers made for this Call-ID.
     pub fn read(keys: &KeyRing, parameter: &[u8], call: CallKey, call_id: &[u8]) -> Option<Tag> {
-        let mut bytes = [0u8; BYTES_MAX];
-        let length = token::read(parameter, &mut bytes)?.checked_sub(TAG_AUTHENTICATOR_BYTES)?;
+        let (bytes, length) = token::decode(parameter)?;
+        let length = length.checked_sub(TAG_AUTHENTICATOR_BYTES)?;
         if length != SHORT && length != WITH_CONNECTION {
             return None;
         }

@@ -88,8 +88,13 @@ pub fn pop(message: &Message<'_>, top: &Via<'_>) -> Option<Range<u32>> {
 /// Reads the value that begins at `at`.
 fn read(field: &[u8], at: usize) -> Result<Via<'_>, BadVia> {
     let start = skip_lws(field, at);
-    let transport = protocol(field, start).ok_or(BadVia)?;
-    let transport_end = token_end(field, transport);
+    let (transport, transport_end) = match field.get(start..start + 12) {
+        Some(b"SIP/2.0/UDP ") => (start + 8, start + 11),
+        _ => {
+            let transport = protocol(field, start).ok_or(BadVia)?;
+            (transport, token_end(field, transport))
+        }
+    };
     let sent_by = skip_lws(field, transport_end);
     if transport_end == transport || sent_by == transport_end {
         return Err(BadVia);
