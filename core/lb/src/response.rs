@@ -47,7 +47,7 @@ impl Core {
             return self.probe_answered(message, &hop, status);
         }
         if good.cseq.method == Method::Register && hop.connection.is_some() {
-            self.note_registered(now, message, branch, status);
+            self.note_registered(now, message, &hop, branch, status);
         }
         // A response without another Via below ours would be for us, and we asked nothing.
         let Some(cut) = via::pop(message, &good.via).filter(|_| good.below.is_some()) else {

@@ -11,7 +11,9 @@ use crate::affinity::tag::{Direction, PeerConnection, Tag};
 use crate::calls::branch_key;
 use crate::counters::Counter;
 use crate::flows::Proof;
+use crate::hop::Hop;
 use crate::keyring::BranchKey;
+use crate::register::at_server;
 use crate::request::Request;
 use crate::route_set::RouteSet;
 use crate::router::Core;
@@ -46,10 +48,19 @@ impl Core {
     }
 
     /// The final answer of a server to a REGISTER.
-    pub(crate) fn note_registered(&self, now: Time, response: &Message<'_>, branch: &[u8], status: u16) {
+    pub(crate) fn note_registered(
+        &self,
+        now: Time,
+        response: &Message<'_>,
+        hop: &Hop,
+        branch: &[u8],
+        status: u16,
+    ) {
         let (Some(branch), Some(of_record)) = (branch_key(branch), address_of_record(response)) else {
             return;
         };
+        // A held one bears another branch at each server.
+        let branch = if hop.held { at_server(branch, hop.server) } else { branch };
         let asked = self.asked(branch, &of_record);
         if status >= 200 && !self.shared.flows.answered(now, asked, status < 300) {
             self.count(Counter::FlowsFull);

@@ -23,6 +23,7 @@ use std::ops::Range;
 
 use sip::Flow;
 
+pub(crate) use route::at_server;
 pub use table::Registrations;
 
 use crate::snapshot::ServerId;

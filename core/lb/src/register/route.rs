@@ -256,7 +256,7 @@ impl Core {
 
 /// The branch at one server: each of a fork has its own (RFC 3261 §16.6 step 8), and the hop that comes back names the
 /// server, so the first is found again by the same step.
-fn at_server(branch: BranchKey, server: ServerId) -> BranchKey {
+pub(crate) fn at_server(branch: BranchKey, server: ServerId) -> BranchKey {
     BranchKey(branch.0 ^ mix(u64::from(server.0)))
 }
 

@@ -117,9 +117,13 @@ fn whoever_registers_another_address_takes_over_nothing() {
     farm.closed_slot(1);
     registered(&mut farm, STRANGER, 4, &register("mallory", "z9hG4bKm1", CONTACT), "200 OK");
     // One branch for two registrations, of which only the own one succeeds.
-    farm.tcp(STRANGER, 4, &register("alice", "z9hG4bKm2", CONTACT));
-    registered(&mut farm, STRANGER, 4, &register("mallory", "z9hG4bKm2", CONTACT), "200 OK");
-    farm.tcp(STRANGER, 4, &register("alice", "z9hG4bKm2", CONTACT));
+    for (first, second) in [("mallory", "alice"), ("alice", "mallory")] {
+        let branch = format!("z9hG4bKof{first}");
+        let sent = farm.tcp(STRANGER, 4, &register(first, &branch, CONTACT));
+        farm.tcp(STRANGER, 4, &register(second, &branch, CONTACT));
+        let answer = response(&sent[0], "200 OK").replace("To: <sip:alice@", "To: <sip:mallory@");
+        farm.udp(&place(&sent[0]), &answer);
+    }
     let info = from_server("INFO", "z9hG4bKa", &to_client, CONTACT);
     assert_eq!(slot(&farm.udp(&server, &info)), Some(1));
     assert_eq!(farm.count(Counter::Rebound), 0);
