@@ -3,6 +3,8 @@
 Each attack runs beside those calls. They must all end well, the memory of the load manager must stay where it was, its
 counters must say what happened, and nothing may reach whom the stranger aimed at."""
 
+import hashlib
+import hmac
 import os
 import random
 import struct
@@ -13,7 +15,7 @@ from farm import Farm
 from report import Report, calls
 from scenario import answering, calling
 from sipp import Sipp, start_client
-from wire import Datagrams, Dialog, Stream, fresh
+from wire import Datagrams, Dialog, Message, Stream, answer, fresh
 
 CALLS = 200
 RATE = 100
@@ -97,6 +99,20 @@ def forged_heartbeats(scene):
     if len(servers) != SERVERS or any(server["state"] != "active" for server in servers):
         raise AssertionError(f"the server table changed: {[(server['address'], server['state']) for server in servers]}")
     return []
+
+
+def forged_encapsulations(scene):
+    """Responses that name the victim as next hop, from the address of the servers, with an authenticator that is not the farm's."""
+    for number in range(1000):
+        dialog = Dialog(scene.stranger.address)
+        response = answer(Message(dialog.request("INVITE", 1).encode()), 200).encode()
+        next_hop = f"sip:{scene.victim.address.host_port};transport=udp"
+        text = b"strowger encapsulated response 1\r\n" + next_hop.encode() + b"\r\n" + response
+        key = (b"", b"guess", bytes.fromhex("5f" * 32))[number % 3]
+        digits = hmac.new(key, text, hashlib.sha256).hexdigest()[: 32 if number % 5 else 30]
+        head = f"ENCAPSULATED {next_hop} SIP/2.0\r\nEncapsulation: 1\r\nAuthenticator: {digits}\r\nContent-Type: message/sip\r\n"
+        scene.stranger.send(f"{head}Content-Length: {len(response)}\r\n\r\n".encode() + response, scene.front)
+    return ["forged_encapsulations"]
 
 
 def random_datagrams(scene):
@@ -187,7 +203,7 @@ def run(transport, attack):
 
 
 ATTACKS = {
-    "udp": [forged_tags, forged_vias, forged_heartbeats, random_datagrams, new_calls_without_end, huge_header],
+    "udp": [forged_tags, forged_vias, forged_encapsulations, forged_heartbeats, random_datagrams, new_calls_without_end, huge_header],
     "tcp": [slow_and_half_open_streams, huge_header, endless_header, ten_thousand_vias],
 }
 

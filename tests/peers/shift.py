@@ -2,7 +2,12 @@
 
 The primary holds calls up to its threshold; all further ones must end on the others, by 302, in each way of sharing."""
 
+import hashlib
+import hmac
+import os
 import signal
+import struct
+import time
 
 from farm import Farm, until
 from report import Report, calls
@@ -13,6 +18,7 @@ from wire import Datagrams, Dialog
 NAMES = ("one", "two", "three")
 KEY = "6b" * 32
 THRESHOLD = 10
+PROTOCOL_ID = 0xDEADFAD0
 RATE = 50
 TALK_MS = 500
 
@@ -145,11 +151,79 @@ def shifted(sharing, identity):
     return f"{outcome.good} of {number} calls good, taken by the others {taken}", problems
 
 
+def section(number, value):
+    return struct.pack("!HH", number, len(value)) + value
+
+
+def offer(sender, receiver, client, count, key):
+    """An offer whose client is `client`, with an answer that would be sent there."""
+    answer = b"SIP/2.0 302 Moved Temporarily\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKx\r\n"
+    body = section(1, sender) + section(2, receiver) + section(32, sender) + section(33, struct.pack("!Q", count))
+    body += section(34, struct.pack("!Q", count)) + section(35, bytes([len(sender)]) + sender) + section(36, b"\5") + section(37, b"\1")
+    body += section(38, bytes(map(int, client.ip.split("."))) + struct.pack("!H", client.port)) + section(40, b"\0") + section(41, b"bob") + section(42, answer)
+    head = struct.pack("!IBBHQQ", PROTOCOL_ID, 1, 3, 24 + len(body) + 16, 1, count)
+    return head + body + hmac.new(key, head + body, hashlib.sha256).digest()[:16]
+
+
+def forged():
+    """What a stranger can say to a group: forged offers that aim at a victim, names that nobody has, noise. Calls go on beside it."""
+    number = calls(100, 200, 1000)
+    with Farm("shift-forged") as farm:
+        group = Group(farm, "--identity", "straight")
+        fill(group)
+        with Datagrams(farm.address()) as stranger, Datagrams(farm.address()) as victim:
+            caller = start_client(farm, following(), group.sip[0], number, RATE, "-d", TALK_MS)
+            for index in range(600):
+                to, name = group.group[index % 3], NAMES[index % 3].encode()
+                sender = NAMES[(index + 1) % 3].encode()
+                # With a guessed key; with the key, but of nobody who is known; meant for another; noise.
+                stranger.send(offer(sender, name, victim.address, 1 << 60 | index, b"guess"), to)
+                stranger.send(offer(b"mallory", name, victim.address, index, bytes.fromhex(KEY)), to)
+                stranger.send(offer(sender, sender, victim.address, index, bytes.fromhex(KEY)), to)
+                stranger.send(os.urandom(index % 200), to)
+                time.sleep(0.002)
+            outcome = caller.finish()
+            hit = victim.receive(0.3)
+        counted = [counters(server) for server in group.servers]
+    problems = clean("caller", outcome, number, resent=number)
+    if hit:
+        problems.append(f"the victim got {hit.start}")
+    ignored = {name: sum(one.get(f"datagrams ignored: {name}", 0) for one in counted) for name in ("bad_authenticator", "stranger", "not_for_us", "wrong_protocol", "short")}
+    problems += [f"none ignored as {name}" for name, seen in ignored.items() if seen == 0]
+    if ignored["bad_authenticator"] < 600:
+        problems.append("forged offers that were not counted")
+    return f"{outcome.good} of {number} calls good, ignored {', '.join(f'{name} {seen}' for name, seen in ignored.items())}", problems
+
+
+def all_full(policy):
+    """All are at their thresholds: the least loaded takes the call, or it is refused with Retry-After."""
+    with Farm(f"shift-{policy}") as farm:
+        group = Group(farm, "--all-above", policy, "--retry-after", 7, others=1)
+        fill(group)
+        with Datagrams(farm.address()) as caller:
+            for address in group.sip[1:]:
+                full = Dialog(caller.address)
+                caller.send(full.request("INVITE", 1, headers=[f"Contact: <sip:caller@{caller.address.host_port}>"]), address)
+                full.learn(caller.expect(lambda message: message.status == 200))
+                caller.send(full.request("ACK", 1), address)
+            # Two periods, so that all know of each other's work.
+            time.sleep(1)
+            dialog = Dialog(caller.address)
+            caller.send(dialog.request("INVITE", 1, headers=[f"Contact: <sip:caller@{caller.address.host_port}>"]), group.sip[0])
+            answer = caller.expect(lambda message: (message.status or 0) >= 200 and message.first("Call-ID") == dialog.call_id, 5)
+    seen = f"{answer.status} {answer.first('Retry-After') or answer.first('Contact')}" if answer else "nothing"
+    good = seen == "503 7" if policy == "refuse" else answer is not None and answer.status in (200, 302)
+    return f"answered {seen}", [] if good else [f"answered {seen}"]
+
+
 def main():
     report = Report("shift")
     for sharing in ("push", "poll", "collect"):
         for identity in ("chain", "straight"):
             report.case(f"{sharing}/{identity}", shifted, sharing, identity)
+    for policy in ("refuse", "least-loaded"):
+        report.case(f"all-above/{policy}", all_full, policy)
+    report.case("forged", forged)
     report.end()
 
 

@@ -7,6 +7,7 @@ mod book;
 mod call;
 mod counters;
 mod due;
+mod encapsulating;
 mod meters;
 mod request;
 mod shifting;
@@ -81,6 +82,8 @@ pub(crate) struct Answerer {
     counters: Arc<Counters>,
     /// The group that it shifts workload in, if any.
     shifting: Option<Shifting>,
+    /// Set: responses leave encapsulated, authenticated with it.
+    encapsulating_key: Option<Vec<u8>>,
 }
 
 impl Answerer {
@@ -95,12 +98,18 @@ impl Answerer {
             parser: Parser::new(),
             counters: Arc::default(),
             shifting: None,
+            encapsulating_key: None,
         }
     }
 
     /// Makes it a member of a group.
     pub(crate) fn with_shifting(self, shifting: Shifting) -> Answerer {
         Answerer { shifting: Some(shifting), ..self }
+    }
+
+    /// Has responses leave encapsulated, authenticated with this key.
+    pub(crate) fn with_encapsulation(self, key: Option<Vec<u8>>) -> Answerer {
+        Answerer { encapsulating_key: key, ..self }
     }
 
     pub(crate) fn counters(&self) -> Arc<Counters> {
@@ -110,6 +119,7 @@ impl Answerer {
 
 impl Core for Answerer {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        let before = out.sends.len();
         match input {
             Input::Message { bytes, flow } if self.is_of_group(flow) => self.group_datagram(now, bytes, out),
             Input::Message { bytes, flow } => {
@@ -133,12 +143,15 @@ impl Core for Answerer {
             // What is due on the connection is repeated until its timers end; the call itself lives on.
             Input::Closed { .. } => {}
         }
+        self.encapsulate(before, out);
         self.counters.live.set(self.book.live() as u64);
     }
 
     fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        let before = out.sends.len();
         self.run_due(now, out);
         self.group_timeout(now, out);
+        self.encapsulate(before, out);
         self.counters.live.set(self.book.live() as u64);
     }
 
@@ -148,5 +161,7 @@ impl Core for Answerer {
     }
 }
 
+#[cfg(test)]
+mod shifting_tests;
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,10 @@ counters! {
     BadResponse => "bad_responses",
     /// Responses whose top Via is none of ours, or whose hop is forged.
     ForeignResponse => "foreign_responses",
+    /// Encapsulated responses of servers.
+    Encapsulated => "encapsulated",
+    /// Encapsulated responses that are not from a server, malformed, or without the right authenticator.
+    ForgedEncapsulation => "forged_encapsulations",
     /// Responses that a held set-up had no more use for.
     LateResponse => "late_responses",
     /// Tags that no load manager of this farm made for that Call-ID.

@@ -5,6 +5,7 @@ pub mod affinity;
 pub mod calls;
 pub mod consistent;
 pub mod counters;
+pub mod encapsulated;
 pub mod evidence;
 mod flows;
 mod forward;

@@ -13,6 +13,7 @@ use sip::{Message, Method, Start};
 
 use crate::calls::Ended;
 use crate::counters::Counter;
+use crate::encapsulated::NextHop;
 use crate::hop::{self, Asked, Hop};
 use crate::outbox::{Outbox, Send};
 use crate::own::OwnAddresses;
@@ -35,16 +36,29 @@ impl Core {
         true
     }
 
-    pub(crate) fn response(&mut self, now: Time, message: &Message<'_>, out: &mut Outbox) {
+    /// `next_hop`: the server named it; else it is where the request came from.
+    pub(crate) fn response(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        next_hop: Option<NextHop>,
+        out: &mut Outbox,
+    ) {
         let Ok(good) = sip::validate::response(message) else {
             return self.count(Counter::BadResponse);
         };
-        let Some((hop, branch)) = self.our_hop(&good) else {
+        let Some((mut hop, branch)) = self.our_hop(&good) else {
             return self.count(Counter::ForeignResponse);
         };
         let Start::Response { status, .. } = message.start() else { return };
         if hop.probe {
             return self.probe_answered(message, &hop, status);
+        }
+        if let Some(next_hop) = next_hop {
+            if !hop.fits(next_hop.transport) || hop.to.is_ipv4() != next_hop.address.is_ipv4() {
+                return self.count(Counter::NoListener);
+            }
+            hop.to = next_hop.address;
         }
         if good.cseq.method == Method::Register && hop.connection.is_some() {
             self.note_registered(now, message, &hop, branch, status);

@@ -7,6 +7,7 @@ use base::{Chance, Time};
 use sip::{ConnectionId, Edits, Flow, Parser, Start, Target, Transport};
 
 use crate::counters::{Counter, Counters};
+use crate::encapsulated;
 use crate::health::UNREACHABLE_HITS;
 use crate::hold::Alarms;
 use crate::outbox::Outbox;
@@ -90,11 +91,14 @@ impl Router {
         match input {
             Input::Message { bytes, flow }
                 if flow.transport == Transport::Udp && self.core.quick_response(now, bytes, out) => {}
+            Input::Message { bytes, flow } if encapsulated::is_meant(bytes) => {
+                self.core.encapsulated(now, bytes, flow, &mut self.parser, out);
+            }
             Input::Message { bytes, flow } => match self.parser.parse(bytes) {
                 Err(_) => self.core.count(Counter::Malformed),
                 Ok(message) => match message.start() {
                     Start::Request { .. } => self.core.request(now, &message, flow, out),
-                    Start::Response { .. } => self.core.response(now, &message, out),
+                    Start::Response { .. } => self.core.response(now, &message, None, out),
                 },
             },
             Input::BrokenFrame { bytes, flow } => self.broken_frame(bytes, flow, out),
@@ -247,4 +251,4 @@ mod lost_connections;
 #[cfg(test)]
 mod returning;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,6 +14,8 @@ use crate::workload::{Measures, Workload};
 
 mod body;
 mod sections;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use body::is_of_uri;
 pub(crate) use sections::is_name;

@@ -19,7 +19,8 @@ mod workload;
 pub use choice::{Criterion, ServiceState};
 pub use counters::{Counter, Counters};
 pub use datagram::{
-    Body, DATAGRAM_BYTES_MAX, Datagram, Ignored, NAME_BYTES_MAX, Offer, PROTOCOL_ID, Report, VISITED_MAX,
+    Body, CallName, DATAGRAM_BYTES_MAX, Datagram, Ignored, NAME_BYTES_MAX, Offer, PROTOCOL_ID, Report,
+    VISITED_MAX,
 };
 pub use group::{Call, Group};
 pub use outbox::{Decision, Outbox};

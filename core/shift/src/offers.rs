@@ -60,7 +60,6 @@ enum Phase {
         to: usize,
         sends: usize,
         next: Time,
-        must_take: bool,
     },
 }
 
@@ -191,19 +190,19 @@ impl Group {
         {
             self.offers.due.remove(&(at, number));
             let Some(search) = self.offers.own.get_mut(&number) else { continue };
-            let Phase::Offered { to, sends, must_take, .. } = search.phase else { continue };
+            let Phase::Offered { to, sends, .. } = search.phase else { continue };
             // Out of `due`: the search waits for nothing until it is offered again.
             search.phase = Phase::Waiting;
             if search.ends > now && sends < REPEAT_AFTER.len() {
                 self.counters.add(Counter::OffersRepeated);
-                self.offer_to(now, number, to, (sends, must_take), out);
+                self.offer_to(now, number, to, sends, out);
                 continue;
             }
             search.silent.push(to);
             let is_over = search.ends <= now;
             self.counters.add(Counter::Unanswered);
             if is_over {
-                self.none_has_room(now, number, true, out);
+                self.none_has_room(number, out);
             } else {
                 self.seek(now, number, out);
             }
@@ -218,44 +217,28 @@ impl Group {
         let allowed = search.call.max_forwards > 0;
         let to = self.choose(own, |index, _| silent.contains(&index)).filter(|_| allowed);
         match to {
-            Some(to) => self.offer_to(now, number, to, (0, false), out),
-            None => self.none_has_room(now, number, !allowed, out),
+            Some(to) => self.offer_to(now, number, to, 0, out),
+            None => self.none_has_room(number, out),
         }
     }
 
-    /// `must_end`: nobody else is to be asked.
-    fn none_has_room(&mut self, now: Time, number: u64, must_end: bool, out: &mut Outbox) {
-        match self.settings.all_above {
+    /// Nobody has less work, or nobody answers: this member has the least, as far as it can know.
+    fn none_has_room(&mut self, number: u64, out: &mut Outbox) {
+        let decision = match self.settings.all_above {
+            AllAbove::LeastLoaded => Decision::Take { number },
             AllAbove::Refuse => {
-                let retry_after_seconds = self.settings.retry_after_seconds;
-                self.decide(number, Decision::Refuse { number, retry_after_seconds }, out);
+                Decision::Refuse { number, retry_after_seconds: self.settings.retry_after_seconds }
             }
-            AllAbove::LeastLoaded => {
-                let own = self.workload(now);
-                let Some(search) = self.offers.own.get(&number) else { return };
-                let silent = &search.silent;
-                let least = self.least_loaded(own, |index, _| silent.contains(&index));
-                match least.filter(|_| !must_end) {
-                    Some(to) => self.offer_to(now, number, to, (0, true), out),
-                    None => self.decide(number, Decision::Take { number }, out),
-                }
-            }
-        }
+        };
+        self.decide(number, decision, out);
     }
 
-    fn offer_to(
-        &mut self,
-        now: Time,
-        number: u64,
-        to: usize,
-        (sends, must_take): (usize, bool),
-        out: &mut Outbox,
-    ) {
+    fn offer_to(&mut self, now: Time, number: u64, to: usize, sends: usize, out: &mut Outbox) {
         let (own_name, instance) =
             (self.settings.name.clone(), self.peers[to].known.as_ref().map_or(0, |known| known.instance));
         let names: Vec<String> = self.peers.iter().map(|peer| peer.name.clone()).collect();
         let Some(search) = self.offers.own.get_mut(&number) else { return };
-        search.phase = Phase::Offered { to, sends: sends + 1, next: now + REPEAT_AFTER[sends], must_take };
+        search.phase = Phase::Offered { to, sends: sends + 1, next: now + REPEAT_AFTER[sends] };
         let call = &search.call;
         let mut offer = Offer {
             call: CallName { origin: own_name.clone(), number },
@@ -263,7 +246,7 @@ impl Group {
             visited: vec![own_name],
             avoid: search.silent.iter().map(|index| names[*index].clone()).collect(),
             hops_left: call.max_forwards.saturating_sub(1),
-            must_take,
+            must_take: false,
             client: call.client,
             transport: call.transport,
             user: call.user.clone(),

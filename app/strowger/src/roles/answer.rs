@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// End after so many seconds; left out: run until told to stop
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000))]
     seconds: Option<u64>,
+    /// Answer by encapsulated responses, which name the hop behind the load manager; needs the farm's key file
+    #[arg(long, requires = "key_file")]
+    encapsulate: bool,
     #[command(flatten)]
     shift: super::answer_shift::Args,
 }
@@ -137,6 +140,10 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
     let mut answerer = Answerer::new(behaviour, addresses, u64::from(std::process::id()));
     if let Some(shifting) = shifting {
         answerer = answerer.with_shifting(shifting);
+    }
+    if args.encapsulate {
+        let key = args.shift.key().map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        answerer = answerer.with_encapsulation(key);
     }
     let counters = answerer.counters();
     let all: Vec<Listener> = listeners.iter().cloned().chain(args.shift.listener()).collect();

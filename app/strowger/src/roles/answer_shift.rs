@@ -18,6 +18,7 @@ use crate::answer::Shifting;
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Workload shifting")]
+#[group(id = "workload_shifting")]
 pub(super) struct Args {
     /// Be this member of a group, and take the group's datagrams at this address
     #[arg(long, value_name = "NAME=ADDRESS:PORT", requires_all = ["peer", "key_file", "threshold"], value_parser = member)]
@@ -25,7 +26,7 @@ pub(super) struct Args {
     /// Another member. May be repeated
     #[arg(long, value_name = "NAME=ADDRESS:PORT", requires = "member", value_parser = member)]
     peer: Vec<(String, SocketAddr)>,
-    /// Key file with the heartbeat line that all members share
+    /// Key file with the heartbeat line that the farm, or all members, share
     #[arg(long, value_name = "PATH")]
     pub(super) key_file: Option<PathBuf>,
     /// Enough is enough: MEASURE=VALUE, of bytes_per_second, clients, calls, calls_per_second, cpu_permille; or
@@ -146,6 +147,11 @@ fn model(texts: &[String]) -> Result<Model, String> {
 }
 
 impl Args {
+    /// The key of the key file; `None` without one.
+    pub(super) fn key(&self) -> Result<Option<Vec<u8>>, String> {
+        self.key_file.as_deref().map(super::agent::key).transpose()
+    }
+
     /// The listener that the group's datagrams come in by.
     pub(super) fn listener(&self) -> Option<Listener> {
         let (_, bind) = self.member.as_ref()?;
