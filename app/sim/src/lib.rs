@@ -13,6 +13,8 @@ pub mod manager;
 pub mod scenario;
 pub mod servers;
 pub mod text;
+pub mod unlike;
+pub mod unlike_page;
 
 #[cfg(test)]
 mod seeds;

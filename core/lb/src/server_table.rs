@@ -219,7 +219,8 @@ impl ServerTable {
         let Some(at) = address.and_then(|address| self.find(address)) else { return false };
         let row = &mut self.rows[at];
         let admitted = self.counters.admitted.count(row.place.slot);
-        row.take_measured(now, heartbeat, self.measures_good_for, admitted);
+        // Down, or back: at once.
+        self.stale |= row.take_measured(now, heartbeat, self.measures_good_for, admitted);
         self.stale |= row.judge(now, admitted);
         self.figures_stale = true;
         true

@@ -13,6 +13,8 @@ mod options;
 mod place;
 pub mod poller;
 pub mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use board::Board;
 pub use poller::{Counts, Poller};

@@ -113,6 +113,11 @@ impl Poller {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn time(&self) -> Time {
+        self.now()
+    }
+
     fn now(&self) -> Time {
         self.offset + self.clock.elapsed()
     }

@@ -211,14 +211,15 @@ impl Row {
         load.is_some() || before.is_none_or(|agent| agent.load.is_some())
     }
 
-    /// Takes in what a poll brought, good until nobody renewed it for `good_for`.
+    /// Takes in what a poll brought, good until nobody renewed it for `good_for`. True: it went down or came back.
     pub(super) fn take_measured(
         &mut self,
         now: Time,
         heartbeat: &Heartbeat,
         good_for: Duration,
         admitted: u32,
-    ) {
+    ) -> bool {
+        let before = self.measured.is_some_and(|measured| measured.down);
         let age = Duration::from_millis(u64::from(heartbeat.age_ms.unwrap_or(0)));
         let at = Time::ZERO + now.since(Time::ZERO).saturating_sub(age);
         let (state, load, down) = (heartbeat.state, heartbeat.load, heartbeat.down);
@@ -227,6 +228,7 @@ impl Row {
         if limits && self.health.state() != health::State::Trial {
             self.admitted_before = admitted;
         }
+        down != before
     }
 
     /// Forgets what nobody renewed; true when there was something. A performance server that is gone costs the choice its
