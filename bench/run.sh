@@ -10,7 +10,7 @@ if ! [ -x /usr/sbin/kamailio ] && [ "$(id -u)" = 0 ]; then
 fi
 cargo build --release -p strowger -p strowger-bench
 
-for part in table flatness latency tcp memory limit; do
+for part in table flatness latency tcp idle memory limit; do
     target/release/strowger-bench --first "$part" "$@"
 done
 target/release/strowger-bench --first micro

@@ -8,6 +8,7 @@ mod flatness;
 mod floor;
 mod head;
 mod histogram;
+mod idle;
 mod latency;
 mod limit;
 mod measure;
@@ -97,6 +98,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// P4: resident memory of each of 10,000 idle connections over TCP, TLS and WebSocket.
+    Idle {
+        /// 1,000 connections.
+        #[arg(long)]
+        quick: bool,
+    },
     /// P5: time a message takes at a fifth of the limit, against the floor.
     Latency {
         #[arg(long)]
@@ -128,6 +135,7 @@ fn main() -> std::io::Result<()> {
         Command::Flatness { quick } => flatness::run(&Places::find()?, port, quick),
         Command::Memory { quick } => memory::run(&Places::find()?, port, quick),
         Command::Tcp { quick } => tcp::run(&Places::find()?, port, quick),
+        Command::Idle { quick } => idle::run(&Places::find()?, port, quick),
         Command::Latency { quick } => latency::run(&Places::find()?, port, quick),
         Command::Publish => report::publish(),
         Command::Micro => micro::run(port),
