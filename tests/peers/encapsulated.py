@@ -50,7 +50,7 @@ def connection_gone(encapsulate):
             dialog = Dialog(client)
             with Stream(front) as stream:
                 stream.send(dialog.request("INVITE", 1, headers=[f"Contact: <sip:caller@{client.host_port};transport=tcp>"]))
-                trying = stream.receive()
+                trying = stream.receive(5)
             listener.settimeout(10)
             connection, source = listener.accept()
             with Stream(None, connection) as stream:
