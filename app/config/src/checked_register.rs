@@ -75,6 +75,7 @@ pub(crate) fn register(raw: &Raw, listeners: &[Listener], problems: &mut Problem
         to: section.to.value.clone(),
         accept: section.accept.value,
         wait: Duration::from_millis(section.wait_ms.value),
+        path: section.path.value,
         in_progress_max: section.in_progress_max.value as usize,
         bytes_max: section.bytes_max.value as usize,
     }

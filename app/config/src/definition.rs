@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use heartbeat::measure::By;
-use lb::register::settings::{Accept, RegisterTo};
+use lb::register::settings::{Accept, InsertPath, RegisterTo};
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
 use toml::de::DeTable;
 
@@ -179,6 +179,8 @@ sections! {
         /// With `all`: how long silent servers are waited for when others have answered; with several registrars: until the
         /// next is asked; milliseconds.
         wait_ms: u64 = Is("2000"), 100..=16000;
+        /// When a REGISTER gets a Path entry of ours, by which servers find the telephone's connection. Registrars must keep Path.
+        path: InsertPath = Is("supported");
         /// REGISTERs that may be in progress, with those lately answered; one more is refused with 503.
         in_progress_max: u64 = Is("20000"), 1..=10000000;
         /// Bytes of all their messages.
@@ -311,6 +313,18 @@ impl Choice for Accept {
         ("any", Accept::Any, "one: a server that is broken does not unregister everybody"),
         ("majority", Accept::Majority, "more than half"),
         ("all", Accept::All, "each: no telephone takes itself for registered where one server lacks it"),
+    ];
+}
+
+impl Choice for InsertPath {
+    const WORDS: &'static [(&'static str, InsertPath, &'static str)] = &[
+        ("supported", InsertPath::Supported, "when the telephone says `Supported: path`"),
+        (
+            "always",
+            InsertPath::Always,
+            "always: for telephones that do not say it, behind a registrar that needs it",
+        ),
+        ("never", InsertPath::Never, "never"),
     ];
 }
 

@@ -55,7 +55,9 @@ impl Control {
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
         let socket = heartbeat_socket(&settings.heartbeat)?;
         let key = settings.keys.heartbeat.clone();
-        let shared = Arc::new(Shared::new(settings, counters, table.snapshot(), workers));
+        let run = crate::roles::lb::seed() as u32;
+        let shared = Shared::new(settings, counters, table.snapshot(), workers).started_as(run);
+        let shared = Arc::new(shared);
         let mut control = Control {
             shared,
             table,

@@ -44,6 +44,10 @@ counters! {
     RegisterFull => "registers_full",
     /// REGISTERs that no server answered.
     RegisterUnanswered => "registers_unanswered",
+    /// Path entries of a telephone that no load manager of this farm made: refused with 403.
+    ForgedFlow => "forged_flow_tokens",
+    /// Requests to a telephone whose connection is gone: refused with 430.
+    FlowFailed => "flows_failed",
     /// Messages of a call whose server is gone that went to another one (SPEC A9).
     TakenOver => "taken_over",
     /// Held set-ups given to another server because theirs died or was silent.

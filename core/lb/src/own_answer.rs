@@ -18,6 +18,11 @@ impl Core {
         if reject.status != 503 {
             self.count(Counter::Rejected);
         }
+        self.write_answer(message, reject, flow, out);
+    }
+
+    /// The same, not counted.
+    pub(crate) fn write_answer(&self, message: &Message<'_>, reject: &Reject, flow: Flow, out: &mut Outbox) {
         let via = message.first(Name::Via).map(|header| message.value(header));
         let via = via.and_then(|field| sip::headers::via::values(field).next()).and_then(Result::ok);
         let to = forward::way_back(via.as_ref(), flow);

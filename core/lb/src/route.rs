@@ -17,7 +17,7 @@ use crate::keyring::BranchKey;
 use crate::memory::Remembered;
 use crate::outbox::{Event, Outbox, Send};
 use crate::request::Request;
-use crate::route_set::{RouteSet, write_for_strict_router};
+use crate::route_set::{Along, RouteSet, write_for_strict_router};
 use crate::router::Core;
 use crate::settings::Affinity;
 use crate::snapshot::{Condition, Server, ServerId};
@@ -76,6 +76,9 @@ impl Core {
             }
             Copy::No => None,
         };
+        if set.along != Along::Nothing && self.along_flow(now, &request, &set, branch, flow, out)? {
+            return Ok(());
+        }
         let direction = self.direction(&request, &set, flow);
         if direction == Direction::ToServer {
             self.note_proof(now, &request, &set, branch, flow);

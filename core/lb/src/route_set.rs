@@ -7,7 +7,19 @@ use sip::{Edits, Name, Reject, Uri};
 use crate::affinity::tag::{self, Tag};
 use crate::keyring::KeyRing;
 use crate::own::OwnAddresses;
+use crate::register::flow_token::{self, FlowToken};
 use crate::request::Request;
+
+/// The Path entry of a registered telephone in front of a route set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Along {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// There is one, but not one of ours.
+    Forged,
+    Flow(FlowToken),
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct RouteSet<'m> {
@@ -15,6 +27,8 @@ pub(crate) struct RouteSet<'m> {
     pub tag: Option<Tag>,
     /// There was a tag, but not one of ours.
     pub forged: bool,
+    /// What our topmost entry says if it is the Path entry of a registered telephone.
+    pub along: Along,
     /// The listener that our last entry names: by it the request leaves towards a client.
     pub leaves_by: Option<u8>,
     /// The Request-URI names us.
@@ -93,6 +107,10 @@ impl<'m> RouteSet<'m> {
                         self.read_tag(parameter, request, keys);
                     }
                     popped += 1;
+                } else if popped == 0
+                    && let Some(token) = uri.parameter(flow_token::PARAMETER)
+                {
+                    self.along = FlowToken::read(keys, token).map_or(Along::Forged, Along::Flow);
                 }
                 self.leaves_by = Some(listener);
             }

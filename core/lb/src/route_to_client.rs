@@ -14,6 +14,7 @@ use crate::request::Request;
 use crate::route::Way;
 use crate::route_set::RouteSet;
 use crate::router::Core;
+use crate::snapshot::ServerId;
 use crate::why::Kind;
 
 impl Core {
@@ -28,19 +29,7 @@ impl Core {
     ) -> Result<Way, Reject> {
         let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
         let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
-        let server = match &set.tag {
-            Some(tag) => tag.server,
-            None => {
-                let server = self.server_that_sent(request, flow).map(|server| server.id);
-                let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
-                // A call that a server begins: what comes back untagged belongs to it.
-                let known = self.shared.calls.server_or(now, request.call, || Some(server));
-                if matches!(known, Remembered::New { .. }) {
-                    self.note_choice(now, request, Kind::FromServer, Some(server), None);
-                }
-                server
-            }
-        };
+        let server = self.server_at_our_back(now, request, set, flow)?;
         let came_by = set.leaves_by.unwrap_or(flow.listener);
         let peer = self.connection_to(request, set.tag.as_ref(), next, transport.is_reliable());
         // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for
@@ -71,6 +60,27 @@ impl Core {
             }
         };
         Ok(Way { target, leaves_by, server, direction: Direction::ToClient })
+    }
+
+    /// The server that sends to a client.
+    pub(crate) fn server_at_our_back(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        flow: Flow,
+    ) -> Result<ServerId, Reject> {
+        if let Some(tag) = &set.tag {
+            return Ok(tag.server);
+        }
+        let server = self.server_that_sent(request, flow).map(|server| server.id);
+        let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
+        // A call that a server begins: what comes back untagged belongs to it.
+        let known = self.shared.calls.server_or(now, request.call, || Some(server));
+        if matches!(known, Remembered::New { .. }) {
+            self.note_choice(now, request, Kind::FromServer, Some(server), None);
+        }
+        Ok(server)
     }
 
     fn resolve(&self, uri: &Uri<'_>) -> Result<SocketAddr, Reject> {

@@ -184,6 +184,11 @@ impl Core {
 
     fn send_failed(&mut self, now: Time, to: Target) {
         self.count(Counter::SendFailed);
+        if let Target::Connection { to, or_connect: false, .. } = to
+            && to.ip().is_unspecified()
+        {
+            return self.count(Counter::FlowFailed);
+        }
         let (address, stream) = match to {
             Target::Datagram { to, .. } => (to, false),
             Target::Connection { to, .. } | Target::Stream { to, .. } => (to, true),

@@ -34,6 +34,8 @@ pub struct Shared {
     /// Choices of servers, for those who ask.
     pub why: Why,
     pub registrations: Registrations,
+    /// Tells this process from the one before it at the same address: connections are numbered anew.
+    pub run: u32,
     /// That of the snapshot; looked at with every message.
     epoch: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
@@ -58,12 +60,18 @@ impl Shared {
             held: Held::new(Limits::new(settings.held_max, settings.held_bytes_max)),
             why: Why::new(workers, settings.why_calls, first.clone()),
             registrations: Registrations::new(&settings.register),
+            run: 0,
             epoch: AtomicU64::new(first.epoch),
             snapshot: ArcSwap::new(first),
             counters: (0..workers.max(1)).map(|_| Arc::default()).collect(),
             tables,
             settings,
         }
+    }
+
+    /// `run`: chance from outside.
+    pub fn started_as(self, run: u32) -> Shared {
+        Shared { run, ..self }
     }
 
     /// Number of the snapshot that is published.

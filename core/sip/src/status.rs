@@ -53,6 +53,11 @@ impl Reject {
         Reject::of(420, "Bad Extension")
     }
 
+    /// The connection of the telephone that a flow token names is gone (RFC 5626 §11.5).
+    pub const fn flow_failed() -> Reject {
+        Reject::of(430, "Flow Failed")
+    }
+
     pub const fn no_such_transaction() -> Reject {
         Reject::of(481, "Call/Transaction Does Not Exist")
     }

@@ -208,7 +208,7 @@ fn never_readable() -> io::Result<OwnedFd> {
 }
 
 /// Chance from outside: the standard library seeds its hashers from the system.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

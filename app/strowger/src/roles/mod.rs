@@ -6,7 +6,7 @@ mod answer_shift;
 mod check;
 mod demo;
 mod key;
-mod lb;
+pub(crate) mod lb;
 mod lb_args;
 mod perf;
 mod status;

@@ -89,7 +89,7 @@ impl Edge {
         outbox.sends.clear();
         outbox.bytes.clear();
         if self.connections.has_news() {
-            self.take_news();
+            self.take_news(now);
         }
     }
 
@@ -132,11 +132,21 @@ impl Edge {
         mailbox.wake();
     }
 
-    /// Sends by UDP what could not go by stream, and notes what the core is to be told.
-    fn take_news(&mut self) {
+    /// Sends what takes the place of messages that could not go by stream, and notes what the core is to be told.
+    fn take_news(&mut self, now: Time) {
         let mut news = self.connections.take_news();
-        for (range, to) in news.fallbacks.drain(..) {
-            let Target::Datagram { listener, to } = to else { continue };
+        for (bytes, to) in news.fallbacks.drain(..) {
+            let (listener, to, range) = match to {
+                Target::Datagram { listener, to } => (listener, to, bytes),
+                Target::Connection { id, .. } if id.worker != self.worker => {
+                    self.post(id, &Send { bytes, to, fallback: None }, &news.fallback_bytes, now);
+                    continue;
+                }
+                Target::Connection { .. } | Target::Stream { .. } => {
+                    self.connections.stage(&news.fallback_bytes, bytes, to, None, now);
+                    continue;
+                }
+            };
             let position = usize::from(self.by_listener[usize::from(listener)]);
             if let Some(socket) = self.udp.get_mut(position) {
                 socket.queue(&news.fallback_bytes, range, to, &mut self.failed, &self.counters);
@@ -145,6 +155,7 @@ impl Edge {
         for socket in &mut self.udp {
             socket.flush(&news.fallback_bytes, &mut self.failed, &self.counters);
         }
+        self.connections.flush(&news.fallback_bytes, now);
         self.failed.append(&mut news.failed);
         self.closed.append(&mut news.closed);
         self.connections.give_back(news);

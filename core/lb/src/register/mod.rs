@@ -8,8 +8,10 @@
 mod building;
 mod challenge;
 mod fanout;
+pub(crate) mod flow_token;
 mod merge;
 mod passage;
+mod path;
 mod route;
 pub mod settings;
 mod table;

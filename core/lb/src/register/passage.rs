@@ -105,6 +105,10 @@ impl Core {
         self.edits.clear();
         RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits)?;
         forward::edit(request, flow, &passage, &mut self.edits);
+        let message = request.message;
+        let mut path = Vec::new();
+        self.write_path(message, flow, leaves_by, &mut path);
+        self.edits.insert(message.headers_start(), |text| text.extend_from_slice(&path));
         for field in register.without {
             self.edits.delete(field.clone());
         }

@@ -33,6 +33,15 @@ pub enum Accept {
     All,
 }
 
+/// When a REGISTER gets a Path entry of ours (RFC 3327).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertPath {
+    /// When the telephone says that it knows of Path.
+    Supported,
+    Always,
+    Never,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterSettings {
     pub to: RegisterTo,
@@ -40,6 +49,7 @@ pub struct RegisterSettings {
     /// With [`RegisterTo::All`]: how long servers that are silent are waited for when others have answered. With
     /// [`RegisterTo::Registrar`]: until the next one is asked too.
     pub wait: Duration,
+    pub path: InsertPath,
     /// REGISTERs in progress at most, and bytes of all their messages.
     pub in_progress_max: usize,
     pub bytes_max: usize,
@@ -51,6 +61,7 @@ impl Default for RegisterSettings {
             to: RegisterTo::Hash,
             accept: Accept::Any,
             wait: Duration::from_secs(2),
+            path: InsertPath::Supported,
             in_progress_max: 20_000,
             bytes_max: 64 << 20,
         }

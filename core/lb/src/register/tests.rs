@@ -1,6 +1,7 @@
 //! Whole REGISTERs through the router.
 
 mod all;
+mod path;
 
 use std::collections::HashSet;
 

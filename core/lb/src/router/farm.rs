@@ -104,10 +104,16 @@ impl Left {
 
 impl Farm {
     pub(crate) fn new(settings: Settings) -> Farm {
+        Farm::started_as(settings, 0)
+    }
+
+    /// As after a restart: another run of the same load manager.
+    pub(crate) fn started_as(settings: Settings, run: u32) -> Farm {
         let now = Time::from_secs(3600);
         let counters = Counters::for_settings(&settings, 1);
         let table = ServerTable::new(now, &settings, counters.clone()).unwrap();
-        let shared = Arc::new(Shared::new(settings, counters, table.snapshot(), 1));
+        let shared = Shared::new(settings, counters, table.snapshot(), 1).started_as(run);
+        let shared = Arc::new(shared);
         let router = Router::new(shared.clone(), 0, 42);
         Farm { shared, table, router, now, events: Vec::new() }
     }

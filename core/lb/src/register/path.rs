@@ -1,0 +1,138 @@
+//! Path (RFC 3327): our entry in a REGISTER, and the way of a request that bears it as a Route to the telephone.
+
+use base::Time;
+use sip::{Flow, Message, Method, Name, Reject, Target};
+
+use super::flow_token::{self, FlowToken, Place};
+use super::settings::InsertPath;
+use crate::affinity::tag::{Direction, PARAMETER as TAG};
+use crate::counters::Counter;
+use crate::keyring::BranchKey;
+use crate::outbox::Outbox;
+use crate::own::OwnAddress;
+use crate::request::Request;
+use crate::route::{Holding, Way};
+use crate::route_set::{Along, RouteSet};
+use crate::router::Core;
+
+impl Core {
+    /// Appends our Path entry for the telephone that `flow` leads to, where it gets one. `leaves_by`: the listener that the
+    /// registrar knows us by.
+    pub(super) fn write_path(
+        &self,
+        message: &Message<'_>,
+        flow: Flow,
+        leaves_by: &OwnAddress,
+        text: &mut Vec<u8>,
+    ) {
+        let wanted = match self.shared.settings.register.path {
+            InsertPath::Never => false,
+            InsertPath::Always => true,
+            // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not know of it.
+            InsertPath::Supported => supports(message, b"path"),
+        };
+        // The Record-Route entry up to its tag is our URI.
+        let uri = leaves_by.record_route.strip_suffix(b"=").and_then(|uri| uri.strip_suffix(TAG));
+        let Some(uri) = uri.filter(|_| wanted) else { return };
+        text.extend_from_slice(b"Path: ");
+        text.extend_from_slice(uri);
+        text.extend_from_slice(flow_token::PARAMETER);
+        text.push(b'=');
+        FlowToken::of(flow, self.shared.run).write(&self.shared.keys, text);
+        // RFC 5626 §5.1: the first hop says that it keeps the flow of a telephone that asks for that.
+        if supports(message, b"outbound") && is_first_hop(message) {
+            text.extend_from_slice(b";ob");
+        }
+        text.extend_from_slice(b">\r\n");
+    }
+
+    /// A request with a Path entry in front: a server's goes to the telephone, along the flow or not at all
+    /// (RFC 5626 §5.3.1). False: it is the telephone's own, which has taken our entry for an outbound proxy, and goes to the farm.
+    pub(crate) fn along_flow(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        branch: BranchKey,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<bool, Reject> {
+        let Along::Flow(token) = set.along else {
+            self.count(Counter::ForgedFlow);
+            return Err(Reject::forbidden("Bad Flow Token"));
+        };
+        if token == FlowToken::of(flow, self.shared.run) {
+            return Ok(false);
+        }
+        // As for a tag: whoever learns a token must not have us send to somebody else's telephone.
+        let ip = flow.remote.ip();
+        if !self.snapshot.is_server_ip(ip) && !self.shared.own.is_own_ip(ip) {
+            self.count(Counter::NotAServer);
+            return Err(Reject::forbidden("Not A Server Of This Farm"));
+        }
+        self.send_along(now, request, set, &token, branch, flow, out)?;
+        Ok(true)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn send_along(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        token: &FlowToken,
+        branch: BranchKey,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let server = self.server_at_our_back(now, request, set, flow)?;
+        let listener = token.listener;
+        let target = match token.place {
+            Place::Datagram(to) => Target::Datagram { listener, to },
+            Place::Connection { run, id } if run == self.shared.run => {
+                let to = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+                Target::Connection { listener, id, to, or_connect: false }
+            }
+            Place::Connection { .. } => {
+                self.count(Counter::FlowFailed);
+                return Err(Reject::flow_failed());
+            }
+        };
+        let way = Way { target, leaves_by: listener, server, direction: Direction::ToClient };
+        self.send(now, request, set, branch, &way, Holding::AsSet, flow, out)?;
+        if matches!(target, Target::Connection { .. })
+            && out.sends.last().is_some_and(|send| send.to == target)
+        {
+            self.or_flow_failed(request, flow, out);
+        }
+        Ok(())
+    }
+
+    /// The last request of the outbox is answered with 430 if its connection turns out to be gone.
+    fn or_flow_failed(&mut self, request: &Request<'_>, flow: Flow, out: &mut Outbox) {
+        // An ACK is never answered (RFC 3261 §17).
+        if request.method == Method::Ack {
+            return;
+        }
+        let asked = out.sends.len();
+        self.write_answer(request.message, &Reject::flow_failed(), flow, out);
+        if out.sends.len() > asked
+            && let Some(answer) = out.sends.pop()
+            && let Some(send) = out.sends.last_mut()
+        {
+            send.fallback = Some((answer.bytes, answer.to));
+        }
+    }
+}
+
+/// An option tag in Supported or Require.
+fn supports(message: &Message<'_>, option: &[u8]) -> bool {
+    let fields = message.all(Name::Supported).chain(message.all(Name::Require));
+    let mut options = fields.flat_map(|header| message.value(header).split(|byte| *byte == b','));
+    options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+}
+
+/// No proxy came before us.
+fn is_first_hop(message: &Message<'_>) -> bool {
+    sip::headers::via::all(message).count() == 1
+}
