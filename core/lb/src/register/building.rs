@@ -3,7 +3,7 @@
 use base::Time;
 use sip::Parser;
 
-use super::challenge::{self, Given, Known, ROUND_TIME, Round};
+use super::challenge::{Given, Known, ROUND_TIME, Round};
 use super::fanout::{Branch, Fanout, Order, State};
 use super::merge;
 use super::settings::Accept;
@@ -49,7 +49,7 @@ pub(super) fn build(fanout: &Fanout, accept: Accept, now: Time, answer: &mut Vec
         return Built { accepted: false, refused, round: None };
     };
     let verdict = judge(&said, accept, asked_seconds(&request));
-    merge::write(&said, &verdict, &challenge::credentials(&request), answer);
+    merge::write(&request, fanout.flow.remote, &said, &verdict, answer);
     let challenged = match &verdict {
         Verdict::Accepted => false,
         Verdict::Challenged(_) => true,

@@ -1,17 +1,27 @@
 //! One answer to a REGISTER, built of those of several servers.
 
+use std::net::SocketAddr;
+
 use sip::headers::{address, auth, via};
 use sip::{Edits, Header, Message, Name, Uri};
 
-use super::challenge::{Credentials, challenges, is_challenge, knows_realm, realm};
+use super::challenge::{Credentials, challenges, credentials, is_challenge, knows_realm, realm};
 use super::verdict::{Said, Verdict, number};
 
 /// Bindings in one answer; more than any user has telephones.
 const CONTACTS_MAX: usize = 64;
 
-/// Appends the answer, without our Via: that of one server, and in it what the others say besides. `given`: the
-/// credentials of the request.
-pub(super) fn write(said: &[Said<'_>], verdict: &Verdict, given: &[Credentials], out: &mut Vec<u8>) {
+/// Appends the answer to `request`, which came from `remote`: that of one server, and in it what the others say besides.
+///
+/// Any of them may be an answer to the attempt before, so what makes it an answer to this one is taken from the request
+/// (RFC 3261 §8.2.6.2); the To tag is the server's.
+pub(super) fn write(
+    request: &Message<'_>,
+    remote: SocketAddr,
+    said: &[Said<'_>],
+    verdict: &Verdict,
+    out: &mut Vec<u8>,
+) {
     let mut edits = Edits::new();
     let base = match verdict {
         Verdict::Accepted => said.iter().position(Said::accepts).unwrap_or(0),
@@ -19,15 +29,33 @@ pub(super) fn write(said: &[Said<'_>], verdict: &Verdict, given: &[Credentials],
         Verdict::Refused(at) => *at,
     };
     let message = &said[base].message;
-    if let Some(cut) = via::top(message).and_then(Result::ok).and_then(|top| via::pop(message, &top)) {
-        edits.delete(cut);
-    }
+    delete(message, &mut edits, |header| {
+        matches!(Name::of(message.name(header)), Name::Via | Name::From | Name::CallId | Name::CSeq)
+    });
+    edits.insert(message.headers_start(), |text| write_identity(request, remote, text));
     match verdict {
         Verdict::Accepted => bindings(message, said, &mut edits),
-        Verdict::Challenged(open) => ask_all(message, said, open, given, &mut edits),
+        Verdict::Challenged(open) => ask_all(message, said, open, &credentials(request), &mut edits),
         Verdict::Refused(_) => {}
     }
     edits.write_into(message.bytes(), message.end(), out);
+}
+
+fn write_identity(request: &Message<'_>, remote: SocketAddr, text: &mut Vec<u8>) {
+    for (at, header) in request.all(Name::Via).enumerate() {
+        let field = request.value(header);
+        text.extend_from_slice(b"Via: ");
+        match via::first(field).ok().filter(|_| at == 0) {
+            Some(top) => top.write_marked(field, remote, text),
+            None => text.extend_from_slice(field),
+        }
+        text.extend_from_slice(b"\r\n");
+    }
+    for name in [Name::From, Name::CallId, Name::CSeq] {
+        if let Some(header) = request.first(name) {
+            text.extend_from_slice(&request.bytes()[header.start as usize..header.end as usize]);
+        }
+    }
 }
 
 /// One answer as it is, without our Via.
@@ -100,7 +128,7 @@ fn bindings(message: &Message<'_>, said: &[Said<'_>], edits: &mut Edits) {
         }
     }
     delete(message, edits, |header| Name::of(message.name(header)) == Name::Contact);
-    edits.insert(behind_vias(message), |text| all.iter().for_each(|binding| binding.write(text)));
+    edits.insert(message.headers_start(), |text| all.iter().for_each(|binding| binding.write(text)));
     if let (Some(header), Some(least)) = (message.first(Name::Expires), least) {
         edits.replace(header.value_start..header.value_end, |text| {
             sip::text::write_decimal(u64::from(least), text);
@@ -126,7 +154,7 @@ fn ask_all(
     edits: &mut Edits,
 ) {
     delete(message, edits, |header| is_challenge(message.name(header)));
-    edits.insert(behind_vias(message), |text| {
+    edits.insert(message.headers_start(), |text| {
         for (name, challenge) in open.iter().flat_map(|at| challenges(&said[*at].message)) {
             write_challenge(name, &challenge, knows_realm(given, realm(&challenge)), text);
         }
@@ -143,11 +171,6 @@ fn write_challenge(name: &[u8], challenge: &auth::Auth<'_>, stale: bool, text: &
         text.extend_from_slice(challenge.parameters);
     }
     text.extend_from_slice(b"\r\n");
-}
-
-/// Where fields can be put in so that the Vias stay in front.
-fn behind_vias(message: &Message<'_>) -> u32 {
-    message.all(Name::Via).last().map_or(message.headers_start(), |last| last.end)
 }
 
 fn delete(message: &Message<'_>, edits: &mut Edits, is_meant: impl Fn(&Header) -> bool) {

@@ -240,7 +240,7 @@ impl<'a> Via<'a> {
     }
 
     /// Appends `field`, which begins with this value, with the same changes.
-    pub(crate) fn write_marked(&self, field: &[u8], remote: SocketAddr, out: &mut Vec<u8>) {
+    pub fn write_marked(&self, field: &[u8], remote: SocketAddr, out: &mut Vec<u8>) {
         let mut from = 0;
         for mark in self.marks(remote).into_iter().flatten() {
             let place = mark.place();

@@ -62,6 +62,17 @@ fn all_say(farm: &mut Farm, text: &str, answers: &[&str]) -> Left {
     left.remove(0)
 }
 
+/// It is an answer to this request and no other, whichever attempt the servers' answers are from.
+fn answers_to(answer: &Left, text: &str) {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    assert_eq!(answer.fields("Via"), [field("Via").unwrap()]);
+    for name in ["From", "Call-ID", "CSeq"] {
+        assert_eq!(answer.fields(name), [field(name).unwrap()], "{}", answer.text);
+    }
+    assert_eq!(answer.fields("To").len(), 1);
+    assert_eq!(answer.fields("Content-Length").len(), 1);
+}
+
 fn challenge(realm: &str, nonce: &str) -> String {
     format!("401 Unauthorized|WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"{nonce}\"")
 }
@@ -189,7 +200,9 @@ fn attempts(farm: &mut Farm, realm_of: impl Fn(u8) -> String, shared_secret: boo
     let mut given: Vec<(String, String)> = Vec::new();
     for attempt in 1.. {
         let fields: String = given.iter().map(|(realm, nonce)| credentials(realm, nonce)).collect();
-        let text = register(USER, "c1", &fields).replace("z9hG4bK-c1", &format!("z9hG4bK-{attempt}"));
+        let text = register(USER, "c1", &fields)
+            .replace("z9hG4bK-c1", &format!("z9hG4bK-{attempt}"))
+            .replace("CSeq: 1", &format!("CSeq: {attempt}"));
         let asked = farm.udp(CLIENT, &text);
         let mut answered = Vec::new();
         for left in &asked {
@@ -203,6 +216,7 @@ fn attempts(farm: &mut Farm, realm_of: impl Fn(u8) -> String, shared_secret: boo
             answered = says(farm, &asked, server, &answer);
         }
         let answer = answered.pop().expect("the last of them ends it");
+        answers_to(&answer, &text);
         if attempt > 9 || answer.start_line() != "SIP/2.0 401 Unauthorized" {
             return (attempt, answer);
         }
