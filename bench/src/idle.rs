@@ -136,7 +136,7 @@ fn connect(to: SocketAddrV4, transport: &str, config: &Arc<ClientConfig>) -> io:
             client.exchange(UPGRADE.as_bytes(), &[0; 0])?;
             client.await_end_of_head()?;
             client.exchange(&framed(b"\r\n\r\n"), b"\x81\x02\r\n")?;
-            client.exchange(&framed(text.as_bytes()), b"\x81\x7E")?;
+            client.exchange(&framed(text.as_bytes()), b"\x81")?;
         }
         _ => {
             client.exchange(b"\r\n\r\n", b"\r\n")?;
