@@ -28,6 +28,8 @@ pub struct Checked {
     pub settings: Settings,
     /// Certificates and keys; `None`: none are named.
     pub tls: Option<Tls>,
+    /// The file that it was read from.
+    pub file: Option<PathBuf>,
     /// The unix socket that `strowger status` asks.
     pub control: PathBuf,
     pub faults: Faults,
@@ -169,6 +171,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     Ok(Checked {
         settings,
         tls,
+        file: problems.source.path.clone(),
         control: raw.control.path.value.clone().unwrap_or_else(control_path),
         faults: match raw.log.faults.value.as_str() {
             "off" => Faults::Off,

@@ -16,6 +16,7 @@ use lb::settings::{Heartbeats, Settings};
 use lb::shared::Shared;
 use lb::snapshot::Condition;
 
+use crate::ctl::desk::Tray;
 use crate::measuring::Measuring;
 use crate::worker::Aside;
 
@@ -46,6 +47,8 @@ pub(crate) struct Control {
     /// Figures of servers that the table does not have.
     pub(crate) measured_unknown: u64,
     next_tick: Time,
+    /// What operators ask for.
+    tray: Option<Tray>,
 }
 
 impl Control {
@@ -69,6 +72,7 @@ impl Control {
             measuring: None,
             measured_unknown: 0,
             next_tick: now,
+            tray: None,
         };
         control.note_conditions(now, false);
         Ok(control)
@@ -94,6 +98,20 @@ impl Control {
         self.table.set_score_settings(score);
     }
 
+    /// Serves what operators ask for from now on.
+    pub(crate) fn attend(&mut self, tray: Tray) {
+        self.tray = Some(tray);
+    }
+
+    pub(crate) fn table_mut(&mut self) -> &mut ServerTable {
+        &mut self.table
+    }
+
+    /// The row of one server.
+    pub(crate) fn row(&self, now: Time, server: SocketAddr) -> Option<RowView> {
+        self.table.rows(now).into_iter().find(|row| lb::server_table::same(row.address, server))
+    }
+
     pub(crate) fn rows(&self, now: Time) -> Vec<RowView> {
         self.table.rows(now)
     }
@@ -109,6 +127,9 @@ impl Control {
             for heartbeat in measuring.board.take_fresh(now) {
                 self.measured_unknown += u64::from(!self.table.measured(now, &heartbeat));
             }
+        }
+        for work in self.tray.as_ref().map(Tray::take).unwrap_or_default() {
+            work(now, self);
         }
         for result in self.shared.probes.take_results() {
             let retry_after = result.retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
@@ -189,6 +210,11 @@ impl Control {
         if self.counts.refused.is_power_of_two() {
             log(&format!("{refusal} ({} heartbeats refused so far)", self.counts.refused));
         }
+    }
+
+    /// What an operator changed, in the log.
+    pub(crate) fn note(&self, line: &str) {
+        log(line);
     }
 
     fn note_conditions(&mut self, now: Time, say: bool) {

@@ -1,4 +1,5 @@
-//! The unix socket of a running load manager: one request line in, one JSON document out, then the connection is closed.
+//! The unix socket of a running load manager: one request line in, one JSON document out, then the connection is closed. The
+//! line names a verb of [`crate::ctl`] and its arguments.
 //! One connection is served at a time, each within a second, so that no client can hold anything up but other clients.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -10,16 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ctl::desk::Desk;
+use crate::ctl::{Answer, Outcome, Refused};
 use crate::status_report::StatusReport;
 use crate::why_report::WhyReport;
 
-/// The request that asks for a [`StatusReport`].
-const STATUS: &str = "status";
-/// `why CALL-ID` asks for the [`WhyReport`] of a call, `choices N` for the newest.
-const WHY: &str = "why";
-const CHOICES: &str = "choices";
-/// Longer than any request: Call-IDs of more than a kilobyte are not found.
-const REQUEST_BYTES_MAX: u64 = 1024;
+/// Longer than any request.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// Far above a report of the largest farm; what a client reads at most.
 const REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ pub(crate) struct ControlSocket {
 
 impl ControlSocket {
     /// Fails when another process serves this path. A socket that a dead one left behind is replaced.
-    pub(crate) fn serve(path: &Path, source: impl Source + Send + 'static) -> io::Result<ControlSocket> {
+    pub(crate) fn serve(path: &Path, desk: Desk) -> io::Result<ControlSocket> {
         remove_if_stale(path)?;
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -52,7 +53,7 @@ impl ControlSocket {
                     return;
                 }
                 // A client that hangs up or never asks is its own affair.
-                let _ = answer(stream, &source);
+                let _ = answer(stream, &desk);
             }
         })?;
         Ok(ControlSocket { path: path.to_owned(), stop, thread: Some(thread) })
@@ -87,95 +88,112 @@ fn remove_if_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-fn answer(stream: UnixStream, source: &impl Source) -> io::Result<()> {
+/// One line to the load manager.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    verb: String,
+    #[serde(default)]
+    arguments: Map<String, Value>,
+}
+
+/// One line back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reply {
+    Done(Answer),
+    Refused(Refused),
+}
+
+fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = String::new();
     BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut request)?;
-    let (word, rest) = request.trim().split_once(' ').unwrap_or((request.trim(), ""));
-    let mut document = match (word, rest.parse()) {
-        (STATUS, _) => serde_json::to_vec(&source.status())?,
-        (WHY, _) => serde_json::to_vec(&source.why(rest))?,
-        (CHOICES, Ok(count)) => serde_json::to_vec(&source.choices(count))?,
-        _ => {
-            let known = "unknown request; known are: status, why CALL-ID, choices N";
-            serde_json::to_vec(&serde_json::json!({ "error": known }))?
+    let outcome = match serde_json::from_str::<Request>(&request) {
+        Ok(request) => desk.ask(&request.verb, request.arguments),
+        Err(error) => {
+            let remedy = "write {\"verb\": \"status\", \"arguments\": {}} on one line";
+            Err(Refused::bad(format!("the request is no such JSON object: {error}"), remedy))
         }
     };
+    let mut document = serde_json::to_vec(&match outcome {
+        Ok(answer) => Reply::Done(answer),
+        Err(refused) => Reply::Refused(refused),
+    })?;
     document.push(b'\n');
     (&stream).write_all(&document)
 }
 
-/// Asks a running load manager how it is.
-pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
-    request(path, STATUS)
-}
-
-/// Asks it why this call went where it went.
-pub(crate) fn ask_why(path: &Path, call_id: &str) -> io::Result<WhyReport> {
-    request(path, &format!("{WHY} {call_id}"))
-}
-
-/// Asks it for its newest choices.
-pub(crate) fn ask_choices(path: &Path, count: usize) -> io::Result<WhyReport> {
-    request(path, &format!("{CHOICES} {count}"))
-}
-
-fn request<T: serde::de::DeserializeOwned>(path: &Path, request: &str) -> io::Result<T> {
+/// Asks a running load manager. The outer error: none answered.
+pub(crate) fn ask_verb(path: &Path, verb: &str, arguments: Map<String, Value>) -> io::Result<Outcome> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(5 * PATIENCE))?;
+    stream.set_read_timeout(Some(10 * PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("{request}\n").as_bytes())?;
+    let mut request = serde_json::to_vec(&Request { verb: verb.into(), arguments })?;
+    request.push(b'\n');
+    stream.write_all(&request)?;
     let mut document = Vec::new();
     stream.take(REPORT_BYTES_MAX).read_to_end(&mut document)?;
-    serde_json::from_slice(&document).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    Ok(match serde_json::from_slice(&document)? {
+        Reply::Done(answer) => Ok(answer),
+        Reply::Refused(refused) => Err(refused),
+    })
+}
+
+/// The status report of a running load manager.
+pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
+    let answer = ask_verb(path, "status", Map::new())?.map_err(|refused| io::Error::other(refused.what))?;
+    Ok(serde_json::from_value(answer.document)?)
+}
+
+/// Why this call went where it went.
+pub(crate) fn ask_why(path: &Path, call_id: &str) -> io::Result<WhyReport> {
+    ask_document(path, "why", "call-id", call_id.into())
+}
+
+/// The newest choices.
+pub(crate) fn ask_choices(path: &Path, count: usize) -> io::Result<WhyReport> {
+    ask_document(path, "choices", "last", count.into())
+}
+
+fn ask_document<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    verb: &str,
+    name: &str,
+    value: Value,
+) -> io::Result<T> {
+    let answer = ask_verb(path, verb, Map::from_iter([(name.to_owned(), value)]))?
+        .map_err(|refused| io::Error::other(refused.what))?;
+    Ok(serde_json::from_value(answer.document)?)
+}
+
+/// What to do when none answered.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "is a load manager running here? If it was started with another control socket, name it by --control"
+        }
+        io::ErrorKind::PermissionDenied => "run as the user that the load manager runs as",
+        _ => "is this the control socket of a load manager of the same version?",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::why_report::ChoiceReport;
+    use crate::ctl::testing::Owner;
 
     fn temporary(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("strowger-control-{}-{name}.sock", std::process::id()))
     }
 
-    fn report() -> StatusReport {
-        StatusReport { version: "1".into(), epoch: 7, ..StatusReport::default() }
-    }
-
-    struct Some7;
-
-    impl Source for Some7 {
-        fn status(&self) -> StatusReport {
-            report()
-        }
-
-        fn why(&self, call_id: &str) -> WhyReport {
-            let choice = ChoiceReport { call_id: call_id.into(), ..ChoiceReport::default() };
-            WhyReport { choices: vec![choice], kept: true }
-        }
-
-        fn choices(&self, count: usize) -> WhyReport {
-            WhyReport { choices: vec![ChoiceReport::default(); count], kept: true }
-        }
-    }
-
-    #[test]
-    fn a_question_about_a_call_arrives_whole() {
-        let path = temporary("why");
-        let socket = ControlSocket::serve(&path, Some7).unwrap();
-        assert_eq!(ask_why(&path, "a call@host").unwrap().choices[0].call_id, "a call@host");
-        assert_eq!(ask_choices(&path, 3).unwrap().choices.len(), 3);
-        drop(socket);
-    }
-
     #[test]
     fn a_report_arrives_whole_and_the_socket_goes_with_its_owner() {
         let path = temporary("whole");
-        let socket = ControlSocket::serve(&path, Some7).unwrap();
-        assert_eq!(ask(&path).unwrap(), report());
-        assert_eq!(ask(&path).unwrap(), report());
+        let owner = Owner::of_two();
+        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
+        assert_eq!(ask(&path).unwrap().servers.len(), 2);
+        assert_eq!(ask(&path).unwrap().listeners, ["udp:127.0.0.1:5060"]);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(socket);
         assert!(!path.exists());
@@ -184,14 +202,15 @@ mod tests {
     #[test]
     fn a_second_owner_is_refused_and_a_dead_one_replaced() {
         let path = temporary("second");
-        let socket = ControlSocket::serve(&path, Some7).unwrap();
-        let refused = ControlSocket::serve(&path, Some7).err().unwrap();
+        let owner = Owner::of_two();
+        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
+        let refused = ControlSocket::serve(&path, owner.desk.clone()).err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         drop(socket);
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "left behind");
-        let socket = ControlSocket::serve(&path, Some7).unwrap();
-        assert_eq!(ask(&path).unwrap().epoch, 7);
+        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
+        assert_eq!(ask(&path).unwrap().servers.len(), 2);
         drop(socket);
     }
 
@@ -199,7 +218,7 @@ mod tests {
     fn a_file_in_the_way_is_not_removed() {
         let path = temporary("file");
         std::fs::write(&path, "precious").unwrap();
-        assert!(ControlSocket::serve(&path, Some7).is_err());
+        assert!(ControlSocket::serve(&path, Owner::of_two().desk.clone()).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         std::fs::remove_file(&path).unwrap();
     }
@@ -207,13 +226,14 @@ mod tests {
     #[test]
     fn an_unknown_or_endless_request_gets_an_error_and_hurts_nobody() {
         let path = temporary("unknown");
-        let socket = ControlSocket::serve(&path, Some7).unwrap();
+        let owner = Owner::of_two();
+        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         // The server stops reading at its limit; what it then refuses is no matter.
-        let _ = stream.write_all(&[b'x'; 4096]);
+        let _ = stream.write_all(&[b'x'; 200_000]);
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
-        assert_eq!(ask(&path).unwrap().epoch, 7);
+        assert_eq!(ask(&path).unwrap().servers.len(), 2);
         drop(socket);
     }
 }

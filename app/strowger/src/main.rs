@@ -4,6 +4,7 @@ mod answer;
 mod certificates;
 mod control;
 mod control_socket;
+mod ctl;
 mod demo;
 mod measuring;
 mod ports;
@@ -11,6 +12,7 @@ mod report;
 mod roles;
 mod signals;
 mod status_report;
+mod status_text;
 mod table;
 mod why_report;
 mod worker;
@@ -29,6 +31,7 @@ strowger puts one address in front of a farm of SIP servers.
   strowger agent -- COMMAND     beside each SIP server: starts it, watches it, sends its heartbeat
   strowger perf                 polls agents and serves their figures to load managers, for selection by score
   strowger status               what a running load manager sees: servers, calls, memory, counters
+  strowger ctl VERB             change a running load manager: drain a server, reload the configuration
   strowger answer               a small SIP server that answers calls, to try a farm with
   strowger check FILE           everything that is wrong with a configuration, with line, column and remedy
   strowger key                  a fresh key for load managers and agents to share

@@ -1,147 +1,113 @@
 //! From what the load manager knows of itself to the document that `strowger status` prints.
 
-use std::sync::{Arc, Mutex};
-
 use base::Time;
 use config::word;
-use fcaps::FaultLog;
 use heartbeat::Ignored;
 use lb::server_table::RowView;
 use lb::settings::{Affinity, Threads};
 use lb::shared::Shared;
-use net::Clock;
 
-use crate::control::{Control, condition_name, lock};
-use crate::control_socket::Source;
+use crate::control::{Control, condition_name};
+use crate::ctl::Host;
 use crate::status_report::{Counter, MemoryStatus, ServerStatus, StatusReport, WorkerStatus};
-use crate::why_report::{Explainer, WhyReport};
 use crate::worker::Handle;
 
-pub(crate) struct Reporter {
-    pub(crate) clock: Clock,
-    pub(crate) started: Time,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) control: Arc<Mutex<Control>>,
-    pub(crate) workers: Vec<Handle>,
-    pub(crate) faults: FaultLog,
+/// All of it, seen by the owner of the tables.
+pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport {
+    let shared = control.shared();
+    let settings = &shared.settings;
+    let snapshot = shared.snapshot();
+    let rows = control.rows(now);
+    let active = snapshot.active().active().iter();
+    StatusReport {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        uptime_seconds: now.since(host.started).as_secs(),
+        epoch: snapshot.epoch,
+        listeners: settings.listeners.iter().map(listener).collect(),
+        affinity: word(settings.affinity).into(),
+        selection: word(settings.selection).into(),
+        hash: word(settings.hash).into(),
+        threads: threads(settings.threads),
+        servers: rows.iter().map(server).collect(),
+        active: active
+            .map(|candidate| u32::from(snapshot.servers()[usize::from(candidate.position)].index))
+            .collect(),
+        memory: memory(&shared),
+        counters: counters(control, host),
+        workers: host.workers.iter().enumerate().map(worker).collect(),
+    }
 }
 
-impl Source for Reporter {
-    fn status(&self) -> StatusReport {
-        self.report()
-    }
-
-    fn why(&self, call_id: &str) -> WhyReport {
-        Explainer { shared: &self.shared, clock: self.clock }.of_call(call_id)
-    }
-
-    fn choices(&self, count: usize) -> WhyReport {
-        Explainer { shared: &self.shared, clock: self.clock }.newest(count)
-    }
-}
-
-impl Reporter {
-    pub(crate) fn report(&self) -> StatusReport {
-        let now = self.clock.now();
-        let settings = &self.shared.settings;
-        let snapshot = self.shared.snapshot();
-        let rows = lock(&self.control).rows(now);
-        let active = snapshot.active().active().iter();
-        StatusReport {
-            version: env!("CARGO_PKG_VERSION").into(),
-            pid: std::process::id(),
-            uptime_seconds: now.since(self.started).as_secs(),
-            epoch: snapshot.epoch,
-            listeners: settings.listeners.iter().map(listener).collect(),
-            affinity: word(settings.affinity).into(),
-            selection: word(settings.selection).into(),
-            hash: word(settings.hash).into(),
-            threads: threads(settings.threads),
-            servers: rows.iter().map(server).collect(),
-            active: active
-                .map(|candidate| u32::from(snapshot.servers()[usize::from(candidate.position)].index))
-                .collect(),
-            memory: self.memory(),
-            counters: self.counters(),
-            workers: self.workers.iter().enumerate().map(worker).collect(),
-        }
-    }
-
-    fn memory(&self) -> Vec<MemoryStatus> {
-        let shared = &self.shared;
-        let known = shared.calls.known_calls();
-        let name = if shared.settings.affinity == Affinity::Session { "sessions" } else { "new calls" };
-        let mut memory = vec![MemoryStatus {
-            name: name.into(),
-            entries: known.len() as u64,
-            entries_max: known.entries_max() as u64,
-            bytes: known.bytes() as u64,
+fn memory(shared: &Shared) -> Vec<MemoryStatus> {
+    let known = shared.calls.known_calls();
+    let name = if shared.settings.affinity == Affinity::Session { "sessions" } else { "new calls" };
+    let mut memory = vec![MemoryStatus {
+        name: name.into(),
+        entries: known.len() as u64,
+        entries_max: known.entries_max() as u64,
+        bytes: known.bytes() as u64,
+        bytes_max: None,
+    }];
+    if let Some(ledger) = &shared.tables.ledger {
+        memory.push(MemoryStatus {
+            name: "ledger".into(),
+            entries: ledger.entries().len() as u64,
+            entries_max: ledger.entries().entries_max() as u64,
+            bytes: ledger.entries().bytes() as u64,
             bytes_max: None,
-        }];
-        if let Some(ledger) = &shared.tables.ledger {
-            memory.push(MemoryStatus {
-                name: "ledger".into(),
-                entries: ledger.entries().len() as u64,
-                entries_max: ledger.entries().entries_max() as u64,
-                bytes: ledger.entries().bytes() as u64,
-                bytes_max: None,
-            });
-        }
-        memory.push(MemoryStatus {
-            name: "held set-ups".into(),
-            entries: shared.held.len() as u64,
-            entries_max: shared.held.limits().entries_max as u64,
-            bytes: shared.held.bytes() as u64,
-            bytes_max: Some(shared.held.limits().bytes_max as u64),
         });
-        memory.push(MemoryStatus {
-            name: "registrations".into(),
-            entries: shared.registrations.len() as u64,
-            entries_max: shared.registrations.entries_max() as u64,
-            bytes: shared.registrations.bytes() as u64,
-            bytes_max: Some(shared.registrations.bytes_max() as u64),
-        });
-        memory
     }
+    memory.push(MemoryStatus {
+        name: "held set-ups".into(),
+        entries: shared.held.len() as u64,
+        entries_max: shared.held.limits().entries_max as u64,
+        bytes: shared.held.bytes() as u64,
+        bytes_max: Some(shared.held.limits().bytes_max as u64),
+    });
+    memory.push(MemoryStatus {
+        name: "registrations".into(),
+        entries: shared.registrations.len() as u64,
+        entries_max: shared.registrations.entries_max() as u64,
+        bytes: shared.registrations.bytes() as u64,
+        bytes_max: Some(shared.registrations.bytes_max() as u64),
+    });
+    memory
+}
 
-    fn counters(&self) -> Vec<Counter> {
-        let named = |name: &str, value| Counter { name: name.into(), value };
-        let mut all: Vec<Counter> = lb::counters::Counter::ALL
-            .iter()
-            .map(|counter| named(counter.name(), self.shared.count_of(*counter)))
-            .collect();
-        {
-            let control = lock(&self.control);
-            all.push(named("heartbeats", control.counts.accepted));
-            all.push(named("heartbeats_refused", control.counts.refused));
-            for reason in Ignored::ALL {
-                let name = format!("heartbeats_ignored_{}", reason.name());
-                all.push(named(&name, control.counts.ignored[reason.index()]));
-            }
-        }
-        {
-            let control = lock(&self.control);
-            if let Some(measuring) = control.measuring() {
-                all.extend(measuring.counters());
-                all.push(named("perf_unknown_servers", control.measured_unknown));
-            }
-        }
-        all.push(named("faults_written", self.faults.written()));
-        all.push(named("faults_dropped", self.faults.dropped()));
-        all.push(named("faults_failed", self.faults.failed()));
-        // The sockets', summed over the workers.
-        let mut sums: Vec<(&str, u64)> = Vec::new();
-        for worker in &self.workers {
-            for (at, (name, value)) in worker.counters().read().enumerate() {
-                match sums.get_mut(at) {
-                    Some(sum) => sum.1 += value,
-                    None => sums.push((name, value)),
-                }
-            }
-        }
-        all.extend(sums.into_iter().map(|(name, value)| named(name, value)));
-        all
+/// Every counter of the process, by name.
+pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
+    let named = |name: &str, value| Counter { name: name.into(), value };
+    let shared = control.shared();
+    let mut all: Vec<Counter> = lb::counters::Counter::ALL
+        .iter()
+        .map(|counter| named(counter.name(), shared.count_of(*counter)))
+        .collect();
+    all.push(named("heartbeats", control.counts.accepted));
+    all.push(named("heartbeats_refused", control.counts.refused));
+    for reason in Ignored::ALL {
+        let name = format!("heartbeats_ignored_{}", reason.name());
+        all.push(named(&name, control.counts.ignored[reason.index()]));
     }
+    if let Some(measuring) = control.measuring() {
+        all.extend(measuring.counters());
+        all.push(named("perf_unknown_servers", control.measured_unknown));
+    }
+    all.push(named("faults_written", host.faults.written()));
+    all.push(named("faults_dropped", host.faults.dropped()));
+    all.push(named("faults_failed", host.faults.failed()));
+    // The sockets', summed over the workers.
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for worker in &host.workers {
+        for (at, (name, value)) in worker.counters().read().enumerate() {
+            match sums.get_mut(at) {
+                Some(sum) => sum.1 += value,
+                None => sums.push((name, value)),
+            }
+        }
+    }
+    all.extend(sums.into_iter().map(|(name, value)| named(name, value)));
+    all
 }
 
 fn server(row: &RowView) -> ServerStatus {

@@ -22,7 +22,7 @@ fn alone_it_gives_an_overview() {
 
 #[test]
 fn every_role_explains_itself_with_examples() {
-    for role in ["lb", "agent", "answer", "status", "check", "demo", "key"] {
+    for role in ["lb", "agent", "answer", "status", "ctl", "check", "demo", "key"] {
         check(&[role, "--help"], 0, &["Usage:", "Examples:", &format!("strowger {role}")]);
     }
 }

@@ -239,6 +239,16 @@ impl ServerTable {
         Ok(())
     }
 
+    /// The share of new calls of a server that is there, 1 … [`WEIGHT_MAX`].
+    pub fn set_weight(&mut self, address: SocketAddr, weight: u32) -> bool {
+        let found = self.find(address);
+        if let Some(at) = found {
+            self.rows[at].weight = weight.clamp(1, WEIGHT_MAX);
+            self.stale = true;
+        }
+        found.is_some()
+    }
+
     /// Removes a server; the rows behind it move up. Its known calls are then those of a server that is gone (SPEC A9).
     /// One that still sends heartbeats comes back with the next.
     pub fn remove(&mut self, address: SocketAddr) -> bool {
@@ -452,6 +462,7 @@ impl ServerTable {
     }
 }
 
-fn same(a: SocketAddr, b: SocketAddr) -> bool {
+/// One address, whether or not an IPv4 one is written as IPv6.
+pub fn same(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }

@@ -19,8 +19,8 @@ use super::lb_args::Args;
 use crate::certificates;
 use crate::control::{self, Control, SharedThread, lock, log};
 use crate::control_socket::ControlSocket;
+use crate::ctl::{self, Host};
 use crate::measuring::Measuring;
-use crate::report::Reporter;
 use crate::signals::Signals;
 use crate::worker::{self, Handle, Setup, Worker};
 
@@ -63,7 +63,6 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
         control.measure_by(measuring);
     }
-    let shared = control.shared();
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
     let identities = Arc::new(Identities::new(checked.tls.map(certificates::identity)));
@@ -71,15 +70,17 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));
-    let reporter = Reporter {
+    let host = Arc::new(Host {
         clock,
         started: clock.now(),
-        shared,
-        control: Arc::clone(&control),
+        shared: lock(&control).shared(),
         workers: handles.clone(),
         faults: faults.clone(),
-    };
-    let _socket = ControlSocket::serve(&checked.control, reporter).map_err(|error| {
+        file: checked.file.clone(),
+    });
+    let (desk, tray) = ctl::desk::open(host);
+    lock(&control).attend(tray);
+    let _socket = ControlSocket::serve(&checked.control, desk).map_err(|error| {
         io::Error::new(error.kind(), format!("control socket {}: {error}", checked.control.display()))
     })?;
     let mut silent = None;

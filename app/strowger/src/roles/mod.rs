@@ -4,6 +4,7 @@ mod agent;
 mod answer;
 mod answer_shift;
 mod check;
+mod ctl;
 mod demo;
 mod key;
 pub(crate) mod lb;
@@ -34,6 +35,8 @@ pub(crate) enum Role {
     Status(status::Args),
     /// Say why a call went to the server it went to
     Why(why::Args),
+    /// Change a running load manager, or ask it something
+    Ctl(ctl::Args),
     /// Say everything that is wrong with a configuration file, and start nothing
     Check(check::Args),
     /// Print a fresh key line for a key file
@@ -49,6 +52,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Demo(args) => demo::run(&args),
         Role::Status(args) => status::run(&args),
         Role::Why(args) => why::run(&args),
+        Role::Ctl(args) => ctl::run(&args),
         Role::Check(args) => check::run(&args),
         Role::Key(args) => key::run(&args),
     }

@@ -1,0 +1,144 @@
+//! Parameters of a verb, and what was given for them: checked once, whatever way they came.
+
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value};
+use sip::Transport;
+
+use super::{Refused, Verb};
+
+/// One thing that a verb can be given.
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) place: Place,
+    pub(crate) required: bool,
+    pub(crate) help: &'static str,
+}
+
+/// What values it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Address of a server, `ADDRESS:PORT`, with or without `udp:` or `tcp:` in front.
+    Server,
+    Text,
+    /// A whole number in this range.
+    Number(u64, u64),
+    /// Given or not.
+    Flag,
+}
+
+/// Where it stands in an HTTP request. On the command line a path parameter and a required one stand by themselves, any
+/// other behind its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Path,
+    /// In the JSON object of the body, or in the query of a GET.
+    Body,
+    /// Not at all: it is the command line's own.
+    CommandLine,
+}
+
+/// What was given for a verb's parameters, each of its kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arguments(Map<String, Value>);
+
+impl Arguments {
+    /// Checks what was given against the verb's parameters.
+    pub(crate) fn read(verb: &Verb, given: Map<String, Value>) -> Result<Arguments, Refused> {
+        let known = |name: &str| verb.parameters.iter().find(|parameter| parameter.name == name);
+        for (name, value) in &given {
+            let Some(parameter) = known(name) else {
+                let names: Vec<&str> = verb.parameters.iter().map(|parameter| parameter.name).collect();
+                let remedy = match names.is_empty() {
+                    true => "leave it out: it takes none".to_owned(),
+                    false => format!("it takes {}", names.join(", ")),
+                };
+                return Err(Refused::bad(format!("`{}` takes no `{name}`", verb.name), remedy));
+            };
+            parameter.check(value)?;
+        }
+        match verb.parameters.iter().find(|wanted| wanted.required && !given.contains_key(wanted.name)) {
+            Some(missing) => Err(Refused::bad(
+                format!("`{}` needs `{}`", verb.name, missing.name),
+                format!("give it: {}", missing.help),
+            )),
+            None => Ok(Arguments(given)),
+        }
+    }
+
+    /// A value of kind [`Kind::Server`] that is required.
+    pub(crate) fn server(&self, name: &str) -> Result<(Option<Transport>, SocketAddr), Refused> {
+        endpoint(self.text(name).unwrap_or_default())
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name).and_then(Value::as_u64)
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
+impl Parameter {
+    fn check(&self, value: &Value) -> Result<(), Refused> {
+        let name = self.name;
+        let wrong = |what: &str| Err(Refused::bad(format!("`{name}`: {what}"), self.help));
+        match (self.kind, value) {
+            (Kind::Server, Value::String(text)) => endpoint(text).map(drop),
+            (Kind::Text, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Ok(()),
+            (Kind::Number(low, high), Value::Number(number)) => match number.as_u64() {
+                Some(number) if (low..=high).contains(&number) => Ok(()),
+                _ => wrong(&format!("{number} is no whole number from {low} to {high}")),
+            },
+            (Kind::Server, _) => wrong("no address stands here"),
+            (Kind::Text, _) => wrong("no text stands here"),
+            (Kind::Flag, _) => wrong("neither true nor false stands here"),
+            (Kind::Number(..), _) => wrong("no number stands here"),
+        }
+    }
+
+    /// From the text of the command line or of a query.
+    pub(crate) fn value_of(&self, text: &str) -> Result<Value, Refused> {
+        let value = match self.kind {
+            Kind::Server | Kind::Text => Value::from(text),
+            Kind::Number(..) => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
+            Kind::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
+        };
+        self.check(&value).map(|()| value)
+    }
+}
+
+fn endpoint(text: &str) -> Result<(Option<Transport>, SocketAddr), Refused> {
+    config::parse_endpoint(text)
+        .map(|endpoint| (endpoint.transport, endpoint.address))
+        .map_err(|(what, remedy)| Refused::bad(what, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::{Why, verb};
+
+    #[test]
+    fn arguments_are_checked_against_the_parameters() {
+        let read = |given: Value| Arguments::read(verb("drain").unwrap(), given.as_object().unwrap().clone());
+        let good = read(serde_json::json!({"server": "127.0.0.1:7000"})).unwrap();
+        assert_eq!(good.server("server").unwrap().1, "127.0.0.1:7000".parse().unwrap());
+        for bad in [
+            serde_json::json!({}),
+            serde_json::json!({"server": "nowhere"}),
+            serde_json::json!({"server": 7}),
+            serde_json::json!({"server": "127.0.0.1:7000", "sever": true}),
+        ] {
+            let refused = read(bad.clone()).err().unwrap_or_else(|| panic!("{bad} was taken"));
+            assert_eq!(refused.why, Why::Bad);
+            assert!(!refused.remedy.is_empty());
+        }
+    }
+}

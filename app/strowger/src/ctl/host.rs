@@ -1,0 +1,23 @@
+//! What verbs know of the process around the tables. Fixed when the load manager starts.
+
+use std::path::PathBuf;
+
+use std::sync::Arc;
+
+use base::Time;
+use fcaps::FaultLog;
+use lb::shared::Shared;
+use net::Clock;
+
+use crate::worker::Handle;
+
+pub(crate) struct Host {
+    pub(crate) clock: Clock,
+    pub(crate) started: Time,
+    /// As it was at the start: what cannot change, such as the notes of choices, is read here without waiting.
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) workers: Vec<Handle>,
+    pub(crate) faults: FaultLog,
+    /// The file that a reload reads; `None`: started from the short form.
+    pub(crate) file: Option<PathBuf>,
+}

@@ -1,0 +1,117 @@
+//! What an operator can tell a running load manager: one set of verbs with one implementation each, reached by
+//! `strowger ctl` over the local socket and by the HTTP API. Only the control thread, which owns the tables, carries one out:
+//! whoever asks goes through the bounded [`desk`].
+//!
+//! A new verb is one file in `verbs` and one line in [`VERBS`]: command line, socket, HTTP route and OpenAPI document are
+//! made from it.
+
+#![allow(dead_code)] // The routes are for the HTTP listener.
+
+mod arguments;
+pub(crate) mod desk;
+mod host;
+mod refused;
+mod verbs;
+
+pub(crate) use arguments::{Arguments, Kind, Parameter, Place};
+pub(crate) use host::Host;
+pub(crate) use refused::{Refused, Why};
+
+use base::Time;
+use serde_json::{Map, Value};
+
+use crate::control::Control;
+
+/// Every verb, in the order that help and documents list them.
+pub(crate) const VERBS: &[Verb] = &[
+    verbs::status::VERB,
+    verbs::counters::VERB,
+    verbs::drain::VERB,
+    verbs::undrain::VERB,
+    verbs::add::VERB,
+    verbs::remove::VERB,
+    verbs::weight::VERB,
+    verbs::why::VERB,
+    verbs::choices::VERB,
+];
+
+/// One thing that can be asked for.
+pub(crate) struct Verb {
+    /// One word, as on the command line.
+    pub(crate) name: &'static str,
+    /// One line for help and the OpenAPI document.
+    pub(crate) about: &'static str,
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) route: Route,
+    /// Checks the arguments, and does what may take long, such as reading a file, in the asking thread. What it
+    /// returns is carried out by the owner of the tables, and must not wait for anything.
+    pub(crate) read: fn(&Host, &Arguments) -> Result<Work, Refused>,
+    /// Where the command line goes on after the answer: `--wait`.
+    pub(crate) follow: Option<Follow>,
+}
+
+/// How the verb is reached by HTTP. A parameter with [`Place::Path`] stands in the path in braces.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+/// What the owner of the tables is to do.
+pub(crate) type Work = Box<dyn FnOnce(&mut Context<'_>) -> Outcome + Send>;
+pub(crate) type Outcome = Result<Answer, Refused>;
+/// Asks further verbs by name until the work is done or given up.
+pub(crate) type Follow =
+    fn(&mut dyn FnMut(&str, Map<String, Value>) -> Outcome, Answer, &Arguments) -> Outcome;
+
+/// What a verb works on.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Time,
+    pub(crate) control: &'a mut Control,
+    pub(crate) host: &'a Host,
+}
+
+/// What came of it: for people, and as a document for programs.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) document: Value,
+}
+
+pub(crate) fn verb(name: &str) -> Option<&'static Verb> {
+    VERBS.iter().find(|verb| verb.name == name)
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_and_routes_are_told_apart() {
+        for (at, verb) in VERBS.iter().enumerate() {
+            for other in &VERBS[..at] {
+                assert_ne!(verb.name, other.name);
+                assert!(
+                    (verb.route.method, verb.route.path) != (other.route.method, other.route.path),
+                    "{} and {} share a route",
+                    verb.name,
+                    other.name
+                );
+            }
+            for parameter in verb.parameters {
+                let braces = verb.route.path.contains(&format!("{{{}}}", parameter.name));
+                assert_eq!(braces, parameter.place == Place::Path, "{} {}", verb.name, parameter.name);
+            }
+        }
+    }
+}

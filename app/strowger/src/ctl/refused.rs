@@ -1,0 +1,100 @@
+//! Why something was not done: one list, with the exit status and the HTTP status of each.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Why {
+    /// The request itself is wrong: an unknown verb or parameter, a value out of range.
+    Bad,
+    /// What it names is not there.
+    NotFound,
+    /// It does not fit the present state.
+    Conflict,
+    /// It was understood, and what it asks for is not possible: a configuration with errors, a change that needs a restart.
+    Impossible,
+    /// Too much is being asked at once.
+    Busy,
+}
+
+impl Why {
+    pub(crate) const ALL: [Why; 5] = [Why::Bad, Why::NotFound, Why::Conflict, Why::Impossible, Why::Busy];
+
+    /// Of `strowger ctl`; 1 means that no load manager answered.
+    pub(crate) fn exit(self) -> u8 {
+        match self {
+            Why::Bad => config::EXIT_USAGE,
+            Why::NotFound => 2,
+            Why::Conflict => 3,
+            Why::Impossible => 4,
+            Why::Busy => 5,
+        }
+    }
+
+    pub(crate) fn http(self) -> u16 {
+        match self {
+            Why::Bad => 400,
+            Why::NotFound => 404,
+            Why::Conflict => 409,
+            Why::Impossible => 422,
+            Why::Busy => 503,
+        }
+    }
+
+    /// A few words that do not change, for documents.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Why::Bad => "the request is wrong",
+            Why::NotFound => "there is no such thing",
+            Why::Conflict => "the present state does not allow it",
+            Why::Impossible => "this cannot be done while running",
+            Why::Busy => "too much is asked at once",
+        }
+    }
+}
+
+/// Says where, what, and how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) why: Why,
+    pub(crate) what: String,
+    pub(crate) remedy: String,
+}
+
+impl Refused {
+    pub(crate) fn new(why: Why, what: impl Into<String>, remedy: impl Into<String>) -> Refused {
+        Refused { why, what: what.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn bad(what: impl Into<String>, remedy: impl Into<String>) -> Refused {
+        Refused::new(Why::Bad, what, remedy)
+    }
+
+    pub(crate) fn no_server(server: std::net::SocketAddr) -> Refused {
+        let remedy = "`strowger ctl status` lists those that there are";
+        Refused::new(Why::NotFound, format!("there is no server {server}"), remedy)
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "error: {}\n  remedy: {}", self.what, self.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_status_of_its_own() {
+        let mut exits: Vec<u8> = Why::ALL.iter().map(|why| why.exit()).collect();
+        let mut statuses: Vec<u16> = Why::ALL.iter().map(|why| why.http()).collect();
+        exits.sort_unstable();
+        exits.dedup();
+        statuses.sort_unstable();
+        statuses.dedup();
+        assert_eq!((exits.len(), statuses.len()), (Why::ALL.len(), Why::ALL.len()));
+        assert!(!exits.contains(&0) && !exits.contains(&1));
+    }
+}

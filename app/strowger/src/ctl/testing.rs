@@ -1,0 +1,64 @@
+//! A load manager's control side without workers, for tests of what is asked of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use fcaps::{FaultLog, Output};
+use net::Clock;
+use serde_json::{Map, Value};
+
+use super::desk::{Desk, open};
+use super::{Host, Outcome};
+use crate::control::Control;
+
+/// Turns until it is dropped.
+pub(crate) struct Owner {
+    pub(crate) desk: Desk,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Owner {
+    /// From a file where one is given, which a reload then reads.
+    pub(crate) fn of(checked: config::Checked) -> Owner {
+        let clock = Clock::start();
+        let mut control = Control::new(clock.now(), checked.settings, 1).unwrap();
+        let faults = FaultLog::start(Output::Off).unwrap();
+        let shared = control.shared();
+        let host = Host { clock, started: clock.now(), shared, workers: Vec::new(), faults, file: checked.file };
+        let (desk, tray) = open(Arc::new(host));
+        control.attend(tray);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                control.turn(clock.now(), 1);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        });
+        Owner { desk, stop, thread: Some(thread) }
+    }
+
+    /// Two servers on ports 7000 and 7001.
+    pub(crate) fn of_two() -> Owner {
+        Owner::of(config::parse(TWO).unwrap())
+    }
+
+    pub(crate) fn ask(&self, verb: &str, arguments: Value) -> Outcome {
+        self.desk.ask(verb, arguments.as_object().cloned().unwrap_or_else(Map::new))
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+pub(crate) const TWO: &str = "[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n\
+    [[server]]\naddress = \"127.0.0.1:7000\"\n[[server]]\naddress = \"127.0.0.1:7001\"\n\
+    [keys]\ntag = [\"1 00112233445566778899aabbccddeeff\"]\n";

@@ -1,0 +1,23 @@
+//! `choices`: the newest choices of a server, each with its reasons.
+
+use super::why::{answer, explainer};
+use crate::ctl::{Kind, Method, Parameter, Place, Route, Verb};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "choices",
+    about: "The newest choices of a server for a new call, each with its reasons",
+    parameters: &[Parameter {
+        name: "last",
+        kind: Kind::Number(1, 1_000_000),
+        place: Place::Body,
+        required: false,
+        help: "How many, 10 when left out",
+    }],
+    route: Route { method: Method::Get, path: "/v1/choices" },
+    read: |host, arguments| {
+        let count = arguments.number("last").unwrap_or(10) as usize;
+        let outcome = answer(&explainer(host).newest(count));
+        Ok(Box::new(|_| outcome))
+    },
+    follow: None,
+};

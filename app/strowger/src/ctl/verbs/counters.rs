@@ -1,0 +1,23 @@
+//! `counters`: everything that is counted, by name.
+
+use crate::ctl::{Answer, Method, Route, Verb};
+use crate::report;
+use crate::table::aligned;
+
+pub(crate) const VERB: Verb = Verb {
+    name: "counters",
+    about: "Every counter by its name, those at zero too",
+    parameters: &[],
+    route: Route { method: Method::Get, path: "/v1/counters" },
+    read: |_, _| {
+        Ok(Box::new(|context| {
+            let all = report::counters(context.control, context.host);
+            let rows: Vec<Vec<String>> =
+                all.iter().map(|counter| vec![counter.name.clone(), counter.value.to_string()]).collect();
+            let named = all.into_iter().map(|counter| (counter.name, counter.value.into())).collect();
+            let text = aligned(&["what", "count"], &rows);
+            Ok(Answer { text, document: serde_json::Value::Object(named) })
+        }))
+    },
+    follow: None,
+};

@@ -1,0 +1,11 @@
+//! The verbs, one a file; the list of them is in `ctl`.
+
+pub(super) mod add;
+pub(super) mod choices;
+pub(super) mod counters;
+pub(super) mod drain;
+pub(super) mod remove;
+pub(super) mod status;
+pub(super) mod undrain;
+pub(super) mod weight;
+pub(super) mod why;

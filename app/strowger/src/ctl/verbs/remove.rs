@@ -1,0 +1,42 @@
+//! `remove`: a server leaves the farm for good.
+
+use lb::snapshot::Condition;
+use serde_json::json;
+
+use super::drain::SERVER;
+use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb, Why};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "remove",
+    about: "A drained or failed server leaves the farm",
+    parameters: &[
+        SERVER,
+        Parameter {
+            name: "force",
+            kind: Kind::Flag,
+            place: Place::Body,
+            required: false,
+            help: "Although it is in use: other servers take its known calls over, and those that they do not know fail",
+        },
+    ],
+    route: Route { method: Method::Delete, path: "/v1/servers/{server}" },
+    read: |_, arguments| {
+        let (_, server) = arguments.server("server")?;
+        let force = arguments.flag("force");
+        Ok(Box::new(move |context| {
+            let Some(row) = context.control.row(context.now, server) else {
+                return Err(Refused::no_server(server));
+            };
+            if row.condition == Condition::Active && !force {
+                let what = format!("server {server} is active: its known calls would be lost");
+                let remedy = format!("`strowger ctl drain {server} --wait` first, or --force");
+                return Err(Refused::new(Why::Conflict, what, remedy));
+            }
+            context.control.table_mut().remove(server);
+            let text = format!("server {server} removed");
+            context.control.note(&text);
+            Ok(Answer { text, document: json!({ "server": server, "removed": true }) })
+        }))
+    },
+    follow: None,
+};

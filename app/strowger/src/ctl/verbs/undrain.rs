@@ -1,0 +1,25 @@
+//! `undrain`: a drained server gets new calls again.
+
+use serde_json::json;
+
+use super::drain::SERVER;
+use crate::ctl::{Answer, Method, Refused, Route, Verb};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "undrain",
+    about: "New calls again for a server that was drained",
+    parameters: &[SERVER],
+    route: Route { method: Method::Post, path: "/v1/servers/{server}/undrain" },
+    read: |_, arguments| {
+        let (_, server) = arguments.server("server")?;
+        Ok(Box::new(move |context| {
+            if !context.control.table_mut().drain(server, false) {
+                return Err(Refused::no_server(server));
+            }
+            context.control.note(&format!("server {server} resumed by an operator"));
+            let text = format!("server {server} takes new calls again");
+            Ok(Answer { text, document: json!({ "server": server, "drained": false }) })
+        }))
+    },
+    follow: None,
+};

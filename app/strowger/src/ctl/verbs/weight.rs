@@ -1,0 +1,36 @@
+//! `weight`: a server's share of new calls.
+
+use lb::server_table::WEIGHT_MAX;
+use serde_json::json;
+
+use super::drain::SERVER;
+use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb};
+
+pub(super) const WEIGHT: Parameter = Parameter {
+    name: "weight",
+    kind: Kind::Number(1, WEIGHT_MAX as u64),
+    place: Place::Body,
+    required: true,
+    help: "Share of new calls against the other servers, 1 to 1000",
+};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "weight",
+    about: "Change a server's share of new calls; known calls stay where they are",
+    parameters: &[SERVER, WEIGHT],
+    route: Route { method: Method::Put, path: "/v1/servers/{server}/weight" },
+    read: |_, arguments| {
+        let (_, server) = arguments.server("server")?;
+        let weight = arguments.number("weight").unwrap_or(1) as u32;
+        Ok(Box::new(move |context| {
+            let Some(row) = context.control.row(context.now, server) else {
+                return Err(Refused::no_server(server));
+            };
+            context.control.table_mut().set_weight(server, weight);
+            let text = format!("server {server}: weight {} is now {weight}", row.weight);
+            context.control.note(&text);
+            Ok(Answer { text, document: json!({ "server": server, "weight": weight, "before": row.weight }) })
+        }))
+    },
+    follow: None,
+};

@@ -1,0 +1,35 @@
+//! `why`: why a call went to its server.
+
+use crate::ctl::{Answer, Host, Kind, Method, Outcome, Parameter, Place, Refused, Route, Verb, Why};
+use crate::why_report::{Explainer, WhyReport};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "why",
+    about: "Why a call went to its server: candidates, what was excluded, the winner",
+    parameters: &[Parameter {
+        name: "call-id",
+        kind: Kind::Text,
+        place: Place::Body,
+        required: true,
+        help: "The call, as its Call-ID header field names it",
+    }],
+    route: Route { method: Method::Get, path: "/v1/why" },
+    read: |host, arguments| {
+        let (call_id, clock) = (arguments.text("call-id").unwrap_or_default().to_owned(), host.clock);
+        // The hash of a Call-ID hangs on the keys, which the owner of the tables may change.
+        Ok(Box::new(move |context| {
+            answer(&Explainer { shared: &context.control.shared(), clock }.of_call(&call_id))
+        }))
+    },
+    follow: None,
+};
+
+pub(super) fn explainer(host: &Host) -> Explainer<'_> {
+    Explainer { shared: &host.shared, clock: host.clock }
+}
+
+pub(super) fn answer(report: &WhyReport) -> Outcome {
+    let document = serde_json::to_value(report)
+        .map_err(|error| Refused::new(Why::Impossible, error.to_string(), "this is a defect: report it"))?;
+    Ok(Answer { text: report.text(), document })
+}
