@@ -102,6 +102,10 @@ fn settings() -> Settings {
         probe: Probe::Off,
         probe_interval: Duration::from_secs(5),
         silence: Duration::from_secs(4),
+        fail_after: 2,
+        stay_out: Duration::ZERO,
+        slow_start: Duration::ZERO,
+        count_calls: false,
         heartbeat: Heartbeats {
             listen: None,
             group: None,

@@ -10,10 +10,11 @@ use lb::settings::{Affinity, Heartbeats, Listener, Selection, ServerEntry, Setti
 use sip::Transport;
 use toml::de::DeTable;
 
+use crate::api::{Tokens, api};
 use crate::certificates::{Tls, tls};
 use crate::checked_keys::keys;
 use crate::checked_register::register;
-use crate::definition::{Listen, Raw, ThreadModel};
+use crate::definition::{Listen, NewCalls, Raw, ThreadModel};
 use crate::key_file::readable_by_others;
 use crate::problem::{Place, Problems, Source};
 use crate::section::Field;
@@ -33,8 +34,28 @@ pub struct Checked {
     /// The unix socket that `strowger status` asks.
     pub control: PathBuf,
     pub faults: Faults,
+    pub drain: Drain,
+    /// `None`: no HTTP.
+    pub api: Option<Api>,
+    /// No tag key was given: those in the settings were made for this run.
+    pub random_keys: bool,
     /// For the operator's eyes at start: what works but should be known.
     pub notices: Vec<String>,
+}
+
+/// What happens at SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    pub time: Duration,
+    pub new_calls: NewCalls,
+}
+
+/// The HTTP listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    pub listen: SocketAddr,
+    pub tokens: Tokens,
+    pub open_metrics: bool,
 }
 
 /// Where fault records go.
@@ -128,6 +149,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     let register = register(raw, &listeners, &mut problems);
     let heartbeat = heartbeats(raw, &listeners, &mut problems);
     let measures = crate::checked_perf::measures(raw, &mut problems);
+    let api = api(raw, &mut problems);
     if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&Place::Unwritten, "no server can ever be known", remedy);
@@ -163,6 +185,10 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         probe: raw.health.probe.value,
         probe_interval: millis(&raw.health.interval_ms),
         silence: millis(&raw.health.silence_ms),
+        fail_after: raw.health.fail_after.value as u32,
+        stay_out: millis(&raw.health.stay_out_ms),
+        slow_start: millis(&raw.health.slow_start_ms),
+        count_calls: limits.count_calls.value,
         heartbeat,
         why_calls: raw.log.why_calls.value as usize,
         score: crate::checked_perf::score(raw),
@@ -178,8 +204,16 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
             "stderr" => Faults::Stderr,
             path => Faults::File(path.into()),
         },
+        drain: Drain { time: seconds(&raw.drain.seconds), new_calls: raw.drain.new_calls.value },
+        api,
+        random_keys: raw.keys.tag.value.is_empty() && !key_file_has_tags(raw),
         notices: problems.to_string().lines().map(str::to_owned).collect(),
     })
+}
+
+fn key_file_has_tags(raw: &Raw) -> bool {
+    let file = raw.keys.file.value.as_ref().and_then(|path| crate::key_file::KeyFile::read(path).ok());
+    file.is_some_and(|file| !file.tag.is_empty())
 }
 
 /// Names are one set for all listeners: which one a message came by, its socket says.

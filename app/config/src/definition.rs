@@ -156,6 +156,16 @@ sections! {
         interval_ms: u64 = Is("5000"), 100..=600000;
         /// A request unanswered for this long makes a silent server suspect, milliseconds.
         silence_ms: u64 = Is("2000"), 100..=60000;
+        /// How many refused sends in a row, or unanswered OPTIONS in a row, make a server failed. More forgives more, and
+        /// notices a dead server later.
+        fail_after: u64 = Is("2"), 1..=10;
+        /// A failed server stays failed at least this long, whatever it answers, milliseconds: one that flaps is then out, not
+        /// in and out.
+        stay_out_ms: u64 = Is("0"), 0..=600000;
+        /// A server that returns, or is new, gets a twentieth of its share of new calls at first, and all of it after this time,
+        /// milliseconds; 0: at once. Off by default, as a SIP server that answers is warm, and the others carry what it does
+        /// not. Worth 10 to 60 seconds for servers that fill caches. Selection `hash` takes no notice of it.
+        slow_start_ms: u64 = Is("0"), 0..=600000;
     }
 
     /// Set-ups that the load manager repeats on behalf of others.
@@ -201,6 +211,9 @@ sections! {
         retry_after_seconds: u64 = Is("5"), 1..=3600;
         /// A request larger than this leaves by TCP where the server takes it, bytes (RFC 3261 §18.1.1).
         datagram_bytes_max: u64 = Is("1300"), 500..=65000;
+        /// Count the calls in progress at each server whatever the selection, at most `sessions_max`, at up to 64 bytes a
+        /// call. Without it a drain knows, with affinity `tag` and `hash`, only calls of the last 32 seconds.
+        count_calls: bool = Is("false");
     }
 
     /// Who does the work.
@@ -211,7 +224,27 @@ sections! {
         workers: u64 = Is("0"), 0..=64;
     }
 
-    /// The socket that `strowger status` asks.
+    /// What happens at SIGTERM. A second one ends the load manager at once, as SIGINT does.
+    one drain as DrainSection {
+        /// How long known calls are carried on at SIGTERM, seconds; it ends sooner when it remembers none. 0: ends at once.
+        seconds: u64 = Is("10"), 0..=86400;
+        /// What happens to new calls meanwhile.
+        new_calls: NewCalls = Is("refuse");
+    }
+
+    /// The HTTP API: everything `strowger ctl` can do, and metrics for Prometheus.
+    one api as ApiSection {
+        /// Where to listen, such as `127.0.0.1:8060`. Left out: no HTTP. Beyond loopback it needs `tokens`, and a proxy in
+        /// front for TLS.
+        listen: Option<SocketAddr> = Unset;
+        /// A file with one token per line, as `strowger key --token` prints them: `change TOKEN` may do everything,
+        /// `read TOKEN` may look. Left out: anyone who reaches the listener may look, and nobody may change anything.
+        tokens: Option<PathBuf> = Unset;
+        /// `/metrics` needs no token.
+        open_metrics: bool = Is("true");
+    }
+
+    /// The socket that `strowger status` and `strowger ctl` ask.
     one control as Control {
         /// Path of the unix socket; only its owner may connect. Left out: `strowger.sock` in `$XDG_RUNTIME_DIR`, else
         /// `/run/strowger.sock` for root, else in `/tmp` with the user's number in its name.
@@ -226,6 +259,13 @@ sections! {
         /// two; other numbers are rounded up). 0: none are kept.
         why_calls: u64 = Is("16384"), 0..=16777216;
     }
+}
+
+/// What happens to new calls while the load manager ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewCalls {
+    Refuse,
+    Serve,
 }
 
 /// The words of `tls.minimum_version`.
@@ -350,6 +390,17 @@ impl Choice for By {
         ),
         ("agent-check", By::AgentCheck, "HAProxy's agent-check text over TCP"),
         ("options", By::Options, "how long it takes to answer OPTIONS over UDP"),
+    ];
+}
+
+impl Choice for NewCalls {
+    const WORDS: &'static [(&'static str, NewCalls, &'static str)] = &[
+        ("refuse", NewCalls::Refuse, "answered 503 with Retry-After, so that callers go elsewhere"),
+        (
+            "serve",
+            NewCalls::Serve,
+            "carried as before: behind an anycast or VRRP pair, which takes the traffic away meanwhile",
+        ),
     ];
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Every key is defined once, in [`definition`]: its parser, default, range and help, from which the reference page is made.
 
+mod api;
 mod certificates;
 mod checked;
 mod checked_keys;
@@ -18,9 +19,11 @@ mod short_form;
 mod validity;
 mod value;
 
+pub use api::{Grant, Tokens, fresh_token_line};
 pub use certificates::Tls;
-pub use checked::{Checked, Faults, control_path, load, load_perf, parse};
+pub use checked::{Api, Checked, Drain, Faults, control_path, load, load_perf, parse};
 pub use checked_perf::Perf;
+pub use definition::NewCalls;
 pub use key_file::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
 pub use perf_form::{PerfForm, perf_form};
 pub use problem::{Place, Problem, Problems, nearest};

@@ -198,6 +198,10 @@ fn settings(
         probe: if kind == Kind::Anycast { Probe::Off } else { Probe::Traffic },
         probe_interval: Duration::from_secs(10),
         silence: Duration::from_secs(4),
+        fail_after: 2,
+        stay_out: Duration::ZERO,
+        slow_start: Duration::ZERO,
+        count_calls: false,
         heartbeat: Heartbeats {
             listen: None,
             group: None,

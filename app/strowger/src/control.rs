@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base::{Duration, Time};
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::{Heartbeat, Ignored, Replay};
-use lb::selection::score::ScoreSettings;
 use lb::server_table::{Refusal, RowView, ServerTable};
 use lb::settings::{Heartbeats, Settings};
 use lb::shared::Shared;
@@ -91,13 +90,6 @@ impl Control {
         self.measuring.as_ref()
     }
 
-    /// Other weights and limits of the score, from now on: for whoever changes settings while this runs. The workers see
-    /// the scores that they make with the snapshot of the next turn.
-    #[allow(dead_code, reason = "called where settings are changed while running")]
-    pub(crate) fn set_score_settings(&mut self, score: ScoreSettings) {
-        self.table.set_score_settings(score);
-    }
-
     /// Serves what operators ask for from now on.
     pub(crate) fn attend(&mut self, tray: Tray) {
         self.tray = Some(tray);
@@ -133,7 +125,10 @@ impl Control {
         }
         for result in self.shared.probes.take_results() {
             let retry_after = result.retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
-            self.table.probe_answered(now, result.server, result.status, retry_after);
+            match retry_after.filter(|_| result.call) {
+                Some(retry_after) => self.table.said_full(now, result.server, retry_after),
+                None => self.table.probe_answered(now, result.server, result.status, retry_after),
+            }
         }
         if self.table.tick(now) {
             self.shared.publish(self.table.snapshot());

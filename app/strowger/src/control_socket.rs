@@ -25,13 +25,6 @@ const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 const REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What answers the requests.
-pub(crate) trait Source {
-    fn status(&self) -> StatusReport;
-    fn why(&self, call_id: &str) -> WhyReport;
-    fn choices(&self, count: usize) -> WhyReport;
-}
-
 /// Serves until it is dropped; then the socket is removed.
 pub(crate) struct ControlSocket {
     path: PathBuf,

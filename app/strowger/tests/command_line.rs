@@ -67,6 +67,8 @@ fn a_file_is_checked_without_starting_anything() {
 fn keys_are_lines_of_a_key_file() {
     check(&["key", "--id", "7"], 0, &["tag 7 "]);
     check(&["key", "--heartbeat"], 0, &["heartbeat "]);
+    check(&["key", "--token"], 0, &["change "]);
+    check(&["key", "--token", "--read"], 0, &["read "]);
     assert_ne!(strowger(&["key"]).stdout, strowger(&["key"]).stdout);
 }
 

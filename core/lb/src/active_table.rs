@@ -1,7 +1,7 @@
 //! The active table (SPEC A5, FIG. 5B): which servers get known calls, which get new ones, and the sums that selection
 //! draws from. Rebuilt with every snapshot; all lists hold positions in [`crate::snapshot::Snapshot::servers`].
 
-use crate::snapshot::Server;
+use crate::snapshot::{Server, WHOLE};
 
 /// See the head of this module.
 #[derive(Clone, Debug)]
@@ -40,28 +40,33 @@ impl ActiveTable {
             positions(new_calls)
                 .filter_map(|(server, _)| server.score.map(|score| score.hundredths().into())),
         );
+        // While one starts slowly all weights are a thousand times as large, so that a part of 1 is a number too.
+        let whole = positions(new_calls).all(|(server, _)| server.share_permille == WHOLE);
+        let weight_of = |server: &Server| {
+            if whole { server.weight } else { (server.weight * u32::from(server.share_permille)).max(1) }
+        };
         let candidate = |(server, position): (&Server, u16)| Candidate {
             position,
             slot: server.place.slot,
-            weight: server.weight,
+            weight: weight_of(server),
             load_ppm: server.load_permille.unwrap_or(mean_load.unwrap_or(0) as u32).saturating_mul(1000),
             call_load_ppm: server.call_load_ppm,
             residual_calls: server.residual_calls,
             admitted_before: server.admitted_before,
         };
-        let weight = |server: &Server| u64::from(server.weight);
+        let weight = |server: &Server| u64::from(weight_of(server));
         // A server without figures is taken for an average one, so that a farm may be measured in part only.
         let score = |server: &Server| match server.score {
             Some(score) => u64::from(score.hundredths()) * weight(server),
             None => mean_score.unwrap_or(1) * weight(server),
         };
-        let first_weight = positions(new_calls).next().map(|(server, _)| server.weight);
+        let first_weight = positions(new_calls).next().map(|(server, _)| weight_of(server));
         ActiveTable {
             known: positions(Server::is_reachable).map(|(_, position)| position).collect(),
             active: positions(new_calls).map(candidate).collect(),
             weights: prefix_sums(positions(new_calls).map(|(server, _)| weight(server))),
             scores: prefix_sums(positions(new_calls).map(|(server, _)| score(server))),
-            equal_weights: positions(new_calls).all(|(server, _)| Some(server.weight) == first_weight),
+            equal_weights: positions(new_calls).all(|(server, _)| Some(weight_of(server)) == first_weight),
             limited: positions(new_calls).any(|(server, _)| server.residual_calls.is_some()),
             loads_known: mean_load.is_some(),
         }

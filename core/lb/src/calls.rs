@@ -4,6 +4,7 @@
 //! One map serves both affinities, because an entry's life has the same stages: new, ringing, answered, over. With tag
 //! and hash affinity an answered call is forgotten 64·T1 later; with session affinity it stays until it ends or is idle.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Duration, Time};
@@ -12,8 +13,9 @@ use sip::Method;
 use crate::keyring::{BranchKey, CallKey};
 use crate::ledger::{Ledger, Unit};
 use crate::memory::{Expiring, Remembered};
+use crate::server_table::Counters;
 use crate::settings::{Affinity, Settings};
-use crate::snapshot::{Server, ServerId};
+use crate::snapshot::{Place, Server, ServerId};
 use crate::token;
 
 /// A call that rings is remembered this long after its last provisional answer: timer C (RFC 3261 §16.6 step 11: above
@@ -38,24 +40,61 @@ pub(crate) enum Ended {
 
 #[derive(Debug)]
 pub struct Calls {
-    known: Expiring,
+    known: Arc<Expiring>,
+    /// Transactions, where the selection counts them.
     ledger: Option<Arc<Ledger>>,
+    /// Calls, where they are counted.
+    census: Option<Arc<Ledger>>,
     keeps_sessions: bool,
     new_call_time: Duration,
     idle: Duration,
 }
 
 impl Calls {
-    /// `ledger`: where the selection counts, if it does.
-    pub fn new(settings: &Settings, ledger: Option<Arc<Ledger>>) -> Calls {
+    /// `counters`: where calls and transactions are counted, if they are.
+    pub fn new(settings: &Settings, counters: &Counters) -> Calls {
         let keeps_sessions = settings.affinity == Affinity::Session;
+        let max = if keeps_sessions { settings.sessions_max } else { settings.new_calls_max };
+        Calls::over(Arc::new(Expiring::new(max)), settings, counters)
+    }
+
+    /// The same memory under other settings. Its affinity and its bounds are those that it was made with.
+    pub fn renewed(&self, settings: &Settings, counters: &Counters) -> Calls {
+        Calls::over(self.known.clone(), settings, counters)
+    }
+
+    fn over(known: Arc<Expiring>, settings: &Settings, counters: &Counters) -> Calls {
         Calls {
-            known: Expiring::new(if keeps_sessions { settings.sessions_max } else { settings.new_calls_max }),
-            ledger,
-            keeps_sessions,
+            known,
+            ledger: counters.ledger.clone().filter(|ledger| ledger.unit() != Unit::Calls),
+            census: counters.census.clone(),
+            keeps_sessions: settings.affinity == Affinity::Session,
             new_call_time: settings.new_call_time,
             idle: settings.session_idle,
         }
+    }
+
+    /// Calls of each server that the memory holds: with session affinity all of them, else those that are being set up or
+    /// were answered within the last 64·T1. One that is over does not count.
+    pub fn remembered(&self, now: Time) -> HashMap<ServerId, u32> {
+        let mut servers = HashMap::new();
+        self.known.visit(now, |entry| {
+            if entry.flags & OVER == 0 {
+                *servers.entry(ServerId(entry.server)).or_default() += 1;
+            }
+        });
+        servers
+    }
+
+    /// Calls in progress at the server of this place; `None`: they are not counted.
+    pub fn counted(&self, place: Place) -> Option<u32> {
+        self.census.as_ref().map(|census| census.count(place.slot) / u32::from(crate::ledger::ONE))
+    }
+
+    /// Some memory holds the call under this hash.
+    pub(crate) fn remembers(&self, now: Time, call: CallKey) -> bool {
+        let counted = |census: &Arc<Ledger>| census.entries().get(now, call.0).is_some();
+        self.known.get(now, call.0).is_some() || self.census.as_ref().is_some_and(counted)
     }
 
     /// The map behind, for status: entries, bytes, bound, refusals.
@@ -103,21 +142,21 @@ impl Calls {
     /// Another server has the call from now on.
     pub(crate) fn moved(&self, now: Time, call: CallKey, to: &Server) {
         self.known.update(now, call.0, |entry| entry.server = to.id.0);
-        if let Some(ledger) = self.ledger.as_ref().filter(|ledger| ledger.unit() == Unit::Calls) {
+        if let Some(ledger) = &self.census {
             ledger.move_to(now, call.0, to.place);
         }
     }
 
-    /// A new call was given to a server: it counts, where the selection counts calls.
+    /// A new call was given to a server: it counts, where calls are counted.
     pub(crate) fn begun(&self, now: Time, call: CallKey, to: &Server) {
-        if let Some(ledger) = self.ledger.as_ref().filter(|ledger| ledger.unit() == Unit::Calls) {
+        if let Some(ledger) = &self.census {
             let _ = ledger.begin(now, call.0, to.place, true, now + RINGING_TIME);
         }
     }
 
     /// The selection counts transactions: every request to a server is to be told to [`Calls::transaction_begun`].
     pub(crate) fn counts_transactions(&self) -> bool {
-        self.ledger.as_ref().is_some_and(|ledger| ledger.unit() != Unit::Calls)
+        self.ledger.is_some()
     }
 
     /// A request goes to a server, of a new call or of a known one; a retransmission does not count again. An ACK is no
@@ -132,15 +171,13 @@ impl Calls {
     /// A final response passed; `branch` is the text in our Via.
     pub(crate) fn transaction_ended(&self, now: Time, branch: &[u8]) {
         let Some(ledger) = &self.ledger else { return };
-        if ledger.unit() != Unit::Calls
-            && let Some(key) = branch_key(branch)
-        {
+        if let Some(key) = branch_key(branch) {
             ledger.end(now, key.0);
         }
     }
 
     pub(crate) fn ended(&self, now: Time, call: CallKey, what: Ended) {
-        let calls = self.ledger.as_ref().filter(|ledger| ledger.unit() == Unit::Calls);
+        let calls = self.census.as_ref();
         match what {
             Ended::Nothing => {}
             Ended::Ringing => {
@@ -185,7 +222,7 @@ impl Calls {
     /// To be called ten times a second or more often by one thread: ends what has expired.
     pub fn sweep(&self, now: Time) {
         self.known.sweep_paced(now, |_, _| {});
-        if let Some(ledger) = &self.ledger {
+        for ledger in self.ledger.iter().chain(&self.census) {
             ledger.sweep(now);
         }
     }

@@ -58,6 +58,8 @@ counters! {
     Rejected => "rejected",
     /// Requests answered 503: no server has room.
     NoServer => "no_server",
+    /// New calls answered 503 because this load manager is about to end.
+    Closing => "refused_closing",
     /// No SIP message at all.
     Malformed => "malformed",
     /// Streams whose framing was lost.

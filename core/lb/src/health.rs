@@ -6,12 +6,8 @@ use base::{Duration, Time};
 
 use crate::settings::{Probe, Settings};
 
-/// Refused or unreachable in a row until a server is failed: one may be a leftover of a restart.
-pub(crate) const UNREACHABLE_HITS: u32 = 2;
 /// Requests without any response until silence counts: one may be a request that no server would answer.
 const SILENT_REQUESTS: u32 = 2;
-/// OPTIONS without response in a row until a server that answered them before is failed.
-const PROBE_MISSES: u32 = 2;
 /// Pause between a failure and the next trial; doubles with each failed trial.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -22,7 +18,7 @@ pub const TRIAL_CALLS: u32 = 3;
 /// A server that says "full" is believed for this long at most: a Retry-After of minutes must not outlast the fullness.
 const FULL_MAX: Duration = Duration::from_secs(30);
 
-/// The three settings of health, out of [`Settings`].
+/// The settings of health, out of [`Settings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthSettings {
     pub probe: Probe,
@@ -30,12 +26,18 @@ pub struct HealthSettings {
     pub probe_interval: Duration,
     /// Requests unanswered this long, and nothing else heard, make a server suspect; also the wait for an OPTIONS.
     pub silence: Duration,
+    /// Refused or unreachable in a row, or OPTIONS without response in a row from a server that answered them before, until
+    /// it is failed. One may be a leftover of a restart.
+    pub fail_after: u32,
+    /// Time for which a failed server stays failed, whatever it answers: one that flaps is out, not in and out.
+    pub stay_out: Duration,
 }
 
 impl HealthSettings {
     pub fn of(settings: &Settings) -> HealthSettings {
         let (probe, probe_interval, silence) = (settings.probe, settings.probe_interval, settings.silence);
-        HealthSettings { probe, probe_interval, silence }
+        let (fail_after, stay_out) = (settings.fail_after.max(1), settings.stay_out);
+        HealthSettings { probe, probe_interval, silence, fail_after, stay_out }
     }
 }
 
@@ -102,6 +104,8 @@ pub enum Event {
         retry_after: Option<Duration>,
     },
     ProbeTimeout,
+    /// It answered a call with 503 and Retry-After: full, not dead.
+    Full(Duration),
 }
 
 /// See the head of this module.
@@ -161,7 +165,12 @@ impl Health {
         self.since
     }
 
-    /// It answered OPTIONS with 503: known calls only until this moment.
+    /// Other settings from now on; what is known stays.
+    pub fn set_settings(&mut self, settings: HealthSettings) {
+        self.settings = settings;
+    }
+
+    /// It answered 503 to OPTIONS, or with Retry-After to a call: known calls only until this moment.
     pub fn full_until(&self) -> Option<Time> {
         self.full_until
     }
@@ -175,12 +184,12 @@ impl Health {
         let before = self.state;
         self.take_note(now, event);
         match (self.state, event) {
-            (Up, Event::Unreachable(_)) if self.unreachable_hits < UNREACHABLE_HITS => {}
+            (Up, Event::Unreachable(_)) if self.unreachable_hits < self.settings.fail_after => {}
             (Up | Suspect | Trial, Event::Unreachable(_)) => self.fail(now, Reason::Unreachable),
             (Up, Event::Silence) => self.enter(now, Suspect, Reason::Silence),
             (Suspect | Trial, Event::Silence) => self.fail(now, Reason::Silence),
             (Up | Suspect | Trial, Event::ProbeTimeout) if !self.probe_silence_counts(now) => {}
-            (Up, Event::ProbeTimeout) if self.probe_misses < PROBE_MISSES => {
+            (Up, Event::ProbeTimeout) if self.probe_misses < self.settings.fail_after => {
                 self.enter(now, Suspect, Reason::ProbeSilence);
             }
             (Up | Suspect | Trial, Event::ProbeTimeout) => self.fail(now, Reason::ProbeSilence),
@@ -188,6 +197,9 @@ impl Health {
             (Suspect | Trial, Event::ProbeAnswered { status, .. }) => {
                 self.enter(now, Up, Reason::ProbeAnswered(status));
             }
+            // It has to stay away from calls for a time, whatever it says.
+            (Failed, Event::Answered | Event::ProbeAnswered { .. })
+                if now.since(self.since) < self.settings.stay_out => {}
             // Alive after all; it must show it once more, so that a flapping server stays out longer each time.
             (Failed, Event::Answered) => self.enter(now, Trial, Reason::Answered),
             (Failed, Event::ProbeAnswered { status, .. }) => {
@@ -200,7 +212,7 @@ impl Health {
             (Up, Event::Answered | Event::PauseOver)
             | (Suspect | Trial, Event::PauseOver)
             | (Failed, Event::Unreachable(_) | Event::Silence | Event::ProbeTimeout)
-            | (_, Event::Sent(_)) => {}
+            | (_, Event::Sent(_) | Event::Full(_)) => {}
         }
         self.state != before
     }
@@ -229,6 +241,7 @@ impl Health {
                 self.probe_sent = None;
                 self.probe_misses = self.probe_misses.saturating_add(1);
             }
+            Event::Full(time) => self.full_until = Some(now + time.min(FULL_MAX)),
             Event::Silence | Event::PauseOver => {}
         }
     }
@@ -331,7 +344,8 @@ impl Health {
     }
 
     fn pause_deadline(&self) -> Option<Time> {
-        (self.state == State::Failed && self.trial_by_call()).then(|| self.since + self.pause)
+        (self.state == State::Failed && self.trial_by_call())
+            .then(|| self.since + self.pause.max(self.settings.stay_out))
     }
 
     /// One that answers OPTIONS when it lives need not be tried with a caller's call.

@@ -183,7 +183,7 @@ impl Core {
     /// Something is due at a held request; `message` is as it was received.
     pub(crate) fn act(&mut self, now: Time, message: &Message<'_>, action: &Action, out: &mut Outbox) {
         let shared = self.shared.clone();
-        let Ok(request) = Request::read(message, &shared.keys) else { return };
+        let Ok(request) = self.read(now, message) else { return };
         let branch = BranchKey(action.key);
         match action.what {
             What::Send { server } => {

@@ -22,6 +22,8 @@ pub struct KeyRing {
     signing: Vec<SigningKey>,
     branch: SipHasher13,
     call: SipHasher13,
+    /// Branch and Call-ID hashes of the ring before, where its oldest key was taken out while running.
+    previous: Option<(SipHasher13, SipHasher13)>,
 }
 
 struct SigningKey {
@@ -69,7 +71,21 @@ impl KeyRing {
             signing: signing.collect(),
             branch: SipHasher13::new_with_key(&derive(oldest, 3)),
             call: SipHasher13::new_with_key(&derive(oldest, 4)),
+            previous: None,
         }
+    }
+
+    /// These keys after the present ones: a call that is remembered goes on by the hash that it began with.
+    pub fn renewed(&self, keys: &Keys) -> KeyRing {
+        let next = KeyRing::new(keys);
+        let same_oldest = next.call(b"") == self.call(b"");
+        let previous = if same_oldest { self.previous } else { Some((self.branch, self.call)) };
+        KeyRing { previous, ..next }
+    }
+
+    /// The same Call-ID under the ring before; `None`: there is none, as nearly always.
+    pub(crate) fn previous_call(&self, call_id: &[u8]) -> Option<CallKey> {
+        self.previous.map(|(_, call)| CallKey(call.hash(call_id)))
     }
 
     pub fn call(&self, call_id: &[u8]) -> CallKey {
@@ -90,27 +106,30 @@ impl KeyRing {
 
     /// The same of parts, none of which is empty of meaning: each ends in a zero, which no branch has.
     pub fn branch(&self, parts: &[&[u8]]) -> BranchKey {
+        self.branch_under(self.branch, parts)
+    }
+
+    /// The same for a call that goes by the ring before.
+    pub(crate) fn previous_branch(&self, parts: &[&[u8]]) -> BranchKey {
+        self.branch_under(self.previous.map_or(self.branch, |(branch, _)| branch), parts)
+    }
+
+    pub(crate) fn previous_branch_of(&self, sent_by_and_branch: &[u8]) -> BranchKey {
+        BranchKey(self.previous.map_or(self.branch, |(branch, _)| branch).hash(sent_by_and_branch))
+    }
+
+    fn branch_under(&self, hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
         // Hashing in one go is twice as fast as piece by piece, and gives the same.
         let mut text = [0u8; BRANCH_TEXT_BYTES];
         let mut length = 0;
         for part in parts {
             match text.get_mut(length..length + part.len() + 1) {
                 Some(place) => place[..part.len()].copy_from_slice(part),
-                None => return self.long_branch(parts),
+                None => return long_branch(hasher, parts),
             }
             length += part.len() + 1;
         }
-        BranchKey(self.branch.hash(&text[..length]))
-    }
-
-    #[cold]
-    fn long_branch(&self, parts: &[&[u8]]) -> BranchKey {
-        let mut hasher = self.branch;
-        for part in parts {
-            hasher.write(part);
-            hasher.write_u8(0);
-        }
-        BranchKey(hasher.finish())
+        BranchKey(hasher.hash(&text[..length]))
     }
 
     pub(crate) fn signing_id(&self) -> u8 {
@@ -126,7 +145,7 @@ impl KeyRing {
     ) -> Option<[u8; TAG_AUTHENTICATOR_BYTES]> {
         let key = self.key(tag[0])?;
         // With one key, as nearly always, or under the oldest, `call` is it already.
-        let oldest = self.signing.last().is_some_and(|last| last.id == key.id);
+        let oldest = self.previous.is_none() && self.signing.last().is_some_and(|last| last.id == key.id);
         let call = if oldest { call } else { CallKey(key.call.hash(call_id)) };
         let mut signed = [0u8; 32];
         let length = tag.len() + 8;
@@ -159,6 +178,15 @@ impl KeyRing {
     fn key(&self, id: u8) -> Option<&SigningKey> {
         self.signing.iter().find(|key| key.id == id)
     }
+}
+
+#[cold]
+fn long_branch(mut hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
+    for part in parts {
+        hasher.write(part);
+        hasher.write_u8(0);
+    }
+    BranchKey(hasher.finish())
 }
 
 /// Compares authenticators in a time that does not depend on where they differ.

@@ -3,6 +3,7 @@
 //! whatever is retransmitted, lost or late. A count belongs to one incarnation of a server: what is left over from a
 //! removed server touches nobody.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::{Duration, Time};
@@ -72,6 +73,21 @@ impl Ledger {
             }
         };
         Some(Ledger::new(unit, max, slots))
+    }
+
+    /// The one that counts calls, where that is wanted: the selection's own if that does.
+    pub fn census_for(
+        settings: &Settings,
+        slots: usize,
+        ledger: Option<&Arc<Ledger>>,
+    ) -> Option<Arc<Ledger>> {
+        match ledger.filter(|ledger| ledger.unit() == Unit::Calls) {
+            Some(ledger) => Some(ledger.clone()),
+            None if settings.count_calls => {
+                Some(Arc::new(Ledger::new(Unit::Calls, settings.sessions_max, slots)))
+            }
+            None => None,
+        }
     }
 
     pub fn unit(&self) -> Unit {

@@ -199,6 +199,14 @@ impl Expiring {
         self.sweep(now, all * elapsed / SWEEP_PERIOD.as_micros() as usize + 1, on_end)
     }
 
+    /// Visits every entry that has not expired, one shard locked at a time. It passes the whole map: for what is asked for
+    /// once a second at most. `visit` must not use this map.
+    pub fn visit(&self, now: Time, mut visit: impl FnMut(Entry)) {
+        for shard in 0..self.shards.len() {
+            self.lock(shard).living(now).for_each(&mut visit);
+        }
+    }
+
     /// Entries, those included that have expired and were not yet swept.
     pub fn len(&self) -> usize {
         self.live.load(Relaxed)

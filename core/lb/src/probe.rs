@@ -13,17 +13,19 @@ use crate::keyring::CallKey;
 use crate::outbox::{Outbox, Send};
 use crate::request::branch_text;
 use crate::router::Core;
-use crate::snapshot::{Server, ServerId};
+use crate::snapshot::{Condition, Server, ServerId};
 
 /// How often a worker looks whether a probe is wanted.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Probes and results that wait; more than the largest farm has servers.
 const WAITING_MAX: usize = 4096;
 
-/// What came back.
+/// What came back, of an OPTIONS or of a call that a server had no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     pub server: ServerId,
+    /// It was a call that was answered 503 with Retry-After.
+    pub call: bool,
     pub status: u16,
     /// Retry-After of a 503: the server is full, not ill.
     pub retry_after: Option<u32>,
@@ -121,14 +123,39 @@ impl Core {
         out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None });
     }
 
-    pub(crate) fn probe_answered(&self, message: &Message<'_>, hop: &Hop, status: u16) {
-        let retry_after = message.first(Name::RetryAfter).and_then(|header| {
-            let digits = message.value(header);
-            let digits = &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()];
-            std::str::from_utf8(digits).ok()?.parse().ok()
-        });
-        push(&self.shared.probes.results, ProbeResult { server: hop.server, status, retry_after });
+    /// A server refused a call with 503. With Retry-After it says that it is full, and until when; without, it says no more
+    /// than 500 would (RFC 3261 §21.5.4). `bytes` are those of the response, of which only the head is looked at.
+    #[cold]
+    pub(crate) fn call_refused(&self, hop: &Hop, bytes: &[u8]) {
+        let takes_calls = |server: &&Server| server.condition == Condition::Active;
+        if self.snapshot.by_id(hop.server).filter(takes_calls).is_none() {
+            return;
+        }
+        let named =
+            |line: &&[u8]| line.get(..12).is_some_and(|name| name.eq_ignore_ascii_case(b"retry-after:"));
+        let mut head = bytes.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
+        let seconds = head.find(named).and_then(|line| leading_number(line[12..].trim_ascii_start()));
+        if let Some(seconds) = seconds.filter(|seconds| *seconds > 0) {
+            let result =
+                ProbeResult { server: hop.server, call: true, status: 503, retry_after: Some(seconds) };
+            push(&self.shared.probes.results, result);
+        }
     }
+
+    pub(crate) fn probe_answered(&self, message: &Message<'_>, hop: &Hop, status: u16) {
+        let retry_after =
+            message.first(Name::RetryAfter).and_then(|header| leading_number(message.value(header)));
+        push(
+            &self.shared.probes.results,
+            ProbeResult { server: hop.server, call: false, status, retry_after },
+        );
+    }
+}
+
+/// The seconds at the beginning of a Retry-After field (RFC 3261 §20.33); a comment or parameters may follow.
+fn leading_number(field: &[u8]) -> Option<u32> {
+    let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&field[..digits]).ok()?.parse().ok()
 }
 
 fn unique(chance: &mut Chance, now: Time) -> u64 {

@@ -1,9 +1,11 @@
 //! What the load manager reads of a request, once, before it decides anything.
 
+use base::Time;
 use sip::headers::{cseq::CSeq, via::Via};
 use sip::{Message, Method, Name, Reject, Uri};
 
 use crate::keyring::{BranchKey, CallKey, KeyRing};
+use crate::router::Core;
 use crate::token;
 
 /// A request that passed validation, with the parts that decide its way.
@@ -21,6 +23,8 @@ pub(crate) struct Request<'m> {
     pub to_tag: Option<&'m [u8]>,
     /// No To tag: the request may begin a call, and no tag of ours can be in it.
     pub first: bool,
+    /// The call began before a key was taken out, and goes on by the hashes of that time.
+    pub previous: bool,
 }
 
 impl<'m> Request<'m> {
@@ -40,7 +44,18 @@ impl<'m> Request<'m> {
             from_tag: good.from_tag.unwrap_or_default(),
             to_tag: good.to_tag,
             first: good.to_tag.is_none(),
+            previous: false,
         })
+    }
+
+    /// The same, by the ring of keys before where the call is remembered by that alone.
+    pub(crate) fn going_on(self, keys: &KeyRing, remembers: impl Fn(CallKey) -> bool) -> Request<'m> {
+        match keys.previous_call(self.call_id) {
+            Some(call) if !remembers(self.call) && remembers(call) => {
+                Request { call, previous: true, ..self }
+            }
+            Some(_) | None => self,
+        }
     }
 
     /// The key of our branch (RFC 3261 §16.11): from the received branch where that is unique (§8.1.1.7), with the
@@ -51,16 +66,30 @@ impl<'m> Request<'m> {
             Some(branch)
                 if branch.len() > COOKIE.len() && branch[..COOKIE.len()].eq_ignore_ascii_case(COOKIE) =>
             {
+                let hash = |text: &[u8]| match self.previous {
+                    true => keys.previous_branch_of(text),
+                    false => keys.branch_of(text),
+                };
                 match self.via.sent_by_and_branch() {
-                    Some(text) => keys.branch_of(text),
-                    None => keys.branch_of(&[self.via.sent_by, b";branch=", branch].concat()),
+                    Some(text) => hash(text),
+                    None => hash(&[self.via.sent_by, b";branch=", branch].concat()),
                 }
             }
             _ => {
                 let number = self.cseq.number.to_be_bytes();
-                keys.branch(&[self.via.bytes, self.from_tag, self.call_id, &number, self.uri.bytes])
+                let parts = [self.via.bytes, self.from_tag, self.call_id, &number, self.uri.bytes];
+                if self.previous { keys.previous_branch(&parts) } else { keys.branch(&parts) }
             }
         }
+    }
+}
+
+impl Core {
+    /// Reads a request of a call that may have begun under keys that are gone.
+    pub(crate) fn read<'m>(&self, now: Time, message: &'m Message<'m>) -> Result<Request<'m>, Reject> {
+        let shared = &self.shared;
+        let request = Request::read(message, &shared.keys)?;
+        Ok(request.going_on(&shared.keys, |call| shared.calls.remembers(now, call)))
     }
 }
 

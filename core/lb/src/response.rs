@@ -29,6 +29,9 @@ impl Core {
         if hop.probe || hop.held || hop.connection.is_some() {
             return false;
         }
+        if ours.status == 503 && hop.asked == Asked::Invite && !hop.to_client {
+            self.call_refused(&hop, bytes);
+        }
         self.pass_on(now, &hop, ours.branch, ours.status, out, |_, text| {
             text.extend_from_slice(&bytes[..ours.cut.start]);
             text.extend_from_slice(&bytes[ours.cut.end..]);
@@ -68,6 +71,9 @@ impl Core {
             return self.count(Counter::ForeignResponse);
         };
         let method = good.cseq.method;
+        if status == 503 && hop.asked == Asked::Invite && !hop.to_client {
+            self.call_refused(&hop, message.bytes());
+        }
         // Held for its answer alone (`register`); a server that sends one to a client has no answer of ours to wait for.
         if method == Method::Register && hop.held {
             return self.register_response(now, message, &hop, branch, status);

@@ -59,7 +59,7 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
-        let request = Request::read(message, &self.shared.keys)?;
+        let request = self.read(now, message)?;
         self.edits.clear();
         let mut set = RouteSet::take(&request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
         self.add_echoed_tag(&request, &mut set);
@@ -178,6 +178,9 @@ impl Core {
             return self.present(now, server, request, flow, out);
         }
         let remembered = shared.calls.server_or(now, request.call, || {
+            if shared.closing {
+                return None;
+            }
             shared
                 .selector
                 .candidates(&self.snapshot, request.call.0, &mut self.chance)
@@ -192,6 +195,10 @@ impl Core {
             Remembered::Known(entry) => {
                 self.count(Counter::Remembered);
                 return self.present(now, ServerId(entry.server), request, flow, out);
+            }
+            Remembered::Full | Remembered::Declined if shared.closing => {
+                self.count(Counter::Closing);
+                return Err(Reject::no_server(shared.settings.retry_after));
             }
             Remembered::Full => {
                 self.count(Counter::MemoryFull);

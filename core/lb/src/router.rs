@@ -8,7 +8,6 @@ use sip::{ConnectionId, Edits, Flow, Parser, Start, Target, Transport};
 
 use crate::counters::{Counter, Counters};
 use crate::encapsulated;
-use crate::health::UNREACHABLE_HITS;
 use crate::hold::Alarms;
 use crate::outbox::Outbox;
 use crate::probe::LOOK_EVERY;
@@ -169,6 +168,9 @@ impl Core {
         if self.shared.epoch() == self.snapshot.epoch {
             return;
         }
+        if let Some(renewed) = self.shared.renewed() {
+            self.shared = Arc::new(renewed);
+        }
         let before = std::mem::replace(&mut self.snapshot, self.shared.snapshot());
         if self.shared.held.is_empty() && self.shared.registrations.is_empty() {
             return;
@@ -223,7 +225,7 @@ impl Core {
         if let Some(server) = server.cloned()
             && self.shared.held.connection_lost(now, &mut self.alarms, server.id) > 0
         {
-            for _ in 0..UNREACHABLE_HITS {
+            for _ in 0..self.shared.settings.fail_after {
                 self.send_probe(now, &server, out);
             }
         }
@@ -247,6 +249,8 @@ impl Core {
     }
 }
 
+#[cfg(test)]
+mod change;
 #[cfg(test)]
 pub(crate) mod farm;
 #[cfg(test)]

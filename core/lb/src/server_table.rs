@@ -13,12 +13,13 @@ use crate::health::{Event, HealthSettings};
 use crate::ledger::Ledger;
 use crate::selection::Admitted;
 use crate::selection::score::{ScoreSettings, scores};
-use crate::settings::{ServerEntry, Settings};
+use crate::settings::{Selection, Settings};
 use crate::snapshot::{Condition, Place, ServerId, Snapshot};
 
+mod change;
 mod row;
 use row::{Agent, Row};
-pub use row::{Cause, RowView};
+pub use row::{Cause, Reason, RowView, Source};
 
 /// Rows of a dynamic table at most, unless `table_size` says more: whoever can send heartbeats must not be able to fill
 /// our memory with them.
@@ -40,17 +41,38 @@ pub struct Counters {
     pub evidence: Arc<Evidence>,
     pub admitted: Arc<Admitted>,
     pub ledger: Option<Arc<Ledger>>,
+    /// Calls in progress, where they are counted: for `cjsq`, or because the settings ask for it.
+    pub census: Option<Arc<Ledger>>,
 }
 
 impl Counters {
     /// As many slots as the table of these settings can have rows.
     pub fn for_settings(settings: &Settings, workers: usize) -> Counters {
         let slots = slots(settings);
+        let ledger = Ledger::for_settings(settings, slots).map(Arc::new);
         Counters {
             evidence: Arc::new(Evidence::new(workers, slots)),
             admitted: Arc::new(Admitted::new(slots)),
-            ledger: Ledger::for_settings(settings, slots).map(Arc::new),
+            census: Ledger::census_for(settings, slots, ledger.as_ref()),
+            ledger,
         }
+    }
+
+    /// What these settings count, after those: a count that goes on is kept, another begins at zero.
+    pub(crate) fn renew_ledgers(&mut self, before: &Settings, settings: &Settings, slots: usize) {
+        let counts = |settings: &Settings| (settings.selection, settings.invite_weight_percent);
+        if counts(settings) != counts(before) {
+            let calls = self.census.clone().filter(|_| settings.selection == Selection::Cjsq);
+            self.ledger = calls.or_else(|| Ledger::for_settings(settings, slots).map(Arc::new));
+        }
+        let kept = self.census.clone().filter(|_| settings.count_calls);
+        self.census = Ledger::census_for(
+            &Settings { count_calls: false, ..settings.clone() },
+            slots,
+            self.ledger.as_ref(),
+        )
+        .or(kept)
+        .or_else(|| Ledger::census_for(settings, slots, self.ledger.as_ref()));
     }
 }
 
@@ -121,6 +143,7 @@ pub struct ServerTable {
     heartbeats_signed: bool,
     health: HealthSettings,
     score: ScoreSettings,
+    slow_start: Duration,
     /// How long polled figures are good that nobody renews.
     measures_good_for: Duration,
     /// When scores last took in what changes with every call.
@@ -152,6 +175,7 @@ impl ServerTable {
             score: settings.score,
             measures_good_for: settings.measures.good_for(),
             counted: now,
+            slow_start: settings.slow_start,
             counters,
             free_slots: (0..size as u16).collect(),
             incarnations: 0,
@@ -166,6 +190,8 @@ impl ServerTable {
         for entry in &settings.servers {
             table.add(now, entry)?;
         }
+        // Those that are there from the beginning do not return.
+        table.rows.iter_mut().for_each(Row::settle);
         table.tick(now);
         Ok(table)
     }
@@ -207,7 +233,7 @@ impl ServerTable {
         }
         let admitted = self.counters.admitted.count(row.place.slot);
         self.figures_stale |= row.hear(now, heartbeat, self.decay, self.health, admitted);
-        self.stale |= row.judge(now, admitted);
+        self.stale |= row.judge(now, admitted, self.slow_start);
         self.due = self.due.into_iter().chain(row.next_deadline()).min();
         Ok(Heard { joined: found.is_none(), same_id_as })
     }
@@ -221,73 +247,9 @@ impl ServerTable {
         let admitted = self.counters.admitted.count(row.place.slot);
         // Down, or back: at once.
         self.stale |= row.take_measured(now, heartbeat, self.measures_good_for, admitted);
-        self.stale |= row.judge(now, admitted);
+        self.stale |= row.judge(now, admitted, self.slow_start);
         self.figures_stale = true;
         true
-    }
-
-    /// Adds a server by configuration or by an operator; of one that is there, its weight and transport are changed.
-    pub fn add(&mut self, now: Time, entry: &ServerEntry) -> Result<(), Refusal> {
-        let at = match self.find(entry.address) {
-            Some(at) => at,
-            None => self.make_row(now, entry.address, entry.transport, entry.weight)?,
-        };
-        let row = &mut self.rows[at];
-        row.configured = true;
-        (row.transport, row.weight) = (entry.transport, entry.weight.clamp(1, WEIGHT_MAX));
-        (self.stale, self.look) = (true, true);
-        Ok(())
-    }
-
-    /// The share of new calls of a server that is there, 1 … [`WEIGHT_MAX`].
-    pub fn set_weight(&mut self, address: SocketAddr, weight: u32) -> bool {
-        let found = self.find(address);
-        if let Some(at) = found {
-            self.rows[at].weight = weight.clamp(1, WEIGHT_MAX);
-            self.stale = true;
-        }
-        found.is_some()
-    }
-
-    /// Removes a server; the rows behind it move up. Its known calls are then those of a server that is gone (SPEC A9).
-    /// One that still sends heartbeats comes back with the next.
-    pub fn remove(&mut self, address: SocketAddr) -> bool {
-        let found = self.find(address);
-        if let Some(at) = found {
-            let row = self.rows.remove(at);
-            self.free_slots.push_back(row.place.slot);
-            (self.stale, self.look) = (true, true);
-        }
-        found.is_some()
-    }
-
-    /// Known calls only, from now on (or no longer). False: no such server.
-    pub fn drain(&mut self, address: SocketAddr, drained: bool) -> bool {
-        let found = self.find(address);
-        if let Some(at) = found {
-            self.rows[at].drained = drained;
-            self.look = true;
-        }
-        found.is_some()
-    }
-
-    /// A changed configuration: adds and changes what it names, and removes what it no longer names, unless heartbeats
-    /// of it are heard. Gives what was refused.
-    pub fn reconfigure(&mut self, now: Time, servers: &[ServerEntry]) -> Vec<Refusal> {
-        let named = |address| servers.iter().any(|entry| same(entry.address, address));
-        let gone: Vec<SocketAddr> = self
-            .rows
-            .iter()
-            .filter(|row| row.configured && !named(row.address))
-            .map(|row| row.address)
-            .collect();
-        for address in gone {
-            match self.find(address) {
-                Some(at) if self.rows[at].agent.is_some() => self.rows[at].configured = false,
-                Some(_) | None => _ = self.remove(address),
-            }
-        }
-        servers.iter().filter_map(|entry| self.add(now, entry).err()).collect()
     }
 
     /// New weights and limits; the next snapshot has the scores that they make.
@@ -304,6 +266,14 @@ impl ServerTable {
     pub fn probe_answered(&mut self, now: Time, id: ServerId, status: u16, retry_after: Option<Duration>) {
         if let Some(row) = self.rows.iter_mut().find(|row| row.id == id) {
             row.health.handle(now, Event::ProbeAnswered { status, retry_after });
+            self.look = true;
+        }
+    }
+
+    /// A server answered a call with 503 and Retry-After: no new calls for that time, which is not a failure.
+    pub fn said_full(&mut self, now: Time, id: ServerId, retry_after: Duration) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.id == id) {
+            row.health.handle(now, Event::Full(retry_after));
             self.look = true;
         }
     }
@@ -336,6 +306,7 @@ impl ServerTable {
 
     fn look_at_all(&mut self, now: Time) {
         for row in &mut self.rows {
+            self.figures_stale |= row.rise(now, self.slow_start);
             row.read_evidence(now, self.counters.evidence.totals(row.place.slot));
             row.health.handle_timeout(now);
             self.figures_stale |= row.expire_measured(now);
@@ -365,7 +336,10 @@ impl ServerTable {
 
     /// All rows in the order of their index, for the status print.
     pub fn rows(&self, now: Time) -> Vec<RowView> {
-        let count = |row: &Row| self.counters.ledger.as_ref().map(|ledger| ledger.count(row.place.slot));
+        let count = |row: &Row| {
+            let ledger = self.counters.census.as_ref().or(self.counters.ledger.as_ref());
+            ledger.map(|ledger| ledger.count(row.place.slot))
+        };
         self.rows
             .iter()
             .enumerate()
@@ -418,7 +392,7 @@ impl ServerTable {
         };
         self.incarnations += 1;
         let place = Place { slot, incarnation: self.incarnations };
-        if let Some(ledger) = &self.counters.ledger {
+        for ledger in self.counters.ledger.iter().chain(&self.counters.census) {
             ledger.attach(place);
         }
         let totals = self.counters.evidence.totals(slot);
@@ -433,7 +407,7 @@ impl ServerTable {
     fn judge_all(&mut self, now: Time) {
         for row in &mut self.rows {
             let admitted = self.counters.admitted.count(row.place.slot);
-            self.stale |= row.judge(now, admitted);
+            self.stale |= row.judge(now, admitted, self.slow_start);
         }
     }
 

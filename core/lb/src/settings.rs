@@ -136,6 +136,14 @@ pub struct Settings {
     pub probe_interval: Duration,
     /// A request unanswered this long makes a silent server suspect.
     pub silence: Duration,
+    /// Refused sends in a row, or OPTIONS unanswered in a row, until a server is failed; 1 … 10, usually 2.
+    pub fail_after: u32,
+    /// A failed server stays failed at least this long, whatever it answers.
+    pub stay_out: Duration,
+    /// The share of a server that returns rises from a twentieth to all of its weight in this time; zero: at once.
+    pub slow_start: Duration,
+    /// Count the calls of each server whatever the selection, so that a drain knows how many are left.
+    pub count_calls: bool,
     pub heartbeat: Heartbeats,
     /// New calls per worker whose choice of server is kept ([`crate::why`]), 192 bytes each; 0: none.
     pub why_calls: usize,

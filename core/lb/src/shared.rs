@@ -1,4 +1,7 @@
 //! What all workers share: settings, keys, the published snapshot, the memory of calls, evidence of health, counters.
+//!
+//! What can change while running is [`Terms`]: the control thread publishes a new value whole, and each worker takes it
+//! with the next snapshot, between two messages. So no message sees half of a change.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,26 +23,75 @@ use crate::settings::{Affinity, HashKind, Settings};
 use crate::snapshot::Snapshot;
 use crate::why::Why;
 
+#[derive(Clone)]
 pub struct Shared {
-    pub settings: Settings,
-    pub keys: KeyRing,
-    pub own: OwnAddresses,
-    pub calls: Calls,
-    pub selector: Selector,
+    pub settings: Arc<Settings>,
+    pub keys: Arc<KeyRing>,
+    pub own: Arc<OwnAddresses>,
+    pub calls: Arc<Calls>,
+    pub selector: Arc<Selector>,
     /// Counters that workers write and the server table reads.
     pub tables: server_table::Counters,
-    pub probes: Probes,
-    pub held: Held,
-    pub flows: Flows,
+    pub probes: Arc<Probes>,
+    pub held: Arc<Held>,
+    pub flows: Arc<Flows>,
     /// Choices of servers, for those who ask.
-    pub why: Why,
-    pub registrations: Registrations,
+    pub why: Arc<Why>,
+    pub registrations: Arc<Registrations>,
     /// Tells this process from the one before it at the same address: connections are numbered anew.
     pub run: u32,
+    /// New calls are refused: this load manager is about to end.
+    pub closing: bool,
+    generation: u64,
+    board: Arc<Board>,
+    counters: Arc<[Arc<Counters>]>,
+}
+
+/// Where the control thread publishes.
+struct Board {
     /// That of the snapshot; looked at with every message.
     epoch: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
-    counters: Vec<Arc<Counters>>,
+    terms: ArcSwap<Terms>,
+}
+
+/// What can change while running.
+#[derive(Clone)]
+pub struct Terms {
+    pub settings: Arc<Settings>,
+    pub keys: Arc<KeyRing>,
+    pub calls: Arc<Calls>,
+    pub selector: Arc<Selector>,
+    pub tables: server_table::Counters,
+    pub closing: bool,
+    generation: u64,
+}
+
+impl Terms {
+    /// The same, with new calls refused from now on.
+    pub fn closing(&self) -> Terms {
+        Terms { closing: true, ..self.clone() }
+    }
+
+    /// The next terms under these settings: what does not depend on what changed is kept.
+    pub fn with(&self, settings: Settings) -> Terms {
+        let before = &*self.settings;
+        let mut next = self.clone();
+        if settings.keys.tag != before.keys.tag {
+            next.keys = Arc::new(self.keys.renewed(&settings.keys));
+        }
+        let slots = self.tables.admitted.slots();
+        let counts =
+            |settings: &Settings| (settings.selection, settings.invite_weight_percent, settings.count_calls);
+        if counts(&settings) != counts(before) {
+            next.tables.renew_ledgers(before, &settings, slots);
+            let (admitted, ledger) = (next.tables.admitted.clone(), next.tables.ledger.clone());
+            next.selector = Arc::new(Selector::new(&settings, admitted, ledger));
+        }
+        next.calls = Arc::new(self.calls.renewed(&settings, &next.tables));
+        next.settings = Arc::new(settings);
+        next
+    }
 }
 
 impl Shared {
@@ -50,22 +102,37 @@ impl Shared {
         first: Arc<Snapshot>,
         workers: u8,
     ) -> Shared {
-        Shared {
-            keys: KeyRing::new(&settings.keys),
-            own: OwnAddresses::new(&settings.listeners, &settings.names),
-            calls: Calls::new(&settings, tables.ledger.clone()),
-            selector: Selector::new(&settings, tables.admitted.clone(), tables.ledger.clone()),
-            probes: Probes::default(),
-            flows: Flows::new(workers),
-            held: Held::new(Limits::new(settings.held_max, settings.held_bytes_max)),
-            why: Why::new(workers, settings.why_calls, first.clone()),
-            registrations: Registrations::new(&settings.register),
-            run: 0,
-            epoch: AtomicU64::new(first.epoch),
-            snapshot: ArcSwap::new(first),
-            counters: (0..workers.max(1)).map(|_| Arc::default()).collect(),
+        let terms = Terms {
+            keys: Arc::new(KeyRing::new(&settings.keys)),
+            calls: Arc::new(Calls::new(&settings, &tables)),
+            selector: Arc::new(Selector::new(&settings, tables.admitted.clone(), tables.ledger.clone())),
+            closing: false,
+            generation: 0,
             tables,
-            settings,
+            settings: Arc::new(settings),
+        };
+        let settings = &terms.settings;
+        Shared {
+            own: Arc::new(OwnAddresses::new(&settings.listeners, &settings.names)),
+            run: 0,
+            probes: Arc::default(),
+            flows: Arc::new(Flows::new(workers)),
+            held: Arc::new(Held::new(Limits::new(settings.held_max, settings.held_bytes_max))),
+            why: Arc::new(Why::new(workers, settings.why_calls, first.clone())),
+            registrations: Arc::new(Registrations::new(&settings.register)),
+            counters: (0..workers.max(1)).map(|_| Arc::default()).collect(),
+            keys: terms.keys.clone(),
+            calls: terms.calls.clone(),
+            selector: terms.selector.clone(),
+            tables: terms.tables.clone(),
+            settings: terms.settings.clone(),
+            closing: terms.closing,
+            generation: terms.generation,
+            board: Arc::new(Board {
+                epoch: AtomicU64::new(first.epoch),
+                snapshot: ArcSwap::new(first),
+                terms: ArcSwap::new(Arc::new(terms)),
+            }),
         }
     }
 
@@ -74,13 +141,39 @@ impl Shared {
         Shared { run, ..self }
     }
 
+    /// The terms that are published.
+    pub fn terms(&self) -> Arc<Terms> {
+        self.board.terms.load_full()
+    }
+
+    /// New terms, seen by each worker with the next snapshot: that one is to be published after them.
+    pub fn publish_terms(&self, mut terms: Terms) {
+        terms.generation = self.terms().generation + 1;
+        self.board.terms.store(Arc::new(terms));
+    }
+
+    /// The same under the terms that are published, if they are others.
+    pub fn renewed(&self) -> Option<Shared> {
+        let terms = self.board.terms.load();
+        (terms.generation != self.generation).then(|| Shared {
+            settings: terms.settings.clone(),
+            keys: terms.keys.clone(),
+            calls: terms.calls.clone(),
+            selector: terms.selector.clone(),
+            tables: terms.tables.clone(),
+            closing: terms.closing,
+            generation: terms.generation,
+            ..self.clone()
+        })
+    }
+
     /// Number of the snapshot that is published.
     pub fn epoch(&self) -> u64 {
-        self.epoch.load(Acquire)
+        self.board.epoch.load(Acquire)
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+        self.board.snapshot.load_full()
     }
 
     /// The control thread has new tables.
@@ -88,8 +181,8 @@ impl Shared {
         let epoch = snapshot.epoch;
         // Before it is used, so that a choice never names a snapshot that is not yet kept.
         self.why.publish(&snapshot);
-        self.snapshot.store(snapshot);
-        self.epoch.store(epoch, Release);
+        self.board.snapshot.store(snapshot);
+        self.board.epoch.store(epoch, Release);
     }
 
     pub(crate) fn counters_of(&self, worker: u8) -> Arc<Counters> {

@@ -48,6 +48,9 @@ pub enum Condition {
     Failed,
 }
 
+/// The share of a server that has all of its weight.
+pub const WHOLE: u16 = 1000;
+
 /// One row of the server table as the data path sees it.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -59,6 +62,8 @@ pub struct Server {
     pub cause: Cause,
     /// Share of new calls against other servers; 1 … 1000, default 1.
     pub weight: u32,
+    /// How much of its weight it has, while it starts slowly: 1 … [`WHOLE`]. Consistent hashing takes the whole weight.
+    pub share_permille: u16,
     /// Score of SPEC B1; `None` where nothing was measured.
     pub score: Option<Score>,
     /// From the heartbeat; `None` where nothing was said.
@@ -85,6 +90,7 @@ impl Server {
             condition: Condition::Active,
             cause: Cause::Started,
             weight: 1,
+            share_permille: WHOLE,
             score: None,
             load_permille: None,
             call_load_ppm: 0,

@@ -10,7 +10,16 @@ const OK: Event = Event::ProbeAnswered { status: 200, retry_after: None };
 const START: Time = Time::from_secs(100);
 
 fn health(probe: Probe) -> Health {
-    Health::new(HealthSettings { probe, probe_interval: SECOND * 2, silence: SECOND * 4 }, START)
+    Health::new(
+        HealthSettings {
+            probe,
+            probe_interval: SECOND * 2,
+            silence: SECOND * 4,
+            fail_after: 2,
+            stay_out: Duration::ZERO,
+        },
+        START,
+    )
 }
 
 fn full(seconds: u64) -> Event {
@@ -283,4 +292,26 @@ fn evidence_is_summed_over_workers_and_out_of_range_is_nobody() {
     assert_eq!(evidence.totals(1), Totals { sent: 2, answered: 1, unreachable: 0, failed: 0 });
     assert_eq!(evidence.totals(2), Totals { unreachable: 1, ..Totals::default() });
     assert_eq!(evidence.totals(0), Totals::default());
+}
+
+#[test]
+fn hysteresis_is_a_setting() {
+    let settings = HealthSettings {
+        probe: Probe::Traffic,
+        probe_interval: SECOND * 2,
+        silence: SECOND * 4,
+        fail_after: 3,
+        stay_out: SECOND * 20,
+    };
+    let mut health = Health::new(settings, START);
+    for _ in 0..2 {
+        health.handle(START, Event::Unreachable(1));
+        assert_eq!(health.state(), State::Up);
+    }
+    health.handle(START, Event::Unreachable(1));
+    assert_eq!(health.state(), State::Failed);
+    health.handle(START + SECOND * 19, Event::Answered);
+    assert_eq!(health.state(), State::Failed, "it has to stay out, whatever it answers");
+    health.handle_timeout(START + SECOND * 20);
+    assert_eq!(health.state(), State::Trial);
 }

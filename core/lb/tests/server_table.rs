@@ -204,12 +204,12 @@ fn two_addresses_with_one_id_cannot_both_be_in_the_table() {
 #[test]
 fn drain_by_an_operator_holds_until_it_is_taken_back() {
     let mut table = table(&Settings { servers: vec![entry(1, 1), entry(2, 1)], ..settings() });
-    assert!(table.table.drain(address(1), true) && !table.table.drain(address(9), true));
+    assert!(table.table.drain(START, address(1), true) && !table.table.drain(START, address(9), true));
     assert!(table.table.tick(START));
     table.check(START, 1, Condition::KnownCallsOnly, Cause::Drained);
     table.hear(START, 1, ServerState::Started).unwrap();
     table.check(START, 1, Condition::KnownCallsOnly, Cause::Drained);
-    table.table.drain(address(1), false);
+    table.table.drain(START, address(1), false);
     table.table.tick(START);
     table.check(START, 1, Condition::Active, Cause::Started);
 }
@@ -355,11 +355,53 @@ fn a_slot_of_a_removed_server_starts_at_zero_for_the_next() {
 fn a_new_configuration_adds_changes_and_removes() {
     let mut table = table(&Settings { servers: (0..3).map(|n| entry(n, 1)).collect(), ..settings() });
     table.hear(START, 1, ServerState::Started).unwrap();
+    let kept = table.row(START, 2);
     let refused = table.table.reconfigure(START, &[entry(2, 9), entry(3, 1)]);
     assert!(refused.is_empty() && table.table.tick(START));
-    let rows: Vec<_> =
-        table.table.rows(START).iter().map(|row| (row.address, row.configured, row.weight)).collect();
-    assert_eq!(rows, [(address(1), false, 1), (address(2), true, 9), (address(3), true, 1)]);
+    let rows = table.table.rows(START);
+    let rows: Vec<_> = rows.iter().map(|row| (row.address, row.configured, row.weight, row.cause)).collect();
+    let fresh = kept.cause;
+    assert_eq!(
+        rows,
+        [
+            (address(0), false, 1, Cause::Leaving),
+            (address(1), false, 1, Cause::Started),
+            (address(2), true, 9, fresh),
+            (address(3), true, 1, fresh)
+        ]
+    );
+    assert_eq!((table.row(START, 2).place, table.row(START, 2).index), (kept.place, kept.index));
+    table.check(START, 0, Condition::KnownCallsOnly, Cause::Leaving);
+    table.table.reconfigure(START, &[entry(0, 1)]);
+    table.table.tick(START);
+    table.check(START, 0, Condition::Active, fresh);
+}
+
+#[test]
+fn a_server_that_returns_starts_slowly() {
+    let servers = (0..2).map(|n| entry(n, 1)).collect();
+    let mut table = table(&Settings { servers, slow_start: SECOND * 10, ..settings() });
+    let shares = |table: &Table, now| {
+        let _ = now;
+        let snapshot = table.table.snapshot();
+        [0, 1].map(|n| snapshot.by_address(address(n)).unwrap().share_permille)
+    };
+    assert_eq!(shares(&table, START), [1000, 1000], "those that are there from the beginning do not return");
+    table.table.drain(START, address(1), true);
+    table.table.tick(START);
+    table.table.drain(START, address(1), false);
+    let mut seen = Vec::new();
+    for tenth in 0..120 {
+        let now = START + SECOND * tenth / 10;
+        table.table.tick(now);
+        let [other, share] = shares(&table, now);
+        assert_eq!(other, 1000);
+        let weights: Vec<u64> = table.table.snapshot().active().weights().to_vec();
+        assert_eq!(*weights.last().unwrap(), if share == 1000 { 2 } else { 1000 + u64::from(share) });
+        seen.push(share);
+    }
+    assert!(seen.is_sorted() && seen[0] == 50 && seen[119] == 1000, "{seen:?}");
+    assert!((450..=600).contains(&seen[50]), "half of it after half the time: {seen:?}");
 }
 
 #[test]
@@ -420,7 +462,7 @@ proptest! {
                 }
                 Step::Add(n) => _ = table.table.add(now, &entry(n, 1)),
                 Step::Remove(n) => prop_assert_eq!(table.table.remove(address(n)), snapshot.by_address(address(n)).is_some()),
-                Step::Drain(n, drained) => _ = table.table.drain(address(n), drained),
+                Step::Drain(n, drained) => _ = table.table.drain(START, address(n), drained),
                 Step::Evidence(n, kind) => if let Some(server) = snapshot.by_address(address(n)) {
                     let (evidence, slot) = (&table.counters.evidence, server.place.slot);
                     match kind {

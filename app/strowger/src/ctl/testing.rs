@@ -26,7 +26,8 @@ impl Owner {
         let mut control = Control::new(clock.now(), checked.settings, 1).unwrap();
         let faults = FaultLog::start(Output::Off).unwrap();
         let shared = control.shared();
-        let host = Host { clock, started: clock.now(), shared, workers: Vec::new(), faults, file: checked.file };
+        let host =
+            Host { clock, started: clock.now(), shared, workers: Vec::new(), faults, file: checked.file };
         let (desk, tray) = open(Arc::new(host));
         control.attend(tray);
         let stop = Arc::new(AtomicBool::new(false));

@@ -7,8 +7,11 @@ Examples:
   A key file for all load managers and agents of a farm:
     (strowger key; strowger key --heartbeat) > farm.keys; chmod 600 farm.keys
 
-  To rotate, put a new tag line in front of the old one on every load manager, and restart them one after the other:
-    strowger key | cat - farm.keys > new.keys
+  To rotate, put a new tag line in front of the old one on every load manager, and reload them one after the other:
+    strowger key | cat - farm.keys > new.keys && mv new.keys farm.keys && strowger ctl reload
+
+  Tokens for the HTTP API, one that may change things and one for Prometheus:
+    (strowger key --token; strowger key --token --read) > api.tokens; chmod 600 api.tokens
 ";
 
 #[derive(clap::Args, Debug)]
@@ -17,13 +20,24 @@ pub(crate) struct Args {
     /// Key for heartbeats instead of one for tags
     #[arg(long, conflicts_with = "id")]
     heartbeat: bool,
+    /// Token for the HTTP API instead
+    #[arg(long, conflicts_with_all = ["id", "heartbeat"])]
+    token: bool,
+    /// With --token: one that may look and change nothing
+    #[arg(long, requires = "token")]
+    read: bool,
     /// Id of the tag key, by which tags name it; random when left out
     #[arg(long, value_name = "0-255")]
     id: Option<u8>,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let line = if args.heartbeat { config::fresh_heartbeat_line() } else { config::fresh_tag_line(args.id) };
+    let grant = if args.read { config::Grant::Read } else { config::Grant::Change };
+    let line = match (args.token, args.heartbeat) {
+        (true, _) => config::fresh_token_line(grant),
+        (false, true) => config::fresh_heartbeat_line(),
+        (false, false) => config::fresh_tag_line(args.id),
+    };
     match line {
         Ok(line) => {
             println!("{line}");

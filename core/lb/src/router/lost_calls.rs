@@ -45,7 +45,7 @@ fn one_branch_of_a_forking_proxy_fails_and_the_other_can_still_be_cancelled() {
 fn hash_affinity_keeps_a_call_that_a_draining_server_did_not_take() {
     let mut farm = Farm::of(Affinity::Hash, Selection::Hash);
     let drained = "10.0.0.1:5060".parse().unwrap();
-    assert!(farm.table.drain(drained, true));
+    assert!(farm.table.drain(farm.now, drained, true));
     farm.publish();
     for call in 0..40 {
         let call = format!("c{call}");

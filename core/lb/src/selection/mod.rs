@@ -37,6 +37,10 @@ impl Admitted {
         Admitted((0..slots).map(|_| AtomicU32::new(0)).collect())
     }
 
+    pub fn slots(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn count(&self, slot: u16) -> u32 {
         self.0.get(usize::from(slot)).map_or(0, |count| count.load(Relaxed))
     }

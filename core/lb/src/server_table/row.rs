@@ -10,10 +10,13 @@ use crate::evidence::Totals;
 use crate::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
 use crate::recent::Recent;
 use crate::selection::score::{Figures, Score};
-use crate::snapshot::{Condition, Place, Server, ServerId};
+use crate::snapshot::{Condition, Place, Server, ServerId, WHOLE};
 
 /// What one call adds to the load of a server that does not tell its calls: a permille.
 const CALL_LOAD_PPM: u32 = 1000;
+
+/// Steps in which the share of a server that starts slowly rises.
+const SHARE_STEPS: u16 = 20;
 
 /// Why a row's condition is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +33,9 @@ pub enum Cause {
     Decayed,
     /// An operator drains it.
     Drained,
-    /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503.
+    /// The configuration no longer names it: it goes when its known calls are over.
+    Leaving,
+    /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503, or a call with 503 and Retry-After.
     Full,
     /// As health has it.
     Health(health::State, health::Reason),
@@ -45,12 +50,45 @@ impl std::fmt::Display for Cause {
             Cause::MeasuredDraining => write!(f, "whoever measures it says draining"),
             Cause::Decayed => write!(f, "no heartbeat within the decay"),
             Cause::Drained => write!(f, "drained by an operator"),
+            Cause::Leaving => write!(f, "no longer in the configuration; goes when its known calls are over"),
             Cause::Full => write!(f, "it has no room for more calls"),
             Cause::Health(health::State::Suspect, reason) => write!(f, "suspect: {reason}"),
             Cause::Health(health::State::Trial, reason) => write!(f, "on trial: {reason}"),
             Cause::Health(health::State::Up | health::State::Failed, reason) => write!(f, "{reason}"),
         }
     }
+}
+
+/// Who says something of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    Heartbeat,
+    Options,
+    Traffic,
+    Operator,
+}
+
+impl Source {
+    pub const ALL: [Source; 4] = [Source::Heartbeat, Source::Options, Source::Traffic, Source::Operator];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Source::Heartbeat => "heartbeat",
+            Source::Options => "options",
+            Source::Traffic => "traffic",
+            Source::Operator => "operator",
+        }
+    }
+}
+
+/// One thing that is said of a server, and what it may be given by that alone. The state of the server is what all of them
+/// allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub source: Source,
+    pub cause: Cause,
+    pub allows: Condition,
+    pub for_time: Duration,
 }
 
 /// A row as an operator wants to see it.
@@ -71,6 +109,16 @@ pub struct RowView {
     pub heartbeat_age: Option<Duration>,
     pub condition: Condition,
     pub cause: Cause,
+    /// All that is said of it, the reason for its condition among them.
+    pub reasons: Vec<Reason>,
+    /// An operator drains it, or the configuration no longer names it.
+    pub drained: bool,
+    pub leaving: bool,
+    pub place: Place,
+    /// Its share while it starts slowly; 1000: all of its weight.
+    pub share_permille: u16,
+    /// Time since a request was last sent to it.
+    pub quiet_for: Duration,
     /// How long condition and cause have been so.
     pub unchanged_for: Duration,
     /// Age of what a poll brought last, and whether that was no answer (SPEC B3).
@@ -79,7 +127,7 @@ pub struct RowView {
     pub load: Option<Load>,
     pub load_permille: Option<u32>,
     pub score: Option<Score>,
-    /// In progress by the ledger of cjsq, tjsq or tlwl, in hundredths.
+    /// In progress, in hundredths: calls where they are counted, else what tjsq or tlwl count.
     pub in_progress: Option<u32>,
     /// New calls given to it since the row was made; modulo 2^32.
     pub new_calls: u32,
@@ -125,7 +173,17 @@ pub(super) struct Row {
     pub(super) weight: u32,
     pub(super) place: Place,
     pub(super) configured: bool,
-    pub(super) drained: bool,
+    /// Since when an operator drains it.
+    pub(super) drained: Option<Time>,
+    /// Since when the configuration no longer names it.
+    pub(super) leaving: Option<Time>,
+    /// It was out, or is new: its return starts slowly.
+    was_out: bool,
+    /// When its slow start began, and how far it is.
+    rising: Option<Time>,
+    share_permille: u16,
+    /// When a request was last sent to it.
+    sent_at: Time,
     pub(super) agent: Option<Agent>,
     measured: Option<Measured>,
     lately: Lately,
@@ -161,7 +219,12 @@ impl Row {
             weight,
             place,
             configured: false,
-            drained: false,
+            drained: None,
+            leaving: None,
+            was_out: true,
+            rising: None,
+            share_permille: WHOLE,
+            sent_at: now,
             agent: None,
             measured: None,
             lately: Lately {
@@ -255,6 +318,7 @@ impl Row {
             self.health.handle(now, Event::Unreachable(unreachable));
         }
         if sent > 0 {
+            self.sent_at = now;
             self.health.handle(now, Event::Sent(sent));
         }
         if totals.answered != before.answered {
@@ -262,8 +326,28 @@ impl Row {
         }
     }
 
+    /// It was there from the beginning: it does not start slowly.
+    pub(super) fn settle(&mut self) {
+        self.was_out = false;
+    }
+
+    /// Slow start: the share rises with time; true when selection must know.
+    pub(super) fn rise(&mut self, now: Time, slow_start: Duration) -> bool {
+        let Some(began) = self.rising else { return false };
+        let passed = now.since(began);
+        let share = if passed >= slow_start {
+            self.rising = None;
+            WHOLE
+        } else {
+            // In steps, so that not every look makes a snapshot.
+            let steps = passed.as_micros() * u128::from(SHARE_STEPS) / slow_start.as_micros();
+            ((steps as u16 + 1) * (WHOLE / SHARE_STEPS)).min(WHOLE)
+        };
+        std::mem::replace(&mut self.share_permille, share) != share
+    }
+
     /// Judges the row anew; true when that comes to something else: routing, or who asks why, must know.
-    pub(super) fn judge(&mut self, now: Time, admitted: u32) -> bool {
+    pub(super) fn judge(&mut self, now: Time, admitted: u32, slow_start: Duration) -> bool {
         let (condition, cause) = self.verdict(now);
         if (condition, cause) == (self.condition, self.cause) {
             return false;
@@ -272,6 +356,15 @@ impl Row {
         if trial(cause) && !trial(self.cause) {
             self.admitted_before = admitted;
         }
+        let open = condition == Condition::Active && !trial(cause);
+        let out = condition == Condition::Failed || matches!(cause, Cause::Drained | Cause::Draining);
+        if open && self.was_out {
+            self.was_out = false;
+            if !slow_start.is_zero() {
+                (self.rising, self.share_permille) = (Some(now), WHOLE / SHARE_STEPS);
+            }
+        }
+        self.was_out |= out;
         (self.condition, self.cause, self.since) = (condition, cause, now);
         true
     }
@@ -285,7 +378,8 @@ impl Row {
             (Some(ServerState::Stopped), _) => (Failed, Cause::Stopped),
             _ if decayed => (Failed, Cause::Decayed),
             (_, health::State::Failed) => (Failed, health),
-            _ if self.drained => (KnownCallsOnly, Cause::Drained),
+            _ if self.drained.is_some() => (KnownCallsOnly, Cause::Drained),
+            _ if self.leaving.is_some() => (KnownCallsOnly, Cause::Leaving),
             (Some(ServerState::Draining), _) => (KnownCallsOnly, Cause::Draining),
             _ if self.health.full_until().is_some() || self.residual() == Some(0) => {
                 (KnownCallsOnly, Cause::Full)
@@ -297,6 +391,45 @@ impl Row {
             (Some(ServerState::Started), health::State::Up) => (Active, Cause::Started),
             (None, health::State::Up) => (Active, health),
         }
+    }
+
+    fn reasons(&self, now: Time) -> Vec<Reason> {
+        use Condition::{Active, Failed, KnownCallsOnly};
+        let mut reasons = Vec::new();
+        let mut say = |source, cause, allows, since: Time| {
+            reasons.push(Reason { source, cause, allows, for_time: now.since(since) });
+        };
+        if let Some(agent) = &self.agent {
+            let (cause, allows) = match agent.state {
+                ServerState::Stopped => (Cause::Stopped, Failed),
+                _ if agent.decay.failed(agent.heard, now) => (Cause::Decayed, Failed),
+                ServerState::Draining => (Cause::Draining, KnownCallsOnly),
+                ServerState::Started if self.residual() == Some(0) => (Cause::Full, KnownCallsOnly),
+                ServerState::Started => (Cause::Started, Active),
+            };
+            say(Source::Heartbeat, cause, allows, agent.heard);
+        }
+        let health = &self.health;
+        let source = match health.reason() {
+            health::Reason::ProbeAnswered(_) | health::Reason::ProbeSilence => Source::Options,
+            health::Reason::Fresh
+            | health::Reason::Answered
+            | health::Reason::Unreachable
+            | health::Reason::Silence
+            | health::Reason::PauseOver => Source::Traffic,
+        };
+        let allows = if health.state() == health::State::Failed { Failed } else { Active };
+        say(source, Cause::Health(health.state(), health.reason()), allows, health.since());
+        if health.full_until().is_some() {
+            say(source, Cause::Full, KnownCallsOnly, now);
+        }
+        if let Some(since) = self.drained {
+            say(Source::Operator, Cause::Drained, KnownCallsOnly, since);
+        }
+        if let Some(since) = self.leaving {
+            say(Source::Operator, Cause::Leaving, KnownCallsOnly, since);
+        }
+        reasons
     }
 
     /// An agent's word stands for OPTIONS, as long as the traffic does not speak against it.
@@ -370,6 +503,7 @@ impl Row {
             condition: self.condition,
             cause: self.cause,
             weight: self.weight,
+            share_permille: self.share_permille,
             score,
             load_permille: self.load_permille(),
             call_load_ppm: self.call_load_ppm(),
@@ -406,6 +540,12 @@ impl Row {
             heartbeat_age: self.agent.map(|agent| now.since(agent.heard)),
             condition: self.condition,
             cause: self.cause,
+            reasons: self.reasons(now),
+            drained: self.drained.is_some(),
+            leaving: self.leaving.is_some(),
+            place: self.place,
+            share_permille: self.share_permille,
+            quiet_for: now.since(self.sent_at),
             unchanged_for: now.since(self.since),
             measured_age: self.measured.map(|measured| now.since(measured.at)),
             measured_down: self.measured.is_some_and(|measured| measured.down),

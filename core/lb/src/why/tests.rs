@@ -55,7 +55,7 @@ fn a_repetition_chooses_nothing_and_a_takeover_says_from_whom() {
 fn who_was_excluded_and_why() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let drained = farm.table.rows(farm.now)[1].address;
-    farm.table.drain(drained, true);
+    farm.table.drain(farm.now, drained, true);
     farm.publish();
     farm.udp(CLIENT, &invite("a"));
     let choice = farm.shared.why.newest(1).remove(0);
@@ -71,7 +71,7 @@ fn who_was_excluded_and_why() {
 fn nobody_could_take_it() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     for row in farm.table.rows(farm.now) {
-        farm.table.drain(row.address, true);
+        farm.table.drain(farm.now, row.address, true);
     }
     farm.publish();
     farm.udp(CLIENT, &invite("a"));
@@ -121,7 +121,7 @@ fn a_table_that_is_no_longer_kept_is_said_to_be_so() {
     let drained = farm.table.rows(farm.now)[0].address;
     for round in 0..=SNAPSHOTS_MAX {
         farm.now = farm.now + Duration::from_secs(1);
-        farm.table.drain(drained, round % 2 == 0);
+        farm.table.drain(farm.now, drained, round % 2 == 0);
         farm.publish();
     }
     let choice = farm.shared.why.of_call(farm.shared.keys.call(b"a")).remove(0);

@@ -39,6 +39,10 @@ pub fn settings() -> Settings {
         probe: Probe::Traffic,
         probe_interval: Duration::from_secs(2),
         silence: Duration::from_secs(4),
+        fail_after: 2,
+        stay_out: Duration::ZERO,
+        slow_start: Duration::ZERO,
+        count_calls: false,
         heartbeat: Heartbeats {
             listen: None,
             group: None,

@@ -20,7 +20,7 @@ pub(crate) const VERB: Verb = Verb {
     read: |_, arguments| {
         let (_, server) = arguments.server("server")?;
         Ok(Box::new(move |context| {
-            if !context.control.table_mut().drain(server, true) {
+            if !context.control.table_mut().drain(context.now, server, true) {
                 return Err(Refused::no_server(server));
             }
             context.control.note(&format!("server {server} drained by an operator"));

@@ -13,7 +13,7 @@ pub(crate) const VERB: Verb = Verb {
     read: |_, arguments| {
         let (_, server) = arguments.server("server")?;
         Ok(Box::new(move |context| {
-            if !context.control.table_mut().drain(server, false) {
+            if !context.control.table_mut().drain(context.now, server, false) {
                 return Err(Refused::no_server(server));
             }
             context.control.note(&format!("server {server} resumed by an operator"));
