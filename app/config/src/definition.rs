@@ -232,7 +232,7 @@ sections! {
         new_calls: NewCalls = Is("refuse");
     }
 
-    /// The HTTP API: everything `strowger ctl` can do, and metrics for Prometheus.
+    /// The HTTP API: everything `strowger ctl` can do, and metrics for Prometheus (docs/http-api.md).
     one api as ApiSection {
         /// Where to listen, such as `127.0.0.1:8060`. Left out: no HTTP. Beyond loopback it needs `tokens`, and a proxy in
         /// front for TLS.

@@ -8,19 +8,24 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::{Duration, Time};
+use config::Checked;
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::{Heartbeat, Ignored, Replay};
 use lb::server_table::{Refusal, RowView, ServerTable};
-use lb::settings::{Heartbeats, Settings};
-use lb::shared::Shared;
-use lb::snapshot::Condition;
+use lb::settings::{Heartbeats, ServerEntry, Settings};
+use lb::shared::{Shared, Terms};
+use lb::snapshot::{Condition, ServerId};
 
 use crate::ctl::desk::Tray;
+use crate::ctl::{Refused, Why};
+use crate::left::{self, Left};
 use crate::measuring::Measuring;
 use crate::worker::Aside;
 
 /// Longest time between two looks at evidence and deadlines.
 const TICK: Duration = Duration::from_millis(50);
+/// Time between two looks at servers that drain.
+const DRAINED_PERIOD: Duration = Duration::from_secs(1);
 /// Heartbeats taken in one turn of the control thread.
 pub(crate) const BUDGET: usize = 1024;
 /// Senders whose counts are remembered; more than the largest table has rows.
@@ -48,6 +53,13 @@ pub(crate) struct Control {
     next_tick: Time,
     /// What operators ask for.
     tray: Option<Tray>,
+    /// The configuration that runs.
+    checked: Option<Arc<Checked>>,
+    /// Calls that the memory holds, where a server drains, and when they were counted.
+    remembered: HashMap<ServerId, u32>,
+    looked_at_drained: Time,
+    /// Drained servers of which it was said that nothing is left.
+    said_empty: Vec<SocketAddr>,
 }
 
 impl Control {
@@ -72,6 +84,10 @@ impl Control {
             measured_unknown: 0,
             next_tick: now,
             tray: None,
+            checked: None,
+            remembered: HashMap::new(),
+            looked_at_drained: now,
+            said_empty: Vec::new(),
         };
         control.note_conditions(now, false);
         Ok(control)
@@ -93,6 +109,90 @@ impl Control {
     /// Serves what operators ask for from now on.
     pub(crate) fn attend(&mut self, tray: Tray) {
         self.tray = Some(tray);
+    }
+
+    /// The configuration that runs from now on.
+    pub(crate) fn run_as(&mut self, checked: Checked) {
+        self.key.clone_from(&checked.settings.keys.heartbeat);
+        self.checked = Some(Arc::new(checked));
+    }
+
+    pub(crate) fn checked(&self) -> Option<Arc<Checked>> {
+        self.checked.clone()
+    }
+
+    /// The configuration as it runs now, with all that was changed since it was read.
+    pub(crate) fn as_it_runs(&self, now: Time) -> Result<Checked, Refused> {
+        let starting =
+            || Refused::new(Why::Busy, "the load manager is still starting", "ask again in a moment");
+        let mut checked = Checked::clone(self.checked.as_ref().ok_or_else(starting)?);
+        checked.settings = Settings::clone(&self.shared.settings);
+        let configured = self.table.rows(now).into_iter().filter(|row| row.configured);
+        checked.settings.servers = configured
+            .map(|row| ServerEntry { address: row.address, transport: row.transport, weight: row.weight })
+            .collect();
+        Ok(checked)
+    }
+
+    /// New terms for workers and tables; they are seen with the snapshot that this turn publishes.
+    pub(crate) fn set_terms(&mut self, terms: Terms) {
+        self.table.set_terms(&terms.settings, terms.tables.clone());
+        self.shared.publish_terms(terms);
+        if let Some(renewed) = self.shared.renewed() {
+            self.shared = Arc::new(renewed);
+        }
+    }
+
+    /// New calls are refused from now on.
+    pub(crate) fn close(&mut self) {
+        let terms = self.shared.terms().closing();
+        self.set_terms(terms);
+    }
+
+    /// Calls of all servers that are known, for whoever waits for the end.
+    pub(crate) fn left_in_all(&self, now: Time) -> u64 {
+        left::in_all(&self.shared, now, &self.table.rows(now))
+    }
+
+    /// What is left at a server, counted now.
+    pub(crate) fn left_at(&mut self, now: Time, server: SocketAddr) -> Option<Left> {
+        let row = self.row(now, server)?;
+        self.remembered = left::remembered(&self.shared, now);
+        Some(left::left(&self.shared, &row, &self.remembered))
+    }
+
+    /// What is left at a server that drains, as of the last second.
+    pub(crate) fn left_of(&self, row: &RowView) -> Option<Left> {
+        (row.drained || row.leaving).then(|| left::left(&self.shared, row, &self.remembered))
+    }
+
+    /// Once a second, while some server drains: says when one is empty, and lets those go that the configuration no longer
+    /// names.
+    fn look_at_drained(&mut self, now: Time) {
+        if now.since(self.looked_at_drained) < DRAINED_PERIOD {
+            return;
+        }
+        self.looked_at_drained = now;
+        let rows: Vec<RowView> =
+            self.table.rows(now).into_iter().filter(|row| row.drained || row.leaving).collect();
+        self.said_empty.retain(|address| rows.iter().any(|row| row.address == *address));
+        if rows.is_empty() {
+            return self.remembered.clear();
+        }
+        self.remembered = left::remembered(&self.shared, now);
+        for row in rows {
+            let left = left::left(&self.shared, &row, &self.remembered);
+            let address = row.address;
+            if !left.empty {
+                self.said_empty.retain(|said| *said != address);
+            } else if row.leaving {
+                self.table.remove(address);
+                log(&format!("server {address} is gone: no call was left ({})", left.known_by));
+            } else if !self.said_empty.contains(&address) {
+                self.said_empty.push(address);
+                log(&format!("server {address} is drained: no call is left ({})", left.known_by));
+            }
+        }
     }
 
     pub(crate) fn table_mut(&mut self) -> &mut ServerTable {
@@ -130,6 +230,7 @@ impl Control {
                 None => self.table.probe_answered(now, result.server, result.status, retry_after),
             }
         }
+        self.look_at_drained(now);
         if self.table.tick(now) {
             self.shared.publish(self.table.snapshot());
             self.note_conditions(now, true);

@@ -6,6 +6,8 @@ mod control;
 mod control_socket;
 mod ctl;
 mod demo;
+mod http;
+mod left;
 mod measuring;
 mod ports;
 mod report;

@@ -9,7 +9,8 @@ use lb::shared::Shared;
 
 use crate::control::{Control, condition_name};
 use crate::ctl::Host;
-use crate::status_report::{Counter, MemoryStatus, ServerStatus, StatusReport, WorkerStatus};
+use crate::left::Left;
+use crate::status_report::{Counter, MemoryStatus, ReasonStatus, ServerStatus, StatusReport, WorkerStatus};
 use crate::worker::Handle;
 
 /// All of it, seen by the owner of the tables.
@@ -29,7 +30,7 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
         selection: word(settings.selection).into(),
         hash: word(settings.hash).into(),
         threads: threads(settings.threads),
-        servers: rows.iter().map(server).collect(),
+        servers: rows.iter().map(|row| server(row, control.left_of(row))).collect(),
         active: active
             .map(|candidate| u32::from(snapshot.servers()[usize::from(candidate.position)].index))
             .collect(),
@@ -93,6 +94,9 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
         all.extend(measuring.counters());
         all.push(named("perf_unknown_servers", control.measured_unknown));
     }
+    for (name, value) in host.api.read() {
+        all.push(named(name, value));
+    }
     all.push(named("faults_written", host.faults.written()));
     all.push(named("faults_dropped", host.faults.dropped()));
     all.push(named("faults_failed", host.faults.failed()));
@@ -110,7 +114,7 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
     all
 }
 
-fn server(row: &RowView) -> ServerStatus {
+fn server(row: &RowView, left: Option<Left>) -> ServerStatus {
     let load = row.load.unwrap_or_default();
     ServerStatus {
         index: row.index as u32,
@@ -135,6 +139,18 @@ fn server(row: &RowView) -> ServerStatus {
         measured_down: row.measured_down,
         network_permille: load.network_permille.map(u32::from),
         latency_us: load.latency_us,
+        reasons: row.reasons.iter().map(reason).collect(),
+        left,
+        share_permille: u32::from(row.share_permille),
+    }
+}
+
+fn reason(reason: &lb::server_table::Reason) -> ReasonStatus {
+    ReasonStatus {
+        source: reason.source.name().into(),
+        says: reason.cause.to_string(),
+        allows: condition_name(reason.allows).into(),
+        since_seconds: reason.for_time.as_secs(),
     }
 }
 

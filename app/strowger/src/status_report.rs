@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::left::Left;
+
 /// All of it at one moment. Fields are added at the end, never renamed: scripts read this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -66,6 +68,24 @@ pub(crate) struct ServerStatus {
     pub(crate) network_permille: Option<u32>,
     /// How long it takes to answer OPTIONS, where it is measured so.
     pub(crate) latency_us: Option<u32>,
+    /// All that is said of it, the reason for its state among them.
+    pub(crate) reasons: Vec<ReasonStatus>,
+    /// Where it gets no new calls: what is left.
+    pub(crate) left: Option<Left>,
+    /// Its share of its weight while it starts slowly, in thousandths.
+    pub(crate) share_permille: u32,
+}
+
+/// One thing that is said of a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ReasonStatus {
+    /// `heartbeat`, `options`, `traffic`, `operator`.
+    pub(crate) source: String,
+    pub(crate) says: String,
+    /// What it may be given by that alone; the state of the server is what all allow.
+    pub(crate) allows: String,
+    pub(crate) since_seconds: u64,
 }
 
 /// One bounded store.

@@ -21,6 +21,18 @@ pub(crate) fn for_people(report: &StatusReport) -> String {
         report.epoch
     );
     let _ = write!(text, "\nServers\n{}", servers(report));
+    let draining = report.servers.iter().filter_map(|server| Some((server, server.left.as_ref()?)));
+    for (server, left) in draining {
+        let address = server.address.map_or_else(String::new, |address| address.to_string());
+        let at_least = if left.all_known { "" } else { "at least " };
+        let _ = writeln!(
+            text,
+            "  {address} drains: {at_least}{} calls left, nothing sent to it for {} ({})",
+            left.calls,
+            duration(left.quiet_seconds),
+            left.known_by
+        );
+    }
     let active: Vec<String> = report.active.iter().map(u32::to_string).collect();
     let none = "none: new calls are answered 503";
     let _ =

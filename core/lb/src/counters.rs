@@ -60,6 +60,14 @@ counters! {
     NoServer => "no_server",
     /// New calls answered 503 because this load manager is about to end.
     Closing => "refused_closing",
+    /// Calls that their server answered with 200 (RFC 6076 §4.6), redirected, or declined with 480, 486, 600 or 603 (§4.7).
+    SessionEstablished => "sessions_established",
+    SessionRedirected => "sessions_redirected",
+    SessionDeclined => "sessions_declined",
+    /// Calls that ended in 408, 500, 503 or 504 (RFC 6076 §4.8).
+    SessionIneffective => "sessions_ineffective",
+    /// Calls that failed otherwise; a challenge does not count.
+    SessionFailed => "sessions_failed",
     /// No SIP message at all.
     Malformed => "malformed",
     /// Streams whose framing was lost.

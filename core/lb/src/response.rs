@@ -139,6 +139,18 @@ impl Core {
         self.count(Counter::Response);
     }
 
+    /// How the set-up of a session ended, in the classes of RFC 6076 §4.
+    fn count_session(&self, status: u16) {
+        self.count(match status {
+            200..300 => Counter::SessionEstablished,
+            300..=399 => Counter::SessionRedirected,
+            401 | 402 | 407 => return,
+            480 | 486 | 600 | 603 => Counter::SessionDeclined,
+            408 | 500 | 503 | 504 => Counter::SessionIneffective,
+            _ => Counter::SessionFailed,
+        });
+    }
+
     /// What a response tells the memory of calls. Most tell nothing and cost no look-up.
     fn remember_response(&self, now: Time, hop: &Hop, branch: &[u8], status: u16) {
         let ended = match (hop.asked, status) {
@@ -153,6 +165,9 @@ impl Core {
             (Asked::Invite | Asked::Other, _) => Ended::Nothing,
         };
         if status >= 200 {
+            if hop.asked == Asked::Invite && hop.first && !hop.to_client {
+                self.count_session(status);
+            }
             self.shared.calls.transaction_ended(now, branch);
         }
         if ended != Ended::Nothing {

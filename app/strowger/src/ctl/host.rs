@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use base::Time;
+use config::Tokens;
 use fcaps::FaultLog;
 use lb::shared::Shared;
-use net::Clock;
+use net::{Clock, Identities};
 
+use crate::http::counters::Counters;
 use crate::worker::Handle;
 
 pub(crate) struct Host {
@@ -18,6 +22,11 @@ pub(crate) struct Host {
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Vec<Handle>,
     pub(crate) faults: FaultLog,
+    /// Certificates, which a reload reads anew.
+    pub(crate) identities: Arc<Identities>,
+    /// Who may do what by HTTP.
+    pub(crate) tokens: ArcSwap<Tokens>,
+    pub(crate) api: Counters,
     /// The file that a reload reads; `None`: started from the short form.
     pub(crate) file: Option<PathBuf>,
 }

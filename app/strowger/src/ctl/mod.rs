@@ -5,9 +5,8 @@
 //! A new verb is one file in `verbs` and one line in [`VERBS`]: command line, socket, HTTP route and OpenAPI document are
 //! made from it.
 
-#![allow(dead_code)] // The routes are for the HTTP listener.
-
 mod arguments;
+pub(crate) mod change;
 pub(crate) mod desk;
 mod host;
 mod refused;
@@ -30,7 +29,11 @@ pub(crate) const VERBS: &[Verb] = &[
     verbs::undrain::VERB,
     verbs::add::VERB,
     verbs::remove::VERB,
+    verbs::left::VERB,
     verbs::weight::VERB,
+    verbs::policy::VERB,
+    verbs::limits::VERB,
+    verbs::reload::VERB,
     verbs::why::VERB,
     verbs::choices::VERB,
 ];

@@ -23,13 +23,23 @@ impl Owner {
     /// From a file where one is given, which a reload then reads.
     pub(crate) fn of(checked: config::Checked) -> Owner {
         let clock = Clock::start();
-        let mut control = Control::new(clock.now(), checked.settings, 1).unwrap();
+        let mut control = Control::new(clock.now(), checked.settings.clone(), 1).unwrap();
         let faults = FaultLog::start(Output::Off).unwrap();
         let shared = control.shared();
-        let host =
-            Host { clock, started: clock.now(), shared, workers: Vec::new(), faults, file: checked.file };
+        let host = Host {
+            clock,
+            started: clock.now(),
+            shared,
+            workers: Vec::new(),
+            faults,
+            file: checked.file.clone(),
+            identities: Arc::new(net::Identities::new(None)),
+            tokens: Default::default(),
+            api: Default::default(),
+        };
         let (desk, tray) = open(Arc::new(host));
         control.attend(tray);
+        control.run_as(checked);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {

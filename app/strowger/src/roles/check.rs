@@ -15,16 +15,26 @@ Status: 0 when the file can be used (warnings do not count), 64 when it cannot.
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The file to check
-    #[arg(value_name = "FILE", required_unless_present = "reference")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["reference", "openapi", "metrics"])]
     file: Option<PathBuf>,
     /// Print the reference page of all sections and keys
     #[arg(long, conflicts_with = "file")]
     reference: bool,
+    /// Print the OpenAPI document of the HTTP API
+    #[arg(long, conflicts_with = "file")]
+    openapi: bool,
+    /// Print the page of metrics
+    #[arg(long, conflicts_with = "file")]
+    metrics: bool,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let Some(file) = &args.file else {
-        print!("{}", config::reference());
+        match (args.openapi, args.metrics) {
+            (true, _) => println!("{:#}", crate::http::document()),
+            (false, true) => print!("{}", crate::http::page()),
+            (false, false) => print!("{}", config::reference()),
+        }
         return ExitCode::SUCCESS;
     };
     match config::load(file) {

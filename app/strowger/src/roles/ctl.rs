@@ -12,11 +12,13 @@ use crate::ctl::{Arguments, Kind, Outcome, Parameter, Place, VERBS, Verb};
 const EXAMPLES: &str = "\
 Examples:
   strowger ctl status
-  strowger ctl drain 10.0.0.11:5060
-  strowger ctl undrain 10.0.0.11:5060
+  strowger ctl drain 10.0.0.11:5060 --wait && strowger ctl remove 10.0.0.11:5060
+  strowger ctl add 10.0.0.13:5060 --weight 2
+  strowger ctl policy tlwl
+  strowger ctl reload --dry-run
 
-Exit status: 0 done, 1 no load manager answered, 2 no such server, 3 the present state does not allow it,
-4 not possible while running, 5 busy, 64 a bad command line.
+Exit status: 0 done, 1 no load manager answered, 2 no such server, 3 not in the present state,
+4 not possible while running, 5 busy, 64 a bad command line. docs/ctl.md tells more.
 ";
 
 /// A verb and its arguments.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use config::{Checked, Faults, word};
+use arc_swap::ArcSwap;
+use config::{Checked, Faults, NewCalls, word};
 use fcaps::{Fault, FaultLog, Output};
 use lb::outbox::Event;
 use lb::router::Router;
@@ -19,11 +20,15 @@ use super::lb_args::Args;
 use crate::certificates;
 use crate::control::{self, Control, SharedThread, lock, log};
 use crate::control_socket::ControlSocket;
+use crate::ctl::desk::Desk;
 use crate::ctl::{self, Host};
+use crate::http;
 use crate::measuring::Measuring;
 use crate::signals::Signals;
 use crate::worker::{self, Handle, Setup, Worker};
 
+/// Between two looks at what is left while the load manager ends.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 /// A wait without end, in steps.
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -51,10 +56,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
     let clock = Clock::start();
-    let settings = checked.settings;
+    let settings = checked.settings.clone();
     let count = worker_count(settings.threads);
     crate::ports::check(&settings.listeners)?;
-    let faults = FaultLog::start(match checked.faults {
+    let faults = FaultLog::start(match checked.faults.clone() {
         Faults::Off => Output::Off,
         Faults::Stderr => Output::Stderr,
         Faults::File(path) => Output::File(path),
@@ -65,7 +70,7 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     }
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
-    let identities = Arc::new(Identities::new(checked.tls.map(certificates::identity)));
+    let identities = Arc::new(Identities::new(checked.tls.clone().map(certificates::identity)));
     let mut workers = make_workers(&settings, count, clock, &faults, &control, &identities)?;
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
@@ -77,10 +82,14 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
         workers: handles.clone(),
         faults: faults.clone(),
         file: checked.file.clone(),
+        identities,
+        tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),
+        api: http::counters::Counters::default(),
     });
     let (desk, tray) = ctl::desk::open(host);
     lock(&control).attend(tray);
-    let _socket = ControlSocket::serve(&checked.control, desk).map_err(|error| {
+    lock(&control).run_as(checked.clone());
+    let _socket = ControlSocket::serve(&checked.control, desk.clone()).map_err(|error| {
         io::Error::new(error.kind(), format!("control socket {}: {error}", checked.control.display()))
     })?;
     let mut silent = None;
@@ -92,26 +101,76 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
         let aside = SharedThread { control: Arc::clone(&control), source };
         workers[0].share_thread(Box::new(aside))?;
     } else {
-        start_control_thread(control, clock, heartbeat_fd)?;
+        start_control_thread(Arc::clone(&control), clock, heartbeat_fd)?;
+    }
+    if let Some(api) = &checked.api {
+        let address = http::serve(api.listen, api.open_metrics, desk.clone())?;
+        log(&format!("HTTP API at http://{address}/"));
     }
     announce(&settings, count, &checked.control);
     let threads: Vec<JoinHandle<io::Result<()>>> =
         workers.into_iter().map(start).collect::<io::Result<_>>()?;
     // A worker that ends by itself has failed: the process goes down with it rather than serve half its sockets.
     let ended = end_with_workers(threads)?;
-    loop {
-        match signals.wait(LONG) {
-            None => {}
-            Some(libc::SIGHUP) => certificates::read_again(args, &identities),
-            Some(_) => break,
-        }
-    }
-    log("told to stop");
+    wait_for_the_end(&signals, &control, &desk, args);
     for handle in &handles {
         handle.stop();
     }
     drop(silent);
     ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+}
+
+/// SIGHUP reloads. SIGTERM goes on with known calls for a time, SIGINT or a second SIGTERM ends at once.
+fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, args: &Args) {
+    let clock = desk.host().clock;
+    loop {
+        match signals.wait(LONG) {
+            Some(libc::SIGHUP) => reload(desk, args),
+            Some(libc::SIGTERM) => break,
+            Some(_) => return log("told to stop"),
+            None => {}
+        }
+    }
+    let Some(drain) = lock(control).checked().map(|checked| checked.drain) else { return };
+    if drain.time.is_zero() {
+        return log("told to stop");
+    }
+    let serves = match drain.new_calls {
+        NewCalls::Refuse => {
+            lock(control).close();
+            "new calls are refused"
+        }
+        NewCalls::Serve => "new calls are served on",
+    };
+    let seconds = drain.time.as_secs();
+    log(&format!("told to stop: known calls go on for {seconds} s at most, {serves}"));
+    let end = clock.now() + drain.time;
+    loop {
+        match signals.wait(LOOK) {
+            Some(libc::SIGHUP) => log("no reload: this load manager is about to end"),
+            Some(_) => return log("told again: ends at once"),
+            None => {}
+        }
+        let now = clock.now();
+        let left = lock(control).left_in_all(now);
+        if left == 0 && drain.new_calls == NewCalls::Refuse {
+            return log("no call is left that only this load manager remembers");
+        }
+        if now >= end {
+            return log(&format!("the time is over, {left} known calls are left"));
+        }
+    }
+}
+
+fn reload(desk: &Desk, args: &Args) {
+    if desk.host().file.is_none() {
+        // The command line stays what it was; the files that it names may hold other certificates.
+        return certificates::read_again(args, &desk.host().identities);
+    }
+    match desk.ask("reload", serde_json::Map::new()) {
+        Ok(answer) => log(&format!("configuration reloaded: {}", answer.text.trim_end().replace('\n', "; "))),
+        Err(refused) => log(&format!("configuration not reloaded\n{refused}")),
+    }
 }
 
 fn worker_count(threads: Threads) -> u8 {

@@ -12,7 +12,7 @@ use super::{Counters, Refusal, ServerTable, WEIGHT_MAX, same};
 use crate::health::HealthSettings;
 use crate::ledger::Ledger;
 use crate::settings::{ServerEntry, Settings};
-use crate::snapshot::Condition;
+use crate::snapshot::{Condition, ServerId};
 
 impl ServerTable {
     /// Adds a server by configuration or by an operator; of one that is there, its weight and transport are changed.
@@ -80,6 +80,26 @@ impl ServerTable {
         }
         self.look = true;
         servers.iter().filter_map(|entry| self.add(now, entry).err()).collect()
+    }
+
+    /// The first refusal that adding these servers would meet; nothing is changed.
+    pub fn would_refuse(&self, servers: &[ServerEntry]) -> Option<Refusal> {
+        let mut added: Vec<(ServerId, SocketAddr)> = Vec::new();
+        for entry in servers.iter().filter(|entry| self.find(entry.address).is_none()) {
+            let (server, id) = (entry.address, ServerId::of(entry.address));
+            if server.port() == 0 || server.ip().is_unspecified() {
+                return Some(Refusal::BadAddress { server });
+            }
+            let known = self.rows.iter().map(|row| (row.id, row.address)).chain(added.iter().copied());
+            if let Some((_, with)) = known.into_iter().find(|(other, _)| *other == id) {
+                return Some(Refusal::IdCollision { server, with });
+            }
+            if added.len() >= self.free_slots.len() {
+                return Some(Refusal::TableFull { size: self.size, server });
+            }
+            added.push((id, server));
+        }
+        None
     }
 
     /// Other settings for what the table does by itself: health, decay, slow start, what is counted.

@@ -1,8 +1,11 @@
 //! `drain`: a server gets no new calls and keeps those that are known.
 
-use serde_json::json;
+use std::time::{Duration, Instant};
 
-use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb};
+use serde_json::{Map, Value, json};
+
+use crate::ctl::{Answer, Arguments, Kind, Method, Outcome, Parameter, Place, Refused, Route, Verb, Why};
+use crate::left::Left;
 
 pub(super) const SERVER: Parameter = Parameter {
     name: "server",
@@ -12,10 +15,23 @@ pub(super) const SERVER: Parameter = Parameter {
     help: "ADDRESS:PORT of the server, as `status` lists it",
 };
 
+const fn of_command_line(name: &'static str, kind: Kind, help: &'static str) -> Parameter {
+    Parameter { name, kind, place: Place::CommandLine, required: false, help }
+}
+
 pub(crate) const VERB: Verb = Verb {
     name: "drain",
     about: "No new calls for a server; it keeps those that are known",
-    parameters: &[SERVER],
+    parameters: &[
+        SERVER,
+        of_command_line("wait", Kind::Flag, "Return when no call is left at it"),
+        of_command_line("timeout", Kind::Number(1, 86_400), "With --wait: give up after so many seconds"),
+        of_command_line(
+            "quiet",
+            Kind::Number(1, 86_400),
+            "With --wait, where calls are not counted: it is empty when it was sent nothing for so many seconds; 900",
+        ),
+    ],
     route: Route { method: Method::Post, path: "/v1/servers/{server}/drain" },
     read: |_, arguments| {
         let (_, server) = arguments.server("server")?;
@@ -24,12 +40,59 @@ pub(crate) const VERB: Verb = Verb {
                 return Err(Refused::no_server(server));
             }
             context.control.note(&format!("server {server} drained by an operator"));
-            let text = format!("server {server} drains: no new calls, known ones go on");
-            Ok(Answer { text, document: json!({ "server": server, "drained": true }) })
+            let left = context.control.left_at(context.now, server).unwrap_or_default();
+            let text = format!("server {server} drains: no new calls, known ones go on\n{}", words(&left));
+            Ok(Answer { text, document: json!({ "server": server, "drained": true, "left": left }) })
         }))
     },
-    follow: None,
+    follow: Some(wait),
 };
+
+pub(super) fn words(left: &Left) -> String {
+    let at_least = if left.all_known { "" } else { "at least " };
+    match left.empty {
+        true => format!("no call is left ({})", left.known_by),
+        false => format!("{at_least}{} calls are left ({})", left.calls, left.known_by),
+    }
+}
+
+/// Between two looks of `--wait`.
+const LOOK: Duration = Duration::from_millis(500);
+
+fn wait(
+    ask: &mut dyn FnMut(&str, Map<String, Value>) -> Outcome,
+    first: Answer,
+    arguments: &Arguments,
+) -> Outcome {
+    if !arguments.flag("wait") {
+        return Ok(first);
+    }
+    let (_, server) = arguments.server("server")?;
+    let end = arguments.number("timeout").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    loop {
+        let given = Map::from_iter([("server".to_owned(), Value::from(server.to_string()))]);
+        let left: Left = match ask("left", given) {
+            Ok(answer) => serde_json::from_value(answer.document["left"].clone()).unwrap_or_default(),
+            // One that the configuration no longer names goes by itself when it is empty.
+            Err(refused) if refused.why == Why::NotFound => Left { empty: true, ..Left::default() },
+            Err(refused) => return Err(refused),
+        };
+        let quiet = arguments.number("quiet").is_some_and(|quiet| left.quiet_seconds >= quiet);
+        if left.empty || (left.calls == 0 && quiet) {
+            let text = format!("server {server} is drained: no call is left");
+            return Ok(Answer { text, document: json!({ "server": server, "drained": true, "left": left }) });
+        }
+        if end.is_some_and(|end| Instant::now() >= end) {
+            let what = format!("server {server} is not empty yet: {}", words(&left));
+            return Err(Refused::new(
+                Why::Conflict,
+                what,
+                "it goes on draining; wait longer, or `undrain` it",
+            ));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -46,10 +109,15 @@ mod tests {
             report["servers"][0]["state"].as_str().unwrap().to_owned()
         };
         assert_eq!(state(&owner), "active");
-        owner.ask("drain", json!({ "server": "127.0.0.1:7000" })).unwrap();
+        let server = json!({ "server": "127.0.0.1:7000" });
+        let drained = owner.ask("drain", server.clone()).unwrap();
+        assert_eq!(drained.document["left"]["calls"], 0);
+        // Nothing counts calls, so it says that there may be more.
+        assert_eq!(drained.document["left"]["all_known"], false);
         assert_eq!(state(&owner), "known calls only");
-        owner.ask("undrain", json!({ "server": "127.0.0.1:7000" })).unwrap();
+        owner.ask("undrain", server.clone()).unwrap();
         assert_eq!(state(&owner), "active");
+        assert_eq!(owner.ask("left", server).unwrap().document["left"]["empty"], false);
         let refused = owner.ask("drain", json!({ "server": "127.0.0.1:7002" })).err().unwrap();
         assert_eq!(refused.why, Why::NotFound);
     }

@@ -1,0 +1,336 @@
+//! From the configuration that runs to another one: what differs, in plain words; what cannot change while running, by name
+//! and before anything is touched; and the swap, whole or not at all.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use config::{Checked, Faults};
+use lb::server_table::RowView;
+use lb::settings::{Heartbeats, Selection, Settings};
+
+use super::{Context, Refused, Why};
+
+/// What differs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// What is changed, each on a line of its own.
+    pub(crate) changes: Vec<String>,
+    /// What cannot be, and the remedy.
+    fixed: Vec<String>,
+}
+
+impl Difference {
+    fn changed(&mut self, key: &str, before: impl Debug, after: impl Debug) {
+        let (before, after) = (format!("{before:?}"), format!("{after:?}"));
+        if before != after {
+            self.changes.push(format!("{key}: {before} becomes {after}"));
+        }
+    }
+
+    fn fixed<T: PartialEq>(&mut self, key: &str, before: &T, after: &T) {
+        if before != after {
+            self.fixed.push(format!("{key} cannot change while running"));
+        }
+    }
+
+    fn note(&mut self, happens: bool, line: &str) {
+        if happens {
+            self.changes.push(line.to_owned());
+        }
+    }
+}
+
+/// What `next` would change. `rows`: the servers that there are, whoever added them.
+pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows: &[RowView]) -> Difference {
+    let mut found = Difference::default();
+    let (old, new) = (running, &next.settings);
+    // Taken apart whole, so that a new setting asks here whether it can change.
+    let Settings {
+        listeners,
+        servers: _,
+        affinity,
+        selection,
+        hash,
+        keys: _,
+        threads,
+        names,
+        tag_header,
+        new_call_time,
+        new_calls_max,
+        session_idle,
+        sessions_max,
+        invite_weight_percent,
+        hold_setup,
+        held_max,
+        held_bytes_max,
+        retry_after,
+        datagram_bytes_max,
+        register,
+        probe,
+        probe_interval,
+        silence,
+        fail_after,
+        stay_out,
+        slow_start,
+        count_calls,
+        heartbeat,
+        why_calls,
+        score,
+        measures,
+    } = old;
+    found.fixed("[[listen]]: listeners", listeners, &new.listeners);
+    found.fixed("[[listen]].names", names, &new.names);
+    found.fixed("affinity.kind", affinity, &new.affinity);
+    found.fixed("affinity.hash", hash, &new.hash);
+    found.fixed("[threads]", threads, &new.threads);
+    found.fixed("limits.new_calls_max", new_calls_max, &new.new_calls_max);
+    found.fixed("limits.sessions_max", sessions_max, &new.sessions_max);
+    found.fixed("hold_setup.held_max", held_max, &new.held_max);
+    found.fixed("hold_setup.held_bytes_max", held_bytes_max, &new.held_bytes_max);
+    found.fixed("log.why_calls", why_calls, &new.why_calls);
+    found.fixed("[register]", register, &new.register);
+    found.fixed("[perf] and [[measure]]: who is polled", measures, &new.measures);
+    found.changed("selection.kind", selection, new.selection);
+    let forgets = new.selection != *selection && new.selection == Selection::Cjsq && !*count_calls;
+    found.note(forgets, "  calls are counted from now on: those in progress are not in the queues of cjsq");
+    found.changed("selection.invite_weight_percent", invite_weight_percent, new.invite_weight_percent);
+    found.changed("affinity.tag_header", tag_header, new.tag_header);
+    found.changed("limits.new_call_seconds", new_call_time, new.new_call_time);
+    found.changed("limits.session_idle_seconds", session_idle, new.session_idle);
+    found.changed("limits.retry_after_seconds", retry_after, new.retry_after);
+    found.changed("limits.datagram_bytes_max", datagram_bytes_max, new.datagram_bytes_max);
+    found.changed("limits.count_calls", count_calls, new.count_calls);
+    found.changed("hold_setup.kind", hold_setup, new.hold_setup);
+    found.changed("health.probe", probe, new.probe);
+    found.changed("health.interval_ms", probe_interval, new.probe_interval);
+    found.changed("health.silence_ms", silence, new.silence);
+    found.changed("health.fail_after", fail_after, new.fail_after);
+    found.changed("health.stay_out_ms", stay_out, new.stay_out);
+    found.changed("health.slow_start_ms", slow_start, new.slow_start);
+    found.changed("score", score, new.score);
+    heartbeats(heartbeat, &new.heartbeat, &mut found);
+    keys(before, old, next, &mut found);
+    servers(rows, next, &mut found);
+    process(before, next, &mut found);
+    found
+}
+
+fn heartbeats(old: &Heartbeats, new: &Heartbeats, found: &mut Difference) {
+    let Heartbeats { listen, group, period, decay_periods, table_size } = old;
+    found.fixed("heartbeat.listen", listen, &new.listen);
+    found.fixed("heartbeat.group", group, &new.group);
+    found.fixed("heartbeat.table_size", table_size, &new.table_size);
+    found.changed("heartbeat.period_ms", period, new.period);
+    found.changed("heartbeat.decay_periods", decay_periods, new.decay_periods);
+}
+
+fn keys(before: &Checked, old: &Settings, next: &Checked, found: &mut Difference) {
+    let ids = |settings: &Settings| settings.keys.tag.iter().map(|(id, _)| *id).collect::<Vec<u8>>();
+    if before.random_keys && next.random_keys {
+        // Each look at the configuration makes another: the one that runs stays.
+    } else if old.keys.tag != next.settings.keys.tag {
+        let signing = old.keys.tag.first();
+        if signing.is_some_and(|key| !next.settings.keys.tag.contains(key)) {
+            found.fixed.push(
+                "keys.tag: the key that signs now is not among the new ones, so that every call in progress would lose its \
+                 server; put the new key in front, keep the old one, and take it out when the longest call is over"
+                    .into(),
+            );
+        }
+        found.changed("keys.tag, ids, the first signs", ids(old), ids(&next.settings));
+        let oldest = |settings: &Settings| settings.keys.tag.last().cloned();
+        found.note(
+            oldest(old) != oldest(&next.settings),
+            "  the oldest key goes: calls that are remembered go on by it, tags that it signed are no longer known",
+        );
+    }
+    found.note(
+        old.keys.heartbeat != next.settings.keys.heartbeat,
+        "keys.heartbeat: another one; agents must have it too, or their servers fail after the decay",
+    );
+}
+
+fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
+    let same = lb::server_table::same;
+    for entry in &next.settings.servers {
+        match rows.iter().find(|row| same(row.address, entry.address)) {
+            None => {
+                let line = format!("server {}: added, weight {}", entry.address, entry.weight);
+                found.changes.push(line);
+            }
+            Some(row) => {
+                let name = |what: &str| format!("server {}: {what}", row.address);
+                found.changed(&name("weight"), row.weight, entry.weight);
+                found.changed(&name("transport"), row.transport, entry.transport);
+                found.note(row.leaving, &name("stays after all"));
+                found.note(!row.configured && !row.leaving, &name("named now, known by heartbeat before"));
+            }
+        }
+    }
+    for row in rows.iter().filter(|row| row.configured) {
+        if !next.settings.servers.iter().any(|entry| same(entry.address, row.address)) {
+            let what = match row.heartbeat_state {
+                Some(_) => "no longer named; it stays as long as its heartbeats come",
+                None => "no longer named: no new calls; it goes when its known calls are over",
+            };
+            found.changes.push(format!("server {}: {what}", row.address));
+        }
+    }
+}
+
+/// What belongs to the process rather than to the tables.
+fn process(before: &Checked, next: &Checked, found: &mut Difference) {
+    let Checked { settings: _, tls, file: _, control, faults, drain, api, random_keys: _, notices: _ } =
+        before;
+    found.fixed("control.path", control, &next.control);
+    let place = |faults: &Faults| format!("{faults:?}");
+    found.fixed("log.faults", &place(faults), &place(&next.faults));
+    found.changed("[drain]", drain, next.drain);
+    let listen = |api: &Option<config::Api>| api.as_ref().map(|api| (api.listen, api.open_metrics));
+    found.fixed("[api]: listener", &listen(api), &listen(&next.api));
+    let tokens = |api: &Option<config::Api>| api.as_ref().map(|api| api.tokens.clone());
+    found.note(tokens(api) != tokens(&next.api), "api.tokens: others from now on");
+    // Certificates are read anew with each reload: the files may hold others under the same names.
+    found.note(
+        tls.is_some() != next.tls.is_some(),
+        "[tls]: certificates come or go; listeners of TLS stay as they are",
+    );
+}
+
+/// Swaps whole, or refuses whole.
+pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> Result<Difference, Refused> {
+    let (now, shared) = (context.now, context.control.shared());
+    let Some(before) = context.control.checked() else {
+        return Err(Refused::new(Why::Busy, "the load manager is still starting", "ask again in a moment"));
+    };
+    if before.random_keys && next.random_keys {
+        next.settings.keys.tag.clone_from(&shared.settings.keys.tag);
+    }
+    let difference = compare(&before, &shared.settings, &next, &context.control.rows(now));
+    if !difference.fixed.is_empty() {
+        let remedy =
+            "nothing was changed; leave these as they were, or start the load manager anew with them";
+        return Err(Refused::new(Why::Impossible, difference.fixed.join("\n  "), remedy));
+    }
+    if let Some(refusal) = context.control.table_mut().would_refuse(&next.settings.servers) {
+        return Err(Refused::new(Why::Conflict, refusal.to_string(), "nothing was changed"));
+    }
+    if dry {
+        return Ok(difference);
+    }
+    context.control.table_mut().reconfigure(now, &next.settings.servers);
+    context.control.set_terms(shared.terms().with(next.settings.clone()));
+    // A new certificate goes to connections that are made from now on.
+    if next.tls.is_some() || before.tls.is_some() {
+        crate::certificates::change(next.tls.clone(), &context.host.identities);
+    }
+    if let Some(api) = &next.api {
+        context.host.tokens.store(Arc::new(api.tokens.clone()));
+    }
+    context.control.run_as(next);
+    for change in &difference.changes {
+        context.control.note(change);
+    }
+    Ok(difference)
+}
+
+impl Difference {
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        match self.changes.is_empty() {
+            true => "nothing differs from what runs\n".into(),
+            false => self.changes.join("\n") + "\n",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::ctl::Why;
+    use crate::ctl::testing::{Owner, TWO};
+
+    fn written(name: &str, text: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("strowger-reload-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn servers(owner: &Owner) -> Vec<(String, String, u64)> {
+        let report = owner.ask("status", json!({})).unwrap().document;
+        let server = |row: &serde_json::Value| {
+            let text = |name: &str| row[name].as_str().unwrap().to_owned();
+            (text("address"), text("state"), row["weight"].as_u64().unwrap())
+        };
+        report["servers"].as_array().unwrap().iter().map(server).collect()
+    }
+
+    #[test]
+    fn a_reload_swaps_whole_and_says_what_differs() {
+        let path = written("whole", TWO);
+        let owner = Owner::of(config::load(&path).unwrap());
+        assert!(owner.ask("reload", json!({})).unwrap().text.contains("nothing differs"));
+        let more = TWO.replace("127.0.0.1:7001\"", "127.0.0.1:7002\"\nweight = 3")
+            + "[selection]\nkind = \"tlwl\"\n[limits]\nretry_after_seconds = 9\n";
+        std::fs::write(&path, &more).unwrap();
+        let dry = owner.ask("reload", json!({ "dry-run": true })).unwrap();
+        assert_eq!(servers(&owner).len(), 2, "only looked at");
+        let done = owner.ask("reload", json!({})).unwrap();
+        assert_eq!(done.text, dry.text);
+        for what in [
+            "server 127.0.0.1:7002: added, weight 3",
+            "127.0.0.1:7001: no longer named",
+            "RoundRobin becomes Tlwl",
+            "retry_after",
+        ] {
+            assert!(done.text.contains(what), "no `{what}` in:\n{}", done.text);
+        }
+        let now = servers(&owner);
+        assert_eq!(now[0], ("127.0.0.1:7000".into(), "active".into(), 1));
+        assert!(now.contains(&("127.0.0.1:7002".into(), "active".into(), 3)), "{now:?}");
+        let report = owner.ask("status", json!({})).unwrap().document;
+        assert_eq!(report["selection"], "tlwl");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_change_or_is_wrong_is_named_and_nothing_is_touched() {
+        let path = written("refused", TWO);
+        let owner = Owner::of(config::load(&path).unwrap());
+        let before = servers(&owner);
+        let other_key =
+            TWO.replace("1 00112233445566778899aabbccddeeff", "2 ffeeddccbbaa99887766554433221100");
+        let with = |more: &str| TWO.replace(":7001", ":7003") + more;
+        for (text, what) in [
+            (with("[threads]\nmodel = \"one\"\n"), "[threads]"),
+            (with("[limits]\nsessions_max = 5000\n"), "limits.sessions_max"),
+            (with("").replace("udp:127.0.0.1:5060", "udp:127.0.0.1:5061"), "listeners"),
+            (with("[affinity]\nkind = \"session\"\n"), "affinity.kind"),
+            (other_key, "the key that signs now"),
+            (with("[selection]\nkind = \"roundrobin\"\n"), "refused.toml:10"),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let refused = owner.ask("reload", json!({})).err().unwrap_or_else(|| panic!("taken: {text}"));
+            assert_eq!(refused.why, Why::Impossible);
+            assert!(refused.what.contains(what), "no `{what}` in: {}", refused.what);
+            assert_eq!(servers(&owner), before, "{what}");
+        }
+        std::fs::remove_file(path).unwrap();
+        let short = Owner::of(config::parse(TWO).unwrap());
+        assert_eq!(short.ask("reload", json!({})).err().unwrap().why, Why::Conflict);
+    }
+
+    #[test]
+    fn policy_and_limits_change_what_they_name_and_no_more() {
+        let owner = Owner::of_two();
+        let done = owner.ask("policy", json!({ "selection": "least-loaded" })).unwrap();
+        assert_eq!(done.text, "selection.kind: RoundRobin becomes LeastLoaded\n");
+        assert_eq!(owner.ask("policy", json!({ "selection": "best" })).err().unwrap().why, Why::Bad);
+        assert_eq!(owner.ask("policy", json!({ "selection": "hash" })).err().unwrap().why, Why::Impossible);
+        let done = owner.ask("limits", json!({ "retry-after-seconds": 9 })).unwrap();
+        assert_eq!(done.text, "limits.retry_after_seconds: 5 becomes 9\n");
+        assert_eq!(owner.ask("limits", json!({ "retry-after-seconds": 0 })).err().unwrap().why, Why::Bad);
+        assert_eq!(owner.ask("limits", json!({})).err().unwrap().why, Why::Bad);
+    }
+}

@@ -1,0 +1,21 @@
+//! `left`: how many known calls are left at a server.
+
+use serde_json::json;
+
+use super::drain::{SERVER, words};
+use crate::ctl::{Answer, Method, Refused, Route, Verb};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "left",
+    about: "How many known calls are left at a server, and who says so",
+    parameters: &[SERVER],
+    route: Route { method: Method::Get, path: "/v1/servers/{server}/left" },
+    read: |_, arguments| {
+        let (_, server) = arguments.server("server")?;
+        Ok(Box::new(move |context| {
+            let left = context.control.left_at(context.now, server).ok_or(Refused::no_server(server))?;
+            Ok(Answer { text: words(&left), document: json!({ "server": server, "left": left }) })
+        }))
+    },
+    follow: None,
+};

@@ -1,0 +1,43 @@
+//! `policy`: how servers for new calls are chosen. The affinity of known calls cannot change while running: what it needs
+//! of a call is written when the call begins, in the tag or in the list of sessions.
+
+use config::Choice as _;
+use lb::settings::{Affinity, Selection};
+
+use super::reload::answer;
+use crate::ctl::change::apply;
+use crate::ctl::{Kind, Method, Parameter, Place, Refused, Route, Verb, Why};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "policy",
+    about: "Change how the servers for new calls are chosen",
+    parameters: &[Parameter {
+        name: "selection",
+        kind: Kind::Text,
+        place: Place::Body,
+        required: true,
+        help: "round-robin, least-loaded, score, cjsq, tjsq or tlwl",
+    }],
+    route: Route { method: Method::Put, path: "/v1/policy" },
+    read: |_, arguments| {
+        let word = arguments.text("selection").unwrap_or_default().to_owned();
+        let known = Selection::WORDS.iter().find(|(known, _, _)| *known == word);
+        let Some((_, selection, _)) = known else {
+            let words: Vec<&str> = Selection::WORDS.iter().map(|(word, _, _)| *word).collect();
+            let what = format!("`{word}` is no selection");
+            return Err(Refused::bad(what, format!("write one of {}", words.join(", "))));
+        };
+        Ok(Box::new(move |context| {
+            let mut next = context.control.as_it_runs(context.now)?;
+            if *selection == Selection::Hash || next.settings.affinity == Affinity::Hash {
+                let what =
+                    "affinity `hash` and selection `hash` go together, and neither can change while running";
+                let remedy = "change both in the configuration, and start the load manager anew";
+                return Err(Refused::new(Why::Impossible, what, remedy));
+            }
+            next.settings.selection = *selection;
+            Ok(answer(&apply(context, next, false)?))
+        }))
+    },
+    follow: None,
+};

@@ -1,0 +1,36 @@
+//! `reload`: the configuration file takes the place of what runs, whole or not at all.
+
+use serde_json::json;
+
+use crate::ctl::change::{Difference, apply};
+use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb, Why};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "reload",
+    about: "Read the configuration file anew, check it whole, and swap it in whole or not at all",
+    parameters: &[Parameter {
+        name: "dry-run",
+        kind: Kind::Flag,
+        place: Place::Body,
+        required: false,
+        help: "Only say what would change",
+    }],
+    route: Route { method: Method::Post, path: "/v1/reload" },
+    read: |host, arguments| {
+        let dry = arguments.flag("dry-run");
+        let Some(path) = host.file.clone() else {
+            let remedy = "start it with --config FILE, or change it by the other verbs";
+            return Err(Refused::new(Why::Conflict, "the load manager was started without a file", remedy));
+        };
+        let checked = config::load(&path).map_err(|problems| {
+            let remedy = "nothing was changed; mend the file and reload it, `strowger check` says the same";
+            Refused::new(Why::Impossible, problems.to_string().trim_end().to_owned(), remedy)
+        })?;
+        Ok(Box::new(move |context| Ok(answer(&apply(context, checked, dry)?))))
+    },
+    follow: None,
+};
+
+pub(super) fn answer(difference: &Difference) -> Answer {
+    Answer { text: difference.text(), document: json!({ "changes": difference.changes }) }
+}

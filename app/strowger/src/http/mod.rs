@@ -1,0 +1,79 @@
+//! The HTTP API: the verbs of [`crate::ctl`] by their routes, metrics, and the document that describes both. One thread with
+//! a runtime of its own; whatever a verb needs of the tables goes through the bounded desk, so that nothing that comes here
+//! can hold the data path up.
+//!
+//! Bounded: connections at once, the time of each, the size of a body. Whoever has no token learns nothing.
+
+pub(crate) mod counters;
+mod metrics;
+mod openapi;
+mod request;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::ctl::desk::Desk;
+
+pub(crate) use metrics::page;
+pub(crate) use openapi::document;
+
+/// Connections at once: operators and Prometheus are few. One more waits for its turn.
+const CONNECTIONS_MAX: usize = 32;
+/// A connection that has not sent the head of a request by then is closed.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// However slowly its bytes come and go, a connection ends after this.
+const CONNECTION_TIME: Duration = Duration::from_secs(60);
+
+/// Listens, and serves on a thread of its own until the process ends.
+pub(crate) fn serve(listen: SocketAddr, open_metrics: bool, desk: Desk) -> io::Result<SocketAddr> {
+    let named = |error: io::Error| {
+        let remedy = "another program may have that port (`ss -lntp`); or set api.listen otherwise";
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen for HTTP on {listen}: {error}\n  remedy: {remedy}"),
+        )
+    };
+    let listener = TcpListener::bind(listen).map_err(named)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    std::thread::Builder::new().name("http".into()).spawn(move || {
+        runtime.block_on(accept(listener, open_metrics, desk));
+    })?;
+    Ok(address)
+}
+
+async fn accept(listener: TcpListener, open_metrics: bool, desk: Desk) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                // Out of descriptors, most likely: no use in asking again at once.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            let service = hyper::service::service_fn(|request| request::answer(request, open_metrics, &desk));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_PATIENCE)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that breaks off is its own affair.
+            let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+            drop(place);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The OpenAPI document, made from the verbs.
+
+use serde_json::{Map, Value, json};
+
+use super::request::{method_name, schema};
+use crate::ctl::{Method, Place, VERBS, Verb, Why};
+
+/// docs/openapi.json.
+pub(crate) fn document() -> Value {
+    let mut paths = Map::new();
+    for verb in VERBS {
+        let path = paths.entry(verb.route.path).or_insert_with(|| json!({}));
+        path[method_name(verb.route.method).to_lowercase()] = operation(verb);
+    }
+    paths.insert("/metrics".into(), plain("Metrics for Prometheus", "text/plain"));
+    paths.insert("/openapi.json".into(), plain("This document", "application/json"));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Strowger load manager",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What `strowger ctl` does, over HTTP. Errors are problem documents (RFC 9457) with a remedy.",
+        },
+        "security": [{ "token": [] }],
+        "paths": paths,
+        "components": { "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } } },
+    })
+}
+
+fn operation(verb: &Verb) -> Value {
+    let in_query = verb.route.method == Method::Get;
+    let one = |place: &str, parameter: &crate::ctl::Parameter| {
+        json!({
+            "name": parameter.name,
+            "in": place,
+            "required": parameter.required,
+            "description": parameter.help,
+            "schema": schema(parameter.kind),
+        })
+    };
+    let of = |wanted: Place| verb.parameters.iter().filter(move |parameter| parameter.place == wanted);
+    let mut parameters: Vec<Value> = of(Place::Path).map(|parameter| one("path", parameter)).collect();
+    let mut operation = json!({ "operationId": verb.name, "summary": verb.about, "responses": responses() });
+    if in_query {
+        parameters.extend(of(Place::Body).map(|parameter| one("query", parameter)));
+    } else if of(Place::Body).next().is_some() {
+        let mut properties = Map::new();
+        for parameter in of(Place::Body) {
+            let mut described = schema(parameter.kind);
+            described["description"] = parameter.help.into();
+            properties.insert(parameter.name.into(), described);
+        }
+        let required: Vec<&str> =
+            of(Place::Body).filter(|parameter| parameter.required).map(|parameter| parameter.name).collect();
+        let object = json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+        operation["requestBody"] = json!({ "content": { "application/json": { "schema": object } } });
+    }
+    operation["parameters"] = parameters.into();
+    operation
+}
+
+fn responses() -> Value {
+    let problem = |what: &str| json!({ "description": what, "content": { "application/problem+json": {} } });
+    let mut all = Map::new();
+    all.insert("200".into(), json!({ "description": "Done", "content": { "application/json": {} } }));
+    all.insert("401".into(), problem("no good token was shown"));
+    all.insert("403".into(), problem("the token does not allow this"));
+    for why in Why::ALL {
+        all.insert(why.http().to_string(), problem(why.title()));
+    }
+    all.into()
+}
+
+fn plain(what: &str, content: &str) -> Value {
+    let done = json!({ "description": what, "content": { content: {} } });
+    json!({ "get": { "summary": what, "security": [], "responses": { "200": done } } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_the_one_that_is_served() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let committed: Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
+        assert!(committed == document(), "run: cargo run -- check --openapi > docs/openapi.json");
+    }
+
+    #[test]
+    fn every_route_is_described_with_its_parameters() {
+        let document = document();
+        for verb in VERBS {
+            let described =
+                &document["paths"][verb.route.path][method_name(verb.route.method).to_lowercase()];
+            assert_eq!(described["operationId"], verb.name);
+            let text = described.to_string();
+            for parameter in verb.parameters.iter().filter(|parameter| parameter.place != Place::CommandLine)
+            {
+                assert!(
+                    text.contains(&format!("\"{}\"", parameter.name)),
+                    "{}: {}",
+                    verb.name,
+                    parameter.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One request: who asks, what for, and the answer.
+
+use std::convert::Infallible;
+
+use config::{Grant, Tokens};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use hyper::{Request, Response, StatusCode};
+use serde_json::{Map, Value, json};
+use subtle::ConstantTimeEq as _;
+
+use super::metrics;
+use crate::ctl::desk::Desk;
+use crate::ctl::{Kind, Method, Place, Refused, VERBS, Verb, Why};
+
+/// Far above any body that a verb takes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+type Reply = Response<Full<Bytes>>;
+
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    open_metrics: bool,
+    desk: &Desk,
+) -> Result<Reply, Infallible> {
+    let reply = match respond(request, open_metrics, desk).await {
+        Ok(reply) | Err(reply) => reply,
+    };
+    desk.host().api.answered(reply.status().as_u16());
+    Ok(reply)
+}
+
+async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) -> Result<Reply, Reply> {
+    let tokens = desk.host().tokens.load_full();
+    let path = request.uri().path().to_owned();
+    let reads = request.method() == hyper::Method::GET;
+    match path.as_str() {
+        "/openapi.json" if reads => return Ok(reply(200, "application/json", super::document().to_string())),
+        "/metrics" if reads => {
+            if !open_metrics {
+                allowed(&request, &tokens, Grant::Read)?;
+            }
+            let desk = desk.clone();
+            let text = waiting(move || metrics::text(&desk)).await.map_err(|refused| problem(&refused))?;
+            return Ok(reply(200, metrics::TYPE, text));
+        }
+        _ => {}
+    }
+    // Before the path is looked at: whoever may not ask learns nothing of what there is.
+    allowed(&request, &tokens, if reads { Grant::Read } else { Grant::Change })?;
+    let (verb, mut given) = route(request.method(), &path)?;
+    if let Some(query) = request.uri().query() {
+        read_query(verb, query, &mut given).map_err(|refused| problem(&refused))?;
+    }
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+    let body = body.map_err(|_| {
+        let what = format!("the body broke off or has more than {BODY_BYTES_MAX} bytes");
+        problem(&Refused::bad(what, "send a smaller one"))
+    })?;
+    read_body(&body.to_bytes(), &mut given).map_err(|refused| problem(&refused))?;
+    let asked = desk.clone();
+    let done = waiting(move || asked.ask(verb.name, given)).await.map_err(|refused| problem(&refused))?;
+    Ok(reply(200, "application/json", done.document.to_string()))
+}
+
+/// The desk answers within a few hundredths of a second; the runtime's own thread must not wait for it.
+async fn waiting<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let lost = || Refused::new(Why::Busy, "the request was lost", "ask again");
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(lost()))
+}
+
+/// RFC 6750: 401 where no good token is shown, 403 where it does not allow this.
+fn allowed(request: &Request<Incoming>, tokens: &Tokens, wanted: Grant) -> Result<(), Reply> {
+    if tokens.0.is_empty() {
+        return match wanted {
+            Grant::Read => Ok(()),
+            Grant::Change => {
+                Err(error(403, "no token is configured, so nothing can be changed by HTTP", "set api.tokens"))
+            }
+        };
+    }
+    let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    match shown.and_then(|shown| grant_of(tokens, shown)) {
+        Some(grant) if grant == Grant::Change || wanted == Grant::Read => Ok(()),
+        Some(_) => Err(error(403, "this token may look and change nothing", "show one of `change`")),
+        None => {
+            let mut reply = error(401, "no good token was shown", "send `Authorization: Bearer TOKEN`");
+            reply.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
+            Err(reply)
+        }
+    }
+}
+
+/// All tokens are compared, each in a time that does not depend on where it differs.
+fn grant_of(tokens: &Tokens, shown: &str) -> Option<Grant> {
+    let mut found = None;
+    for (grant, token) in &tokens.0 {
+        if bool::from(token.as_bytes().ct_eq(shown.as_bytes())) {
+            found = Some(*grant);
+        }
+    }
+    found
+}
+
+pub(super) fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// The verb of a route, with what stands in the path.
+fn route(method: &hyper::Method, path: &str) -> Result<(&'static Verb, Map<String, Value>), Reply> {
+    let mut others = Vec::new();
+    for verb in VERBS {
+        if let Some(given) = in_path(verb, path) {
+            if method_name(verb.route.method) == method.as_str() {
+                return Ok((verb, given));
+            }
+            others.push(method_name(verb.route.method));
+        }
+    }
+    if others.is_empty() {
+        return Err(error(404, &format!("there is no {path}"), "/openapi.json lists what there is"));
+    }
+    let mut reply = error(405, &format!("{path} takes {}", others.join(", ")), "use that method");
+    if let Ok(value) = others.join(", ").parse() {
+        reply.headers_mut().insert(ALLOW, value);
+    }
+    Err(reply)
+}
+
+fn in_path(verb: &Verb, path: &str) -> Option<Map<String, Value>> {
+    let (mut wanted, mut present) = (verb.route.path.split('/'), path.split('/'));
+    let mut given = Map::new();
+    loop {
+        match (wanted.next(), present.next()) {
+            (None, None) => return Some(given),
+            (Some(wanted), Some(present)) => {
+                match wanted.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                    Some(name) => drop(given.insert(name.to_owned(), decoded(present)?.into())),
+                    None if wanted == present => {}
+                    None => return None,
+                }
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// RFC 3986 §2.1. `None`: no text.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                bytes.push((digit(high)? * 16 + digit(low)?) as u8);
+                rest = after;
+            }
+            (b'%', _) => return None,
+            (byte, _) => bytes.push(*byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn read_query(verb: &Verb, query: &str, given: &mut Map<String, Value>) -> Result<(), Refused> {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, "true"));
+        let text = decoded(&text.replace('+', " ")).ok_or_else(|| {
+            Refused::bad(format!("`{name}` is no text"), "write it in UTF-8, percent-encoded")
+        })?;
+        let parameter = verb.parameters.iter().find(|one| one.name == name && one.place == Place::Body);
+        let value = match parameter {
+            Some(parameter) => parameter.value_of(&text)?,
+            None => Value::from(text),
+        };
+        given.insert(name.to_owned(), value);
+    }
+    Ok(())
+}
+
+fn read_body(body: &[u8], given: &mut Map<String, Value>) -> Result<(), Refused> {
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let remedy = "send a JSON object with the arguments, or nothing";
+    let read: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|error| Refused::bad(format!("the body is no JSON object: {error}"), remedy))?;
+    for (name, value) in read {
+        if given.insert(name.clone(), value).is_some() {
+            return Err(Refused::bad(
+                format!("`{name}` stands in the path and in the body"),
+                "leave one out",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn problem(refused: &Refused) -> Reply {
+    error_of(refused.why.http(), refused.why.title(), &refused.what, &refused.remedy)
+}
+
+fn error(status: u16, what: &str, remedy: &str) -> Reply {
+    let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    error_of(status, title.unwrap_or_default(), what, remedy)
+}
+
+/// A problem document (RFC 9457), with the remedy beside it.
+fn error_of(status: u16, title: &str, what: &str, remedy: &str) -> Reply {
+    let document = json!({ "status": status, "title": title, "detail": what, "remedy": remedy });
+    reply(status, "application/problem+json", document.to_string())
+}
+
+fn reply(status: u16, content: &'static str, text: String) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(text + "\n")));
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content));
+    reply
+}
+
+/// What a parameter is, in JSON Schema.
+pub(super) fn schema(kind: Kind) -> Value {
+    match kind {
+        Kind::Server => json!({ "type": "string", "examples": ["10.0.0.11:5060"] }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Number(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+        Kind::Flag => json!({ "type": "boolean" }),
+    }
+}

@@ -1,0 +1,62 @@
+//! What is left at servers that get no new calls: as far as the affinity and the selection make it known, and saying so.
+
+use std::collections::HashMap;
+
+use base::{Duration, Time};
+use lb::server_table::RowView;
+use lb::settings::Affinity;
+use lb::shared::Shared;
+use lb::snapshot::ServerId;
+use serde::{Deserialize, Serialize};
+
+/// Where nothing counts calls, a server that was sent no request for this long is taken for empty: the longest time between
+/// two requests of a call with session timers is half of 1800 s (RFC 4028 §4.2).
+const QUIET: Duration = Duration::from_secs(900);
+
+/// What is left at one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Left {
+    pub(crate) calls: u64,
+    /// False: there may be more, of which nothing here knows.
+    pub(crate) all_known: bool,
+    /// Who says so.
+    pub(crate) known_by: String,
+    /// Since a request was last sent to it.
+    pub(crate) quiet_seconds: u64,
+    /// Nothing is left, or nothing was heard of it for so long that nothing can be.
+    pub(crate) empty: bool,
+}
+
+/// Calls that the memory holds, by server. It passes all of it: to be made once a second at most.
+pub(crate) fn remembered(shared: &Shared, now: Time) -> HashMap<ServerId, u32> {
+    shared.calls.remembered(now)
+}
+
+/// `remembered` is that of [`remembered`].
+pub(crate) fn left(shared: &Shared, row: &RowView, remembered: &HashMap<ServerId, u32>) -> Left {
+    let by_memory = u64::from(remembered.get(&row.id).copied().unwrap_or(0));
+    let by_agent = row.load.and_then(|load| load.calls).filter(|_| row.heartbeat_state.is_some());
+    let (calls, all_known, known_by) = match (shared.calls.counted(row.place), shared.settings.affinity) {
+        (Some(counted), _) => (u64::from(counted), true, "calls counted"),
+        (None, Affinity::Session) => (by_memory, true, "list of sessions"),
+        (None, Affinity::Tag | Affinity::Hash) => match by_agent {
+            Some(calls) => (by_memory.max(u64::from(calls)), true, "the server's agent"),
+            None => (by_memory, false, "calls of the last 32 seconds; limits.count_calls would know all"),
+        },
+    };
+    Left {
+        calls,
+        all_known,
+        known_by: known_by.into(),
+        quiet_seconds: row.quiet_for.as_secs(),
+        empty: calls == 0 && (all_known || row.quiet_for >= QUIET),
+    }
+}
+
+/// Calls of all servers together: what a load manager that is about to end still waits for.
+pub(crate) fn in_all(shared: &Shared, now: Time, rows: &[RowView]) -> u64 {
+    let counted: Option<u64> = rows.iter().map(|row| shared.calls.counted(row.place).map(u64::from)).sum();
+    let remembered = || remembered(shared, now).values().copied().map(u64::from).sum();
+    counted.unwrap_or_else(remembered) + shared.held.len() as u64
+}
