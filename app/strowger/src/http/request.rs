@@ -1,5 +1,7 @@
 //! One request: who asks, what for, and the answer.
 
+#![allow(clippy::result_large_err, reason = "an error is an answer, made once for each request")]
+
 use std::convert::Infallible;
 
 use config::{Grant, Tokens};
