@@ -13,6 +13,7 @@ use toml::de::DeTable;
 use crate::api::{Tokens, api};
 use crate::certificates::{Tls, tls};
 use crate::checked_keys::keys;
+use crate::checked_peers::peers;
 use crate::checked_register::register;
 use crate::definition::{Listen, NewCalls, Raw, ThreadModel};
 use crate::key_file::readable_by_others;
@@ -150,6 +151,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     let heartbeat = heartbeats(raw, &listeners, &mut problems);
     let measures = crate::checked_perf::measures(raw, &mut problems);
     let api = api(raw, &mut problems);
+    let peers = peers(raw, &listeners, &mut problems);
     if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&Place::Unwritten, "no server can ever be known", remedy);
@@ -190,6 +192,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         slow_start: millis(&raw.health.slow_start_ms),
         count_calls: limits.count_calls.value,
         heartbeat,
+        peers,
         why_calls: raw.log.why_calls.value as usize,
         score: crate::checked_perf::score(raw),
         measures,
@@ -322,7 +325,7 @@ fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
 }
 
 /// One port that two sockets cannot both have: the same address, or one of them a wildcard.
-fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
+pub(crate) fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port()
         && a.is_ipv4() == b.is_ipv4()
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())

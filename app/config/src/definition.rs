@@ -148,6 +148,17 @@ sections! {
         table_size: Option<u64> = Unset, 1..=65535;
     }
 
+    /// Other load managers of the same farm. They tell each other, in a few signed bytes, which server each new call went to, so
+    /// that its next message may reach any of them. All need the same tag keys (docs/redundant-load-managers.md).
+    one peers as PeersSection {
+        /// Where this one hears the others: a UDP port of its own, which it also sends from. Left out: it hears none and tells none.
+        listen: Option<SocketAddr> = Unset;
+        /// Multicast group to join.
+        group: Option<IpAddr> = Unset;
+        /// Whom it tells: their `listen` addresses, or the group with its port.
+        to: Vec<String> = Unset;
+    }
+
     /// Servers without an agent, and servers that were silent.
     one health as Health {
         /// How servers without an agent are judged.

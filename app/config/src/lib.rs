@@ -7,6 +7,7 @@ mod api;
 mod certificates;
 mod checked;
 mod checked_keys;
+mod checked_peers;
 mod checked_perf;
 mod checked_register;
 mod definition;

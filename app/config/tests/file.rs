@@ -235,3 +235,26 @@ fn a_file_without_end_is_no_configuration() {
     let problems = config::load(std::path::Path::new("/dev/zero")).expect_err("no configuration");
     assert!(problems.to_string().contains("larger than 4 MiB"), "{problems}");
 }
+
+#[test]
+fn load_managers_that_tell_each_other_need_a_port_and_a_key() {
+    let keys = "[keys]\ntag = [\"1 00112233445566778899aabbccddeeff\"]\n";
+    let to = "to = [\"192.0.2.2:5778\", \"[2001:db8::1]:5778\", \"here\"]\n";
+    let peers =
+        good(&format!("{LEAST}{keys}[peers]\nlisten = \"127.0.0.1:5778\"\nto = [\"127.0.0.1:5779\"]\n"))
+            .settings
+            .peers;
+    assert_eq!(peers.map(|peers| peers.to), Some(vec!["127.0.0.1:5779".parse().unwrap()]));
+    assert_eq!(good(LEAST).settings.peers, None);
+    bad(&format!("{LEAST}[peers]\n{to}"), &[(":6:6: `peers` without `listen`", "add `listen`")]);
+    bad(
+        &format!("{LEAST}[peers]\nlisten = \"127.0.0.1:5060\"\n{to}group = \"192.0.2.9\"\n"),
+        &[
+            ("meet the SIP listener", "a port of their own"),
+            ("only with a shared key", "strowger key"),
+            ("different IP versions", "the same IP version"),
+            ("`here` is no address", "192.0.2.2:5778"),
+            ("is no multicast address", "224.0.0.0/4"),
+        ],
+    );
+}

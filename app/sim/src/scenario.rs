@@ -192,6 +192,7 @@ fn settings(
         held_bytes_max: 10_000_000,
         retry_after: 5,
         why_calls: 1024,
+        peers: None,
         datagram_bytes_max: 1300,
         register: Default::default(),
         // One of several that share an address sees half of the answers: their absence says nothing there.

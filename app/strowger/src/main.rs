@@ -9,6 +9,7 @@ mod demo;
 mod http;
 mod left;
 mod measuring;
+mod peers;
 mod ports;
 mod report;
 mod roles;

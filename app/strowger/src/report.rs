@@ -97,6 +97,9 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
     for (name, value) in host.api.read() {
         all.push(named(name, value));
     }
+    if let Some(peers) = &host.peers {
+        all.extend(peers.counters.read().into_iter().map(|(name, value)| Counter { name, value }));
+    }
     all.push(named("faults_written", host.faults.written()));
     all.push(named("faults_dropped", host.faults.dropped()));
     all.push(named("faults_failed", host.faults.failed()));

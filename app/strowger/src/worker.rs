@@ -29,6 +29,8 @@ use net::{
 };
 use sip::{Flow, Transport};
 
+use crate::peers::Teller;
+
 pub(crate) use aside::{Aside, ServiceRate};
 use balance::Balance;
 use edge::Edge;
@@ -207,6 +209,11 @@ impl<C: Core> Worker<C> {
         self.poll.registry().register(&mut SourceFd(&aside.source()), TOKEN_ASIDE, Interest::READABLE)?;
         self.aside = Some(aside);
         Ok(())
+    }
+
+    /// What the core has to tell other load managers is told by this.
+    pub(crate) fn tell_by(&mut self, teller: Teller) {
+        self.edge.teller = Some(teller);
     }
 
     /// Runs until [`Handle::stop`].

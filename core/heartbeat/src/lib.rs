@@ -11,6 +11,7 @@ pub mod decay;
 mod golden;
 pub mod load;
 pub mod measure;
+pub mod notice;
 pub mod query;
 mod replay;
 pub mod stream;

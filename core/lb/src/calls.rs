@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Duration, Time};
+use heartbeat::notice::{Notice, What};
 use sip::Method;
 
 use crate::keyring::{BranchKey, CallKey};
 use crate::ledger::{Ledger, Unit};
-use crate::memory::{Expiring, Remembered};
+use crate::memory::{Entry, Expiring, Remembered};
 use crate::server_table::Counters;
 use crate::settings::{Affinity, Settings};
 use crate::snapshot::{Place, Server, ServerId};
@@ -27,6 +28,18 @@ const TRANSACTION_TIME: Duration = RINGING_TIME;
 
 /// Flag of an entry: the call is over, and nothing prolongs it.
 const OVER: u32 = 1;
+
+/// What became of a notice of another load manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Learnt,
+    /// We knew of that call.
+    Known,
+    /// We knew of that call, at another server: it is to be feared that both have it.
+    Otherwise,
+    /// There is no room.
+    Full,
+}
 
 /// What a response says about its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,27 +189,35 @@ impl Calls {
         }
     }
 
-    pub(crate) fn ended(&self, now: Time, call: CallKey, what: Ended) {
+    /// Gives what other load managers should know of it.
+    pub(crate) fn ended(&self, now: Time, call: CallKey, what: Ended) -> Option<What> {
         let calls = self.census.as_ref();
         match what {
-            Ended::Nothing => {}
+            Ended::Nothing => None,
             Ended::Ringing => {
-                self.known.touch(now, call.0, now + RINGING_TIME);
+                let until = now + RINGING_TIME;
+                let changed = self.known.update(now, call.0, |entry| entry.until = entry.until.max(until));
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + RINGING_TIME);
                 }
+                // Once: with the first that says it.
+                changed.filter(|(before, _)| !self.is_long(now, *before)).map(|_| What::Ringing)
             }
             Ended::Answered if self.keeps_sessions => {
                 self.known.touch(now, call.0, now + self.idle);
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + self.idle);
                 }
+                Some(What::Answered)
             }
             Ended::Answered => {
-                self.known.shorten(now, call.0, now + self.new_call_time);
+                let until = now + self.new_call_time;
+                let changed = self.known.update(now, call.0, |entry| entry.until = entry.until.min(until));
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + self.idle);
                 }
+                // One that never rang is remembered no longer anyway.
+                changed.filter(|(before, _)| self.is_long(now, *before)).map(|_| What::Answered)
             }
             // A proxy that forks sends several set-ups with one Call-ID: where one fails, another may ring on, and its
             // CANCEL must find the server. So a failure shortens nothing.
@@ -205,6 +226,7 @@ impl Calls {
                     // What is counted longer than a call rings was answered on another branch. A second for rounding.
                     ledger.end_unless_after(now, call.0, now + RINGING_TIME + Duration::from_secs(1));
                 }
+                None
             }
             Ended::Over => {
                 let until = now + self.new_call_time;
@@ -215,7 +237,50 @@ impl Calls {
                 if let Some(ledger) = calls {
                     ledger.end(now, call.0);
                 }
+                self.keeps_sessions.then_some(What::Over)
             }
+        }
+    }
+
+    /// The entry is remembered for longer than a new call is.
+    fn is_long(&self, now: Time, entry: Entry) -> bool {
+        // A step of the map's clock for rounding.
+        entry.until > now + self.new_call_time + Duration::from_millis(100)
+    }
+
+    /// Another load manager tells of a call. What we know ourselves stands, but for a move: the other had the reason. A
+    /// quarter of the memory is kept for our own calls.
+    pub fn told(&self, now: Time, notice: Notice) -> Told {
+        let long = match notice.what {
+            What::Begun | What::Moved | What::Over => self.new_call_time,
+            What::Ringing => RINGING_TIME,
+            What::Answered if self.keeps_sessions => self.idle,
+            What::Answered => self.new_call_time,
+        };
+        let until = now + long;
+        let known = self.known.update(now, notice.call, |entry| match notice.what {
+            What::Begun => {}
+            What::Moved => entry.server = notice.server,
+            What::Ringing => entry.until = entry.until.max(until),
+            What::Answered if self.keeps_sessions => entry.until = entry.until.max(until),
+            What::Answered => entry.until = entry.until.min(until),
+            What::Over => {
+                entry.until = entry.until.min(until);
+                entry.flags |= OVER;
+            }
+        });
+        match known {
+            Some((before, _)) if notice.what != What::Moved && before.server != notice.server => {
+                Told::Otherwise
+            }
+            Some(_) => Told::Known,
+            None if notice.what == What::Over => Told::Known,
+            None if self.known.len() >= self.known.entries_max() / 4 * 3 => Told::Full,
+            None => match self.known.get_or_insert_with(now, notice.call, until, || Some((notice.server, 0)))
+            {
+                Remembered::Full => Told::Full,
+                Remembered::New { .. } | Remembered::Known(_) | Remembered::Declined => Told::Learnt,
+            },
         }
     }
 

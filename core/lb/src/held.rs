@@ -2,6 +2,7 @@
 //! what is done when [`crate::hold::Held`] says that something is due.
 
 use base::Time;
+use heartbeat::notice::What as Told;
 use sip::{Flow, Message, Method, Reject, Target};
 
 use crate::affinity::hash::known;
@@ -240,6 +241,7 @@ impl Core {
             self.failed(from);
         }
         self.shared.calls.moved(now, request.call, to);
+        self.tell(request.call, to.id, Told::Moved, out);
         self.shared.selector.admit(to);
         out.events.push(Event::TakenOver {
             call_id: request.call_id.into(),
@@ -281,7 +283,7 @@ impl Core {
                 }
                 None => {
                     self.add_echoed_tag(request, &mut set);
-                    self.way_to_client(now, request, &set, flow)?
+                    self.way_to_client(now, request, &set, flow, out)?
                 }
             };
             self.send(now, request, &set, branch, &way, Holding::Held, flow, out)

@@ -34,6 +34,8 @@ struct SigningKey {
     call: SipHasher13,
     /// Of From tags in them.
     mark: u64,
+    /// Of what load managers tell each other.
+    notice: [u8; 16],
 }
 
 /// The hash of a Call-ID under the farm's key: affinity, new calls, sessions.
@@ -66,6 +68,7 @@ impl KeyRing {
             hop: SipHasher24::new_with_key(&derive(key, 2)),
             call: SipHasher13::new_with_key(&derive(key, 4)),
             mark: u64::from_le_bytes(*derive(key, 5).first_chunk().expect("16 bytes")),
+            notice: derive(key, 6),
         });
         KeyRing {
             signing: signing.collect(),
@@ -130,6 +133,16 @@ impl KeyRing {
             length += part.len() + 1;
         }
         BranchKey(hasher.hash(&text[..length]))
+    }
+
+    /// The key that notices to other load managers are signed with, and its id.
+    pub fn signing_notice_key(&self) -> (u8, [u8; 16]) {
+        (self.signing[0].id, self.signing[0].notice)
+    }
+
+    /// The key that verifies the notices of others. `None`: an unknown id.
+    pub fn notice_key(&self, id: u8) -> Option<[u8; 16]> {
+        self.key(id).map(|key| key.notice)
     }
 
     pub(crate) fn signing_id(&self) -> u8 {

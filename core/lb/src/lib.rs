@@ -36,5 +36,6 @@ pub mod settings;
 pub mod shared;
 pub mod snapshot;
 mod tagging;
+mod telling;
 pub mod token;
 pub mod why;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use heartbeat::notice::Notice;
 use sip::Target;
 
 /// Effects of one turn, owned by the caller and reused. Messages lie one behind the other in `bytes`.
@@ -11,6 +12,9 @@ pub struct Outbox {
     pub bytes: Vec<u8>,
     pub sends: Vec<Send>,
     pub events: Vec<Event>,
+    /// What other load managers are to be told, before any of the messages leaves: then a call that reached a server is
+    /// known to them, whatever becomes of us.
+    pub notices: Vec<Notice>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

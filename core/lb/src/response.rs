@@ -128,7 +128,7 @@ impl Core {
     ) {
         self.heard(hop);
         self.note_failure(hop, status);
-        self.remember_response(now, hop, branch, status);
+        self.remember_response(now, hop, branch, status, out);
         let fits = self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));
         if !fits {
             return self.count(Counter::NoListener);
@@ -152,7 +152,7 @@ impl Core {
     }
 
     /// What a response tells the memory of calls. Most tell nothing and cost no look-up.
-    fn remember_response(&self, now: Time, hop: &Hop, branch: &[u8], status: u16) {
+    fn remember_response(&self, now: Time, hop: &Hop, branch: &[u8], status: u16, out: &mut Outbox) {
         let ended = match (hop.asked, status) {
             (_, 100) => return,
             (Asked::Invite, 101..200) if hop.first => Ended::Ringing,
@@ -170,8 +170,10 @@ impl Core {
             }
             self.shared.calls.transaction_ended(now, branch);
         }
-        if ended != Ended::Nothing {
-            self.shared.calls.ended(now, hop.call, ended);
+        if ended != Ended::Nothing
+            && let Some(what) = self.shared.calls.ended(now, hop.call, ended)
+        {
+            self.tell(hop.call, hop.server, what, out);
         }
     }
 }

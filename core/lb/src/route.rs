@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use base::Time;
+use heartbeat::notice::What;
 use sip::{Flow, Message, Method, Reject, Target, Transport};
 
 use crate::affinity::hash::known;
@@ -99,7 +100,7 @@ impl Core {
                 }
                 self.way_to_server(server, &request, flow)?
             }
-            Direction::ToClient => self.way_to_client(now, &request, &set, flow)?,
+            Direction::ToClient => self.way_to_client(now, &request, &set, flow, out)?,
         };
         self.send(now, &request, &set, branch, &way, Holding::AsSet, flow, out)
     }
@@ -211,6 +212,7 @@ impl Core {
             }
         };
         self.note_choice(now, request, kind, Some(server), None);
+        self.tell(request.call, server, What::Begun, out);
         if let Some(chosen) = self.snapshot.by_id(server) {
             self.shared.selector.admit(chosen);
             if request.method == Method::Invite {
@@ -240,6 +242,7 @@ impl Core {
         };
         self.note_choice(now, request, Kind::TakenOver, Some(to), Some(server));
         self.shared.calls.moved(now, request.call, &taker);
+        self.tell(request.call, to, What::Moved, out);
         self.count(Counter::TakenOver);
         out.events.push(Event::TakenOver {
             call_id: request.call_id.into(),

@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 
 use base::Time;
+use heartbeat::notice::What;
 use sip::{Flow, Reject, Target, Transport, Uri};
 
 use crate::affinity::tag::{Direction, PeerConnection};
 use crate::counters::Counter;
 use crate::memory::Remembered;
+use crate::outbox::Outbox;
 use crate::own::{address_of, transport_of};
 use crate::request::Request;
 use crate::route::Way;
@@ -26,10 +28,11 @@ impl Core {
         request: &Request<'_>,
         set: &RouteSet<'_>,
         flow: Flow,
+        out: &mut Outbox,
     ) -> Result<Way, Reject> {
         let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
         let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
-        let server = self.server_at_our_back(now, request, set, flow)?;
+        let server = self.server_at_our_back(now, request, set, flow, out)?;
         let came_by = set.leaves_by.unwrap_or(flow.listener);
         let peer = self.connection_to(request, set.tag.as_ref(), next, transport.is_reliable());
         // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for
@@ -69,6 +72,7 @@ impl Core {
         request: &Request<'_>,
         set: &RouteSet<'_>,
         flow: Flow,
+        out: &mut Outbox,
     ) -> Result<ServerId, Reject> {
         if let Some(tag) = &set.tag {
             return Ok(tag.server);
@@ -79,6 +83,7 @@ impl Core {
         let known = self.shared.calls.server_or(now, request.call, || Some(server));
         if matches!(known, Remembered::New { .. }) {
             self.note_choice(now, request, Kind::FromServer, Some(server), None);
+            self.tell(request.call, server, What::Begun, out);
         }
         Ok(server)
     }

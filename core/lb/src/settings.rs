@@ -145,6 +145,8 @@ pub struct Settings {
     /// Count the calls of each server whatever the selection, so that a drain knows how many are left.
     pub count_calls: bool,
     pub heartbeat: Heartbeats,
+    /// Other load managers are told of calls, and are listened to.
+    pub peers: Option<Peers>,
     /// New calls per worker whose choice of server is kept ([`crate::why`]), 192 bytes each; 0: none.
     pub why_calls: usize,
     /// Weights and limits of the performance score; can be changed while running.
@@ -164,4 +166,13 @@ pub struct Heartbeats {
     pub decay_periods: u32,
     /// `Some(n)`: at most n servers (static table of SPEC A2); `None`: grows.
     pub table_size: Option<usize>,
+}
+
+/// The other load managers of the farm (SPEC A8): where we hear them, and where they are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peers {
+    pub listen: SocketAddr,
+    /// Multicast group to join.
+    pub group: Option<std::net::IpAddr>,
+    pub to: Vec<SocketAddr>,
 }

@@ -74,6 +74,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
         slow_start,
         count_calls,
         heartbeat,
+        peers,
         why_calls,
         score,
         measures,
@@ -88,6 +89,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
     found.fixed("hold_setup.held_max", held_max, &new.held_max);
     found.fixed("hold_setup.held_bytes_max", held_bytes_max, &new.held_bytes_max);
     found.fixed("log.why_calls", why_calls, &new.why_calls);
+    found.fixed("[peers]", peers, &new.peers);
     found.fixed("[register]", register, &new.register);
     found.fixed("[perf] and [[measure]]: who is polled", measures, &new.measures);
     found.changed("selection.kind", selection, new.selection);

@@ -27,6 +27,8 @@ pub(crate) struct Host {
     /// Who may do what by HTTP.
     pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) api: Counters,
+    /// What telling other load managers and hearing them came to.
+    pub(crate) peers: Option<Arc<crate::peers::Peers>>,
     /// The file that a reload reads; `None`: started from the short form.
     pub(crate) file: Option<PathBuf>,
 }

@@ -36,6 +36,7 @@ impl Owner {
             identities: Arc::new(net::Identities::new(None)),
             tokens: Default::default(),
             api: Default::default(),
+            peers: None,
         };
         let (desk, tray) = open(Arc::new(host));
         control.attend(tray);

@@ -24,6 +24,7 @@ use crate::ctl::desk::Desk;
 use crate::ctl::{self, Host};
 use crate::http;
 use crate::measuring::Measuring;
+use crate::peers::Peers;
 use crate::signals::Signals;
 use crate::worker::{self, Handle, Setup, Worker};
 
@@ -72,6 +73,12 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let _ = net::option::raise_descriptor_limit();
     let identities = Arc::new(Identities::new(checked.tls.clone().map(certificates::identity)));
     let mut workers = make_workers(&settings, count, clock, &faults, &control, &identities)?;
+    let peers = Peers::start(control.shared(), clock, seed())?;
+    if let Some(peers) = &peers {
+        for (worker, index) in workers.iter_mut().zip(0..) {
+            worker.tell_by(peers.teller(index));
+        }
+    }
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));
@@ -85,6 +92,7 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
         identities,
         tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),
         api: http::counters::Counters::default(),
+        peers,
     });
     let (desk, tray) = ctl::desk::open(host);
     lock(&control).attend(tray);

@@ -8,6 +8,8 @@ use lb::outbox::{Outbox, Send};
 use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
 use sip::{ConnectionId, Target};
 
+use crate::peers::Teller;
+
 /// How often in one turn the core may answer failed sends with sends that fail: the cascade of a request to its next
 /// server is one round. More are not told, so that a farm without any reachable server cannot hold a worker.
 pub(super) const FAILURE_ROUNDS: usize = 4;
@@ -25,6 +27,8 @@ pub(super) struct Edge {
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     failed: Vec<Target>,
     closed: Vec<(ConnectionId, SocketAddr)>,
+    /// Where there are other load managers.
+    pub(super) teller: Option<Teller>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -42,6 +46,7 @@ impl Edge {
             mailboxes: Vec::new(),
             failed: Vec::new(),
             closed: Vec::new(),
+            teller: None,
             counters,
         }
     }
@@ -62,6 +67,11 @@ impl Edge {
 
     /// Sends all messages of the outbox and empties it of them.
     pub(super) fn send(&mut self, outbox: &mut Outbox, now: Time) {
+        if !outbox.notices.is_empty()
+            && let Some(teller) = &mut self.teller
+        {
+            teller.tell(&mut outbox.notices);
+        }
         for send in &outbox.sends {
             match send.to {
                 Target::Datagram { listener, to } => {

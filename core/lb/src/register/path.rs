@@ -85,7 +85,7 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
-        let server = self.server_at_our_back(now, request, set, flow)?;
+        let server = self.server_at_our_back(now, request, set, flow, out)?;
         let listener = token.listener;
         let target = match token.place {
             Place::Datagram(to) => Target::Datagram { listener, to },

@@ -45,6 +45,7 @@ pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
         held_bytes_max: 1 << 20,
         retry_after: 5,
         why_calls: 1024,
+        peers: None,
         datagram_bytes_max: 1300,
         register: Default::default(),
         probe: Probe::Off,
@@ -73,6 +74,7 @@ pub(crate) struct Farm {
     router: Router,
     pub(crate) now: Time,
     pub(crate) events: Vec<Event>,
+    pub(crate) notices: Vec<heartbeat::notice::Notice>,
 }
 
 /// A message that left.
@@ -119,7 +121,7 @@ impl Farm {
         let shared = Shared::new(settings, counters, table.snapshot(), 1).started_as(run);
         let shared = Arc::new(shared);
         let router = Router::new(shared.clone(), 0, 42);
-        Farm { shared, table, router, now, events: Vec::new() }
+        Farm { shared, table, router, now, events: Vec::new(), notices: Vec::new() }
     }
 
     pub(crate) fn of(affinity: Affinity, selection: Selection) -> Farm {
@@ -135,6 +137,7 @@ impl Farm {
         let mut out = Outbox::default();
         turn(&mut self.router, self.now, &mut out);
         self.events.append(&mut out.events);
+        self.notices.append(&mut out.notices);
         let text = |range: &std::ops::Range<u32>| {
             String::from_utf8_lossy(&out.bytes[range.start as usize..range.end as usize]).into_owned()
         };

@@ -34,6 +34,7 @@ pub fn settings() -> Settings {
         held_bytes_max: 1 << 20,
         retry_after: 5,
         why_calls: 1024,
+        peers: None,
         datagram_bytes_max: 1300,
         register: Default::default(),
         probe: Probe::Traffic,

@@ -1,0 +1,85 @@
+//! The other load managers of a configuration, checked against its listeners and keys.
+
+use std::net::SocketAddr;
+
+use lb::settings::{Listener, Peers};
+use sip::Transport;
+
+use crate::checked::overlaps;
+use crate::definition::Raw;
+use crate::problem::{Place, Problems};
+
+/// Each is sent every notice: a group does better for more.
+const PEERS_MAX: usize = 16;
+
+pub(crate) fn peers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Option<Peers> {
+    let section = &raw.peers;
+    let Some(listen) = section.listen.value else {
+        for place in [&section.to.place, &section.group.place] {
+            if *place != Place::Unwritten {
+                let remedy = "add `listen`, such as \"0.0.0.0:5778\"";
+                problems.error(place, "`peers` without `listen`", remedy);
+            }
+        }
+        return None;
+    };
+    let taken = |other: &&Listener| other.transport == Transport::Udp && overlaps(other.bind, listen);
+    if let Some(other) = listeners.iter().find(taken) {
+        let what = format!("peers on {listen} meet the SIP listener udp:{}", other.bind);
+        problems.error(&section.listen.place, what, "give them a port of their own");
+    }
+    if raw.heartbeat.listen.value.is_some_and(|other| overlaps(other, listen)) {
+        let what = format!("peers on {listen} meet the heartbeats");
+        problems.error(&section.listen.place, what, "give them a port of their own");
+    }
+    if raw.keys.tag.value.is_empty() && raw.keys.file.value.is_none() {
+        let remedy =
+            "strowger key > farm.keys; chmod 600 farm.keys; then keys.file, the same file for all of them";
+        problems.error(
+            &section.listen.place,
+            "load managers understand each other only with a shared key",
+            remedy,
+        );
+    }
+    let mut to: Vec<SocketAddr> = Vec::new();
+    for text in &section.to.value {
+        match text.parse::<SocketAddr>() {
+            Ok(peer) if peer.port() == 0 || peer.ip().is_unspecified() => {
+                problems.error(
+                    &section.to.place,
+                    format!("`to`: {peer} is nobody"),
+                    "write address and port of another",
+                );
+            }
+            Ok(peer) if peer.is_ipv4() != listen.is_ipv4() => {
+                let what = format!("`to`: {peer} and `listen` {listen} are of different IP versions");
+                problems.error(&section.to.place, what, "use the same IP version for both");
+            }
+            Ok(peer) => to.push(peer),
+            Err(_) => {
+                let what = format!("`to`: `{text}` is no address with a port");
+                problems.error(&section.to.place, what, "write it as 192.0.2.2:5778 or [2001:db8::2]:5778");
+            }
+        }
+    }
+    if to.len() > PEERS_MAX {
+        let what = format!("more than {PEERS_MAX} peers");
+        problems.error(
+            &section.to.place,
+            what,
+            "use a multicast group: `group`, and its address and port in `to`",
+        );
+    }
+    match section.group.value {
+        Some(group) if !group.is_multicast() => {
+            let remedy = "write an address from 224.0.0.0/4 or ff00::/8, or leave `group` out";
+            problems.error(&section.group.place, format!("`group`: {group} is no multicast address"), remedy);
+        }
+        Some(group) if group.is_ipv4() != listen.is_ipv4() => {
+            let what = format!("`group` {group} and `listen` {listen} are of different IP versions");
+            problems.error(&section.group.place, what, "use the same IP version for both");
+        }
+        Some(_) | None => {}
+    }
+    Some(Peers { listen, group: section.group.value, to })
+}

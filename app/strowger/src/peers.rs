@@ -1,0 +1,190 @@
+//! The other load managers of the farm (SPEC A8): a socket over which each tells the others of its calls, and a thread that
+//! hears them. A worker tells before it sends, in one datagram a turn, so that a call that reached a server is known to the
+//! others even if this process dies at that moment. What is lost on the way is made up for by nobody.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use heartbeat::next_count;
+use heartbeat::notice::{self, BATCH_BYTES_MAX, Disbelieved, NOTICES_MAX, Notice, Senders};
+use lb::calls::Told;
+use lb::settings;
+use lb::shared::Shared;
+use net::Clock;
+use socket2::SockRef;
+
+use crate::control::log;
+
+/// Room for what the others tell while the thread waits for its turn: some thousand batches.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// So often the thread looks whether it is still wanted.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Workers have 8 bits.
+const WORKER_BITS: u32 = 8;
+
+/// What telling and hearing came to.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    told: AtomicU64,
+    unsent: AtomicU64,
+    heard: AtomicU64,
+    learnt: AtomicU64,
+    otherwise: AtomicU64,
+    full: AtomicU64,
+    ignored: [AtomicU64; Disbelieved::ALL.len()],
+}
+
+impl Counters {
+    /// By the names of status and metrics.
+    pub(crate) fn read(&self) -> Vec<(String, u64)> {
+        let named = [
+            // Notices sent, to each of the others.
+            ("notices_told", &self.told),
+            // Batches that the kernel would not take.
+            ("notices_unsent", &self.unsent),
+            // Notices of others, believed.
+            ("notices_heard", &self.heard),
+            // Those of calls that were new to us.
+            ("notices_learnt", &self.learnt),
+            // Those of calls that we had given to another server.
+            ("notices_otherwise", &self.otherwise),
+            // Those for which the memory of calls had no room.
+            ("notices_full", &self.full),
+        ];
+        let mut all: Vec<(String, u64)> =
+            named.iter().map(|(name, value)| ((*name).to_owned(), value.load(Relaxed))).collect();
+        for reason in Disbelieved::ALL {
+            let value = self.ignored[reason.index()].load(Relaxed);
+            all.push((format!("notices_ignored_{}", reason.name()), value));
+        }
+        all
+    }
+}
+
+/// The socket, for all who tell.
+pub(crate) struct Peers {
+    shared: Arc<Shared>,
+    socket: UdpSocket,
+    to: Vec<SocketAddr>,
+    /// Upper bits of the sender in every batch of ours.
+    sender: u64,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Peers {
+    /// Opens the port and begins to hear. `None`: there are no others. `seed` is chance from outside.
+    pub(crate) fn start(shared: Arc<Shared>, clock: Clock, seed: u64) -> io::Result<Option<Arc<Peers>>> {
+        let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
+        let socket = open(&settings).map_err(|error| {
+            io::Error::new(error.kind(), format!("port for other load managers {}: {error}", settings.listen))
+        })?;
+        let counters = Arc::new(Counters::default());
+        let sender = seed << WORKER_BITS;
+        let peers = Peers { shared, socket, to: settings.to, sender, counters };
+        let peers = Arc::new(peers);
+        let hearing = Arc::downgrade(&peers);
+        std::thread::Builder::new().name("peers".into()).spawn(move || {
+            let mut senders = Senders::default();
+            let mut bytes = [0u8; BATCH_BYTES_MAX + 1];
+            while let Some(peers) = hearing.upgrade() {
+                // Nothing there, or an error of an earlier datagram: either way it is tried again.
+                if let Ok((length, _)) = peers.socket.recv_from(&mut bytes) {
+                    peers.hear(clock, &mut senders, &bytes[..length]);
+                }
+            }
+        })?;
+        log(&format!("other load managers are heard at {}", settings.listen));
+        Ok(Some(peers))
+    }
+
+    fn hear(&self, clock: Clock, senders: &mut Senders, bytes: &[u8]) {
+        let batch = notice::decode(bytes, |id| self.shared.keys.notice_key(id)).and_then(|batch| {
+            // A group gives us our own.
+            if batch.sender >> WORKER_BITS == self.sender >> WORKER_BITS {
+                return Ok(None);
+            }
+            senders.admit(wall_micros(), &batch)?;
+            Ok(Some(batch))
+        });
+        match batch {
+            Err(reason) => _ = self.counters.ignored[reason.index()].fetch_add(1, Relaxed),
+            Ok(None) => {}
+            Ok(Some(batch)) => {
+                let now = clock.now();
+                for notice in batch.notices() {
+                    self.counters.heard.fetch_add(1, Relaxed);
+                    let counter = match self.shared.calls.told(now, notice) {
+                        Told::Known => continue,
+                        Told::Learnt => &self.counters.learnt,
+                        Told::Otherwise => &self.counters.otherwise,
+                        Told::Full => &self.counters.full,
+                    };
+                    counter.fetch_add(1, Relaxed);
+                }
+            }
+        }
+    }
+
+    /// What one worker tells by.
+    pub(crate) fn teller(self: &Arc<Peers>, worker: u8) -> Teller {
+        let sender = self.sender | u64::from(worker);
+        Teller { peers: Arc::clone(self), sender, count: 0, bytes: Vec::with_capacity(BATCH_BYTES_MAX) }
+    }
+}
+
+/// One worker's voice.
+pub(crate) struct Teller {
+    peers: Arc<Peers>,
+    sender: u64,
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Teller {
+    /// Tells all of it to all, and empties it. Never waits: what the kernel does not take is not told.
+    pub(crate) fn tell(&mut self, notices: &mut Vec<Notice>) {
+        let peers = &self.peers;
+        let (id, key) = peers.shared.keys.signing_notice_key();
+        for batch in notices.chunks(NOTICES_MAX) {
+            self.count = next_count(self.count, wall_micros());
+            self.bytes.clear();
+            notice::encode(self.sender, self.count, batch, (id, &key), &mut self.bytes);
+            for to in &peers.to {
+                let flags = libc::MSG_DONTWAIT;
+                match SockRef::from(&peers.socket).send_to_with_flags(&self.bytes, &(*to).into(), flags) {
+                    Ok(_) => peers.counters.told.fetch_add(batch.len() as u64, Relaxed),
+                    Err(_) => peers.counters.unsent.fetch_add(1, Relaxed),
+                };
+            }
+        }
+        notices.clear();
+    }
+}
+
+fn open(settings: &settings::Peers) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(settings.listen)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    // Less than asked for is no reason not to start.
+    let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+    match settings.group {
+        None => {}
+        Some(IpAddr::V4(group)) => {
+            let interface = match settings.listen.ip() {
+                IpAddr::V4(ip) if !ip.is_multicast() => ip,
+                _ => Ipv4Addr::UNSPECIFIED,
+            };
+            socket.join_multicast_v4(&group, &interface)?;
+        }
+        Some(IpAddr::V6(group)) => socket.join_multicast_v6(&group, 0)?,
+    }
+    Ok(socket)
+}
+
+fn wall_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

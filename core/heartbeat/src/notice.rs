@@ -1,0 +1,317 @@
+//! What load managers tell each other of their calls (SPEC A8): a few bytes per call, batched, authenticated with the key
+//! that they share. Whoever hears it knows, for the 32 s in which nothing else says it, which server a call went to, should
+//! its next message come to him. Layout: docs/redundant-load-managers.md.
+//!
+//! A sender calls [`encode`]; a receiver calls [`decode`], then [`Senders::admit`], then reads the batch.
+
+use std::collections::HashMap;
+
+use crate::authenticator::{self, AUTHENTICATOR_BYTES};
+
+/// First field of every batch, in network byte order; unlike those of heartbeats and queries.
+pub const NOTICE_ID: u32 = 0xDEAD_FAD0;
+
+/// Raised only when a receiver of the old version must not read the rest.
+const VERSION: u8 = 1;
+
+/// Protocol id, version, key id, number of notices, sender, count.
+const HEADER_BYTES: usize = 24;
+
+/// Call, server, what.
+const ENTRY_BYTES: usize = 13;
+
+/// Notices in one datagram: 872 bytes in all, far below what any path carries in one piece (1280 bytes, RFC 8200 §5).
+pub const NOTICES_MAX: usize = 64;
+
+/// Longest batch.
+pub const BATCH_BYTES_MAX: usize = HEADER_BYTES + NOTICES_MAX * ENTRY_BYTES + AUTHENTICATOR_BYTES;
+
+/// Counts are wall clocks, in microseconds. What is further from the receiver's than this is taken for recorded and sent
+/// again: clocks of load managers must agree to ten minutes.
+pub const WINDOW_MICROS: u64 = 600_000_000;
+
+/// Senders that are remembered: every worker of every load manager is one.
+const SENDERS_MAX: usize = 4096;
+
+/// What happened to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum What {
+    /// It is new, and the server has it.
+    Begun = 1,
+    /// Another server has it from now on.
+    Moved = 2,
+    /// It rings.
+    Ringing = 3,
+    /// It is answered.
+    Answered = 4,
+    /// It is over.
+    Over = 5,
+}
+
+impl What {
+    fn of(code: u8) -> Option<What> {
+        [What::Begun, What::Moved, What::Ringing, What::Answered, What::Over]
+            .into_iter()
+            .find(|what| *what as u8 == code)
+    }
+}
+
+/// One thing that is told of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Hash of the Call-ID under the farm's key.
+    pub call: u64,
+    /// Id of the server that has it, alike on all load managers.
+    pub server: u32,
+    pub what: What,
+}
+
+/// Why a batch was not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disbelieved {
+    /// No batch of notices, or cut off.
+    NoBatch,
+    /// Of a version that this one cannot read.
+    Version,
+    /// Signed with a key that this load manager does not have.
+    UnknownKey,
+    BadAuthenticator,
+    /// Its count is not above that of an earlier one of the same sender.
+    Replayed,
+    /// Its count is far from the receiver's clock.
+    Stale,
+}
+
+impl Disbelieved {
+    pub const ALL: [Disbelieved; 6] = [
+        Disbelieved::NoBatch,
+        Disbelieved::Version,
+        Disbelieved::UnknownKey,
+        Disbelieved::BadAuthenticator,
+        Disbelieved::Replayed,
+        Disbelieved::Stale,
+    ];
+
+    /// As status and metrics name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Disbelieved::NoBatch => "no_batch",
+            Disbelieved::Version => "version",
+            Disbelieved::UnknownKey => "unknown_key",
+            Disbelieved::BadAuthenticator => "bad_authenticator",
+            Disbelieved::Replayed => "replayed",
+            Disbelieved::Stale => "stale",
+        }
+    }
+
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A batch whose authenticator was right.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Chosen at random by each sender when it starts.
+    pub sender: u64,
+    /// Larger in every batch than in all that this sender sent before: microseconds of its wall clock since 1970.
+    pub count: u64,
+    entries: &'a [u8],
+}
+
+impl Batch<'_> {
+    /// Those that this version knows; the others are passed over.
+    pub fn notices(&self) -> impl Iterator<Item = Notice> {
+        self.entries.as_chunks::<ENTRY_BYTES>().0.iter().filter_map(|entry| {
+            let [c0, c1, c2, c3, c4, c5, c6, c7, s0, s1, s2, s3, what] = *entry;
+            Some(Notice {
+                call: u64::from_be_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
+                server: u32::from_be_bytes([s0, s1, s2, s3]),
+                what: What::of(what)?,
+            })
+        })
+    }
+}
+
+/// Appends a batch of the first [`NOTICES_MAX`] of `notices`, signed with the key of this id.
+pub fn encode(sender: u64, count: u64, notices: &[Notice], (id, key): (u8, &[u8]), bytes: &mut Vec<u8>) {
+    let notices = &notices[..notices.len().min(NOTICES_MAX)];
+    let from = bytes.len();
+    bytes.extend_from_slice(&NOTICE_ID.to_be_bytes());
+    bytes.extend_from_slice(&[VERSION, id]);
+    bytes.extend_from_slice(&(notices.len() as u16).to_be_bytes());
+    bytes.extend_from_slice(&sender.to_be_bytes());
+    bytes.extend_from_slice(&count.to_be_bytes());
+    for notice in notices {
+        bytes.extend_from_slice(&notice.call.to_be_bytes());
+        bytes.extend_from_slice(&notice.server.to_be_bytes());
+        bytes.push(notice.what as u8);
+    }
+    let authenticator = authenticator::make(key, &bytes[from..]);
+    bytes.extend_from_slice(&authenticator);
+}
+
+/// Reads a batch. `key` gives the key of an id.
+pub fn decode<K: AsRef<[u8]>>(
+    bytes: &[u8],
+    key: impl FnOnce(u8) -> Option<K>,
+) -> Result<Batch<'_>, Disbelieved> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(Disbelieved::NoBatch)?;
+    let [p0, p1, p2, p3, version, id, n0, n1, ref numbers @ ..] = *header;
+    if u32::from_be_bytes([p0, p1, p2, p3]) != NOTICE_ID {
+        return Err(Disbelieved::NoBatch);
+    }
+    if version != VERSION {
+        return Err(Disbelieved::Version);
+    }
+    let (entries, authenticator) =
+        rest.split_last_chunk::<AUTHENTICATOR_BYTES>().ok_or(Disbelieved::NoBatch)?;
+    let count = usize::from(u16::from_be_bytes([n0, n1]));
+    if count > NOTICES_MAX || entries.len() != count * ENTRY_BYTES {
+        return Err(Disbelieved::NoBatch);
+    }
+    let key = key(id).ok_or(Disbelieved::UnknownKey)?;
+    if !authenticator::is_right(key.as_ref(), &bytes[..HEADER_BYTES + entries.len()], authenticator) {
+        return Err(Disbelieved::BadAuthenticator);
+    }
+    let ([sender, count], _) = numbers.as_chunks::<8>() else { return Err(Disbelieved::NoBatch) };
+    Ok(Batch { sender: u64::from_be_bytes(*sender), count: u64::from_be_bytes(*count), entries })
+}
+
+/// What a receiver remembers of senders: their largest counts. A sender whose count has fallen out of the window is
+/// forgotten, as nothing of that age is believed anyway; so the memory is bounded and nothing can be played back into it.
+#[derive(Clone, Debug, Default)]
+pub struct Senders {
+    largest: HashMap<u64, u64>,
+}
+
+impl Senders {
+    /// Whether this batch is newer than all before of its sender; `clock_micros` is the receiver's wall clock since 1970.
+    pub fn admit(&mut self, clock_micros: u64, batch: &Batch<'_>) -> Result<(), Disbelieved> {
+        if batch.count.abs_diff(clock_micros) > WINDOW_MICROS {
+            return Err(Disbelieved::Stale);
+        }
+        if self.largest.len() >= SENDERS_MAX && !self.largest.contains_key(&batch.sender) {
+            self.largest.retain(|_, count| count.saturating_add(WINDOW_MICROS) >= clock_micros);
+            if self.largest.len() >= SENDERS_MAX {
+                return Err(Disbelieved::Replayed);
+            }
+        }
+        let largest = self.largest.entry(batch.sender).or_insert(0);
+        if batch.count <= *largest {
+            return Err(Disbelieved::Replayed);
+        }
+        *largest = batch.count;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: (u8, &[u8]) = (7, b"0123456789abcdef");
+    const NOW: u64 = 1_790_000_000_000_000;
+
+    fn notices(count: u64) -> Vec<Notice> {
+        (0..count)
+            .map(|call| Notice { call: call << 40 | 1, server: call as u32, what: What::Begun })
+            .collect()
+    }
+
+    fn encoded(count: u64, of: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(3, count, &notices(of), KEY, &mut bytes);
+        bytes
+    }
+
+    fn key(id: u8) -> Option<&'static [u8]> {
+        (id == KEY.0).then_some(KEY.1)
+    }
+
+    #[test]
+    fn what_is_told_is_what_is_heard() {
+        for of in [0, 1, 64] {
+            let bytes = encoded(NOW, of);
+            assert!(bytes.len() <= BATCH_BYTES_MAX);
+            let batch = decode(&bytes, key).unwrap();
+            assert_eq!((batch.sender, batch.count), (3, NOW));
+            assert_eq!(batch.notices().collect::<Vec<_>>(), notices(of));
+        }
+        assert_eq!(decode(&encoded(NOW, 65), key).unwrap().notices().count(), NOTICES_MAX);
+    }
+
+    /// The bytes of one batch: a change here is a change of the wire format, and wants a version.
+    #[test]
+    fn golden() {
+        let mut bytes = Vec::new();
+        let notice = Notice { call: 0x0102_0304_0506_0708, server: 0x0A0B_0C0D, what: What::Ringing };
+        encode(0x1112_1314_1516_1718, 0x2122_2324_2526_2728, &[notice], KEY, &mut bytes);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (covered, authenticator) = hex.split_at(2 * (HEADER_BYTES + ENTRY_BYTES));
+        assert_eq!(
+            covered,
+            "deadfad00107000111121314151617182122232425262728010203040506070\
+            80a0b0c0d03"
+        );
+        assert_eq!(authenticator, "709739dd5d241e2afa2bf695b191e426");
+    }
+
+    #[test]
+    fn whatever_is_changed_is_noticed() {
+        let bytes = encoded(NOW, 2);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                assert!(decode(&changed, key).is_err(), "byte {at}, bit {bit}");
+            }
+            assert!(decode(&bytes[..at], key).is_err(), "cut to {at}");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(decode(&longer, key).unwrap_err(), Disbelieved::NoBatch);
+        assert_eq!(decode(&bytes, |_| None::<&[u8]>).unwrap_err(), Disbelieved::UnknownKey);
+        assert_eq!(decode(&bytes, |_| Some(b"another")).unwrap_err(), Disbelieved::BadAuthenticator);
+    }
+
+    #[test]
+    fn an_unknown_thing_is_passed_over() {
+        let mut bytes = encoded(NOW, 2);
+        bytes[HEADER_BYTES + ENTRY_BYTES - 1] = 99;
+        let covered = HEADER_BYTES + 2 * ENTRY_BYTES;
+        let authenticator = authenticator::make(KEY.1, &bytes[..covered]);
+        bytes[covered..].copy_from_slice(&authenticator);
+        assert_eq!(decode(&bytes, key).unwrap().notices().collect::<Vec<_>>(), notices(2)[1..]);
+    }
+
+    #[test]
+    fn nothing_is_believed_twice_and_nothing_old() {
+        let mut senders = Senders::default();
+        let mut admit = |clock: u64, count: u64| {
+            let bytes = encoded(count, 1);
+            senders.admit(clock, &decode(&bytes, key).unwrap())
+        };
+        assert_eq!(admit(NOW, NOW), Ok(()));
+        assert_eq!(admit(NOW, NOW), Err(Disbelieved::Replayed));
+        assert_eq!(admit(NOW, NOW - 1), Err(Disbelieved::Replayed));
+        assert_eq!(admit(NOW, NOW + 1), Ok(()));
+        assert_eq!(admit(NOW, NOW + WINDOW_MICROS + 1), Err(Disbelieved::Stale));
+        assert_eq!(admit(NOW + 2 * WINDOW_MICROS, NOW + 2), Err(Disbelieved::Stale));
+    }
+
+    #[test]
+    fn senders_are_bounded_and_the_old_make_room() {
+        let mut senders = Senders::default();
+        let mut admit = |clock: u64, sender: u64| {
+            let mut bytes = Vec::new();
+            encode(sender, clock, &[], KEY, &mut bytes);
+            senders.admit(clock, &decode(&bytes, key).unwrap())
+        };
+        for sender in 0..SENDERS_MAX as u64 {
+            assert_eq!(admit(NOW, sender), Ok(()));
+        }
+        assert_eq!(admit(NOW, u64::MAX), Err(Disbelieved::Replayed));
+        assert_eq!(admit(NOW + WINDOW_MICROS + 1, u64::MAX), Ok(()));
+    }
+}
