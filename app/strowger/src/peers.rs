@@ -102,7 +102,9 @@ impl Peers {
     }
 
     fn hear(&self, clock: Clock, senders: &mut Senders, bytes: &[u8]) {
-        let batch = notice::decode(bytes, |id| self.shared.keys.notice_key(id)).and_then(|batch| {
+        // Keys and calls as they are now: a reload may have changed them.
+        let terms = self.shared.terms();
+        let batch = notice::decode(bytes, |id| terms.keys.notice_key(id)).and_then(|batch| {
             // A group gives us our own.
             if batch.sender >> WORKER_BITS == self.sender >> WORKER_BITS {
                 return Ok(None);
@@ -117,7 +119,7 @@ impl Peers {
                 let now = clock.now();
                 for notice in batch.notices() {
                     self.counters.heard.fetch_add(1, Relaxed);
-                    let counter = match self.shared.calls.told(now, notice) {
+                    let counter = match terms.calls.told(now, notice) {
                         Told::Known => continue,
                         Told::Learnt => &self.counters.learnt,
                         Told::Otherwise => &self.counters.otherwise,
@@ -148,7 +150,7 @@ impl Teller {
     /// Tells all of it to all, and empties it. Never waits: what the kernel does not take is not told.
     pub(crate) fn tell(&mut self, notices: &mut Vec<Notice>) {
         let peers = &self.peers;
-        let (id, key) = peers.shared.keys.signing_notice_key();
+        let (id, key) = peers.shared.terms().keys.signing_notice_key();
         for batch in notices.chunks(NOTICES_MAX) {
             self.count = next_count(self.count, wall_micros());
             self.bytes.clear();
