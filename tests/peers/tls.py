@@ -276,7 +276,7 @@ def changed_certificate():
             stop.set()
             thread.join()
         problems += failed[:3]
-        if "certificates stay as they were" not in front.process.log.read_text():
+        if "is not that of the certificate" not in front.process.log.read_text():
             problems.append("the bad pair was not reported")
     return f"{count} calls on an old connection, {made[0]} on new ones, 3 changes", problems
 
