@@ -115,5 +115,8 @@ fn settings() -> Settings {
         },
         score: Default::default(),
         measures: Default::default(),
+        register: Default::default(),
+        peers: None,
+        why_calls: 16,
     }
 }
