@@ -17,6 +17,7 @@ mod signals;
 mod status_report;
 mod status_text;
 mod table;
+mod top;
 mod why_report;
 mod worker;
 

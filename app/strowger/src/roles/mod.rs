@@ -11,6 +11,7 @@ pub(crate) mod lb;
 mod lb_args;
 mod perf;
 mod status;
+mod top;
 mod why;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ pub(crate) enum Role {
     Demo(demo::Args),
     /// Show what a running load manager sees: servers, calls, memory, counters
     Status(status::Args),
+    /// The farm live: servers, calls and messages per second, trouble
+    Top(top::Args),
     /// Say why a call went to the server it went to
     Why(why::Args),
     /// Change a running load manager, or ask it something
@@ -51,6 +54,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Answer(args) => answer::run(&args),
         Role::Demo(args) => demo::run(&args),
         Role::Status(args) => status::run(&args),
+        Role::Top(args) => top::run(&args),
         Role::Why(args) => why::run(&args),
         Role::Ctl(args) => ctl::run(&args),
         Role::Check(args) => check::run(&args),

@@ -1,0 +1,40 @@
+//! The farm live: what `status` knows, once a second, as rates.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::roles::status::unreachable_socket;
+use crate::top::{self, Order};
+
+const EXAMPLES: &str = "\
+Keys: q quits, s sorts by the next column, the arrows or j and k scroll.
+
+Examples:
+  strowger top
+  strowger top --sort load --every 5
+  strowger top --seconds 10 | tee farm.txt      no terminal: one table after the other
+";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[arg(long, value_name = "PATH", help = config::help("control.path"))]
+    control: Option<PathBuf>,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    every: u64,
+    /// End by itself after so many seconds; left out: when q or Ctrl-C is pressed
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+    /// By which column the servers stand
+    #[arg(long, value_enum, default_value_t)]
+    sort: Order,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let path = args.control.clone().unwrap_or_else(config::control_path);
+    match top::run(&path, args.every, args.seconds, args.sort) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => unreachable_socket(&path, &error),
+    }
+}

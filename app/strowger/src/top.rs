@@ -1,0 +1,130 @@
+//! `strowger top`: asks a running load manager again and again, and shows what changed. On a terminal it redraws one
+//! picture and listens to keys; elsewhere it prints one table after the other.
+
+mod picture;
+mod terminal;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::control_socket;
+use crate::status_report::StatusReport;
+use picture::Looks;
+use terminal::{Key, Terminal};
+
+/// Lines of the picture that are no servers.
+const OTHER_LINES: usize = 9;
+
+/// By which column the servers stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Order {
+    /// As in the server table
+    #[default]
+    Index,
+    /// Most new calls first
+    NewCalls,
+    /// Highest load first
+    Load,
+    /// Most calls in progress first
+    Calls,
+    /// What is not active first
+    State,
+}
+
+impl Order {
+    fn name(self) -> &'static str {
+        match self {
+            Order::Index => "index",
+            Order::NewCalls => "new calls",
+            Order::Load => "load",
+            Order::Calls => "calls",
+            Order::State => "state",
+        }
+    }
+
+    fn next(self) -> Order {
+        match self {
+            Order::Index => Order::NewCalls,
+            Order::NewCalls => Order::Load,
+            Order::Load => Order::Calls,
+            Order::Calls => Order::State,
+            Order::State => Order::Index,
+        }
+    }
+}
+
+/// Until a key ends it, the time is over, or the load manager no longer answers.
+pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -> io::Result<()> {
+    let begun = Instant::now();
+    let end = seconds.map(|seconds| begun + Duration::from_secs(seconds));
+    let (mut before, mut before_at) = (control_socket::ask(path)?, begun);
+    let mut screen = Screen { terminal: Terminal::take(), order, first: 0 };
+    // The first look has nothing to be compared with: a short one, so that the screen does not stay empty.
+    let mut due = begun + Duration::from_millis(200).min(Duration::from_secs(every));
+    let mut last: Option<(StatusReport, u64)> = None;
+    loop {
+        if end.is_some_and(|end| end < due) {
+            return Ok(());
+        }
+        while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if screen.wait(left) {
+                return Ok(());
+            }
+            if let Some((earlier, millis)) = &last {
+                screen.show(&Looks { before: earlier, now: &before, millis: *millis })?;
+            }
+        }
+        let (now, now_at) = (control_socket::ask(path)?, Instant::now());
+        let millis = now_at.duration_since(before_at).as_millis() as u64;
+        screen.show_anew(&Looks { before: &before, now: &now, millis })?;
+        last = Some((std::mem::replace(&mut before, now), millis));
+        (before_at, due) = (now_at, now_at + Duration::from_secs(every));
+    }
+}
+
+/// Where the picture goes, and what the keys have made of it.
+struct Screen {
+    terminal: Option<Terminal>,
+    order: Order,
+    /// Servers scrolled away.
+    first: usize,
+}
+
+impl Screen {
+    /// Waits for a key, at most so long; true: it is over.
+    fn wait(&mut self, at_most: Duration) -> bool {
+        let Some(terminal) = &self.terminal else {
+            std::thread::sleep(at_most);
+            return false;
+        };
+        match terminal.key(at_most) {
+            Some(Key::Quit) => return true,
+            Some(Key::Sort) => self.order = self.order.next(),
+            Some(Key::Up) => self.first = self.first.saturating_sub(1),
+            Some(Key::Down) => self.first += 1,
+            None => {}
+        }
+        false
+    }
+
+    /// A new look.
+    fn show_anew(&mut self, looks: &Looks<'_>) -> io::Result<()> {
+        if self.terminal.is_some() {
+            return self.show(looks);
+        }
+        writeln!(io::stdout().lock(), "{}", picture::picture(looks, self.order, 0, usize::MAX))
+    }
+
+    /// The same look again, after a key.
+    fn show(&mut self, looks: &Looks<'_>) -> io::Result<()> {
+        let Some(terminal) = &self.terminal else { return Ok(()) };
+        let (columns, lines) = terminal.size();
+        let rows = lines.saturating_sub(OTHER_LINES).max(1);
+        self.first = self.first.min(looks.now.servers.len().saturating_sub(rows));
+        let text = picture::picture(looks, self.order, self.first, rows);
+        let cut = |line: &str| line.chars().take(columns).chain(['\n']).collect::<String>();
+        let body: String = text.lines().take(lines.saturating_sub(1)).map(cut).collect();
+        terminal.show(&format!("{body}q quits, s sorts (now by {}), arrows scroll", self.order.name()))
+    }
+}
