@@ -22,7 +22,7 @@ fn alone_it_gives_an_overview() {
 
 #[test]
 fn every_role_explains_itself_with_examples() {
-    for role in ["lb", "agent", "answer", "status", "ctl", "check", "demo", "key"] {
+    for role in ["lb", "agent", "answer", "status", "top", "why", "perf", "ctl", "check", "demo", "key"] {
         check(&[role, "--help"], 0, &["Usage:", "Examples:", &format!("strowger {role}")]);
     }
 }
@@ -48,6 +48,11 @@ fn a_bad_command_line_ends_with_64_and_a_remedy() {
         &["--affinity tga", "did you mean `tag`?"],
     );
     check(&["answer", "--listen", "udp:0.0.0.0:7000"], 64, &["remedy:"]);
+    check(
+        &["answer", "--listen", "tls:127.0.0.1:7001"],
+        64,
+        &["tls:127.0.0.1:7001", "remedy: listen on udp or tcp"],
+    );
     check(&["answer", "--failure-permille", "1001"], 64, &["0..=1000"]);
 }
 

@@ -108,6 +108,14 @@ fn listeners(texts: &[String]) -> Result<Vec<Listener>, (String, String)> {
             return Err((format!("--listen {text}: callers cannot send to {}", address.ip()), remedy));
         }
         let transport = transport.unwrap_or(Transport::Udp);
+        if !matches!(transport, Transport::Udp | Transport::Tcp) {
+            let remedy =
+                "listen on udp or tcp, and let the load manager in front speak TLS and WebSocket".to_owned();
+            return Err((
+                format!("--listen {text}: this server has no certificate and no WebSocket"),
+                remedy,
+            ));
+        }
         listeners.push(Listener { transport, bind: address, advertise: address });
     }
     Ok(listeners)
