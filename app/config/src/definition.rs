@@ -27,7 +27,8 @@ sections! {
         /// the same as `address`, which then must not be a wildcard.
         advertise: Option<String> = Unset;
         /// Host names by which clients know this load manager, such as that of an outbound proxy. A Route with one of them is taken
-        /// for ours, on whichever listener it comes.
+        /// for ours, on whichever listener it comes. Also the address and port of another load manager with the same keys, where a
+        /// third one in front gives us its calls when it is gone.
         names: Vec<String> = Unset;
     }
 

@@ -24,6 +24,8 @@ pub struct OwnAddress {
 pub struct OwnAddresses {
     all: Vec<OwnAddress>,
     names: Vec<Vec<u8>>,
+    /// Addresses of load managers whose calls come to us when they are gone: what they wrote into a Route is ours to read.
+    others: Vec<SocketAddr>,
 }
 
 /// RFC 3261 §19.1.2; RFC 7118 §5.2.3 leaves WebSocket those of HTTP.
@@ -38,8 +40,9 @@ const fn default_port(transport: Option<Transport>) -> u16 {
 
 impl OwnAddresses {
     pub fn new(listeners: &[Listener], names: &[String]) -> OwnAddresses {
+        let others = names.iter().filter_map(|name| name.parse().ok()).collect();
         let names = names.iter().map(|name| name.clone().into_bytes()).collect();
-        OwnAddresses { all: listeners.iter().map(OwnAddress::new).collect(), names }
+        OwnAddresses { all: listeners.iter().map(OwnAddress::new).collect(), names, others }
     }
 
     /// How long the beginning of a Via line of ours is, up to the value of its branch; `None`: the line is none of ours.
@@ -68,7 +71,10 @@ impl OwnAddresses {
         let transport = transport_of(uri);
         let port = uri.port.unwrap_or(default_port(transport));
         let ours = |own: &OwnAddress| match uri.host {
-            Host::Ip(ip) => own.address.port() == port && own.address.ip() == ip,
+            Host::Ip(ip) => {
+                let named = SocketAddr::new(ip, port);
+                own.address == named || self.others.contains(&named)
+            }
             // A name without a port may have been resolved to any (RFC 3263 §4.2).
             Host::Name(name) => {
                 uri.port.is_none_or(|port| own.address.port() == port)

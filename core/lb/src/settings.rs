@@ -112,7 +112,8 @@ pub struct Settings {
     pub hash: HashKind,
     pub keys: Keys,
     pub threads: Threads,
-    /// Host names that mean this load manager, in lower case: a Route or Request-URI with one of them is ours.
+    /// Host names that mean this load manager, in lower case, and addresses with their port of others whose calls may come to
+    /// us: a Route or Request-URI with one of them is ours.
     pub names: Vec<String>,
     /// Echo the tag in the `Strowger-Tag` header field too (SPEC C3).
     pub tag_header: bool,

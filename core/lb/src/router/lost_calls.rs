@@ -230,6 +230,28 @@ fn our_name_in_a_route_is_ours() {
 }
 
 #[test]
+fn a_call_of_another_load_manager_behind_the_same_one_is_found_by_its_tag() {
+    let named = |names: &[&str]| Settings {
+        names: names.iter().map(|name| (*name).into()).collect(),
+        ..settings(Affinity::Tag, Selection::RoundRobin)
+    };
+    for known in [true, false] {
+        // The one that is gone wrote this Route; here its address is another than ours.
+        let mut farm = Farm::new(named(if known { &["192.0.2.77:5060"] } else { &[] }));
+        let invite = only(farm.udp(CLIENT, &request("INVITE", "c1", "z9hG4bK1", "")));
+        let server = invite.address();
+        let ours = invite.field("Record-Route").unwrap().to_owned();
+        let own_address = ours.split(['<', ';']).nth(1).unwrap();
+        let route = format!("Route: {}\r\n", ours.replace(own_address, "sip:192.0.2.77:5060"));
+        let bye = only(farm.udp(CLIENT, &from_client("BYE", "c1", "z9hG4bK2", "bob", &route)));
+        assert_eq!(bye.field("Route").is_none(), known, "{}", bye.text);
+        if known {
+            assert_eq!(bye.address(), server);
+        }
+    }
+}
+
+#[test]
 fn a_client_with_a_contact_that_only_it_can_resolve_is_reached_on_its_connection() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let invite = only(farm.tcp("192.0.2.1:40000", 3, &request("INVITE", "c1", "z9hG4bK1", "")));
