@@ -79,44 +79,19 @@ fn settings() -> Settings {
         transport: Transport::Udp,
         weight: 1,
     };
+    let listeners = vec![listener(Transport::Udp), listener(Transport::Tcp)];
+    let small = Settings::small(listeners, (1..=3).map(server).collect(), *b"0123456789abcdef");
     Settings {
-        listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
-        servers: (1..=3).map(server).collect(),
-        affinity: Affinity::Tag,
-        selection: Selection::RoundRobin,
-        hash: HashKind::Consistent,
-        keys: Keys { tag: vec![(1, *b"0123456789abcdef")], heartbeat: None },
         threads: Threads::One,
         tag_header: true,
         names: vec!["sip.example.com".into()],
-        new_call_time: Duration::from_secs(32),
         new_calls_max: 100,
-        session_idle: Duration::from_secs(3600),
         sessions_max: 100,
-        invite_weight_percent: 175,
         hold_setup: HoldSetup::All,
         held_max: 16,
         held_bytes_max: 1 << 17,
-        retry_after: 5,
-        datagram_bytes_max: 1300,
-        probe: Probe::Off,
-        probe_interval: Duration::from_secs(5),
-        silence: Duration::from_secs(4),
-        fail_after: 2,
-        stay_out: Duration::ZERO,
-        slow_start: Duration::ZERO,
-        count_calls: false,
-        heartbeat: Heartbeats {
-            listen: None,
-            group: None,
-            period: Duration::from_secs(1),
-            decay_periods: 3,
-            table_size: Some(8),
-        },
-        score: Default::default(),
-        measures: Default::default(),
-        register: Default::default(),
-        peers: None,
         why_calls: 16,
+        heartbeat: Heartbeats { table_size: Some(8), ..small.heartbeat },
+        ..small
     }
 }

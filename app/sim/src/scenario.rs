@@ -3,10 +3,7 @@
 use std::net::SocketAddr;
 
 use base::{Chance, Duration, Time};
-use lb::settings::{
-    Affinity, HashKind, Heartbeats, HoldSetup, Keys, Listener, Probe, Selection, ServerEntry, Settings,
-    Threads,
-};
+use lb::settings::{Affinity, Heartbeats, HoldSetup, Listener, Probe, Selection, ServerEntry, Settings};
 use sip::Transport;
 
 use crate::callers::Plan;
@@ -172,45 +169,19 @@ fn settings(
     let listener = |transport| Listener { transport, bind, advertise };
     let entry =
         |address: &SocketAddr| ServerEntry { address: *address, transport: Transport::Udp, weight: 1 };
+    let listeners = vec![listener(Transport::Udp), listener(Transport::Tcp)];
+    let small = Settings::small(listeners, servers.iter().map(entry).collect(), *b"a key of the sim");
     Settings {
-        listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
-        servers: servers.iter().map(entry).collect(),
         affinity,
         selection,
-        hash: HashKind::Consistent,
-        keys: Keys { tag: vec![(1, *b"a key of the sim")], heartbeat: None },
-        threads: Threads::PerCore { workers: 1 },
-        tag_header: false,
-        names: Vec::new(),
-        new_call_time: Duration::from_secs(32),
         new_calls_max: 1024,
-        session_idle: Duration::from_secs(3600),
         sessions_max: 1024,
-        invite_weight_percent: 175,
         hold_setup,
-        held_max: 1000,
         held_bytes_max: 10_000_000,
-        retry_after: 5,
-        why_calls: 1024,
-        peers: None,
-        datagram_bytes_max: 1300,
-        register: Default::default(),
         // One of several that share an address sees half of the answers: their absence says nothing there.
         probe: if kind == Kind::Anycast { Probe::Off } else { Probe::Traffic },
         probe_interval: Duration::from_secs(10),
-        silence: Duration::from_secs(4),
-        fail_after: 2,
-        stay_out: Duration::ZERO,
-        slow_start: Duration::ZERO,
-        count_calls: false,
-        heartbeat: Heartbeats {
-            listen: None,
-            group: None,
-            period: HEARTBEAT_PERIOD,
-            decay_periods: 3,
-            table_size: Some(16),
-        },
-        score: Default::default(),
-        measures: Default::default(),
+        heartbeat: Heartbeats { period: HEARTBEAT_PERIOD, ..small.heartbeat },
+        ..small
     }
 }

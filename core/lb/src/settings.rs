@@ -156,6 +156,54 @@ pub struct Settings {
     pub measures: Measures,
 }
 
+impl Settings {
+    /// A small load manager, for tests, simulations and fuzzing: every setting has a value, nothing is shared with other load
+    /// managers, and no heartbeat key or address is set. What a case is about it sets itself. What operators get where they
+    /// say nothing is defined in `config`, not here.
+    pub fn small(listeners: Vec<Listener>, servers: Vec<ServerEntry>, tag_key: [u8; 16]) -> Settings {
+        Settings {
+            listeners,
+            servers,
+            affinity: Affinity::Tag,
+            selection: Selection::RoundRobin,
+            hash: HashKind::Consistent,
+            keys: Keys { tag: vec![(1, tag_key)], heartbeat: None },
+            threads: Threads::PerCore { workers: 1 },
+            tag_header: false,
+            names: Vec::new(),
+            new_call_time: Duration::from_secs(32),
+            new_calls_max: 10_000,
+            session_idle: Duration::from_secs(3600),
+            sessions_max: 10_000,
+            invite_weight_percent: 175,
+            hold_setup: HoldSetup::Stream,
+            held_max: 1000,
+            held_bytes_max: 1 << 20,
+            retry_after: 5,
+            why_calls: 1024,
+            peers: None,
+            datagram_bytes_max: 1300,
+            register: RegisterSettings::default(),
+            probe: Probe::Off,
+            probe_interval: Duration::from_secs(5),
+            silence: Duration::from_secs(4),
+            fail_after: 2,
+            stay_out: Duration::ZERO,
+            slow_start: Duration::ZERO,
+            count_calls: false,
+            heartbeat: Heartbeats {
+                listen: None,
+                group: None,
+                period: Duration::from_secs(1),
+                decay_periods: 3,
+                table_size: Some(16),
+            },
+            score: ScoreSettings::default(),
+            measures: Measures::default(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeats {
     /// Where heartbeats are received; `None`: only the servers of the configuration.

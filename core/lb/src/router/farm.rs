@@ -25,45 +25,11 @@ pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
         transport: Transport::Udp,
         weight: 1,
     };
+    let listeners = vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)];
     Settings {
-        listeners: vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)],
-        servers: (1..=4).map(server).collect(),
         affinity,
         selection,
-        hash: HashKind::Consistent,
-        keys: Keys { tag: vec![(1, *b"0123456789abcdef")], heartbeat: None },
-        threads: Threads::PerCore { workers: 1 },
-        tag_header: false,
-        names: Vec::new(),
-        new_call_time: Duration::from_secs(32),
-        new_calls_max: 10_000,
-        session_idle: Duration::from_secs(3600),
-        sessions_max: 10_000,
-        invite_weight_percent: 175,
-        hold_setup: HoldSetup::Stream,
-        held_max: 1000,
-        held_bytes_max: 1 << 20,
-        retry_after: 5,
-        why_calls: 1024,
-        peers: None,
-        datagram_bytes_max: 1300,
-        register: Default::default(),
-        probe: Probe::Off,
-        probe_interval: Duration::from_secs(5),
-        silence: Duration::from_secs(4),
-        fail_after: 2,
-        stay_out: Duration::ZERO,
-        slow_start: Duration::ZERO,
-        count_calls: false,
-        heartbeat: Heartbeats {
-            listen: None,
-            group: None,
-            period: Duration::from_secs(1),
-            decay_periods: 3,
-            table_size: Some(16),
-        },
-        score: Default::default(),
-        measures: Default::default(),
+        ..Settings::small(listeners, (1..=4).map(server).collect(), *b"0123456789abcdef")
     }
 }
 

@@ -8,51 +8,20 @@ use base::{Chance, Duration};
 use sip::Transport;
 use strowger_lb::ledger::Ledger;
 use strowger_lb::selection::{Admitted, Selector};
-use strowger_lb::settings::{
-    Affinity, HashKind, Heartbeats, HoldSetup, Keys, Probe, Selection, ServerEntry, Settings, Threads,
-};
+use strowger_lb::settings::{Heartbeats, HoldSetup, Probe, Selection, ServerEntry, Settings, Threads};
 use strowger_lb::snapshot::{Place, Server, Snapshot};
 
 pub fn settings() -> Settings {
+    let small = Settings::small(Vec::new(), Vec::new(), [7; 16]);
     Settings {
-        listeners: Vec::new(),
-        servers: Vec::new(),
-        affinity: Affinity::Tag,
-        selection: Selection::RoundRobin,
-        hash: HashKind::Consistent,
-        keys: Keys { tag: vec![(1, [7; 16])], heartbeat: None },
         threads: Threads::PerCore { workers: 2 },
-        tag_header: false,
-        names: Vec::new(),
-        new_call_time: Duration::from_secs(32),
         new_calls_max: 100_000,
-        session_idle: Duration::from_secs(3600),
         sessions_max: 100_000,
-        invite_weight_percent: 175,
         hold_setup: HoldSetup::Off,
-        held_max: 1000,
-        held_bytes_max: 1 << 20,
-        retry_after: 5,
-        why_calls: 1024,
-        peers: None,
-        datagram_bytes_max: 1300,
-        register: Default::default(),
         probe: Probe::Traffic,
         probe_interval: Duration::from_secs(2),
-        silence: Duration::from_secs(4),
-        fail_after: 2,
-        stay_out: Duration::ZERO,
-        slow_start: Duration::ZERO,
-        count_calls: false,
-        heartbeat: Heartbeats {
-            listen: None,
-            group: None,
-            period: Duration::from_secs(1),
-            decay_periods: 3,
-            table_size: None,
-        },
-        score: Default::default(),
-        measures: Default::default(),
+        heartbeat: Heartbeats { table_size: None, ..small.heartbeat },
+        ..small
     }
 }
 
