@@ -32,6 +32,16 @@ fn is_number(cell: &str) -> bool {
     cell == "-" || figure.parse::<f64>().is_ok()
 }
 
+/// Columns and rows of the terminal that is the output; `None`: it is none, or does not say.
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
+    // SAFETY: the call fills the plain structure it is given, or fails.
+    let (result, size) = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        (libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size), size)
+    };
+    (result == 0 && size.ws_col > 0).then_some((size.ws_col.into(), size.ws_row.into()))
+}
+
 /// A figure, or a dash where there is none.
 pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::control_socket;
 use crate::status_report::StatusReport;
+use crate::table::terminal_size;
 use picture::Looks;
 use terminal::{Key, Terminal};
 
@@ -119,7 +120,7 @@ impl Screen {
     /// The same look again, after a key.
     fn show(&mut self, looks: &Looks<'_>) -> io::Result<()> {
         let Some(terminal) = &self.terminal else { return Ok(()) };
-        let (columns, lines) = terminal.size();
+        let (columns, lines) = terminal_size().filter(|(_, lines)| *lines > 0).unwrap_or((80, 24));
         let rows = lines.saturating_sub(OTHER_LINES).max(1);
         self.first = self.first.min(looks.now.servers.len().saturating_sub(rows));
         let text = picture::picture(looks, self.order, self.first, rows);

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 
 use crate::status_report::StatusReport;
-use crate::table::{aligned, or_dash};
+use crate::table::{aligned, or_dash, terminal_size};
 
 /// All that is shown at one moment.
 pub(crate) struct View<'a> {
@@ -48,7 +48,7 @@ impl Screen {
     /// The whole picture, over the one before.
     fn frame(&mut self, view: &View<'_>) -> String {
         // A line that wraps would be two, and the next picture would begin a line too low.
-        let width = width().unwrap_or(usize::MAX);
+        let width = terminal_size().map_or(usize::MAX, |(columns, _)| columns);
         let cut = |line: &str| line.chars().take(width).chain(['\n']).collect::<String>();
         let picture: String = picture(view).lines().map(cut).collect();
         let mut text = String::new();
@@ -74,16 +74,6 @@ impl Screen {
         }
         text
     }
-}
-
-/// Columns of the terminal.
-fn width() -> Option<usize> {
-    // SAFETY: the call fills the plain structure it is given, or fails.
-    let (result, size) = unsafe {
-        let mut size: libc::winsize = std::mem::zeroed();
-        (libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size), size)
-    };
-    (result == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 fn calls(view: &View<'_>) -> String {

@@ -40,20 +40,6 @@ impl Terminal {
         Some(Terminal { before })
     }
 
-    /// Columns and rows.
-    pub(super) fn size(&self) -> (usize, usize) {
-        // SAFETY: the call fills the plain structure it is given, or fails.
-        let (result, size) = unsafe {
-            let mut size: libc::winsize = std::mem::zeroed();
-            (libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size), size)
-        };
-        if result == 0 && size.ws_col > 0 && size.ws_row > 0 {
-            (size.ws_col.into(), size.ws_row.into())
-        } else {
-            (80, 24)
-        }
-    }
-
     pub(super) fn show(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         // Over the picture before, line by line: clearing all of it first would flicker.
