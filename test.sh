@@ -15,7 +15,7 @@ usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
 TEXT
 }
 
-PEERS=(matrix setup transports death held churn hashed twins redundant levels kamailio phones corpora hostile change why tls encapsulated shift score register)
+PEERS=(matrix setup transports death held churn hashed twins redundant levels kamailio phones corpora hostile change why tls renewed encapsulated shift score register)
 STEPS=(rust "${PEERS[@]}" fuzz)
 PACKAGES=(sip-tester kamailio sipsak baresip openssl python3 prometheus)
 size=usual only='' fuzz_seconds=60

@@ -5,11 +5,9 @@ SIPp plays both ends; tunnels of the tests' own put its messages into TLS and We
 
 import contextlib
 import select
-import signal
 import socket
 import ssl
 import subprocess
-import threading
 import time
 
 from certificates import Authority
@@ -234,53 +232,6 @@ def hostile_websockets():
     return f"{sum(expected.values())} connections turned away beside {count} calls", problems
 
 
-def changed_certificate():
-    """SIGHUP under load: calls go on over old connections, new connections see the new certificate, none fails."""
-    count = calls(200, 1500, 5000)
-    with Farm("tls-changed") as farm:
-        servers = [Sipp(farm, answering(), farm.address()) for _ in range(SERVERS)]
-        front = Front(farm, "tls", [server.place for server in servers])
-        old, new = front.authority, Authority(farm, "new")
-        both = old.client()
-        both.load_verify_locations(new.certificate)
-        made, failed, stop = [0], [], threading.Event()
-
-        def newcomers():
-            """Callers that each come on a connection of their own."""
-            while not stop.is_set():
-                try:
-                    with front.connect(both) as stream:
-                        failed.extend(filter(None, [call(stream, front)]))
-                        made[0] += 1
-                except OSError as error:
-                    failed.append(repr(error))
-
-        with in_progress(farm, front, count, "-r", 300, "-d", 500) as problems:
-            thread = threading.Thread(target=newcomers)
-            thread.start()
-            time.sleep(1)
-            for authority in (new, old, new):
-                pair = authority.sign()
-                front.own.certificate.write_bytes(pair.certificate.read_bytes())
-                front.own.key.write_bytes(pair.key.read_bytes())
-                front.process.popen.send_signal(signal.SIGHUP)
-                time.sleep(0.7)
-            # A pair that does not belong together is not taken.
-            front.own.key.write_bytes(old.sign().key.read_bytes())
-            front.process.popen.send_signal(signal.SIGHUP)
-            time.sleep(0.3)
-            with front.connect(new.client()) as stream:
-                problems += filter(None, [call(stream, front)])
-            if not refused(front, old.client()):
-                problems.append("the old certificate is still shown")
-            stop.set()
-            thread.join()
-        problems += failed[:3]
-        if "is not that of the certificate" not in front.process.log.read_text():
-            problems.append("the bad pair was not reported")
-    return f"{count} calls on an old connection, {made[0]} on new ones, 3 changes", problems
-
-
 def reconnected(registers):
     """A client loses its connection within a call and comes back on another: the server's BYE finds it there. Before that
     it continues the dialog, or registers again; a stranger who knows the call but has neither gets nothing."""
@@ -341,7 +292,6 @@ def main():
     report.case("expired_certificate", expired_certificate)
     report.case("slow_handshakes", slow_handshakes)
     report.case("hostile_websockets", hostile_websockets)
-    report.case("changed_certificate", changed_certificate)
     report.case("reconnected/continues", reconnected, False)
     report.case("reconnected/registers", reconnected, True)
     report.end()

@@ -69,6 +69,8 @@ class Tunnel:
     def __init__(self, place, to, accept=None, connect=None, websocket=False):
         self.place, self.to, self.accept, self.connect, self.websocket = place, to, accept, connect, websocket
         self.errors, self.connections = [], 0
+        # The certificate that each connection it opened was shown, in DER.
+        self.shown = []
         self.loop, ready = asyncio.new_event_loop(), threading.Event()
         self.thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self.thread.start()
@@ -96,6 +98,8 @@ class Tunnel:
         try:
             name = self.to.ip if self.connect else None
             far_in, far_out = await asyncio.open_connection(self.to.ip, self.to.port, ssl=self.connect, server_hostname=name)
+            if self.connect:
+                self.shown.append(far_out.get_extra_info("ssl_object").getpeercert(True))
             if self.websocket:
                 await self._agree(far_in, far_out)
                 ways = [self._into_frames(near_in, far_out), self._out_of_frames(far_in, far_out, near_out)]

@@ -23,8 +23,10 @@ pub(crate) fn read_again(args: &Args, identities: &Identities) {
 pub(crate) fn change(tls: Option<config::Tls>, identities: &Identities) {
     match tls {
         Some(tls) => {
-            log(&format!("new connections use the certificate that is good until {}", tls.last_day()));
+            let last_day = tls.last_day();
             identities.change(Some(identity(tls)));
+            // Whoever reads this line and connects then finds it so.
+            log(&format!("new connections use the certificate that is good until {last_day}"));
         }
         None => log("no certificate is named: nothing to read again"),
     }

@@ -1,0 +1,149 @@
+"""Certificates changed while calls go on: by SIGHUP and by `strowger ctl reload`, good pairs and bad ones. Connections that are
+open keep theirs, new ones are shown the new one, and no call fails on either. Each client says which certificate it saw."""
+
+import contextlib
+import signal
+import ssl
+import subprocess
+import threading
+
+from certificates import Authority
+from farm import STROWGER, Farm, until
+from report import Report, calls
+from scenario import answering, calling
+from sipp import Sipp, clean, start_client
+from tls import SERVERS, Front, call, refused
+from tunnel import Tunnel
+
+TALK_MS = 500
+# The calls of the first connections are begun over this many seconds, in which all changes are made.
+LASTS = calls(4, 7, 14)
+LATER_LASTS = calls(1, 1, 4)
+TAKEN = "new connections use the certificate"
+
+
+def der(pair):
+    return ssl.PEM_cert_to_DER_cert(pair.certificate.read_text())
+
+
+class Callers:
+    """SIPp on a connection of its own, whose certificate must be `pair`, signed by `authority`."""
+
+    def __init__(self, farm, front, authority, pair, rate, seconds, tunnels):
+        self.front, self.expected, self.count = front, der(pair), int(rate * seconds)
+        self.tunnel = tunnels.enter_context(Tunnel(farm.address("tcp"), front.place, connect=authority.client()))
+        self.sipp = start_client(farm, calling(), self.tunnel.place, self.count, rate, "-d", TALK_MS)
+        until(lambda: self.tunnel.shown, "the connection is there", 20)
+
+    def problems(self, name):
+        found = clean(name, self.sipp.finish(), self.count) + self.tunnel.errors
+        if self.tunnel.shown != [self.expected]:
+            found.append(f"{name}: {len(self.tunnel.shown)} connections, or not the certificate of that time")
+        return found
+
+
+class Newcomers(threading.Thread):
+    """Calls by hand, each on a connection of its own, one after the other; the certificates that were shown, each once."""
+
+    def __init__(self, front, authorities):
+        super().__init__()
+        self.front, self.over, self.made, self.failed, self.shown = front, threading.Event(), 0, [], []
+        self.context = authorities[0].client()
+        for authority in authorities[1:]:
+            self.context.load_verify_locations(authority.certificate)
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                with self.front.connect(self.context) as stream:
+                    shown = stream.socket.getpeercert(True)
+                    if self.shown[-1:] != [shown]:
+                        self.shown.append(shown)
+                    self.failed.extend(filter(None, [call(stream, self.front)]))
+                    self.made += 1
+            except OSError as error:
+                self.failed.append(repr(error))
+
+
+class Changes:
+    """Writes a pair where the load manager looks for it, and has it read."""
+
+    def __init__(self, front):
+        self.front, self.taken = front, front.process.log.read_text().count(TAKEN)
+
+    def write(self, certificate, key):
+        self.front.own.certificate.write_bytes(certificate)
+        self.front.own.key.write_bytes(key)
+
+    def reload(self):
+        argv = [STROWGER, "ctl", "reload", "--control", str(self.front.control)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=20)
+
+    def good(self, pair, by_signal):
+        self.write(pair.certificate.read_bytes(), pair.key.read_bytes())
+        self.taken += 1
+        if by_signal:
+            self.front.process.popen.send_signal(signal.SIGHUP)
+        elif self.reload().returncode:
+            raise AssertionError("a good pair was refused")
+        until(lambda: self.front.process.log.read_text().count(TAKEN) == self.taken, "the new certificate is taken", 20)
+
+    def bad(self, certificate, key, why, by_signal):
+        """What is wrong if this pair is not refused for the reason given."""
+        self.write(certificate, key)
+        if by_signal:
+            self.front.process.popen.send_signal(signal.SIGHUP)
+            until(lambda: why in self.front.process.log.read_text(), f"the log says: {why}", 20)
+            return []
+        done = self.reload()
+        return [] if done.returncode and why in done.stderr else [f"no {why!r} in {done.stdout}{done.stderr}"]
+
+
+def under_load():
+    rate = calls(50, 150, 500)
+    with Farm("renewed-load") as farm, contextlib.ExitStack() as tunnels:
+        servers = [Sipp(farm, answering(), farm.address("tcp")) for _ in range(SERVERS)]
+        front = Front(farm, "tls", [server.place for server in servers], "tcp")
+        old, new = front.authority, Authority(farm, "new")
+        # The files of the pair that it started with are those that the later ones are written into.
+        shown_first, pairs = der(front.own), [(new, new.sign()), (old, old.sign()), (new, new.sign())]
+        changes, newcomers = Changes(front), Newcomers(front, [old, new])
+        callers = [Callers(farm, front, old, front.own, rate / 2, LASTS, tunnels) for _ in range(2)]
+        newcomers.start()
+        problems = []
+        try:
+            for index, (authority, pair) in enumerate(pairs):
+                changes.good(pair, by_signal=index != 1)
+                callers.append(Callers(farm, front, authority, pair, rate / 5, LATER_LASTS, tunnels))
+            authority, pair = pairs[-1]
+            chain, key, other = pair.certificate.read_bytes(), pair.key.read_bytes(), old.sign().key.read_bytes()
+            problems += changes.bad(chain, other, "is not that of the certificate", True)
+            problems += changes.bad(chain[: len(chain) // 2], key, "is not PEM", False)
+            callers.append(Callers(farm, front, authority, pair, rate / 5, LATER_LASTS, tunnels))
+            if not refused(front, old.client()):
+                problems.append("the old certificate is still shown")
+            for index, caller in enumerate(callers):
+                problems += caller.problems(f"connection {index}")
+        finally:
+            newcomers.over.set()
+            newcomers.join()
+        answered = [server.stop() for server in servers]
+    for index, counted in enumerate(answered):
+        problems += clean(f"server {index}", counted)
+    problems += newcomers.failed[:3]
+    # They need not be quick enough to see each, but never see one that has been replaced.
+    expected = iter([shown_first, *(der(pair) for _, pair in pairs)])
+    if not newcomers.shown or not all(shown in expected for shown in newcomers.shown):
+        problems.append(f"new connections were shown {len(newcomers.shown)} certificates, not in the order of the changes")
+    count = sum(caller.count for caller in callers)
+    return f"{count} calls at {rate}/s and more, {newcomers.made} on new connections, 3 changes, 2 bad pairs refused", problems
+
+
+def main():
+    report = Report("renewed")
+    report.case("under_load", under_load)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
