@@ -5,12 +5,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-if ! [ -x /usr/sbin/kamailio ] && [ "$(id -u)" = 0 ]; then
-    apt-get install -y --no-install-recommends kamailio || echo "without kamailio its rows are left out"
+if ! { [ -x /usr/sbin/kamailio ] && ls /usr/lib/*/kamailio/modules/tls.so >/dev/null 2>&1; } && [ "$(id -u)" = 0 ]; then
+    apt-get install -y --no-install-recommends kamailio kamailio-tls-modules || echo "without kamailio its rows are left out"
 fi
 cargo build --release -p strowger -p strowger-bench
 
-for part in table flatness latency tcp idle memory limit; do
+for part in table flatness latency tcp tls idle memory limit; do
     target/release/strowger-bench --first "$part" "$@"
 done
 target/release/strowger-bench --first micro

@@ -12,10 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::process::Program;
 use crate::report::Report;
+use crate::secrets::Secrets;
 use crate::subject::Places;
 
 /// P4: at most 20 kB for each idle connection over TLS.
@@ -57,19 +58,7 @@ impl Client {
 pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
     let count = if quick { 1_000 } else { 10_000 };
     raise_descriptor_limit();
-    let (certificate, key) = (places.scratch.join("idle.pem"), places.scratch.join("idle.key"));
-    let pair = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
-    fs::write(&certificate, pair.cert.pem())?;
-    fs::write(&key, pair.signing_key.serialize_pem())?;
-    let mut roots = RootCertStore::empty();
-    roots.add(pair.cert.der().clone()).map_err(io::Error::other)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let config = Arc::new(config);
+    let secrets = Secrets::new(&places.scratch, vec!["127.0.0.1".to_owned()])?;
     let mut report = Report::new("idle", "Resident memory of idle connections");
     report.header(&[
         "transport",
@@ -87,19 +76,19 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
         command.args(["--server", &format!("127.0.0.1:{}", port + 9)]);
         command.arg("--control").arg(places.scratch.join(transport));
         if matches!(transport, "tls" | "wss") {
-            command.arg("--certificate").arg(&certificate).arg("--key").arg(&key);
+            command.arg("--certificate").arg(&secrets.certificate).arg("--key").arg(&secrets.key);
         }
         let log = fs::File::create(places.scratch.join(format!("{transport}.log")))?;
         let mut program = Program::start(command, Some(log))?;
         program.await_port("tcp", place.port())?;
         let mut clients = Vec::with_capacity(count);
         for _ in 0..WARM_UP {
-            clients.push(connect(place, transport, &config)?);
+            clients.push(connect(place, transport, &secrets.client)?);
         }
         thread::sleep(Duration::from_millis(500));
         let before = program.resident_bytes();
         for _ in WARM_UP..count {
-            clients.push(connect(place, transport, &config)?);
+            clients.push(connect(place, transport, &secrets.client)?);
         }
         thread::sleep(Duration::from_secs(2));
         let after = program.resident_bytes();

@@ -11,6 +11,7 @@ mod histogram;
 mod idle;
 mod latency;
 mod limit;
+mod link;
 mod measure;
 mod memory;
 mod micro;
@@ -18,6 +19,7 @@ mod plot;
 mod post;
 mod process;
 mod report;
+mod secrets;
 mod streams;
 mod subject;
 mod table;
@@ -98,6 +100,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// P4: the same over TLS.
+    Tls {
+        /// Under a minute.
+        #[arg(long)]
+        quick: bool,
+    },
     /// P4: resident memory of each of 10,000 idle connections over TCP, TLS and WebSocket.
     Idle {
         /// 1,000 connections.
@@ -134,7 +142,8 @@ fn main() -> std::io::Result<()> {
         }
         Command::Flatness { quick } => flatness::run(&Places::find()?, port, quick),
         Command::Memory { quick } => memory::run(&Places::find()?, port, quick),
-        Command::Tcp { quick } => tcp::run(&Places::find()?, port, quick),
+        Command::Tcp { quick } => tcp::run(&Places::find()?, port, quick, false),
+        Command::Tls { quick } => tcp::run(&Places::find()?, port, quick, true),
         Command::Idle { quick } => idle::run(&Places::find()?, port, quick),
         Command::Latency { quick } => latency::run(&Places::find()?, port, quick),
         Command::Publish => report::publish(),

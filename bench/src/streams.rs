@@ -1,59 +1,25 @@
-//! The farm over TCP: a client with a few connections and servers behind one listener, in one thread. Calls are spread
-//! over the client's connections; a server answers on the connection that the request came on.
+//! The farm over TCP or TLS: a client with a few connections and servers behind one listener, in one thread. Calls are
+//! spread over the client's connections; a server answers on the connection that the request came on.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection};
 
 use crate::calls::Calls;
 use crate::farm::{Interval, Layout, Pace, Until};
+use crate::link::Link;
 use crate::post::Post;
+use crate::secrets::Secrets;
 use crate::texts::Texts;
 
 /// Connections of the client: a few busy ones, as between two proxies.
 const CLIENT_CONNECTIONS: usize = 8;
 const READ_BYTES: usize = 64 * 1024;
 const CATCH_UP_MAX: u32 = 16;
-
-/// One connection with what was received and not yet whole, and what was written and not yet sent.
-struct Connection {
-    stream: TcpStream,
-    received: Vec<u8>,
-    unsent: Vec<u8>,
-    closed: bool,
-}
-
-impl Connection {
-    fn new(stream: TcpStream) -> io::Result<Connection> {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        Ok(Connection { stream, received: Vec::new(), unsent: Vec::new(), closed: false })
-    }
-
-    fn read(&mut self, scratch: &mut [u8]) {
-        match self.stream.read(scratch) {
-            Ok(0) => self.closed = true,
-            Ok(count) => self.received.extend_from_slice(&scratch[..count]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => self.closed = true,
-        }
-    }
-
-    fn flush(&mut self) {
-        while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
-                Ok(count) => drop(self.unsent.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.closed = true;
-                    return;
-                }
-            }
-        }
-    }
-}
 
 /// Length of the message at the front, if all of it is there (RFC 3261 §18.3).
 fn whole_message(bytes: &[u8]) -> Option<usize> {
@@ -70,9 +36,11 @@ fn whole_message(bytes: &[u8]) -> Option<usize> {
 
 pub(crate) struct StreamFarm {
     layout: Layout,
+    /// With TLS on both sides.
+    secrets: Option<Secrets>,
     listener: TcpListener,
-    clients: Vec<Connection>,
-    servers: Vec<(u16, Connection)>,
+    clients: Vec<Link>,
+    servers: Vec<(u16, Link)>,
     client_post: Post,
     scratch: Vec<u8>,
     pub(crate) calls: Calls,
@@ -81,12 +49,20 @@ pub(crate) struct StreamFarm {
 
 impl StreamFarm {
     /// Listens for the servers. The subject is started after that; then `connect`.
-    pub(crate) fn new(layout: Layout, vias: usize, slots: usize) -> io::Result<StreamFarm> {
+    pub(crate) fn new(
+        layout: Layout,
+        vias: usize,
+        slots: usize,
+        secrets: Option<Secrets>,
+    ) -> io::Result<StreamFarm> {
         let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, layout.server_port))?;
         listener.set_nonblocking(true)?;
-        let texts = Texts::new("TCP", std::process::id(), layout.client, layout.target, &layout.servers());
+        let transport = if secrets.is_some() { "TLS" } else { "TCP" };
+        let texts =
+            Texts::new(transport, std::process::id(), layout.client, layout.target, &layout.servers());
         Ok(StreamFarm {
             layout,
+            secrets,
             listener,
             clients: Vec::new(),
             servers: Vec::new(),
@@ -99,7 +75,15 @@ impl StreamFarm {
 
     pub(crate) fn connect(&mut self) -> io::Result<()> {
         for _ in 0..CLIENT_CONNECTIONS {
-            self.clients.push(Connection::new(TcpStream::connect(self.layout.target)?)?);
+            let stream = TcpStream::connect(self.layout.target)?;
+            let session = match &self.secrets {
+                Some(secrets) => {
+                    let name = ServerName::from(IpAddr::from(*self.layout.target.ip()));
+                    Some(ClientConnection::new(Arc::clone(&secrets.client), name).map_err(io::Error::other)?)
+                }
+                None => None,
+            };
+            self.clients.push(Link::new(stream, session.map(Into::into))?);
         }
         Ok(())
     }
@@ -195,10 +179,17 @@ impl StreamFarm {
         match self.listener.accept() {
             Ok((stream, _)) => {
                 let SocketAddr::V4(local) = stream.local_addr()? else { return Ok(()) };
-                match self.layout.server_number(*local.ip()) {
-                    Some(server) => self.servers.push((server, Connection::new(stream)?)),
-                    None => self.calls.counters.stray += 1,
-                }
+                let Some(server) = self.layout.server_number(*local.ip()) else {
+                    self.calls.counters.stray += 1;
+                    return Ok(());
+                };
+                let session = match &self.secrets {
+                    Some(secrets) => {
+                        Some(ServerConnection::new(Arc::clone(&secrets.server)).map_err(io::Error::other)?)
+                    }
+                    None => None,
+                };
+                self.servers.push((server, Link::new(stream, session.map(Into::into))?));
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
@@ -211,14 +202,10 @@ impl StreamFarm {
         let servers = self.servers.iter_mut().map(|(_, connection)| connection);
         let mut sockets = Vec::with_capacity(self.clients.len() + servers.len());
         for connection in self.clients.iter_mut().chain(servers) {
-            if !connection.unsent.is_empty() {
+            if connection.is_waiting() {
                 connection.flush();
             }
-            sockets.push(libc::pollfd {
-                fd: connection.stream.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            });
+            sockets.push(libc::pollfd { fd: connection.descriptor(), events: libc::POLLIN, revents: 0 });
         }
         // SAFETY: the pointer is to a live array of the length given; it does not wait.
         let result = unsafe { libc::poll(sockets.as_mut_ptr(), sockets.len() as u64, 0) };
@@ -238,7 +225,7 @@ impl StreamFarm {
             connection.unsent.extend_from_slice(bytes);
         }
         self.client_post.clear();
-        self.clients.iter_mut().for_each(Connection::flush);
+        self.clients.iter_mut().for_each(Link::flush);
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::farm::Layout;
 use crate::process::Program;
+use crate::secrets::Secrets;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
@@ -113,19 +114,32 @@ impl Places {
         let command = match subject {
             Subject::Floor => self.floor(layout),
             Subject::Strowger(affinity) => self.strowger(affinity, "udp", layout.target, &layout.servers()),
-            Subject::KamailioStateless => self.kamailio("forward()", "udp", layout)?,
-            Subject::KamailioStateful => self.kamailio("t_relay()", "udp", layout)?,
+            Subject::KamailioStateless => self.kamailio("forward()", "udp", layout, None)?,
+            Subject::KamailioStateful => self.kamailio("t_relay()", "udp", layout, None)?,
         };
         self.launch(subject, command, "udp", layout.target.port())
     }
 
-    /// The same over TCP, towards clients and servers. The floor is for datagrams only.
-    pub(crate) fn start_tcp(&self, subject: Subject, layout: &Layout) -> io::Result<Program> {
+    /// The same over TCP, or with `secrets` over TLS, towards clients and servers. The floor is for datagrams only.
+    pub(crate) fn start_streams(
+        &self,
+        subject: Subject,
+        layout: &Layout,
+        secrets: Option<&Secrets>,
+    ) -> io::Result<Program> {
+        let transport = if secrets.is_some() { "tls" } else { "tcp" };
         let command = match subject {
             Subject::Floor => return Err(io::Error::other("the floor moves datagrams only")),
-            Subject::Strowger(affinity) => self.strowger(affinity, "tcp", layout.target, &layout.servers()),
-            Subject::KamailioStateless => self.kamailio("forward()", "tcp", layout)?,
-            Subject::KamailioStateful => self.kamailio("t_relay()", "tcp", layout)?,
+            Subject::Strowger(affinity) => {
+                let mut command = self.strowger(affinity, transport, layout.target, &layout.servers());
+                if let Some(Secrets { certificate, key, .. }) = secrets {
+                    command.arg("--certificate").arg(certificate).arg("--key").arg(key);
+                    command.arg("--server-ca").arg(certificate);
+                }
+                command
+            }
+            Subject::KamailioStateless => self.kamailio("forward()", transport, layout, secrets)?,
+            Subject::KamailioStateful => self.kamailio("t_relay()", transport, layout, secrets)?,
         };
         self.launch(subject, command, "tcp", layout.target.port())
     }
@@ -158,9 +172,8 @@ impl Places {
     ) -> Command {
         let mut command = Command::new(self.binaries.join("strowger"));
         command.args(["lb", "--listen", &format!("{transport}:{listen}")]);
-        let prefix = if transport == "udp" { "" } else { "tcp:" };
         for server in servers {
-            command.args(["--server", &format!("{prefix}{server}")]);
+            command.args(["--server", &format!("{transport}:{server}")]);
         }
         command.args(["--affinity", affinity.name()]);
         // The hash is the selection too.
@@ -173,19 +186,25 @@ impl Places {
 
     /// Two workers, no log, dispatcher with algorithm 0 (hash of the Call-ID). Nothing is in the routing script but
     /// what the call flow needs.
-    fn kamailio(&self, send: &str, transport: &str, layout: &Layout) -> io::Result<Command> {
+    fn kamailio(
+        &self,
+        send: &str,
+        transport: &str,
+        layout: &Layout,
+        secrets: Option<&Secrets>,
+    ) -> io::Result<Command> {
         let directory = self.scratch.join(format!("kamailio-{transport}-{}", layout.target.port()));
         fs::create_dir_all(&directory)?;
         let list = directory.join("dispatcher.list");
-        let parameter = if transport == "tcp" { ";transport=tcp" } else { "" };
         let mut file = fs::File::create(&list)?;
         for server in layout.servers() {
-            writeln!(file, "1 sip:{server}{parameter}")?;
+            writeln!(file, "1 sip:{server};transport={transport}")?;
         }
         let configuration = directory.join("kamailio.cfg");
         let text = include_str!("../kamailio.cfg")
             .replace("@LISTEN@", &format!("{transport}:{}", layout.target))
-            .replace("@TCP@", if transport == "tcp" { "disable_tcp=no" } else { "disable_tcp=yes" })
+            .replace("@TCP@", if transport == "udp" { "disable_tcp=yes" } else { "disable_tcp=no" })
+            .replace("@TLS@", &secrets.map_or_else(String::new, kamailio_tls))
             .replace("@LIST@", &list.display().to_string())
             .replace("@SEND@", send);
         fs::write(&configuration, text)?;
@@ -194,6 +213,16 @@ impl Places {
         command.arg("-P").arg(directory.join("pid")).arg("-f").arg(&configuration);
         Ok(command)
     }
+}
+
+/// One certificate for both sides. TLS 1.3 is the only version that the generator speaks; this release has no word for it
+/// alone.
+fn kamailio_tls(secrets: &Secrets) -> String {
+    let (certificate, key) = (secrets.certificate.display(), secrets.key.display());
+    format!(
+        "enable_tls=yes\nloadmodule \"tls.so\"\nmodparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n\
+         modparam(\"tls\", \"certificate\", \"{certificate}\")\nmodparam(\"tls\", \"private_key\", \"{key}\")\n"
+    )
 }
 
 impl Drop for Places {

@@ -1,4 +1,4 @@
-//! P4: CPU per message when clients and servers speak TCP, against Kamailio doing the same.
+//! P4: CPU per message when clients and servers speak TCP or TLS, against Kamailio doing the same.
 
 use std::io;
 
@@ -6,6 +6,7 @@ use crate::farm::{Pace, Until};
 use crate::measure::{Plan, Spread, layout};
 use crate::process::{self, GENERATOR_CORE};
 use crate::report::Report;
+use crate::secrets::Secrets;
 use crate::streams::StreamFarm;
 use crate::subject::{Affinity, Places, Subject};
 
@@ -15,7 +16,11 @@ const SLOTS: usize = 4096;
 const WINDOW: usize = 64;
 const SLOW: f64 = 10_000.0 / 6.0;
 
-pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
+pub(crate) fn run(places: &Places, port: u16, quick: bool, secure: bool) -> io::Result<()> {
+    let secrets = match secure {
+        true => Some(Secrets::new(&places.scratch, addresses(port))?),
+        false => None,
+    };
     let plan = Plan::new(quick);
     let subjects = [Subject::Strowger(Affinity::Tag), Subject::KamailioStateless, Subject::KamailioStateful];
     let subjects: Vec<Subject> = subjects.into_iter().filter(|&subject| places.can_start(subject)).collect();
@@ -27,8 +32,8 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
             eprintln!("repeat {} of {}: {}", repeat + 1, plan.repeats, subject.name());
             let layout = layout(port, subject, SERVERS);
             process::sleep_exactly();
-            let mut farm = StreamFarm::new(layout.clone(), subject.vias(), SLOTS)?;
-            let started = places.start_tcp(subject, &layout);
+            let mut farm = StreamFarm::new(layout.clone(), subject.vias(), SLOTS, secrets.clone())?;
+            let started = places.start_streams(subject, &layout, secrets.as_ref());
             let Some(program) = started.map_err(|error| eprintln!("  left out: {error}")).ok() else {
                 continue;
             };
@@ -55,7 +60,11 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
         }
     }
     let peer = subjects.iter().position(|&subject| subject == Subject::KamailioStateless);
-    let mut report = Report::new("tcp", "CPU per message over TCP");
+    let (name, title) = match secure {
+        true => ("tls", "CPU per message over TLS"),
+        false => ("tcp", "CPU per message over TCP"),
+    };
+    let mut report = Report::new(name, title);
     report.header(&[
         "what",
         "µs, saturated",
@@ -78,4 +87,11 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
         ]);
     }
     report.save()
+}
+
+/// What the certificate must bear: the subject's address and those of the servers.
+fn addresses(port: u16) -> Vec<String> {
+    let layout = layout(port, Subject::Strowger(Affinity::Tag), SERVERS);
+    let all = std::iter::once(layout.target).chain(layout.servers());
+    all.map(|address| address.ip().to_string()).collect()
 }

@@ -112,7 +112,11 @@ impl Texts {
         };
         let who = "From: \"Alice\" <sip:+15550111@example.test>;tag=IIIIIIIIIIIIIIII\r\n";
         let call_id = format!("Call-ID: IIIIIIIIIIIIIIII-{run:08x}@127.0.0.1\r\n");
-        let parameter = if transport == "TCP" { ";transport=tcp" } else { "" };
+        let parameter = match transport {
+            "TCP" => ";transport=tcp",
+            "TLS" => ";transport=tls",
+            _ => "",
+        };
         let body = sdp(*client.ip());
         let invite = format!(
             "INVITE sip:+15550100@{target}{parameter} SIP/2.0\r\n{}Max-Forwards: 70\r\n{who}\
