@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds Strowger, and runs every test: the crates' own, the peers (SIPp, Kamailio, sipsak,
-# baresip), and a minute of fuzzing. The last line says how many passed and failed.
+# baresip, JsSIP in Chromium), and a minute of fuzzing. The last line says how many passed and failed.
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -15,9 +15,11 @@ usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
 TEXT
 }
 
-PEERS=(matrix setup transports death held churn hashed twins redundant levels kamailio phones corpora hostile change why tls renewed encapsulated shift score register)
+PEERS=(matrix setup transports death held churn hashed twins redundant levels kamailio phones corpora hostile change why tls renewed encapsulated shift score register browser)
 STEPS=(rust "${PEERS[@]}" fuzz)
-PACKAGES=(sip-tester kamailio sipsak baresip openssl python3 prometheus)
+PACKAGES=(sip-tester kamailio sipsak baresip openssl python3 prometheus chromium)
+# JsSIP comes by npm; Node.js often came without Debian's package of it.
+command -v npm >/dev/null || PACKAGES+=(npm)
 size=usual only='' fuzz_seconds=60
 while [ $# -gt 0 ]; do
   case $1 in

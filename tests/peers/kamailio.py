@@ -12,7 +12,8 @@ RATE = 200
 def start_kamailio(farm, configuration, place, **words):
     """Kamailio in the foreground with a file of kamailio/; `@NAME@` in it is replaced."""
     text = (HERE / "kamailio" / configuration).read_text()
-    for word, value in {"listen": place, "ip": place.ip, "port": place.port, **words}.items():
+    given = {"listen": place, "ip": place.ip, "port": place.port, "secret": f"secret of {place.port}"}
+    for word, value in {**given, **words}.items():
         text = text.replace(f"@{word.upper()}@", str(value))
     path = farm.directory / f"{place.port}.cfg"
     path.write_text(text)

@@ -104,8 +104,9 @@ def server_bye():
         "BYE [next_url] SIP/2.0",
         "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport",
         "[routes]",
-        "From: service <sip:service@[remote_ip]:[remote_port]>;tag=[pid]s[call_number]",
-        "To: caller <sip:caller@[remote_ip]:[remote_port]>[$caller_tag]",
+        # Whom a server speaks to SIPp knows only by the connection: [remote_ip] is empty in it, which is no URI to a telephone.
+        "From: service <sip:service@[local_ip]:[local_port]>;tag=[pid]s[call_number]",
+        "To: caller <sip:caller@caller.invalid>[$caller_tag]",
         "Call-ID: [call_id]",
         "CSeq: 1 BYE",
         "Max-Forwards: 70",
