@@ -34,8 +34,12 @@ const FOOT: &str = "
 The scores themselves are in [score.md](score.md).
 ";
 
-/// docs/unlike-servers.md.
-pub fn page(rows: &[Row]) -> String {
+/// First line of the part of the page that is measured with real processes, by tests/peers/unlike.py.
+const MEASURED: &str = "<!-- Real processes:";
+const FOOT_BEGINS: &str = "The scores themselves";
+
+/// docs/unlike-servers.md; what real processes showed is taken over from the page `before`.
+pub fn page(rows: &[Row], before: &str) -> String {
     let mut page = String::from(HEAD);
     let names: Vec<&str> = SERVERS.iter().map(|(name, ..)| *name).collect();
     let _ = writeln!(page, "| selection | calls: {} | half within | 99 of 100 within |", names.join(" | "));
@@ -50,7 +54,10 @@ pub fn page(rows: &[Row]) -> String {
             ms(row.outcome.p99_us)
         );
     }
-    page + FOOT
+    let (lessons, foot) = FOOT.split_at(FOOT.find(FOOT_BEGINS).unwrap_or(FOOT.len()));
+    let measured = before.find(MEASURED).map_or("", |from| &before[from..]);
+    let measured = measured.split(FOOT_BEGINS).next().unwrap_or_default();
+    page + lessons + measured + foot
 }
 
 fn ms(us: u64) -> String {

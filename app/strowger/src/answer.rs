@@ -9,6 +9,7 @@ mod counters;
 mod due;
 mod encapsulating;
 mod meters;
+mod processor;
 mod request;
 mod shifting;
 mod text;
@@ -26,6 +27,8 @@ use transaction::Timers;
 use crate::worker::Core;
 use book::Book;
 pub(crate) use counters::Counters;
+use processor::Processor;
+pub(crate) use processor::{Load, Meter};
 pub(crate) use shifting::{Desk, Shifting};
 
 /// What the server does with a call.
@@ -35,6 +38,8 @@ pub(crate) struct Behaviour {
     pub(crate) ring_after: Duration,
     /// From the 180 to the 200.
     pub(crate) answer_after: Duration,
+    /// Of its processor for each call before the 200, one call after the other. Zero: none.
+    pub(crate) work: Duration,
     /// From the ACK to a BYE of its own; `None`: the caller hangs up.
     pub(crate) hang_up_after: Option<Duration>,
     /// So many of a thousand calls are refused.
@@ -52,6 +57,7 @@ impl Default for Behaviour {
         Behaviour {
             ring_after: Duration::ZERO,
             answer_after: Duration::ZERO,
+            work: Duration::ZERO,
             hang_up_after: None,
             failure_permille: 0,
             failure_status: 503,
@@ -76,6 +82,7 @@ pub(crate) struct Answerer {
     book: Book,
     timers: Timers,
     chance: Chance,
+    processor: Processor,
     /// Makes To tags: the same for a repeated request, and not to be guessed.
     tags: RandomState,
     parser: Parser,
@@ -94,6 +101,7 @@ impl Answerer {
             book: Book::default(),
             timers: Timers::default(),
             chance: Chance::seeded(seed),
+            processor: Processor::default(),
             tags: RandomState::new(),
             parser: Parser::new(),
             counters: Arc::default(),
@@ -114,6 +122,11 @@ impl Answerer {
 
     pub(crate) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// What its processor does.
+    pub(crate) fn load(&self) -> Arc<Load> {
+        self.processor.load()
     }
 }
 

@@ -48,7 +48,11 @@ impl Answerer {
         let Ok(request) = parser.parse(&invite) else { return self.book.remove(slot) };
         if ring {
             self.say(slot, &request, 180, out);
-            let next = now + self.behaviour.answer_after;
+            let done = match self.behaviour.work {
+                work if work.is_zero() => now,
+                work => self.processor.give(now, work),
+            };
+            let next = done + self.behaviour.answer_after;
             self.book.update(slot, |call| call.phase = Phase::Ringing { rung: true, next });
         } else {
             self.say(slot, &request, 200, out);

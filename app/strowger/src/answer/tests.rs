@@ -147,6 +147,17 @@ fn a_cancel_ends_ringing_with_487_until_its_ack() {
 }
 
 #[test]
+fn work_of_one_call_waits_for_that_of_the_other() {
+    let mut bench = Bench::new(Behaviour { work: Duration::from_millis(400), ..Behaviour::default() });
+    bench.take(&request("INVITE", 1, "", ""));
+    bench.take(&request("INVITE", 1, "", "").replace("one@c", "two@c"));
+    let seen = bench.pass(Duration::from_millis(850));
+    let answered: Vec<u64> =
+        seen.iter().filter(|(_, text)| status(text) == "200").map(|(at, _)| *at).collect();
+    assert_eq!(answered, [400, 800]);
+}
+
+#[test]
 fn the_delays_are_kept() {
     let behaviour = Behaviour {
         ring_after: Duration::from_millis(300),

@@ -1,6 +1,7 @@
 //! A small SIP server that answers calls, to try a farm with.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,6 +14,7 @@ use net::{Clock, UdpOptions};
 use sip::Transport;
 
 use crate::answer::{Address, Answerer, Behaviour, Counters, Desk, Shifting};
+use crate::roles::answer_figures::Figures;
 use crate::signals::Signals;
 use crate::table::aligned;
 use crate::worker::{Setup, Worker};
@@ -50,6 +52,17 @@ pub(crate) struct Args {
     /// From the 180 to the 200, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=600_000))]
     answer_ms: u64,
+    /// Work of each call before its 200, milliseconds, one call after the other: a server that can carry 1000 / MS calls a
+    /// second. Nothing is computed; the processor it works on is a clock
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=60_000))]
+    work_ms: u64,
+    /// A process that takes from that processor: work lasts as much longer as this one, with its children, uses of one
+    /// processor of the host (at most 95 %)
+    #[arg(long, value_name = "PID", requires = "work_ms", value_parser = value_parser!(i32).range(1..))]
+    neighbour: Option<i32>,
+    /// Write CPU use of that processor and calls in progress here four times a second, for `strowger agent --figures-from`
+    #[arg(long, value_name = "FILE", requires = "work_ms")]
+    figures_to: Option<PathBuf>,
     /// Hang up so long after the ACK, milliseconds; left out: the caller does
     #[arg(long, value_name = "MS", value_parser = value_parser!(u64).range(1..=14_400_000))]
     bye_after_ms: Option<u64>,
@@ -127,6 +140,7 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
     let behaviour = Behaviour {
         ring_after: Duration::from_millis(args.ring_ms),
         answer_after: Duration::from_millis(args.answer_ms),
+        work: Duration::from_millis(args.work_ms),
         hang_up_after: args.bye_after_ms.map(Duration::from_millis),
         failure_permille: args.failure_permille,
         failure_status: args.failure_status,
@@ -154,6 +168,7 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
         answerer = answerer.with_encapsulation(key);
     }
     let counters = answerer.counters();
+    let mut figures = Figures::new(answerer.load(), args.neighbour, args.figures_to.as_deref(), clock.now());
     let all: Vec<Listener> = listeners.iter().cloned().chain(args.shift.listener()).collect();
     let worker = Worker::new(
         Setup {
@@ -188,6 +203,9 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
         if desk.is_some() {
             let measured = collector.collect(None).cpu_permille;
             cpu_permille.store(measured.map_or(0, u32::from), Ordering::Relaxed);
+        }
+        if let Some(figures) = &mut figures {
+            figures.measure(clock.now(), counters.live.get());
         }
     }
     stop.store(true, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 mod agent;
 mod answer;
+mod answer_figures;
 mod answer_shift;
 mod check;
 mod ctl;
