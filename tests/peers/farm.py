@@ -146,10 +146,12 @@ class Farm(contextlib.ExitStack):
         return self.serving(process, listen if isinstance(listen, list) else [listen])
 
     def configured(self, listen, servers=(), **sections):
-        """A load manager started from a file. `listen` maps its address to what it advertises; a section is a dictionary."""
+        """A load manager started from a file. `listen` maps its address to what it advertises, or to its keys; a section is a
+        dictionary."""
         lines = []
-        for address, advertise in listen.items():
-            lines += ["[[listen]]", f'address = "{address}"', f'advertise = "{advertise}"']
+        for address, keys in listen.items():
+            keys = keys if isinstance(keys, dict) else {"advertise": keys}
+            lines += ["[[listen]]", f'address = "{address}"', *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
         for server in servers:
             lines += ["[[server]]", f'address = "{server}"']
         for name, keys in sections.items():

@@ -6,14 +6,16 @@ import signal
 import ssl
 import subprocess
 import threading
+import time
 
 from certificates import Authority
 from farm import STROWGER, Farm, until
 from report import Report, calls
 from scenario import answering, calling
 from sipp import Sipp, clean, start_client
-from tls import SERVERS, Front, call, refused
+from tls import SERVERS, Front, call, connect, refused
 from tunnel import Tunnel
+from wire import Datagrams, Dialog
 
 TALK_MS = 500
 # The calls of the first connections are begun over this many seconds, in which all changes are made.
@@ -139,9 +141,100 @@ def under_load():
     return f"{count} calls at {rate}/s and more, {newcomers.made} on new connections, 3 changes, 2 bad pairs refused", problems
 
 
+def files(pair):
+    return {"certificate": str(pair.certificate), "key": str(pair.key)}
+
+
+class Place:
+    """One listener of a load manager, to be connected to."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def connect(self, context):
+        return connect(self.place, context)
+
+    def shows(self, context, pair):
+        """What is wrong if a call here does not go well, or the certificate is another."""
+        with self.connect(context) as stream:
+            shown = stream.socket.getpeercert(True)
+            return list(filter(None, [call(stream, self), "" if shown == der(pair) else f"another certificate at {self.place}"]))
+
+
+def each_listener():
+    """Phones are shown one certificate and asked for none; carriers are shown another and must have one of their own."""
+    with Farm("renewed-listeners") as farm:
+        server = farm.address()
+        farm.answer(server)
+        public, private, members = (Authority(farm, name) for name in ("public", "private", "members"))
+        shared, own, control = public.sign(), private.sign(), farm.control()
+        phones, carriers, back = Place(farm.address("tls")), Place(farm.address("tls")), farm.address()
+        asks = {**files(own), "client_certificate": "required", "client_ca": str(members.certificate)}
+        listen = {phones.place: {}, carriers.place: asks, back: {}}
+        process = farm.configured(listen, [server], tls=files(shared), control={"path": str(control)})
+        member = private.client(members.sign())
+        problems = phones.shows(public.client(), shared) + carriers.shows(member, own)
+        if not refused(carriers, private.client()):
+            problems.append("a client without a certificate was let in among the carriers")
+        # Only the one listener's files change.
+        renewed, count = private.sign(), process.log.read_text().count(TAKEN)
+        own.certificate.write_bytes(renewed.certificate.read_bytes())
+        own.key.write_bytes(renewed.key.read_bytes())
+        process.popen.send_signal(signal.SIGHUP)
+        until(lambda: process.log.read_text().count(TAKEN) > count, "the new certificate is taken", 20)
+        problems += phones.shows(public.client(), shared) + carriers.shows(member, renewed)
+        told = {row["file"] for row in farm.status(control)["certificates"]}
+    if told != {str(shared.certificate), str(own.certificate)}:
+        problems.append(f"the status tells of {told}")
+    return "two listeners with a certificate each, one of them changed", problems
+
+
+def expired_at_start():
+    """A load manager whose certificate has ended starts, serves UDP, complains, and may be changed; it takes no other such one."""
+    with Farm("renewed-expired") as farm:
+        server = farm.address()
+        farm.answer(server)
+        authority, control = Authority(farm, "authority"), farm.control()
+        over, over_too, good = authority.sign(days=0), authority.sign(days=0), authority.sign()
+        time.sleep(1.1)
+        phones, plain = Place(farm.address("tls")), farm.address()
+        process = farm.configured({phones.place: {}, plain: {}}, [server], tls=files(over), control={"path": str(control)})
+        file = next(farm.directory.glob("lb-*.toml"))
+
+        def reload():
+            argv = [STROWGER, "ctl", "reload", "--control", str(control)]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
+            return done.returncode, done.stdout + done.stderr
+
+        problems = [] if refused(phones, authority.client()) else ["the test's own client believes a certificate that has ended"]
+        with Datagrams(farm.address()) as caller:
+            caller.send(Dialog(caller.address).request("INVITE", 1), plain)
+            response = caller.receive(5)
+            problems += [] if response and response.status in (180, 200) else [f"INVITE by UDP: {response and response.start}"]
+        ends = [row["ends"] for row in farm.status(control)["certificates"]]
+        if not (ends and ends[0] < time.time()):
+            problems.append(f"the status tells of {ends}")
+        if " ended on " not in process.log.read_text():
+            problems.append("nothing was said at the start")
+        file.write_text(file.read_text().replace('[[server]]\n', '[[server]]\nweight = 3\n'))
+        status, said = reload()
+        if status or "weight: 1 becomes 3" not in said:
+            problems.append(f"the weight did not change: {said}")
+        for pair, wanted in ((over_too, 4), (good, 0)):
+            over.certificate.write_bytes(pair.certificate.read_bytes())
+            over.key.write_bytes(pair.key.read_bytes())
+            status, said = reload()
+            if status != wanted:
+                problems.append(f"reload with {pair.certificate.name}: {status}, {said}")
+        problems += phones.shows(authority.client(), good)
+    return "started with a certificate that has ended, mended by a reload", problems
+
+
 def main():
     report = Report("renewed")
     report.case("under_load", under_load)
+    report.case("each_listener", each_listener)
+    report.case("expired_at_start", expired_at_start)
     report.end()
 
 

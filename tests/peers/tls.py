@@ -53,13 +53,17 @@ class Front:
         return Tunnel(self.farm.address("tcp"), self.place, connect=context, websocket=websocket)
 
     def connect(self, context):
-        """A connection over TLS for messages by hand."""
-        raw = socket.create_connection((self.place.ip, self.place.port), timeout=5)
-        try:
-            return Secure(self.place, context.wrap_socket(raw, server_hostname=self.place.ip))
-        except BaseException:
-            raw.close()
-            raise
+        return connect(self.place, context)
+
+
+def connect(place, context):
+    """A connection over TLS for messages by hand."""
+    raw = socket.create_connection((place.ip, place.port), timeout=5)
+    try:
+        return Secure(place, context.wrap_socket(raw, server_hostname=place.ip))
+    except BaseException:
+        raw.close()
+        raise
 
 
 class Secure(Stream):

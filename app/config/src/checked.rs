@@ -11,7 +11,7 @@ use sip::Transport;
 use toml::de::DeTable;
 
 use crate::api::{Tokens, api};
-use crate::certificates::{Tls, tls};
+use crate::certificates::{Tls, is_secure, tls};
 use crate::checked_keys::keys;
 use crate::checked_peers::peers;
 use crate::checked_register::register;
@@ -70,6 +70,14 @@ pub enum Faults {
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Checked, Problems> {
     read_raw(path).and_then(|(raw, problems)| check(&raw, problems))
+}
+
+/// The same for a start: what has to be mended, but is better served with than not at all, is a warning.
+pub fn load_to_start(path: &Path) -> Result<Checked, Problems> {
+    read_raw(path).and_then(|(raw, mut problems)| {
+        problems.starting = true;
+        check(&raw, problems)
+    })
 }
 
 fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
@@ -299,9 +307,9 @@ fn same_sockets(a: Transport, b: Transport) -> bool {
 fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
     let named = raw.tls.certificate.is_written() || raw.tls.key.is_written();
     for listen in &raw.listen {
-        let secure = listen.address.value.transport.is_some_and(Transport::is_secure);
-        if secure && tls.is_none() && !named {
-            let remedy = "add [tls] with `certificate` and `key` (--certificate FILE --key FILE)";
+        let own = listen.certificate.is_written() || listen.key.is_written();
+        if is_secure(listen) && !own && !named {
+            let remedy = "add [tls] with `certificate` and `key` (--certificate FILE --key FILE), or both to the listener";
             problems.error(&listen.address.place, "a listener with TLS needs a certificate", remedy);
         }
     }

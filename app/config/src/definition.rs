@@ -30,6 +30,15 @@ sections! {
         /// for ours, on whichever listener it comes. Also the address and port of another load manager with the same keys, where a
         /// third one in front gives us its calls when it is gone.
         names: Vec<String> = Unset;
+        /// Certificate chain in PEM of this listener, `tls:` or `wss:`. Left out: that of [tls].
+        certificate: Option<PathBuf> = Unset;
+        /// Private key of that certificate in PEM, without a password.
+        key: Option<PathBuf> = Unset;
+        /// Whether clients of this listener must show a certificate. Left out: what [tls] says.
+        client_certificate: Option<ClientCertificate> = Unset;
+        /// Certificates in PEM of the authorities that the certificates of this listener's clients must be signed by. Left out: those
+        /// of [tls].
+        client_ca: Option<PathBuf> = Unset;
     }
 
     /// A server of the farm. Servers whose agents send heartbeats need no section: they come by themselves.
@@ -40,8 +49,8 @@ sections! {
         weight: u64 = Is("1"), 1..=1000;
     }
 
-    /// TLS: of listeners `tls:` and `wss:`, and towards servers `tls:`. The files are read at start, and again when the
-    /// process gets SIGHUP: connections that are open keep what they have, new ones take the new.
+    /// TLS: of listeners `tls:` and `wss:` that have no certificate of their own, and towards servers `tls:`. The files are read at
+    /// start, and again when the process gets SIGHUP: connections that are open keep what they have, new ones take the new.
     one tls as TlsSection {
         /// Certificate chain in PEM: the own certificate first, then those that signed it.
         certificate: Option<PathBuf> = Unset;

@@ -4,6 +4,7 @@
 //! Every key is defined once, in [`definition`]: its parser, default, range and help, from which the reference page is made.
 
 mod api;
+mod certificate_files;
 mod certificates;
 mod checked;
 mod checked_keys;
@@ -21,8 +22,8 @@ mod validity;
 mod value;
 
 pub use api::{Grant, Tokens, fresh_token_line};
-pub use certificates::Tls;
-pub use checked::{Api, Checked, Drain, Faults, control_path, load, load_perf, parse};
+pub use certificates::{Shown, Tls};
+pub use checked::{Api, Checked, Drain, Faults, control_path, load, load_perf, load_to_start, parse};
 pub use checked_perf::Perf;
 pub use definition::NewCalls;
 pub use key_file::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};

@@ -36,15 +36,27 @@ pub struct Source {
 pub struct Problems {
     pub source: Source,
     pub list: Vec<Problem>,
+    /// The load manager is about to start with this: some errors are then better borne than not serving at all.
+    pub(crate) starting: bool,
 }
 
 impl Problems {
     pub(crate) fn new(source: Source) -> Problems {
-        Problems { source, list: Vec::new() }
+        Problems { source, list: Vec::new(), starting: false }
     }
 
     pub(crate) fn error(&mut self, place: &Place, what: impl Into<String>, remedy: impl Into<String>) {
         self.push(place, what.into(), remedy.into(), false);
+    }
+
+    /// What `check` and a reload refuse, and a start only complains of.
+    pub(crate) fn error_unless_starting(
+        &mut self,
+        place: &Place,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.push(place, what.into(), remedy.into(), self.starting);
     }
 
     pub(crate) fn warn(&mut self, place: &Place, what: impl Into<String>, remedy: impl Into<String>) {

@@ -27,18 +27,25 @@ pub struct ShortForm {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub server_ca: Option<PathBuf>,
+    /// As with [`crate::load_to_start`].
+    pub to_start: bool,
 }
 
 /// Checks the short form.
 pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     let mut problems = Problems::new(Source::default());
+    problems.starting = given.to_start;
     let mut raw = Raw::defaults();
     for text in &given.listen {
         if let Some(address) = read("--listen", text, None, &mut problems) {
             raw.listen.push(Listen {
                 address,
-                advertise: Field { value: None, place: Place::Unwritten },
-                names: Field { value: Vec::new(), place: Place::Unwritten },
+                advertise: unwritten(),
+                names: unwritten(),
+                certificate: unwritten(),
+                key: unwritten(),
+                client_certificate: unwritten(),
+                client_ca: unwritten(),
             });
         }
     }
@@ -81,6 +88,10 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
         return Err(problems);
     }
     check(&raw, problems)
+}
+
+fn unwritten<T: Default>() -> Field<T> {
+    Field { value: T::default(), place: Place::Unwritten }
 }
 
 pub(crate) fn set<T: Value>(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use strowger_config::{ShortForm, load, short_form};
+use strowger_config::{ShortForm, load, load_to_start, short_form};
 
 /// A folder of one test, gone with it.
 struct Folder(PathBuf);
@@ -69,7 +69,8 @@ fn a_good_pair_becomes_tls() {
     let checked = load(&file).unwrap();
     let tls = checked.tls.unwrap();
     assert!(tls.client.is_some() && tls.server_name.is_none());
-    assert_eq!(tls.expires, 4_070_908_800);
+    assert_eq!(tls.shown.len(), 1);
+    assert_eq!((&tls.shown[0].file, tls.shown[0].ends), (&certificate, 4_070_908_800));
     let short = ShortForm {
         listen: vec!["tls:127.0.0.1:5061".into(), "udp:127.0.0.1:5060".into()],
         server: vec!["127.0.0.1:7000".into()],
@@ -123,6 +124,93 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
         for part in wanted {
             assert!(said.contains(part), "no {part:?} in\n{said}\nfor\n{tls}");
         }
+    }
+}
+
+/// A [[listen]] section with more keys.
+fn listen(endpoint: &str, more: &str) -> String {
+    format!("[[listen]]\naddress = \"{endpoint}\"\n{more}\n")
+}
+
+#[test]
+fn a_listener_may_have_a_certificate_of_its_own() {
+    let folder = Folder::new();
+    let (shared, shared_key) = folder.pair("shared", 2020, 2099);
+    let (own, own_key) = folder.pair("own", 2020, 2098);
+    let own_keys = keys(&own, &own_key, "");
+    let asks = format!("{own_keys}client_certificate = \"required\"\nclient_ca = \"{}\"\n", shared.display());
+    let server = "[[server]]\naddress = \"127.0.0.1:7000\"\n";
+    let udp = listen("udp:127.0.0.1:5060", "");
+    let first = listen("tls:127.0.0.1:5061", "");
+    let second = listen("wss:127.0.0.1:5062", &asks);
+    let tls = format!("[tls]\n{}", keys(&shared, &shared_key, ""));
+
+    let file = folder.file("both.toml", &format!("{udp}{first}{second}{server}{tls}"));
+    let both = load(&file).unwrap().tls.unwrap();
+    let accepting: Vec<bool> = both.accepting.iter().map(Option::is_some).collect();
+    assert_eq!(accepting, [false, true, true]);
+    let files: Vec<_> = both.shown.iter().map(|shown| &shown.file).collect();
+    assert_eq!(files, [&shared, &own]);
+    assert_eq!(both.last_day(), "2098-01-01");
+
+    let file = folder.file("own.toml", &format!("{udp}{second}{server}"));
+    assert_eq!(load(&file).unwrap().tls.unwrap().shown.len(), 1);
+
+    for (listeners, wanted) in [
+        (
+            listen("tls:127.0.0.1:5061", "") + &second,
+            ["own.toml:2:", "needs a certificate", "to the listener"],
+        ),
+        (
+            listen("tls:127.0.0.1:5061", &format!("key = \"{}\"", own_key.display())),
+            ["own.toml:3:", "without its certificate", "add certificate"],
+        ),
+        (
+            listen("udp:127.0.0.1:5060", &own_keys),
+            ["own.toml:3:", "shows no certificate", "`tls:` or `wss:`"],
+        ),
+        (
+            listen("tls:127.0.0.1:5061", &format!("{own_keys}client_certificate = \"optional\"")),
+            ["own.toml:5:", "no authority is named", "to the listener"],
+        ),
+        (
+            listen("tls:127.0.0.1:5061", &keys(&own, &shared_key, "")),
+            ["own.toml:4:", "is not that of", "first in its file"],
+        ),
+    ] {
+        let file = folder.file("own.toml", &format!("{listeners}{server}"));
+        let said = load(&file).unwrap_err().to_string();
+        for part in wanted {
+            assert!(said.contains(part), "no {part:?} in\n{said}\nfor\n{listeners}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_has_ended_is_refused_but_not_at_a_start() {
+    let folder = Folder::new();
+    let rest = listen("udp:127.0.0.1:5060", "") + "[[server]]\naddress = \"127.0.0.1:7000\"\n";
+    for (name, from, to, said) in [("old", 2001, 2002, "ended on"), ("young", 2098, 2099, "begins only on")] {
+        let (certificate, key) = folder.pair(name, from, to);
+        let text = listen("tls:127.0.0.1:5061", &keys(&certificate, &key, "")) + &rest;
+        let file = folder.file("lb.toml", &text);
+        assert!(load(&file).unwrap_err().to_string().starts_with("error: "));
+        let started = load_to_start(&file).unwrap();
+        assert!(started.tls.unwrap().accepting[0].is_some());
+        let notices: String = started.notices.iter().map(ToString::to_string).collect();
+        assert!(notices.starts_with("warning: ") && notices.contains(said), "{notices}");
+        let short = ShortForm {
+            listen: vec!["tls:127.0.0.1:5061".into(), "udp:127.0.0.1:5060".into()],
+            server: vec!["127.0.0.1:7000".into()],
+            certificate: Some(certificate),
+            key: Some(key),
+            ..ShortForm::default()
+        };
+        assert!(short_form(&short).is_err());
+        assert!(short_form(&ShortForm { to_start: true, ..short }).is_ok());
+        // What is wrong beyond that is refused at a start, too.
+        let nowhere = text.replace(".key", ".nowhere");
+        assert!(load_to_start(&folder.file("lb.toml", &nowhere)).is_err());
     }
 }
 

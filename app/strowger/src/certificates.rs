@@ -1,33 +1,71 @@
 //! Certificates of a running load manager: read again when somebody says so, and taken for new connections when they
 //! are good. Connections that are open go on with what they have.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use config::{Checked, Problems, Shown, Tls};
 use net::{Identities, Identity};
 
 use crate::control::log;
 use crate::roles::Args;
 
-pub(crate) fn identity(tls: config::Tls) -> Identity {
-    let config::Tls { server, client, server_name, expires: _ } = tls;
-    Identity { server, client, server_name }
+/// What new connections use.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    /// Shared with the workers.
+    pub(crate) identities: Arc<Identities>,
+    running: ArcSwapOption<Tls>,
 }
 
-/// Reads the configuration again and changes the certificates; when anything in it is wrong, nothing changes.
-pub(crate) fn read_again(args: &Args, identities: &Identities) {
-    match args.checked() {
-        Ok(checked) => change(checked.tls, identities),
-        Err(problems) => log(&format!("the certificates stay as they were:\n{problems}")),
+impl Certificates {
+    pub(crate) fn new(tls: Option<Tls>) -> Certificates {
+        let identities = Arc::new(Identities::new(tls.clone().map(identity)));
+        Certificates { identities, running: ArcSwapOption::from_pointee(tls) }
     }
-}
 
-/// Has new connections use these.
-pub(crate) fn change(tls: Option<config::Tls>, identities: &Identities) {
-    match tls {
-        Some(tls) => {
-            let last_day = tls.last_day();
-            identities.change(Some(identity(tls)));
-            // Whoever reads this line and connects then finds it so.
-            log(&format!("new connections use the certificate that is good until {last_day}"));
+    /// Those that are shown now.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        self.running.load().as_ref().map_or_else(Vec::new, |tls| tls.shown.clone())
+    }
+
+    /// Has new connections use these.
+    pub(crate) fn change(&self, tls: Option<Tls>) {
+        let Some(tls) = tls else { return log("no certificate is named: nothing to read again") };
+        let last_day = tls.last_day();
+        self.identities.change(Some(identity(tls.clone())));
+        self.running.store(Some(Arc::new(tls)));
+        // Whoever reads this line and connects then finds it so.
+        log(&format!("new connections use the certificate that is good until {last_day}"));
+    }
+
+    /// Reads the configuration again and changes the certificates; when anything in it is wrong, nothing changes.
+    pub(crate) fn read_again(&self, args: &Args) {
+        match args.checked() {
+            Ok(checked) => self.change(checked.tls),
+            Err(problems) => log(&format!("the certificates stay as they were:\n{problems}")),
         }
-        None => log("no certificate is named: nothing to read again"),
     }
+
+    /// Reads a file for a reload. A certificate that has ended is refused, unless it is in use already: it must not keep
+    /// all else from being changed.
+    pub(crate) fn reload(&self, file: &Path) -> Result<Checked, Problems> {
+        config::load(file).or_else(|problems| {
+            let running = self.shown();
+            match config::load_to_start(file) {
+                Ok(next) if shown_in(&next).all(|shown| running.contains(shown)) => Ok(next),
+                _ => Err(problems),
+            }
+        })
+    }
+}
+
+fn shown_in(checked: &Checked) -> impl Iterator<Item = &Shown> {
+    checked.tls.iter().flat_map(|tls| &tls.shown)
+}
+
+fn identity(tls: Tls) -> Identity {
+    let Tls { accepting, client, server_name, shown: _ } = tls;
+    Identity { accepting, client, server_name }
 }

@@ -10,7 +10,9 @@ use lb::shared::Shared;
 use crate::control::{Control, condition_name};
 use crate::ctl::Host;
 use crate::left::Left;
-use crate::status_report::{Counter, MemoryStatus, ReasonStatus, ServerStatus, StatusReport, WorkerStatus};
+use crate::status_report::{
+    CertificateStatus, Counter, MemoryStatus, ReasonStatus, ServerStatus, StatusReport, WorkerStatus,
+};
 use crate::worker::Handle;
 
 /// All of it, seen by the owner of the tables.
@@ -35,9 +37,14 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
             .map(|candidate| u32::from(snapshot.servers()[usize::from(candidate.position)].index))
             .collect(),
         memory: memory(&shared),
+        certificates: host.certificates.shown().into_iter().map(certificate).collect(),
         counters: counters(control, host),
         workers: host.workers.iter().enumerate().map(worker).collect(),
     }
+}
+
+fn certificate(shown: config::Shown) -> CertificateStatus {
+    CertificateStatus { file: shown.file.display().to_string(), ends: shown.ends }
 }
 
 fn memory(shared: &Shared) -> Vec<MemoryStatus> {

@@ -25,9 +25,19 @@ pub(crate) struct StatusReport {
     /// Indices of the servers that new calls may go to (SPEC A5), in the order of the active table.
     pub(crate) active: Vec<u32>,
     pub(crate) memory: Vec<MemoryStatus>,
+    /// Those that new connections are shown.
+    pub(crate) certificates: Vec<CertificateStatus>,
     /// By name; those that count what was ignored, refused or dropped among them.
     pub(crate) counters: Vec<Counter>,
     pub(crate) workers: Vec<WorkerStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CertificateStatus {
+    pub(crate) file: String,
+    /// Last second in which it is good, since 1970.
+    pub(crate) ends: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

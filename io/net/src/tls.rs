@@ -22,8 +22,8 @@ pub(crate) const PARTS_MAX: usize = 128;
 /// What new TLS connections are made with.
 #[derive(Clone)]
 pub struct Identity {
-    /// For connections that are accepted.
-    pub server: Arc<ServerConfig>,
+    /// For connections that are accepted, by the index of their listener; `None`: one without TLS.
+    pub accepting: Vec<Option<Arc<ServerConfig>>>,
     /// For connections that are opened; `None`: none are.
     pub client: Option<Arc<ClientConfig>>,
     /// The name that a server's certificate must bear; `None`: its address.
@@ -50,10 +50,12 @@ impl Identities {
         self.0.store(identity.map(Arc::new));
     }
 
-    pub(crate) fn accept(&self) -> io::Result<Session> {
+    pub(crate) fn accept(&self, listener: u8) -> io::Result<Session> {
         let identity = self.0.load();
         let identity = identity.as_ref().ok_or(ErrorKind::Unsupported)?;
-        let connection = ServerConnection::new(Arc::clone(&identity.server)).map_err(io::Error::other)?;
+        let config = identity.accepting.get(usize::from(listener)).and_then(Option::as_ref);
+        let config = config.ok_or(ErrorKind::Unsupported)?;
+        let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
         Ok(Session::over(connection.into()))
     }
 

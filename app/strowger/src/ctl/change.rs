@@ -224,7 +224,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     context.control.set_terms(shared.terms().with(next.settings.clone()));
     // A new certificate goes to connections that are made from now on.
     if next.tls.is_some() || before.tls.is_some() {
-        crate::certificates::change(next.tls.clone(), &context.host.identities);
+        context.host.certificates.change(next.tls.clone());
     }
     if let Some(api) = &next.api {
         context.host.tokens.store(Arc::new(api.tokens.clone()));

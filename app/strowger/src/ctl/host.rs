@@ -10,8 +10,9 @@ use base::Time;
 use config::Tokens;
 use fcaps::FaultLog;
 use lb::shared::Shared;
-use net::{Clock, Identities};
+use net::Clock;
 
+use crate::certificates::Certificates;
 use crate::http::counters::Counters;
 use crate::worker::Handle;
 
@@ -22,8 +23,8 @@ pub(crate) struct Host {
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Vec<Handle>,
     pub(crate) faults: FaultLog,
-    /// Certificates, which a reload reads anew.
-    pub(crate) identities: Arc<Identities>,
+    /// Which a reload reads anew.
+    pub(crate) certificates: Certificates,
     /// Who may do what by HTTP.
     pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) api: Counters,

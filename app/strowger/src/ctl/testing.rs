@@ -33,7 +33,7 @@ impl Owner {
             workers: Vec::new(),
             faults,
             file: checked.file.clone(),
-            identities: Arc::new(net::Identities::new(None)),
+            certificates: Default::default(),
             tokens: Default::default(),
             api: Default::default(),
             peers: None,

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::ctl::desk::Desk;
 use crate::ctl::{Refused, Why};
-use crate::status_report::{ServerStatus, StatusReport};
+use crate::status_report::{CertificateStatus, ServerStatus, StatusReport};
 
 /// The text format of OpenMetrics, which Prometheus asks for first.
 pub(super) const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,6 +32,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("strowger_memory_entries", "Entries of a bounded store"),
     ("strowger_memory_entries_max", "Entries that it takes at most"),
     ("strowger_memory_bytes", "Bytes of a bounded store"),
+    (
+        "strowger_certificate_end_timestamp_seconds",
+        "Last second of a certificate that new connections are shown, by its file, since 1970",
+    ),
     (
         "strowger_session_establishment_ratio",
         "SER of RFC 6076 §4.6: sessions answered 200, of all but redirected ones",
@@ -181,6 +185,10 @@ fn gauge(name: &str, report: &StatusReport) -> Vec<(Labels, f64)> {
         "strowger_memory_entries" => of_memory(|row| row.entries as f64),
         "strowger_memory_entries_max" => of_memory(|row| row.entries_max as f64),
         "strowger_memory_bytes" => of_memory(|row| row.bytes as f64),
+        "strowger_certificate_end_timestamp_seconds" => {
+            let one = |row: &CertificateStatus| (vec![("file", row.file.clone())], row.ends as f64);
+            report.certificates.iter().map(one).collect()
+        }
         "strowger_session_establishment_ratio" => ratio(counter("sessions_established"), attempts),
         "strowger_session_establishment_effectiveness_ratio" => {
             ratio(sessions(&["sessions_established", "sessions_declined"]), attempts)

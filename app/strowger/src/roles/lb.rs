@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use net::{Clock, Identities, Limits, Spread, UdpOptions};
 
 use super::lb_args::Args;
-use crate::certificates;
+use crate::certificates::Certificates;
 use crate::control::{self, Control, SharedThread, lock, log};
 use crate::control_socket::ControlSocket;
 use crate::ctl::desk::Desk;
@@ -35,7 +35,7 @@ const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let checked = match args.checked() {
+    let checked = match args.checked_to_start() {
         Ok(checked) => checked,
         Err(problems) => {
             eprint!("{problems}");
@@ -71,8 +71,8 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     }
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
-    let identities = Arc::new(Identities::new(checked.tls.clone().map(certificates::identity)));
-    let mut workers = make_workers(&settings, count, clock, &faults, &control, &identities)?;
+    let certificates = Certificates::new(checked.tls.clone());
+    let mut workers = make_workers(&settings, count, clock, &faults, &control, &certificates.identities)?;
     let peers = Peers::start(control.shared(), clock, seed())?;
     if let Some(peers) = &peers {
         for (worker, index) in workers.iter_mut().zip(0..) {
@@ -89,7 +89,7 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
         workers: handles.clone(),
         faults: faults.clone(),
         file: checked.file.clone(),
-        identities,
+        certificates,
         tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),
         api: http::counters::Counters::default(),
         peers,
@@ -173,7 +173,7 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ar
 fn reload(desk: &Desk, args: &Args) {
     if desk.host().file.is_none() {
         // The command line stays what it was; the files that it names may hold other certificates.
-        return certificates::read_again(args, &desk.host().identities);
+        return desk.host().certificates.read_again(args);
     }
     match desk.ask("reload", serde_json::Map::new()) {
         Ok(answer) => log(&format!("configuration reloaded: {}", answer.text.trim_end().replace('\n', "; "))),

@@ -77,8 +77,17 @@ struct Short {
 impl Args {
     /// Reads the file, or the short form, and the files that either names. To be called again for what has changed there.
     pub(crate) fn checked(&self) -> Result<Checked, Problems> {
+        self.read(false)
+    }
+
+    /// The same, where what is better served with than not at all is a warning.
+    pub(crate) fn checked_to_start(&self) -> Result<Checked, Problems> {
+        self.read(true)
+    }
+
+    fn read(&self, to_start: bool) -> Result<Checked, Problems> {
         if let Some(path) = &self.config {
-            return config::load(path);
+            return if to_start { config::load_to_start(path) } else { config::load(path) };
         }
         let short = &self.short;
         config::short_form(&ShortForm {
@@ -98,6 +107,7 @@ impl Args {
             certificate: short.certificate.clone(),
             key: short.key.clone(),
             server_ca: short.server_ca.clone(),
+            to_start,
         })
     }
 }

@@ -76,7 +76,7 @@ impl Connections {
             }
         }
         if place.1.is_secure() {
-            match self.identities.accept() {
+            match self.identities.accept(place.0) {
                 Ok(session) => stream.secure(session),
                 Err(_) => return self.counters.connections_without_identity.add(1),
             }

@@ -22,7 +22,7 @@ pub(crate) const VERB: Verb = Verb {
             let remedy = "start it with --config FILE, or change it by the other verbs";
             return Err(Refused::new(Why::Conflict, "the load manager was started without a file", remedy));
         };
-        let checked = config::load(&path).map_err(|problems| {
+        let checked = host.certificates.reload(&path).map_err(|problems| {
             let remedy = "nothing was changed; mend the file and reload it, `strowger check` says the same";
             Refused::new(Why::Impossible, problems.to_string().trim_end().to_owned(), remedy)
         })?;

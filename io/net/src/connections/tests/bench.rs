@@ -33,9 +33,15 @@ impl Bench {
 
     /// With one listener of this transport.
     pub(super) fn over(transport: Transport, limits: Limits, identities: Arc<Identities>) -> Bench {
+        Bench::on(&[transport], limits, identities)
+    }
+
+    /// With a listener for each of these.
+    pub(super) fn on(transports: &[Transport], limits: Limits, identities: Arc<Identities>) -> Bench {
         let poll = Poll::new().unwrap();
         let counters = Arc::new(Counters::default());
-        let listeners = [(transport, "127.0.0.1:0".parse().unwrap())];
+        let listeners: Vec<_> =
+            transports.iter().map(|&transport| (transport, "127.0.0.1:0".parse().unwrap())).collect();
         let registry = poll.registry().try_clone().unwrap();
         let connections =
             Connections::new(0, &listeners, limits, identities, registry, Arc::clone(&counters)).unwrap();

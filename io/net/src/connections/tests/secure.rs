@@ -72,7 +72,7 @@ impl Authority {
 
     fn identity(&self) -> Identity {
         let client = Some(self.client(None).into());
-        Identity { server: self.server(None).into(), client, server_name: None }
+        Identity { accepting: vec![Some(self.server(None).into())], client, server_name: None }
     }
 }
 
@@ -102,7 +102,11 @@ fn connect(to: SocketAddr, config: ClientConfig) -> Client {
 
 /// A client whose handshake is over.
 fn client(bench: &mut Bench, config: ClientConfig) -> Result<Client, std::io::Error> {
-    let mut client = connect(address(bench), config);
+    client_of(bench, address(bench), config)
+}
+
+fn client_of(bench: &mut Bench, to: SocketAddr, config: ClientConfig) -> Result<Client, std::io::Error> {
+    let mut client = connect(to, config);
     beside(bench, move || {
         while client.conn.is_handshaking() {
             client.conn.complete_io(&mut client.sock)?;
@@ -144,7 +148,8 @@ fn messages_go_both_ways_and_pings_are_answered() {
 #[test]
 fn a_stranger_to_the_authority_is_refused_and_counted() {
     let (ours, other) = (Authority::new(), Authority::new());
-    let identity = Identity { server: ours.server(Some(&ours)).into(), client: None, server_name: None };
+    let identity =
+        Identity { accepting: vec![Some(ours.server(Some(&ours)).into())], client: None, server_name: None };
     let mut bench = bench(identity, Limits::default());
     // Of TLS 1.3 a client believes the handshake done before we have judged its certificate: reading tells.
     for own in [None, Some(other.sign())] {
@@ -187,6 +192,23 @@ fn a_changed_certificate_is_for_new_connections_and_the_old_ones_go_on() {
     assert!(client(&mut bench, old.client(None)).is_err());
     before.write_all(message(1).as_bytes()).unwrap();
     bench.until("the old connection is heard", |bench| bench.messages.len() == 1);
+}
+
+#[test]
+fn each_listener_shows_its_own_certificate() {
+    let (one, two) = (Authority::new(), Authority::new());
+    let accepting = [&one, &two].map(|authority| Some(Arc::new(authority.server(None)))).to_vec();
+    let identities = Identities::new(Some(Identity { accepting, client: None, server_name: None }));
+    let transports = [Transport::Tls, Transport::Tls, Transport::Tls];
+    let mut bench = Bench::on(&transports, Limits::default(), Arc::new(identities));
+    let places: Vec<SocketAddr> = bench.connections.local_addresses().map(Result::unwrap).collect();
+    for (place, right, wrong) in [(places[0], &one, &two), (places[1], &two, &one)] {
+        client_of(&mut bench, place, right.client(None)).unwrap();
+        assert!(client_of(&mut bench, place, wrong.client(None)).is_err());
+    }
+    // One that has none lets nobody in.
+    assert!(client_of(&mut bench, places[2], one.client(None)).is_err());
+    assert_eq!(bench.count("connections_without_identity"), 1);
 }
 
 /// Accepts one connection on a listener and reads what comes until its end.

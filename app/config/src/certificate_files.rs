@@ -1,0 +1,125 @@
+//! Files in PEM: certificates, keys, authorities; when a certificate ends. What is wrong is told with the place of the key that
+//! names the file, and a remedy.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::key_file::readable_by_others;
+use crate::problem::{Place, Problems};
+use crate::validity::{self, Validity, day};
+
+/// A certificate that ends sooner is worth a warning.
+const SOON_SECONDS: i64 = 14 * 24 * 3600;
+
+pub(crate) fn certificates(
+    path: &Path,
+    place: &Place,
+    problems: &mut Problems,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let wrong = match read {
+        Ok(list) if !list.is_empty() => return Some(list),
+        Ok(_) => pem::Error::NoItemsFound,
+        Err(error) => error,
+    };
+    let (what, remedy) = unreadable(&wrong, "certificate", path);
+    problems.error(place, what, remedy);
+    None
+}
+
+pub(crate) fn private_key(
+    path: &Path,
+    place: &Place,
+    problems: &mut Problems,
+) -> Option<PrivateKeyDer<'static>> {
+    if std::fs::metadata(path).is_ok_and(|metadata| readable_by_others(&metadata)) {
+        let remedy = format!("chmod 600 {}", path.display());
+        problems.warn(place, format!("others can read the key file {}", path.display()), remedy);
+    }
+    match PrivateKeyDer::from_pem_file(path) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            let (what, remedy) = unreadable(&error, "private key", path);
+            problems.error(place, what, remedy);
+            None
+        }
+    }
+}
+
+fn unreadable(error: &pem::Error, wanted: &str, path: &Path) -> (String, String) {
+    let path = path.display();
+    match error {
+        pem::Error::Io(error) => {
+            (format!("{path} cannot be read: {error}"), "check the path, and who may read the file".into())
+        }
+        pem::Error::NoItemsFound => (
+            format!("{path} holds no {wanted}"),
+            format!("it must be PEM, with a line `-----BEGIN {}-----`", wanted.to_uppercase()),
+        ),
+        other => (format!("{path} is not PEM: {other:?}"), "write the file anew: it is damaged".into()),
+    }
+}
+
+pub(crate) fn authorities(path: &Path, place: &Place, problems: &mut Problems) -> Option<RootCertStore> {
+    let list = certificates(path, place, problems)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in list {
+        if let Err(error) = roots.add(certificate) {
+            let what = format!("{} holds what is no certificate of an authority: {error}", path.display());
+            problems.error(place, what, "write the certificates of authorities into it, in PEM");
+            return None;
+        }
+    }
+    Some(roots)
+}
+
+/// The last second of the chain; `None`: it cannot be read. One that is over, or has not begun, keeps nobody from starting: all that
+/// needs no certificate works, and so do clients that do not look.
+pub(crate) fn check_validity(
+    chain: &[CertificateDer<'_>],
+    path: &Path,
+    place: &Place,
+    problems: &mut Problems,
+) -> Option<i64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let mut last = i64::MAX;
+    for certificate in chain {
+        let Some(Validity { from, to }) = validity::read(certificate) else {
+            let what = format!("{} holds a certificate that cannot be read", path.display());
+            problems.error(place, what, "write the file anew: it is damaged");
+            return None;
+        };
+        if to < now {
+            let what = format!("the certificate in {} ended on {}", path.display(), day(to));
+            problems.error_unless_starting(place, what, "get a new one: clients refuse this one");
+        }
+        if from > now {
+            let what = format!("the certificate in {} begins only on {}", path.display(), day(from));
+            problems.error_unless_starting(place, what, "wait, or set this machine's clock");
+        }
+        last = last.min(to);
+    }
+    if (0..SOON_SECONDS).contains(&(last - now)) {
+        let what = format!("the certificate in {} ends on {}", path.display(), day(last));
+        problems.warn(place, what, "get a new one, put it in place, and send SIGHUP");
+    }
+    Some(last)
+}
+
+pub(crate) fn explained(error: &rustls::Error, chain: &Path, key: &Path) -> (String, String) {
+    let (chain, key) = (chain.display(), key.display());
+    match error {
+        rustls::Error::InconsistentKeys(_) => (
+            format!("the key in {key} is not that of the certificate in {chain}"),
+            "the certificate must be the first in its file, before those that signed it; or write the right key".into(),
+        ),
+        error => (
+            format!("the key in {key} cannot be used: {error}"),
+            "use RSA from 2048 bits, ECDSA P-256 or P-384, or Ed25519, without a password".into(),
+        ),
+    }
+}
