@@ -25,7 +25,7 @@ use mio::{Events, Interest, Poll, Token};
 use net::udp::BATCH;
 use net::{
     Clock, Connections, Counters, Datagram, Identities, Limits, Mailbox, Received, Receiver, Spread, Udp,
-    UdpOptions,
+    UdpOptions, Wait,
 };
 use sip::{Flow, Transport};
 
@@ -35,7 +35,7 @@ pub(crate) use aside::{Aside, ServiceRate};
 use balance::Balance;
 use edge::Edge;
 
-/// Turns in a row that may go on with what is known to be there before epoll is asked again, so that a flood on one
+/// Turns in a row that may go on with what is known to be there before the kernel is asked again, so that a flood on one
 /// socket cannot keep the others waiting for longer than some 500 messages.
 const TURNS_WITHOUT_WAIT: u32 = 8;
 
@@ -53,7 +53,6 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 
 const TOKEN_MAILBOX: Token = Token(0);
 const TOKEN_ASIDE: Token = Token(1);
-const TOKEN_UDP: usize = 2;
 
 /// What a worker drives. The load manager's is [`Router`].
 pub(crate) trait Core {
@@ -118,8 +117,11 @@ pub(crate) struct Worker<C> {
     outbox: Outbox,
     receiver: Receiver,
     edge: Edge,
+    /// Of all but the UDP sockets.
     poll: Poll,
     events: Option<Events>,
+    /// Of the UDP sockets and of `poll`.
+    wait: Wait,
     /// UDP sockets, by position in `edge.udp`, that may hold more than was taken.
     unread: Vec<bool>,
     aside: Option<Box<dyn Aside>>,
@@ -147,10 +149,7 @@ impl<C: Core> Worker<C> {
         for (listener, settings) in setup.listeners.iter().enumerate() {
             let listener = u8::try_from(listener).map_err(|_| io::Error::other("more than 256 listeners"))?;
             if settings.transport == Transport::Udp {
-                let socket = Udp::bind(listener, settings.bind, setup.udp)?;
-                let token = Token(TOKEN_UDP + udp.len());
-                poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
-                udp.push(socket);
+                udp.push(Udp::bind(listener, settings.bind, setup.udp)?);
             }
         }
         let bound: Vec<_> =
@@ -172,6 +171,7 @@ impl<C: Core> Worker<C> {
             outbox: Outbox::default(),
             receiver: Receiver::new(BATCH),
             unread: vec![false; udp.len()],
+            wait: Wait::new(&udp, poll.as_raw_fd()),
             edge: Edge::new(setup.index, udp, connections, counters),
             poll,
             events: Some(Events::with_capacity(EVENTS)),
@@ -258,7 +258,22 @@ impl<C: Core> Worker<C> {
     /// Datagrams are only noted: they are taken in batches. Returns the time of this turn.
     fn wait(&mut self, unread: bool) -> io::Result<Time> {
         let Some(mut events) = self.events.take() else { return Ok(self.clock.now()) };
-        let polled = self.poll.poll(&mut events, Some(if unread { Duration::ZERO } else { self.patience() }));
+        let mut patience = if unread { Duration::ZERO } else { self.patience() };
+        let mut polled = Ok(());
+        events.clear();
+        if self.wait.has_sockets() {
+            polled = self.wait.wait(patience);
+            for ready in self.wait.sockets() {
+                self.unread[ready.socket] = true;
+                if ready.errors {
+                    self.edge.take_errors(ready.socket);
+                }
+            }
+            patience = Duration::ZERO;
+        }
+        if polled.is_ok() && (self.wait.epoll() || !self.wait.has_sockets()) {
+            polled = self.poll.poll(&mut events, Some(patience));
+        }
         let now = self.clock.now();
         for event in &events {
             match event.token() {
@@ -267,21 +282,12 @@ impl<C: Core> Worker<C> {
                     self.flush(now);
                 }
                 TOKEN_ASIDE => self.rate.arrived(),
-                Token(net::connections::TOKENS_FROM..) => {
+                _ => {
                     let (core, outbox) = (&mut self.core, &mut self.outbox);
                     self.edge.connections.ready(event, now, &mut |received| {
                         core.handle(now, input_of(received), outbox);
                     });
                     self.flush_if_large(now);
-                }
-                Token(token) => {
-                    let index = token - TOKEN_UDP;
-                    if let Some(unread) = self.unread.get_mut(index) {
-                        *unread = true;
-                        if event.is_error() {
-                            self.edge.take_errors(index);
-                        }
-                    }
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod active_table;
 pub mod affinity;
+mod ahead;
 pub mod calls;
 pub mod consistent;
 pub mod counters;

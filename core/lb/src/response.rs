@@ -126,17 +126,20 @@ impl Core {
         out: &mut Outbox,
         write: impl FnOnce(&mut Core, &mut Vec<u8>),
     ) {
+        let ended = Ended::of(hop, status);
+        if ended != Ended::Nothing {
+            self.shared.calls.expect(hop.call);
+        }
         self.heard(hop);
         self.note_failure(hop, status);
-        self.remember_response(now, hop, branch, status, out);
         let fits = self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));
-        if !fits {
-            return self.count(Counter::NoListener);
+        if fits {
+            let from = out.bytes.len() as u32;
+            write(self, &mut out.bytes);
+            out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: hop.target(), fallback: None });
         }
-        let from = out.bytes.len() as u32;
-        write(self, &mut out.bytes);
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: hop.target(), fallback: None });
-        self.count(Counter::Response);
+        self.count(if fits { Counter::Response } else { Counter::NoListener });
+        self.remember_response(now, hop, branch, status, ended, out);
     }
 
     /// How the set-up of a session ended, in the classes of RFC 6076 §4.
@@ -152,18 +155,15 @@ impl Core {
     }
 
     /// What a response tells the memory of calls. Most tell nothing and cost no look-up.
-    fn remember_response(&self, now: Time, hop: &Hop, branch: &[u8], status: u16, out: &mut Outbox) {
-        let ended = match (hop.asked, status) {
-            (_, 100) => return,
-            (Asked::Invite, 101..200) if hop.first => Ended::Ringing,
-            (_, 101..200) => return,
-            (Asked::Invite, 200..300) if hop.first => Ended::Answered,
-            // Tried again at once with the same Call-ID: the call goes on.
-            (Asked::Invite | Asked::Bye, 401 | 407 | 422) => Ended::Nothing,
-            (Asked::Invite, _) if hop.first => Ended::Failed,
-            (Asked::Bye, _) => Ended::Over,
-            (Asked::Invite | Asked::Other, _) => Ended::Nothing,
-        };
+    fn remember_response(
+        &self,
+        now: Time,
+        hop: &Hop,
+        branch: &[u8],
+        status: u16,
+        ended: Ended,
+        out: &mut Outbox,
+    ) {
         if status >= 200 {
             if hop.asked == Asked::Invite && hop.first && !hop.to_client {
                 self.count_session(status);
@@ -174,6 +174,22 @@ impl Core {
             && let Some(what) = self.shared.calls.ended(now, hop.call, ended)
         {
             self.tell(hop.call, hop.server, what, out);
+        }
+    }
+}
+
+impl Ended {
+    fn of(hop: &Hop, status: u16) -> Ended {
+        match (hop.asked, status) {
+            (_, 100) => Ended::Nothing,
+            (Asked::Invite, 101..200) if hop.first => Ended::Ringing,
+            (_, 101..200) => Ended::Nothing,
+            (Asked::Invite, 200..300) if hop.first => Ended::Answered,
+            // Tried again at once with the same Call-ID: the call goes on.
+            (Asked::Invite | Asked::Bye, 401 | 407 | 422) => Ended::Nothing,
+            (Asked::Invite, _) if hop.first => Ended::Failed,
+            (Asked::Bye, _) => Ended::Over,
+            (Asked::Invite | Asked::Other, _) => Ended::Nothing,
         }
     }
 }

@@ -45,7 +45,7 @@ macro_rules! counters {
 counters! {
     /// Turns of the worker: wake-ups and rounds without sleep.
     turns,
-    /// Microseconds spent outside the wait of epoll. Against the clock this is the load of the worker.
+    /// Microseconds spent outside of waiting. Against the clock this is the load of the worker.
     busy_micros,
     datagrams_in,
     datagram_bytes_in,

@@ -10,6 +10,7 @@ pub mod spread;
 mod tcp;
 pub mod tls;
 pub mod udp;
+mod wait;
 mod websocket;
 
 pub use clock::Clock;
@@ -20,3 +21,4 @@ pub use mmsg::{Datagram, Receiver};
 pub use spread::{Spread, Window};
 pub use tls::{Identities, Identity};
 pub use udp::{Udp, UdpOptions};
+pub use wait::Wait;
