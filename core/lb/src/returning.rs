@@ -61,10 +61,29 @@ impl Core {
         };
         // A held one bears another branch at each server.
         let branch = if hop.held { at_server(branch, hop.server) } else { branch };
-        let asked = self.asked(branch, &of_record);
-        if status >= 200 && !self.shared.flows.answered(now, asked, status < 300) {
+        if status < 200 {
+            return;
+        }
+        let flows = &self.shared.flows;
+        let asked = flows.answered(now, self.asked(branch, &of_record));
+        let Some((proof, flow)) = asked.filter(|_| status < 300) else { return };
+        let gruu = self.gruu_proof(response, &of_record, proof);
+        if !(flows.learn(now, proof, flow) && gruu.is_none_or(|gruu| flows.learn(now, gruu, flow))) {
             self.count(Counter::FlowsFull);
         }
+    }
+
+    /// What the client is called in dialogs when the registrar has given it a public GRUU (RFC 5627 §4.2), which it then
+    /// uses instead of its contact. The answer lists all contacts of the user; the one that was registered counts. A
+    /// temporary GRUU is another at each registration, and not remembered.
+    fn gruu_proof(&self, response: &Message<'_>, of_record: &[u8], registered: Proof) -> Option<Proof> {
+        let fields = response.all(Name::Contact).map(|header| response.value(header));
+        let mut contacts = fields.flat_map(|field| address::values(field).map_while(Result::ok));
+        let contact = contacts.find(|contact| {
+            Uri::parse(contact.uri).is_ok_and(|uri| self.proof_of(of_record, &uri) == registered)
+        })?;
+        let gruu = contact.parameter(b"pub-gruu")?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        Some(self.proof_of(of_record, &Uri::parse(gruu).ok()?))
     }
 
     /// The REGISTER of this address of record that bears this branch. The branch alone is the client's to choose: with
@@ -134,7 +153,8 @@ fn address_of_record(message: &Message<'_>) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// User, host and port, as far as two ways to write one URI agree in them (RFC 3261 §19.1.4).
+/// User, host and port, as far as two ways to write one URI agree in them (RFC 3261 §19.1.4), and which of the user's
+/// telephones a GRUU means (RFC 5627 §3.1).
 fn place(uri: &Uri<'_>) -> Vec<u8> {
     let mut text = uri.user.unwrap_or_default().to_vec();
     text.push(b'@');
@@ -143,5 +163,9 @@ fn place(uri: &Uri<'_>) -> Vec<u8> {
         Host::Name(name) => text.extend(name.iter().map(u8::to_ascii_lowercase)),
     }
     write!(text, ":{}", uri.port.unwrap_or(0)).expect("a Vec takes all");
+    if let Some(telephone) = uri.parameter(b"gr") {
+        text.push(b';');
+        text.extend_from_slice(telephone);
+    }
     text
 }

@@ -36,9 +36,10 @@ impl Core {
         let came_by = set.leaves_by.unwrap_or(flow.listener);
         let peer = self.connection_to(request, set.tag.as_ref(), next, transport.is_reliable());
         // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for
-        // WebSocket the only one (RFC 7118 §5.3).
+        // WebSocket the only one (RFC 7118 §5.3). A GRUU says who is meant and not where it is (RFC 5627 §1).
         let only_there = peer.filter(|peer| {
-            self.shared.own.get(peer.listener).is_some_and(|own| own.transport > Transport::Tcp)
+            let own = self.shared.own.get(peer.listener);
+            own.is_some_and(|own| own.transport > Transport::Tcp) || next.parameter(b"gr").is_some()
         });
         let peer = peer.filter(|_| transport.is_reliable());
         let (leaves_by, target) = match (only_there.or(peer), address_of(next)) {

@@ -89,9 +89,37 @@ fn register(user: &str, branch: &str, contact: &str) -> String {
 
 /// What the server does with it.
 fn registered(farm: &mut Farm, from: &str, slot: u16, text: &str, status: &str) {
+    answered(farm, from, slot, text, status, "");
+}
+
+fn answered(farm: &mut Farm, from: &str, slot: u16, text: &str, status: &str, contacts: &str) {
     let [sent] = &farm.tcp(from, slot, text)[..] else { panic!("one request") };
-    let (server, answer) = (place(sent), response(sent, status));
-    farm.udp(&server, &answer);
+    let answer = response(sent, status).replace("\r\n\r\n", &format!("\r\n{contacts}\r\n"));
+    farm.udp(&place(sent), &answer);
+}
+
+/// The registrar has given the client a GRUU, by which it calls itself in dialogs; another telephone of the user has another.
+#[test]
+fn a_client_that_registers_again_is_found_by_its_gruu() {
+    let gruu = |telephone: &str| format!("sip:alice@example.com;gr=urn:uuid:{telephone}");
+    let contact = |uri: &str, telephone: &str| format!("<{uri}>;expires=60;pub-gruu=\"{}\"", gruu(telephone));
+    let (own, other) = (contact(CONTACT, "b"), contact("sip:alice@abc.invalid;transport=tcp", "a"));
+    for contacts in
+        [format!("Contact: {other}, {own}\r\n"), format!("Contact: {other}\r\nContact: {own}\r\n")]
+    {
+        let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+        let (_, to_client, server) = called(&mut farm);
+        farm.closed_slot(1);
+        let found = |farm: &mut Farm, branch: &str, uri: &str| {
+            slot(&farm.udp(&server, &from_server("INFO", branch, &to_client, uri)))
+        };
+        let text = register("alice", "z9hG4bKr1", CONTACT);
+        answered(&mut farm, BACK, 2, &text, "200 OK", &contacts);
+        assert_eq!(found(&mut farm, "z9hG4bKa", &gruu("b")), Some(2));
+        assert_eq!(found(&mut farm, "z9hG4bKb", &gruu("a")), Some(1), "of the other telephone");
+        assert_eq!(found(&mut farm, "z9hG4bKc", "sip:alice@example.com"), None, "of none");
+        assert_eq!(found(&mut farm, "z9hG4bKd", CONTACT), Some(2));
+    }
 }
 
 #[test]
