@@ -43,6 +43,13 @@ pub struct Shown {
     pub ends: i64,
 }
 
+impl Shown {
+    /// The last day of the chain: `2026-11-21`.
+    pub fn last_day(&self) -> String {
+        day(self.ends)
+    }
+}
+
 impl Tls {
     /// The last day on which all certificates are good: `2026-11-21`.
     pub fn last_day(&self) -> String {

@@ -1,5 +1,7 @@
 //! From what the load manager knows of itself to the document that `strowger status` prints.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use base::Time;
 use config::word;
 use heartbeat::Ignored;
@@ -44,7 +46,13 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
 }
 
 fn certificate(shown: config::Shown) -> CertificateStatus {
-    CertificateStatus { file: shown.file.display().to_string(), ends: shown.ends }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    CertificateStatus {
+        file: shown.file.display().to_string(),
+        ends: shown.ends,
+        last_day: shown.last_day(),
+        left_seconds: shown.ends.saturating_sub(now),
+    }
 }
 
 fn memory(shared: &Shared) -> Vec<MemoryStatus> {

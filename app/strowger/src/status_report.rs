@@ -38,6 +38,10 @@ pub(crate) struct CertificateStatus {
     pub(crate) file: String,
     /// Last second in which it is good, since 1970.
     pub(crate) ends: i64,
+    /// That day: `2026-11-21`.
+    pub(crate) last_day: String,
+    /// Seconds until then; below zero when it has ended.
+    pub(crate) left_seconds: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

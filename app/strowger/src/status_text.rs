@@ -57,6 +57,14 @@ pub(crate) fn for_people(report: &StatusReport) -> String {
             aligned(&["what", "entries", "at most", "memory", "at most"], &rows)
         );
     }
+    for certificate in &report.certificates {
+        let left = duration(certificate.left_seconds.unsigned_abs());
+        let until = match certificate.left_seconds {
+            0.. => format!("is good until {}, {left} more", certificate.last_day),
+            _ => format!("HAS ENDED on {}, {left} ago: clients refuse it", certificate.last_day),
+        };
+        let _ = writeln!(text, "\nCertificate {} {until}", certificate.file);
+    }
     if !report.workers.is_empty() {
         let rows: Vec<Vec<String>> = report
             .workers
@@ -148,7 +156,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status_report::{Counter, MemoryStatus, ServerStatus, WorkerStatus};
+    use crate::status_report::{CertificateStatus, Counter, MemoryStatus, ServerStatus, WorkerStatus};
 
     #[test]
     fn a_report_reads_like_this() {
@@ -188,6 +196,12 @@ mod tests {
                 Counter { name: "forged tags".into(), value: 3 },
                 Counter { name: "short datagrams".into(), value: 0 },
             ],
+            certificates: [("good.pem", 90_000), ("old.pem", -7200)]
+                .map(|(file, left_seconds)| {
+                    let last_day = "2026-11-21".into();
+                    CertificateStatus { file: file.into(), ends: 0, last_day, left_seconds }
+                })
+                .into(),
             workers: vec![WorkerStatus { messages_in: 10, messages_out: 9, ..WorkerStatus::default() }],
             ..StatusReport::default()
         };
@@ -198,6 +212,8 @@ mod tests {
         assert!(text.contains("forged tags") && !text.contains("short datagrams"), "{text}");
         assert!(text.contains("Active table: 0\n"), "{text}");
         assert!(text.contains("20 KiB"), "{text}");
+        assert!(text.contains("Certificate good.pem is good until 2026-11-21, 1 d 1 h more\n"), "{text}");
+        assert!(text.contains("Certificate old.pem HAS ENDED on 2026-11-21, 2 h 0 min ago"), "{text}");
     }
 
     #[test]
