@@ -48,6 +48,8 @@ counters! {
     ForgedFlow => "forged_flow_tokens",
     /// Requests to a telephone whose connection is gone: refused with 430.
     FlowFailed => "flows_failed",
+    /// STUN Binding requests on a UDP port of SIP, which keep a way through a NAT open: answered.
+    StunAnswer => "stun_answers",
     /// Messages of a call whose server is gone that went to another one (SPEC A9).
     TakenOver => "taken_over",
     /// Held set-ups given to another server because theirs died or was silent.

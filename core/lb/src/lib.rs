@@ -14,6 +14,7 @@ pub mod health;
 mod held;
 pub mod hold;
 pub mod hop;
+mod keep_alive;
 pub mod keyring;
 pub mod ledger;
 pub mod memory;

@@ -15,6 +15,7 @@ use crate::calls::Ended;
 use crate::counters::Counter;
 use crate::encapsulated::NextHop;
 use crate::hop::{self, Asked, Hop};
+use crate::keep_alive;
 use crate::outbox::{Outbox, Send};
 use crate::own::OwnAddresses;
 use crate::request::BRANCH_LENGTH;
@@ -85,6 +86,13 @@ impl Core {
         self.pass_on(now, &hop, branch, status, out, |core, text| {
             core.edits.clear();
             core.edits.delete(cut);
+            if method == Method::Register
+                && !hop.to_client
+                && let Some(own) = core.shared.own.get(hop.listener)
+            {
+                let first_hop = keep_alive::has_vias(message, 2);
+                keep_alive::add_flow_timer(message, first_hop, own.transport, &mut core.edits);
+            }
             core.edits.write_into(message.bytes(), message.end(), text);
         });
     }

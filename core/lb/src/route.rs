@@ -349,6 +349,10 @@ impl Core {
             {
                 self.send_large(now, request, set, &outfit, to, send, flow, out)?;
             }
+            Target::Connection { or_connect: false, .. } => {
+                out.sends.push(send);
+                self.or_flow_failed(request, flow, out);
+            }
             _ => out.sends.push(send),
         }
         self.count(match way.direction {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use base::Time;
 use heartbeat::notice::What;
-use sip::{Flow, Reject, Target, Transport, Uri};
+use sip::{ConnectionId, Flow, Reject, Target, Transport, Uri};
 
 use crate::affinity::tag::{Direction, PeerConnection};
 use crate::counters::Counter;
@@ -42,18 +42,20 @@ impl Core {
             own.is_some_and(|own| own.transport > Transport::Tcp) || next.parameter(b"gr").is_some()
         });
         let peer = peer.filter(|_| transport.is_reliable());
-        let (leaves_by, target) = match (only_there.or(peer), address_of(next)) {
-            // A name that only the client knows, as behind a NAT: its connection is the one way to it.
-            (Some(PeerConnection { listener, id }), None) => {
-                let to = SocketAddr::from(([0, 0, 0, 0], 0));
-                (listener, Target::Connection { listener, id, to, or_connect: false })
+        // RFC 5626 §4.3: who says `ob` wants its flow and nothing else.
+        let keeps_flow = next.parameter(b"ob").is_some();
+        let (leaves_by, target) = match (only_there.or(peer), address_of(next).filter(|_| !keeps_flow)) {
+            (Some(PeerConnection { listener, id }), Some(to))
+                if only_there.is_some() && transport == Transport::Tls =>
+            {
+                (listener, Target::Connection { listener, id, to, or_connect: true })
             }
-            (Some(PeerConnection { listener, id }), Some(to)) if only_there.is_some() => {
-                let or_connect = transport == Transport::Tls;
-                (listener, Target::Connection { listener, id, to, or_connect })
+            // A name that only the client knows, as behind a NAT: its connection is the one way to it.
+            (Some(PeerConnection { listener, id }), to) if to.is_none() || only_there.is_some() => {
+                (listener, flow_or_nothing(listener, id))
             }
             (peer, _) => {
-                let address = self.resolve(next)?;
+                let address = self.resolve(next, set.forged)?;
                 let (leaves_by, target) = self.out_to(came_by, transport, address)?;
                 match peer.filter(|peer| peer.listener == leaves_by) {
                     Some(PeerConnection { listener, id }) => {
@@ -89,10 +91,16 @@ impl Core {
         Ok(server)
     }
 
-    fn resolve(&self, uri: &Uri<'_>) -> Result<SocketAddr, Reject> {
+    /// `forged`: the request has an entry of ours that may have named the flow, but not one that we made.
+    fn resolve(&self, uri: &Uri<'_>, forged: bool) -> Result<SocketAddr, Reject> {
         address_of(uri).ok_or_else(|| {
             self.count(Counter::Unresolved);
-            Reject::not_found()
+            if forged { Reject::forbidden("Bad Flow Token") } else { Reject::not_found() }
         })
     }
+}
+
+/// On this connection; if it is gone, 430 goes back ([`Core::send`]).
+pub(crate) fn flow_or_nothing(listener: u8, id: ConnectionId) -> Target {
+    Target::Connection { listener, id, to: SocketAddr::from(([0, 0, 0, 0], 0)), or_connect: false }
 }

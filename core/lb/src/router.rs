@@ -94,6 +94,9 @@ impl Router {
                 self.core.encapsulated(now, bytes, flow, &mut self.parser, out);
             }
             Input::Message { bytes, flow } => match self.parser.parse(bytes) {
+                Err(_) if flow.transport == Transport::Udp && sip::stun::is_meant(bytes) => {
+                    self.core.keep_alive(bytes, flow, out);
+                }
                 Err(_) => self.core.count(Counter::Malformed),
                 Ok(message) => match message.start() {
                     Start::Request { .. } => self.core.request(now, &message, flow, out),
@@ -257,6 +260,8 @@ pub(crate) mod farm;
 mod lost_calls;
 #[cfg(test)]
 mod lost_connections;
+#[cfg(test)]
+mod outbound;
 #[cfg(test)]
 mod returning;
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod name;
 mod parsing;
 mod scan;
 pub mod status;
+pub mod stun;
 pub mod text;
 pub mod uri;
 pub mod validate;

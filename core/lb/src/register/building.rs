@@ -40,7 +40,7 @@ pub(super) fn build(fanout: &Fanout, accept: Accept, now: Time, answer: &mut Vec
         let best = said.iter().min_by_key(|one| one.status);
         let accepted = best.is_some_and(Said::accepts);
         if let Some(best) = best {
-            merge::write_alone(&best.message, answer);
+            merge::write_alone(&best.message, fanout.flow, answer);
         }
         return Built { accepted, refused: 0, round: None };
     }
@@ -49,7 +49,7 @@ pub(super) fn build(fanout: &Fanout, accept: Accept, now: Time, answer: &mut Vec
         return Built { accepted: false, refused, round: None };
     };
     let verdict = judge(&said, accept, asked_seconds(&request));
-    merge::write(&request, fanout.flow.remote, &said, &verdict, answer);
+    merge::write(&request, fanout.flow, &said, &verdict, answer);
     let challenged = match &verdict {
         Verdict::Accepted => false,
         Verdict::Challenged(_) => true,

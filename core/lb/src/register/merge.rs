@@ -3,21 +3,22 @@
 use std::net::SocketAddr;
 
 use sip::headers::{address, auth, via};
-use sip::{Edits, Header, Message, Name, Uri};
+use sip::{Edits, Flow, Header, Message, Name, Uri};
 
 use super::challenge::{Credentials, challenges, credentials, is_challenge, knows_realm, realm};
 use super::verdict::{Said, Verdict, number};
+use crate::keep_alive;
 
 /// Bindings in one answer; more than any user has telephones.
 const CONTACTS_MAX: usize = 64;
 
-/// Appends the answer to `request`, which came from `remote`: that of one server, and in it what the others say besides.
+/// Appends the answer to `request`, which came by `flow`: that of one server, and in it what the others say besides.
 ///
 /// Any of them may be an answer to the attempt before, so what makes it an answer to this one is taken from the request
 /// (RFC 3261 §8.2.6.2); the To tag is the server's.
 pub(super) fn write(
     request: &Message<'_>,
-    remote: SocketAddr,
+    flow: Flow,
     said: &[Said<'_>],
     verdict: &Verdict,
     out: &mut Vec<u8>,
@@ -32,9 +33,13 @@ pub(super) fn write(
     delete(message, &mut edits, |header| {
         matches!(Name::of(message.name(header)), Name::Via | Name::From | Name::CallId | Name::CSeq)
     });
-    edits.insert(message.headers_start(), |text| write_identity(request, remote, text));
+    edits.insert(message.headers_start(), |text| write_identity(request, flow.remote, text));
     match verdict {
-        Verdict::Accepted => bindings(message, said, &mut edits),
+        Verdict::Accepted => {
+            bindings(message, said, &mut edits);
+            let first_hop = keep_alive::has_vias(request, 1);
+            keep_alive::add_flow_timer(message, first_hop, flow.transport, &mut edits);
+        }
         Verdict::Challenged(open) => ask_all(message, said, open, &credentials(request), &mut edits),
         Verdict::Refused(_) => {}
     }
@@ -58,12 +63,13 @@ fn write_identity(request: &Message<'_>, remote: SocketAddr, text: &mut Vec<u8>)
     }
 }
 
-/// One answer as it is, without our Via.
-pub(super) fn write_alone(message: &Message<'_>, out: &mut Vec<u8>) {
+/// One answer as it is, without our Via, for the telephone that `flow` leads to.
+pub(super) fn write_alone(message: &Message<'_>, flow: Flow, out: &mut Vec<u8>) {
     let mut edits = Edits::new();
     if let Some(cut) = via::top(message).and_then(Result::ok).and_then(|top| via::pop(message, &top)) {
         edits.delete(cut);
     }
+    keep_alive::add_flow_timer(message, keep_alive::has_vias(message, 2), flow.transport, &mut edits);
     edits.write_into(message.bytes(), message.end(), out);
 }
 
@@ -76,6 +82,10 @@ struct Binding<'m> {
 
 impl Binding<'_> {
     fn is(&self, other: &address::Address<'_>) -> bool {
+        // A telephone with several flows has a binding for each (RFC 5626 §6).
+        if self.contact.parameter(b"reg-id") != other.parameter(b"reg-id") {
+            return false;
+        }
         match (Uri::parse(self.contact.uri), Uri::parse(other.uri)) {
             (Ok(one), Ok(other)) => one.is_equivalent(&other),
             _ => self.contact.uri == other.uri,

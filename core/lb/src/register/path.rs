@@ -7,12 +7,14 @@ use super::flow_token::{self, FlowToken, Place};
 use super::settings::InsertPath;
 use crate::affinity::tag::{Direction, PARAMETER as TAG};
 use crate::counters::Counter;
+use crate::keep_alive;
 use crate::keyring::BranchKey;
 use crate::outbox::Outbox;
 use crate::own::OwnAddress;
 use crate::request::Request;
 use crate::route::{Holding, Way};
 use crate::route_set::{Along, RouteSet};
+use crate::route_to_client::flow_or_nothing;
 use crate::router::Core;
 
 impl Core {
@@ -25,11 +27,13 @@ impl Core {
         leaves_by: &OwnAddress,
         text: &mut Vec<u8>,
     ) {
+        let (outbound, is_first_hop) = (supports(message, b"outbound"), keep_alive::has_vias(message, 1));
         let wanted = match self.shared.settings.register.path {
             InsertPath::Never => false,
             InsertPath::Always => true,
-            // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not know of it.
-            InsertPath::Supported => supports(message, b"path"),
+            // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not know of it. One with `outbound` does
+            // (RFC 5626 §4.2.1), and its first hop has no choice (§5.1).
+            InsertPath::Supported => supports(message, b"path") || (outbound && is_first_hop),
         };
         // The Record-Route entry up to its tag is our URI.
         let uri = leaves_by.record_route.strip_suffix(b"=").and_then(|uri| uri.strip_suffix(TAG));
@@ -40,7 +44,7 @@ impl Core {
         text.push(b'=');
         FlowToken::of(flow, self.shared.run).write(&self.shared.keys, text);
         // RFC 5626 §5.1: the first hop says that it keeps the flow of a telephone that asks for that.
-        if supports(message, b"outbound") && is_first_hop(message) {
+        if outbound && is_first_hop {
             text.extend_from_slice(b";ob");
         }
         text.extend_from_slice(b">\r\n");
@@ -89,27 +93,18 @@ impl Core {
         let listener = token.listener;
         let target = match token.place {
             Place::Datagram(to) => Target::Datagram { listener, to },
-            Place::Connection { run, id } if run == self.shared.run => {
-                let to = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-                Target::Connection { listener, id, to, or_connect: false }
-            }
+            Place::Connection { run, id } if run == self.shared.run => flow_or_nothing(listener, id),
             Place::Connection { .. } => {
                 self.count(Counter::FlowFailed);
                 return Err(Reject::flow_failed());
             }
         };
         let way = Way { target, leaves_by: listener, server, direction: Direction::ToClient };
-        self.send(now, request, set, branch, &way, Holding::AsSet, flow, out)?;
-        if matches!(target, Target::Connection { .. })
-            && out.sends.last().is_some_and(|send| send.to == target)
-        {
-            self.or_flow_failed(request, flow, out);
-        }
-        Ok(())
+        self.send(now, request, set, branch, &way, Holding::AsSet, flow, out)
     }
 
     /// The last request of the outbox is answered with 430 if its connection turns out to be gone.
-    fn or_flow_failed(&mut self, request: &Request<'_>, flow: Flow, out: &mut Outbox) {
+    pub(crate) fn or_flow_failed(&mut self, request: &Request<'_>, flow: Flow, out: &mut Outbox) {
         // An ACK is never answered (RFC 3261 §17).
         if request.method == Method::Ack {
             return;
@@ -127,12 +122,5 @@ impl Core {
 
 /// An option tag in Supported or Require.
 fn supports(message: &Message<'_>, option: &[u8]) -> bool {
-    let fields = message.all(Name::Supported).chain(message.all(Name::Require));
-    let mut options = fields.flat_map(|header| message.value(header).split(|byte| *byte == b','));
-    options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
-}
-
-/// No proxy came before us.
-fn is_first_hop(message: &Message<'_>) -> bool {
-    sip::headers::via::all(message).count() == 1
+    keep_alive::names(message, &[Name::Supported, Name::Require], option)
 }

@@ -117,18 +117,20 @@ impl Farm {
 
     /// One message by UDP from this address.
     pub(crate) fn udp(&mut self, from: &str, text: &str) -> Vec<Left> {
+        self.datagram(from, text.as_bytes())
+    }
+
+    /// Any bytes by UDP.
+    pub(crate) fn datagram(&mut self, from: &str, bytes: &[u8]) -> Vec<Left> {
         let flow =
             Flow { listener: 0, transport: Transport::Udp, remote: from.parse().unwrap(), connection: None };
-        self.drive(|router, now, out| {
-            router.handle(now, Input::Message { bytes: text.as_bytes(), flow }, out)
-        })
+        self.drive(|router, now, out| router.handle(now, Input::Message { bytes, flow }, out))
     }
 
     /// One message on a connection.
     pub(crate) fn tcp(&mut self, from: &str, slot: u16, text: &str) -> Vec<Left> {
-        let id = ConnectionId { worker: 0, slot, generation: 7 };
-        let remote = from.parse().unwrap();
-        let flow = Flow { listener: 1, transport: Transport::Tcp, remote, connection: Some(id) };
+        let connection = Some(ConnectionId { worker: 0, slot, generation: 7 });
+        let flow = Flow { listener: 1, transport: Transport::Tcp, remote: from.parse().unwrap(), connection };
         self.drive(|router, now, out| {
             router.handle(now, Input::Message { bytes: text.as_bytes(), flow }, out)
         })
