@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -29,6 +30,8 @@ pub struct Tls {
     pub client: Option<Arc<ClientConfig>>,
     /// The name that servers' certificates must bear; `None`: their address.
     pub server_name: Option<ServerName<'static>>,
+    /// What `client` judges the certificates of servers by.
+    pub server_verifier: Option<Arc<WebPkiServerVerifier>>,
     /// Every certificate that is used, each once.
     pub shown: Vec<Shown>,
 }
@@ -85,18 +88,19 @@ pub(crate) fn tls(raw: &Raw, problems: &mut Problems) -> Option<Tls> {
         accepting.push(pair.and_then(|pair| {
             let clients = client_authorities(raw, listen, problems);
             let config = setup.accepting(pair, clients);
-            usable(config, &listen.address.place, problems)
+            usable(config, &listen.address.place, problems).map(Arc::new)
         }));
     }
-    let client = servers
+    let opening = servers
         .and_then(|roots| usable(setup.opening(shared.as_ref(), roots), &section.server_ca.place, problems));
+    let (client, server_verifier) = opening.unzip();
     let mut shown: Vec<Shown> = Vec::new();
     for pair in shared.into_iter().chain(own.into_iter().flatten()) {
         if !shown.contains(&pair.shown) {
             shown.push(pair.shown);
         }
     }
-    (!shown.is_empty()).then_some(Tls { accepting, client, server_name, shown })
+    (!shown.is_empty()).then_some(Tls { accepting, client, server_name, server_verifier, shown })
 }
 
 pub(crate) fn is_secure(listen: &Listen) -> bool {
@@ -204,20 +208,28 @@ impl Setup {
     }
 
     /// Our own certificate is shown to a server that asks for one.
-    fn opening(&self, own: Option<&Pair>, roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    fn opening(
+        &self,
+        own: Option<&Pair>,
+        roots: RootCertStore,
+    ) -> Result<(Arc<ClientConfig>, Arc<WebPkiServerVerifier>), rustls::Error> {
+        let provider = Arc::clone(&self.provider);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let verifier = verifier.map_err(|error| rustls::Error::General(error.to_string()))?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(self.versions)?
-            .with_root_certificates(roots);
-        match own {
-            Some(pair) => builder.with_client_auth_cert(pair.shown.chain.clone(), pair.key.clone_key()),
-            None => Ok(builder.with_no_client_auth()),
-        }
+            .with_webpki_verifier(Arc::clone(&verifier));
+        let config = match own {
+            Some(pair) => builder.with_client_auth_cert(pair.shown.chain.clone(), pair.key.clone_key())?,
+            None => builder.with_no_client_auth(),
+        };
+        Ok((Arc::new(config), verifier))
     }
 }
 
-fn usable<T>(made: Result<T, rustls::Error>, place: &Place, problems: &mut Problems) -> Option<Arc<T>> {
+fn usable<T>(made: Result<T, rustls::Error>, place: &Place, problems: &mut Problems) -> Option<T> {
     match made {
-        Ok(config) => Some(Arc::new(config)),
+        Ok(config) => Some(config),
         Err(error) => {
             let remedy = "the certificate and its key must be of a kind that TLS 1.2 or 1.3 knows: RSA from 2048 bits, \
                           ECDSA P-256 or P-384, Ed25519";

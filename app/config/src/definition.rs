@@ -218,6 +218,14 @@ sections! {
         bytes_max: u64 = Is("67108864"), 65536..=68719476736;
     }
 
+    /// Connections that carry requests both ways (RFC 5923).
+    one connections as ConnectionsSection {
+        /// A server that opens a TCP connection and says `alias` in its Via gets its requests by that connection too, if it comes
+        /// from the address of a server. Whoever runs a program at that address could take the server's requests: over TLS, where
+        /// certificates prove the address, this is done without a key.
+        tcp_alias: bool = Is("false");
+    }
+
     /// Bounds of what is remembered and of what is sent.
     one limits as Limits {
         /// How long a new call's server is remembered, seconds: 64·T1 (RFC 3261 §16.11) catches every repetition.

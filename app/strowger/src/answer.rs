@@ -154,7 +154,7 @@ impl Core for Answerer {
             Input::SendFailed { to } if self.is_to_group(to) => {}
             Input::SendFailed { .. } => self.counters.unsent.add(1),
             // What is due on the connection is repeated until its timers end; the call itself lives on.
-            Input::Closed { .. } => {}
+            Input::Closed { .. } | Input::Judged { .. } => {}
         }
         self.encapsulate(before, out);
         self.counters.live.set(self.book.live() as u64);

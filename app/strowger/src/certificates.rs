@@ -66,6 +66,11 @@ fn shown_in(checked: &Checked) -> impl Iterator<Item = &Shown> {
 }
 
 fn identity(tls: Tls) -> Identity {
-    let Tls { accepting, client, server_name, shown: _ } = tls;
-    Identity { accepting, client, server_name }
+    let Tls { accepting, client, server_name, server_verifier, shown: _ } = tls;
+    Identity {
+        accepting,
+        client,
+        server_name,
+        server_verifier: server_verifier.map(|verifier| verifier as _),
+    }
 }

@@ -381,6 +381,9 @@ impl<C: Core> Worker<C> {
             if !self.edge.has_reports() {
                 return;
             }
+            for (claim, proven) in std::mem::take(&mut self.edge.judged) {
+                self.core.handle(now, Input::Judged { claim: &claim, proven }, &mut self.outbox);
+            }
             let (mut failed, mut closed) = self.edge.take_reports();
             for to in failed.drain(..) {
                 self.core.handle(now, Input::SendFailed { to }, &mut self.outbox);

@@ -102,6 +102,10 @@ counters! {
     Rebound => "rebound",
     /// New connections of known clients that were not remembered because the table was full.
     FlowsFull => "flows_full",
+    /// Connections of peers that requests to them come back by (RFC 5923).
+    AliasTaken => "aliases",
+    /// Connections whose peers asked for that and could not prove who they are.
+    AliasRefused => "aliases_refused",
     /// Requests towards a host name that we do not resolve.
     Unresolved => "unresolved",
     /// Sends that failed: unreachable, refused, connection lost.

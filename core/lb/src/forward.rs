@@ -88,6 +88,11 @@ fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
     let end = HOP + passage.outfit.hop.encode(passage.keys, &branch, hop);
     rest[end..end + 2].copy_from_slice(b"\r\n");
     text.extend_from_slice(&passage.leaves_by.via);
+    // A server may send its own requests back by the connection that we open to it (RFC 5923 §8.1).
+    if passage.leaves_by.transport == Transport::Tls && !passage.outfit.hop.to_client {
+        text.extend_from_slice(&rest[..end]);
+        return text.extend_from_slice(b";alias\r\n");
+    }
     text.extend_from_slice(&rest[..end + 2]);
 }
 

@@ -3,6 +3,7 @@
 pub mod active_table;
 pub mod affinity;
 mod ahead;
+pub mod alias;
 pub mod calls;
 pub mod consistent;
 pub mod counters;

@@ -67,6 +67,9 @@ impl Core {
         if set.forged {
             self.count(Counter::ForgedTag);
         }
+        if flow.connection.is_some() {
+            self.note_alias(&request, flow, out);
+        }
         let branch = request.branch(&self.shared.keys);
         let copy_at = match self.copy(now, &request, branch, flow, out) {
             Copy::Done => return Ok(()),
@@ -133,7 +136,7 @@ impl Core {
     pub(crate) fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
         let by_source = self.snapshot.by_address(flow.remote);
         by_source.or_else(|| {
-            let port = request.via.port.unwrap_or(5060);
+            let port = request.via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 });
             let named = match request.via.host {
                 sip::Host::Ip(ip) => SocketAddr::new(ip, port),
                 sip::Host::Name(_) => return None,
@@ -294,13 +297,12 @@ impl Core {
             self.count(Counter::NoListener);
             return Err(Reject::server_error("No Listener For That Transport And Address Family"));
         };
-        let target = match transport {
-            Transport::Udp => Target::Datagram { listener, to },
+        Ok(match transport {
+            Transport::Udp => (listener, Target::Datagram { listener, to }),
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
-                Target::Stream { listener, to }
+                self.stream_to(listener, transport, to)
             }
-        };
-        Ok((listener, target))
+        })
     }
 
     #[allow(clippy::too_many_arguments)]

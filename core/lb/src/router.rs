@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::{Chance, Time};
 use sip::{ConnectionId, Edits, Flow, Parser, Start, Target, Transport};
 
+use crate::alias::Claim;
 use crate::counters::{Counter, Counters};
 use crate::encapsulated;
 use crate::hold::Alarms;
@@ -28,6 +29,8 @@ pub enum Input<'a> {
     SendFailed { to: Target },
     /// A connection is gone; `peer` was at its other end.
     Closed { id: ConnectionId, peer: SocketAddr },
+    /// What the edge found about a peer that asked to be reached by its connection.
+    Judged { claim: &'a Claim, proven: bool },
 }
 
 /// One per worker: scratch space and a reference to what is shared.
@@ -107,8 +110,10 @@ impl Router {
             Input::SendFailed { to } => self.core.send_failed(now, to),
             Input::Closed { id, peer } => {
                 self.core.shared.flows.closed(id);
+                let peer = self.core.shared.aliases.closed(id).unwrap_or(peer);
                 self.core.closed(now, peer, out);
             }
+            Input::Judged { claim, proven } => self.core.alias_judged(claim, proven),
         }
     }
 
@@ -252,6 +257,8 @@ impl Core {
     }
 }
 
+#[cfg(test)]
+mod alias;
 #[cfg(test)]
 mod change;
 #[cfg(test)]

@@ -131,6 +131,9 @@ pub struct Settings {
     pub retry_after: u32,
     /// RFC 3261 §18.1.1: requests above this many bytes leave by TCP where the server takes it; 1300.
     pub datagram_bytes_max: usize,
+    /// Connections of servers over TCP whose Via says `alias` carry requests to them, too (RFC 5923); over TLS they do
+    /// where certificates prove the address.
+    pub tcp_alias: bool,
     /// Where registrations go.
     pub register: RegisterSettings,
     pub probe: Probe,
@@ -183,6 +186,7 @@ impl Settings {
             why_calls: 1024,
             peers: None,
             datagram_bytes_max: 1300,
+            tcp_alias: false,
             register: RegisterSettings::default(),
             probe: Probe::Off,
             probe_interval: Duration::from_secs(5),

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use arc_swap::ArcSwap;
 
+use crate::alias::Aliases;
 use crate::calls::Calls;
 use crate::counters::{Counter, Counters};
 use crate::flows::Flows;
@@ -35,6 +36,7 @@ pub struct Shared {
     pub probes: Arc<Probes>,
     pub held: Arc<Held>,
     pub flows: Arc<Flows>,
+    pub aliases: Arc<Aliases>,
     /// Choices of servers, for those who ask.
     pub why: Arc<Why>,
     pub registrations: Arc<Registrations>,
@@ -117,6 +119,7 @@ impl Shared {
             run: 0,
             probes: Arc::default(),
             flows: Arc::new(Flows::new(workers)),
+            aliases: Arc::default(),
             held: Arc::new(Held::new(Limits::new(settings.held_max, settings.held_bytes_max))),
             why: Arc::new(Why::new(workers, settings.why_calls, first.clone())),
             registrations: Arc::new(Registrations::new(&settings.register)),

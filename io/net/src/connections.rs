@@ -193,6 +193,16 @@ impl Connections {
         }
     }
 
+    /// Whether the peer of this connection has shown, over TLS, a certificate that we would have believed on a connection of
+    /// ours to `address`, and that bears `name` where one is given.
+    pub fn proves(&mut self, id: ConnectionId, address: IpAddr, name: Option<&[u8]>) -> bool {
+        let key = Key { slot: id.slot, generation: id.generation };
+        let Some(connection) = self.slots.get_mut(key).filter(|_| id.worker == self.worker) else {
+            return false;
+        };
+        self.identities.proves(connection.stream.certificates(), address, name)
+    }
+
     /// Whether there is something left that no event will tell of; [`Connections::resume`] and
     /// [`Connections::accept_rest`] go on with it.
     pub fn has_more(&self) -> bool {

@@ -9,6 +9,7 @@ use base::Duration;
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::option;
@@ -53,6 +54,11 @@ impl Stream {
     /// Everything from now on goes through this session.
     pub(crate) fn secure(&mut self, session: Session) {
         self.tls = Some(Box::new(session));
+    }
+
+    /// What the peer has proven to be over TLS.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        self.tls.as_ref().map_or(&[], |session| session.certificates())
     }
 
     /// Whether the peer can be written to: there is no TLS, or its handshake is over.

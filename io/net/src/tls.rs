@@ -5,11 +5,13 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use mio::net::TcpStream;
-use rustls::pki_types::ServerName;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 /// Encrypted bytes that may wait within a session for the socket; one record. What does not fit stays in the queue of
@@ -28,6 +30,8 @@ pub struct Identity {
     pub client: Option<Arc<ClientConfig>>,
     /// The name that a server's certificate must bear; `None`: its address.
     pub server_name: Option<ServerName<'static>>,
+    /// Judges the certificates of servers, as `client` does; `None`: nobody is believed to be one.
+    pub server_verifier: Option<Arc<dyn ServerCertVerifier>>,
 }
 
 impl fmt::Debug for Identity {
@@ -59,13 +63,33 @@ impl Identities {
         Ok(Session::over(connection.into()))
     }
 
-    pub(crate) fn connect(&self, to: std::net::IpAddr) -> io::Result<Session> {
+    pub(crate) fn connect(&self, to: IpAddr) -> io::Result<Session> {
         let identity = self.0.load();
         let identity = identity.as_ref().ok_or(ErrorKind::Unsupported)?;
         let client = identity.client.as_ref().ok_or(ErrorKind::Unsupported)?;
         let name = identity.server_name.clone().unwrap_or_else(|| ServerName::from(to));
         let connection = ClientConnection::new(Arc::clone(client), name).map_err(io::Error::other)?;
         Ok(Session::over(connection.into()))
+    }
+
+    /// Whether who showed these certificates, the own one first, would have been believed on a connection that we open to
+    /// `address`, and bears `name` too where one is given (RFC 5923 §9.2).
+    pub(crate) fn proves(&self, chain: &[CertificateDer<'_>], address: IpAddr, name: Option<&[u8]>) -> bool {
+        let identity = self.0.load();
+        let Some(identity) = identity.as_ref() else { return false };
+        let (Some(verifier), Some((own, others))) = (&identity.server_verifier, chain.split_first()) else {
+            return false;
+        };
+        let expected = identity.server_name.clone().unwrap_or_else(|| ServerName::from(address));
+        let named = match name.map(ServerName::try_from) {
+            None => None,
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) => return false,
+        };
+        let now = UnixTime::now();
+        std::iter::once(expected)
+            .chain(named)
+            .all(|name| verifier.verify_server_cert(own, others, &name, &[], now).is_ok())
     }
 }
 
@@ -104,6 +128,14 @@ impl Session {
 
     pub(crate) fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// What the peer has shown and proven to have the key of, the own certificate first; none without or before that.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        if self.is_handshaking() {
+            return &[];
+        }
+        self.connection.peer_certificates().unwrap_or_default()
     }
 
     /// The socket was reported ready.

@@ -65,6 +65,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
         held_bytes_max,
         retry_after,
         datagram_bytes_max,
+        tcp_alias,
         register,
         probe,
         probe_interval,
@@ -101,6 +102,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
     found.changed("limits.session_idle_seconds", session_idle, new.session_idle);
     found.changed("limits.retry_after_seconds", retry_after, new.retry_after);
     found.changed("limits.datagram_bytes_max", datagram_bytes_max, new.datagram_bytes_max);
+    found.changed("connections.tcp_alias", tcp_alias, new.tcp_alias);
     found.changed("limits.count_calls", count_calls, new.count_calls);
     found.changed("hold_setup.kind", hold_setup, new.hold_setup);
     found.changed("health.probe", probe, new.probe);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::Time;
+use lb::alias::Claim;
 use lb::outbox::{Outbox, Send};
 use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
 use sip::{ConnectionId, Target};
@@ -27,6 +28,8 @@ pub(super) struct Edge {
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     failed: Vec<Target>,
     closed: Vec<(ConnectionId, SocketAddr)>,
+    /// Claims of peers, and whether their certificates prove them.
+    pub(super) judged: Vec<(Claim, bool)>,
     /// Where there are other load managers.
     pub(super) teller: Option<Teller>,
     pub(super) counters: Arc<Counters>,
@@ -46,6 +49,7 @@ impl Edge {
             mailboxes: Vec::new(),
             failed: Vec::new(),
             closed: Vec::new(),
+            judged: Vec::new(),
             teller: None,
             counters,
         }
@@ -96,6 +100,10 @@ impl Edge {
             socket.flush(&outbox.bytes, &mut self.failed, &self.counters);
         }
         self.connections.flush(&outbox.bytes, now);
+        for claim in outbox.claims.drain(..) {
+            let proven = self.connections.proves(claim.id, claim.address.ip(), claim.name.as_deref());
+            self.judged.push((claim, proven));
+        }
         outbox.sends.clear();
         outbox.bytes.clear();
         if self.connections.has_news() {
@@ -172,7 +180,7 @@ impl Edge {
     }
 
     pub(super) fn has_reports(&self) -> bool {
-        !self.failed.is_empty() || !self.closed.is_empty()
+        !self.failed.is_empty() || !self.closed.is_empty() || !self.judged.is_empty()
     }
 
     /// Lends what the core is to be told; [`Edge::give_back`] returns the memory.

@@ -7,6 +7,7 @@ use base::{Duration, Time};
 use sip::{ConnectionId, Flow, Target, Transport};
 
 use super::{Input, Router};
+use crate::alias::Claim;
 use crate::counters::Counter;
 use crate::outbox::{Event, Outbox};
 use crate::server_table::{Counters, ServerTable};
@@ -41,6 +42,7 @@ pub(crate) struct Farm {
     pub(crate) now: Time,
     pub(crate) events: Vec<Event>,
     pub(crate) notices: Vec<heartbeat::notice::Notice>,
+    pub(crate) claims: Vec<Claim>,
 }
 
 /// A message that left.
@@ -87,7 +89,7 @@ impl Farm {
         let shared = Shared::new(settings, counters, table.snapshot(), 1).started_as(run);
         let shared = Arc::new(shared);
         let router = Router::new(shared.clone(), 0, 42);
-        Farm { shared, table, router, now, events: Vec::new(), notices: Vec::new() }
+        Farm { shared, table, router, now, events: Vec::new(), notices: Vec::new(), claims: Vec::new() }
     }
 
     pub(crate) fn of(affinity: Affinity, selection: Selection) -> Farm {
@@ -104,6 +106,7 @@ impl Farm {
         turn(&mut self.router, self.now, &mut out);
         self.events.append(&mut out.events);
         self.notices.append(&mut out.notices);
+        self.claims.append(&mut out.claims);
         let text = |range: &std::ops::Range<u32>| {
             String::from_utf8_lossy(&out.bytes[range.start as usize..range.end as usize]).into_owned()
         };
@@ -129,11 +132,28 @@ impl Farm {
 
     /// One message on a connection.
     pub(crate) fn tcp(&mut self, from: &str, slot: u16, text: &str) -> Vec<Left> {
+        self.stream(1, Transport::Tcp, from, slot, text)
+    }
+
+    /// The same on any listener.
+    pub(crate) fn stream(
+        &mut self,
+        listener: u8,
+        transport: Transport,
+        from: &str,
+        slot: u16,
+        text: &str,
+    ) -> Vec<Left> {
         let connection = Some(ConnectionId { worker: 0, slot, generation: 7 });
-        let flow = Flow { listener: 1, transport: Transport::Tcp, remote: from.parse().unwrap(), connection };
+        let flow = Flow { listener, transport, remote: from.parse().unwrap(), connection };
         self.drive(|router, now, out| {
             router.handle(now, Input::Message { bytes: text.as_bytes(), flow }, out)
         })
+    }
+
+    /// The edge has looked at a claim.
+    pub(crate) fn judged(&mut self, claim: &Claim, proven: bool) {
+        self.drive(|router, now, out| router.handle(now, Input::Judged { claim, proven }, out));
     }
 
     /// The connection in this slot ended.

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use base::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
@@ -31,7 +32,7 @@ impl Authority {
     }
 
     fn sign(&self) -> Chain {
-        let params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
@@ -72,7 +73,8 @@ impl Authority {
 
     fn identity(&self) -> Identity {
         let client = Some(self.client(None).into());
-        Identity { accepting: vec![Some(self.server(None).into())], client, server_name: None }
+        let accepting = vec![Some(self.server(None).into())];
+        Identity { accepting, client, server_name: None, server_verifier: None }
     }
 }
 
@@ -148,8 +150,8 @@ fn messages_go_both_ways_and_pings_are_answered() {
 #[test]
 fn a_stranger_to_the_authority_is_refused_and_counted() {
     let (ours, other) = (Authority::new(), Authority::new());
-    let identity =
-        Identity { accepting: vec![Some(ours.server(Some(&ours)).into())], client: None, server_name: None };
+    let accepting = vec![Some(ours.server(Some(&ours)).into())];
+    let identity = Identity { accepting, client: None, server_name: None, server_verifier: None };
     let mut bench = bench(identity, Limits::default());
     // Of TLS 1.3 a client believes the handshake done before we have judged its certificate: reading tells.
     for own in [None, Some(other.sign())] {
@@ -198,7 +200,8 @@ fn a_changed_certificate_is_for_new_connections_and_the_old_ones_go_on() {
 fn each_listener_shows_its_own_certificate() {
     let (one, two) = (Authority::new(), Authority::new());
     let accepting = [&one, &two].map(|authority| Some(Arc::new(authority.server(None)))).to_vec();
-    let identities = Identities::new(Some(Identity { accepting, client: None, server_name: None }));
+    let identities =
+        Identities::new(Some(Identity { accepting, client: None, server_name: None, server_verifier: None }));
     let transports = [Transport::Tls, Transport::Tls, Transport::Tls];
     let mut bench = Bench::on(&transports, Limits::default(), Arc::new(identities));
     let places: Vec<SocketAddr> = bench.connections.local_addresses().map(Result::unwrap).collect();
@@ -249,4 +252,50 @@ fn without_a_certificate_nobody_is_let_in() {
     let _client = bench.client();
     bench.until("it is counted", |bench| bench.count("connections_without_identity") == 1);
     assert_eq!(bench.connections.open_count(), 0);
+}
+
+/// What is proven by a client with the certificate `own`, where servers' certificates must be of `servers`.
+fn proven(own: Option<Chain>, clients: &Authority, servers: &Authority, name: Option<&str>) -> Vec<bool> {
+    let provider = Arc::new(default_provider());
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(servers.roots().into(), provider).build().unwrap();
+    let server = match &own {
+        Some(_) => clients.server(Some(clients)),
+        None => clients.server(None),
+    };
+    let server_name = name.map(|name| ServerName::try_from(name.to_owned()).unwrap());
+    let identity = Identity {
+        accepting: vec![Some(server.into())],
+        client: None,
+        server_name,
+        server_verifier: Some(verifier),
+    };
+    let mut bench = bench(identity, Limits::default());
+    let mut client = client(&mut bench, clients.client(own)).unwrap();
+    client.write_all(message(1).as_bytes()).unwrap();
+    bench.until("it is heard", |bench| bench.messages.len() == 1);
+    let id = bench.messages[0].1.connection.unwrap();
+    let claims: [(&str, Option<&[u8]>); 5] = [
+        ("127.0.0.1", None),
+        ("127.0.0.2", None),
+        ("127.0.0.1", Some(b"localhost")),
+        ("127.0.0.1", Some(b"other.example")),
+        ("127.0.0.1", Some(b"no name")),
+    ];
+    claims.iter().map(|(ip, name)| bench.connections.proves(id, ip.parse().unwrap(), *name)).collect()
+}
+
+#[test]
+fn a_connection_proves_what_one_of_ours_to_its_peer_would_have() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let none = [false; 5];
+    assert_eq!(proven(None, &ours, &ours, None), none, "no certificate");
+    assert_eq!(proven(Some(ours.sign()), &ours, &other, None), none, "nobody that servers are believed by");
+    assert_eq!(proven(Some(ours.sign()), &ours, &ours, None), [true, false, true, false, false]);
+    assert_eq!(
+        proven(Some(ours.sign()), &ours, &ours, Some("localhost"))[..2],
+        [true, true],
+        "by the one name"
+    );
+    assert_eq!(proven(Some(ours.sign()), &ours, &ours, Some("farm.example")), none);
 }
