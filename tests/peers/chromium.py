@@ -20,7 +20,7 @@ from farm import HERE, ROOT, Farm
 
 SOURCES = HERE / "browser"
 PACKAGES = ROOT / "target/browser"
-PATIENCE = 30
+PATIENCE = 60
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-extensions --use-fake-device-for-media-stream --use-fake-ui-for-media-stream "

@@ -1,10 +1,14 @@
 //! Clients that came back: by which connection one is reached whose former connection is gone.
 //!
-//! A tag names the connection that its dialog was made on. While that one is open, nothing here is asked. When it is
-//! gone, another takes its place only if the client has proven itself on it: by a request of the same dialog with the
-//! tag of the dialog (made here for this call, and known to its parties alone), or by registering the same address of
-//! record with the same contact, and a server having answered that with success. So a stranger takes over nobody's
-//! calls, and the client that lost its connection gets the next request on its new one.
+//! A tag names the connection that its dialog was made on. When that one is gone, another takes its place only if the
+//! client has proven itself on it: by a request of the same dialog with the tag of the dialog (made here for this call,
+//! and known to its parties alone), or by registering the same address of record with the same contact, and a server
+//! having answered that with success. So a stranger takes over nobody's calls, and the client that lost its connection
+//! gets the next request on its new one.
+//!
+//! A telephone that changes its network leaves a connection behind of whose end nobody tells us. So a registration also
+//! takes the place of an open connection: of that by which the same contact was registered before, unless the two have
+//! different `reg-id`s, which are flows side by side (RFC 5626 §4.2).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,16 +35,32 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// What a client proved, as a keyed hash.
 pub(crate) type Proof = u64;
 
+/// What was proven, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proven {
+    pub(crate) proof: Proof,
+    pub(crate) flow: PeerConnection,
+    /// Of a registration (RFC 5626 §4.2.1); 0: it has none.
+    pub(crate) reg_id: u32,
+}
+
 #[derive(Debug)]
 struct Waiting {
-    proof: Proof,
-    flow: PeerConnection,
+    proven: Proven,
     until: Time,
+}
+
+#[derive(Debug)]
+struct Known {
+    flow: PeerConnection,
+    reg_id: u32,
+    /// The connection that `flow` has taken the place of.
+    before: Option<PeerConnection>,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    known: HashMap<Proof, PeerConnection>,
+    known: HashMap<Proof, Known>,
     /// By the branch and the address of record of the REGISTER.
     waiting: HashMap<u64, Waiting>,
     swept: Time,
@@ -90,7 +110,8 @@ impl Flows {
     }
 
     /// The client has proven itself on this connection. False: there is no room to remember it.
-    pub(crate) fn learn(&self, now: Time, proof: Proof, flow: PeerConnection) -> bool {
+    pub(crate) fn learn(&self, now: Time, proven: Proven) -> bool {
+        let Proven { proof, flow, reg_id } = proven;
         let mut shard = self.shard(proof);
         if shard.known.len() >= FLOWS_MAX / SHARDS && !shard.known.contains_key(&proof) {
             self.sweep(&mut shard, now);
@@ -98,18 +119,30 @@ impl Flows {
                 return false;
             }
         }
-        shard.known.insert(proof, flow);
+        let before = match shard.known.get(&proof) {
+            Some(known) if known.reg_id != reg_id => None,
+            Some(known) if known.flow == flow => known.before,
+            Some(known) => Some(known.flow),
+            None => None,
+        };
+        shard.known.insert(proof, Known { flow, reg_id, before });
         true
     }
 
     /// The connection on which the client has proven this last, while it is open.
     pub(crate) fn find(&self, proof: Proof) -> Option<PeerConnection> {
-        let flow = *self.shard(proof).known.get(&proof)?;
+        let flow = self.shard(proof).known.get(&proof)?.flow;
+        self.is_open(flow.id).then_some(flow)
+    }
+
+    /// The open connection on which the client has proven this in place of that one.
+    pub(crate) fn instead_of(&self, before: PeerConnection, proof: Proof) -> Option<PeerConnection> {
+        let flow = self.shard(proof).known.get(&proof).filter(|known| known.before == Some(before))?.flow;
         self.is_open(flow.id).then_some(flow)
     }
 
     /// A REGISTER goes on to a server: what it will have proven if the server says yes. False: there is no room.
-    pub(crate) fn asked(&self, now: Time, asked: u64, proof: Proof, flow: PeerConnection) -> bool {
+    pub(crate) fn asked(&self, now: Time, asked: u64, proven: Proven) -> bool {
         let mut shard = self.shard(asked);
         if shard.waiting.len() >= WAITING_MAX / SHARDS && !shard.waiting.contains_key(&asked) {
             self.sweep(&mut shard, now);
@@ -117,14 +150,14 @@ impl Flows {
                 return false;
             }
         }
-        shard.waiting.insert(asked, Waiting { proof, flow, until: now + WAITING_TIME });
+        shard.waiting.insert(asked, Waiting { proven, until: now + WAITING_TIME });
         true
     }
 
-    /// The final answer to that REGISTER has come: what it proves if that is one of success, and on which connection.
-    pub(crate) fn answered(&self, now: Time, asked: u64) -> Option<(Proof, PeerConnection)> {
+    /// The final answer to that REGISTER has come: what it proves if that is one of success.
+    pub(crate) fn answered(&self, now: Time, asked: u64) -> Option<Proven> {
         let waiting = self.shard(asked).waiting.remove(&asked)?;
-        (now < waiting.until).then_some((waiting.proof, waiting.flow))
+        (now < waiting.until).then_some(waiting.proven)
     }
 
     fn sweep(&self, shard: &mut Shard, now: Time) {
@@ -132,7 +165,7 @@ impl Flows {
             return;
         }
         shard.swept = now;
-        shard.known.retain(|_, flow| self.is_open(flow.id));
+        shard.known.retain(|_, known| self.is_open(known.flow.id));
         shard.waiting.retain(|_, waiting| now < waiting.until);
     }
 
@@ -151,6 +184,10 @@ mod tests {
 
     fn flow(slot: u16, generation: u32) -> PeerConnection {
         PeerConnection { listener: 3, id: id(slot, generation) }
+    }
+
+    fn proven(proof: Proof, slot: u16) -> Proven {
+        Proven { proof, flow: flow(slot, 0), reg_id: 0 }
     }
 
     /// With connections 0 to 3 open.
@@ -177,18 +214,36 @@ mod tests {
     fn the_last_connection_that_was_proven_is_found_while_it_is_open() {
         let flows = heard();
         assert_eq!(flows.find(5), None);
-        assert!(flows.learn(Time::ZERO, 5, flow(1, 0)) && flows.learn(Time::ZERO, 5, flow(2, 0)));
+        assert!(flows.learn(Time::ZERO, proven(5, 1)) && flows.learn(Time::ZERO, proven(5, 2)));
         assert_eq!(flows.find(5), Some(flow(2, 0)));
         flows.closed(id(2, 0));
         assert_eq!(flows.find(5), None);
     }
 
     #[test]
+    fn a_registration_takes_the_place_of_the_one_before_it() {
+        let flows = heard();
+        let instead_of = |slot| flows.instead_of(flow(slot, 0), 5);
+        flows.learn(Time::ZERO, proven(5, 1));
+        assert_eq!(instead_of(1), None);
+        flows.learn(Time::ZERO, proven(5, 2));
+        assert_eq!((instead_of(1), instead_of(2), instead_of(3)), (Some(flow(2, 0)), None, None));
+        flows.learn(Time::ZERO, proven(5, 2));
+        assert_eq!(instead_of(1), Some(flow(2, 0)), "refreshed");
+        flows.learn(Time::ZERO, Proven { reg_id: 2, ..proven(5, 3) });
+        assert_eq!((instead_of(1), instead_of(2)), (None, None), "a flow beside it");
+        flows.learn(Time::ZERO, Proven { reg_id: 2, ..proven(5, 0) });
+        assert_eq!(instead_of(3), Some(flow(0, 0)));
+        flows.closed(id(0, 0));
+        assert_eq!(instead_of(3), None);
+    }
+
+    #[test]
     fn a_register_proves_nothing_until_it_is_answered_in_time() {
         let flows = heard();
-        assert!(flows.asked(Time::ZERO, 10, 5, flow(1, 0)) && flows.asked(Time::ZERO, 11, 6, flow(1, 0)));
+        assert!(flows.asked(Time::ZERO, 10, proven(5, 1)) && flows.asked(Time::ZERO, 11, proven(6, 1)));
         assert_eq!(flows.find(5), None);
-        assert_eq!(flows.answered(Time::from_secs(1), 10), Some((5, flow(1, 0))));
+        assert_eq!(flows.answered(Time::from_secs(1), 10), Some(proven(5, 1)));
         assert_eq!(flows.answered(Time::from_secs(1), 10), None, "answered before");
         assert_eq!(flows.answered(Time::from_secs(33), 11), None, "too late");
         assert_eq!(flows.answered(Time::ZERO, 99), None, "never asked");
@@ -199,14 +254,14 @@ mod tests {
         let flows = heard();
         let all = FLOWS_MAX / SHARDS;
         let proof = |number: usize| (number * SHARDS) as u64;
-        assert!((0..all).all(|number| flows.learn(Time::ZERO, proof(number), flow(number as u16 % 2, 0))));
-        assert!(!flows.learn(Time::from_secs(5), proof(all), flow(3, 0)));
+        assert!((0..all).all(|number| flows.learn(Time::ZERO, proven(proof(number), number as u16 % 2))));
+        assert!(!flows.learn(Time::from_secs(5), proven(proof(all), 3)));
         flows.closed(id(1, 0));
-        assert!(!flows.learn(Time::from_secs(5), proof(all), flow(3, 0)), "looked a moment ago");
-        assert!(flows.learn(Time::from_secs(6), proof(all), flow(3, 0)));
+        assert!(!flows.learn(Time::from_secs(5), proven(proof(all), 3)), "looked a moment ago");
+        assert!(flows.learn(Time::from_secs(6), proven(proof(all), 3)));
         let waiting = WAITING_MAX / SHARDS;
-        assert!((0..waiting).all(|number| flows.asked(Time::from_secs(9), proof(number), 1, flow(3, 0))));
-        assert!(!flows.asked(Time::from_secs(9), proof(waiting), 1, flow(3, 0)));
-        assert!(flows.asked(Time::from_secs(50), proof(waiting), 1, flow(3, 0)));
+        assert!((0..waiting).all(|number| flows.asked(Time::from_secs(9), proof(number), proven(1, 3))));
+        assert!(!flows.asked(Time::from_secs(9), proof(waiting), proven(1, 3)));
+        assert!(flows.asked(Time::from_secs(50), proof(waiting), proven(1, 3)));
     }
 }

@@ -10,7 +10,7 @@ use sip::{Flow, Host, Message, Method, Name, Uri};
 use crate::affinity::tag::{Direction, PeerConnection, Tag};
 use crate::calls::branch_key;
 use crate::counters::Counter;
-use crate::flows::Proof;
+use crate::flows::{Proof, Proven};
 use crate::hop::Hop;
 use crate::keyring::BranchKey;
 use crate::register::at_server;
@@ -33,11 +33,14 @@ impl Core {
         let flows = &self.shared.flows;
         let noted = match &set.tag {
             Some(tag) => match tag.peer.filter(|peer| *peer != here) {
-                Some(peer) => flows.learn(now, self.of_dialog(request, tag, peer), here),
+                Some(peer) => {
+                    let proof = self.of_dialog(request, tag, peer);
+                    flows.learn(now, Proven { proof, flow: here, reg_id: 0 })
+                }
                 None => true,
             },
-            None if request.method == Method::Register => match self.of_registration(request, branch) {
-                Some((asked, proof)) => flows.asked(now, asked, proof, here),
+            None if request.method == Method::Register => match self.of_registration(request, branch, here) {
+                Some((asked, proven)) => flows.asked(now, asked, proven),
                 None => true,
             },
             None => true,
@@ -66,9 +69,10 @@ impl Core {
         }
         let flows = &self.shared.flows;
         let asked = flows.answered(now, self.asked(branch, &of_record));
-        let Some((proof, flow)) = asked.filter(|_| status < 300) else { return };
-        let gruu = self.gruu_proof(response, &of_record, proof);
-        if !(flows.learn(now, proof, flow) && gruu.is_none_or(|gruu| flows.learn(now, gruu, flow))) {
+        let Some(proven) = asked.filter(|_| status < 300) else { return };
+        let gruu = self.gruu_proof(response, &of_record, proven.proof);
+        let by_gruu = |proof| flows.learn(now, Proven { proof, ..proven });
+        if !(flows.learn(now, proven) && gruu.is_none_or(by_gruu)) {
             self.count(Counter::FlowsFull);
         }
     }
@@ -92,8 +96,9 @@ impl Core {
         self.shared.keys.branch(&[b"registering", &branch.0.to_be_bytes(), of_record]).0
     }
 
-    /// The connection for a request to a client: the one of its dialog; when that is gone, the one it has proven itself
-    /// on since. `stream`: the request is to go by one, so that without a tag a registered client is looked for.
+    /// The connection for a request to a client: the one of its dialog, unless the client has registered on another in
+    /// place of that; when it is gone, the one that the client has proven itself on since. `stream`: the request is to go
+    /// by one, so that without a tag a registered client is looked for.
     pub(crate) fn connection_to(
         &self,
         request: &Request<'_>,
@@ -103,17 +108,19 @@ impl Core {
     ) -> Option<PeerConnection> {
         let peer = tag.and_then(|tag| tag.peer);
         let flows = &self.shared.flows;
-        if peer.is_some_and(|peer| flows.is_open(peer.id)) || (peer.is_none() && !stream) {
-            return peer;
+        if peer.is_none() && !stream {
+            return None;
         }
-        let by_dialog = match (tag, peer) {
-            (Some(tag), Some(peer)) => flows.find(self.of_dialog(request, tag, peer)),
-            _ => None,
+        let registered = || Some(self.proof_of(&address_of_record(request.message)?, target));
+        let moved = match (tag, peer) {
+            (_, Some(peer)) if flows.is_open(peer.id) => {
+                registered().and_then(|proof| flows.instead_of(peer, proof))
+            }
+            (Some(tag), Some(peer)) => flows
+                .find(self.of_dialog(request, tag, peer))
+                .or_else(|| registered().and_then(|proof| flows.find(proof))),
+            _ => registered().and_then(|proof| flows.find(proof)),
         };
-        let moved = by_dialog.or_else(|| {
-            let of_record = address_of_record(request.message)?;
-            flows.find(self.proof_of(&of_record, target))
-        });
         if moved.is_some() && peer.is_some() {
             self.count(Counter::Rebound);
         }
@@ -132,11 +139,18 @@ impl Core {
     }
 
     /// What a REGISTER is known by until it is answered, and what it then proves.
-    fn of_registration(&self, request: &Request<'_>, branch: BranchKey) -> Option<(u64, Proof)> {
+    fn of_registration(
+        &self,
+        request: &Request<'_>,
+        branch: BranchKey,
+        flow: PeerConnection,
+    ) -> Option<(u64, Proven)> {
         let of_record = address_of_record(request.message)?;
         let contact = address::first(request.message.first_value(Name::Contact)?).ok()?;
         let proof = self.proof_of(&of_record, &Uri::parse(contact.uri).ok()?);
-        Some((self.asked(branch, &of_record), proof))
+        let reg_id =
+            contact.parameter(b"reg-id").and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
+        Some((self.asked(branch, &of_record), Proven { proof, flow, reg_id: reg_id.unwrap_or(0) }))
     }
 
     fn proof_of(&self, of_record: &[u8], contact: &Uri<'_>) -> Proof {

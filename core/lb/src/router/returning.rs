@@ -139,6 +139,26 @@ fn a_client_that_registers_again_is_found_by_its_address_and_contact() {
 }
 
 #[test]
+fn a_client_that_registers_again_has_left_its_connection_whatever_we_hear_of_that() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    registered(&mut farm, CLIENT, 1, &register("alice", "z9hG4bKr0", CONTACT), "200 OK");
+    let (_, to_client, server) = called(&mut farm);
+    let info = |branch: &str| from_server("INFO", branch, &to_client, CONTACT);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1));
+    // A second flow beside the first (RFC 5626 §4.2), and one that the registrar does not accept.
+    let beside = register("alice", "z9hG4bKr1", CONTACT).replace("tcp>", "tcp>;reg-id=2");
+    registered(&mut farm, BACK, 2, &beside, "200 OK");
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(1));
+    registered(&mut farm, CLIENT, 1, &register("alice", "z9hG4bKr2", CONTACT), "200 OK");
+    registered(&mut farm, STRANGER, 4, &register("alice", "z9hG4bKr3", CONTACT), "403 Forbidden");
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKc"))), Some(1));
+    assert_eq!(farm.count(Counter::Rebound), 0);
+    registered(&mut farm, BACK, 3, &register("alice", "z9hG4bKr4", CONTACT), "200 OK");
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKd"))), Some(3));
+    assert_eq!(farm.count(Counter::Rebound), 1);
+}
+
+#[test]
 fn whoever_registers_another_address_takes_over_nothing() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let (_, to_client, server) = called(&mut farm);
