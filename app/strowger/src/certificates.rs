@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use config::{Checked, Problems, Shown, Tls};
@@ -40,6 +41,11 @@ impl Certificates {
         log(&format!("new connections use the certificate that is good until {last_day}"));
     }
 
+    /// Says of those that have ended that they have, for who looks at the end of a log only.
+    pub(crate) fn complain(&self, now: SystemTime) {
+        complaints(&self.shown(), now).iter().for_each(|line| log(line));
+    }
+
     /// Reads the configuration again and changes the certificates; when anything in it is wrong, nothing changes.
     pub(crate) fn read_again(&self, args: &Args) {
         match args.checked() {
@@ -65,6 +71,19 @@ fn shown_in(checked: &Checked) -> impl Iterator<Item = &Shown> {
     checked.tls.iter().flat_map(|tls| &tls.shown)
 }
 
+fn complaints(shown: &[Shown], now: SystemTime) -> Vec<String> {
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let ended = shown.iter().filter(|shown| shown.ends < now);
+    let line = |shown: &Shown| {
+        format!(
+            "the certificate in {} ended on {}, clients refuse it: put a new one in place and send SIGHUP",
+            shown.file.display(),
+            shown.last_day()
+        )
+    };
+    ended.map(line).collect()
+}
+
 fn identity(tls: Tls) -> Identity {
     let Tls { accepting, client, server_name, server_verifier, shown: _ } = tls;
     Identity {
@@ -72,5 +91,28 @@ fn identity(tls: Tls) -> Identity {
         client,
         server_name,
         server_verifier: server_verifier.map(|verifier| verifier as _),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_complained_of() {
+        let day = |number: i64| number * 86_400;
+        let shown = [("a.pem", day(19_000)), ("b.pem", day(20_000))].map(|(file, ends)| Shown {
+            file: file.into(),
+            chain: Vec::new(),
+            ends,
+        });
+        let at = |days: i64| UNIX_EPOCH + Duration::from_secs(day(days) as u64);
+        assert!(complaints(&shown, at(19_000)).is_empty());
+        let said = complaints(&shown, at(19_001));
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("the certificate in a.pem ended on 2022-01-08"), "{said:?}");
+        assert_eq!(complaints(&shown, at(20_001)).len(), 2);
     }
 }

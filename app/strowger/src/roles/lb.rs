@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use config::{Checked, Faults, NewCalls, word};
@@ -30,7 +31,7 @@ use crate::worker::{self, Handle, Setup, Worker};
 
 /// Between two looks at what is left while the load manager ends.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
-/// A wait without end, in steps.
+/// A wait without end, in steps, after each of which ended certificates are complained of.
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Runs until it is told to stop.
@@ -136,7 +137,7 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ar
             Some(libc::SIGHUP) => reload(desk, args),
             Some(libc::SIGTERM) => break,
             Some(_) => return log("told to stop"),
-            None => {}
+            None => desk.host().certificates.complain(SystemTime::now()),
         }
     }
     let Some(drain) = lock(control).checked().map(|checked| checked.drain) else { return };
