@@ -168,13 +168,31 @@ impl Receiver {
     }
 }
 
+const POSITION_BITS: u32 = 16;
+const POSITION: u64 = (1 << POSITION_BITS) - 1;
+const _: () = assert!(libc::UIO_MAXIOV as u64 <= POSITION);
+
+/// Equal for equal destinations; different ones may share it, and then only leave mixed.
+fn destination(to: SocketAddr) -> u64 {
+    let ip = match to {
+        SocketAddr::V4(to) => u64::from(to.ip().to_bits()),
+        SocketAddr::V6(to) => to.ip().to_bits() as u64,
+    };
+    ip << 16 ^ u64::from(to.port())
+}
+
 /// A batch of datagrams to send, as ranges of bytes that are handed in when the batch leaves.
 pub struct Sender {
     headers: Vec<libc::mmsghdr>,
     names: Vec<Name>,
+    lengths: Vec<libc::socklen_t>,
     iovecs: Vec<libc::iovec>,
     /// Where each datagram lies; becomes a pointer only for the duration of the call.
     ranges: Vec<Range<u32>>,
+    /// One for each datagram, in the order in which they leave: what stands for its destination, and in the low bits its
+    /// position in `names` and `ranges`.
+    order: Vec<u64>,
+    sorted: bool,
     sent: usize,
 }
 
@@ -193,7 +211,17 @@ impl Sender {
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
         }
-        Sender { headers, names, iovecs, ranges: Vec::with_capacity(batch), sent: 0 }
+        let lengths = vec![0; batch];
+        Sender {
+            headers,
+            names,
+            lengths,
+            iovecs,
+            ranges: Vec::with_capacity(batch),
+            order: Vec::with_capacity(batch),
+            sorted: false,
+            sent: 0,
+        }
     }
 
     pub fn is_full(&self) -> bool {
@@ -209,7 +237,8 @@ impl Sender {
     pub fn push(&mut self, range: Range<u32>, to: SocketAddr) {
         let index = self.ranges.len();
         let length = self.names[index].set(to);
-        self.headers[index].msg_hdr.msg_namelen = length;
+        self.lengths[index] = length;
+        self.order.push(destination(to) << POSITION_BITS | index as u64);
         self.ranges.push(range);
     }
 
@@ -217,9 +246,18 @@ impl Sender {
     /// Ranges that do not lie in `bytes` are sent empty.
     pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         let count = self.ranges.len();
-        for (iovec, range) in self.iovecs[self.sent..count].iter_mut().zip(&self.ranges[self.sent..]) {
+        if !self.sorted {
+            self.order.sort_unstable();
+            self.sorted = true;
+        }
+        for at in self.sent..count {
+            let position = (self.order[at] & POSITION) as usize;
+            let range = &self.ranges[position];
             let part = bytes.get(range.start as usize..range.end as usize).unwrap_or_default();
-            *iovec = libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+            self.iovecs[at] = libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+            let header = &mut self.headers[at].msg_hdr;
+            header.msg_name = ptr::from_mut(&mut self.names[position]).cast();
+            header.msg_namelen = self.lengths[position];
         }
         // SAFETY: the headers handed over point to iovecs and names of this value, which live and stay; the iovecs
         // were just pointed into `bytes`, which is borrowed for the whole call, and sendmmsg only reads them.
@@ -240,14 +278,16 @@ impl Sender {
 
     /// Gives up the first datagram that waits: its address and its length.
     pub fn skip(&mut self) -> Option<(SocketAddr, usize)> {
-        let range = self.ranges.get(self.sent)?;
-        let address = self.names[self.sent].get()?;
+        let position = (self.order.get(self.sent)? & POSITION) as usize;
+        let (range, address) = (&self.ranges[position], self.names[position].get()?);
         self.sent += 1;
         Some((address, range.len()))
     }
 
     pub fn clear(&mut self) {
         self.ranges.clear();
+        self.order.clear();
+        self.sorted = false;
         self.sent = 0;
     }
 }
