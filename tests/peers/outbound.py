@@ -191,6 +191,56 @@ def dialog(kind):
     return "re-INVITE and INFO by the flow, then 403 and 430", problems
 
 
+def comes_back(kind, registers):
+    """A telephone comes back on another connection while the old one still seems open: it goes on with the dialog, or registers
+    again. The server's next request takes the new one; whoever has only what the server was told, as the other party has, gets
+    nothing."""
+    with Farm(f"outbound-back-{kind}-{registers}") as farm, Datagrams(farm.address()) as server:
+        front = Front(farm, [server.address])
+        telephone = Telephone(front, kind)
+        if registers:
+            server_answers(telephone, server)
+        call = Call(telephone, server)
+        problems = call.reaches("INFO", telephone.stream, "first")
+        own = call.routes
+        old = telephone.come_back()
+        other = Telephone(front, kind, "mallory")
+        # What the server saw of the route set, which is what it tells the other party.
+        call.routes = call.back
+        other.stream.send(call.write("INFO"))
+        server.expect(lambda message: message.method == "INFO")
+        call.routes = own
+        if registers:
+            # The contact of a browser may be another each time.
+            telephone.host = f"{fresh('h')}.invalid"
+            server_answers(telephone, server)
+        else:
+            said = call.ask("INFO")
+            problems += [] if said and said.status == 200 else [f"INFO on the new connection: {said and said.start}"]
+        problems += call.reaches("INFO", telephone.stream, "back, with the old one open")
+        old.close()
+        time.sleep(0.3)
+        problems += call.reaches("BYE", telephone.stream, "back, with the old one closed")
+        while heard := other.stream.receive(0.3):
+            if heard.status is None:
+                problems.append(f"the other party got {heard.start}")
+        if front.count("rebound") != 2:
+            problems.append(f"rebound is {front.count('rebound')}, not 2")
+    return "two requests on the new connection", problems
+
+
+def server_answers(telephone, server):
+    """Registers the telephone at a server of the test, which accepts."""
+    telephone.number += 1
+    uri = f"<sip:{telephone.user}@example.com>"
+    telephone.stream.send(telephone.request("REGISTER", telephone.call_id, telephone.number, "sip:example.com", uri))
+    arrived = server.expect(lambda message: message.method == "REGISTER")
+    server.socket.sendto(answer(arrived, 200, to_tag="registrar").encode(), arrived.source)
+    said = telephone.stream.receive(5)
+    if not said or said.status != 200:
+        raise ConnectionError(f"REGISTER: {said and said.start}")
+
+
 def keep_alives():
     """CRLF CRLF is answered by CRLF on streams, a STUN Binding request on the UDP port of SIP."""
     with Farm("outbound-keep-alives") as farm, Datagrams(farm.address()) as server, Datagrams(farm.address()) as telephone:
@@ -381,6 +431,8 @@ def main():
     report.case("keep_alives", keep_alives)
     for kind in KINDS:
         report.case(f"dialog/{kind}", dialog, kind)
+        report.case(f"comes_back/{kind}/continues", comes_back, kind, False)
+        report.case(f"comes_back/{kind}/registers", comes_back, kind, True)
     report.case("registrar/kamailio", registrar)
     report.case("alias/tls", alias_over_tls)
     for allowed in (False, True):

@@ -75,7 +75,14 @@ class Secure(Stream):
             left = deadline - time.monotonic()
             if left <= 0 or not (self.socket.pending() or select.select([self.socket], [], [], left)[0]):
                 return None
-            more = self.socket.recv(65536)
+            # What came may be no message but a ticket of TLS.
+            self.socket.settimeout(left)
+            try:
+                more = self.socket.recv(65536)
+            except TimeoutError:
+                return None
+            finally:
+                self.socket.settimeout(5)
             if not more:
                 self.ended = True
                 return None

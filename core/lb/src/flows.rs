@@ -1,14 +1,11 @@
 //! Clients that came back: by which connection one is reached whose former connection is gone.
 //!
-//! A tag names the connection that its dialog was made on. When that one is gone, another takes its place only if the
-//! client has proven itself on it: by a request of the same dialog with the tag of the dialog (made here for this call,
-//! and known to its parties alone), or by registering the same address of record with the same contact, and a server
-//! having answered that with success. So a stranger takes over nobody's calls, and the client that lost its connection
-//! gets the next request on its new one.
-//!
-//! A telephone that changes its network leaves a connection behind of whose end nobody tells us. So a registration also
-//! takes the place of an open connection: of that by which the same contact was registered before, unless the two have
-//! different `reg-id`s, which are flows side by side (RFC 5626 §4.2).
+//! A tag names the connection that its dialog was made on. Another takes its place only if the client has proven itself on it:
+//! by a request of the same dialog with the copy of the tag that only it was given ([`crate::private_tag`]), or by registering
+//! there what it had registered on the old one, and a server having answered that with success. So neither a stranger nor the
+//! other party takes over anybody's calls. A telephone that changes its network leaves a connection behind of whose end
+//! nobody tells us: so the last proof counts, also while the old connection seems open. Of two registrations with different
+//! `reg-id`s neither takes the place of the other: they are flows side by side (RFC 5626 §4.2).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,45 +19,52 @@ use crate::affinity::tag::PeerConnection;
 /// Connections of one worker: as many as a slot number tells apart.
 const SLOTS: usize = 1 << 16;
 const OPEN: u64 = 1 << 32;
-/// Clients that are remembered; more than four workers can have connections at the default limit.
-const FLOWS_MAX: usize = 1 << 18;
+/// Proofs that are remembered: three of a registered client (contact, GRUU, telephone), of more clients than four workers can
+/// have connections at the default limit.
+const FLOWS_MAX: usize = 3 << 18;
 /// REGISTERs that wait for their answer at once.
 const WAITING_MAX: usize = 1 << 14;
 const SHARDS: usize = 16;
 /// How long the answer to a REGISTER is waited for: Timer F (RFC 3261 §17.1.2.2).
 const WAITING_TIME: Duration = Duration::from_secs(32);
+/// How long a connection that is gone still leads to the telephone that registered on it, where room is short.
+const TELEPHONE_TIME: Duration = Duration::from_secs(3600);
 /// Between two looks for entries that have lost their use, in a shard that is full.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a client proved, as a keyed hash.
 pub(crate) type Proof = u64;
 
-/// What was proven, and where.
+/// What a REGISTER proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Proven {
-    pub(crate) proof: Proof,
-    pub(crate) flow: PeerConnection,
-    /// Of a registration (RFC 5626 §4.2.1); 0: it has none.
-    pub(crate) reg_id: u32,
+pub(crate) struct Registration {
+    /// Address of record and contact.
+    pub contact: Proof,
+    /// Address of record, which telephone of the user (its instance, RFC 5626 §4.1, or else its contact), and `reg-id`.
+    pub telephone: Proof,
+    /// Address of record and connection.
+    pub here: Proof,
+}
+
+/// By which connection, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub flow: PeerConnection,
+    pub since: Time,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    proven: Proven,
-    until: Time,
-}
-
-#[derive(Debug)]
-struct Known {
+    registration: Registration,
     flow: PeerConnection,
-    reg_id: u32,
-    /// The connection that `flow` has taken the place of.
-    before: Option<PeerConnection>,
+    until: Time,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     known: HashMap<Proof, Known>,
+    /// From an address of record and a connection to the telephone that registered there last.
+    telephones: HashMap<Proof, (Proof, Time)>,
     /// By the branch and the address of record of the REGISTER.
     waiting: HashMap<u64, Waiting>,
     swept: Time,
@@ -110,8 +114,7 @@ impl Flows {
     }
 
     /// The client has proven itself on this connection. False: there is no room to remember it.
-    pub(crate) fn learn(&self, now: Time, proven: Proven) -> bool {
-        let Proven { proof, flow, reg_id } = proven;
+    pub(crate) fn learn(&self, now: Time, proof: Proof, flow: PeerConnection) -> bool {
         let mut shard = self.shard(proof);
         if shard.known.len() >= FLOWS_MAX / SHARDS && !shard.known.contains_key(&proof) {
             self.sweep(&mut shard, now);
@@ -119,30 +122,45 @@ impl Flows {
                 return false;
             }
         }
-        let before = match shard.known.get(&proof) {
-            Some(known) if known.reg_id != reg_id => None,
-            Some(known) if known.flow == flow => known.before,
-            Some(known) => Some(known.flow),
-            None => None,
-        };
-        shard.known.insert(proof, Known { flow, reg_id, before });
+        let known = shard.known.entry(proof).or_insert(Known { flow, since: now });
+        if known.flow != flow {
+            *known = Known { flow, since: now };
+        }
         true
     }
 
     /// The connection on which the client has proven this last, while it is open.
-    pub(crate) fn find(&self, proof: Proof) -> Option<PeerConnection> {
-        let flow = self.shard(proof).known.get(&proof)?.flow;
-        self.is_open(flow.id).then_some(flow)
+    pub(crate) fn find(&self, proof: Proof) -> Option<Known> {
+        let known = *self.shard(proof).known.get(&proof)?;
+        self.is_open(known.flow.id).then_some(known)
     }
 
-    /// The open connection on which the client has proven this in place of that one.
-    pub(crate) fn instead_of(&self, before: PeerConnection, proof: Proof) -> Option<PeerConnection> {
-        let flow = self.shard(proof).known.get(&proof).filter(|known| known.before == Some(before))?.flow;
-        self.is_open(flow.id).then_some(flow)
+    /// The connection on which the telephone registered last that registered here: on this connection, this address of record.
+    pub(crate) fn follow(&self, here: Proof) -> Option<Known> {
+        let (telephone, _) = *self.shard(here).telephones.get(&here)?;
+        self.find(telephone)
+    }
+
+    pub(crate) fn link(&self, now: Time, here: Proof, telephone: Proof) -> bool {
+        let mut shard = self.shard(here);
+        if shard.telephones.len() >= FLOWS_MAX / SHARDS && !shard.telephones.contains_key(&here) {
+            self.sweep(&mut shard, now);
+            if shard.telephones.len() >= FLOWS_MAX / SHARDS {
+                return false;
+            }
+        }
+        shard.telephones.insert(here, (telephone, now));
+        true
     }
 
     /// A REGISTER goes on to a server: what it will have proven if the server says yes. False: there is no room.
-    pub(crate) fn asked(&self, now: Time, asked: u64, proven: Proven) -> bool {
+    pub(crate) fn asked(
+        &self,
+        now: Time,
+        asked: u64,
+        registration: Registration,
+        flow: PeerConnection,
+    ) -> bool {
         let mut shard = self.shard(asked);
         if shard.waiting.len() >= WAITING_MAX / SHARDS && !shard.waiting.contains_key(&asked) {
             self.sweep(&mut shard, now);
@@ -150,14 +168,14 @@ impl Flows {
                 return false;
             }
         }
-        shard.waiting.insert(asked, Waiting { proven, until: now + WAITING_TIME });
+        shard.waiting.insert(asked, Waiting { registration, flow, until: now + WAITING_TIME });
         true
     }
 
-    /// The final answer to that REGISTER has come: what it proves if that is one of success.
-    pub(crate) fn answered(&self, now: Time, asked: u64) -> Option<Proven> {
+    /// The final answer to that REGISTER has come: what it proves if that is one of success, and on which connection.
+    pub(crate) fn answered(&self, now: Time, asked: u64) -> Option<(Registration, PeerConnection)> {
         let waiting = self.shard(asked).waiting.remove(&asked)?;
-        (now < waiting.until).then_some(waiting.proven)
+        (now < waiting.until).then_some((waiting.registration, waiting.flow))
     }
 
     fn sweep(&self, shard: &mut Shard, now: Time) {
@@ -166,6 +184,7 @@ impl Flows {
         }
         shard.swept = now;
         shard.known.retain(|_, known| self.is_open(known.flow.id));
+        shard.telephones.retain(|_, (_, since)| now.since(*since) < TELEPHONE_TIME);
         shard.waiting.retain(|_, waiting| now < waiting.until);
     }
 
@@ -184,10 +203,6 @@ mod tests {
 
     fn flow(slot: u16, generation: u32) -> PeerConnection {
         PeerConnection { listener: 3, id: id(slot, generation) }
-    }
-
-    fn proven(proof: Proof, slot: u16) -> Proven {
-        Proven { proof, flow: flow(slot, 0), reg_id: 0 }
     }
 
     /// With connections 0 to 3 open.
@@ -214,39 +229,34 @@ mod tests {
     fn the_last_connection_that_was_proven_is_found_while_it_is_open() {
         let flows = heard();
         assert_eq!(flows.find(5), None);
-        assert!(flows.learn(Time::ZERO, proven(5, 1)) && flows.learn(Time::ZERO, proven(5, 2)));
-        assert_eq!(flows.find(5), Some(flow(2, 0)));
+        assert!(flows.learn(Time::ZERO, 5, flow(1, 0)));
+        assert!((1..5).all(|at| flows.learn(Time::from_secs(at), 5, flow(2, 0))));
+        assert_eq!(flows.find(5), Some(Known { flow: flow(2, 0), since: Time::from_secs(1) }));
         flows.closed(id(2, 0));
         assert_eq!(flows.find(5), None);
     }
 
     #[test]
-    fn a_registration_takes_the_place_of_the_one_before_it() {
-        let flows = heard();
-        let instead_of = |slot| flows.instead_of(flow(slot, 0), 5);
-        flows.learn(Time::ZERO, proven(5, 1));
-        assert_eq!(instead_of(1), None);
-        flows.learn(Time::ZERO, proven(5, 2));
-        assert_eq!((instead_of(1), instead_of(2), instead_of(3)), (Some(flow(2, 0)), None, None));
-        flows.learn(Time::ZERO, proven(5, 2));
-        assert_eq!(instead_of(1), Some(flow(2, 0)), "refreshed");
-        flows.learn(Time::ZERO, Proven { reg_id: 2, ..proven(5, 3) });
-        assert_eq!((instead_of(1), instead_of(2)), (None, None), "a flow beside it");
-        flows.learn(Time::ZERO, Proven { reg_id: 2, ..proven(5, 0) });
-        assert_eq!(instead_of(3), Some(flow(0, 0)));
-        flows.closed(id(0, 0));
-        assert_eq!(instead_of(3), None);
-    }
-
-    #[test]
     fn a_register_proves_nothing_until_it_is_answered_in_time() {
         let flows = heard();
-        assert!(flows.asked(Time::ZERO, 10, proven(5, 1)) && flows.asked(Time::ZERO, 11, proven(6, 1)));
+        let registration = |contact| Registration { contact, telephone: 1, here: 1 };
+        assert!((5..7).all(|proof| flows.asked(Time::ZERO, proof + 5, registration(proof), flow(1, 0))));
         assert_eq!(flows.find(5), None);
-        assert_eq!(flows.answered(Time::from_secs(1), 10), Some(proven(5, 1)));
+        assert_eq!(flows.answered(Time::from_secs(1), 10), Some((registration(5), flow(1, 0))));
         assert_eq!(flows.answered(Time::from_secs(1), 10), None, "answered before");
         assert_eq!(flows.answered(Time::from_secs(33), 11), None, "too late");
         assert_eq!(flows.answered(Time::ZERO, 99), None, "never asked");
+    }
+
+    #[test]
+    fn a_connection_leads_to_where_its_telephone_is_now() {
+        let flows = heard();
+        assert_eq!(flows.follow(7), None);
+        assert!(flows.learn(Time::ZERO, 5, flow(1, 0)) && flows.link(Time::ZERO, 7, 5));
+        assert!(flows.learn(Time::from_secs(1), 5, flow(2, 0)));
+        assert_eq!(flows.follow(7), Some(Known { flow: flow(2, 0), since: Time::from_secs(1) }));
+        flows.closed(id(2, 0));
+        assert_eq!(flows.follow(7), None);
     }
 
     #[test]
@@ -254,14 +264,23 @@ mod tests {
         let flows = heard();
         let all = FLOWS_MAX / SHARDS;
         let proof = |number: usize| (number * SHARDS) as u64;
-        assert!((0..all).all(|number| flows.learn(Time::ZERO, proven(proof(number), number as u16 % 2))));
-        assert!(!flows.learn(Time::from_secs(5), proven(proof(all), 3)));
+        assert!((0..all).all(|number| flows.learn(Time::ZERO, proof(number), flow(number as u16 % 2, 0))));
+        assert!(!flows.learn(Time::from_secs(5), proof(all), flow(3, 0)));
         flows.closed(id(1, 0));
-        assert!(!flows.learn(Time::from_secs(5), proven(proof(all), 3)), "looked a moment ago");
-        assert!(flows.learn(Time::from_secs(6), proven(proof(all), 3)));
+        assert!(!flows.learn(Time::from_secs(5), proof(all), flow(3, 0)), "looked a moment ago");
+        assert!(flows.learn(Time::from_secs(6), proof(all), flow(3, 0)));
         let waiting = WAITING_MAX / SHARDS;
-        assert!((0..waiting).all(|number| flows.asked(Time::from_secs(9), proof(number), proven(1, 3))));
-        assert!(!flows.asked(Time::from_secs(9), proof(waiting), proven(1, 3)));
-        assert!(flows.asked(Time::from_secs(50), proof(waiting), proven(1, 3)));
+        let registration = Registration { contact: 1, telephone: 1, here: 1 };
+        assert!((0..waiting).all(|number| flows.asked(
+            Time::from_secs(9),
+            proof(number),
+            registration,
+            flow(3, 0)
+        )));
+        assert!(!flows.asked(Time::from_secs(9), proof(waiting), registration, flow(3, 0)));
+        assert!(flows.asked(Time::from_secs(50), proof(waiting), registration, flow(3, 0)));
+        assert!((0..all).all(|number| flows.link(Time::from_secs(50), proof(number), 1)));
+        assert!(!flows.link(Time::from_secs(60), proof(all), 1));
+        assert!(flows.link(Time::from_secs(4000), proof(all), 1), "an hour later");
     }
 }

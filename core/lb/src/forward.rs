@@ -101,11 +101,10 @@ fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
 fn write_record_route(request: &Request<'_>, tag: &Tag, passage: &Passage<'_>, text: &mut Vec<u8>) {
     let mut written = [0; CHARACTERS_MAX];
     let length = tag.encode(passage.keys, request.call, request.call_id, &mut written);
-    let written = &written[..length];
     let mut entry = |place: &OwnAddress| {
         text.extend_from_slice(b"Record-Route: ");
         text.extend_from_slice(&place.record_route);
-        text.extend_from_slice(written);
+        text.extend_from_slice(&written[..length]);
         text.extend_from_slice(b">\r\n");
     };
     entry(passage.leaves_by);
@@ -113,6 +112,12 @@ fn write_record_route(request: &Request<'_>, tag: &Tag, passage: &Passage<'_>, t
         entry(passage.came_by);
     }
     if passage.tag_header {
+        // What echoes is for servers.
+        let length = match tag.private {
+            true => tag.copy_for(false).encode(passage.keys, request.call, request.call_id, &mut written),
+            false => length,
+        };
+        let written = &written[..length];
         text.extend_from_slice(b"Strowger-Tag: ");
         text.extend_from_slice(written);
         text.extend_from_slice(b"\r\n");

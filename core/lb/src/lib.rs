@@ -22,6 +22,7 @@ pub mod memory;
 pub mod outbox;
 mod own;
 mod own_answer;
+mod private_tag;
 pub mod probe;
 mod recent;
 mod refusing;

@@ -9,7 +9,7 @@ use base::Time;
 use sip::headers::via;
 use sip::text::line_end;
 use sip::validate::GoodResponse;
-use sip::{Message, Method, Start};
+use sip::{Message, Method, Name, Start};
 
 use crate::calls::Ended;
 use crate::counters::Counter;
@@ -86,6 +86,9 @@ impl Core {
         self.pass_on(now, &hop, branch, status, out, |core, text| {
             core.edits.clear();
             core.edits.delete(cut);
+            if message.first(Name::RecordRoute).is_some() {
+                core.write_copies(message, &hop);
+            }
             if method == Method::Register
                 && !hop.to_client
                 && let Some(own) = core.shared.own.get(hop.listener)

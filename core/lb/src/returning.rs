@@ -10,7 +10,7 @@ use sip::{Flow, Host, Message, Method, Name, Uri};
 use crate::affinity::tag::{Direction, PeerConnection, Tag};
 use crate::calls::branch_key;
 use crate::counters::Counter;
-use crate::flows::{Proof, Proven};
+use crate::flows::{Proof, Registration};
 use crate::hop::Hop;
 use crate::keyring::BranchKey;
 use crate::register::at_server;
@@ -32,15 +32,16 @@ impl Core {
         let here = PeerConnection { listener: flow.listener, id };
         let flows = &self.shared.flows;
         let noted = match &set.tag {
-            Some(tag) => match tag.peer.filter(|peer| *peer != here) {
+            Some(tag) => match tag.peer.filter(|_| tag.private) {
                 Some(peer) => {
                     let proof = self.of_dialog(request, tag, peer);
-                    flows.learn(now, Proven { proof, flow: here, reg_id: 0 })
+                    // On the connection of the tag there is news only for one that had left it.
+                    peer == here && flows.find(proof).is_none() || flows.learn(now, proof, here)
                 }
                 None => true,
             },
             None if request.method == Method::Register => match self.of_registration(request, branch, here) {
-                Some((asked, proven)) => flows.asked(now, asked, proven),
+                Some((asked, registration)) => flows.asked(now, asked, registration, here),
                 None => true,
             },
             None => true,
@@ -69,10 +70,14 @@ impl Core {
         }
         let flows = &self.shared.flows;
         let asked = flows.answered(now, self.asked(branch, &of_record));
-        let Some(proven) = asked.filter(|_| status < 300) else { return };
-        let gruu = self.gruu_proof(response, &of_record, proven.proof);
-        let by_gruu = |proof| flows.learn(now, Proven { proof, ..proven });
-        if !(flows.learn(now, proven) && gruu.is_none_or(by_gruu)) {
+        let Some((registration, flow)) = asked.filter(|_| status < 300) else { return };
+        let Registration { contact, telephone, here } = registration;
+        let gruu = self.gruu_proof(response, &of_record, contact);
+        let known = flows.learn(now, contact, flow)
+            && gruu.is_none_or(|gruu| flows.learn(now, gruu, flow))
+            && flows.learn(now, telephone, flow)
+            && flows.link(now, here, telephone);
+        if !known {
             self.count(Counter::FlowsFull);
         }
     }
@@ -96,9 +101,9 @@ impl Core {
         self.shared.keys.branch(&[b"registering", &branch.0.to_be_bytes(), of_record]).0
     }
 
-    /// The connection for a request to a client: the one of its dialog, unless the client has registered on another in
-    /// place of that; when it is gone, the one that the client has proven itself on since. `stream`: the request is to go
-    /// by one, so that without a tag a registered client is looked for.
+    /// The connection for a request to a client: the one that it has proven itself on last, else the one of its dialog; when
+    /// that is gone, the one that its contact is registered on. `stream`: the request is to go by one, so that without a tag a
+    /// registered client is looked for.
     pub(crate) fn connection_to(
         &self,
         request: &Request<'_>,
@@ -107,35 +112,55 @@ impl Core {
         stream: bool,
     ) -> Option<PeerConnection> {
         let peer = tag.and_then(|tag| tag.peer);
-        let flows = &self.shared.flows;
         if peer.is_none() && !stream {
             return None;
         }
-        let registered = || Some(self.proof_of(&address_of_record(request.message)?, target));
-        let moved = match (tag, peer) {
-            (_, Some(peer)) if flows.is_open(peer.id) => {
-                registered().and_then(|proof| flows.instead_of(peer, proof))
-            }
-            (Some(tag), Some(peer)) => flows
-                .find(self.of_dialog(request, tag, peer))
-                .or_else(|| registered().and_then(|proof| flows.find(proof))),
-            _ => registered().and_then(|proof| flows.find(proof)),
+        let flows = &self.shared.flows;
+        let of_record = address_of_record(request.message);
+        let by_dialog = match (tag, peer) {
+            (Some(tag), Some(peer)) => flows.find(self.of_dialog(request, tag, peer)),
+            _ => None,
         };
-        if moved.is_some() && peer.is_some() {
+        let by_telephone = match (&of_record, peer) {
+            (Some(of_record), Some(peer)) => flows.follow(self.registered_on(of_record, peer)),
+            _ => None,
+        };
+        let last = by_dialog.into_iter().chain(by_telephone).max_by_key(|known| known.since);
+        let known = last.map(|known| known.flow).or_else(|| match (peer, &of_record) {
+            (Some(peer), _) if flows.is_open(peer.id) => Some(peer),
+            (_, Some(of_record)) => flows.find(self.proof_of(of_record, target)).map(|known| known.flow),
+            (_, None) => None,
+        });
+        if peer.is_some() && known.is_some_and(|known| Some(known) != peer) {
             self.count(Counter::Rebound);
         }
-        moved.or(peer)
+        known.or(peer)
+    }
+
+    /// Along a Path entry: its connection; when that is gone, the one on which the same telephone has registered since.
+    pub(crate) fn connection_along(&self, request: &Request<'_>, peer: PeerConnection) -> PeerConnection {
+        let flows = &self.shared.flows;
+        if flows.is_open(peer.id) {
+            return peer;
+        }
+        let of_record = address_of_record(request.message);
+        match of_record.and_then(|of_record| flows.follow(self.registered_on(&of_record, peer))) {
+            Some(known) => {
+                self.count(Counter::Rebound);
+                known.flow
+            }
+            None => peer,
+        }
     }
 
     /// Each side of a dialog has a tag of its own, and each of its connections may be followed by another.
     fn of_dialog(&self, request: &Request<'_>, tag: &Tag, peer: PeerConnection) -> Proof {
-        let mut place = [0u8; 8];
-        place[0] = peer.listener;
-        place[1] = peer.id.worker;
-        place[2..4].copy_from_slice(&peer.id.slot.to_be_bytes());
-        place[4..].copy_from_slice(&peer.id.generation.to_be_bytes());
         let first = [u8::from(tag.first() == Direction::ToClient)];
-        self.shared.keys.branch(&[b"flow of a dialog", request.call_id, &first, &place]).0
+        self.shared.keys.branch(&[b"flow of a dialog", request.call_id, &first, &number(peer)]).0
+    }
+
+    fn registered_on(&self, of_record: &[u8], peer: PeerConnection) -> Proof {
+        self.shared.keys.branch(&[b"registered on", of_record, &number(peer)]).0
     }
 
     /// What a REGISTER is known by until it is answered, and what it then proves.
@@ -143,19 +168,34 @@ impl Core {
         &self,
         request: &Request<'_>,
         branch: BranchKey,
-        flow: PeerConnection,
-    ) -> Option<(u64, Proven)> {
+        here: PeerConnection,
+    ) -> Option<(u64, Registration)> {
         let of_record = address_of_record(request.message)?;
-        let contact = address::first(request.message.first_value(Name::Contact)?).ok()?;
-        let proof = self.proof_of(&of_record, &Uri::parse(contact.uri).ok()?);
-        let reg_id =
-            contact.parameter(b"reg-id").and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
-        Some((self.asked(branch, &of_record), Proven { proof, flow, reg_id: reg_id.unwrap_or(0) }))
+        let written = address::first(request.message.first_value(Name::Contact)?).ok()?;
+        let contact = self.proof_of(&of_record, &Uri::parse(written.uri).ok()?);
+        // Who names no instance is the telephone with that contact, as it is for the registrar (RFC 5626 §6).
+        let instance = written.parameter(b"+sip.instance").filter(|instance| !instance.is_empty());
+        let by_contact = contact.to_be_bytes();
+        let reg_id = written.parameter(b"reg-id").unwrap_or_default();
+        let parts = [b"telephone", &of_record[..], instance.unwrap_or(&by_contact), b";", reg_id];
+        let telephone = self.shared.keys.branch(&parts).0;
+        let here = self.registered_on(&of_record, here);
+        Some((self.asked(branch, &of_record), Registration { contact, telephone, here }))
     }
 
     fn proof_of(&self, of_record: &[u8], contact: &Uri<'_>) -> Proof {
         self.shared.keys.branch(&[b"flow of a client", of_record, &place(contact)]).0
     }
+}
+
+/// What tells a connection from all others, of any time.
+fn number(peer: PeerConnection) -> [u8; 8] {
+    let mut number = [0; 8];
+    number[0] = peer.listener;
+    number[1] = peer.id.worker;
+    number[2..4].copy_from_slice(&peer.id.slot.to_be_bytes());
+    number[4..].copy_from_slice(&peer.id.generation.to_be_bytes());
+    number
 }
 
 /// The address of record in To: that of the client in a REGISTER, and in a request of a server to the client.

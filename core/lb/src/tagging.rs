@@ -15,6 +15,7 @@ impl Core {
         let peer = self.peer(request, way, flow);
         let mut tag = Tag::new(&self.shared.keys, way.server, way.direction, request.from_tag, peer);
         tag.placed = self.is_placed(request, way);
+        tag.private = way.direction == Direction::ToClient && peer.is_some();
         tag
     }
 

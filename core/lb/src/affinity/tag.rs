@@ -14,6 +14,8 @@ pub const PARAMETER: &[u8] = b"farmtag";
 
 const SHORT: usize = 9;
 const WITH_CONNECTION: usize = SHORT + 8;
+/// In the byte of the worker, of which there are at most 64: this copy is the client's.
+const PRIVATE: u8 = 1 << 7;
 const _: () = assert!(WITH_CONNECTION + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
 
 /// Which way a request of a dialog goes.
@@ -46,6 +48,9 @@ pub struct Tag {
     /// The hash of the Call-ID does not say this server: it was full or draining, or began the call itself. With hash
     /// affinity, where the hash speaks otherwise, the tag then does.
     pub placed: bool,
+    /// The copy that only the client itself is given, of a tag with its connection: who sends it is that client. The server
+    /// and the other party of the call see another ([`crate::private_tag`]).
+    pub private: bool,
     /// Which way the request went that made the dialog, and a mark of its From tag.
     first: Direction,
     mark: u32,
@@ -62,7 +67,12 @@ impl Tag {
         peer: Option<PeerConnection>,
     ) -> Tag {
         let key = keys.signing_id();
-        Tag { server, peer, placed: false, first, mark: mark(keys, key, from_tag), key }
+        Tag { server, peer, placed: false, private: false, first, mark: mark(keys, key, from_tag), key }
+    }
+
+    /// The copy for the client, or that for everybody else.
+    pub(crate) fn copy_for(self, private: bool) -> Tag {
+        Tag { private, ..self }
     }
 
     /// Which way the request went that made the dialog.
@@ -98,7 +108,7 @@ impl Tag {
         let mut length = SHORT;
         if let Some(peer) = self.peer {
             bytes[9] = peer.listener;
-            bytes[10] = peer.id.worker;
+            bytes[10] = peer.id.worker | if self.private { PRIVATE } else { 0 };
             bytes[11..13].copy_from_slice(&peer.id.slot.to_be_bytes());
             bytes[13..17].copy_from_slice(&peer.id.generation.to_be_bytes());
             length = WITH_CONNECTION;
@@ -122,11 +132,12 @@ impl Tag {
         }
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let slot = u16::from_be_bytes([bytes[11], bytes[12]]);
-        let id = ConnectionId { worker: bytes[10], slot, generation: word(13) };
+        let id = ConnectionId { worker: bytes[10] & !PRIVATE, slot, generation: word(13) };
         Some(Tag {
             server: ServerId(word(1)),
             peer: (length == WITH_CONNECTION).then_some(PeerConnection { listener: bytes[9], id }),
             placed: word(5) & 2 != 0,
+            private: length == WITH_CONNECTION && bytes[10] & PRIVATE != 0,
             first: if word(5) & 1 == 0 { Direction::ToServer } else { Direction::ToClient },
             mark: word(5) >> 2,
             key: bytes[0],
@@ -175,6 +186,8 @@ mod tests {
             assert_eq!(read.direction(&keys, b"caller"), Direction::ToServer);
             assert_eq!(read.direction(&keys, b"callee"), Direction::ToClient);
         }
+        let private = Tag { private: true, ..sample(&keys, true) };
+        assert_eq!(read(&keys, &written(&keys, &private, b"call"), b"call"), Some(private));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sip::{Flow, Message, Method, Name, Reject, Target};
 
 use super::flow_token::{self, FlowToken, Place};
 use super::settings::InsertPath;
-use crate::affinity::tag::{Direction, PARAMETER as TAG};
+use crate::affinity::tag::{Direction, PARAMETER as TAG, PeerConnection};
 use crate::counters::Counter;
 use crate::keep_alive;
 use crate::keyring::BranchKey;
@@ -90,10 +90,13 @@ impl Core {
         out: &mut Outbox,
     ) -> Result<(), Reject> {
         let server = self.server_at_our_back(now, request, set, flow, out)?;
-        let listener = token.listener;
-        let target = match token.place {
-            Place::Datagram(to) => Target::Datagram { listener, to },
-            Place::Connection { run, id } if run == self.shared.run => flow_or_nothing(listener, id),
+        let (listener, target) = match token.place {
+            Place::Datagram(to) => (token.listener, Target::Datagram { listener: token.listener, to }),
+            Place::Connection { run, id } if run == self.shared.run => {
+                let written = PeerConnection { listener: token.listener, id };
+                let PeerConnection { listener, id } = self.connection_along(request, written);
+                (listener, flow_or_nothing(listener, id))
+            }
             Place::Connection { .. } => {
                 self.count(Counter::FlowFailed);
                 return Err(Reject::flow_failed());

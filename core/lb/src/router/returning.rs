@@ -50,13 +50,18 @@ fn a_request_takes_the_connection_on_which_the_dialog_was_continued() {
     let (to_server, to_client, server) = called(&mut farm);
     let info = |branch: &str| from_server("INFO", branch, &to_client, CONTACT);
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1));
-    // Proven, but the first connection is still there.
+    // The first connection still seems to be there.
     let again = from_client("INFO", "call", "z9hG4bK2", "bob", &to_server);
     assert_eq!(farm.tcp(BACK, 2, &again).len(), 1);
-    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(1));
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(2));
+    assert_eq!(farm.count(Counter::Rebound), 1);
+    // It is, and is used again.
+    farm.wait(1);
+    farm.tcp(CLIENT, 1, &from_client("INFO", "call", "z9hG4bK2a", "bob", &to_server));
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKba"))), Some(1));
+    farm.tcp(BACK, 2, &from_client("INFO", "call", "z9hG4bK2b", "bob", &to_server));
     farm.closed_slot(1);
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKc"))), Some(2));
-    assert_eq!(farm.count(Counter::Rebound), 1);
     // It comes back once more.
     let again = from_client("INFO", "call", "z9hG4bK3", "bob", &to_server);
     farm.tcp(BACK, 3, &again);
@@ -175,4 +180,67 @@ fn whoever_registers_another_address_takes_over_nothing() {
     let info = from_server("INFO", "z9hG4bKa", &to_client, CONTACT);
     assert_eq!(slot(&farm.udp(&server, &info)), Some(1));
     assert_eq!(farm.count(Counter::Rebound), 0);
+}
+
+#[test]
+fn the_other_party_of_the_call_takes_over_nothing() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let [sent] = &farm.tcp(CLIENT, 1, &request("INVITE", "call", "z9hG4bK1", ""))[..] else { panic!("one") };
+    let server = place(sent);
+    let [answer] = &farm.udp(&server, &response(sent, "200 OK"))[..] else { panic!("one") };
+    // What the server saw, and so the callee behind it, is not what the client was given.
+    let (seen, given) = (sent.field("Record-Route").unwrap(), answer.field("Record-Route").unwrap());
+    assert_ne!(seen, given);
+    assert_eq!(seen.len(), given.len());
+    let (seen, to_client) = (format!("Route: {seen}\r\n"), routes(answer));
+    let info = |branch: &str| from_server("INFO", branch, &seen, CONTACT);
+    farm.tcp(STRANGER, 4, &from_client("INFO", "call", "z9hG4bK2", "bob", &seen));
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1));
+    farm.closed_slot(1);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(1), "the connection that is gone");
+    farm.tcp(BACK, 2, &from_client("INFO", "call", "z9hG4bK3", "bob", &to_client));
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKc"))), Some(2));
+}
+
+#[test]
+fn a_called_client_alone_knows_its_copy() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let server = "10.0.0.1:5060";
+    registered(&mut farm, CLIENT, 1, &register("alice", "z9hG4bKr1", CONTACT), "200 OK");
+    let invite = from_server("INVITE", "z9hG4bKi", "", CONTACT).replace(";tag=alice", "");
+    let [invite] = &farm.udp(server, &invite)[..] else { panic!("one") };
+    assert_eq!(slot(std::slice::from_ref(invite)), Some(1));
+    let [answer] = &farm.tcp(CLIENT, 1, &response(invite, "200 OK"))[..] else { panic!("one") };
+    let (given, seen) = (invite.fields("Record-Route"), answer.fields("Record-Route"));
+    assert_eq!(given.len(), seen.len());
+    assert!(given.iter().zip(&seen).all(|(given, seen)| given != seen));
+}
+
+/// A registration of alice with this instance, over this connection.
+fn instance(farm: &mut Farm, slot: u16, user: &str, instance: &str, number: u32) {
+    let contact =
+        format!("sip:{user}@{slot}.invalid;transport=tcp>;+sip.instance=\"<{instance}>\";reg-id=1;x=<y");
+    let text = register(user, &format!("z9hG4bKi{number}"), &contact).replace(";x=<y>", "");
+    registered(farm, BACK, slot, &text, "200 OK");
+    farm.wait(1);
+}
+
+#[test]
+fn a_telephone_with_an_instance_is_followed_at_once() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    instance(&mut farm, 1, "alice", "urn:uuid:1", 1);
+    let (_, to_client, server) = called(&mut farm);
+    let info = |branch: &str| from_server("INFO", branch, &to_client, CONTACT);
+    // Another telephone of the same user, another user with the same instance.
+    instance(&mut farm, 4, "alice", "urn:uuid:2", 2);
+    instance(&mut farm, 5, "mallory", "urn:uuid:1", 3);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1));
+    // Its own, on another connection and with another contact, while the old one still seems open; and once more.
+    for (new, branch) in [(2, "z9hG4bKb"), (3, "z9hG4bKc")] {
+        instance(&mut farm, new, "alice", "urn:uuid:1", 10 + u32::from(new));
+        assert_eq!(slot(&farm.udp(&server, &info(branch))), Some(new));
+    }
+    assert_eq!(farm.count(Counter::Rebound), 2);
+    farm.closed_slot(3);
+    assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKd"))), Some(1), "none but the old one is left");
 }
