@@ -127,7 +127,7 @@ def sipp(pair, count):
 
 
 def fail_over(how):
-    count, problems = calls(200, 300, 1500), []
+    count, problems = calls(150, 200, 1500), []
     with Farm(f"vrrp-{how}") as farm:
         pair = Pair(farm)
         server = pair.network.start("server", "answer", STROWGER, "answer", "--listen", f"udp:{SERVER}:5060", "--answer-ms", "500")
