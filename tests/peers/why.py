@@ -130,11 +130,52 @@ def excluded():
     return f"{len(choices) - before} calls say why they did not go to the dead or the draining server, {len(moved)} why they moved", problems
 
 
+def logged():
+    """Every choice is a line of the log, the same as it is explained, by two workers; and what each call took is measured."""
+    count = calls(100, 500, 5000)
+    with Farm("why-logged") as farm:
+        servers = [farm.address() for _ in range(SERVERS)]
+        farm.answer(servers, "--answer-ms", "300")
+        front, file = farm.address(), farm.directory / "choices.json"
+        process = farm.configured(
+            {front: front.host_port},
+            servers,
+            selection={"kind": "round-robin"},
+            health={"probe": "off"},
+            threads={"workers": 2},
+            control={"path": str(farm.control())},
+            log={"choices": str(file), "format": "json"},
+        )
+        problems = clean("caller", start_client(farm, calling(), front, count, RATE).finish(), count, resent=count)
+        until(lambda: counter(farm.status(farm.control()), "choices_written") == count, f"{count} lines", 10)
+        status = farm.status(farm.control())
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        winners = collections.Counter(line["server"] for line in lines)
+        if dict(winners) != {address: got for address, got in new_calls(status).items() if got}:
+            problems.append(f"winners {dict(winners)} in the log, the servers' counters {new_calls(status)}")
+        if len({line["call_id"] for line in lines}) != count or {line["log"] for line in lines} != {"choice"}:
+            problems.append(f"{len(lines)} lines of {count} calls")
+        for line in lines[:: max(1, count // 20)]:
+            [said] = why(farm, line["call_id"])["choices"]
+            if {**said, "time": line["time"], "log": "choice", "candidates_left_out": 0} != line:
+                problems.append(f"{line} is explained as {said}")
+                break
+        for name in ("session request", "session disconnect"):
+            measured = sum(sum(delay["counts"]) for server in status["servers"] for delay in server["delays"] if delay["name"] == name)
+            if measured != count:
+                problems.append(f"{name}: {measured} of {count} calls measured")
+        for line in process.log.read_text().splitlines():
+            if json.loads(line)["log"] != "operation":
+                problems.append(f"the operator's log says {line}")
+    return f"{count} choices in the log, {counter(status, 'choices_dropped')} dropped, the same as explained; SRD and SDD of each call", problems
+
+
 def main():
     report = Report("why")
     for selection in ("round-robin", "least-loaded", "score", *COUNTING, "hash"):
         report.case(f"each_call_is_explained/{selection}", selected, selection)
     report.case("excluded_and_moved", excluded)
+    report.case("logged", logged)
     report.end()
 
 

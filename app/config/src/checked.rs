@@ -15,7 +15,7 @@ use crate::certificates::{Tls, is_secure, tls};
 use crate::checked_keys::keys;
 use crate::checked_peers::peers;
 use crate::checked_register::register;
-use crate::definition::{Listen, NewCalls, Raw, ThreadModel};
+use crate::definition::{Listen, LogFormat, NewCalls, Raw, ThreadModel};
 use crate::key_file::readable_by_others;
 use crate::problem::{Place, Problems, Source};
 use crate::section::Field;
@@ -35,6 +35,9 @@ pub struct Checked {
     /// The unix socket that `strowger status` asks.
     pub control: PathBuf,
     pub faults: Faults,
+    /// Where choices of servers are written.
+    pub choices: Faults,
+    pub log_format: LogFormat,
     pub drain: Drain,
     /// `None`: no HTTP.
     pub api: Option<Api>,
@@ -59,7 +62,7 @@ pub struct Api {
     pub open_metrics: bool,
 }
 
-/// Where fault records go.
+/// Where records go: faults, or choices of servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Faults {
     Off,
@@ -164,6 +167,10 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&Place::Unwritten, "no server can ever be known", remedy);
     }
+    if raw.log.choices.value != "off" && raw.log.why_calls.value == 0 {
+        let remedy = "set log.why_calls, or leave log.choices out";
+        problems.error(&raw.log.choices.place, "choices are noted nowhere: log.why_calls is 0", remedy);
+    }
     problems.sort();
     if problems.has_errors() {
         return Err(problems);
@@ -211,16 +218,23 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         tls,
         file: problems.source.path.clone(),
         control: raw.control.path.value.clone().unwrap_or_else(control_path),
-        faults: match raw.log.faults.value.as_str() {
-            "off" => Faults::Off,
-            "stderr" => Faults::Stderr,
-            path => Faults::File(path.into()),
-        },
+        faults: place(&raw.log.faults.value),
+        choices: place(&raw.log.choices.value),
+        log_format: raw.log.format.value,
         drain: Drain { time: seconds(&raw.drain.seconds), new_calls: raw.drain.new_calls.value },
         api,
         random_keys: raw.keys.tag.value.is_empty() && !key_file_has_tags(raw),
         notices: problems.to_string().lines().map(str::to_owned).collect(),
     })
+}
+
+/// Where records go.
+fn place(text: &str) -> Faults {
+    match text {
+        "off" => Faults::Off,
+        "stderr" => Faults::Stderr,
+        path => Faults::File(path.into()),
+    }
 }
 
 fn key_file_has_tags(raw: &Raw) -> bool {

@@ -280,14 +280,33 @@ sections! {
         path: Option<PathBuf> = Unset;
     }
 
-    /// Records of what went wrong.
+    /// What is written down: operations, what went wrong, and choices of servers.
     one log as Log {
+        /// How lines of the operator's log, on standard error, are written.
+        format: LogFormat = Is("text");
         /// Where fault records go, one JSON object per line: the path of a file, `stderr`, or `off`.
         faults: String = Is("stderr");
+        /// Where each choice of a server for a call goes, one JSON object per line as `strowger why --json` has it: the path of a
+        /// file, `stderr`, or `off`. No worker waits for it; lines that cannot be written in time are counted and left out.
+        choices: String = Is("off");
         /// Choices of a server that `strowger why` can explain: the newest so many of each worker, 192 bytes each (a power of
         /// two; other numbers are rounded up). 0: none are kept.
         why_calls: u64 = Is("16384"), 0..=16777216;
     }
+}
+
+/// The words of `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, LogFormat, &'static str)] = &[
+        ("text", LogFormat::Text, "time of day and a sentence"),
+        ("json", LogFormat::Json, "one object per line: `time` (RFC 3339), `log` (`operation`), `message`"),
+    ];
 }
 
 /// What happens to new calls while the load manager ends.

@@ -25,7 +25,7 @@ pub use api::{Grant, Tokens, fresh_token_line};
 pub use certificates::{Shown, Tls};
 pub use checked::{Api, Checked, Drain, Faults, control_path, load, load_perf, load_to_start, parse};
 pub use checked_perf::Perf;
-pub use definition::NewCalls;
+pub use definition::{LogFormat, NewCalls};
 pub use key_file::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
 pub use perf_form::{PerfForm, perf_form};
 pub use problem::{Place, Problem, Problems, nearest};

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use config::{Checked, Problems, Shown, Tls};
 use net::{Identities, Identity};
 
-use crate::control::log;
+use crate::log::log;
 use crate::roles::Args;
 
 /// What new connections use.

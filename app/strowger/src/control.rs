@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::{Duration, Time};
 use config::Checked;
@@ -19,6 +20,7 @@ use lb::snapshot::{Condition, ServerId};
 use crate::ctl::desk::Tray;
 use crate::ctl::{Refused, Why};
 use crate::left::{self, Left};
+use crate::log::log;
 use crate::measuring::Measuring;
 use crate::worker::Aside;
 
@@ -71,6 +73,8 @@ impl Control {
         let key = settings.keys.heartbeat.clone();
         let run = crate::roles::lb::seed() as u32;
         let shared = Shared::new(settings, counters, table.snapshot(), workers).started_as(run);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        let shared = shared.with_clock(wall.saturating_sub(now.as_micros()));
         let shared = Arc::new(shared);
         let mut control = Control {
             shared,
@@ -332,14 +336,6 @@ pub(crate) fn condition_name(condition: Condition) -> &'static str {
         Condition::KnownCallsOnly => "known calls only",
         Condition::Failed => "failed",
     }
-}
-
-/// One line for the operator, with the time.
-pub(crate) fn log(line: &str) {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let (seconds, millis) = (since.as_secs() % 86_400, since.subsec_millis());
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    eprintln!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z {line}");
 }
 
 fn heartbeat_socket(settings: &Heartbeats) -> io::Result<Option<UdpSocket>> {

@@ -2,12 +2,14 @@
 
 mod answer;
 mod certificates;
+mod choices;
 mod control;
 mod control_socket;
 mod ctl;
 mod demo;
 mod http;
 mod left;
+mod log;
 mod measuring;
 mod peers;
 mod ports;

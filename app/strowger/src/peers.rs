@@ -17,7 +17,7 @@ use lb::shared::Shared;
 use net::Clock;
 use socket2::SockRef;
 
-use crate::control::log;
+use crate::log::log;
 
 /// Room for what the others tell while the thread waits for its turn: some thousand batches.
 const RECEIVE_BUFFER: usize = 4 << 20;

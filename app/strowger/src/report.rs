@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::Time;
 use config::word;
 use heartbeat::Ignored;
+use lb::delays::{BOUNDS_MS, Delay};
 use lb::server_table::RowView;
 use lb::settings::{Affinity, Threads};
 use lb::shared::Shared;
@@ -13,7 +14,8 @@ use crate::control::{Control, condition_name};
 use crate::ctl::Host;
 use crate::left::Left;
 use crate::status_report::{
-    CertificateStatus, Counter, MemoryStatus, ReasonStatus, ServerStatus, StatusReport, WorkerStatus,
+    CertificateStatus, Counter, DelayStatus, MemoryStatus, ReasonStatus, ServerStatus, StatusReport,
+    WorkerStatus,
 };
 use crate::worker::Handle;
 
@@ -34,7 +36,7 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
         selection: word(settings.selection).into(),
         hash: word(settings.hash).into(),
         threads: threads(settings.threads),
-        servers: rows.iter().map(|row| server(row, control.left_of(row))).collect(),
+        servers: rows.iter().map(|row| server(&shared, row, control.left_of(row))).collect(),
         active: active
             .map(|candidate| u32::from(snapshot.servers()[usize::from(candidate.position)].index))
             .collect(),
@@ -118,6 +120,9 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
     all.push(named("faults_written", host.faults.written()));
     all.push(named("faults_dropped", host.faults.dropped()));
     all.push(named("faults_failed", host.faults.failed()));
+    for (name, value) in host.choices.counters().read() {
+        all.push(named(name, value));
+    }
     // The sockets', summed over the workers.
     let mut sums: Vec<(&str, u64)> = Vec::new();
     for worker in &host.workers {
@@ -132,7 +137,7 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
     all
 }
 
-fn server(row: &RowView, left: Option<Left>) -> ServerStatus {
+fn server(shared: &Shared, row: &RowView, left: Option<Left>) -> ServerStatus {
     let load = row.load.unwrap_or_default();
     ServerStatus {
         index: row.index as u32,
@@ -160,7 +165,29 @@ fn server(row: &RowView, left: Option<Left>) -> ServerStatus {
         reasons: row.reasons.iter().map(reason).collect(),
         left,
         share_permille: u32::from(row.share_permille),
+        delays: delays(shared, row),
     }
+}
+
+fn delays(shared: &Shared, row: &RowView) -> Vec<DelayStatus> {
+    let one = |what: &Delay| {
+        let histogram = shared.tables.delays.of(row.place, *what);
+        let (name, result) = match what {
+            Delay::Session => ("session request", "successful"),
+            Delay::FailedSession => ("session request", "failed"),
+            Delay::Disconnect => ("session disconnect", "successful"),
+            Delay::FailedDisconnect => ("session disconnect", "failed"),
+            Delay::Registration => ("registration request", "successful"),
+        };
+        (histogram.count() > 0).then(|| DelayStatus {
+            name: name.into(),
+            result: result.into(),
+            bounds_ms: BOUNDS_MS.to_vec(),
+            counts: histogram.counts.to_vec(),
+            sum_us: histogram.sum_us,
+        })
+    };
+    Delay::ALL.iter().filter_map(one).collect()
 }
 
 fn reason(reason: &lb::server_table::Reason) -> ReasonStatus {

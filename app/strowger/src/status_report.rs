@@ -88,6 +88,23 @@ pub(crate) struct ServerStatus {
     pub(crate) left: Option<Left>,
     /// Its share of its weight while it starts slowly, in thousandths.
     pub(crate) share_permille: u32,
+    /// How long it takes to answer; those of which nothing was measured are left out.
+    pub(crate) delays: Vec<DelayStatus>,
+}
+
+/// One delay of RFC 6076 as a histogram.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct DelayStatus {
+    /// `session request`, `session disconnect`, `registration request`.
+    pub(crate) name: String,
+    /// `successful`, `failed`.
+    pub(crate) result: String,
+    /// Upper bounds of the buckets, milliseconds.
+    pub(crate) bounds_ms: Vec<u32>,
+    /// How many are in each bucket; one more than bounds, for those above all.
+    pub(crate) counts: Vec<u64>,
+    pub(crate) sum_us: u64,
 }
 
 /// One thing that is said of a server.

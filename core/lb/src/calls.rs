@@ -28,6 +28,10 @@ const TRANSACTION_TIME: Duration = RINGING_TIME;
 
 /// Flag of an entry: the call is over, and nothing prolongs it.
 const OVER: u32 = 1;
+/// Flags: a provisional response, a success, a failure of its set-up has passed, so that a repeated one counts no more.
+const RANG: u32 = 1 << 1;
+const ANSWERED: u32 = 1 << 2;
+const FAILED: u32 = 1 << 3;
 
 /// What became of a notice of another load manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,31 @@ pub(crate) enum Ended {
     Answered,
     Failed,
     Over,
+}
+
+/// What a response was to a call that is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The first that says anything of the call.
+    First,
+    /// The first of its kind.
+    Further,
+    /// The same was said before.
+    Repeated,
+    /// The call is not remembered.
+    Unknown,
+}
+
+impl News {
+    /// `before`: the flags of the entry, `kind`: what this response sets.
+    fn of(before: Option<u32>, kind: u32) -> News {
+        match before {
+            None => News::Unknown,
+            Some(flags) if flags & kind != 0 => News::Repeated,
+            Some(flags) if flags & (RANG | ANSWERED | FAILED) != 0 => News::Further,
+            Some(_) => News::First,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -195,35 +224,48 @@ impl Calls {
         }
     }
 
-    /// Gives what other load managers should know of it.
-    pub(crate) fn ended(&self, now: Time, call: CallKey, what: Ended) -> Option<What> {
+    /// Gives what other load managers should know of it, and whether it is news.
+    pub(crate) fn ended(&self, now: Time, call: CallKey, what: Ended) -> (Option<What>, News) {
         let calls = self.census.as_ref();
+        let flags = |changed: Option<(Entry, Entry)>| changed.map(|(before, _)| before.flags);
         match what {
-            Ended::Nothing => None,
+            Ended::Nothing => (None, News::Unknown),
             Ended::Ringing => {
                 let until = now + RINGING_TIME;
-                let changed = self.known.update(now, call.0, |entry| entry.until = entry.until.max(until));
+                let changed = self.known.update(now, call.0, |entry| {
+                    entry.until = entry.until.max(until);
+                    entry.flags |= RANG;
+                });
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + RINGING_TIME);
                 }
                 // Once: with the first that says it.
-                changed.filter(|(before, _)| !self.is_long(now, *before)).map(|_| What::Ringing)
+                let told = changed.filter(|(before, _)| !self.is_long(now, *before)).map(|_| What::Ringing);
+                (told, News::of(flags(changed), RANG))
             }
             Ended::Answered if self.keeps_sessions => {
-                self.known.touch(now, call.0, now + self.idle);
+                let until = now + self.idle;
+                let changed = self.known.update(now, call.0, |entry| {
+                    entry.until = entry.until.max(until);
+                    entry.flags |= ANSWERED;
+                });
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + self.idle);
                 }
-                Some(What::Answered)
+                (Some(What::Answered), News::of(flags(changed), ANSWERED))
             }
             Ended::Answered => {
                 let until = now + self.new_call_time;
-                let changed = self.known.update(now, call.0, |entry| entry.until = entry.until.min(until));
+                let changed = self.known.update(now, call.0, |entry| {
+                    entry.until = entry.until.min(until);
+                    entry.flags |= ANSWERED;
+                });
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + self.idle);
                 }
                 // One that never rang is remembered no longer anyway.
-                changed.filter(|(before, _)| self.is_long(now, *before)).map(|_| What::Answered)
+                let told = changed.filter(|(before, _)| self.is_long(now, *before)).map(|_| What::Answered);
+                (told, News::of(flags(changed), ANSWERED))
             }
             // A proxy that forks sends several set-ups with one Call-ID: where one fails, another may ring on, and its
             // CANCEL must find the server. So a failure shortens nothing.
@@ -232,18 +274,19 @@ impl Calls {
                     // What is counted longer than a call rings was answered on another branch. A second for rounding.
                     ledger.end_unless_after(now, call.0, now + RINGING_TIME + Duration::from_secs(1));
                 }
-                None
+                let changed = self.known.update(now, call.0, |entry| entry.flags |= FAILED);
+                (None, News::of(flags(changed), FAILED))
             }
             Ended::Over => {
                 let until = now + self.new_call_time;
-                self.known.update(now, call.0, |entry| {
+                let changed = self.known.update(now, call.0, |entry| {
                     entry.until = entry.until.min(until);
                     entry.flags |= OVER;
                 });
                 if let Some(ledger) = calls {
                     ledger.end(now, call.0);
                 }
-                self.keeps_sessions.then_some(What::Over)
+                (self.keeps_sessions.then_some(What::Over), News::of(flags(changed), OVER))
             }
         }
     }

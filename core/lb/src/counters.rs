@@ -3,17 +3,22 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident => $text:literal,)*) => {
         /// One thing that is counted, by the name that status, metrics and docs use.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(usize)]
-        pub enum Counter { $($(#[$doc])* $name,)* }
+        pub enum Counter { $($(#[doc = $doc])+ $name,)* }
 
         impl Counter {
             pub const ALL: &[Counter] = &[$(Counter::$name,)*];
 
             pub const fn name(self) -> &'static str {
                 match self { $(Counter::$name => $text,)* }
+            }
+
+            /// What it counts, for people.
+            pub const fn help(self) -> &'static str {
+                match self { $(Counter::$name => concat!($($doc,)+),)* }
             }
         }
     };
@@ -42,6 +47,8 @@ counters! {
     RegisterCopy => "register_copies",
     /// REGISTERs refused, or attempts forgotten, because the table of registrations was full.
     RegisterFull => "registers_full",
+    /// REGISTERs that were refused, challenges aside (RFC 6076 §4.2).
+    RegisterFailed => "registers_failed",
     /// REGISTERs that no server answered.
     RegisterUnanswered => "registers_unanswered",
     /// Path entries of a telephone that no load manager of this farm made: refused with 403.
@@ -62,14 +69,20 @@ counters! {
     NoServer => "no_server",
     /// New calls answered 503 because this load manager is about to end.
     Closing => "refused_closing",
-    /// Calls that their server answered with 200 (RFC 6076 §4.6), redirected, or declined with 480, 486, 600 or 603 (§4.7).
+    /// Calls that their server answered 2xx (RFC 6076 §4.6).
     SessionEstablished => "sessions_established",
+    /// Calls that their server redirected (3xx), which are no attempts for RFC 6076.
     SessionRedirected => "sessions_redirected",
+    /// Calls that ended in 480, 486, 600 or 603, as the callee meant (RFC 6076 §4.7).
     SessionDeclined => "sessions_declined",
     /// Calls that ended in 408, 500, 503 or 504 (RFC 6076 §4.8).
     SessionIneffective => "sessions_ineffective",
     /// Calls that failed otherwise; a challenge does not count.
     SessionFailed => "sessions_failed",
+    /// Calls whose BYE was answered 2xx (RFC 6076 §4.9).
+    SessionCompleted => "sessions_completed",
+    /// Calls whose BYE was refused, a challenge aside.
+    SessionNotCompleted => "sessions_not_completed",
     /// No SIP message at all.
     Malformed => "malformed",
     /// Streams whose framing was lost.

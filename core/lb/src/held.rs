@@ -286,7 +286,7 @@ impl Core {
                     self.way_to_client(now, request, &set, flow, out)?
                 }
             };
-            self.send(now, request, &set, branch, &way, Holding::Held, flow, out)
+            self.send(now, request, &set, branch, &way, Holding::Held { since: action.since }, flow, out)
         });
         if let Err(reject) = sent {
             shared.held.let_go(action.key, action.class);

@@ -9,6 +9,7 @@ use sip::{ConnectionId, Target, Transport};
 
 use crate::keyring::{CallKey, KeyRing, same};
 use crate::snapshot::ServerId;
+use crate::stamp::Stamp;
 use crate::token::{self, BYTES_MAX, CHARACTERS_MAX};
 
 /// The parameter of our Via that holds the hop.
@@ -18,10 +19,13 @@ pub const PARAMETER: &[u8] = b"hop";
 pub(crate) const BEHIND_BRANCH: &[u8; 5] = b";hop=";
 
 const AUTHENTICATOR: usize = 8;
+/// When the request was passed on, of requests whose answer is timed.
+const STAMP: usize = 3;
 /// Key id, flags, listener, server, port, call.
 const FIXED: usize = 1 + 1 + 1 + 4 + 2 + 8;
 /// Those, IPv6 address, connection, authenticator.
 const _: () = assert!(FIXED + 16 + 7 + AUTHENTICATOR <= BYTES_MAX);
+const _: () = assert!(FIXED + 16 + STAMP + AUTHENTICATOR <= BYTES_MAX);
 
 const STREAM: u8 = 1;
 const IPV6: u8 = 1 << 1;
@@ -31,12 +35,15 @@ const TO_CLIENT: u8 = 1 << 4;
 const PROBE: u8 = 1 << 5;
 const INVITE: u8 = 1 << 6;
 const BYE: u8 = 1 << 7;
+/// Both bits: neither.
+const REGISTER: u8 = INVITE | BYE;
 
 /// What a response must know of the method of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Invite,
     Bye,
+    Register,
     Other,
 }
 
@@ -61,9 +68,17 @@ pub struct Hop {
     pub to_client: bool,
     /// We asked ourselves, to see whether the server is well.
     pub probe: bool,
+    /// When the request was passed on, where [`Hop::is_timed`].
+    pub sent: Stamp,
 }
 
 impl Hop {
+    /// How long the answer takes is measured. Not of other methods, which nobody waits for; and not for a client with IPv6 on a
+    /// stream, whose hop has no room.
+    pub fn is_timed(&self) -> bool {
+        self.asked != Asked::Other && !(self.connection.is_some() && self.to.is_ipv6())
+    }
+
     /// Whether a listener of this transport can have received the request.
     pub fn fits(&self, transport: Transport) -> bool {
         self.connection.is_some() == transport.is_reliable()
@@ -96,8 +111,12 @@ impl Hop {
             | flag(self.held, HELD)
             | flag(self.to_client, TO_CLIENT)
             | flag(self.probe, PROBE)
-            | flag(self.asked == Asked::Invite, INVITE)
-            | flag(self.asked == Asked::Bye, BYE);
+            | match self.asked {
+                Asked::Invite => INVITE,
+                Asked::Bye => BYE,
+                Asked::Register => REGISTER,
+                Asked::Other => 0,
+            };
         bytes[2] = self.listener;
         bytes[3..7].copy_from_slice(&self.server.0.to_be_bytes());
         bytes[7..9].copy_from_slice(&self.to.port().to_be_bytes());
@@ -116,6 +135,9 @@ impl Hop {
             put(&id.slot.to_be_bytes());
             put(&id.generation.to_be_bytes());
         }
+        if self.is_timed() {
+            put(&self.sent.to_bytes());
+        }
         let authenticator = keys.hop_authenticator(&bytes, length, branch).expect("the signing key is there");
         bytes[length..length + AUTHENTICATOR].copy_from_slice(&authenticator);
         token::encode(&bytes, length + AUTHENTICATOR, text)
@@ -128,7 +150,9 @@ impl Hop {
         let flags = bytes[1];
         let address = if flags & IPV6 == 0 { 4 } else { 16 };
         let connection = if flags & STREAM == 0 { 0 } else { 7 };
-        if length != FIXED + address + connection {
+        let timed = flags & REGISTER != 0 && flags & (STREAM | IPV6) != STREAM | IPV6;
+        let stamp = if timed { STAMP } else { 0 };
+        if length != FIXED + address + connection + stamp {
             return None;
         }
         let authenticator = keys.hop_authenticator(&bytes, length, branch)?;
@@ -144,21 +168,25 @@ impl Hop {
         };
         let at = FIXED + address;
         let id = ConnectionId { worker: bytes[at], slot: short(at + 1), generation: word(at + 3) };
+        let at = at + connection;
+        let sent = Stamp::from_bytes([bytes[at], bytes[at + 1], bytes[at + 2]]);
         Some(Hop {
             listener: bytes[2],
             to: SocketAddr::new(ip, short(7)),
             connection: (connection != 0).then_some(id),
             server: ServerId(word(3)),
             call: CallKey(u64::from_be_bytes(bytes[9..FIXED].try_into().expect("eight bytes"))),
-            asked: match flags & (INVITE | BYE) {
+            asked: match flags & REGISTER {
                 INVITE => Asked::Invite,
                 BYE => Asked::Bye,
+                REGISTER => Asked::Register,
                 _ => Asked::Other,
             },
             first: flags & FIRST != 0,
             held: flags & HELD != 0,
             to_client: flags & TO_CLIENT != 0,
             probe: flags & PROBE != 0,
+            sent: if timed { sent } else { Stamp::default() },
         })
     }
 }
@@ -181,9 +209,11 @@ mod tests {
                     let (first, held) = (bits & 1 != 0, bits & 2 != 0);
                     let (to_client, probe) = (bits & 4 != 0, bits & 8 != 0);
                     let (to, server) = (to.parse().unwrap(), ServerId(9));
-                    let asked = [Asked::Invite, Asked::Bye, Asked::Other][usize::from(bits) % 3];
+                    let asked =
+                        [Asked::Invite, Asked::Bye, Asked::Register, Asked::Other][usize::from(bits) % 4];
                     let call = CallKey(0x0123_4567_89AB_CDEF);
-                    all.push(Hop {
+                    let mut hop = Hop {
+                        sent: Stamp::default(),
                         call,
                         asked,
                         listener: 2,
@@ -194,7 +224,11 @@ mod tests {
                         held,
                         to_client,
                         probe,
-                    });
+                    };
+                    if hop.is_timed() {
+                        hop.sent = Stamp::from_bytes([1, 2, 250 + bits % 6]);
+                    }
+                    all.push(hop);
                 }
             }
         }

@@ -89,6 +89,7 @@ impl Core {
             held: false,
             to_client: false,
             probe: true,
+            sent: Default::default(),
         };
         let unique = unique(&mut self.chance, now);
         let branch = branch_text(unique);

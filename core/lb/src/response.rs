@@ -11,8 +11,9 @@ use sip::text::line_end;
 use sip::validate::GoodResponse;
 use sip::{Message, Method, Name, Start};
 
-use crate::calls::Ended;
+use crate::calls::{Ended, News};
 use crate::counters::Counter;
+use crate::delays::Delay;
 use crate::encapsulated::NextHop;
 use crate::hop::{self, Asked, Hop};
 use crate::keep_alive;
@@ -20,6 +21,7 @@ use crate::outbox::{Outbox, Send};
 use crate::own::OwnAddresses;
 use crate::request::BRANCH_LENGTH;
 use crate::router::Core;
+use crate::stamp::Stamp;
 
 impl Core {
     /// False: this datagram takes the whole way.
@@ -176,15 +178,71 @@ impl Core {
         out: &mut Outbox,
     ) {
         if status >= 200 {
-            if hop.asked == Asked::Invite && hop.first && !hop.to_client {
-                self.count_session(status);
-            }
             self.shared.calls.transaction_ended(now, branch);
         }
-        if ended != Ended::Nothing
-            && let Some(what) = self.shared.calls.ended(now, hop.call, ended)
+        let mut news = News::Unknown;
+        if ended != Ended::Nothing {
+            let told;
+            (told, news) = self.shared.calls.ended(now, hop.call, ended);
+            if let Some(what) = told {
+                self.tell(hop.call, hop.server, what, out);
+            }
+        }
+        if hop.asked != Asked::Other {
+            self.measure(now, hop, ended, status, news);
+        }
+    }
+
+    /// What a response says of its session or registration, counted and timed as RFC 6076 §4 has it. A repeated response counts
+    /// once, as long as its call is remembered.
+    fn measure(&self, now: Time, hop: &Hop, ended: Ended, status: u16, news: News) {
+        let repeated = news == News::Repeated;
+        let first = news == News::First;
+        let challenge = matches!(status, 401 | 402 | 407);
+        let delay = match (hop.asked, ended) {
+            (Asked::Invite, Ended::Ringing) => first.then_some(Delay::Session),
+            (Asked::Invite, Ended::Answered) => {
+                if !repeated && !hop.to_client {
+                    self.count_session(status);
+                }
+                first.then_some(Delay::Session)
+            }
+            (Asked::Invite, Ended::Failed) => {
+                if !repeated && !hop.to_client {
+                    self.count_session(status);
+                }
+                (first && status >= 400 && !challenge).then_some(Delay::FailedSession)
+            }
+            (Asked::Bye, Ended::Over) => {
+                let good = status < 300;
+                if !repeated && !challenge {
+                    self.count(if good { Counter::SessionCompleted } else { Counter::SessionNotCompleted });
+                }
+                let what = if good { Delay::Disconnect } else { Delay::FailedDisconnect };
+                (!repeated && !challenge).then_some(what)
+            }
+            (Asked::Register, _) if !hop.to_client => {
+                if status >= 300 && !challenge {
+                    self.count(Counter::RegisterFailed);
+                }
+                (200..300).contains(&status).then_some(Delay::Registration)
+            }
+            _ => None,
+        };
+        if let Some(delay) = delay {
+            self.took(now, hop, delay);
+        }
+    }
+
+    /// A server answered, and this is how long it took.
+    pub(crate) fn took(&self, now: Time, hop: &Hop, delay: Delay) {
+        if hop.to_client || !hop.is_timed() {
+            return;
+        }
+        if let Some(took) = Stamp::new(now, self.shared.clock_began_us).since(hop.sent)
+            && let Some(server) = self.snapshot.by_id(hop.server)
         {
-            self.tell(hop.call, hop.server, what, out);
+            self.shared.tables.delays.note(self.worker, server.place, delay, took);
         }
     }
 }
@@ -200,7 +258,7 @@ impl Ended {
             (Asked::Invite | Asked::Bye, 401 | 407 | 422) => Ended::Nothing,
             (Asked::Invite, _) if hop.first => Ended::Failed,
             (Asked::Bye, _) => Ended::Over,
-            (Asked::Invite | Asked::Other, _) => Ended::Nothing,
+            (Asked::Invite | Asked::Register | Asked::Other, _) => Ended::Nothing,
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::route_set::{Along, RouteSet, write_for_strict_router};
 use crate::router::Core;
 use crate::settings::Affinity;
 use crate::snapshot::{Condition, Server, ServerId};
+use crate::stamp::Stamp;
 use crate::why::Kind;
 
 /// Largest datagram that UDP over IPv4 carries.
@@ -42,8 +43,8 @@ pub(crate) struct Way {
 pub(crate) enum Holding {
     /// It has just come: it is held if that is wanted.
     AsSet,
-    /// It is held, and sent again.
-    Held,
+    /// It is held, and sent again; when it was sent first, so that it is the same bytes and its answer is timed from then.
+    Held { since: Time },
 }
 
 impl Core {
@@ -324,6 +325,10 @@ impl Core {
         }
         let begins = request.first && forward::may_begin_dialog(request.method);
         let tag = begins.then(|| self.new_tag(request, way, flow));
+        let (is_held, since) = match holding {
+            Holding::AsSet => (false, now),
+            Holding::Held { since } => (true, since),
+        };
         let hop = Hop {
             listener: flow.listener,
             to: forward::way_back(Some(&request.via), flow),
@@ -333,14 +338,16 @@ impl Core {
             asked: match request.method {
                 Method::Invite => Asked::Invite,
                 Method::Bye => Asked::Bye,
+                Method::Register => Asked::Register,
                 _ => Asked::Other,
             },
             first: request.first,
             held: false,
             to_client: way.direction == Direction::ToClient,
             probe: false,
+            sent: Stamp::new(since, self.shared.clock_began_us),
         };
-        let held = holding == Holding::Held || self.hold(now, request, branch, way, flow);
+        let held = is_held || self.hold(now, request, branch, way, flow);
         let outfit = Outfit { branch, hop: Hop { held, ..hop }, tag };
         let bytes = self.write(request, &outfit, way.leaves_by, flow, out)?;
         let length = (bytes.end - bytes.start) as usize;

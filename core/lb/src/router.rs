@@ -262,6 +262,8 @@ mod alias;
 #[cfg(test)]
 mod change;
 #[cfg(test)]
+mod delays;
+#[cfg(test)]
 pub(crate) mod farm;
 #[cfg(test)]
 mod lost_calls;

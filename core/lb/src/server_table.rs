@@ -8,6 +8,7 @@ use base::{Duration, Time};
 use heartbeat::{Decay, Heartbeat};
 use sip::Transport;
 
+use crate::delays::Delays;
 use crate::evidence::Evidence;
 use crate::health::{Event, HealthSettings};
 use crate::ledger::Ledger;
@@ -39,6 +40,8 @@ pub const WEIGHT_MAX: u32 = 1000;
 #[derive(Clone, Debug)]
 pub struct Counters {
     pub evidence: Arc<Evidence>,
+    /// How long servers take to answer (RFC 6076).
+    pub delays: Arc<Delays>,
     pub admitted: Arc<Admitted>,
     pub ledger: Option<Arc<Ledger>>,
     /// Calls in progress, where they are counted: for `cjsq`, or because the settings ask for it.
@@ -52,6 +55,7 @@ impl Counters {
         let ledger = Ledger::for_settings(settings, slots).map(Arc::new);
         Counters {
             evidence: Arc::new(Evidence::new(workers, slots)),
+            delays: Arc::new(Delays::new(workers, slots)),
             admitted: Arc::new(Admitted::new(slots)),
             census: Ledger::census_for(settings, slots, ledger.as_ref()),
             ledger,

@@ -42,6 +42,8 @@ pub struct Shared {
     pub registrations: Arc<Registrations>,
     /// Tells this process from the one before it at the same address: connections are numbered anew.
     pub run: u32,
+    /// The wall clock at [`base::Time::ZERO`], microseconds since 1970: load managers of one farm time requests by it.
+    pub clock_began_us: u64,
     /// New calls are refused: this load manager is about to end.
     pub closing: bool,
     generation: u64,
@@ -117,6 +119,7 @@ impl Shared {
         Shared {
             own: Arc::new(OwnAddresses::new(&settings.listeners, &settings.names)),
             run: 0,
+            clock_began_us: 0,
             probes: Arc::default(),
             flows: Arc::new(Flows::new(workers)),
             aliases: Arc::default(),
@@ -142,6 +145,11 @@ impl Shared {
     /// `run`: chance from outside.
     pub fn started_as(self, run: u32) -> Shared {
         Shared { run, ..self }
+    }
+
+    /// `us`: the wall clock at [`base::Time::ZERO`], microseconds since 1970.
+    pub fn with_clock(self, us: u64) -> Shared {
+        Shared { clock_began_us: us, ..self }
     }
 
     /// The terms that are published.

@@ -341,6 +341,11 @@ impl Why {
         (found, missed)
     }
 
+    /// What was noted until now is of no interest to whoever follows.
+    pub fn skip(&self, after: &mut Follower) {
+        after.0 = self.rings.iter().map(|ring| ring.noted()).collect();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<Snapshot>>> {
         self.snapshots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

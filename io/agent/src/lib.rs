@@ -13,7 +13,7 @@ pub mod control;
 mod death;
 mod figures_file;
 pub mod get_data;
-mod log;
+pub mod log;
 mod network;
 mod proc;
 mod ready;

@@ -184,11 +184,28 @@ fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
 
 /// What belongs to the process rather than to the tables.
 fn process(before: &Checked, next: &Checked, found: &mut Difference) {
-    let Checked { settings: _, tls, file: _, control, faults, drain, api, random_keys: _, notices: _ } =
-        before;
+    let Checked {
+        settings: _,
+        tls,
+        file: _,
+        control,
+        faults,
+        choices,
+        log_format,
+        drain,
+        api,
+        random_keys: _,
+        notices: _,
+    } = before;
     found.fixed("control.path", control, &next.control);
-    let place = |faults: &Faults| format!("{faults:?}");
+    let place = |to: &Faults| match to {
+        Faults::Off => "off".to_owned(),
+        Faults::Stderr => "stderr".to_owned(),
+        Faults::File(path) => path.display().to_string(),
+    };
     found.fixed("log.faults", &place(faults), &place(&next.faults));
+    found.changed("log.choices", place(choices), place(&next.choices));
+    found.changed("log.format", config::word(*log_format), config::word(next.log_format));
     found.changed("[drain]", drain, next.drain);
     let listen = |api: &Option<config::Api>| api.as_ref().map(|api| (api.listen, api.open_metrics));
     found.fixed("[api]: listener", &listen(api), &listen(&next.api));
@@ -222,6 +239,14 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     if dry {
         return Ok(difference);
     }
+    // What can fail comes first.
+    if next.choices != before.choices {
+        context.host.choices.write_to(&next.choices).map_err(|error| {
+            let remedy = "nothing was changed; let the load manager write there, or name another file";
+            Refused::new(Why::Impossible, format!("log.choices: {error}"), remedy)
+        })?;
+    }
+    crate::log::log_as(next.log_format);
     context.control.table_mut().reconfigure(now, &next.settings.servers);
     context.control.set_terms(shared.terms().with(next.settings.clone()));
     // A new certificate goes to connections that are made from now on.

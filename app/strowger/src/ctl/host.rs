@@ -13,6 +13,7 @@ use lb::shared::Shared;
 use net::Clock;
 
 use crate::certificates::Certificates;
+use crate::choices::ChoiceLog;
 use crate::http::counters::Counters;
 use crate::worker::Handle;
 
@@ -25,6 +26,8 @@ pub(crate) struct Host {
     pub(crate) faults: FaultLog,
     /// Which a reload reads anew.
     pub(crate) certificates: Certificates,
+    /// Choices of servers, line by line.
+    pub(crate) choices: ChoiceLog,
     /// Who may do what by HTTP.
     pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) api: Counters,

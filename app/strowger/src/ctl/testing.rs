@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::desk::{Desk, open};
 use super::{Host, Outcome};
+use crate::choices::ChoiceLog;
 use crate::control::Control;
 
 /// Turns until it is dropped.
@@ -26,12 +27,15 @@ impl Owner {
         let mut control = Control::new(clock.now(), checked.settings.clone(), 1).unwrap();
         let faults = FaultLog::start(Output::Off).unwrap();
         let shared = control.shared();
+        let choices = ChoiceLog::new(Arc::clone(&shared), clock);
+        choices.write_to(&checked.choices).unwrap();
         let host = Host {
             clock,
             started: clock.now(),
             shared,
             workers: Vec::new(),
             faults,
+            choices,
             file: checked.file.clone(),
             certificates: Default::default(),
             tokens: Default::default(),

@@ -1,61 +1,25 @@
-//! Metrics for Prometheus: every counter summed over the workers, the servers, the memory, and the ratios of RFC 6076 that a
-//! load manager without state can tell.
+//! Metrics for Prometheus: every counter summed over the workers, the servers, the memory, and what of RFC 6076 a load manager
+//! that keeps nothing of a call can tell.
 
-use std::fmt::Write as _;
+mod definitions;
+mod page;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::ctl::desk::Desk;
 use crate::ctl::{Refused, Why};
-use crate::status_report::{CertificateStatus, ServerStatus, StatusReport};
+use crate::status_report::{CertificateStatus, DelayStatus, ServerStatus, StatusReport};
+use definitions::{DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
+pub(crate) use page::page;
 
 /// The text format of OpenMetrics, which Prometheus asks for first.
 pub(super) const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Metrics besides the counters, each of which is `strowger_NAME_total`.
-const GAUGES: &[(&str, &str)] = &[
-    ("strowger_up_seconds", "Since the load manager started"),
-    ("strowger_servers", "Servers in the table, by state"),
-    ("strowger_server_state", "1 for the state that a server is in, with what made it so"),
-    ("strowger_server_reason", "1 for each thing that is said of a server, by who says it"),
-    ("strowger_server_since_seconds", "How long a server has been in its state"),
-    ("strowger_server_weight", "Share of new calls against other servers"),
-    ("strowger_server_load_ratio", "Load that the server told"),
-    ("strowger_server_score", "Performance score, 0 to 100"),
-    ("strowger_server_calls", "Calls in progress, where they are counted"),
-    ("strowger_server_left", "Calls left at a server that is drained"),
-    ("strowger_memory_entries", "Entries of a bounded store"),
-    ("strowger_memory_entries_max", "Entries that it takes at most"),
-    ("strowger_memory_bytes", "Bytes of a bounded store"),
-    (
-        "strowger_certificate_end_timestamp_seconds",
-        "Last second of a certificate that new connections are shown, by its file, since 1970",
-    ),
-    (
-        "strowger_session_establishment_ratio",
-        "SER of RFC 6076 §4.6: sessions answered 200, of all but redirected ones",
-    ),
-    (
-        "strowger_session_establishment_effectiveness_ratio",
-        "SEER of RFC 6076 §4.7: the same with 480, 486, 600 and 603, which the callee meant",
-    ),
-    (
-        "strowger_ineffective_session_attempts_ratio",
-        "ISA of RFC 6076 §4.8: session attempts that ended in 408, 500, 503 or 504",
-    ),
-];
-
-/// Counters of each server.
-const OF_SERVERS: &[(&str, &str)] = &[
-    ("strowger_server_messages", "Requests sent to a server"),
-    ("strowger_server_failures", "Sends to a server that failed"),
-    ("strowger_server_new_calls", "New calls given to a server"),
-];
 
 pub(super) fn text(desk: &Desk) -> Result<String, Refused> {
     let answer = desk.ask("status", serde_json::Map::new())?;
@@ -78,32 +42,60 @@ impl Collector for Farm {
         let report = &self.0;
         for counter in &report.counters {
             let name = format!("strowger_{}", counter.name);
-            let metric = ConstCounter::new(counter.value);
-            let help = format!("Counter {} of `strowger ctl counters`", counter.name);
-            metric.encode(encoder.encode_descriptor(&name, &help, None, metric.metric_type())?)?;
+            let help = help_of(&counter.name);
+            if GAUGES_OF_SOCKETS.contains(&counter.name.as_str()) {
+                let metric = ConstGauge::new(counter.value as f64);
+                metric.encode(encoder.encode_descriptor(&name, &help, None, metric.metric_type())?)?;
+            } else {
+                let metric = ConstCounter::new(counter.value);
+                metric.encode(encoder.encode_descriptor(&name, &help, None, metric.metric_type())?)?;
+            }
         }
         for (name, help) in OF_SERVERS {
-            let mut family = encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                prometheus_client::metrics::MetricType::Counter,
-            )?;
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for server in &report.servers {
                 let metric = ConstCounter::new(count_of(name, server));
                 metric.encode(family.encode_family(&[("server", server_name(server).as_str())])?)?;
             }
         }
-        for (name, help) in GAUGES {
+        for (name, of, _, help) in DELAYS {
+            let unit = Some(&Unit::Seconds);
+            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+            for server in &report.servers {
+                for delay in server.delays.iter().filter(|delay| delay.name == *of) {
+                    let labels = [("server", server_name(server)), ("result", delay.result.clone())];
+                    let count = delay.counts.iter().sum();
+                    let sum = delay.sum_us as f64 / 1e6;
+                    let mut encoder = family.encode_family(&labels)?;
+                    encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets(delay), None)?;
+                }
+            }
+        }
+        for definitions::Gauge { name, help, .. } in GAUGES {
             let values = gauge(name, report);
-            let mut family =
-                encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Gauge)?;
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (labels, value) in values {
                 let metric = ConstGauge::new(value);
                 metric.encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Upper bounds in seconds, each with what fell between it and the one before.
+fn buckets(delay: &DelayStatus) -> Vec<(f64, u64)> {
+    let bounds = delay.bounds_ms.iter().map(|ms| f64::from(*ms) / 1000.0).chain([f64::MAX]);
+    bounds.zip(delay.counts.iter().copied()).collect()
+}
+
+/// What a counter means, where its definition says so.
+fn help_of(name: &str) -> String {
+    let of_calls = lb::counters::Counter::ALL.iter().map(|counter| (counter.name(), counter.help()));
+    let mut all = of_calls.chain(net::Counters::definitions());
+    match all.find(|(known, help)| *known == name && !help.is_empty()) {
+        Some((_, help)) => help.trim().trim_end_matches('.').to_owned(),
+        None => format!("Counter {name} of `strowger ctl counters`"),
     }
 }
 
@@ -114,6 +106,7 @@ fn server_name(server: &ServerStatus) -> String {
 fn count_of(name: &str, server: &ServerStatus) -> u64 {
     match name {
         "strowger_server_failures" => server.failures,
+        "strowger_server_failed" => server.failed,
         "strowger_server_new_calls" => server.new_calls,
         _ => server.messages,
     }
@@ -196,35 +189,9 @@ fn gauge(name: &str, report: &StatusReport) -> Vec<(Labels, f64)> {
         "strowger_ineffective_session_attempts_ratio" => {
             ratio(counter("sessions_ineffective"), attempts + counter("sessions_redirected"))
         }
+        "strowger_session_completion_ratio" => ratio(counter("sessions_completed"), attempts),
         _ => Vec::new(),
     }
-}
-
-/// docs/metrics.md.
-pub(crate) fn page() -> String {
-    let mut page = String::from(
-        "# Metrics\n\n\
-         <!-- Made by `strowger check --metrics`; change app/strowger/src/http/metrics.rs instead. -->\n\n\
-         `GET /metrics` at `api.listen` gives the text format of OpenMetrics. Each counter of `strowger ctl counters` is a \
-         metric `strowger_NAME_total`, summed over the workers; those of single servers are below. Delays of RFC 6076 (SRD, \
-         SDD, SDT) are not among them: a load manager that keeps nothing of a call knows no beginning to count from.\n\n\
-         | metric | type | meaning |\n|---|---|---|\n",
-    );
-    for counter in lb::counters::Counter::ALL {
-        let _ = writeln!(
-            page,
-            "| `strowger_{}_total` | counter | {} |",
-            counter.name(),
-            counter.name().replace('_', " ")
-        );
-    }
-    for (name, help) in OF_SERVERS {
-        let _ = writeln!(page, "| `{name}_total` | counter, label `server` | {help} |");
-    }
-    for (name, help) in GAUGES {
-        let _ = writeln!(page, "| `{name}` | gauge | {help} |");
-    }
-    page
 }
 
 #[cfg(test)]
@@ -250,5 +217,38 @@ mod tests {
         assert!(text.contains("strowger_server_messages_total{server=\"udp:127.0.0.1:7001\"} 0"), "{text}");
         assert!(text.contains("strowger_servers{state=\"active\"} 2"), "{text}");
         assert!(text.ends_with("# EOF"), "{text}");
+    }
+
+    #[test]
+    fn delays_are_histograms_whose_buckets_add_up() {
+        let delay = DelayStatus {
+            name: "session request".into(),
+            result: "failed".into(),
+            bounds_ms: vec![1, 500],
+            counts: vec![2, 3, 4],
+            sum_us: 9_500_000,
+        };
+        let address = Some("127.0.0.1:7000".parse().unwrap());
+        let server =
+            ServerStatus { address, transport: "udp".into(), delays: vec![delay], ..ServerStatus::default() };
+        let mut registry = Registry::default();
+        registry
+            .register_collector(Box::new(Farm(StatusReport { servers: vec![server], ..Default::default() })));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let name = "strowger_server_session_request_delay_seconds";
+        let labels = "server=\"udp:127.0.0.1:7000\",result=\"failed\"";
+        for (end, value) in [("0.001", 2), ("0.5", 5), ("+Inf", 9)] {
+            let line = format!("{name}_bucket{{le=\"{end}\",{labels}}} {value}\n");
+            assert!(text.contains(&line), "no {line} in:\n{text}");
+        }
+        assert!(text.contains(&format!("{name}_sum{{{labels}}} 9.5\n")), "{text}");
+        assert!(text.contains(&format!("{name}_count{{{labels}}} 9\n")), "{text}");
+    }
+
+    #[test]
+    fn what_goes_down_too_is_no_counter() {
+        let known: Vec<&str> = net::Counters::definitions().map(|(name, _)| name).collect();
+        assert!(GAUGES_OF_SOCKETS.iter().all(|name| known.contains(name)), "{known:?}");
     }
 }

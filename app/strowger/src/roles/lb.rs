@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use config::{Checked, Faults, NewCalls, word};
+use config::{Checked, Faults, LogFormat, NewCalls, word};
 use fcaps::{Fault, FaultLog, Output};
 use lb::outbox::Event;
 use lb::router::Router;
@@ -19,11 +19,13 @@ use net::{Clock, Identities, Limits, Spread, UdpOptions};
 
 use super::lb_args::Args;
 use crate::certificates::Certificates;
-use crate::control::{self, Control, SharedThread, lock, log};
+use crate::choices::ChoiceLog;
+use crate::control::{self, Control, SharedThread, lock};
 use crate::control_socket::ControlSocket;
 use crate::ctl::desk::Desk;
 use crate::ctl::{self, Host};
 use crate::http;
+use crate::log::{log, log_as};
 use crate::measuring::Measuring;
 use crate::peers::Peers;
 use crate::signals::Signals;
@@ -43,8 +45,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(config::EXIT_USAGE);
         }
     };
+    log_as(checked.log_format);
     for notice in &checked.notices {
-        eprintln!("{notice}");
+        match checked.log_format {
+            LogFormat::Text => eprintln!("{notice}"),
+            LogFormat::Json => log(notice.trim()),
+        }
     }
     match serve(checked, args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,12 +89,15 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));
+    let choices = ChoiceLog::new(lock(&control).shared(), clock);
+    choices.write_to(&checked.choices)?;
     let host = Arc::new(Host {
         clock,
         started: clock.now(),
         shared: lock(&control).shared(),
         workers: handles.clone(),
         faults: faults.clone(),
+        choices,
         file: checked.file.clone(),
         certificates,
         tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),

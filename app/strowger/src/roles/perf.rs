@@ -9,7 +9,7 @@ use ::perf::Poller;
 use base::Time;
 use config::{Perf, PerfForm, Problems, help};
 
-use crate::control::log;
+use crate::log::log;
 use crate::signals::Signals;
 
 const EXAMPLES: &str = "\

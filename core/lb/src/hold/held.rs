@@ -234,6 +234,7 @@ impl Held {
                     key: key_of(slot, entry.class),
                     class: entry.class,
                     flow: entry.flow,
+                    since: entry.born,
                     to_client,
                     what,
                 }

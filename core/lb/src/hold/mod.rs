@@ -110,6 +110,8 @@ pub struct Action {
     pub key: u64,
     pub class: Class,
     pub flow: Flow,
+    /// When it was first sent.
+    pub since: base::Time,
     /// It goes from a server to a client.
     pub to_client: bool,
     pub what: What,

@@ -51,6 +51,8 @@ struct Due {
     /// The branch of the received request.
     key: u64,
     flow: Flow,
+    /// When it came.
+    since: base::Time,
     what: What,
 }
 

@@ -15,10 +15,13 @@ use crate::route::{DATAGRAM_MAX, Way};
 use crate::route_set::RouteSet;
 use crate::router::Core;
 use crate::snapshot::Server;
+use crate::stamp::Stamp;
 
 /// What is said of a REGISTER besides its server.
 pub(super) struct Register<'a> {
     pub(super) branch: BranchKey,
+    /// When it came: what is sent again is the same, and its answer is timed from then.
+    pub(super) since: Time,
     /// It is kept, and its response with it.
     pub(super) held: bool,
     /// Fields that this server does not get.
@@ -94,11 +97,12 @@ impl Core {
             connection: flow.connection,
             server: way.server,
             call: request.call,
-            asked: Asked::Other,
+            asked: Asked::Register,
             first: request.first,
             held: register.held,
             to_client: way.direction == Direction::ToClient,
             probe: false,
+            sent: Stamp::new(register.since, shared.clock_began_us),
         };
         let outfit = Outfit { branch: register.branch, hop, tag: None };
         let passage = Passage { keys: &shared.keys, outfit: &outfit, tag_header: false, came_by, leaves_by };

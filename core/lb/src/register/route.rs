@@ -13,6 +13,7 @@ use crate::affinity::hash::known;
 use crate::calls::branch_key;
 use crate::consistent::mix;
 use crate::counters::Counter;
+use crate::delays::Delay;
 use crate::forward;
 use crate::hop::Hop;
 use crate::keyring::{BranchKey, CallKey, KeyRing};
@@ -63,7 +64,7 @@ impl Core {
                 self.count(Counter::RegisterFull);
                 return Err(self.no_registrar());
             }
-            let register = Register { branch, held: false, without: &[] };
+            let register = Register { branch, since: now, held: false, without: &[] };
             self.send_register(now, request, first, &register, flow, out)?;
         }
         Ok(())
@@ -98,7 +99,8 @@ impl Core {
         }
         for (server, without) in asked {
             let Some(to) = to.iter().find(|to| to.id == server) else { continue };
-            let register = Register { branch: at_server(branch, server), held: true, without: &without };
+            let register =
+                Register { branch: at_server(branch, server), since: now, held: true, without: &without };
             // What cannot be sent now is sent again, or waited for in vain.
             let _ = self.send_register(now, request, to, &register, flow, out);
         }
@@ -188,6 +190,9 @@ impl Core {
         if status >= 200 {
             shared.calls.transaction_ended(now, branch);
         }
+        if (200..300).contains(&status) {
+            self.took(now, hop, Delay::Registration);
+        }
         let key = at_server(key, hop.server).0;
         let bytes = &message.bytes()[..message.end() as usize];
         let alarms = &mut self.alarms_of_registrations;
@@ -222,10 +227,13 @@ impl Core {
                 let Some(to) = self.row(server) else { return };
                 let branch = at_server(BranchKey(due.key), server);
                 self.count(Counter::Repeated);
-                let register = Register { branch, held: true, without: &without };
+                let register = Register { branch, since: due.since, held: true, without: &without };
                 let _ = self.send_register(now, &request, &to, &register, due.flow, out);
             }
             What::Answer { back, accepted, partial, round } => {
+                if !accepted && round.is_none() {
+                    self.count(Counter::RegisterFailed);
+                }
                 if let Some((key, round)) = round {
                     self.count(Counter::RegisterChallenged);
                     let alarms = &mut self.alarms_of_registrations;

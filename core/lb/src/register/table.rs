@@ -166,7 +166,8 @@ impl Registrations {
                     let early = now < fanout.born + self.timers.f();
                     message.clear();
                     message.extend_from_slice(&fanout.message);
-                    let due = Due { key, flow: fanout.flow, what: What::Unanswered { early } };
+                    let due =
+                        Due { key, flow: fanout.flow, since: fanout.born, what: What::Unanswered { early } };
                     if let Some(gone) = shard.fanouts.remove(&key) {
                         self.give_room(gone.bytes().max(before));
                     }
@@ -177,10 +178,10 @@ impl Registrations {
                 }
             };
             self.account(before, fanout.bytes());
-            let flow = fanout.flow;
+            let (flow, since) = (fanout.flow, fanout.born);
             arm(fanout, now, alarms, key);
             if let Some(what) = what {
-                return Some(Due { key, flow, what });
+                return Some(Due { key, flow, since, what });
             }
         }
         None

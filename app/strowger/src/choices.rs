@@ -1,0 +1,215 @@
+//! The log of choices: each choice of a server for a call as one line of JSON, as `strowger why --json` says it. A thread of
+//! its own reads the rings that the workers note their choices in ([`lb::why`]), so that no worker ever waits for a disk: what
+//! a ring has overwritten before it could be read is counted as dropped.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use config::Faults;
+use lb::shared::Shared;
+use lb::why::Follower;
+use net::Clock;
+use serde::Serialize;
+
+use crate::why_report::{ChoiceReport, Explainer};
+
+/// Between two looks. The rings of 16,384 choices hold what 80,000 calls a second bring each worker meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+/// Choices of each worker that are put into words at once.
+const BATCH_MAX: usize = 1024;
+/// Servers in a line: the winner, the one before, and the first others. A farm of thousands would make lines of a megabyte.
+const CANDIDATES_MAX: usize = 64;
+
+/// What came of the choices.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    written: AtomicU64,
+    dropped: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn read(&self) -> [(&'static str, u64); 3] {
+        [
+            ("choices_written", self.written.load(Relaxed)),
+            ("choices_dropped", self.dropped.load(Relaxed)),
+            ("choices_failed", self.failed.load(Relaxed)),
+        ]
+    }
+}
+
+/// Where choices are written, which may change while running.
+pub(crate) struct ChoiceLog {
+    clock: Clock,
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    /// Set when the present writer shall end.
+    stop: Mutex<Arc<AtomicBool>>,
+}
+
+impl ChoiceLog {
+    /// Writes nothing until it is told where.
+    pub(crate) fn new(shared: Arc<Shared>, clock: Clock) -> ChoiceLog {
+        ChoiceLog { clock, shared, counters: Arc::default(), stop: Mutex::default() }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Writes there from now on, beginning with the next choice. Fails when the file cannot be opened now, and changes nothing
+    /// then; a failure later is counted.
+    pub(crate) fn write_to(&self, to: &Faults) -> io::Result<()> {
+        let named = |path: &Path, error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        };
+        if let Faults::File(path) = to {
+            open(path).map_err(|error| named(path, error))?;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let before = {
+            let mut present = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *present, Arc::clone(&stop))
+        };
+        // It ends by itself within a look; a disk that hangs must not hold up whoever changes this.
+        before.store(true, Relaxed);
+        if *to == Faults::Off {
+            return Ok(());
+        }
+        let (shared, clock, counters) = (Arc::clone(&self.shared), self.clock, Arc::clone(&self.counters));
+        let mut writer = Writer { shared, clock, counters, to: to.clone(), follower: Follower::default() };
+        writer.begin();
+        std::thread::Builder::new().name("choices".into()).spawn(move || {
+            while !stop.load(Relaxed) {
+                if !writer.turn() {
+                    std::thread::sleep(LOOK);
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    clock: Clock,
+    counters: Arc<Counters>,
+    to: Faults,
+    follower: Follower,
+}
+
+/// One line.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// Tells it from other lines in the same place.
+    log: &'static str,
+    #[serde(flatten)]
+    choice: &'a ChoiceReport,
+    /// Servers that the line leaves out.
+    candidates_left_out: usize,
+}
+
+impl Writer {
+    /// What was chosen before is of the past.
+    fn begin(&mut self) {
+        self.shared.why.skip(&mut self.follower);
+    }
+
+    /// Writes what is new; true: there is more.
+    fn turn(&mut self) -> bool {
+        let (choices, missed) = self.shared.why.follow(&mut self.follower, BATCH_MAX);
+        self.counters.dropped.fetch_add(missed, Relaxed);
+        if choices.is_empty() {
+            return false;
+        }
+        let more = choices.len() >= BATCH_MAX;
+        let explainer = Explainer { shared: &self.shared, clock: self.clock };
+        let count = choices.len() as u64;
+        let mut text = Vec::new();
+        for choice in choices {
+            write_line(explainer.choice(choice), &mut text);
+        }
+        let result = match &self.to {
+            Faults::Off => Ok(()),
+            Faults::Stderr => io::stderr().lock().write_all(&text),
+            // Opened anew each time, so that a file that was moved away is begun again.
+            Faults::File(path) => open(path).and_then(|mut file| file.write_all(&text)),
+        };
+        let counter = if result.is_ok() { &self.counters.written } else { &self.counters.failed };
+        counter.fetch_add(count, Relaxed);
+        more
+    }
+}
+
+fn write_line(mut choice: ChoiceReport, text: &mut Vec<u8>) {
+    let all = choice.candidates.len();
+    if all > CANDIDATES_MAX {
+        let from = choice.from;
+        // Stable: the others stay in the order of the table.
+        choice
+            .candidates
+            .sort_by_key(|candidate| !(candidate.won || from.is_some() && candidate.address == from));
+        choice.candidates.truncate(CANDIDATES_MAX);
+    }
+    let left_out = all - choice.candidates.len();
+    let line = Line { log: "choice", choice: &choice, candidates_left_out: left_out };
+    // Numbers, texts and addresses: nothing in it cannot be written.
+    if serde_json::to_writer(&mut *text, &line).is_ok() {
+        text.push(b'\n');
+    }
+}
+
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::why_report::CandidateReport;
+
+    #[test]
+    fn a_line_is_one_object_and_a_large_farm_does_not_make_it_long() {
+        let candidate = |index: u32| CandidateReport {
+            index,
+            address: Some(([127, 0, 0, 1], 7000 + index as u16).into()),
+            won: index == 500,
+            ..CandidateReport::default()
+        };
+        let choice = ChoiceReport {
+            call_id: "a\"\n@b".into(),
+            kind: "set-up moved: server failed".into(),
+            from: Some(([127, 0, 0, 1], 7700).into()),
+            server: Some(([127, 0, 0, 1], 7500).into()),
+            candidates: (0..1000).map(candidate).collect(),
+            ..ChoiceReport::default()
+        };
+        let mut text = Vec::new();
+        write_line(choice, &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.matches('\n').count(), 1);
+        assert!(text.len() < 32_000, "{} bytes", text.len());
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["log"], "choice");
+        assert_eq!(line["call_id"], "a\"\n@b");
+        assert_eq!(line["candidates_left_out"], 1000 - CANDIDATES_MAX);
+        let shown: Vec<u64> =
+            line["candidates"].as_array().unwrap().iter().map(|row| row["index"].as_u64().unwrap()).collect();
+        assert_eq!(shown[..3], [500, 700, 0], "the winner and the one before first");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_refused_by_name() {
+        let clock = Clock::start();
+        let settings = config::parse(crate::ctl::testing::TWO).unwrap().settings;
+        let control = crate::control::Control::new(clock.now(), settings, 1).unwrap();
+        let log = ChoiceLog::new(control.shared(), clock);
+        let error = log.write_to(&Faults::File("/nonexistent/choices.json".into())).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/choices.json"), "{error}");
+        assert!(log.write_to(&Faults::Off).is_ok());
+    }
+}

@@ -1,0 +1,134 @@
+//! docs/metrics.md: what each metric means, in which unit, where it comes from, and what to watch.
+
+use std::fmt::Write as _;
+
+use lb::counters::Counter;
+
+use super::definitions::{COUNTERS_OF_PARTS, DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
+
+const HEAD: &str = "\
+# Metrics
+
+<!-- Made by `strowger check --metrics`; change app/strowger/src/http/metrics instead. -->
+
+`GET /metrics` at `api.listen` gives the text format of OpenMetrics, which Prometheus asks for first:
+
+```yaml
+scrape_configs:
+  - job_name: strowger
+    static_configs: [{ targets: [\"127.0.0.1:8060\"] }]
+```
+
+Without `api.open_metrics` a token is needed (`authorization: { credentials: … }`). A scrape is answered by the control thread, from
+counters that the workers write without locks; it delays no message. Counters begin at 0 with the process and are summed over its
+workers; use `rate()` and `increase()`. Each counter is also in `strowger ctl counters`, without `strowger_` and `_total`. A label
+`server` is transport, address and port.
+
+## What to watch
+
+```yaml
+groups:
+  - name: strowger
+    rules:
+      - alert: NoServerForNewCalls          # callers got 503
+        expr: rate(strowger_no_server_total[1m]) > 0
+      - alert: ServerFailed
+        expr: strowger_server_state{state=\"failed\"} == 1
+        for: 1m
+      - alert: SetUpsSlow                   # 99 of 100 callers hear nothing for up to this long
+        expr: histogram_quantile(0.99, sum by (le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m]))) > 1
+        for: 5m
+      - alert: OneServerSlower              # than the farm, ten times
+        expr: >
+          histogram_quantile(0.5, sum by (server, le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m])))
+          > 10 * scalar(histogram_quantile(0.5, sum by (le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m]))))
+        for: 5m
+      - alert: SessionsIneffective          # ISA of RFC 6076 §4.8, over five minutes
+        expr: >
+          rate(strowger_sessions_ineffective_total[5m])
+          > 0.02 * (rate(strowger_sessions_established_total[5m]) + rate(strowger_sessions_declined_total[5m])
+                    + rate(strowger_sessions_ineffective_total[5m]) + rate(strowger_sessions_failed_total[5m]))
+        for: 5m
+      - alert: MemoryFull                   # new calls go by hash; raise limits.new_calls_max
+        expr: rate(strowger_memory_full_total[5m]) > 0
+      - alert: MemoryNearlyFull
+        expr: strowger_memory_entries > 0.8 * strowger_memory_entries_max
+      - alert: DatagramsLost                # the workers are late, or the machine is
+        expr: rate(strowger_datagrams_lost_in_kernel_total[1m]) > 0
+      - alert: CertificateEnds
+        expr: strowger_certificate_end_timestamp_seconds - time() < 14 * 86400
+      - alert: Forged                       # somebody tries
+        expr: rate(strowger_forged_tags_total[5m]) + rate(strowger_foreign_responses_total[5m]) + rate(strowger_forged_encapsulations_total[5m]) > 1
+```
+
+A dashboard begins with these: new calls a second by server `sum by (server) (rate(strowger_server_new_calls_total[1m]))`, the two quantiles
+above, `strowger_server_load_ratio`, `strowger_server_score`, and the ratios below over the last minutes.
+
+## RFC 6076: how well sessions go
+
+The load manager keeps nothing of a request that it has passed on: when that was travels in its own Via and comes back with the response.
+So delays are measured for every call, however long it rings, and by whichever load manager the response comes through, in steps of 64 µs
+by the wall clock. They are those of servers, seen from here: from the request's leaving to the response's coming. A caller sees more,
+by its own way to here.
+
+| RFC 6076 | here | how |
+|---|---|---|
+| §4.1 registration request delay (RRD) | `strowger_server_registration_request_delay_seconds` | REGISTER to its 2xx. A challenge ends one request, and the next is timed by itself. |
+| §4.2 ineffective registration attempts (IRA) | `(rate(strowger_registers_failed_total[5m]) + rate(strowger_registers_unanswered_total[5m])) / rate(strowger_registers_total[5m])` | Refused other than 401, 402, 407; unanswered ones are known with `register.to = \"all\"` or a registrar. |
+| §4.3 session request delay (SRD) | `strowger_server_session_request_delay_seconds` | `successful`: INVITE to the first provisional response other than 100, or to the 2xx where there is none. `failed`: to a failure before which nothing was said. |
+| §4.4 session disconnect delay (SDD) | `strowger_server_session_disconnect_delay_seconds` | BYE to its 2xx, or to its failure. Of BYEs of clients: what a server takes. |
+| §4.5 session duration time (SDT) | none | The time of the answer is kept nowhere once a call is up; the servers' own records have it. |
+| §4.6 session establishment ratio (SER) | `strowger_session_establishment_ratio` | Since the start. Over five minutes: the same of `rate(…[5m])` of the counters `strowger_sessions_…`. |
+| §4.7 session establishment effectiveness ratio (SEER) | `strowger_session_establishment_effectiveness_ratio` | As above, with what the callee meant: 480, 486, 600, 603. |
+| §4.8 ineffective session attempts (ISA) | `strowger_ineffective_session_attempts_ratio` | 408, 500, 503, 504. |
+| §4.9 session completion ratio (SCR) | `strowger_session_completion_ratio` | BYEs that were answered 2xx, of all session attempts: below the truth by the calls that are up. |
+
+Attempts are calls that got a final answer other than a challenge; redirected ones are left out of SER and SEER as the RFC has it. A response
+that comes again is counted and timed once for as long as its call is remembered (`limits.new_call_seconds`). Not timed are INVITEs of calls that
+found the memory full, requests of servers, and clients on a stream over IPv6.
+
+";
+
+/// docs/metrics.md.
+pub(crate) fn page() -> String {
+    let mut page = String::from(HEAD);
+    page.push_str("## Delays\n\nHistograms; `_bucket`, `_sum` and `_count` in seconds.\n\n");
+    page.push_str("| metric | labels | meaning |\n|---|---|---|\n");
+    for (name, _, results, help) in DELAYS {
+        let results = results.join(" or ");
+        let _ = writeln!(page, "| `{name}_seconds` | `server`, `result`: {results} | {help} |");
+    }
+    page.push_str("\n## Servers\n\n| counter | meaning |\n|---|---|\n");
+    for (name, help) in OF_SERVERS {
+        let _ = writeln!(page, "| `{name}_total` | {help}. Label `server`. |");
+    }
+    page.push_str("\n| gauge | labels | unit | meaning |\n|---|---|---|---|\n");
+    for gauge in GAUGES {
+        let labels: Vec<String> = gauge.labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ =
+            writeln!(page, "| `{}` | {} | {} | {} |", gauge.name, labels.join(", "), gauge.unit, gauge.help);
+    }
+    page.push_str("\n## Messages and calls\n\n| counter | meaning |\n|---|---|\n");
+    for counter in Counter::ALL {
+        let _ = writeln!(page, "| `strowger_{}_total` | {} |", counter.name(), counter.help().trim());
+    }
+    page.push_str("\n## Sockets and connections\n\n| metric | type | meaning |\n|---|---|---|\n");
+    for (name, help) in net::Counters::definitions() {
+        let is_gauge = GAUGES_OF_SOCKETS.contains(&name);
+        let (end, kind) = if is_gauge { ("", "gauge") } else { ("_total", "counter") };
+        let help = if help.is_empty() { format!("{}.", words(name)) } else { help.trim().to_owned() };
+        let _ = writeln!(page, "| `strowger_{name}{end}` | {kind} | {help} |");
+    }
+    page.push_str("\n## Heartbeats, polls, others\n\n| counters | meaning |\n|---|---|\n");
+    for (names, help) in COUNTERS_OF_PARTS {
+        let _ = writeln!(page, "| {names} | {help} |");
+    }
+    page
+}
+
+/// A name as the beginning of a sentence.
+fn words(name: &str) -> String {
+    let mut text = name.replace('_', " ");
+    text[..1].make_ascii_uppercase();
+    text
+}
