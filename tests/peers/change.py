@@ -113,7 +113,7 @@ def changed_under_load():
         problems.append(f"drain said {drained!r}")
     if "lb.toml:" not in bad or "did you mean `tlwl`" not in bad:
         problems.append(f"a bad file was refused by {bad!r}")
-    if "[threads] cannot change" not in fixed:
+    if "restart needed for: [threads]" not in fixed:
         problems.append(f"threads were refused by {fixed!r}")
     if servers != [(server["address"], server["weight"]) for server in json.loads(before)["servers"]]:
         problems.append(f"a refused reload changed {servers}")

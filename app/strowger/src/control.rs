@@ -11,11 +11,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::{Duration, Time};
 use config::Checked;
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
+use heartbeat::measure::Measures;
 use heartbeat::{Heartbeat, Ignored, Replay};
 use lb::server_table::{Refusal, RowView, ServerTable};
 use lb::settings::{Heartbeats, ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
 use lb::snapshot::{Condition, ServerId};
+use net::Clock;
 
 use crate::ctl::desk::Tray;
 use crate::ctl::{Refused, Why};
@@ -104,6 +106,20 @@ impl Control {
     /// Figures are taken from there with each turn (SPEC B3).
     pub(crate) fn measure_by(&mut self, measuring: Measuring) {
         self.measuring = Some(measuring);
+    }
+
+    /// Who is polled from now on; the thread that does it is started where there was none to do.
+    pub(crate) fn measure(
+        &mut self,
+        measures: Measures,
+        key: Option<Vec<u8>>,
+        clock: Clock,
+    ) -> io::Result<()> {
+        match &self.measuring {
+            Some(measuring) => measuring.change(measures, key),
+            None => self.measuring = Measuring::start(&measures, key, clock)?,
+        }
+        Ok(())
     }
 
     pub(crate) fn measuring(&self) -> Option<&Measuring> {

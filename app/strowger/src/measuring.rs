@@ -12,11 +12,15 @@ use perf::{Board, Poller};
 
 use crate::status_report::Counter;
 
+type Wanted = (Measures, Option<Vec<u8>>);
+
 /// What the poll thread shares with the rest of the process.
 #[derive(Clone)]
 pub(crate) struct Measuring {
     pub(crate) board: Arc<Board>,
     counts: Arc<Mutex<(perf::Counts, perf::serve::Counts)>>,
+    /// What shall be polled from the next turn on, and by which key.
+    wanted: Arc<Mutex<Option<Wanted>>>,
 }
 
 impl Measuring {
@@ -30,14 +34,22 @@ impl Measuring {
             return Ok(None);
         }
         let poller = Poller::open(measures.clone(), key, clock.now())?;
-        let measuring = Measuring { board: poller.board(), counts: Arc::default() };
-        let counts = Arc::clone(&measuring.counts);
+        let measuring = Measuring { board: poller.board(), counts: Arc::default(), wanted: Arc::default() };
+        let (counts, wanted) = (Arc::clone(&measuring.counts), Arc::clone(&measuring.wanted));
         std::thread::Builder::new().name("perf".into()).spawn(move || {
             poller.run(&AtomicBool::new(false), |poller| {
+                if let Some((measures, key)) = wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    poller.change(measures, key);
+                }
                 *counts.lock().unwrap_or_else(PoisonError::into_inner) = poller.counts();
             });
         })?;
         Ok(Some(measuring))
+    }
+
+    /// Polls these from now on: the thread sees it within a fifth of a second.
+    pub(crate) fn change(&self, measures: Measures, key: Option<Vec<u8>>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some((measures, key));
     }
 
     /// For status: what came of polling and serving.

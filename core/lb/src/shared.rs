@@ -160,6 +160,7 @@ impl Shared {
     /// New terms, seen by each worker with the next snapshot: that one is to be published after them.
     pub fn publish_terms(&self, mut terms: Terms) {
         terms.generation = self.terms().generation + 1;
+        self.registrations.set(&terms.settings.register);
         self.board.terms.store(Arc::new(terms));
     }
 

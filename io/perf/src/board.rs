@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base::{Duration, Time};
@@ -34,13 +35,24 @@ struct Inner {
 #[derive(Debug)]
 pub struct Board {
     inner: Mutex<Inner>,
-    good_for: Duration,
+    good_for_us: AtomicU64,
 }
 
 impl Board {
     /// Data that nobody renews for `good_for` is dropped.
     pub fn new(good_for: Duration) -> Board {
-        Board { inner: Mutex::default(), good_for }
+        let board = Board { inner: Mutex::default(), good_for_us: AtomicU64::new(0) };
+        board.set_good_for(good_for);
+        board
+    }
+
+    /// For all data from now on, that which is there among it.
+    pub fn set_good_for(&self, good_for: Duration) {
+        self.good_for_us.store(good_for.as_micros() as u64, Relaxed);
+    }
+
+    fn good_for(&self) -> Duration {
+        Duration::from_micros(self.good_for_us.load(Relaxed))
     }
 
     /// Figures of the server at this SIP address. False: the board is full.
@@ -70,7 +82,7 @@ impl Board {
     pub fn all(&self, now: Time) -> Vec<Heartbeat> {
         let mut inner = self.lock();
         for entries in inner.newest.values_mut() {
-            entries.retain(|entry| now.since(entry.put) <= self.good_for);
+            entries.retain(|entry| now.since(entry.put) <= self.good_for());
         }
         inner.newest.retain(|_, entries| !entries.is_empty());
         inner.newest.iter().filter_map(|(server, entries)| self.merged(now, *server, entries)).collect()
@@ -84,7 +96,7 @@ impl Board {
     /// One server that is measured in several ways: what one does not know, another may. Down or draining in the eyes of
     /// one is down or draining.
     fn merged(&self, now: Time, server: SocketAddr, entries: &[Entry]) -> Option<Heartbeat> {
-        let good = || entries.iter().filter(|entry| now.since(entry.put) <= self.good_for);
+        let good = || entries.iter().filter(|entry| now.since(entry.put) <= self.good_for());
         let newest = good().max_by_key(|entry| entry.at)?;
         let mut merged = Heartbeat {
             sip_address: Some(server.ip()),

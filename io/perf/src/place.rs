@@ -65,6 +65,10 @@ impl Place {
         }
     }
 
+    pub(crate) fn measured(&self) -> Measured {
+        self.measured
+    }
+
     /// What the poll is to watch.
     pub(crate) fn watch(&self) -> Option<(RawFd, i16)> {
         match &self.wire {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use base::{Duration, Time};
-use heartbeat::measure::Measures;
+use heartbeat::measure::{Measured, Measures};
 use heartbeat::stream::{End, Frame};
 use heartbeat::{Heartbeat, Ignored, next_count};
 
@@ -76,6 +76,22 @@ impl Poller {
         Arc::clone(&self.board)
     }
 
+    /// Asks these places from now on, by this key. A place that stays keeps its connection, and so does the port to serve at.
+    pub fn change(&mut self, measures: Measures, key: Option<Vec<u8>>) {
+        let now = self.now();
+        let mut before = std::mem::take(&mut self.places);
+        let mut kept = |measured: &Measured| {
+            let at = before.iter().position(|place| place.measured() == *measured)?;
+            Some(before.swap_remove(at))
+        };
+        let places: Vec<Option<Place>> = measures.measured.iter().map(&mut kept).collect();
+        let all = places.into_iter().zip(&measures.measured);
+        self.places = all.map(|(place, new)| place.unwrap_or_else(|| Place::new(*new, now))).collect();
+        self.board.set_good_for(measures.good_for());
+        self.measures = Measures { listen: self.measures.listen, ..measures };
+        self.key = key;
+    }
+
     /// Where data is served; of port 0, the port that was got.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.as_ref().and_then(|server| server.address().ok())
@@ -86,10 +102,10 @@ impl Poller {
     }
 
     /// Polls and serves until `stop`; `each` is called after each turn.
-    pub fn run(mut self, stop: &AtomicBool, mut each: impl FnMut(&Poller)) {
+    pub fn run(mut self, stop: &AtomicBool, mut each: impl FnMut(&mut Poller)) {
         while !stop.load(Ordering::Relaxed) {
             self.turn();
-            each(&self);
+            each(&mut self);
         }
     }
 

@@ -1,13 +1,14 @@
 //! From the configuration that runs to another one: what differs, in plain words; what cannot change while running, by name
 //! and before anything is touched; and the swap, whole or not at all.
 
-use std::fmt::Debug;
+use std::fmt::Display;
 use std::sync::Arc;
 
-use config::{Checked, Faults};
+use config::{Checked, Faults, word};
 use lb::server_table::RowView;
 use lb::settings::{Heartbeats, Selection, Settings};
 
+use super::sections;
 use super::{Context, Refused, Why};
 
 /// What differs.
@@ -15,29 +16,51 @@ use super::{Context, Refused, Why};
 pub(crate) struct Difference {
     /// What is changed, each on a line of its own.
     pub(crate) changes: Vec<String>,
-    /// What cannot be, and the remedy.
-    fixed: Vec<String>,
+    /// Keys and sections that only a restart can change.
+    fixed: Vec<&'static str>,
+    /// What else stands in the way, with its remedy.
+    refused: Vec<&'static str>,
 }
 
 impl Difference {
-    fn changed(&mut self, key: &str, before: impl Debug, after: impl Debug) {
-        let (before, after) = (format!("{before:?}"), format!("{after:?}"));
+    /// Values are written as the file writes them.
+    pub(super) fn changed<T: Display>(&mut self, key: &str, before: T, after: T) {
+        let (before, after) = (before.to_string(), after.to_string());
         if before != after {
             self.changes.push(format!("{key}: {before} becomes {after}"));
         }
     }
 
-    fn fixed<T: PartialEq>(&mut self, key: &str, before: &T, after: &T) {
+    /// The same of a word that stands in quotes.
+    pub(super) fn reworded(&mut self, key: &str, before: impl Display, after: impl Display) {
+        self.changed(key, quoted(before), quoted(after));
+    }
+
+    pub(super) fn fixed<T: PartialEq>(&mut self, key: &'static str, before: &T, after: &T) {
         if before != after {
-            self.fixed.push(format!("{key} cannot change while running"));
+            self.fixed.push(key);
         }
     }
 
-    fn note(&mut self, happens: bool, line: &str) {
+    pub(super) fn note(&mut self, happens: bool, line: &str) {
         if happens {
             self.changes.push(line.to_owned());
         }
     }
+
+    /// Why it cannot be done, if so.
+    fn refusal(&self) -> Option<String> {
+        let restart = format!("restart needed for: {}", self.fixed.join(", "));
+        let restart = (!self.fixed.is_empty()).then_some(restart);
+        let all: Vec<String> =
+            restart.into_iter().chain(self.refused.iter().map(|text| (*text).to_owned())).collect();
+        (!all.is_empty()).then(|| all.join("\n  "))
+    }
+}
+
+/// A text of TOML.
+pub(super) fn quoted(text: impl Display) -> String {
+    format!("{:?}", text.to_string())
 }
 
 /// What `next` would change. `rows`: the servers that there are, whoever added them.
@@ -80,8 +103,8 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
         score,
         measures,
     } = old;
-    found.fixed("[[listen]]: listeners", listeners, &new.listeners);
-    found.fixed("[[listen]].names", names, &new.names);
+    found.fixed("[[listen]]", listeners, &new.listeners);
+    found.fixed("names of [[listen]]", names, &new.names);
     found.fixed("affinity.kind", affinity, &new.affinity);
     found.fixed("affinity.hash", hash, &new.hash);
     found.fixed("[threads]", threads, &new.threads);
@@ -91,27 +114,27 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
     found.fixed("hold_setup.held_bytes_max", held_bytes_max, &new.held_bytes_max);
     found.fixed("log.why_calls", why_calls, &new.why_calls);
     found.fixed("[peers]", peers, &new.peers);
-    found.fixed("[register]", register, &new.register);
-    found.fixed("[perf] and [[measure]]: who is polled", measures, &new.measures);
-    found.changed("selection.kind", selection, new.selection);
+    sections::register(register, &new.register, &mut found);
+    sections::measures(measures, &new.measures, &mut found);
+    found.reworded("selection.kind", word(*selection), word(new.selection));
     let forgets = new.selection != *selection && new.selection == Selection::Cjsq && !*count_calls;
     found.note(forgets, "  calls are counted from now on: those in progress are not in the queues of cjsq");
-    found.changed("selection.invite_weight_percent", invite_weight_percent, new.invite_weight_percent);
-    found.changed("affinity.tag_header", tag_header, new.tag_header);
-    found.changed("limits.new_call_seconds", new_call_time, new.new_call_time);
-    found.changed("limits.session_idle_seconds", session_idle, new.session_idle);
-    found.changed("limits.retry_after_seconds", retry_after, new.retry_after);
-    found.changed("limits.datagram_bytes_max", datagram_bytes_max, new.datagram_bytes_max);
-    found.changed("connections.tcp_alias", tcp_alias, new.tcp_alias);
-    found.changed("limits.count_calls", count_calls, new.count_calls);
-    found.changed("hold_setup.kind", hold_setup, new.hold_setup);
-    found.changed("health.probe", probe, new.probe);
-    found.changed("health.interval_ms", probe_interval, new.probe_interval);
-    found.changed("health.silence_ms", silence, new.silence);
-    found.changed("health.fail_after", fail_after, new.fail_after);
-    found.changed("health.stay_out_ms", stay_out, new.stay_out);
-    found.changed("health.slow_start_ms", slow_start, new.slow_start);
-    found.changed("score", score, new.score);
+    found.changed("selection.invite_weight_percent", *invite_weight_percent, new.invite_weight_percent);
+    found.changed("affinity.tag_header", *tag_header, new.tag_header);
+    found.changed("limits.new_call_seconds", new_call_time.as_secs(), new.new_call_time.as_secs());
+    found.changed("limits.session_idle_seconds", session_idle.as_secs(), new.session_idle.as_secs());
+    found.changed("limits.retry_after_seconds", *retry_after, new.retry_after);
+    found.changed("limits.datagram_bytes_max", *datagram_bytes_max, new.datagram_bytes_max);
+    found.changed("limits.count_calls", *count_calls, new.count_calls);
+    found.changed("connections.tcp_alias", *tcp_alias, new.tcp_alias);
+    found.reworded("hold_setup.kind", word(*hold_setup), word(new.hold_setup));
+    found.reworded("health.probe", word(*probe), word(new.probe));
+    found.changed("health.interval_ms", probe_interval.as_millis(), new.probe_interval.as_millis());
+    found.changed("health.silence_ms", silence.as_millis(), new.silence.as_millis());
+    found.changed("health.fail_after", *fail_after, new.fail_after);
+    found.changed("health.stay_out_ms", stay_out.as_millis(), new.stay_out.as_millis());
+    found.changed("health.slow_start_ms", slow_start.as_millis(), new.slow_start.as_millis());
+    sections::score(score, &new.score, &mut found);
     heartbeats(heartbeat, &new.heartbeat, &mut found);
     keys(before, old, next, &mut found);
     servers(rows, next, &mut found);
@@ -124,21 +147,23 @@ fn heartbeats(old: &Heartbeats, new: &Heartbeats, found: &mut Difference) {
     found.fixed("heartbeat.listen", listen, &new.listen);
     found.fixed("heartbeat.group", group, &new.group);
     found.fixed("heartbeat.table_size", table_size, &new.table_size);
-    found.changed("heartbeat.period_ms", period, new.period);
-    found.changed("heartbeat.decay_periods", decay_periods, new.decay_periods);
+    found.changed("heartbeat.period_ms", period.as_millis(), new.period.as_millis());
+    found.changed("heartbeat.decay_periods", *decay_periods, new.decay_periods);
 }
 
 fn keys(before: &Checked, old: &Settings, next: &Checked, found: &mut Difference) {
-    let ids = |settings: &Settings| settings.keys.tag.iter().map(|(id, _)| *id).collect::<Vec<u8>>();
+    let ids = |settings: &Settings| {
+        let ids: Vec<u8> = settings.keys.tag.iter().map(|(id, _)| *id).collect();
+        format!("{ids:?}")
+    };
     if before.random_keys && next.random_keys {
         // Each look at the configuration makes another: the one that runs stays.
     } else if old.keys.tag != next.settings.keys.tag {
         let signing = old.keys.tag.first();
         if signing.is_some_and(|key| !next.settings.keys.tag.contains(key)) {
-            found.fixed.push(
+            found.refused.push(
                 "keys.tag: the key that signs now is not among the new ones, so that every call in progress would lose its \
-                 server; put the new key in front, keep the old one, and take it out when the longest call is over"
-                    .into(),
+                 server; put the new key in front, keep the old one, and take it out when the longest call is over",
             );
         }
         found.changed("keys.tag, ids, the first signs", ids(old), ids(&next.settings));
@@ -165,7 +190,7 @@ fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
             Some(row) => {
                 let name = |what: &str| format!("server {}: {what}", row.address);
                 found.changed(&name("weight"), row.weight, entry.weight);
-                found.changed(&name("transport"), row.transport, entry.transport);
+                found.reworded(&name("transport"), row.transport.word(), entry.transport.word());
                 found.note(row.leaving, &name("stays after all"));
                 found.note(!row.configured && !row.leaving, &name("named now, known by heartbeat before"));
             }
@@ -204,11 +229,12 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
         Faults::File(path) => path.display().to_string(),
     };
     found.fixed("log.faults", &place(faults), &place(&next.faults));
-    found.changed("log.choices", place(choices), place(&next.choices));
-    found.changed("log.format", config::word(*log_format), config::word(next.log_format));
-    found.changed("[drain]", drain, next.drain);
+    found.reworded("log.choices", place(choices), place(&next.choices));
+    found.reworded("log.format", word(*log_format), word(next.log_format));
+    found.changed("drain.seconds", drain.time.as_secs(), next.drain.time.as_secs());
+    found.reworded("drain.new_calls", word(drain.new_calls), word(next.drain.new_calls));
     let listen = |api: &Option<config::Api>| api.as_ref().map(|api| (api.listen, api.open_metrics));
-    found.fixed("[api]: listener", &listen(api), &listen(&next.api));
+    found.fixed("api.listen and api.open_metrics", &listen(api), &listen(&next.api));
     let tokens = |api: &Option<config::Api>| api.as_ref().map(|api| api.tokens.clone());
     found.note(tokens(api) != tokens(&next.api), "api.tokens: others from now on");
     // Certificates are read anew with each reload: the files may hold others under the same names.
@@ -228,10 +254,10 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
         next.settings.keys.tag.clone_from(&shared.settings.keys.tag);
     }
     let difference = compare(&before, &shared.settings, &next, &context.control.rows(now));
-    if !difference.fixed.is_empty() {
+    if let Some(what) = difference.refusal() {
         let remedy =
             "nothing was changed; leave these as they were, or start the load manager anew with them";
-        return Err(Refused::new(Why::Impossible, difference.fixed.join("\n  "), remedy));
+        return Err(Refused::new(Why::Impossible, what, remedy));
     }
     if let Some(refusal) = context.control.table_mut().would_refuse(&next.settings.servers) {
         return Err(Refused::new(Why::Conflict, refusal.to_string(), "nothing was changed"));
@@ -244,6 +270,14 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
         context.host.choices.write_to(&next.choices).map_err(|error| {
             let remedy = "nothing was changed; let the load manager write there, or name another file";
             Refused::new(Why::Impossible, format!("log.choices: {error}"), remedy)
+        })?;
+    }
+    let key = next.settings.keys.heartbeat.clone();
+    let polled = (&shared.settings.measures, &shared.settings.keys.heartbeat);
+    if polled != (&next.settings.measures, &key) {
+        let clock = context.host.clock;
+        context.control.measure(next.settings.measures.clone(), key, clock).map_err(|error| {
+            Refused::new(Why::Impossible, format!("[[measure]]: {error}"), "nothing was changed; try again")
         })?;
     }
     crate::log::log_as(next.log_format);
@@ -310,8 +344,8 @@ mod tests {
         for what in [
             "server 127.0.0.1:7002: added, weight 3",
             "127.0.0.1:7001: no longer named",
-            "RoundRobin becomes Tlwl",
-            "retry_after",
+            "selection.kind: \"round-robin\" becomes \"tlwl\"",
+            "limits.retry_after_seconds: 5 becomes 9",
         ] {
             assert!(done.text.contains(what), "no `{what}` in:\n{}", done.text);
         }
@@ -332,9 +366,10 @@ mod tests {
             TWO.replace("1 00112233445566778899aabbccddeeff", "2 ffeeddccbbaa99887766554433221100");
         let with = |more: &str| TWO.replace(":7001", ":7003") + more;
         for (text, what) in [
-            (with("[threads]\nmodel = \"one\"\n"), "[threads]"),
+            (with("[threads]\nmodel = \"one\"\n"), "restart needed for: [threads]"),
             (with("[limits]\nsessions_max = 5000\n"), "limits.sessions_max"),
-            (with("").replace("udp:127.0.0.1:5060", "udp:127.0.0.1:5061"), "listeners"),
+            (with("").replace("udp:127.0.0.1:5060", "udp:127.0.0.1:5061"), "restart needed for: [[listen]]"),
+            (with("[register]\nin_progress_max = 7\n"), "restart needed for: register.in_progress_max"),
             (with("[affinity]\nkind = \"session\"\n"), "affinity.kind"),
             (other_key, "the key that signs now"),
             (with("[selection]\nkind = \"roundrobin\"\n"), "refused.toml:10"),
@@ -351,10 +386,45 @@ mod tests {
     }
 
     #[test]
+    fn registrations_polls_and_logs_change_too_and_are_said_as_the_file_says_them() {
+        let path = written("more", TWO);
+        let owner = Owner::of(config::load(&path).unwrap());
+        let more = "[register]\nto = \"all\"\naccept = \"majority\"\nwait_ms = 500\n[score]\ncpu_max_percent = 90\n\
+             [[measure]]\nby = \"agent\"\naddress = \"127.0.0.1:9\"\n[perf]\npoll_ms = 5000\n[log]\nformat = \"text\"\n\
+             [drain]\nseconds = 3\nnew_calls = \"serve\"\n[hold_setup]\nkind = \"all\"\n";
+        std::fs::write(&path, format!("{TWO}{more}")).unwrap();
+        let done = owner.ask("reload", json!({})).unwrap().text;
+        for line in [
+            "register.to: \"hash\" becomes \"all\"",
+            "register.accept: \"any\" becomes \"majority\"",
+            "register.wait_ms: 2000 becomes 500",
+            "score.cpu_max_percent: 95 becomes 90",
+            "[[measure]] by = \"agent\", address = \"127.0.0.1:9\": polled from now on",
+            "perf.poll_ms: 1000 becomes 5000",
+            "drain.seconds: 10 becomes 3",
+            "drain.new_calls: \"refuse\" becomes \"serve\"",
+            "hold_setup.kind: \"stream\" becomes \"all\"",
+        ] {
+            assert!(done.lines().any(|said| said == line), "no `{line}` in:\n{done}");
+        }
+        assert_eq!(done.lines().count(), 9, "{done}");
+        let counters = owner.ask("counters", json!({})).unwrap().document.to_string();
+        assert!(counters.contains("perf_polls"), "the poll loop runs: {counters}");
+        std::fs::write(&path, TWO).unwrap();
+        let done = owner.ask("reload", json!({})).unwrap().text;
+        assert!(done.contains("address = \"127.0.0.1:9\": polled no more"), "{done}");
+        assert!(owner.ask("reload", json!({})).unwrap().text.contains("nothing differs"));
+        std::fs::write(&path, format!("{TWO}[perf]\nlisten = \"127.0.0.1:9\"\n")).unwrap();
+        let refused = owner.ask("reload", json!({})).err().unwrap();
+        assert_eq!(refused.what, "restart needed for: perf.listen");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn policy_and_limits_change_what_they_name_and_no_more() {
         let owner = Owner::of_two();
         let done = owner.ask("policy", json!({ "selection": "least-loaded" })).unwrap();
-        assert_eq!(done.text, "selection.kind: RoundRobin becomes LeastLoaded\n");
+        assert_eq!(done.text, "selection.kind: \"round-robin\" becomes \"least-loaded\"\n");
         assert_eq!(owner.ask("policy", json!({ "selection": "best" })).err().unwrap().why, Why::Bad);
         assert_eq!(owner.ask("policy", json!({ "selection": "hash" })).err().unwrap().why, Why::Impossible);
         let done = owner.ask("limits", json!({ "retry-after-seconds": 9 })).unwrap();

@@ -10,6 +10,7 @@ pub(crate) mod change;
 pub(crate) mod desk;
 mod host;
 mod refused;
+mod sections;
 mod verbs;
 
 pub(crate) use arguments::{Arguments, Kind, Parameter, Place};

@@ -1,7 +1,7 @@
 //! The one table of registrations in progress: shared by all workers, bounded in entries and bytes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 use base::Time;
@@ -32,7 +32,8 @@ pub struct Registrations {
     shards: Box<[Mutex<Shard>]>,
     entries_max: usize,
     bytes_max: usize,
-    accept: Accept,
+    /// May change while running.
+    accept: AtomicU8,
     timers: Timers,
     len: AtomicUsize,
     bytes: AtomicUsize,
@@ -44,11 +45,22 @@ impl Registrations {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             entries_max: settings.in_progress_max,
             bytes_max: settings.bytes_max,
-            accept: settings.accept,
+            accept: AtomicU8::new(settings.accept as u8),
             timers: Timers::default(),
             len: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
         }
+    }
+
+    fn accept(&self) -> Accept {
+        let present = self.accept.load(Relaxed);
+        let all = [Accept::Any, Accept::Majority, Accept::All];
+        all.into_iter().find(|accept| *accept as u8 == present).unwrap_or(Accept::Any)
+    }
+
+    /// From the next answer on; bounds stay as they are.
+    pub(crate) fn set(&self, settings: &RegisterSettings) {
+        self.accept.store(settings.accept as u8, Relaxed);
     }
 
     /// REGISTERs in progress or lately answered, and attempts that wait for the next.
@@ -159,7 +171,7 @@ impl Registrations {
                     Some(What::Send { server: branch.server, without: branch.without.clone() })
                 }
                 Step::Answer => {
-                    let built = building::build(fanout, self.accept, now, message);
+                    let built = building::build(fanout, self.accept(), now, message);
                     Some(self.answered(now, fanout, built, message))
                 }
                 Step::Unanswered | Step::Remove => {

@@ -111,6 +111,7 @@ impl ServerTable {
         self.decay = Decay::new(settings.heartbeat.period, settings.heartbeat.decay_periods);
         self.heartbeats_signed = settings.keys.heartbeat.is_some();
         self.slow_start = settings.slow_start;
+        self.measures_good_for = settings.measures.good_for();
         self.set_score_settings(settings.score);
         let counted = |ledger: &Option<Arc<Ledger>>| ledger.as_ref().map(Arc::as_ptr);
         let (was, is) = (&self.counters, &counters);

@@ -1,0 +1,72 @@
+//! How whole sections differ, key by key in the words of the file: registrations, scores, polls.
+
+use config::word;
+use heartbeat::measure::{Measured, Measures};
+use lb::register::settings::{RegisterSettings, RegisterTo};
+use lb::selection::score::ScoreSettings;
+
+use super::change::{Difference, quoted};
+
+pub(super) fn register(old: &RegisterSettings, new: &RegisterSettings, found: &mut Difference) {
+    let RegisterSettings { to, accept, wait, path, in_progress_max, bytes_max } = old;
+    found.reworded("register.to", written(to), written(&new.to));
+    found.reworded("register.accept", word(*accept), word(new.accept));
+    found.changed("register.wait_ms", wait.as_millis(), new.wait.as_millis());
+    found.reworded("register.path", word(*path), word(new.path));
+    found.fixed("register.in_progress_max", in_progress_max, &new.in_progress_max);
+    found.fixed("register.bytes_max", bytes_max, &new.bytes_max);
+}
+
+fn written(to: &RegisterTo) -> String {
+    match to {
+        RegisterTo::Hash => "hash".into(),
+        RegisterTo::All => "all".into(),
+        RegisterTo::Registrar(registrars) => {
+            let one =
+                |at: &lb::register::settings::Registrar| format!("{}:{}", at.transport.word(), at.address);
+            format!("registrar:{}", registrars.iter().map(one).collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+pub(super) fn score(old: &ScoreSettings, new: &ScoreSettings, found: &mut Difference) {
+    let ScoreSettings {
+        cpu_weight,
+        memory_weight,
+        network_weight,
+        calls_weight,
+        failures_weight,
+        latency_weight,
+        latency_half_us,
+        cpu_max_permille,
+        memory_min_kib,
+    } = old;
+    found.changed("score.cpu_weight", *cpu_weight, new.cpu_weight);
+    found.changed("score.memory_weight", *memory_weight, new.memory_weight);
+    found.changed("score.network_weight", *network_weight, new.network_weight);
+    found.changed("score.calls_weight", *calls_weight, new.calls_weight);
+    found.changed("score.failures_weight", *failures_weight, new.failures_weight);
+    found.changed("score.latency_weight", *latency_weight, new.latency_weight);
+    found.changed("score.latency_half_ms", latency_half_us / 1000, new.latency_half_us / 1000);
+    found.changed("score.cpu_max_percent", cpu_max_permille / 10, new.cpu_max_permille / 10);
+    found.changed("score.memory_min_kib", *memory_min_kib, new.memory_min_kib);
+}
+
+pub(super) fn measures(old: &Measures, new: &Measures, found: &mut Difference) {
+    let Measures { measured, poll, answer_within, listen } = old;
+    found.fixed("perf.listen", listen, &new.listen);
+    found.changed("perf.poll_ms", poll.as_millis(), new.poll.as_millis());
+    found.changed("perf.answer_within_ms", answer_within.as_millis(), new.answer_within.as_millis());
+    for (of, others, what) in
+        [(&new.measured, measured, "polled from now on"), (measured, &new.measured, "polled no more")]
+    {
+        for place in of.iter().filter(|place| !others.contains(place)) {
+            found.note(true, &format!("[[measure]] {}: {what}", keys_of(place)));
+        }
+    }
+}
+
+fn keys_of(place: &Measured) -> String {
+    let server = place.server.map_or_else(String::new, |server| format!(", server = {}", quoted(server)));
+    format!("by = {}, address = {}{server}", quoted(place.by.name()), quoted(place.address))
+}
