@@ -218,6 +218,7 @@ fn small_parts(keys: &KeyRing, row: &mut impl FnMut(&str, Option<Spread>)) {
         held: false,
         to_client: false,
         probe: false,
+        sent: Default::default(),
     };
     let mut text = Vec::with_capacity(256);
     row(
