@@ -9,11 +9,12 @@ import socket
 import ssl
 import subprocess
 import time
+from types import SimpleNamespace
 
 from certificates import Authority
 from farm import STROWGER, Farm, until
 from report import Report, calls
-from scenario import answering, calling
+from scenario import agree, answering, calling, expect, pause
 from sipp import Sipp, clean, client, start_client
 from transports import ENDINGS
 from tunnel import Tunnel, frame, upgrade
@@ -112,6 +113,30 @@ def through(kind, ending, far):
     problems += near.errors
     if not counters.get("handshakes_done"):
         problems.append("no handshake was counted")
+    return f"{caller.good} calls, {caller.failed} failed", problems
+
+
+def answered_over_tls(server_ends):
+    """`strowger answer` as the servers, over TLS, behind the load manager and alone."""
+    count = calls(20, 200, 5000)
+    with Farm(f"tls-answer-{'server' if server_ends else 'caller'}-ends") as farm:
+        authority = Authority(farm, "servers")
+        own = authority.sign()
+        places = [farm.address("tls") for _ in range(SERVERS)]
+        options = ["--certificate", own.certificate, "--key", own.key, *(["--bye-after-ms", 100] if server_ends else [])]
+        for place in places:
+            farm.answer(place, *options)
+        front = Front(farm, "tcp", places, "tls", authority, server_ca=str(authority.certificate))
+        steps = calling(pause(20), end=[expect("BYE"), agree()] if server_ends else None)
+        caller = client(farm, steps, front.place, count, RATE)
+        problems = clean("client", caller, count)
+        if not server_ends:
+            # Without a load manager, by OpenSSL; who knows another authority does not believe the server.
+            with connect(places[0], authority.client()) as stream:
+                problems += filter(None, [call(stream, SimpleNamespace(place=places[0]))])
+            with contextlib.suppress(ssl.SSLCertVerificationError):
+                connect(places[0], Authority(farm, "strangers").client()).close()
+                problems.append("the server was believed by a stranger")
     return f"{caller.good} calls, {caller.failed} failed", problems
 
 
@@ -299,6 +324,8 @@ def main():
     report.case("tls_to_tcp/caller_ends", through, "tls", "caller_ends", "tcp")
     for ending in ENDINGS:
         report.case(f"wss_to_tls/{ending}", through, "wss", ending, "tls")
+    for ending in ENDINGS:
+        report.case(f"to_answer_over_tls/{ending}", answered_over_tls, ending == "server_ends")
     report.case("mutual_tls", mutual_tls)
     report.case("expired_certificate", expired_certificate)
     report.case("slow_handshakes", slow_handshakes)

@@ -319,7 +319,7 @@ fn same_sockets(a: Transport, b: Transport) -> bool {
 }
 
 /// Listeners and servers that cannot do without what `tls` did not give.
-fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
+pub(crate) fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
     let named = raw.tls.certificate.is_written() || raw.tls.key.is_written();
     for listen in &raw.listen {
         let own = listen.certificate.is_written() || listen.key.is_written();

@@ -30,7 +30,7 @@ pub use key_file::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
 pub use perf_form::{PerfForm, perf_form};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use reference::{help, reference};
-pub use short_form::{ShortForm, short_form};
+pub use short_form::{ShortForm, server_tls, short_form};
 pub use value::{Choice, Endpoint, Wrong, parse_endpoint, word};
 
 /// Exit status for a bad configuration or command line: EX_USAGE of sysexits.h.

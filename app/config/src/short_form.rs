@@ -1,8 +1,9 @@
 //! The short form: a whole load manager on one command line. It goes through the same readers and checks as a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::checked::{Checked, check};
+use crate::certificates::{Tls, tls};
+use crate::checked::{Checked, check, needs_of_tls};
 use crate::definition::{Listen, Raw, Server};
 use crate::problem::{Place, Problems, Source};
 use crate::section::Field;
@@ -36,19 +37,7 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     let mut problems = Problems::new(Source::default());
     problems.starting = given.to_start;
     let mut raw = Raw::defaults();
-    for text in &given.listen {
-        if let Some(address) = read("--listen", text, None, &mut problems) {
-            raw.listen.push(Listen {
-                address,
-                advertise: unwritten(),
-                names: unwritten(),
-                certificate: unwritten(),
-                key: unwritten(),
-                client_certificate: unwritten(),
-                client_ca: unwritten(),
-            });
-        }
-    }
+    add_listeners(&mut raw, &given.listen, &mut problems);
     for text in &given.server {
         if let Some(address) = read("--server", text, None, &mut problems) {
             raw.server.push(Server { address, weight: Field { value: 1, place: Place::Unwritten } });
@@ -73,21 +62,54 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
         raw.keys.file = Field { value: Some(path.clone()), place };
     }
     let tls = &mut raw.tls;
-    for (field, option, path) in [
-        (&mut tls.certificate, "--certificate", &given.certificate),
-        (&mut tls.key, "--key", &given.key),
-        (&mut tls.server_ca, "--server-ca", &given.server_ca),
-    ] {
-        if let Some(path) = path {
-            let place = Place::Option(format!("{option} {}", path.display()));
-            *field = Field { value: Some(path.clone()), place };
-        }
-    }
+    set_file(&mut tls.certificate, "--certificate", given.certificate.as_deref());
+    set_file(&mut tls.key, "--key", given.key.as_deref());
+    set_file(&mut tls.server_ca, "--server-ca", given.server_ca.as_deref());
     // What could not be read is missing below; the complaints about that would only confuse.
     if problems.has_errors() {
         return Err(problems);
     }
     check(&raw, problems)
+}
+
+/// What a server that is made of options alone shows on its `tls:` listeners, read and checked as a load manager's; also
+/// what is worth a warning. `None`: it names no certificate, and has no listener that needs one.
+pub fn server_tls(
+    listen: &[String],
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+) -> Result<(Option<Tls>, Problems), Problems> {
+    let mut problems = Problems::new(Source::default());
+    let mut raw = Raw::defaults();
+    add_listeners(&mut raw, listen, &mut problems);
+    set_file(&mut raw.tls.certificate, "--certificate", certificate);
+    set_file(&mut raw.tls.key, "--key", key);
+    let shown = tls(&raw, &mut problems);
+    needs_of_tls(&raw, shown.as_ref(), &mut problems);
+    if problems.has_errors() { Err(problems) } else { Ok((shown, problems)) }
+}
+
+fn add_listeners(raw: &mut Raw, texts: &[String], problems: &mut Problems) {
+    for text in texts {
+        if let Some(address) = read("--listen", text, None, problems) {
+            raw.listen.push(Listen {
+                address,
+                advertise: unwritten(),
+                names: unwritten(),
+                certificate: unwritten(),
+                key: unwritten(),
+                client_certificate: unwritten(),
+                client_ca: unwritten(),
+            });
+        }
+    }
+}
+
+fn set_file(field: &mut Field<Option<PathBuf>>, option: &str, path: Option<&Path>) {
+    if let Some(path) = path {
+        let place = Place::Option(format!("{option} {}", path.display()));
+        *field = Field { value: Some(path.to_owned()), place };
+    }
 }
 
 fn unwritten<T: Default>() -> Field<T> {

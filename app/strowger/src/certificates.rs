@@ -84,7 +84,7 @@ fn complaints(shown: &[Shown], now: SystemTime) -> Vec<String> {
     ended.map(line).collect()
 }
 
-fn identity(tls: Tls) -> Identity {
+pub(crate) fn identity(tls: Tls) -> Identity {
     let Tls { accepting, client, server_name, server_verifier, shown: _ } = tls;
     Identity {
         accepting,

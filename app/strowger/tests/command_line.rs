@@ -51,7 +51,17 @@ fn a_bad_command_line_ends_with_64_and_a_remedy() {
     check(
         &["answer", "--listen", "tls:127.0.0.1:7001"],
         64,
-        &["tls:127.0.0.1:7001", "remedy: listen on udp or tcp"],
+        &["tls:127.0.0.1:7001: a listener with TLS needs a certificate", "--certificate FILE --key FILE"],
+    );
+    check(
+        &["answer", "--listen", "tls:127.0.0.1:7001", "--certificate", "missing.pem", "--key", "missing.key"],
+        64,
+        &["--certificate missing.pem: ", "remedy:"],
+    );
+    check(
+        &["answer", "--listen", "ws:127.0.0.1:7001"],
+        64,
+        &["ws:127.0.0.1:7001", "remedy: listen on udp, tcp or tls"],
     );
     check(&["answer", "--failure-permille", "1001"], 64, &["0..=1000"]);
 }

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::value_parser;
-use config::{Endpoint, parse_endpoint};
+use config::{Endpoint, Tls, parse_endpoint};
 use lb::settings::Listener;
-use net::{Clock, UdpOptions};
+use net::{Clock, Identities, UdpOptions};
 use sip::Transport;
 
 use crate::answer::{Address, Answerer, Behaviour, Counters, Desk, Shifting};
+use crate::certificates::identity;
 use crate::roles::answer_figures::Figures;
 use crate::signals::Signals;
 use crate::table::aligned;
@@ -23,6 +24,9 @@ const EXAMPLES: &str = "\
 Examples:
   A server that answers at once:
     strowger answer --listen udp:127.0.0.1:7000 --listen tcp:127.0.0.1:7000
+
+  Over TLS, behind a load manager that is told of the authority with --server-ca:
+    strowger answer --listen tls:127.0.0.1:7001 --certificate chain.pem --key key.pem
 
   A slow one that refuses every twentieth call and has room for ten:
     strowger answer --ring-ms 200 --answer-ms 3000 --failure-permille 50 --max-calls 10
@@ -43,9 +47,15 @@ const LEAVING: Duration = Duration::from_millis(500);
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Listen here: udp:ADDRESS:PORT or tcp:ADDRESS:PORT. May be repeated
+    /// Listen here: udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT. May be repeated
     #[arg(long, value_name = "ENDPOINT", default_values = ["udp:127.0.0.1:7000", "tcp:127.0.0.1:7000"])]
     listen: Vec<String>,
+    /// Of `tls:` listeners: certificate chain in PEM, the own certificate first, then those that signed it
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Private key of that certificate in PEM, without a password
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// From the INVITE to the 180, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=600_000))]
     ring_ms: u64,
@@ -102,7 +112,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(config::EXIT_USAGE);
         }
     };
-    match serve(args, &listeners) {
+    let tls = match config::server_tls(&args.listen, args.certificate.as_deref(), args.key.as_deref()) {
+        Ok((tls, warnings)) => {
+            eprint!("{warnings}");
+            tls
+        }
+        Err(problems) => {
+            eprint!("{problems}");
+            return ExitCode::from(config::EXIT_USAGE);
+        }
+    };
+    match serve(args, &listeners, tls) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -121,20 +141,17 @@ fn listeners(texts: &[String]) -> Result<Vec<Listener>, (String, String)> {
             return Err((format!("--listen {text}: callers cannot send to {}", address.ip()), remedy));
         }
         let transport = transport.unwrap_or(Transport::Udp);
-        if !matches!(transport, Transport::Udp | Transport::Tcp) {
+        if transport.is_websocket() {
             let remedy =
-                "listen on udp or tcp, and let the load manager in front speak TLS and WebSocket".to_owned();
-            return Err((
-                format!("--listen {text}: this server has no certificate and no WebSocket"),
-                remedy,
-            ));
+                "listen on udp, tcp or tls, and let the load manager in front speak WebSocket".to_owned();
+            return Err((format!("--listen {text}: this server has no WebSocket"), remedy));
         }
         listeners.push(Listener { transport, bind: address, advertise: address });
     }
     Ok(listeners)
 }
 
-fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
+fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()> {
     crate::ports::check(listeners)?;
     let signals = Signals::hold(&[libc::SIGUSR1, libc::SIGINT, libc::SIGTERM]);
     let behaviour = Behaviour {
@@ -178,7 +195,7 @@ fn serve(args: &Args, listeners: &[Listener]) -> io::Result<()> {
             listeners: &all,
             udp: UdpOptions::default(),
             limits: net::Limits::default(),
-            identities: Arc::default(),
+            identities: Arc::new(Identities::new(tls.map(identity))),
             spread: net::Spread::default(),
             record: Box::new(|_, _| {}),
         },
