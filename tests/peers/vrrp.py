@@ -159,8 +159,9 @@ def namespaces():
     name = f"sw{os.getpid()}-may"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, timeout=10).returncode == 0
     try:
-        link = ["ip", "netns", "exec", name, "ip", "link", "add", "br0", "type", "bridge"]
-        return made and subprocess.run(link, capture_output=True, timeout=10).returncode == 0
+        needed = [["ip", "link", "add", "br0", "type", "bridge"], ["sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1"]]
+        within = ["ip", "netns", "exec", name]
+        return made and all(subprocess.run([*within, *argv], capture_output=True, timeout=10).returncode == 0 for argv in needed)
     finally:
         if made:
             subprocess.run(["ip", "netns", "delete", name], timeout=10)
