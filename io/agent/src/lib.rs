@@ -13,7 +13,7 @@ pub mod control;
 mod death;
 mod figures_file;
 pub mod get_data;
-pub mod log;
+mod log;
 mod network;
 mod proc;
 mod ready;

@@ -1,21 +1,10 @@
-//! Log lines: UTC time, `agent`, what and why, to stderr or where else the process wants them.
+//! Log lines: UTC time, `agent`, what and why, to stderr.
 
-use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-static SAY: OnceLock<fn(&str)> = OnceLock::new();
-
-/// Lines go there from now on, without a time of their own, rather than to standard error. Once in a process.
-pub fn say_by(say: fn(&str)) {
-    let _ = SAY.set(say);
-}
 
 /// Writes one line. A line that cannot be written is lost: the log must never end the supervision.
 pub(crate) fn line(what: &str) {
     use std::io::Write;
-    if let Some(say) = SAY.get() {
-        return say(&format!("agent: {what}"));
-    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let text = format!("{} agent: {what}\n", utc(now.as_secs(), now.subsec_millis()));
     let _ = std::io::stderr().write_all(text.as_bytes());
