@@ -41,6 +41,8 @@ class Front:
             servers,
             tls=self.options,
             selection={"kind": "round-robin"},
+            # A busy host may keep SIPp from answering for seconds; that is not what is tried here.
+            health={"probe": "off"},
             control={"path": str(self.control)},
         )
 
