@@ -30,14 +30,14 @@ sections! {
         /// for ours, on whichever listener it comes. Also the address and port of another load manager with the same keys, where a
         /// third one in front gives us its calls when it is gone.
         names: Vec<String> = Unset;
-        /// Certificate chain in PEM of this listener, `tls:` or `wss:`. Left out: that of [tls].
+        /// Certificate chain in PEM of this listener, `tls:` or `wss:`. Left out: that of section tls.
         certificate: Option<PathBuf> = Unset;
         /// Private key of that certificate in PEM, without a password.
         key: Option<PathBuf> = Unset;
-        /// Whether clients of this listener must show a certificate. Left out: what [tls] says.
+        /// Whether clients of this listener must show a certificate. Left out: what section tls says.
         client_certificate: Option<ClientCertificate> = Unset;
         /// Certificates in PEM of the authorities that the certificates of this listener's clients must be signed by. Left out: those
-        /// of [tls].
+        /// of section tls.
         client_ca: Option<PathBuf> = Unset;
     }
 
