@@ -21,6 +21,8 @@ pub(crate) enum Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Affinity {
     Tag,
+    /// The same with `limits.segments_max`.
+    TagInSegments,
     Session,
     Hash,
 }
@@ -28,7 +30,7 @@ pub(crate) enum Affinity {
 impl Affinity {
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Affinity::Tag => "tag",
+            Affinity::Tag | Affinity::TagInSegments => "tag",
             Affinity::Session => "session",
             Affinity::Hash => "hash",
         }
@@ -36,9 +38,10 @@ impl Affinity {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Subject; 6] = [
+    pub(crate) const ALL: [Subject; 7] = [
         Subject::Floor,
         Subject::Strowger(Affinity::Tag),
+        Subject::Strowger(Affinity::TagInSegments),
         Subject::Strowger(Affinity::Session),
         Subject::Strowger(Affinity::Hash),
         Subject::KamailioStateless,
@@ -58,6 +61,7 @@ impl Subject {
         match self {
             Subject::Floor => "floor",
             Subject::Strowger(Affinity::Tag) => "strowger tag",
+            Subject::Strowger(Affinity::TagInSegments) => "strowger tag, segments",
             Subject::Strowger(Affinity::Session) => "strowger session",
             Subject::Strowger(Affinity::Hash) => "strowger hash",
             Subject::KamailioStateless => "kamailio forward()",
@@ -113,6 +117,7 @@ impl Places {
     pub(crate) fn start(&self, subject: Subject, layout: &Layout) -> io::Result<Program> {
         let command = match subject {
             Subject::Floor => self.floor(layout),
+            Subject::Strowger(Affinity::TagInSegments) => self.in_segments(layout)?,
             Subject::Strowger(affinity) => self.strowger(affinity, "udp", layout.target, &layout.servers()),
             Subject::KamailioStateless => self.kamailio("forward()", "udp", layout, None)?,
             Subject::KamailioStateful => self.kamailio("t_relay()", "udp", layout, None)?,
@@ -182,6 +187,21 @@ impl Places {
         }
         command.args(["--workers", "1", "--health", "off"]);
         command
+    }
+
+    /// With affinity tag, and a setting that the command line has not.
+    fn in_segments(&self, layout: &Layout) -> io::Result<Command> {
+        let path = self.scratch.join(format!("segments-{}.toml", layout.target.port()));
+        let mut file = fs::File::create(&path)?;
+        writeln!(file, "[[listen]]\naddress = \"udp:{}\"", layout.target)?;
+        for server in layout.servers() {
+            writeln!(file, "[[server]]\naddress = \"udp:{server}\"")?;
+        }
+        writeln!(file, "[limits]\nsegments_max = 32\n[selection]\nkind = \"round-robin\"")?;
+        writeln!(file, "[threads]\nworkers = 1\n[health]\nprobe = \"off\"")?;
+        let mut command = Command::new(self.binaries.join("strowger"));
+        command.args(["lb", "--config"]).arg(&path);
+        Ok(command)
     }
 
     /// Two workers, no log, dispatcher with algorithm 0 (hash of the Call-ID). Nothing is in the routing script but

@@ -199,6 +199,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         retry_after: limits.retry_after_seconds.value as u32,
         register,
         datagram_bytes_max: limits.datagram_bytes_max.value as usize,
+        segments_max: limits.segments_max.value as usize,
         tcp_alias: raw.connections.tcp_alias.value,
         probe: raw.health.probe.value,
         probe_interval: millis(&raw.health.interval_ms),

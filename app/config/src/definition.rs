@@ -243,6 +243,11 @@ sections! {
         /// Count the calls in progress at each server whatever the selection, at most `sessions_max`, at up to 64 bytes a
         /// call. Without it a drain knows, with affinity `tag` and `hash`, only calls of the last 32 seconds.
         count_calls: bool = Is("false");
+        /// Most datagrams of one size to one destination that leave as one, which the kernel or the network card cuts apart (udp(7),
+        /// UDP_SEGMENT). 1: each leaves by itself. 32 saves a tenth of the processor where many messages a batch are alike, as those
+        /// of one trunk are. sngrep, tcpdump and whatever else captures on this host then see several messages as one packet; their
+        /// receivers do not.
+        segments_max: u64 = Is("1"), 1..=64;
     }
 
     /// Who does the work.

@@ -174,7 +174,7 @@ impl Core {
         match target.filter(|_| written) {
             Some(to) => {
                 let bytes = from as u32..out.bytes.len() as u32;
-                out.sends.push(Send { bytes, to, fallback: None });
+                out.sends.push(Send { bytes, to, fallback: None, call: 0 });
             }
             None => out.bytes.truncate(from),
         }

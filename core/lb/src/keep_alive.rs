@@ -21,7 +21,7 @@ impl Core {
             return self.count(Counter::Malformed);
         }
         let to = Target::Datagram { listener: flow.listener, to: flow.remote };
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None });
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
         self.count(Counter::StunAnswer);
     }
 }

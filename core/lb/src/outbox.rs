@@ -28,6 +28,8 @@ pub struct Send {
     /// For a request above the datagram limit that goes by stream: the same message for UDP, if the stream cannot be
     /// had (RFC 3261 §18.1.1).
     pub fallback: Option<(Range<u32>, Target)>,
+    /// What stands for the call: messages of one call to one destination must leave in their order. 0: none is known.
+    pub call: u64,
 }
 
 /// Something worth a record (FCAPS). Rare by nature: never one per message of a healthy call.

@@ -37,7 +37,7 @@ impl Core {
         };
         let from = out.bytes.len() as u32;
         sip::answer::write(message, reject, flow.remote, to_tag, &mut out.bytes);
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None });
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
     }
 
     /// The To tag of a stateless answer of ours: a function of the request (RFC 3261 §8.2.7), and of that part of it which

@@ -121,7 +121,7 @@ impl Core {
                 Target::Stream { listener, to }
             }
         };
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None });
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
     }
 
     /// A server refused a call with 503. With Retry-After it says that it is full, and until when; without, it says no more

@@ -149,7 +149,12 @@ impl Core {
         if fits {
             let from = out.bytes.len() as u32;
             write(self, &mut out.bytes);
-            out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: hop.target(), fallback: None });
+            out.sends.push(Send {
+                bytes: from..out.bytes.len() as u32,
+                to: hop.target(),
+                fallback: None,
+                call: hop.call.0,
+            });
         }
         self.count(if fits { Counter::Response } else { Counter::NoListener });
         self.remember_response(now, hop, branch, status, ended, out);

@@ -351,7 +351,7 @@ impl Core {
         let outfit = Outfit { branch, hop: Hop { held, ..hop }, tag };
         let bytes = self.write(request, &outfit, way.leaves_by, flow, out)?;
         let length = (bytes.end - bytes.start) as usize;
-        let send = Send { bytes, to: way.target, fallback: None };
+        let send = Send { bytes, to: way.target, fallback: None, call: request.call.0 };
         match way.target {
             Target::Datagram { to, .. }
                 if length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX) =>
@@ -432,7 +432,7 @@ impl Core {
         }
         let bytes = self.write(request, outfit, listener, flow, out)?;
         let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
-        out.sends.push(Send { bytes, to: Target::Stream { listener, to }, fallback });
+        out.sends.push(Send { bytes, to: Target::Stream { listener, to }, fallback, call: request.call.0 });
         Ok(())
     }
 }

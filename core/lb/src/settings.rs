@@ -131,6 +131,8 @@ pub struct Settings {
     pub retry_after: u32,
     /// RFC 3261 §18.1.1: requests above this many bytes leave by TCP where the server takes it; 1300.
     pub datagram_bytes_max: usize,
+    /// Most datagrams of one size to one destination that the edge may send as one.
+    pub segments_max: usize,
     /// Connections of servers over TCP whose Via says `alias` carry requests to them, too (RFC 5923); over TLS they do
     /// where certificates prove the address.
     pub tcp_alias: bool,
@@ -186,6 +188,7 @@ impl Settings {
             why_calls: 1024,
             peers: None,
             datagram_bytes_max: 1300,
+            segments_max: 1,
             tcp_alias: false,
             register: RegisterSettings::default(),
             probe: Probe::Off,

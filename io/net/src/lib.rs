@@ -6,6 +6,7 @@ pub mod counters;
 pub mod mailbox;
 pub mod mmsg;
 pub mod option;
+pub mod sender;
 pub mod spread;
 mod tcp;
 pub mod tls;

@@ -1,9 +1,8 @@
-//! Datagrams in batches: recvmmsg and sendmmsg with arrays that are built once. All pointers that the kernel is
-//! given lie in this file; outside there are slices and addresses.
+//! Datagrams received in batches: recvmmsg with arrays that are built once. All pointers that the kernel is given lie in this
+//! file and in [`crate::sender`]; outside there are slices and addresses.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -14,21 +13,21 @@ const BUFFER_BYTES: usize = 65_536 + 64;
 /// An IPv4 or IPv6 address in the kernel's form; `sockaddr_in` is the shorter and lies in the same place.
 #[repr(C)]
 #[derive(Clone, Copy)]
-union Name {
+pub(crate) union Name {
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
 }
 
-const NAME_BYTES: libc::socklen_t = size_of::<Name>() as libc::socklen_t;
+pub(crate) const NAME_BYTES: libc::socklen_t = size_of::<Name>() as libc::socklen_t;
 
 impl Name {
-    const fn empty() -> Name {
+    pub(crate) const fn empty() -> Name {
         // SAFETY: both members are plain numbers, for which all zeroes is a value.
         unsafe { std::mem::zeroed() }
     }
 
     /// Writes the address and returns the length of its form.
-    fn set(&mut self, address: SocketAddr) -> libc::socklen_t {
+    pub(crate) fn set(&mut self, address: SocketAddr) -> libc::socklen_t {
         match address {
             SocketAddr::V4(address) => {
                 self.v4 = libc::sockaddr_in {
@@ -52,7 +51,7 @@ impl Name {
         }
     }
 
-    fn get(&self) -> Option<SocketAddr> {
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
         // SAFETY: the family is the first field of both members, and every byte of the union is initialised, since
         // it starts as zeroes; all bit patterns are values of all fields.
         unsafe {
@@ -73,7 +72,7 @@ impl Name {
     }
 }
 
-const fn no_header() -> libc::mmsghdr {
+pub(crate) const fn no_header() -> libc::mmsghdr {
     // SAFETY: the kernel's form of a header is pointers and numbers, for which all zeroes is a value.
     unsafe { std::mem::zeroed() }
 }
@@ -165,130 +164,6 @@ impl Receiver {
                     _ => Datagram::Unusable,
                 }
             })
-    }
-}
-
-const POSITION_BITS: u32 = 16;
-const POSITION: u64 = (1 << POSITION_BITS) - 1;
-const _: () = assert!(libc::UIO_MAXIOV as u64 <= POSITION);
-
-/// Equal for equal destinations; different ones may share it, and then only leave mixed.
-fn destination(to: SocketAddr) -> u64 {
-    let ip = match to {
-        SocketAddr::V4(to) => u64::from(to.ip().to_bits()),
-        SocketAddr::V6(to) => to.ip().to_bits() as u64,
-    };
-    ip << 16 ^ u64::from(to.port())
-}
-
-/// A batch of datagrams to send, as ranges of bytes that are handed in when the batch leaves.
-pub struct Sender {
-    headers: Vec<libc::mmsghdr>,
-    names: Vec<Name>,
-    lengths: Vec<libc::socklen_t>,
-    iovecs: Vec<libc::iovec>,
-    /// Where each datagram lies; becomes a pointer only for the duration of the call.
-    ranges: Vec<Range<u32>>,
-    /// One for each datagram, in the order in which they leave: what stands for its destination, and in the low bits its
-    /// position in `names` and `ranges`.
-    order: Vec<u64>,
-    sorted: bool,
-    sent: usize,
-}
-
-// SAFETY: the pointers in `headers` point only into heap memory that the same value owns; the pointers in `iovecs`
-// are written before and read only during a call that holds the bytes borrowed.
-unsafe impl Send for Sender {}
-
-impl Sender {
-    pub fn new(batch: usize) -> Sender {
-        let batch = batch.clamp(1, libc::UIO_MAXIOV as usize);
-        let mut names = vec![Name::empty(); batch];
-        let mut iovecs = vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; batch];
-        let mut headers = vec![no_header(); batch];
-        for ((header, iovec), name) in headers.iter_mut().zip(&mut iovecs).zip(&mut names) {
-            header.msg_hdr.msg_iov = iovec;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-        }
-        let lengths = vec![0; batch];
-        Sender {
-            headers,
-            names,
-            lengths,
-            iovecs,
-            ranges: Vec::with_capacity(batch),
-            order: Vec::with_capacity(batch),
-            sorted: false,
-            sent: 0,
-        }
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.ranges.len() == self.headers.len()
-    }
-
-    /// Datagrams that wait to be sent.
-    pub fn waiting(&self) -> usize {
-        self.ranges.len() - self.sent
-    }
-
-    /// Adds a datagram; the caller has seen that the batch is not full.
-    pub fn push(&mut self, range: Range<u32>, to: SocketAddr) {
-        let index = self.ranges.len();
-        let length = self.names[index].set(to);
-        self.lengths[index] = length;
-        self.order.push(destination(to) << POSITION_BITS | index as u64);
-        self.ranges.push(range);
-    }
-
-    /// Hands what waits to the kernel, once: the number of datagrams it took, or why it refused the first.
-    /// Ranges that do not lie in `bytes` are sent empty.
-    pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.ranges.len();
-        if !self.sorted {
-            self.order.sort_unstable();
-            self.sorted = true;
-        }
-        for at in self.sent..count {
-            let position = (self.order[at] & POSITION) as usize;
-            let range = &self.ranges[position];
-            let part = bytes.get(range.start as usize..range.end as usize).unwrap_or_default();
-            self.iovecs[at] = libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
-            let header = &mut self.headers[at].msg_hdr;
-            header.msg_name = ptr::from_mut(&mut self.names[position]).cast();
-            header.msg_namelen = self.lengths[position];
-        }
-        // SAFETY: the headers handed over point to iovecs and names of this value, which live and stay; the iovecs
-        // were just pointed into `bytes`, which is borrowed for the whole call, and sendmmsg only reads them.
-        let took = unsafe {
-            libc::sendmmsg(
-                socket.as_raw_fd(),
-                self.headers[self.sent..count].as_mut_ptr(),
-                (count - self.sent) as libc::c_uint,
-                (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
-            )
-        };
-        if took < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        self.sent += took as usize;
-        Ok(took as usize)
-    }
-
-    /// Gives up the first datagram that waits: its address and its length.
-    pub fn skip(&mut self) -> Option<(SocketAddr, usize)> {
-        let position = (self.order.get(self.sent)? & POSITION) as usize;
-        let (range, address) = (&self.ranges[position], self.names[position].get()?);
-        self.sent += 1;
-        Some((address, range.len()))
-    }
-
-    pub fn clear(&mut self) {
-        self.ranges.clear();
-        self.order.clear();
-        self.sorted = false;
-        self.sent = 0;
     }
 }
 

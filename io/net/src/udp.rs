@@ -10,8 +10,9 @@ use sip::Target;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::counters::Counters;
-use crate::mmsg::{self, Receiver, Sender};
+use crate::mmsg::{self, Receiver};
 use crate::option;
+use crate::sender::Sender;
 
 /// Datagrams per system call. Measured at saturation: 32, 64 and 128 differ by less than the noise, 8 costs more.
 pub const BATCH: usize = 64;
@@ -27,11 +28,13 @@ pub struct UdpOptions {
     pub receive_buffer: usize,
     /// Send buffer, bytes; default 4 MiB.
     pub send_buffer: usize,
+    /// Most datagrams of one size to one destination that leave as one, which the kernel cuts apart as late as it can; default 1.
+    pub segments_max: usize,
 }
 
 impl Default for UdpOptions {
     fn default() -> UdpOptions {
-        UdpOptions { receive_buffer: 4 << 20, send_buffer: 4 << 20 }
+        UdpOptions { receive_buffer: 4 << 20, send_buffer: 4 << 20, segments_max: 1 }
     }
 }
 
@@ -59,7 +62,7 @@ impl Udp {
         shrink_until_granted(options.send_buffer, |bytes| socket.set_send_buffer_size(bytes));
         option::report_errors(socket.as_fd(), address.is_ipv6())?;
         socket.bind(&address.into())?;
-        let sender = Sender::new(BATCH);
+        let sender = Sender::new(BATCH, options.segments_max);
         Ok(Udp { socket, listener, v6: address.is_ipv6(), sender, kernel_drops: 0, queued_bytes: 0 })
     }
 
@@ -98,6 +101,7 @@ impl Udp {
         bytes: &[u8],
         range: Range<u32>,
         to: SocketAddr,
+        call: u64,
         failed: &mut Vec<Target>,
         counters: &Counters,
     ) {
@@ -110,7 +114,7 @@ impl Udp {
             self.flush(bytes, failed, counters);
         }
         self.queued_bytes += range.len() as u64;
-        self.sender.push(range, to);
+        self.sender.push(range, to, call);
     }
 
     /// Sends all that was queued. When the kernel stops at a datagram, that one is tried once more: the error may be
@@ -128,6 +132,7 @@ impl Udp {
                     refused_once = true;
                     self.take_errors(failed, counters);
                 }
+                Err(_) if self.sender.separate() => {}
                 Err(error) => {
                     refused_once = false;
                     let full =
@@ -223,7 +228,7 @@ mod tests {
             for (text, to) in messages {
                 let range = start..start + text.len() as u32;
                 start = range.end;
-                self.udp.queue(bytes.as_bytes(), range, *to, &mut self.failed, &self.counters);
+                self.udp.queue(bytes.as_bytes(), range, *to, 0, &mut self.failed, &self.counters);
             }
             self.udp.flush(bytes.as_bytes(), &mut self.failed, &self.counters);
         }
@@ -352,7 +357,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_drops_is_counted() {
-        let options = UdpOptions { receive_buffer: 64 << 10, send_buffer: 64 << 10 };
+        let options = UdpOptions { receive_buffer: 64 << 10, send_buffer: 64 << 10, segments_max: 1 };
         let mut udp = Udp::bind(0, "127.0.0.1:0".parse().unwrap(), options).unwrap();
         let counters = Counters::default();
         let (client, _) = peer();

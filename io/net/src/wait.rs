@@ -107,7 +107,7 @@ mod tests {
         let (mut udp, poll) = (sockets(), Poll::new().unwrap());
         let gone: SocketAddr = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (mut failed, counters) = (Vec::new(), crate::Counters::default());
-        udp[0].queue(b"x", 0..1, gone, &mut failed, &counters);
+        udp[0].queue(b"x", 0..1, gone, 0, &mut failed, &counters);
         udp[0].flush(b"x", &mut failed, &counters);
         let mut wait = Wait::new(&udp, poll.as_raw_fd());
         wait.wait(SOON).unwrap();

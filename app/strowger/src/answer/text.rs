@@ -175,5 +175,5 @@ pub(super) fn required(request: &Message<'_>) -> Option<Vec<u8>> {
 pub(super) fn post(bytes: &[u8], to: Target, out: &mut Outbox) {
     let start = out.bytes.len() as u32;
     out.bytes.extend_from_slice(bytes);
-    out.sends.push(Send { bytes: start..out.bytes.len() as u32, to, fallback: None });
+    out.sends.push(Send { bytes: start..out.bytes.len() as u32, to, fallback: None, call: 0 });
 }

@@ -88,6 +88,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
         held_bytes_max,
         retry_after,
         datagram_bytes_max,
+        segments_max,
         tcp_alias,
         register,
         probe,
@@ -110,6 +111,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
     found.fixed("[threads]", threads, &new.threads);
     found.fixed("limits.new_calls_max", new_calls_max, &new.new_calls_max);
     found.fixed("limits.sessions_max", sessions_max, &new.sessions_max);
+    found.fixed("limits.segments_max", segments_max, &new.segments_max);
     found.fixed("hold_setup.held_max", held_max, &new.held_max);
     found.fixed("hold_setup.held_bytes_max", held_bytes_max, &new.held_bytes_max);
     found.fixed("log.why_calls", why_calls, &new.why_calls);

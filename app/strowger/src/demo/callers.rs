@@ -348,5 +348,5 @@ fn post(text: &str, to: SocketAddr, tally: &Tally, out: &mut Outbox) {
     let start = out.bytes.len() as u32;
     out.bytes.extend_from_slice(text.as_bytes());
     let bytes = start..out.bytes.len() as u32;
-    out.sends.push(Send { bytes, to: Target::Datagram { listener: 0, to }, fallback: None });
+    out.sends.push(Send { bytes, to: Target::Datagram { listener: 0, to }, fallback: None, call: 0 });
 }

@@ -216,7 +216,7 @@ fn make_workers(
             pin: (usize::from(count) == cores && cores > 1).then_some(usize::from(index)),
             clock,
             listeners: &settings.listeners,
-            udp: UdpOptions::default(),
+            udp: UdpOptions { segments_max: settings.segments_max, ..UdpOptions::default() },
             spread: Spread::default(),
             limits: Limits::default(),
             identities: Arc::clone(identities),

@@ -85,7 +85,14 @@ impl Edge {
                         self.failed.push(send.to);
                         continue;
                     };
-                    socket.queue(&outbox.bytes, send.bytes.clone(), to, &mut self.failed, &self.counters);
+                    socket.queue(
+                        &outbox.bytes,
+                        send.bytes.clone(),
+                        to,
+                        send.call,
+                        &mut self.failed,
+                        &self.counters,
+                    );
                 }
                 Target::Connection { id, .. } if id.worker != self.worker => {
                     self.post(id, send, &outbox.bytes, now);
@@ -145,7 +152,7 @@ impl Edge {
             };
             let bytes = add(&letter.bytes);
             let fallback = letter.fallback.map(|(bytes, to)| (add(&bytes), to));
-            outbox.sends.push(Send { bytes, to: letter.to, fallback });
+            outbox.sends.push(Send { bytes, to: letter.to, fallback, call: 0 });
         }
         mailbox.wake();
     }
@@ -157,7 +164,7 @@ impl Edge {
             let (listener, to, range) = match to {
                 Target::Datagram { listener, to } => (listener, to, bytes),
                 Target::Connection { id, .. } if id.worker != self.worker => {
-                    self.post(id, &Send { bytes, to, fallback: None }, &news.fallback_bytes, now);
+                    self.post(id, &Send { bytes, to, fallback: None, call: 0 }, &news.fallback_bytes, now);
                     continue;
                 }
                 Target::Connection { .. } | Target::Stream { .. } => {
@@ -167,7 +174,7 @@ impl Edge {
             };
             let position = usize::from(self.by_listener[usize::from(listener)]);
             if let Some(socket) = self.udp.get_mut(position) {
-                socket.queue(&news.fallback_bytes, range, to, &mut self.failed, &self.counters);
+                socket.queue(&news.fallback_bytes, range, to, 0, &mut self.failed, &self.counters);
             }
         }
         for socket in &mut self.udp {

@@ -39,7 +39,7 @@ impl Forwarder {
 fn post(out: &mut Outbox, bytes: &[u8], to: Target) {
     let start = out.bytes.len() as u32;
     out.bytes.extend_from_slice(bytes);
-    out.sends.push(Message { bytes: start..out.bytes.len() as u32, to, fallback: None });
+    out.sends.push(Message { bytes: start..out.bytes.len() as u32, to, fallback: None, call: 0 });
 }
 
 impl Core for Forwarder {

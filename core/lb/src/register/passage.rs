@@ -48,7 +48,7 @@ impl Core {
         let way = self.way_to(to, flow.listener)?;
         let from = self.write_register(request, &way, register, flow, out)?;
         let bytes = from..out.bytes.len() as u32;
-        let mut send = Send { bytes, to: way.target, fallback: None };
+        let mut send = Send { bytes, to: way.target, fallback: None, call: 0 };
         let length = send.bytes.len();
         if let Target::Datagram { to: address, .. } = way.target {
             let by_stream = shared
@@ -62,7 +62,7 @@ impl Core {
                     let way = Way { target, leaves_by: listener, ..way };
                     let from = self.write_register(request, &way, register, flow, out)?;
                     let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
-                    send = Send { bytes: from..out.bytes.len() as u32, to: target, fallback };
+                    send = Send { bytes: from..out.bytes.len() as u32, to: target, fallback, call: 0 };
                 }
                 None if length > DATAGRAM_MAX => {
                     out.bytes.truncate(send.bytes.start as usize);

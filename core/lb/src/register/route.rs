@@ -275,7 +275,7 @@ fn send_back(answer: &[u8], flow: Flow, back: std::net::SocketAddr, out: &mut Ou
     };
     let from = out.bytes.len() as u32;
     out.bytes.extend_from_slice(answer);
-    out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None });
+    out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
 }
 
 /// The hash of the address of record under the farm's key, so that nobody can choose users that all fall on one server.
