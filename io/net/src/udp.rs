@@ -196,10 +196,9 @@ fn shrink_until_granted(wanted: usize, set: impl Fn(usize) -> io::Result<()>) {
 mod tests {
     use std::net::UdpSocket;
 
-    use base::Duration;
-
     use super::*;
     use crate::mmsg::Datagram;
+    use crate::sender::tests::{arrived, peer};
 
     struct Bench {
         udp: Udp,
@@ -236,23 +235,6 @@ mod tests {
         fn failure_of(&self, to: SocketAddr) -> Target {
             Target::Datagram { listener: 3, to }
         }
-    }
-
-    fn peer() -> (UdpSocket, SocketAddr) {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let address = socket.local_addr().unwrap();
-        (socket, address)
-    }
-
-    /// All that has arrived, in order.
-    fn arrived(socket: &UdpSocket) -> Vec<String> {
-        let mut buffer = [0; 65_536];
-        let mut all = Vec::new();
-        while let Ok((length, _)) = socket.recv_from(&mut buffer) {
-            all.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
-        }
-        all
     }
 
     #[test]
