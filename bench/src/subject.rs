@@ -21,8 +21,8 @@ pub(crate) enum Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Affinity {
     Tag,
-    /// The same with `limits.segments_max`.
-    TagInSegments,
+    /// The same with `limits.segments_max = 1`.
+    TagOneByOne,
     Session,
     Hash,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Affinity {
 impl Affinity {
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Affinity::Tag | Affinity::TagInSegments => "tag",
+            Affinity::Tag | Affinity::TagOneByOne => "tag",
             Affinity::Session => "session",
             Affinity::Hash => "hash",
         }
@@ -41,7 +41,7 @@ impl Subject {
     pub(crate) const ALL: [Subject; 7] = [
         Subject::Floor,
         Subject::Strowger(Affinity::Tag),
-        Subject::Strowger(Affinity::TagInSegments),
+        Subject::Strowger(Affinity::TagOneByOne),
         Subject::Strowger(Affinity::Session),
         Subject::Strowger(Affinity::Hash),
         Subject::KamailioStateless,
@@ -61,7 +61,7 @@ impl Subject {
         match self {
             Subject::Floor => "floor",
             Subject::Strowger(Affinity::Tag) => "strowger tag",
-            Subject::Strowger(Affinity::TagInSegments) => "strowger tag, segments",
+            Subject::Strowger(Affinity::TagOneByOne) => "strowger tag, one by one",
             Subject::Strowger(Affinity::Session) => "strowger session",
             Subject::Strowger(Affinity::Hash) => "strowger hash",
             Subject::KamailioStateless => "kamailio forward()",
@@ -117,7 +117,7 @@ impl Places {
     pub(crate) fn start(&self, subject: Subject, layout: &Layout) -> io::Result<Program> {
         let command = match subject {
             Subject::Floor => self.floor(layout),
-            Subject::Strowger(Affinity::TagInSegments) => self.in_segments(layout)?,
+            Subject::Strowger(Affinity::TagOneByOne) => self.one_by_one(layout)?,
             Subject::Strowger(affinity) => self.strowger(affinity, "udp", layout.target, &layout.servers()),
             Subject::KamailioStateless => self.kamailio("forward()", "udp", layout, None)?,
             Subject::KamailioStateful => self.kamailio("t_relay()", "udp", layout, None)?,
@@ -190,14 +190,14 @@ impl Places {
     }
 
     /// With affinity tag, and a setting that the command line has not.
-    fn in_segments(&self, layout: &Layout) -> io::Result<Command> {
-        let path = self.scratch.join(format!("segments-{}.toml", layout.target.port()));
+    fn one_by_one(&self, layout: &Layout) -> io::Result<Command> {
+        let path = self.scratch.join(format!("one-by-one-{}.toml", layout.target.port()));
         let mut file = fs::File::create(&path)?;
         writeln!(file, "[[listen]]\naddress = \"udp:{}\"", layout.target)?;
         for server in layout.servers() {
             writeln!(file, "[[server]]\naddress = \"udp:{server}\"")?;
         }
-        writeln!(file, "[limits]\nsegments_max = 32\n[selection]\nkind = \"round-robin\"")?;
+        writeln!(file, "[limits]\nsegments_max = 1\n[selection]\nkind = \"round-robin\"")?;
         writeln!(file, "[threads]\nworkers = 1\n[health]\nprobe = \"off\"")?;
         let mut command = Command::new(self.binaries.join("strowger"));
         command.args(["lb", "--config"]).arg(&path);

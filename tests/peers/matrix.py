@@ -46,21 +46,6 @@ def run(transport, affinity, selection, hashing):
     return f"{caller.good} calls, {caller.failed} failed, spread {shares}", problems
 
 
-def in_segments():
-    """Datagrams that leave as one arrive one by one, in their order: nothing is sent again."""
-    count = calls(200, 2000, 10000)
-    with Farm("matrix-segments") as farm:
-        servers = [Sipp(farm, answering(), farm.address()) for _ in range(SERVERS)]
-        front, back = farm.address(), [server.place for server in servers]
-        farm.configured({front: front.host_port}, back, limits={"segments_max": 32}, selection={"kind": "round-robin"}, threads={"workers": 1})
-        caller = client(farm, calling(), front, count, 2 * RATE, "-d", "50")
-        answered = [server.stop() for server in servers]
-    problems = clean("client", caller, count)
-    for index, counters in enumerate(answered):
-        problems += clean(f"server {index}", counters)
-    return f"{caller.good} calls, {caller.failed} failed", problems
-
-
 def combinations():
     for selection in SELECTIONS:
         yield "tag", selection, "consistent"
@@ -75,7 +60,6 @@ def main():
         for affinity, selection, hashing in combinations():
             name = f"{transport}/{affinity}/{selection}" + (f"/{hashing}" if affinity == "hash" else "")
             report.case(name, run, transport, affinity, selection, hashing)
-    report.case("udp/in_segments", in_segments)
     report.end()
 
 

@@ -244,10 +244,11 @@ sections! {
         /// call. Without it a drain knows, with affinity `tag` and `hash`, only calls of the last 32 seconds.
         count_calls: bool = Is("false");
         /// Most datagrams of one size to one destination that leave as one, which the kernel or the network card cuts apart (udp(7),
-        /// UDP_SEGMENT). 1: each leaves by itself. 32 saves a tenth of the processor where many messages a batch are alike, as those
-        /// of one trunk are. sngrep, tcpdump and whatever else captures on this host then see several messages as one packet; their
-        /// receivers do not.
-        segments_max: u64 = Is("1"), 1..=64;
+        /// UDP_SEGMENT); their receivers see each by itself, those of one call in their order. It saves up to a sixth of the processor
+        /// where many messages of a batch are alike, as those of one trunk are. While a program captures packets in the network
+        /// namespace of `lb` (sngrep, tcpdump), from 0.2 s after its start, each leaves by itself all the same. Who captures at a
+        /// container's outside sees several as one packet unless this is 1: each leaves by itself always.
+        segments_max: u64 = Is("32"), 1..=64;
     }
 
     /// Who does the work.

@@ -188,7 +188,7 @@ impl Settings {
             why_calls: 1024,
             peers: None,
             datagram_bytes_max: 1300,
-            segments_max: 1,
+            segments_max: 32,
             tcp_alias: false,
             register: RegisterSettings::default(),
             probe: Probe::Off,

@@ -58,6 +58,10 @@ counters! {
     datagram_batches_in,
     datagrams_out,
     datagram_bytes_out,
+    /// Of `datagrams_out`, those that left as one with others (`limits.segments_max`).
+    datagrams_joined,
+    /// Workers that send each datagram by itself now, because a program captures packets on this host.
+    capture_seen,
     /// Datagrams that the kernel dropped because our receive buffer was full.
     datagrams_lost_in_kernel,
     /// How often datagrams began to be dealt out by message instead of by flow, or the reverse.

@@ -1,5 +1,6 @@
 //! Sockets: UDP in batches, TCP connections, and TLS and WebSocket over them, for the cores that own none.
 
+mod capture;
 pub mod clock;
 pub mod connections;
 pub mod counters;
@@ -14,6 +15,7 @@ pub mod udp;
 mod wait;
 mod websocket;
 
+pub use capture::is_capturing;
 pub use clock::Clock;
 pub use connections::{Connections, Limits, News, Received};
 pub use counters::{Counter, Counters};

@@ -13,8 +13,10 @@ use crate::mmsg::{Name, no_header};
 
 /// Most datagrams that leave as one; the kernel takes 64.
 pub const SEGMENTS_MAX: usize = 64;
-/// Sends of several datagrams that were refused in a row, after which none is tried any more.
+/// Batches with a refused send of several datagrams in a row, after which none is tried for a while: the way may not take it.
 const REFUSALS_MAX: u32 = 16;
+/// Batches until it is tried again.
+const BATCHES_WITHOUT: u32 = 10_000;
 /// Most bytes of them together: one datagram to the kernel until they are cut apart.
 const SEGMENTED_BYTES_MAX: usize = 60_000;
 /// Largest of them: each must fit the way to its destination whole, which an Ethernet is nearly always a part of.
@@ -53,11 +55,23 @@ pub struct Sender {
     sorted: bool,
     /// Datagrams of one size that may leave as one.
     segments_max: usize,
-    /// Sends of several that were refused since one was taken.
+    /// Each leaves by itself until this is taken back.
+    kept_apart: bool,
+    /// Batches with a refused send of several since one was taken.
     refusals: u32,
+    /// Batches in which each still leaves by itself.
+    pause: u32,
     /// Each of this batch leaves by itself.
     separate: bool,
     sent: usize,
+}
+
+/// What the kernel took at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub datagrams: usize,
+    /// How many of them left as one with others.
+    pub joined: usize,
 }
 
 // SAFETY: the pointers in `headers` point only into heap memory that the same value owns; the pointers in `iovecs`
@@ -89,10 +103,17 @@ impl Sender {
             runs: Vec::with_capacity(batch),
             sorted: false,
             segments_max: segments_max.clamp(1, SEGMENTS_MAX),
+            kept_apart: false,
             refusals: 0,
+            pause: 0,
             separate: false,
             sent: 0,
         }
+    }
+
+    /// Each datagram leaves by itself from the next batch on, whatever `segments_max` allows, or no longer.
+    pub fn keep_apart(&mut self, apart: bool) {
+        self.kept_apart = apart;
     }
 
     pub fn is_full(&self) -> bool {
@@ -112,9 +133,9 @@ impl Sender {
         self.waiting.push(Waiting { range, destination: destination(to), call });
     }
 
-    /// Hands what waits to the kernel, once: the number of datagrams it took, or why it refused the first.
+    /// Hands what waits to the kernel, once: what it took, or why it refused the first.
     /// Ranges that do not lie in `bytes` are sent empty.
-    pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Taken> {
         if !self.sorted {
             self.sort();
         }
@@ -160,12 +181,13 @@ impl Sender {
             return Err(io::Error::last_os_error());
         }
         let taken = &self.runs[..took as usize];
-        if taken.iter().any(|run| *run > 1) {
+        let joined = taken.iter().filter(|run| **run > 1).sum();
+        if joined > 0 {
             self.refusals = 0;
         }
-        let took = taken.iter().sum();
-        self.sent += took;
-        Ok(took)
+        let datagrams = taken.iter().sum();
+        self.sent += datagrams;
+        Ok(Taken { datagrams, joined })
     }
 
     /// The send that was refused was of several datagrams: what is left of this batch leaves one by one. False: it was of one.
@@ -174,12 +196,15 @@ impl Sender {
         if several {
             self.separate = true;
             self.refusals += 1;
+            if self.refusals == REFUSALS_MAX {
+                (self.refusals, self.pause) = (0, BATCHES_WITHOUT);
+            }
         }
         several
     }
 
     fn joins(&self) -> bool {
-        self.segments_max > 1 && !self.separate && self.refusals < REFUSALS_MAX
+        self.segments_max > 1 && !self.separate && self.pause == 0 && !self.kept_apart
     }
 
     /// Gives up the first datagram that waits: its address and its length.
@@ -195,6 +220,7 @@ impl Sender {
         self.order.clear();
         self.sorted = false;
         self.separate = false;
+        self.pause = self.pause.saturating_sub(1);
         self.sent = 0;
     }
 
@@ -366,10 +392,26 @@ pub(crate) mod tests {
         let nowhere = SocketAddr::new(to.ip(), 0);
         let mut sender = Sender::new(16, 8);
         for round in 0..REFUSALS_MAX + 2 {
-            assert_eq!(sender.joins(), round < REFUSALS_MAX, "given up after so many in a row");
+            assert_eq!(sender.joins(), round < REFUSALS_MAX, "left alone after so many in a row");
             let texts = [("a", nowhere, 1), ("b", nowhere, 2), ("c", to, 3), ("d", to, 4)];
             assert_eq!(sends(&mut sender, &from, &texts), 2, "round {round}");
             assert_eq!(arrived(&server), ["c", "d"], "round {round}");
+        }
+        assert!(!sender.joins());
+        (0..BATCHES_WITHOUT).for_each(|_| sender.clear());
+        assert_eq!(sends(&mut sender, &from, &[("a", to, 1), ("b", to, 2)]), 1, "and tried again later");
+        assert_eq!(arrived(&server), ["a", "b"]);
+    }
+
+    #[test]
+    fn those_kept_apart_leave_one_by_one() {
+        let (from, (server, to)) = (peer().0, peer());
+        let mut sender = Sender::new(16, 8);
+        let texts = [("a", to, 1), ("b", to, 2), ("c", to, 3)];
+        for (apart, expected) in [(false, 1), (true, 3), (false, 1)] {
+            sender.keep_apart(apart);
+            assert_eq!(sends(&mut sender, &from, &texts), expected);
+            assert_eq!(arrived(&server), ["a", "b", "c"]);
         }
     }
 }

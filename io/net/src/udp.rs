@@ -28,13 +28,14 @@ pub struct UdpOptions {
     pub receive_buffer: usize,
     /// Send buffer, bytes; default 4 MiB.
     pub send_buffer: usize,
-    /// Most datagrams of one size to one destination that leave as one, which the kernel cuts apart as late as it can; default 1.
+    /// Most datagrams of one size to one destination that leave as one, which the kernel cuts apart as late as it can; default 32.
+    /// 1: each leaves by itself.
     pub segments_max: usize,
 }
 
 impl Default for UdpOptions {
     fn default() -> UdpOptions {
-        UdpOptions { receive_buffer: 4 << 20, send_buffer: 4 << 20, segments_max: 1 }
+        UdpOptions { receive_buffer: 4 << 20, send_buffer: 4 << 20, segments_max: 32 }
     }
 }
 
@@ -123,8 +124,9 @@ impl Udp {
         let mut refused_once = false;
         while self.sender.waiting() > 0 {
             match self.sender.send(self.socket.as_fd(), bytes) {
-                Ok(count) if count > 0 => {
-                    counters.datagrams_out.add(count as u64);
+                Ok(taken) if taken.datagrams > 0 => {
+                    counters.datagrams_out.add(taken.datagrams as u64);
+                    counters.datagrams_joined.add(taken.joined as u64);
                     refused_once = false;
                 }
                 Ok(_) => break,
@@ -150,6 +152,11 @@ impl Udp {
         }
         self.sender.clear();
         counters.datagram_bytes_out.add(std::mem::take(&mut self.queued_bytes));
+    }
+
+    /// While `captured`, each datagram leaves by itself, so that who captures on this host sees each message alone.
+    pub fn set_captured(&mut self, captured: bool) {
+        self.sender.keep_apart(captured);
     }
 
     /// Reads the socket's error queue: which destinations could not be reached.

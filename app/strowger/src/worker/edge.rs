@@ -212,8 +212,11 @@ impl Edge {
     /// What changes slowly: once every few hundred milliseconds.
     pub(super) fn keep_house(&mut self) {
         self.counters.busy_micros.set(net::option::thread_cpu_micros());
+        let captured = !self.udp.is_empty() && net::is_capturing();
+        self.counters.capture_seen.set(captured.into());
         for socket in &mut self.udp {
             socket.count_kernel_drops(&self.counters);
+            socket.set_captured(captured);
         }
     }
 }

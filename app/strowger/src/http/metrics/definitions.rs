@@ -108,7 +108,8 @@ pub(super) const DELAYS: &[(&str, &str, &[&str], &str)] = &[
 ];
 
 /// What sockets count that goes down, too.
-pub(super) const GAUGES_OF_SOCKETS: &[&str] = &["spread_by_message", "connections_open", "buffered_bytes"];
+pub(super) const GAUGES_OF_SOCKETS: &[&str] =
+    &["spread_by_message", "capture_seen", "connections_open", "buffered_bytes"];
 
 /// Counters of other parts, which there are only where that part runs.
 pub(super) const COUNTERS_OF_PARTS: &[(&str, &str)] = &[
