@@ -182,15 +182,13 @@ impl Core {
             };
             return self.present(now, server, request, flow, out);
         }
+        let (emergency, call) = (request.uri.is_emergency(), request.call.0);
         let remembered = shared.calls.server_or(now, request.call, || {
-            if shared.closing {
-                return None;
-            }
-            shared
-                .selector
-                .candidates(&self.snapshot, request.call.0, &mut self.chance)
-                .next()
-                .map(|server| server.id)
+            let mut candidates = shared.selector.candidates(&self.snapshot, call, &mut self.chance);
+            let chosen = if shared.closing && !emergency { None } else { candidates.next() };
+            // Full or draining is no reason to turn a call for help away (RFC 5031): whoever lives gets it.
+            let anyone = || known(&self.snapshot, shared.hash_kind(), call).filter(|_| emergency);
+            chosen.or_else(anyone).map(|server| server.id)
         });
         let (server, kind) = match remembered {
             Remembered::New { entry, .. } => {
@@ -201,7 +199,7 @@ impl Core {
                 self.count(Counter::Remembered);
                 return self.present(now, ServerId(entry.server), request, flow, out);
             }
-            Remembered::Full | Remembered::Declined if shared.closing => {
+            Remembered::Full | Remembered::Declined if shared.closing && !emergency => {
                 self.count(Counter::Closing);
                 return Err(Reject::no_server(shared.settings.retry_after));
             }

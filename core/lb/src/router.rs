@@ -260,6 +260,8 @@ impl Core {
 #[cfg(test)]
 mod alias;
 #[cfg(test)]
+mod callees;
+#[cfg(test)]
 mod change;
 #[cfg(test)]
 mod delays;

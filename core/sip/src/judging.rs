@@ -50,6 +50,8 @@ fn good_requests() {
     check("Max-Forwards", "Proxy-Require:\r\nMax-Forwards", GOOD);
     check("<sip:bob@b.example>", "\"Bob, the <builder>\" <tel:+1>", GOOD);
     check("Call-ID: 1@a", "i: <\"1\">@[a]", GOOD);
+    check("sip:bob@192.0.2.4", "tel:+1-201-555-0123;phone-context=a", GOOD);
+    check("sip:bob@192.0.2.4", "urn:service:sos", GOOD);
 }
 
 #[test]
@@ -86,7 +88,7 @@ fn bad_requests() {
 #[test]
 fn other_refusals() {
     check("SIP/2.0\r\n", "SIP/3.0\r\n", (505, "Version Not Supported"));
-    check("sip:bob@192.0.2.4", "tel:+1", (416, "Unsupported URI Scheme"));
+    check("sip:bob@192.0.2.4", "phone:+1", (416, "Unsupported URI Scheme"));
     check("Max-Forwards: 70", "Max-Forwards: 0", (483, "Too Many Hops"));
     check("Max-Forwards: 70", "Proxy-Require: a", (420, "Bad Extension"));
 }
@@ -94,7 +96,7 @@ fn other_refusals() {
 #[test]
 fn the_first_check_that_fails_decides() {
     check("Max-Forwards: 70\r\nFrom: <sip:alice@a.example>;tag=1", "Max-Forwards: 0", (400, "Missing From"));
-    check("sip:bob@192.0.2.4 SIP/2.0", "tel:+1 SIP/3.0", (505, "Version Not Supported"));
+    check("sip:bob@192.0.2.4 SIP/2.0", "phone:+1 SIP/3.0", (505, "Version Not Supported"));
     check("Max-Forwards: 70", "Proxy-Require: a\r\nMax-Forwards: 0", (483, "Too Many Hops"));
 }
 

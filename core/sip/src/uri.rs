@@ -1,4 +1,4 @@
-//! SIP and SIPS URIs (RFC 3261 §19.1).
+//! SIP and SIPS URIs (RFC 3261 §19.1), and what of the others a request may be for.
 
 pub use crate::host::Host;
 use crate::scan::{byte, uri_end};
@@ -33,6 +33,31 @@ impl<'a> Uri<'a> {
             return Err(BadUri::Syntax);
         }
         Uri::parse_scanned(bytes)
+    }
+
+    /// What a request is for that names no host: a telephone number (RFC 3966) or a service (RFC 5031). Such a Request-URI
+    /// is passed on as it is; whoever needs a place to send to finds the empty name, which is none.
+    pub(crate) fn without_host(bytes: &'a [u8]) -> Option<Uri<'a>> {
+        let colon = scheme_length(bytes)?;
+        let known = [&b"tel"[..], b"urn"].iter().any(|scheme| bytes[..colon].eq_ignore_ascii_case(scheme));
+        let says = known && bytes.len() > colon + 1;
+        let none = &bytes[bytes.len()..];
+        says.then_some(Uri {
+            bytes,
+            secure: false,
+            user: None,
+            host: Host::Name(none),
+            port: None,
+            parameters: none,
+            headers: none,
+        })
+    }
+
+    /// A call for help: `urn:service:sos` and its parts, such as `urn:service:sos.fire` (RFC 5031 §4.2).
+    pub fn is_emergency(&self) -> bool {
+        const SOS: &[u8] = b"urn:service:sos";
+        let Some((front, rest)) = self.bytes.split_at_checked(SOS.len()) else { return false };
+        front.eq_ignore_ascii_case(SOS) && matches!(rest.first(), None | Some(b'.'))
     }
 
     /// As [`Uri::parse`], where [`uri_end`] was asked before.
@@ -190,11 +215,35 @@ mod tests {
     fn other_schemes() {
         for uri in [
             "tel:+358-555-1234567",
+            "urn:service:sos",
             "nobodyKnowsThisScheme:totallyopaquecontent",
             "soap.beep://192.0.2.103:3002",
             "sipx:a@b",
         ] {
             check(uri, Err(BadUri::Scheme));
+        }
+    }
+
+    #[test]
+    fn what_a_request_may_be_for_without_a_host() {
+        let read = |text: &'static str| Uri::without_host(text.as_bytes());
+        for uri in
+            ["tel:+358-555-1234567;phone-context=x", "TEL:112", "urn:service:sos", "urn:nena:service:sos"]
+        {
+            let seen = read(uri).unwrap_or_else(|| panic!("{uri}"));
+            assert_eq!((seen.bytes, seen.host, seen.port), (uri.as_bytes(), Host::Name(b""), None));
+        }
+        for uri in ["tel:", "tels:+1", "soap.beep://192.0.2.103:3002", "tel", "sip:a@b"] {
+            assert!(read(uri).is_none(), "{uri}");
+        }
+        for (uri, emergency) in [
+            ("urn:service:sos", true),
+            ("URN:service:SOS.fire", true),
+            ("urn:service:sosx", false),
+            ("urn:service:counseling", false),
+            ("tel:112", false),
+        ] {
+            assert_eq!(read(uri).unwrap().is_emergency(), emergency, "{uri}");
         }
     }
 

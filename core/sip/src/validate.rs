@@ -77,7 +77,7 @@ pub fn request<'a>(message: &Message<'a>) -> Result<GoodRequest<'a>, Reject> {
     }
     let uri = match Uri::parse_scanned(uri) {
         Ok(uri) => uri,
-        Err(BadUri::Scheme) => return Err(Reject::unsupported_scheme()),
+        Err(BadUri::Scheme) => Uri::without_host(uri).ok_or(Reject::unsupported_scheme())?,
         Err(BadUri::Syntax) => return Err(Reject::bad_request("Bad Request-URI")),
     };
     if !uri.headers.is_empty() {

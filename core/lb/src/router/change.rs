@@ -9,7 +9,7 @@ use crate::snapshot::Condition;
 
 impl Farm {
     /// As the control thread does it: terms first, then a snapshot, with which the workers take both.
-    fn change(&mut self, change: impl FnOnce(&Terms) -> Terms) {
+    pub(crate) fn change(&mut self, change: impl FnOnce(&Terms) -> Terms) {
         let terms = change(&self.shared.terms());
         self.table.set_terms(&terms.settings, terms.tables.clone());
         self.shared.publish_terms(terms);
