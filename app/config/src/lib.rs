@@ -31,7 +31,7 @@ pub use perf_form::{PerfForm, perf_form};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use reference::{help, reference};
 pub use short_form::{ShortForm, server_tls, short_form};
-pub use value::{Choice, Endpoint, Wrong, parse_endpoint, word};
+pub use value::{Choice, Endpoint, SIP_PORT, Wrong, parse_address, parse_endpoint, word};
 
 /// Exit status for a bad configuration or command line: EX_USAGE of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;

@@ -16,7 +16,7 @@ pub type Wrong = (String, String);
 pub(crate) type Bounds = Option<(u64, u64)>;
 
 /// The ports of SIP without and with TLS (RFC 3261 §19.1.2).
-pub(crate) const SIP_PORT: u16 = 5060;
+pub const SIP_PORT: u16 = 5060;
 const SIPS_PORT: u16 = 5061;
 
 pub(crate) trait Value: Sized {
@@ -184,7 +184,8 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
     Ok(Endpoint { transport, address: parse_address(rest, port)? })
 }
 
-pub(crate) fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong> {
+/// An IP address with a port; left out, the port is `port` if there is one.
+pub fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return match address.port() {
             0 => Err((format!("`{text}` has port 0"), "write a port from 1 to 65535".into())),
@@ -195,8 +196,10 @@ pub(crate) fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr,
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return match port {
             Some(port) => Ok(SocketAddr::new(ip, port)),
+            // No port is to be suggested that is SIP's where something else listens.
             None => {
-                Err((format!("`{text}` has no port"), format!("write {}", SocketAddr::new(ip, SIP_PORT))))
+                let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+                Err((format!("`{text}` has no port"), format!("write its port, too: {host}:PORT")))
             }
         };
     }

@@ -65,6 +65,19 @@ impl Drop for ControlSocket {
     }
 }
 
+/// Why a load manager cannot have its control socket, and the remedy.
+pub(crate) fn explained(path: &Path, error: &io::Error) -> io::Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop that one, or give this one a path of its own: control.path (--control)"
+        }
+        io::ErrorKind::AlreadyExists => "name another path, control.path (--control), or remove that file",
+        io::ErrorKind::NotFound => "make its folder, or name another path: control.path (--control)",
+        _ => "name a path that this user may write to, of 107 bytes at most: control.path (--control)",
+    };
+    io::Error::new(error.kind(), format!("control socket {}: {error}\n  remedy: {remedy}", path.display()))
+}
+
 fn remove_if_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

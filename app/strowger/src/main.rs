@@ -37,6 +37,8 @@ strowger puts one address in front of a farm of SIP servers.
   strowger agent -- COMMAND     beside each SIP server: starts it, watches it, sends its heartbeat
   strowger perf                 polls agents and serves their figures to load managers, for selection by score
   strowger status               what a running load manager sees: servers, calls, memory, counters
+  strowger top                  the same live: calls and messages per second, trouble
+  strowger why CALL-ID          why a call went to the server it went to
   strowger ctl VERB             change a running load manager: drain a server, reload the configuration
   strowger answer               a small SIP server that answers calls, to try a farm with
   strowger check FILE           everything that is wrong with a configuration, with line, column and remedy
@@ -83,5 +85,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn no_line_of_the_examples_is_cut() {
+        for role in CommandLine::command().get_subcommands() {
+            let examples = role.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!examples.is_empty(), "{} has no examples", role.get_name());
+            // Prose may be cut, but the rest of a command that stands by itself misleads. 100 is clap's widest.
+            for line in examples.lines().filter(|line| line.starts_with("  ")) {
+                assert!(line.chars().count() <= 100, "{}: cut in two: {line}", role.get_name());
+            }
+        }
     }
 }

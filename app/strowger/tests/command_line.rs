@@ -17,7 +17,19 @@ fn check(arguments: &[&str], status: i32, expected: &[&str]) {
 
 #[test]
 fn alone_it_gives_an_overview() {
-    check(&[], 0, &["strowger demo", "strowger lb", "strowger agent", "strowger status", "strowger check"]);
+    check(
+        &[],
+        0,
+        &[
+            "strowger demo",
+            "strowger lb",
+            "strowger agent",
+            "strowger status",
+            "strowger top",
+            "strowger why",
+            "strowger check",
+        ],
+    );
 }
 
 #[test]
@@ -64,6 +76,52 @@ fn a_bad_command_line_ends_with_64_and_a_remedy() {
         &["ws:127.0.0.1:7001", "remedy: listen on udp, tcp or tls"],
     );
     check(&["answer", "--failure-permille", "1001"], 64, &["0..=1000"]);
+    let agent = |sip: &str, to: &str, expected: &[&str]| {
+        check(&["agent", "--sip", sip, "--to", to, "--", "true"], 64, expected);
+    };
+    agent(
+        "10.0.0.11",
+        "192.0.2.1",
+        &["--to", "`192.0.2.1` has no port", "remedy: write its port, too: 192.0.2.1:PORT"],
+    );
+    agent(
+        "sip.example.com",
+        "192.0.2.1:5777",
+        &["`sip.example.com` is a name", "remedy: write the IP address"],
+    );
+    check(
+        &["ctl", "weight", "10.0.0.11:5060", "0"],
+        64,
+        &["from 1 to 1000", "remedy: ", "`drain` the server"],
+    );
+    check(&["demo", "--selection", "fastest"], 64, &["--selection fastest", "remedy: "]);
+    let listen = ["lb", "--listen", "udp:127.0.0.1:5060", "--server", "10.0.0.1"];
+    check(
+        &[&listen[..], &["--heartbeat", "::1"]].concat(),
+        64,
+        &["--heartbeat ::1", "write its port, too: [::1]:PORT"],
+    );
+}
+
+#[test]
+fn a_control_socket_that_cannot_be_had_is_told_with_a_remedy() {
+    let folder = std::env::temp_dir();
+    let file = folder.join(format!("strowger-no-socket-{}", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    for (path, expected) in [
+        ("/nonexistent/x.sock", "remedy: make its folder"),
+        (file.to_str().unwrap(), "remedy: name another path"),
+        (&"x".repeat(200), "107 bytes at most"),
+    ] {
+        let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let listen = format!("udp:127.0.0.1:{port}");
+        check(
+            &["lb", "--listen", &listen, "--server", "127.0.0.1:9", "--control", path],
+            1,
+            &["control socket ", expected, "(--control)"],
+        );
+    }
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]

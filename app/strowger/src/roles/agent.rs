@@ -19,8 +19,9 @@ const QUERY_PATIENCE: Duration = Duration::from_secs(2);
 const EXAMPLES: &str = "\
 Examples:
   An agent beside Kamailio, its load manager at 192.0.2.1:
-    strowger agent --sip 192.0.2.11:5060 --to 192.0.2.1:5777 --key-file farm.keys \\
-      --state-file /run/strowger/kamailio --control /run/strowger/kamailio.sock -- kamailio -DD -E
+    strowger agent --sip 192.0.2.11:5060 --to 192.0.2.1:5777 \\
+        --key-file farm.keys --state-file /run/strowger/kamailio \\
+        --control /run/strowger/kamailio.sock -- kamailio -DD -E
 
   The same for whichever load managers are on the network:
     strowger agent --sip 192.0.2.11:5060 --to 255.255.255.255:5777 -- kamailio -DD -E
@@ -29,8 +30,8 @@ Examples:
     strowger agent drain --control /run/strowger/kamailio.sock
     strowger agent stop --control /run/strowger/kamailio.sock
 
-Signals: SIGTERM and SIGINT drain and stop the server, a second one without draining. SIGHUP, SIGUSR1 and SIGUSR2 are
-passed to the server. An agent that is killed leaves its server running; the next one with the same --state-file
+Signals: SIGTERM and SIGINT drain and stop the server, a second one without draining. SIGHUP, SIGUSR1 and SIGUSR2 are \
+passed to the server. An agent that is killed leaves its server running; the next one with the same --state-file \
 adopts it.
 
 Exit status: 0 stopped or detached, 1 the server was given up, 2 a socket or file could not be opened, 64 bad options.
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     /// Where the server takes SIP; what the load manager will send to
-    #[arg(long, value_name = "ADDRESS:PORT", required = true)]
+    #[arg(long, value_name = "ADDRESS:PORT", required = true, value_parser = sip_address)]
     sip: Option<SocketAddr>,
     /// Transport of that port
     #[arg(long, value_enum, default_value_t = Transport::Udp)]
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     id: Option<u32>,
     /// Heartbeat address of a load manager, a broadcast or a multicast address; may be given several times
-    #[arg(long, value_name = "ADDRESS:PORT", required = true)]
+    #[arg(long, value_name = "ADDRESS:PORT", required = true, value_parser = address)]
     to: Vec<SocketAddr>,
     /// Time between heartbeats
     #[arg(long, value_name = "MS", default_value_t = 1000)]
@@ -63,10 +64,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     state_file: Option<PathBuf>,
     /// Answer load queries here
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     query: Option<SocketAddr>,
     /// Answer "get data" of performance servers here, over TCP
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     get_data: Option<SocketAddr>,
     /// Pause between two collections of figures [default: --period-ms, but 200 at least and 1000 at most]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
@@ -139,7 +140,7 @@ enum Action {
     Detach(At),
     /// Ask an agent for its figures over the network (its --query address)
     Query {
-        #[arg(value_name = "ADDRESS:PORT")]
+        #[arg(value_name = "ADDRESS:PORT", value_parser = address)]
         agent: SocketAddr,
         /// As the agent's
         #[arg(long, value_name = "PATH")]
@@ -170,6 +171,19 @@ enum ReadyWhen {
 /// A value of --give-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(Option<GiveUp>);
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    config::parse_address(text, None).map_err(with_remedy)
+}
+
+/// As `lb --server` reads it: without a port it is that of SIP.
+fn sip_address(text: &str) -> Result<SocketAddr, String> {
+    config::parse_address(text, Some(config::SIP_PORT)).map_err(with_remedy)
+}
+
+fn with_remedy((what, remedy): config::Wrong) -> String {
+    format!("{what}\n  remedy: {remedy}")
+}
 
 fn limit(text: &str) -> Result<Limit, String> {
     if text == "never" {
@@ -329,6 +343,8 @@ mod tests {
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777", "COMMAND"),
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777 --give-up often -- true", "write 5/60s, or never"),
             ("drain", "--control"),
+            ("--sip 127.0.0.1:0 --to 127.0.0.1:5777 -- true", "port 0"),
+            ("--sip 127.0.0.1:7000 --to 127.0.0.1:0 -- true", "--to"),
         ] {
             let error = parse(line).err().unwrap_or_default();
             assert!(error.contains(named), "{line}: {error}");
@@ -338,8 +354,6 @@ mod tests {
     #[test]
     fn settings_that_cannot_work_are_refused() {
         for (line, named) in [
-            ("--sip 127.0.0.1:0 --to 127.0.0.1:5777 -- true", "port 0"),
-            ("--sip 127.0.0.1:7000 --to 127.0.0.1:0 -- true", "--to"),
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777 --period-ms 1 -- true", "--period-ms"),
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777 --key-file /nonexistent -- true", "/nonexistent"),
         ] {

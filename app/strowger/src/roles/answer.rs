@@ -35,8 +35,8 @@ Examples:
     strowger agent … -- strowger answer --listen udp:127.0.0.1:7000 --take-over
 
   One of two that shift workload to each other:
-    strowger answer --listen udp:192.0.2.11:5060 --member one=192.0.2.11:5790 --peer two=192.0.2.12:5790 \\
-      --key-file farm.keys --threshold calls=200
+    strowger answer --listen udp:192.0.2.11:5060 --member one=192.0.2.11:5790 \\
+        --peer two=192.0.2.12:5790 --key-file farm.keys --threshold calls=200
 
 kill -USR1 prints its counters; so does its end.
 ";

@@ -17,7 +17,7 @@ Examples:
   strowger ctl policy tlwl
   strowger ctl reload --dry-run
 
-Exit status: 0 done, 1 no load manager answered, 2 no such server, 3 not in the present state,
+Exit status: 0 done, 1 no load manager answered, 2 no such server, 3 not in the present state, \
 4 not possible while running, 5 busy, 64 a bad command line. docs/ctl.md tells more.
 ";
 
@@ -25,7 +25,8 @@ Exit status: 0 done, 1 no load manager answered, 2 no such server, 3 not in the 
 #[derive(Debug)]
 pub(crate) struct Args {
     verb: &'static str,
-    given: Map<String, Value>,
+    /// Or what is wrong with one.
+    given: Result<Map<String, Value>, crate::ctl::Refused>,
     control: Option<PathBuf>,
     json: bool,
 }
@@ -88,14 +89,11 @@ impl clap::FromArgMatches for Args {
         let Some(verb) = crate::ctl::verb(name) else {
             return Err(wrong(format!("there is no verb `{name}`")));
         };
-        let mut given = Map::new();
-        for parameter in verb.parameters {
-            if let Some(value) = value_of(parameter, matches).transpose() {
-                let value = value
-                    .map_err(|refused| wrong(format!("{}\n  remedy: {}", refused.what, refused.remedy)))?;
-                given.insert(parameter.name.into(), value);
-            }
-        }
+        let values = verb.parameters.iter().filter_map(|parameter| {
+            let value = value_of(parameter, matches).transpose()?;
+            Some(value.map(|value| (parameter.name.to_owned(), value)))
+        });
+        let given = values.collect();
         Ok(Args {
             verb: verb.name,
             given,
@@ -143,13 +141,14 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn carry_out(args: &Args, ask: &mut dyn FnMut(&str, Map<String, Value>) -> Outcome) -> Outcome {
     let verb = crate::ctl::verb(args.verb).ok_or_else(|| crate::ctl::Refused::bad("no such verb", ""))?;
-    let arguments = Arguments::read(verb, args.given.clone())?;
+    let given = args.given.clone()?;
+    let arguments = Arguments::read(verb, given.clone())?;
     let remote = |name: &str| {
         verb.parameters
             .iter()
             .all(|parameter| parameter.name != name || parameter.place != Place::CommandLine)
     };
-    let asked = args.given.iter().filter(|(name, _)| remote(name));
+    let asked = given.iter().filter(|(name, _)| remote(name));
     let answer = ask(verb.name, asked.map(|(name, value)| (name.clone(), value.clone())).collect())?;
     match verb.follow {
         Some(follow) => follow(ask, answer, &arguments),

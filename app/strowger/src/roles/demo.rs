@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use base::Time;
 use clap::{ValueEnum, value_parser};
+use config::ShortForm;
 use lb::settings::Listener;
 use net::{Clock, UdpOptions};
 use sip::Transport;
@@ -36,7 +37,7 @@ Examples:
   strowger demo --calls-per-second 500 --seconds 30 --affinity session --selection cjsq
   strowger demo --kill machine
 
-One load manager, three servers under agents, and callers are started on loopback. After two fifths of the time one
+One load manager, three servers under agents, and callers are started on loopback. After two fifths of the time one \
 server is killed. Status: 0 when every call was answered and ended, 1 when one was lost.
 ";
 
@@ -49,7 +50,7 @@ pub(crate) struct Args {
     /// How long calls are begun, seconds
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(5..=3600))]
     seconds: u64,
-    #[arg(long, value_name = "KIND", default_value = "tag", help = config::help("affinity.kind"))]
+    #[arg(long, value_name = "KIND", default_value = "tag", hide_default_value = true, help = config::help("affinity.kind"))]
     affinity: String,
     #[arg(long, value_name = "POLICY", help = config::help("selection.kind"))]
     selection: Option<String>,
@@ -71,6 +72,17 @@ enum Victim {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
+    let words = ShortForm {
+        listen: vec!["udp:127.0.0.1:5060".into()],
+        server: vec!["127.0.0.1:7000".into()],
+        affinity: Some(args.affinity.clone()),
+        selection: args.selection.clone(),
+        ..ShortForm::default()
+    };
+    if let Err(problems) = config::short_form(&words) {
+        eprint!("{problems}");
+        return ExitCode::from(config::EXIT_USAGE);
+    }
     match play(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

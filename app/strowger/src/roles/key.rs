@@ -7,8 +7,9 @@ Examples:
   A key file for all load managers and agents of a farm:
     (strowger key; strowger key --heartbeat) > farm.keys; chmod 600 farm.keys
 
-  To rotate, put a new tag line in front of the old one on every load manager, and reload them one after the other:
-    strowger key | cat - farm.keys > new.keys && mv new.keys farm.keys && strowger ctl reload
+  To rotate, put a new tag line before the old one on every load manager, one after the other:
+    (umask 077; strowger key | cat - farm.keys > new.keys) && mv new.keys farm.keys
+    strowger ctl reload
 
   Tokens for the HTTP API, one that may change things and one for Prometheus:
     (strowger key --token; strowger key --token --read) > api.tokens; chmod 600 api.tokens

@@ -21,7 +21,7 @@ use super::lb_args::Args;
 use crate::certificates::Certificates;
 use crate::choices::ChoiceLog;
 use crate::control::{self, Control, SharedThread, lock};
-use crate::control_socket::ControlSocket;
+use crate::control_socket::{self, ControlSocket};
 use crate::ctl::desk::Desk;
 use crate::ctl::{self, Host};
 use crate::http;
@@ -107,9 +107,8 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let (desk, tray) = ctl::desk::open(host);
     lock(&control).attend(tray);
     lock(&control).run_as(checked.clone());
-    let _socket = ControlSocket::serve(&checked.control, desk.clone()).map_err(|error| {
-        io::Error::new(error.kind(), format!("control socket {}: {error}", checked.control.display()))
-    })?;
+    let _socket = ControlSocket::serve(&checked.control, desk.clone())
+        .map_err(|error| control_socket::explained(&checked.control, &error))?;
     let mut silent = None;
     if settings.threads == Threads::One {
         let source = match heartbeat_fd {
@@ -301,7 +300,7 @@ fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
         log(&format!("heartbeats at {listen}, {signed}"));
     }
     log(&format!(
-        "{} servers named, affinity {}, selection {}, {workers} workers, control socket {}",
+        "servers named: {}, affinity {}, selection {}, workers: {workers}, control socket {}",
         settings.servers.len(),
         word(settings.affinity),
         word(settings.selection),

@@ -14,8 +14,9 @@ Examples:
         --server 10.0.0.11 --server 10.0.0.12 --selection tlwl
 
   Phones by TLS and browsers by WebSocket, servers by UDP:
-    strowger lb --listen udp:192.0.2.1:5060 --listen tls:192.0.2.1:5061 --listen wss:192.0.2.1:443 \\
-        --certificate chain.pem --key key.pem --server 10.0.0.11 --server 10.0.0.12
+    strowger lb --listen udp:192.0.2.1:5060 --listen tls:192.0.2.1:5061 \\
+        --listen wss:192.0.2.1:443 --certificate chain.pem --key key.pem \\
+        --server 10.0.0.11 --server 10.0.0.12
 
   Servers with agents come by themselves; a shared key, so that calls survive a restart:
     strowger key > farm.keys; chmod 600 farm.keys

@@ -15,10 +15,12 @@ use crate::signals::Signals;
 const EXAMPLES: &str = "\
 Examples:
   Two agents, their figures served at port 5779:
-    strowger perf --agent 10.0.0.11:5778 --agent 10.0.0.12:5778 --listen 10.0.0.1:5779 --key-file farm.keys
+    strowger perf --agent 10.0.0.11:5778 --agent 10.0.0.12:5778 \\
+        --listen 10.0.0.1:5779 --key-file farm.keys
 
   The agents, started with --get-data:
-    strowger agent --sip 10.0.0.11:5060 --to 10.0.0.1:5777 --get-data 10.0.0.11:5778 --key-file farm.keys -- kamailio -DD
+    strowger agent --sip 10.0.0.11:5060 --to 10.0.0.1:5777 \\
+        --get-data 10.0.0.11:5778 --key-file farm.keys -- kamailio -DD -E
 
   The load manager that chooses by them, in its file:
     [selection]
@@ -28,8 +30,7 @@ Examples:
     by = \"performance-server\"
     address = \"10.0.0.1:5779\"
 
-  Without this process: the same [[measure]] sections as below, by = \"agent\", in the load manager's own file. All settings,
-  and servers without our agent: docs/perf.md
+Without this process: such sections with by = \"agent\" in the load manager's own file. All settings, and servers without our agent: docs/perf.md
 ";
 
 #[derive(clap::Args, Debug)]
@@ -83,7 +84,10 @@ fn serve(perf: Perf) -> ExitCode {
     for notice in &perf.notices {
         eprintln!("{notice}");
     }
-    let places = perf.measures.measured.len();
+    let places = match perf.measures.measured.len() {
+        1 => "1 place".to_owned(),
+        places => format!("{places} places"),
+    };
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
     let poller = match Poller::open(perf.measures, perf.key, Time::ZERO) {
@@ -94,8 +98,8 @@ fn serve(perf: Perf) -> ExitCode {
         }
     };
     match poller.address() {
-        Some(address) => log(&format!("polling {places} places, data served at {address}")),
-        None => log(&format!("polling {places} places, data served nowhere: give --listen (perf.listen)")),
+        Some(address) => log(&format!("polling {places}, data served at {address}")),
+        None => log(&format!("polling {places}, data served nowhere: give --listen (perf.listen)")),
     }
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);

@@ -68,6 +68,10 @@ fn wait(
         return Ok(first);
     }
     let (_, server) = arguments.server("server")?;
+    eprintln!("{}", first.text);
+    eprintln!(
+        "waiting until none is left; where calls are not counted, until nothing was sent to it for --quiet seconds"
+    );
     let end = arguments.number("timeout").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     loop {
         let given = Map::from_iter([("server".to_owned(), Value::from(server.to_string()))]);

@@ -11,7 +11,7 @@ pub(super) const WEIGHT: Parameter = Parameter {
     kind: Kind::Number(1, WEIGHT_MAX as u64),
     place: Place::Body,
     required: true,
-    help: "Share of new calls against the other servers, 1 to 1000",
+    help: "Share of new calls against the other servers, 1 to 1000; for none at all, `drain` the server",
 };
 
 pub(crate) const VERB: Verb = Verb {
