@@ -427,7 +427,7 @@ impl Choice for Probe {
         (
             "traffic",
             Probe::Traffic,
-            "by their traffic alone; a failed one is tried again after a pause; not behind an address that load managers share",
+            "by their traffic, and by OPTIONS when they are suspected; a failed one is tried again after a pause; not behind an address that load managers share",
         ),
         ("options", Probe::Options, "by their traffic, and by OPTIONS when they are idle or suspected"),
         ("off", Probe::Off, "not at all"),

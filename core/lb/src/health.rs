@@ -296,9 +296,7 @@ impl Health {
 
     /// Is an OPTIONS to be sent now? If so it counts as sent; its response or its silence comes back as an event.
     pub fn take_probe(&mut self, now: Time) -> bool {
-        let due =
-            self.settings.probe == Probe::Options && self.probe_sent.is_none() && now >= self.next_probe;
-        if !due {
+        if !self.is_asked() || self.probe_sent.is_some() || now < self.next_probe {
             return false;
         }
         self.next_probe = now + self.settings.probe_interval;
@@ -308,6 +306,16 @@ impl Health {
         }
         self.probe_sent = Some(now);
         true
+    }
+
+    /// Whether it gets OPTIONS. One that is judged by its traffic gets them while it is suspected: servers that drop what
+    /// scanners send are silent to that and well.
+    fn is_asked(&self) -> bool {
+        match self.settings.probe {
+            Probe::Off => false,
+            Probe::Traffic => self.state == State::Suspect,
+            Probe::Options => true,
+        }
     }
 
     /// A failed server is tried again now: for when no other is left.
@@ -321,7 +329,7 @@ impl Health {
 
     /// When [`Health::handle_timeout`] has something to do, or, where the server is `probed`, [`Health::take_probe`].
     pub fn next_deadline(&self, probed: bool) -> Option<Time> {
-        let probes = probed && self.settings.probe == Probe::Options && self.probe_sent.is_none();
+        let probes = probed && self.is_asked() && self.probe_sent.is_none();
         let probe = probes.then_some(self.next_probe);
         let deadlines =
             [self.probe_deadline(), self.silence_deadline(), self.pause_deadline(), self.full_until, probe];

@@ -70,7 +70,7 @@ pub enum HoldSetup {
 /// How servers without an agent are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
-    /// By their traffic alone; a failed one is tried again after a pause.
+    /// By their traffic, and by OPTIONS when they are suspected; a failed one is tried again after a pause.
     Traffic,
     /// Also by OPTIONS at an interval, when they are idle or suspected.
     Options,

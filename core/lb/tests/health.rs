@@ -194,6 +194,29 @@ fn one_unanswered_request_on_an_idle_server_is_no_silence() {
 }
 
 #[test]
+fn one_that_is_silent_to_what_it_will_not_answer_is_asked_before_it_is_failed() {
+    for answers in [true, false] {
+        let mut health = health(Probe::Traffic);
+        health.handle(START, Event::Answered);
+        let mut asked = Vec::new();
+        // A scanner, whose requests the server drops.
+        let seen = run(&mut health, START, 30, |health, now| {
+            if now.as_millis() % 1000 == 0 && health.state() != State::Failed {
+                health.handle(now, Event::Sent(3));
+            }
+            if health.take_probe(now) {
+                asked.push(health.state());
+                if answers {
+                    health.handle(now, OK);
+                }
+            }
+        });
+        assert_eq!(seen.iter().any(|(_, state)| *state == State::Failed), !answers, "{seen:?}");
+        assert!(!asked.is_empty() && asked.iter().all(|state| *state == State::Suspect), "{asked:?}");
+    }
+}
+
+#[test]
 fn answers_among_many_unanswered_keep_a_server_up() {
     let mut health = health(Probe::Traffic);
     let seen = run(&mut health, START, 60, |health, now| {

@@ -489,6 +489,9 @@ proptest! {
             slots.sort();
             slots.dedup();
             prop_assert_eq!(slots.len(), rows.len());
+            // A suspect is asked, and what that makes due is seen with the next tick.
+            table.table.take_probes(now, |_, _, _| {});
+            prop_assert!(!table.table.tick(now), "being asked is nothing that routing sees");
             prop_assert!(table.table.next_deadline().is_none_or(|next| next > now), "spins");
         }
     }
