@@ -97,13 +97,12 @@ run_fuzz() {
   fi
   timeout $((fuzz_seconds * 10 + 900)) fuzz/run.sh "$fuzz_seconds" >"$log" 2>&1
   local status=$?
+  # One line for each target without a finding.
   targets=$(grep -c '^== ' "$log")
   grep '^== ' "$log"
-  if [ "$status" -eq 0 ]; then
-    passed=$((passed + targets))
-  else
-    tail -n 30 "$log"
-    passed=$((passed + (targets > 0 ? targets - 1 : 0)))
+  passed=$((passed + targets))
+  if [ "$status" -ne 0 ]; then
+    tail -n 60 "$log"
     fail "fuzz: ended with status $status; see $log"
   fi
 }
