@@ -144,12 +144,6 @@ impl Calls {
         &self.known
     }
 
-    /// The call will be asked for in a moment.
-    #[inline]
-    pub(crate) fn expect(&self, call: CallKey) {
-        self.known.expect(call.0);
-    }
-
     pub(crate) fn server_of(&self, now: Time, call: CallKey) -> Option<ServerId> {
         self.known.get(now, call.0).map(|entry| ServerId(entry.server))
     }

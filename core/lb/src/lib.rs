@@ -2,7 +2,6 @@
 
 pub mod active_table;
 pub mod affinity;
-mod ahead;
 pub mod alias;
 pub mod calls;
 pub mod consistent;

@@ -3,16 +3,13 @@
 //! room for another (nothing from the wire can lose someone else's call); when it is full it refuses, counts that, and
 //! leaves the choice to the caller's hash.
 
-use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use base::{Duration, Time};
 
-use crate::ahead;
-
 mod table;
-use table::{Bucket, Table};
+use table::Table;
 
 /// Entries that one shard holds on average when the map is full. Small, so that a shard that grows or is swept holds its
 /// lock for some tens of microseconds only.
@@ -59,25 +56,8 @@ impl Remembered {
     }
 }
 
-/// One cache line, with beside the table where it lies, for who looks ahead and so takes no lock.
 #[repr(align(64))]
-struct Shard {
-    table: Mutex<Table>,
-    first: AtomicPtr<Bucket>,
-    buckets: AtomicUsize,
-}
-
-const _: () = assert!(size_of::<Shard>() == 64);
-
-impl Shard {
-    fn new() -> Shard {
-        Shard {
-            table: Mutex::new(Table::default()),
-            first: AtomicPtr::new(ptr::null_mut()),
-            buckets: AtomicUsize::new(0),
-        }
-    }
-}
+struct Shard(Mutex<Table>);
 
 /// See the head of this module. All methods take `&self`; each locks one shard once.
 pub struct Expiring {
@@ -97,7 +77,7 @@ impl Expiring {
     pub fn new(entries_max: usize) -> Expiring {
         let shards = (entries_max / ENTRIES_PER_SHARD).next_power_of_two().clamp(SHARDS_MIN, SHARDS_MAX);
         Expiring {
-            shards: (0..shards).map(|_| Shard::new()).collect(),
+            shards: (0..shards).map(|_| Shard(Mutex::new(Table::default()))).collect(),
             entries_max,
             live: AtomicUsize::new(0),
             buckets: AtomicUsize::new(0),
@@ -106,15 +86,6 @@ impl Expiring {
             swept_micros: AtomicU64::new(0),
             round_buckets: AtomicUsize::new(0),
         }
-    }
-
-    /// `key` will be asked for in a moment: a map of many calls lies in memory that is far away. Of a table that is just
-    /// resized it fetches the wrong place, which harms nothing.
-    #[inline]
-    pub fn expect(&self, key: u64) {
-        let shard = &self.shards[self.shard_of(key)];
-        let home = table::home(key, shard.buckets.load(Relaxed));
-        ahead::fetch(shard.first.load(Relaxed).wrapping_add(home));
     }
 
     /// The entry of `key`, unless it has expired.
@@ -154,7 +125,7 @@ impl Expiring {
             };
             let ended = reusable.map(|slot| table.remove(slot));
             let entry = Entry { server, flags, until };
-            self.resizing(self.shard_of(key), table, Table::make_room);
+            self.resizing(table, Table::make_room);
             Remembered::New { entry: table.insert(key, entry), ended }
         })
     }
@@ -206,7 +177,7 @@ impl Expiring {
             self.live.fetch_sub(swept.ended, Relaxed);
             left -= swept.looked_at.max(1);
             if swept.round_done {
-                self.resizing(at, &mut table, Table::give_back);
+                self.resizing(&mut table, Table::give_back);
                 if at == 0 {
                     self.round_buckets.store(self.buckets.load(Relaxed), Relaxed);
                 }
@@ -263,28 +234,20 @@ impl Expiring {
         self.live.fetch_update(Relaxed, Relaxed, |live| (live < self.entries_max).then_some(live + 1)).is_ok()
     }
 
-    fn resizing(&self, shard: usize, table: &mut Table, resize: impl FnOnce(&mut Table)) {
+    fn resizing(&self, table: &mut Table, resize: impl FnOnce(&mut Table)) {
         let before = table.buckets();
         resize(table);
-        if table.buckets() != before {
-            self.buckets.fetch_add(table.buckets().wrapping_sub(before), Relaxed);
-            self.shards[shard].first.store(table.first(), Relaxed);
-            self.shards[shard].buckets.store(table.buckets(), Relaxed);
-        }
-    }
-
-    /// The shard comes from the low bits, the bucket within it from the high ones.
-    fn shard_of(&self, key: u64) -> usize {
-        key as usize & (self.shards.len() - 1)
+        self.buckets.fetch_add(table.buckets().wrapping_sub(before), Relaxed);
     }
 
     fn with<R>(&self, key: u64, work: impl FnOnce(&mut Table) -> R) -> R {
-        work(&mut self.lock(self.shard_of(key)))
+        // The shard comes from the low bits, the bucket within it from the high ones.
+        work(&mut self.lock(key as usize & (self.shards.len() - 1)))
     }
 
     fn lock(&self, shard: usize) -> std::sync::MutexGuard<'_, Table> {
         // A panic elsewhere leaves a table whole: each step below it is complete before anything that can unwind.
-        self.shards[shard].table.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shards[shard].0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

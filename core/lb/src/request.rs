@@ -6,7 +6,6 @@ use sip::{Message, Method, Name, Reject, Uri};
 
 use crate::keyring::{BranchKey, CallKey, KeyRing};
 use crate::router::Core;
-use crate::settings::Affinity;
 use crate::token;
 
 /// A request that passed validation, with the parts that decide its way.
@@ -90,9 +89,6 @@ impl Core {
     pub(crate) fn read<'m>(&self, now: Time, message: &'m Message<'m>) -> Result<Request<'m>, Reject> {
         let shared = &self.shared;
         let request = Request::read(message, &shared.keys)?;
-        if request.first || shared.settings.affinity != Affinity::Tag {
-            shared.calls.expect(request.call);
-        }
         Ok(request.going_on(&shared.keys, |call| shared.calls.remembers(now, call)))
     }
 }

@@ -140,9 +140,6 @@ impl Core {
         write: impl FnOnce(&mut Core, &mut Vec<u8>),
     ) {
         let ended = Ended::of(hop, status);
-        if ended != Ended::Nothing {
-            self.shared.calls.expect(hop.call);
-        }
         self.heard(hop);
         self.note_failure(hop, status);
         let fits = self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));

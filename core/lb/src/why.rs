@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 
 use base::Time;
 
-use crate::ahead;
 use crate::keyring::CallKey;
 use crate::request::Request;
 use crate::router::Core;
@@ -32,8 +31,6 @@ const SNAPSHOTS_MAX: usize = 600;
 /// Rows of all snapshots that are kept, some 250 bytes each: a farm of thousands keeps fewer snapshots.
 const ROWS_MAX: usize = 65_536;
 
-/// Words of a cache line.
-const LINE_WORDS: usize = 8;
 const FIGURE_WORDS: usize = FIGURES / 2;
 const CALL_ID_WORDS: usize = CALL_ID_BYTES / 8;
 /// Number, call, time, epoch, winner and former server, kind and lengths, rooms; then figures and Call-ID.
@@ -175,9 +172,6 @@ impl Ring {
         }
         cell[0].store(number + 1, Release);
         self.noted.store(number + 1, Release);
-        // The next one to write was last seen a round of the ring ago.
-        let next = &self.entries[(number as usize + 1) & (self.entries.len() - 1)].0;
-        next.iter().step_by(LINE_WORDS).for_each(|word| ahead::fetch(word));
     }
 
     /// The choice with this number, unless it was overwritten; numbers begin with 0.

@@ -19,7 +19,7 @@ const FILL_MIN: usize = 35;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Bucket {
+struct Bucket {
     key: [u64; LANES],
     server: [u32; LANES],
     flags: [u32; LANES],
@@ -52,12 +52,6 @@ pub(super) struct Table {
     sweep_at: usize,
 }
 
-/// The bucket in which the search for `key` begins.
-#[inline]
-pub(super) fn home(key: u64, buckets: usize) -> usize {
-    (((key >> 32) * buckets as u64) >> 32) as usize
-}
-
 fn tick(until: Time) -> u32 {
     let ticks = until.as_micros().div_ceil(1 << TICK_BITS);
     u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
@@ -68,13 +62,8 @@ impl Table {
         self.buckets.len()
     }
 
-    /// Where the buckets lie, until the table is resized.
-    pub(super) fn first(&mut self) -> *mut Bucket {
-        self.buckets.as_mut_ptr()
-    }
-
     fn home(&self, key: u64) -> usize {
-        home(key, self.buckets.len())
+        (((key >> 32) * self.buckets.len() as u64) >> 32) as usize
     }
 
     fn after(&self, bucket: usize) -> usize {
