@@ -132,7 +132,9 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems
     let (root, broken) = DeTable::parse_recoverable(&text);
     for error in broken {
         let place = error.span().map_or(Place::Unwritten, |span| Place::At(span.start));
-        problems.error(&place, error.message().trim().to_owned(), "the file is TOML: see https://toml.io");
+        let what = error.message().trim();
+        let offset = error.span().map_or(0, |span| span.start);
+        problems.error(&place, what.to_owned(), crate::syntax::remedy(&text, offset, what));
     }
     // After broken syntax only the syntax is reported: what follows it may have been read wrongly.
     if problems.has_errors() {

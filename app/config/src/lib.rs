@@ -18,6 +18,7 @@ mod problem;
 mod reference;
 mod section;
 mod short_form;
+mod syntax;
 mod validity;
 mod value;
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Place, Problems, nearest};
+use crate::syntax::heading;
 use crate::value::{Bounds, Value};
 
 /// A value with the place it was written at.
@@ -67,7 +68,7 @@ pub(crate) fn read_key<T: Value>(
         if value.is_none() {
             let place = Place::At(span.start);
             let remedy = format!("add `{name} = …`: {}", T::form(bounds));
-            problems.error(&place, format!("`{name}` is missing in [{section}]"), remedy);
+            problems.error(&place, format!("`{name}` is missing in {}", heading(section)), remedy);
         }
         return value.map(|value| Field { value, place: Place::Unwritten });
     };
@@ -95,11 +96,11 @@ pub(crate) fn unknown_keys(section: &str, table: &DeTable<'_>, known: &[&str], p
         let free = known.iter().copied().filter(|known| !written.contains(known));
         let remedy = match nearest(key.get_ref(), free) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("[{section}] knows {}", known.join(", ")),
+            None => format!("{} knows {}", heading(section), known.join(", ")),
         };
         problems.error(
             &Place::At(key.span().start),
-            format!("unknown key `{}` in [{section}]", key.get_ref()),
+            format!("unknown key `{}` in {}", key.get_ref(), heading(section)),
             remedy,
         );
     }
@@ -138,7 +139,11 @@ pub(crate) fn tables<'a>(
             Vec::new()
         }
         _ => {
-            problems.error(&place, format!("`{name}` is a section"), format!("head it with [{name}]"));
+            problems.error(
+                &place,
+                format!("`{name}` is a section"),
+                format!("head it with {}", heading(name)),
+            );
             Vec::new()
         }
     }
@@ -233,7 +238,7 @@ pub(crate) use sections;
 pub(crate) fn unknown_sections(root: &DeTable<'_>, known: &[&str], problems: &mut Problems) {
     for key in root.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
         let remedy = match nearest(key.get_ref(), known.iter().copied()) {
-            Some(near) => format!("did you mean [{near}]?"),
+            Some(near) => format!("did you mean {}?", heading(near)),
             None => format!("known sections are {}", known.join(", ")),
         };
         problems.error(&Place::At(key.span().start), format!("unknown section [{}]", key.get_ref()), remedy);

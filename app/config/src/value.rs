@@ -54,7 +54,17 @@ fn wrong_type(value: &DeValue<'_>, form: &str) -> Wrong {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    (format!("{given} stands here"), format!("write a {form}"))
+    (format!("{given} stands here"), asked(form))
+}
+
+/// The remedy that names a form, which may be a noun.
+fn asked(form: &str) -> String {
+    let article = match form.split([' ', ',']).next() {
+        Some("number" | "list" | "path") => "a ",
+        Some("address" | "IP") => "an ",
+        _ => "",
+    };
+    format!("write {article}{form}")
 }
 
 impl Value for u64 {
@@ -62,11 +72,11 @@ impl Value for u64 {
         let form = Self::form(bounds);
         let plain = text.replace('_', "");
         let number: i128 =
-            plain.parse().map_err(|_| (format!("`{text}` is no whole number"), format!("write a {form}")))?;
+            plain.parse().map_err(|_| (format!("`{text}` is no whole number"), asked(&form)))?;
         let (low, high) = bounds.unwrap_or((0, u64::MAX));
         match u64::try_from(number) {
             Ok(number) if (low..=high).contains(&number) => Ok(number),
-            _ => Err((format!("{number} is out of range"), format!("write a {form}"))),
+            _ => Err((format!("{number} is out of range"), asked(&form))),
         }
     }
 

@@ -69,8 +69,8 @@ fn all_mistakes_are_shown_at_once() {
         "[[listen]]\nadress = \"udp:0.0.0.0:5060\"\n[[listen]]\naddress = \"udp:0.0.0.0:5060\"\n\
          [[server]]\naddress = \"10.0.0.1\"\nweight = 0\n[heartbeat]\ndecay_periods = 9\nperiod_ms = \"long\"\n[healt]\n",
         &[
-            (":2:1: unknown key `adress` in [listen]", "did you mean `address`?"),
-            (":1:1: `address` is missing in [listen]", "add `address"),
+            (":2:1: unknown key `adress` in [[listen]]", "did you mean `address`?"),
+            (":1:1: `address` is missing in [[listen]]", "add `address"),
             (":4:11: 0.0.0.0 is no address", "advertise"),
             (":7:10: `weight`: 0 is out of range", "1 … 1000"),
             (":9:17: `decay_periods`: 9 is out of range", "3 … 5"),
@@ -170,6 +170,16 @@ fn single_brackets_where_double_ones_belong() {
 #[test]
 fn broken_syntax_has_its_line() {
     bad("[[listen]]\naddress = \n", &[(":2:11:", "TOML")]);
+    for (line, remedy) in [
+        ("kind = tag", "text stands in quotes: kind = \"tag\""),
+        ("address = udp:10.0.0.1:5060 # ours", "text stands in quotes: address = \"udp:10.0.0.1:5060\""),
+        ("listen = 10.0.0.1:5777", "text stands in quotes: listen = \"10.0.0.1:5777\""),
+        ("listen { udp }", "lines such as `key = \"value\"`"),
+        ("kind = \"tag\"\nkind = \"hash\"", "several times may stand [[listen]], [[server]], [[measure]]"),
+    ] {
+        let shown = config::parse(&format!("[affinity]\n{line}\n")).unwrap_err().to_string();
+        assert!(shown.contains(remedy), "{shown}");
+    }
 }
 
 #[test]

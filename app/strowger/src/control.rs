@@ -24,6 +24,7 @@ use crate::ctl::{Refused, Why};
 use crate::left::{self, Left};
 use crate::log::log;
 use crate::measuring::Measuring;
+use crate::ports;
 use crate::worker::Aside;
 
 /// Longest time between two looks at evidence and deadlines.
@@ -356,8 +357,7 @@ pub(crate) fn condition_name(condition: Condition) -> &'static str {
 
 fn heartbeat_socket(settings: &Heartbeats) -> io::Result<Option<UdpSocket>> {
     let Some(listen) = settings.listen else { return Ok(None) };
-    let context =
-        |error: io::Error| io::Error::new(error.kind(), format!("heartbeat port {listen}: {error}"));
+    let context = |error: io::Error| ports::unavailable(&format!("{listen} (heartbeat.listen)"), &error);
     let socket = UdpSocket::bind(listen).map_err(context)?;
     socket.set_nonblocking(true)?;
     match settings.group {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where nothing counts calls, a server that was sent no request for this long is taken for empty: the longest time between
 /// two requests of a call with session timers is half of 1800 s (RFC 4028 §4.2).
-const QUIET: Duration = Duration::from_secs(900);
+pub(crate) const QUIET: Duration = Duration::from_secs(900);
 
 /// What is left at one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -79,9 +79,8 @@ impl Peers {
     /// Opens the port and begins to hear. `None`: there are no others. `seed` is chance from outside.
     pub(crate) fn start(shared: Arc<Shared>, clock: Clock, seed: u64) -> io::Result<Option<Arc<Peers>>> {
         let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
-        let socket = open(&settings).map_err(|error| {
-            io::Error::new(error.kind(), format!("port for other load managers {}: {error}", settings.listen))
-        })?;
+        let place = format!("{} (peers.listen)", settings.listen);
+        let socket = open(&settings).map_err(|error| crate::ports::unavailable(&place, &error))?;
         let counters = Arc::new(Counters::default());
         let sender = seed << WORKER_BITS;
         let peers = Peers { shared, socket, to: settings.to, sender, counters };

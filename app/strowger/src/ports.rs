@@ -22,6 +22,11 @@ pub(crate) fn check(listeners: &[Listener]) -> Result<(), Error> {
 }
 
 fn explained(listener: &Listener, error: &Error) -> Error {
+    unavailable(&format!("{}:{}", listener.transport.word(), listener.bind), error)
+}
+
+/// A place that cannot be listened on, such as `127.0.0.1:8060 (api.listen)`, why, and the remedy.
+pub(crate) fn unavailable(place: &str, error: &Error) -> Error {
     let remedy = match error.kind() {
         ErrorKind::AddrInUse => "another program has that port: `ss -lntup` says which one",
         ErrorKind::AddrNotAvailable => {
@@ -32,7 +37,6 @@ fn explained(listener: &Listener, error: &Error) -> Error {
         }
         _ => "check address and port",
     };
-    let place = format!("{}:{}", listener.transport.word(), listener.bind);
     Error::new(error.kind(), format!("cannot listen on {place}: {error}\n  remedy: {remedy}"))
 }
 

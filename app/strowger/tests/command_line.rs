@@ -157,3 +157,26 @@ fn the_demo_loses_no_call() {
         check(&arguments, 0, &["took it out after", "No call was lost."]);
     }
 }
+
+#[test]
+fn each_port_that_is_taken_is_told_by_its_key() {
+    let file = std::env::temp_dir().join(format!("strowger-taken-{}.toml", std::process::id()));
+    let (datagrams, stream) = (
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap(),
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
+    );
+    let (udp, tcp) = (datagrams.local_addr().unwrap(), stream.local_addr().unwrap());
+    for (section, taken) in [("heartbeat", udp), ("peers", udp), ("api", tcp), ("perf", tcp)] {
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = format!(
+            "[[listen]]\naddress = \"udp:{free}\"\n[[server]]\naddress = \"127.0.0.1:9\"\n\
+             [{section}]\nlisten = \"{taken}\"\n[control]\npath = \"{}.sock\"\n\
+             [keys]\ntag = [\"7 00112233445566778899aabbccddeeff\"]\n",
+            file.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let place = format!("cannot listen on {taken} ({section}.listen)");
+        check(&["lb", "--config", file.to_str().unwrap()], 1, &[&place, "remedy: ", "ss -ln"]);
+    }
+    std::fs::remove_file(file).unwrap();
+}

@@ -68,6 +68,8 @@ pub struct News {
     pub failed: Vec<Target>,
     /// Connections that are gone, and who was at their other end.
     pub closed: Vec<(ConnectionId, SocketAddr)>,
+    /// Handshakes that we began and that failed: with whom, and what TLS says of it. Each is among the closed, too.
+    pub handshakes_failed: Vec<(SocketAddr, String)>,
     /// Messages to send by UDP instead; the ranges lie in `fallback_bytes`.
     pub fallbacks: Vec<(Range<u32>, Target)>,
     pub fallback_bytes: Vec<u8>,
@@ -236,6 +238,7 @@ impl Connections {
         if self.news.is_empty() {
             emptied.failed.clear();
             emptied.closed.clear();
+            emptied.handshakes_failed.clear();
             emptied.fallbacks.clear();
             emptied.fallback_bytes.clear();
             self.news = emptied;
@@ -310,7 +313,10 @@ impl Connections {
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) if matches!(connection.phase, Phase::Handshaking { .. }) => {
+                Err(error) if matches!(connection.phase, Phase::Handshaking { .. }) => {
+                    if connection.opened {
+                        self.news.handshakes_failed.push((connection.remote, error.to_string()));
+                    }
                     return self.close(key, Close::HandshakeFailed);
                 }
                 Err(_) => return self.close(key, Close::Error),

@@ -54,7 +54,9 @@ impl Poller {
         let server = match measures.listen {
             None => None,
             Some(listen) => Some(Server::open(listen).map_err(|error| {
-                io::Error::new(error.kind(), format!("performance data port {listen}: {error}"))
+                let remedy = "an address of this machine with a port that `ss -lnt` does not show";
+                let what = format!("cannot listen on {listen} (perf.listen): {error}\n  remedy: {remedy}");
+                io::Error::new(error.kind(), what)
             })?),
         };
         let board = Arc::new(Board::new(measures.good_for()));

@@ -78,13 +78,23 @@ impl Refused {
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "error: {}\n  remedy: {}", self.what, self.remedy)
+        // The mistakes of a file say of each whether it is an error.
+        let said = ["error: ", "warning: "].iter().any(|word| self.what.starts_with(word));
+        let word = if said { "" } else { "error: " };
+        write!(f, "{word}{}\n  remedy: {}", self.what, self.remedy)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_an_error_is_said_once() {
+        for what in ["no such server", "error: no such server"] {
+            assert_eq!(Refused::bad(what, "mend").to_string(), "error: no such server\n  remedy: mend");
+        }
+    }
 
     #[test]
     fn each_reason_has_a_status_of_its_own() {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::Time;
 use lb::alias::Claim;
@@ -9,11 +10,15 @@ use lb::outbox::{Outbox, Send};
 use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
 use sip::{ConnectionId, Target};
 
+use crate::log::log;
 use crate::peers::Teller;
 
 /// How often in one turn the core may answer failed sends with sends that fail: the cascade of a request to its next
 /// server is one round. More are not told, so that a farm without any reachable server cannot hold a worker.
 pub(super) const FAILURE_ROUNDS: usize = 4;
+
+/// Between two lines in the log about handshakes that failed.
+const TELL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Position of listeners that are not UDP.
 const NONE: u8 = u8::MAX;
@@ -28,6 +33,8 @@ pub(super) struct Edge {
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     failed: Vec<Target>,
     closed: Vec<(ConnectionId, SocketAddr)>,
+    /// When a handshake that failed was last told to the operator.
+    handshake_told: Option<Time>,
     /// Claims of peers, and whether their certificates prove them.
     pub(super) judged: Vec<(Claim, bool)>,
     /// Where there are other load managers.
@@ -49,6 +56,7 @@ impl Edge {
             mailboxes: Vec::new(),
             failed: Vec::new(),
             closed: Vec::new(),
+            handshake_told: None,
             judged: Vec::new(),
             teller: None,
             counters,
@@ -181,6 +189,15 @@ impl Edge {
             socket.flush(&news.fallback_bytes, &mut self.failed, &self.counters);
         }
         self.connections.flush(&news.fallback_bytes, now);
+        for (server, why) in news.handshakes_failed.drain(..) {
+            // Each message to such a server may try again, so not each is told.
+            if self.handshake_told.is_none_or(|told| now.since(told) >= TELL_PAUSE) {
+                self.handshake_told = Some(now);
+                log(&format!(
+                    "no TLS with {server}: {why}; its certificate is judged by tls.server_ca and tls.server_name"
+                ));
+            }
+        }
         self.failed.append(&mut news.failed);
         self.closed.append(&mut news.closed);
         self.connections.give_back(news);

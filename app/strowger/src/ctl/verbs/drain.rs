@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use crate::ctl::{Answer, Arguments, Kind, Method, Outcome, Parameter, Place, Refused, Route, Verb, Why};
-use crate::left::Left;
+use crate::left::{Left, QUIET};
 
 pub(super) const SERVER: Parameter = Parameter {
     name: "server",
@@ -68,9 +68,10 @@ fn wait(
         return Ok(first);
     }
     let (_, server) = arguments.server("server")?;
+    let quiet = arguments.number("quiet").unwrap_or(QUIET.as_secs());
     eprintln!("{}", first.text);
     eprintln!(
-        "waiting until none is left; where calls are not counted, until nothing was sent to it for --quiet seconds"
+        "waiting until none is left; where calls are not counted, until nothing was sent to it for {quiet} s (--quiet)"
     );
     let end = arguments.number("timeout").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     loop {

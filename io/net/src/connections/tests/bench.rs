@@ -20,6 +20,7 @@ pub(super) struct Bench {
     pub(super) messages: Vec<(String, Flow)>,
     pub(super) broken: Vec<(String, Flow)>,
     pub(super) failed: Vec<Target>,
+    pub(super) handshakes_failed: Vec<(SocketAddr, String)>,
     pub(super) closed: Vec<(ConnectionId, SocketAddr)>,
     pub(super) fallbacks: Vec<(String, Target)>,
     /// Sent to the connection that a broken frame came on, in the same turn.
@@ -53,6 +54,7 @@ impl Bench {
             messages: Vec::new(),
             broken: Vec::new(),
             failed: Vec::new(),
+            handshakes_failed: Vec::new(),
             closed: Vec::new(),
             fallbacks: Vec::new(),
             answer_broken: None,
@@ -101,6 +103,7 @@ impl Bench {
         let news = self.connections.take_news();
         self.failed.extend(&news.failed);
         self.closed.extend(&news.closed);
+        self.handshakes_failed.extend(news.handshakes_failed.iter().cloned());
         for (range, to) in &news.fallbacks {
             self.fallbacks.push((text(&news.fallback_bytes[range.start as usize..range.end as usize]), *to));
         }

@@ -240,6 +240,9 @@ fn a_server_is_connected_to_when_its_certificate_is_good() {
         if expected.is_empty() {
             bench.until("it is closed", |bench| bench.failed.len() == 2);
             assert_eq!(bench.count("handshakes_failed"), 1);
+            let (server, why) = bench.handshakes_failed.pop().unwrap();
+            assert_eq!((Target::Stream { listener: 0, to: server }, bench.handshakes_failed.len()), (to, 0));
+            assert!(why.contains("invalid peer certificate"), "{why}");
         } else {
             bench.until("its request comes the same way", |bench| bench.messages.len() == 1);
         }

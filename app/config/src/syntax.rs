@@ -1,0 +1,32 @@
+//! What to do about a file that is no TOML: the usual slips are named, as the parser speaks of them in words of its own.
+
+use crate::definition::described;
+
+/// How a section is headed: `[tls]`, or `[[listen]]` where it may stand several times.
+pub(crate) fn heading(section: &str) -> String {
+    match described().iter().any(|known| known.repeated && known.name == section) {
+        true => format!("[[{section}]]"),
+        false => format!("[{section}]"),
+    }
+}
+
+/// The remedy for broken syntax that the parser found at `offset` of `text`.
+pub(crate) fn remedy(text: &str, offset: usize, message: &str) -> String {
+    if message.contains("duplicate key") {
+        let sections = described();
+        let repeated = sections.iter().filter(|section| section.repeated);
+        let repeated: Vec<String> = repeated.map(|section| format!("[[{}]]", section.name)).collect();
+        return format!("write each key and section once; several times may stand {}", repeated.join(", "));
+    }
+    let before = text.get(..offset).unwrap_or_default();
+    let line = &text[before.rfind('\n').map_or(0, |end| end + 1)..];
+    let line = line.lines().next().unwrap_or_default();
+    if let Some((key, value)) = line.split_once('=') {
+        let (key, value) = (key.trim(), value.split('#').next().unwrap_or_default().trim());
+        let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if plain && !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}']) {
+            return format!("text stands in quotes: {key} = \"{value}\"");
+        }
+    }
+    "the file is TOML, lines such as `key = \"value\"` under a [section]: see https://toml.io".into()
+}
