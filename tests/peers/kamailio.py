@@ -3,7 +3,7 @@
 from farm import HERE, Farm
 from report import Report, calls
 from scenario import SDP, agree, answering, calling, expect, pause, server_bye, within
-from sipp import Sipp, clean, client
+from sipp import Sipp, all_clean, clean, client
 
 SERVERS = 2
 RATE = 200
@@ -49,10 +49,7 @@ def as_proxy(transport):
         start_kamailio(farm, "proxy.cfg", proxy, next=f"sip:{front.host_port};transport={transport}")
         caller = client(farm, caller_steps, proxy, count, RATE)
         answered = [server.stop() for server in servers]
-    problems = clean("client", caller, count)
-    for index, counters in enumerate(answered):
-        problems += clean(f"server {index}", counters)
-    return f"{caller.good} calls, {caller.failed} failed", problems
+    return f"{caller.good} calls, {caller.failed} failed", all_clean(caller, count, answered)
 
 
 def main():

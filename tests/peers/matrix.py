@@ -6,7 +6,7 @@ promises them."""
 from farm import Farm
 from report import Report, calls
 from scenario import answering, calling
-from sipp import Sipp, clean, client
+from sipp import Sipp, all_clean, client
 
 SERVERS = 4
 WORKERS = 2
@@ -39,9 +39,7 @@ def run(transport, affinity, selection, hashing):
         caller = client(farm, calling(), front, count, RATE, "-d", "50")
         answered = [server.stop() for server in servers]
     shares = [counters.created for counters in answered]
-    problems = clean("client", caller, count)
-    for index, counters in enumerate(answered):
-        problems += clean(f"server {index}", counters)
+    problems = all_clean(caller, count, answered)
     problems += filter(None, [spread_problem(selection, shares)])
     return f"{caller.good} calls, {caller.failed} failed, spread {shares}", problems
 

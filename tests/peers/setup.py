@@ -9,7 +9,7 @@ from report import Report, calls
 from scenario import (
     SDP, ack_failure, agree, answering, calling, cancel, expect, invite, pause, respond, server_bye, within,
 )
-from sipp import Sipp, clean, client
+from sipp import Sipp, all_clean, client
 
 SERVERS = 2
 RATE = 200
@@ -110,10 +110,7 @@ def run(transport, affinity, story):
     if loses:
         problems = [] if caller.good == count and resent else [f"{caller.good} of {count} good ({caller.causes()}), {resent} sent again: {caller.errors}"]
         return f"{figures}, {network.lost} lost", problems
-    problems = clean("client", caller, count)
-    for index, counters in enumerate(answered):
-        problems += clean(f"server {index}", counters)
-    return figures, problems
+    return figures, all_clean(caller, count, answered)
 
 
 def main():

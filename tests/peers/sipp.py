@@ -111,6 +111,14 @@ def start_client(farm, steps, target, count, rate, *options, ip=None):
     return Sipp(farm, steps, place, "-m", count, "-r", rate, "-timeout", f"{SECONDS}s", "-recv_timeout", SILENCE_MS, *options, target=target)
 
 
+def all_clean(caller, count, answered):
+    """As `clean`, of the client and of each server."""
+    problems = clean("client", caller, count)
+    for index, counters in enumerate(answered):
+        problems += clean(f"server {index}", counters)
+    return problems
+
+
 def clean(who, counters, count=None, resent=0):
     """What a run without faults must show: every call good, none failed, nothing stray, nothing sent twice."""
     problems = []

@@ -6,7 +6,7 @@ differ. A call with a re-INVITE that the server ends proves both directions."""
 from farm import Farm
 from report import Report, calls
 from scenario import SDP, agree, answering, calling, expect, pause, server_bye, within
-from sipp import Sipp, clean, client
+from sipp import Sipp, all_clean, client
 
 SERVERS = 2
 RATE = 200
@@ -43,10 +43,7 @@ def run(near, far, ending):
         farm.load_manager([front, *back], places, "--affinity", "tag", "--selection", "round-robin", "--workers", 2)
         caller = client(farm, caller_steps, front, count, RATE)
         answered = [server.stop() for server in servers]
-    problems = clean("client", caller, count)
-    for index, counters in enumerate(answered):
-        problems += clean(f"server {index}", counters)
-    return f"{caller.good} calls, {caller.failed} failed", problems
+    return f"{caller.good} calls, {caller.failed} failed", all_clean(caller, count, answered)
 
 
 def main():

@@ -88,16 +88,8 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 
 /// `2026-11-21`.
 pub(crate) fn day(seconds: i64) -> String {
-    let mut year = 1970 + seconds.div_euclid(31_556_952);
-    let today = seconds.div_euclid(86_400);
-    while days(year, 1, 1) > today {
-        year -= 1;
-    }
-    while days(year + 1, 1, 1) <= today {
-        year += 1;
-    }
-    let month = (1..=12).rev().find(|month| days(year, *month, 1) <= today).unwrap_or(1);
-    format!("{year:04}-{month:02}-{:02}", today - days(year, month, 1) + 1)
+    let (year, month, day) = base::date(seconds.div_euclid(86_400));
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]

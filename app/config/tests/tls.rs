@@ -60,6 +60,24 @@ fn keys(certificate: &Path, key: &Path, rest: &str) -> String {
     format!("certificate = \"{}\"\nkey = \"{}\"\n{rest}", certificate.display(), key.display())
 }
 
+/// The short form with a listener for TLS and one for UDP, and this pair.
+fn short_with(certificate: PathBuf, key: PathBuf) -> ShortForm {
+    ShortForm {
+        listen: vec!["tls:127.0.0.1:5061".into(), "udp:127.0.0.1:5060".into()],
+        server: vec!["127.0.0.1:7000".into()],
+        certificate: Some(certificate),
+        key: Some(key),
+        ..ShortForm::default()
+    }
+}
+
+/// Each of `wanted` is said of the configuration `given`.
+fn holds(said: &str, wanted: &[&str], given: &str) {
+    for part in wanted {
+        assert!(said.contains(part), "no {part:?} in\n{said}\nfor\n{given}");
+    }
+}
+
 #[test]
 fn a_good_pair_becomes_tls() {
     let folder = Folder::new();
@@ -71,14 +89,7 @@ fn a_good_pair_becomes_tls() {
     assert!(tls.client.is_some() && tls.server_name.is_none());
     assert_eq!(tls.shown.len(), 1);
     assert_eq!((&tls.shown[0].file, tls.shown[0].ends), (&certificate, 4_070_908_800));
-    let short = ShortForm {
-        listen: vec!["tls:127.0.0.1:5061".into(), "udp:127.0.0.1:5060".into()],
-        server: vec!["127.0.0.1:7000".into()],
-        certificate: Some(certificate),
-        key: Some(key),
-        ..ShortForm::default()
-    };
-    assert!(short_form(&short).unwrap().tls.unwrap().client.is_none());
+    assert!(short_form(&short_with(certificate, key)).unwrap().tls.unwrap().client.is_none());
 }
 
 #[test]
@@ -120,10 +131,7 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
             ["lb.toml:11:", "neither a host name nor an address", "certificates bear"],
         ),
     ] {
-        let said = complaint(&folder, &tls);
-        for part in wanted {
-            assert!(said.contains(part), "no {part:?} in\n{said}\nfor\n{tls}");
-        }
+        holds(&complaint(&folder, &tls), &wanted, &tls);
     }
 }
 
@@ -179,10 +187,7 @@ fn a_listener_may_have_a_certificate_of_its_own() {
         ),
     ] {
         let file = folder.file("own.toml", &format!("{listeners}{server}"));
-        let said = load(&file).unwrap_err().to_string();
-        for part in wanted {
-            assert!(said.contains(part), "no {part:?} in\n{said}\nfor\n{listeners}");
-        }
+        holds(&load(&file).unwrap_err().to_string(), &wanted, &listeners);
     }
 }
 
@@ -199,13 +204,7 @@ fn a_certificate_that_has_ended_is_refused_but_not_at_a_start() {
         assert!(started.tls.unwrap().accepting[0].is_some());
         let notices: String = started.notices.iter().map(ToString::to_string).collect();
         assert!(notices.starts_with("warning: ") && notices.contains(said), "{notices}");
-        let short = ShortForm {
-            listen: vec!["tls:127.0.0.1:5061".into(), "udp:127.0.0.1:5060".into()],
-            server: vec!["127.0.0.1:7000".into()],
-            certificate: Some(certificate),
-            key: Some(key),
-            ..ShortForm::default()
-        };
+        let short = short_with(certificate, key);
         assert!(short_form(&short).is_err());
         assert!(short_form(&ShortForm { to_start: true, ..short }).is_ok());
         // What is wrong beyond that is refused at a start, too.

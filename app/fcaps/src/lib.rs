@@ -9,7 +9,5 @@ pub use log::{FaultLog, Output};
 
 /// `2026-11-20T10:56:25.123Z` (RFC 3339 §5.6), always in UTC.
 pub fn rfc3339(time: std::time::SystemTime) -> String {
-    let mut text = String::new();
-    fault::rfc3339(time, &mut text);
-    text
+    base::rfc3339(time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
 }

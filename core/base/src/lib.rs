@@ -4,7 +4,9 @@
 //! inputs and can be replayed.
 
 mod chance;
+mod date;
 mod time;
 
 pub use chance::Chance;
+pub use date::{date, rfc3339};
 pub use time::{Duration, Time};

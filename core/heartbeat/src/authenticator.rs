@@ -5,6 +5,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::datagram::Ignored;
+
 /// Length on the wire.
 pub const AUTHENTICATOR_BYTES: usize = 16;
 
@@ -21,6 +23,20 @@ pub fn make(key: &[u8], bytes: &[u8]) -> [u8; AUTHENTICATOR_BYTES] {
     let mut cut = [0; AUTHENTICATOR_BYTES];
     cut.copy_from_slice(&whole[..AUTHENTICATOR_BYTES]);
     cut
+}
+
+/// Splits a datagram of fixed length into what is covered and its authenticator, and checks that if there is a key.
+pub(crate) fn covered<'a, const COVERED: usize>(
+    bytes: &'a [u8],
+    key: Option<&[u8]>,
+) -> Result<&'a [u8; COVERED], Ignored> {
+    let (covered, given) = bytes.split_first_chunk::<COVERED>().ok_or(Ignored::Short)?;
+    let given: &[u8; AUTHENTICATOR_BYTES] = given.try_into().map_err(|_| Ignored::Short)?;
+    match key {
+        Some(_) if *given == [0; AUTHENTICATOR_BYTES] => Err(Ignored::NoAuthenticator),
+        Some(key) if !is_right(key, covered, given) => Err(Ignored::BadAuthenticator),
+        _ => Ok(covered),
+    }
 }
 
 /// Whether `authenticator` is that of `bytes`.

@@ -43,17 +43,7 @@ impl Query {
         if bytes.len() > QUERY_BYTES {
             return Err(Ignored::Long);
         }
-        let bytes: &[u8; QUERY_BYTES] = bytes.try_into().map_err(|_| Ignored::Short)?;
-        let (covered, given) = bytes.split_first_chunk::<COVERED_BYTES>().ok_or(Ignored::Short)?;
-        let given: &[u8; AUTHENTICATOR_BYTES] = given.try_into().map_err(|_| Ignored::Short)?;
-        if let Some(key) = key {
-            if *given == [0; AUTHENTICATOR_BYTES] {
-                return Err(Ignored::NoAuthenticator);
-            }
-            if !authenticator::is_right(key, covered, given) {
-                return Err(Ignored::BadAuthenticator);
-            }
-        }
+        let covered = authenticator::covered::<COVERED_BYTES>(bytes, key)?;
         let mut nonce = [0; 8];
         nonce.copy_from_slice(&covered[8..16]);
         Ok(Query { nonce: u64::from_be_bytes(nonce) })

@@ -89,17 +89,7 @@ impl End {
         if bytes.len() > END_BYTES {
             return Err(Ignored::Long);
         }
-        let bytes: &[u8; END_BYTES] = bytes.try_into().map_err(|_| Ignored::Short)?;
-        let (covered, given) = bytes.split_first_chunk::<COVERED_BYTES>().ok_or(Ignored::Short)?;
-        let given: &[u8; AUTHENTICATOR_BYTES] = given.try_into().map_err(|_| Ignored::Short)?;
-        if let Some(key) = key {
-            if *given == [0; AUTHENTICATOR_BYTES] {
-                return Err(Ignored::NoAuthenticator);
-            }
-            if !authenticator::is_right(key, covered, given) {
-                return Err(Ignored::BadAuthenticator);
-            }
-        }
+        let covered = authenticator::covered::<COVERED_BYTES>(bytes, key)?;
         let (mut servers, mut nonce) = ([0; 4], [0; 8]);
         servers.copy_from_slice(&covered[4..8]);
         nonce.copy_from_slice(&covered[8..16]);

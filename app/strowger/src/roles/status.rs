@@ -27,21 +27,26 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let path = args.control.clone().unwrap_or_else(config::control_path);
     match control_socket::ask(&path) {
-        Ok(report) if args.json => match serde_json::to_string_pretty(&report) {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok(report) if args.json => for_scripts(&report),
         Ok(report) => {
             print!("{}", for_people(&report));
             ExitCode::SUCCESS
         }
         Err(error) => unreachable_socket(&path, &error),
+    }
+}
+
+/// The whole report as one JSON object.
+pub(crate) fn for_scripts(report: &impl serde::Serialize) -> ExitCode {
+    match serde_json::to_string_pretty(report) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

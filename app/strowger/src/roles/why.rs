@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::control_socket;
-use crate::roles::status::unreachable_socket;
+use crate::roles::status::{for_scripts, unreachable_socket};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,16 +36,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         (None, last) => control_socket::ask_choices(&path, last.unwrap_or(1)),
     };
     match asked {
-        Ok(report) if args.json => match serde_json::to_string_pretty(&report) {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok(report) if args.json => for_scripts(&report),
         Ok(report) => {
             print!("{}", report.text());
             // As `grep` does it: nothing found is no success.
