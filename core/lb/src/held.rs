@@ -156,8 +156,19 @@ impl Core {
         let Some(key) = branch_key(branch) else { return true };
         let shared = self.shared.clone();
         let verdict = shared.held.response(now, &mut self.alarms, key.0, class(method), status, server);
+        self.carry_out(&verdict, message, server, out)
+    }
+
+    /// False: the response goes nowhere.
+    pub(crate) fn carry_out(
+        &self,
+        verdict: &Verdict,
+        message: &Message<'_>,
+        server: ServerId,
+        out: &mut Outbox,
+    ) -> bool {
         let from = out.bytes.len();
-        let (written, client) = match &verdict {
+        let (written, client) = match verdict {
             Verdict::Pass => return true,
             Verdict::Drop => return false,
             Verdict::Acknowledge(line, to) => {
@@ -235,6 +246,7 @@ impl Core {
         let kind = match why {
             Why::Failed => Kind::MovedFailed,
             Why::Silent => Kind::MovedSilent,
+            Why::Full => Kind::MovedFull,
         };
         self.note_choice(now, request, kind, Some(to.id), from);
         if let (Some(from), Why::Silent) = (from, why) {
@@ -243,6 +255,10 @@ impl Core {
         self.shared.calls.moved(now, request.call, to);
         self.tell(request.call, to.id, Told::Moved, out);
         self.shared.selector.admit(to);
+        if why == Why::Full {
+            // Nobody's fault, so no fault record; `strowger why` tells of it.
+            return;
+        }
         out.events.push(Event::TakenOver {
             call_id: request.call_id.into(),
             method: request.token.into(),
@@ -250,9 +266,9 @@ impl Core {
             from: from.and_then(|server| self.snapshot.by_id(server)).map(|server| server.address),
             to: to.address,
             why: match (why, action.class) {
-                (Why::Failed, Class::Invite) => "server failed during call set-up",
+                (Why::Failed | Why::Full, Class::Invite) => "server failed during call set-up",
                 (Why::Silent, Class::Invite) => "server silent during call set-up",
-                (Why::Failed, _) => "server failed before it answered",
+                (Why::Failed | Why::Full, _) => "server failed before it answered",
                 (Why::Silent, _) => "server silent",
             },
         });

@@ -11,6 +11,7 @@ pub mod encapsulated;
 pub mod evidence;
 mod flows;
 mod forward;
+mod full;
 pub mod health;
 mod held;
 pub mod hold;

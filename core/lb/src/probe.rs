@@ -13,7 +13,7 @@ use crate::keyring::CallKey;
 use crate::outbox::{Outbox, Send};
 use crate::request::branch_text;
 use crate::router::Core;
-use crate::snapshot::{Condition, Server, ServerId};
+use crate::snapshot::{Server, ServerId};
 
 /// How often a worker looks whether a probe is wanted.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ pub struct ProbeResult {
 #[derive(Debug, Default)]
 pub struct Probes {
     wanted: Mutex<Vec<ServerId>>,
-    results: Mutex<Vec<ProbeResult>>,
+    pub(crate) results: Mutex<Vec<ProbeResult>>,
 }
 
 impl Probes {
@@ -56,7 +56,7 @@ fn lock<T>(guarded: &Mutex<Vec<T>>) -> std::sync::MutexGuard<'_, Vec<T>> {
     guarded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn push<T>(list: &Mutex<Vec<T>>, item: T) {
+pub(crate) fn push<T>(list: &Mutex<Vec<T>>, item: T) {
     let mut list = lock(list);
     if list.len() < WAITING_MAX {
         list.push(item);
@@ -124,28 +124,8 @@ impl Core {
         out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
     }
 
-    /// A server refused a call with 503. With Retry-After it says that it is full, and until when; without, it says no more
-    /// than 500 would (RFC 3261 §21.5.4). `bytes` are those of the response, of which only the head is looked at.
-    #[cold]
-    pub(crate) fn call_refused(&self, hop: &Hop, bytes: &[u8]) {
-        let takes_calls = |server: &&Server| server.condition == Condition::Active;
-        if self.snapshot.by_id(hop.server).filter(takes_calls).is_none() {
-            return;
-        }
-        let named =
-            |line: &&[u8]| line.get(..12).is_some_and(|name| name.eq_ignore_ascii_case(b"retry-after:"));
-        let mut head = bytes.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
-        let seconds = head.find(named).and_then(|line| leading_number(line[12..].trim_ascii_start()));
-        if let Some(seconds) = seconds.filter(|seconds| *seconds > 0) {
-            let result =
-                ProbeResult { server: hop.server, call: true, status: 503, retry_after: Some(seconds) };
-            push(&self.shared.probes.results, result);
-        }
-    }
-
     pub(crate) fn probe_answered(&self, message: &Message<'_>, hop: &Hop, status: u16) {
-        let retry_after =
-            message.first(Name::RetryAfter).and_then(|header| leading_number(message.value(header)));
+        let retry_after = message.first_value(Name::RetryAfter).and_then(leading_number);
         push(
             &self.shared.probes.results,
             ProbeResult { server: hop.server, call: false, status, retry_after },
@@ -154,7 +134,7 @@ impl Core {
 }
 
 /// The seconds at the beginning of a Retry-After field (RFC 3261 §20.33); a comment or parameters may follow.
-fn leading_number(field: &[u8]) -> Option<u32> {
+pub(crate) fn leading_number(field: &[u8]) -> Option<u32> {
     let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&field[..digits]).ok()?.parse().ok()
 }

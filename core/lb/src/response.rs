@@ -28,12 +28,9 @@ impl Core {
     pub(crate) fn quick_response(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) -> bool {
         let Some(ours) = OwnVia::second_line(bytes, &self.shared.own) else { return false };
         let Some(hop) = Hop::read(&self.shared.keys, ours.hop, ours.branch) else { return false };
-        // A stream needs the exact length, and what is held or ours needs more than the hop.
-        if hop.probe || hop.held || hop.connection.is_some() {
+        // A stream needs the exact length, what is held or ours needs more than the hop, and a server may say that it is full.
+        if hop.probe || hop.held || hop.connection.is_some() || ours.status == 503 {
             return false;
-        }
-        if ours.status == 503 && hop.asked == Asked::Invite && !hop.to_client {
-            self.call_refused(&hop, bytes);
         }
         self.pass_on(now, &hop, ours.branch, ours.status, out, |_, text| {
             text.extend_from_slice(&bytes[..ours.cut.start]);
@@ -74,8 +71,14 @@ impl Core {
             return self.count(Counter::ForeignResponse);
         };
         let method = good.cseq.method;
-        if status == 503 && hop.asked == Asked::Invite && !hop.to_client {
-            self.call_refused(&hop, message.bytes());
+        let mut keeps_away = false;
+        if let Some(seconds) = self.said_full(&hop, status, message) {
+            self.call_refused(&hop, seconds);
+            keeps_away = self.another_has_room(&hop);
+            if keeps_away && self.give_to_another(now, &hop, branch, message, out) {
+                self.heard(&hop);
+                return self.note_failure(&hop, status);
+            }
         }
         // Held for its answer alone (`register`); a server that sends one to a client has no answer of ours to wait for.
         if method == Method::Register && hop.held {
@@ -88,6 +91,9 @@ impl Core {
         self.pass_on(now, &hop, branch, status, out, |core, text| {
             core.edits.clear();
             core.edits.delete(cut);
+            if keeps_away {
+                core.take_out_retry_after(message);
+            }
             if message.first(Name::RecordRoute).is_some() {
                 core.write_copies(message, &hop);
             }

@@ -268,6 +268,8 @@ mod delays;
 #[cfg(test)]
 pub(crate) mod farm;
 #[cfg(test)]
+mod full;
+#[cfg(test)]
 mod lost_calls;
 #[cfg(test)]
 mod lost_connections;

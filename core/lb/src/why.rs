@@ -54,10 +54,12 @@ pub enum Kind {
     MovedSilent = 6,
     /// A call that a server began: it belongs to that one.
     FromServer = 7,
+    /// A held set-up whose server said that it is full.
+    MovedFull = 8,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] = [
+    const ALL: [Kind; 8] = [
         Kind::Selected,
         Kind::Hashed,
         Kind::Refused,
@@ -65,6 +67,7 @@ impl Kind {
         Kind::MovedFailed,
         Kind::MovedSilent,
         Kind::FromServer,
+        Kind::MovedFull,
     ];
 
     /// As reports and logs name it.
@@ -77,6 +80,7 @@ impl Kind {
             Kind::MovedFailed => "set-up moved: server failed",
             Kind::MovedSilent => "set-up moved: server silent",
             Kind::FromServer => "begun by the server",
+            Kind::MovedFull => "set-up moved: server full",
         }
     }
 
@@ -152,7 +156,7 @@ impl Ring {
         cell[3].store(snapshot.epoch, Relaxed);
         cell[4].store(id(note.winner) << 32 | id(note.from), Relaxed);
         let (figures, full) = match note.kind {
-            Kind::Selected | Kind::Refused | Kind::MovedFailed | Kind::MovedSilent => {
+            Kind::Selected | Kind::Refused | Kind::MovedFailed | Kind::MovedSilent | Kind::MovedFull => {
                 figures(cell, snapshot, selector, note.winner)
             }
             Kind::Hashed | Kind::TakenOver | Kind::FromServer => (0, 0),

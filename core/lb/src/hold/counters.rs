@@ -42,6 +42,8 @@ counters! {
     rerouted_failed,
     /// INVITEs given to another server because theirs was silent.
     rerouted_silent,
+    /// INVITEs given to another server because theirs said that it is full.
+    rerouted_full,
     /// INVITEs answered by us because no server did.
     answered,
     /// Responses that went nowhere: copies, and what came from servers that were given up.

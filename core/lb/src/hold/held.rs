@@ -149,6 +149,19 @@ impl Held {
         verdict
     }
 
+    /// The server of an INVITE says that it is full, and there are others: another one gets it, as [`Held::next_due`] says
+    /// at once, and the refusal is acknowledged. `None`: it is a response like any other.
+    pub fn refused(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId) -> Option<Verdict> {
+        let slot = slot(key, Class::Invite);
+        let mut shard = self.shards.lock(slot);
+        let entry = shard.get_mut(&slot).filter(|entry| entry.class == Class::Invite)?;
+        let verdict = self.change(entry, |entry| entry.refused(now, server, &self.limits))?;
+        arm(entry, now, alarms, slot);
+        self.counters.absorbed.add();
+        self.counters.acknowledged.add();
+        Some(verdict)
+    }
+
     /// This server is gone: takes from it every request that it has not answered. What becomes of them
     /// [`Held::next_due`] says at once, to the worker that called this. Every worker may call it; the first takes all.
     pub fn server_failed(&self, now: Time, alarms: &mut Alarms, server: ServerId) {
@@ -372,6 +385,7 @@ impl Held {
             What::Send { .. } => {}
             What::Reroute { why: super::Why::Failed, .. } => self.counters.rerouted_failed.add(),
             What::Reroute { why: super::Why::Silent, .. } => self.counters.rerouted_silent.add(),
+            What::Reroute { why: super::Why::Full, .. } => self.counters.rerouted_full.add(),
             What::Answer { .. } => self.counters.answered.add(),
         }
     }

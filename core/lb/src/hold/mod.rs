@@ -134,6 +134,8 @@ pub enum Why {
     Failed,
     /// It did not answer the INVITE in [`Limits::silence`].
     Silent,
+    /// It refused the INVITE with 503 and Retry-After.
+    Full,
 }
 
 /// Bounds and times.

@@ -40,6 +40,11 @@ impl Tried {
         self.servers[0].is_none()
     }
 
+    /// The server that has the request now is the last that may get it.
+    pub(super) fn is_last(&self) -> bool {
+        self.iter().count() + 1 >= self.servers.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.iter().count() == self.servers.len()
     }

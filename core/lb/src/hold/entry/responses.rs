@@ -6,7 +6,7 @@ use transaction::{
 };
 
 use super::{After, Cancel, Entry, NEVER, Phase, Step, TIMER_C};
-use crate::hold::Verdict;
+use crate::hold::{Limits, Verdict, Why};
 use crate::snapshot::ServerId;
 
 impl Entry {
@@ -50,6 +50,22 @@ impl Entry {
                 (Verdict::Pass, After::Keep)
             }
         }
+    }
+
+    /// Its server has no room. Not of a request within a dialog, which is for that server alone, nor when enough were tried:
+    /// then the refusal is what the caller gets.
+    pub(in crate::hold) fn refused(
+        &mut self,
+        now: Time,
+        server: ServerId,
+        limits: &Limits,
+    ) -> Option<Verdict> {
+        let may_move = self.failover && !self.in_dialog && self.cancel == Cancel::No && !self.tried.is_last();
+        if self.server != Some(server) || !self.is_pending() || !may_move {
+            return None;
+        }
+        self.give_up(now, Why::Full, limits);
+        Some(Verdict::Acknowledge(self.line.clone(), None))
     }
 
     /// A server that the request was taken away from is alive after all. What it rings is cancelled, what it refuses
