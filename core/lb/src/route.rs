@@ -17,6 +17,7 @@ use crate::hop::{Asked, Hop};
 use crate::keyring::BranchKey;
 use crate::memory::Remembered;
 use crate::outbox::{Event, Outbox, Send};
+use crate::own::address_of;
 use crate::request::Request;
 use crate::route_set::{Along, RouteSet, write_for_strict_router};
 use crate::router::Core;
@@ -322,7 +323,7 @@ impl Core {
             write_for_strict_router(request, route, &mut self.edits);
         }
         let begins = request.first && forward::may_begin_dialog(request.method);
-        let tag = begins.then(|| self.new_tag(request, way, flow));
+        let tag = begins.then(|| self.new_tag(request, set, way, flow));
         let (is_held, since) = match holding {
             Holding::AsSet => (false, now),
             Holding::Held { since } => (true, since),
@@ -409,7 +410,10 @@ impl Core {
         out: &mut Outbox,
     ) -> Result<(), Reject> {
         let length = (send.bytes.end - send.bytes.start) as usize;
-        if length <= self.shared.settings.datagram_bytes_max || self.refuses_streams(now, to) {
+        // A flow is all there is to a client behind a NAT, which lets no connection in.
+        let along_flow = outfit.hop.to_client && set.next.as_ref().and_then(address_of) != Some(to);
+        let bound = self.shared.settings.datagram_bytes_max;
+        if length <= bound || along_flow || self.refuses_streams(now, to) {
             if length > DATAGRAM_MAX {
                 out.bytes.truncate(send.bytes.start as usize);
                 return Err(Reject::message_too_large());

@@ -7,7 +7,7 @@ use base::Time;
 use heartbeat::notice::What;
 use sip::{ConnectionId, Flow, Reject, Target, Transport, Uri};
 
-use crate::affinity::tag::{Direction, PeerConnection};
+use crate::affinity::tag::{BehindNat, Direction, PeerConnection};
 use crate::counters::Counter;
 use crate::memory::Remembered;
 use crate::outbox::Outbox;
@@ -33,6 +33,14 @@ impl Core {
         let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
         let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
         let server = self.server_at_our_back(now, request, set, flow, out)?;
+        if transport == Transport::Udp
+            && let Some(nat) = set.tag.and_then(|tag| tag.hidden_at(&self.shared.keys, address_of(next)))
+            && self.shared.own.get(nat.listener).is_some_and(|own| own.transport == Transport::Udp)
+        {
+            let BehindNat { listener, address, .. } = nat;
+            let target = Target::Datagram { listener, to: address.into() };
+            return Ok(Way { target, leaves_by: listener, server, direction: Direction::ToClient });
+        }
         let came_by = set.leaves_by.unwrap_or(flow.listener);
         let peer = self.connection_to(request, set.tag.as_ref(), next, transport.is_reliable());
         // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for

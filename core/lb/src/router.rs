@@ -274,6 +274,8 @@ mod lost_calls;
 #[cfg(test)]
 mod lost_connections;
 #[cfg(test)]
+mod nat;
+#[cfg(test)]
 mod outbound;
 #[cfg(test)]
 mod returning;

@@ -3,6 +3,8 @@
 //! It names the server, tells the two directions of the dialog apart, and for a peer on a stream the connection that
 //! reaches it. It is authenticated together with the Call-ID: a [`Tag`] exists only if it was made here for this call.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
 use sip::ConnectionId;
 
 use crate::keyring::{CallKey, KeyRing, TAG_AUTHENTICATOR_BYTES, same};
@@ -14,9 +16,10 @@ pub const PARAMETER: &[u8] = b"farmtag";
 
 const SHORT: usize = 9;
 const WITH_CONNECTION: usize = SHORT + 8;
+const WITH_ADDRESS: usize = SHORT + 9;
 /// In the byte of the worker, of which there are at most 64: this copy is the client's.
 const PRIVATE: u8 = 1 << 7;
-const _: () = assert!(WITH_CONNECTION + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
+const _: () = assert!(WITH_ADDRESS + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
 
 /// Which way a request of a dialog goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +44,34 @@ pub struct PeerConnection {
     pub id: ConnectionId,
 }
 
+/// Where a client over UDP is reached that a NAT hides: it is sent to where it sends from, by the listener that it sends
+/// to, as RFC 5626 §5.3.2 has it of a flow. For IPv4, which has such NATs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BehindNat {
+    pub listener: u8,
+    pub address: SocketAddrV4,
+    /// What the client calls itself, hashed: another contact is taken for what it says. `None`: whatever it calls itself.
+    contact: Option<u16>,
+}
+
+impl BehindNat {
+    pub(crate) fn new(
+        keys: &KeyRing,
+        listener: u8,
+        address: SocketAddrV4,
+        contact: Option<SocketAddr>,
+    ) -> BehindNat {
+        let contact = contact.map(|contact| contact_mark(keys, keys.signing_id(), contact));
+        BehindNat { listener, address, contact }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
     pub server: ServerId,
     pub peer: Option<PeerConnection>,
+    /// Never with `peer`.
+    pub behind_nat: Option<BehindNat>,
     /// The hash of the Call-ID does not say this server: it was full or draining, or began the call itself. With hash
     /// affinity, where the hash speaks otherwise, the tag then does.
     pub placed: bool,
@@ -67,7 +94,17 @@ impl Tag {
         peer: Option<PeerConnection>,
     ) -> Tag {
         let key = keys.signing_id();
-        Tag { server, peer, placed: false, private: false, first, mark: mark(keys, key, from_tag), key }
+        let behind_nat = None;
+        Tag {
+            server,
+            peer,
+            behind_nat,
+            placed: false,
+            private: false,
+            first,
+            mark: mark(keys, key, from_tag),
+            key,
+        }
     }
 
     /// The copy for the client, or that for everybody else.
@@ -78,6 +115,12 @@ impl Tag {
     /// Which way the request went that made the dialog.
     pub(crate) fn first(&self) -> Direction {
         self.first
+    }
+
+    /// Where a client is, if a NAT hides it and it still calls itself by that contact.
+    pub(crate) fn hidden_at(&self, keys: &KeyRing, contact: Option<SocketAddr>) -> Option<BehindNat> {
+        let marked = || contact.map(|contact| contact_mark(keys, self.key, contact));
+        self.behind_nat.filter(|nat| nat.contact.is_none() || nat.contact == marked())
     }
 
     /// A request whose From tag is that of the first one goes its way; any other goes the other way.
@@ -112,6 +155,12 @@ impl Tag {
             bytes[11..13].copy_from_slice(&peer.id.slot.to_be_bytes());
             bytes[13..17].copy_from_slice(&peer.id.generation.to_be_bytes());
             length = WITH_CONNECTION;
+        } else if let Some(nat) = self.behind_nat {
+            bytes[9] = nat.listener;
+            bytes[10..14].copy_from_slice(&nat.address.ip().octets());
+            bytes[14..16].copy_from_slice(&nat.address.port().to_be_bytes());
+            bytes[16..18].copy_from_slice(&nat.contact.unwrap_or(0).to_be_bytes());
+            length = WITH_ADDRESS;
         }
         let signed = keys.tag_authenticator(&bytes[..length], call, call_id);
         let authenticator = signed.expect("the signing key is there");
@@ -123,7 +172,7 @@ impl Tag {
     pub fn read(keys: &KeyRing, parameter: &[u8], call: CallKey, call_id: &[u8]) -> Option<Tag> {
         let (bytes, length) = token::decode(parameter)?;
         let length = length.checked_sub(TAG_AUTHENTICATOR_BYTES)?;
-        if length != SHORT && length != WITH_CONNECTION {
+        if ![SHORT, WITH_CONNECTION, WITH_ADDRESS].contains(&length) {
             return None;
         }
         let authenticator = keys.tag_authenticator(&bytes[..length], call, call_id)?;
@@ -131,11 +180,19 @@ impl Tag {
             return None;
         }
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let slot = u16::from_be_bytes([bytes[11], bytes[12]]);
+        let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let slot = half(11);
+        let contact = Some(half(16)).filter(|mark| *mark != 0);
+        let address = SocketAddrV4::new(Ipv4Addr::from(word(10)), half(14));
         let id = ConnectionId { worker: bytes[10] & !PRIVATE, slot, generation: word(13) };
         Some(Tag {
             server: ServerId(word(1)),
             peer: (length == WITH_CONNECTION).then_some(PeerConnection { listener: bytes[9], id }),
+            behind_nat: (length == WITH_ADDRESS).then_some(BehindNat {
+                listener: bytes[9],
+                address,
+                contact,
+            }),
             placed: word(5) & 2 != 0,
             private: length == WITH_CONNECTION && bytes[10] & PRIVATE != 0,
             first: if word(5) & 1 == 0 { Direction::ToServer } else { Direction::ToClient },
@@ -148,6 +205,17 @@ impl Tag {
 /// 30 bits: two tags of one dialog look alike once in a thousand million calls.
 fn mark(keys: &KeyRing, key: u8, from_tag: &[u8]) -> u32 {
     (keys.mark(key, from_tag) >> 34) as u32
+}
+
+/// Never zero, which stands for none. That two contacts of one client look alike once in 65,535 does no harm.
+fn contact_mark(keys: &KeyRing, key: u8, contact: SocketAddr) -> u16 {
+    let mut bytes = [0; 18];
+    match contact {
+        SocketAddr::V4(contact) => bytes[..4].copy_from_slice(&contact.ip().octets()),
+        SocketAddr::V6(contact) => bytes[..16].copy_from_slice(&contact.ip().octets()),
+    }
+    bytes[16..].copy_from_slice(&contact.port().to_be_bytes());
+    ((keys.mark(key, &bytes) >> 48) as u16).max(1)
 }
 
 #[cfg(test)]
@@ -185,6 +253,17 @@ mod tests {
             assert_eq!(read, tag);
             assert_eq!(read.direction(&keys, b"caller"), Direction::ToServer);
             assert_eq!(read.direction(&keys, b"callee"), Direction::ToClient);
+        }
+        let (address, contact) = ("192.0.2.9:33000".parse().unwrap(), "192.168.1.5:5060".parse().unwrap());
+        for contact in [None, Some(contact)] {
+            let behind_nat = Some(BehindNat::new(&keys, 2, address, contact));
+            let tag = Tag { behind_nat, ..sample(&keys, false) };
+            assert_eq!(read(&keys, &written(&keys, &tag, b"call"), b"call"), Some(tag));
+            assert_eq!(tag.hidden_at(&keys, contact), behind_nat);
+            assert_eq!(
+                tag.hidden_at(&keys, Some("192.168.1.6:5060".parse().unwrap())).is_some(),
+                contact.is_none()
+            );
         }
         let private = Tag { private: true, ..sample(&keys, true) };
         assert_eq!(read(&keys, &written(&keys, &private, b"call"), b"call"), Some(private));
