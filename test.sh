@@ -11,7 +11,7 @@ usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
   --full       10,000 calls in each combination, ten minutes of fuzzing
   --only NAME  one step of --list, or the cases of the peer programs whose name contains NAME
   --list       names of the steps
-  --write      `corpora` writes docs/corpora.md
+  --write      `corpora` writes docs/corpora.md; `unlike` its part of docs/unlike-servers.md, with its picture
 TEXT
 }
 

@@ -246,6 +246,16 @@ fn paths_in_documents_exist() {
     none("paths in documents that do not exist", &missing);
 }
 
+#[test]
+fn each_page_is_listed() {
+    let list = fs::read_to_string(root().join("docs/README.md")).expect("the list of pages");
+    let pages = with_ending(&["md"]).into_iter().filter(|(path, _)| path.starts_with("docs"));
+    let names = pages.filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_owned()));
+    let lost: Vec<String> =
+        names.filter(|name| name != "README.md" && !list.contains(&format!("({name})"))).collect();
+    none("pages that docs/README.md does not list", &lost);
+}
+
 fn names_a_path(word: &str) -> bool {
     let within = ["core/", "io/", "app/", "tests/", "docs/", "bench/", "fuzz/", ".ci/"]
         .iter()

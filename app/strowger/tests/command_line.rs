@@ -180,3 +180,18 @@ fn each_port_that_is_taken_is_told_by_its_key() {
     }
     std::fs::remove_file(file).unwrap();
 }
+
+#[test]
+fn what_an_agent_cannot_have_is_told_with_a_remedy() {
+    let holder = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    for (option, value, remedy) in [
+        ("--state-file", "/nonexistent/state", "remedy: make its folder"),
+        ("--control", "/nonexistent/agent.sock", "remedy: make its folder"),
+        ("--query", "192.0.2.77:5778", "remedy: `ip address`"),
+        ("--query", &taken, "remedy: stop who has it"),
+    ] {
+        let arguments = ["agent", "--sip", "127.0.0.1:9", "--to", "127.0.0.1:9", option, value, "--", "true"];
+        check(&arguments, 2, &[&format!("{option} {value}: "), remedy]);
+    }
+}

@@ -87,6 +87,19 @@ enum Source {
     Control,
 }
 
+/// An address or a file that cannot be had, why, and the remedy.
+fn refused(option: &str, at: impl std::fmt::Display, error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => "stop who has it, or give this agent another",
+        ErrorKind::AddrNotAvailable => "`ip address` lists the addresses of this machine",
+        ErrorKind::NotFound => "make its folder, or name another",
+        ErrorKind::PermissionDenied => "name one that this user may have",
+        _ => "name another",
+    };
+    format!("{option} {at}: {error}\n  remedy: {remedy}")
+}
+
 impl Agent {
     fn open(settings: Settings) -> Result<Agent, String> {
         for odd in settings.check()? {
@@ -95,22 +108,22 @@ impl Agent {
         let signals = Signals::open().map_err(|error| format!("signals: {error}"))?;
         let sender = Sender::open(&settings).map_err(|error| format!("heartbeat socket: {error}"))?;
         let get_data = match settings.query {
-            Some(at) => Some(GetData::open(at).map_err(|error| format!("--query {at}: {error}"))?),
+            Some(at) => Some(GetData::open(at).map_err(|error| refused("--query", at, &error))?),
             None => None,
         };
         let stream = match settings.get_data {
-            Some(at) => Some(perf::Server::open(at).map_err(|error| format!("--get-data {at}: {error}"))?),
+            Some(at) => Some(perf::Server::open(at).map_err(|error| refused("--get-data", at, &error))?),
             None => None,
         };
         let state_file = match &settings.state_file {
-            Some(path) => Some(
-                StateFile::open(path).map_err(|error| format!("--state-file {}: {error}", path.display()))?,
-            ),
+            Some(path) => {
+                Some(StateFile::open(path).map_err(|error| refused("--state-file", path.display(), &error))?)
+            }
             None => None,
         };
         let control = match &settings.control {
             Some(path) => {
-                Some(Control::open(path).map_err(|error| format!("--control {}: {error}", path.display()))?)
+                Some(Control::open(path).map_err(|error| refused("--control", path.display(), &error))?)
             }
             None => None,
         };
