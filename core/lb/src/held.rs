@@ -195,7 +195,8 @@ impl Core {
     /// Something is due at a held request; `message` is as it was received.
     pub(crate) fn act(&mut self, now: Time, message: &Message<'_>, action: &Action, out: &mut Outbox) {
         let shared = self.shared.clone();
-        let Ok(request) = self.read(now, message) else { return };
+        let Ok(good) = sip::validate::request(message) else { return };
+        let request = self.read(now, message, &good);
         let branch = BranchKey(action.key);
         match action.what {
             What::Send { server } => {
@@ -291,7 +292,8 @@ impl Core {
             return;
         }
         self.edits.clear();
-        let sent = RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits).and_then(|mut set| {
+        let mut set = RouteSet::default();
+        let sent = set.take(request, &shared.own, &shared.keys, &mut self.edits).and_then(|()| {
             let way = match server.filter(|_| !action.to_client) {
                 Some(server) => {
                     self.note_sent(&server, request.method);

@@ -31,8 +31,8 @@ impl Core {
             None => Target::Datagram { listener: flow.listener, to },
         };
         let keys = &self.shared.keys;
-        let to_tag = match Request::read(message, keys) {
-            Ok(request) => self.own_to_tag(request.branch(keys)),
+        let to_tag = match sip::validate::request(message) {
+            Ok(good) => self.own_to_tag(Request::new(message, &good, keys).branch(keys)),
             Err(_) => keys.branch(&[message.bytes()]).0,
         };
         let from = out.bytes.len() as u32;

@@ -2,20 +2,21 @@
 
 use base::Time;
 use sip::headers::{cseq::CSeq, via::Via};
-use sip::{Message, Method, Name, Reject, Uri};
+use sip::validate::GoodRequest;
+use sip::{Message, Method, Name, Uri};
 
 use crate::keyring::{BranchKey, CallKey, KeyRing};
 use crate::router::Core;
 use crate::token;
 
-/// A request that passed validation, with the parts that decide its way.
+/// A request that passed validation, with the parts that decide its way. The large ones stay where validation left them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'m> {
     pub message: &'m Message<'m>,
     pub method: Method,
     pub token: &'m [u8],
-    pub uri: Uri<'m>,
-    pub via: Via<'m>,
+    pub uri: &'m Uri<'m>,
+    pub via: &'m Via<'m>,
     pub call_id: &'m [u8],
     pub call: CallKey,
     pub cseq: CSeq<'m>,
@@ -28,16 +29,15 @@ pub(crate) struct Request<'m> {
 }
 
 impl<'m> Request<'m> {
-    /// `Err`: the answer to a request that cannot be forwarded.
-    pub(crate) fn read(message: &'m Message<'m>, keys: &KeyRing) -> Result<Request<'m>, Reject> {
-        let good = sip::validate::request(message)?;
+    /// `good` is what validation read of the message.
+    pub(crate) fn new(message: &'m Message<'m>, good: &'m GoodRequest<'m>, keys: &KeyRing) -> Request<'m> {
         let call_id = message.first_value(Name::CallId).unwrap_or_default();
-        Ok(Request {
+        Request {
             message,
             method: good.cseq.method,
             token: good.cseq.token,
-            uri: good.uri,
-            via: good.via,
+            uri: &good.uri,
+            via: &good.via,
             call_id,
             call: keys.call(call_id),
             cseq: good.cseq,
@@ -45,7 +45,7 @@ impl<'m> Request<'m> {
             to_tag: good.to_tag,
             first: good.to_tag.is_none(),
             previous: false,
-        })
+        }
     }
 
     /// The same, by the ring of keys before where the call is remembered by that alone.
@@ -86,10 +86,15 @@ impl<'m> Request<'m> {
 
 impl Core {
     /// Reads a request of a call that may have begun under keys that are gone.
-    pub(crate) fn read<'m>(&self, now: Time, message: &'m Message<'m>) -> Result<Request<'m>, Reject> {
+    pub(crate) fn read<'m>(
+        &self,
+        now: Time,
+        message: &'m Message<'m>,
+        good: &'m GoodRequest<'m>,
+    ) -> Request<'m> {
         let shared = &self.shared;
-        let request = Request::read(message, &shared.keys)?;
-        Ok(request.going_on(&shared.keys, |call| shared.calls.remembers(now, call)))
+        let request = Request::new(message, good, &shared.keys);
+        request.going_on(&shared.keys, |call| shared.calls.remembers(now, call))
     }
 }
 

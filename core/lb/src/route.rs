@@ -62,9 +62,11 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
-        let request = self.read(now, message)?;
+        let good = sip::validate::request(message);
+        let request = self.read(now, message, good.as_ref().map_err(|reject| *reject)?);
         self.edits.clear();
-        let mut set = RouteSet::take(&request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
+        let mut set = RouteSet::default();
+        set.take(&request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
         self.add_echoed_tag(&request, &mut set);
         if set.forged {
             self.count(Counter::ForgedTag);
@@ -328,9 +330,10 @@ impl Core {
             Holding::AsSet => (false, now),
             Holding::Held { since } => (true, since),
         };
+        let held = is_held || self.hold(now, request, branch, way, flow);
         let hop = Hop {
             listener: flow.listener,
-            to: forward::way_back(Some(&request.via), flow),
+            to: forward::way_back(Some(request.via), flow),
             connection: flow.connection,
             server: way.server,
             call: request.call,
@@ -341,13 +344,12 @@ impl Core {
                 _ => Asked::Other,
             },
             first: request.first,
-            held: false,
+            held,
             to_client: way.direction == Direction::ToClient,
             probe: false,
             sent: Stamp::new(since, self.shared.clock_began_us),
         };
-        let held = is_held || self.hold(now, request, branch, way, flow);
-        let outfit = Outfit { branch, hop: Hop { held, ..hop }, tag };
+        let outfit = Outfit { branch, hop, tag };
         let bytes = self.write(request, &outfit, way.leaves_by, flow, out)?;
         let length = (bytes.end - bytes.start) as usize;
         let send = Send { bytes, to: way.target, fallback: None, call: request.call.0 };
@@ -411,7 +413,7 @@ impl Core {
     ) -> Result<(), Reject> {
         let length = (send.bytes.end - send.bytes.start) as usize;
         // A flow is all there is to a client behind a NAT, which lets no connection in.
-        let along_flow = outfit.hop.to_client && set.next.as_ref().and_then(address_of) != Some(to);
+        let along_flow = outfit.hop.to_client && set.next(request).and_then(address_of) != Some(to);
         let bound = self.shared.settings.datagram_bytes_max;
         if length <= bound || along_flow || self.refuses_streams(now, to) {
             if length > DATAGRAM_MAX {
@@ -426,7 +428,7 @@ impl Core {
             return Ok(());
         };
         self.edits.clear();
-        RouteSet::take(request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
+        RouteSet::default().take(request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
         if outfit.hop.to_client
             && let Some(route) = set.next_is_strict
         {

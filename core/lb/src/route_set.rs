@@ -21,6 +21,17 @@ pub(crate) enum Along {
     Flow(FlowToken),
 }
 
+/// Where a request goes if it goes to a client.
+#[derive(Debug, Default)]
+pub(crate) enum Next<'m> {
+    /// Nothing says it.
+    #[default]
+    Nowhere,
+    RequestUri,
+    /// The next Route, or what a strict router put behind the last.
+    Route(Uri<'m>),
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct RouteSet<'m> {
     /// The tag of our topmost entry, if it is one of this farm's for this call.
@@ -33,30 +44,37 @@ pub(crate) struct RouteSet<'m> {
     pub leaves_by: Option<u8>,
     /// The Request-URI names us.
     pub request_uri_ours: bool,
-    /// Where the request goes if it goes to a client: the next Route, else the Request-URI.
-    pub next: Option<Uri<'m>>,
+    /// The next Route, else the Request-URI.
+    pub next: Next<'m>,
     /// The next Route lacks `lr`: the request is written for a strict router (RFC 3261 §16.6 step 6).
     pub next_is_strict: Option<&'m [u8]>,
 }
 
 impl<'m> RouteSet<'m> {
-    /// Leaves in `edits` what takes our entries out.
+    /// Reads the set of a request; leaves in `edits` what takes our entries out.
     pub(crate) fn take(
+        &mut self,
         request: &Request<'m>,
         own: &OwnAddresses,
         keys: &KeyRing,
         edits: &mut Edits,
-    ) -> Result<RouteSet<'m>, Reject> {
-        let mut set = RouteSet::default();
-        let request_uri = request.uri;
-        set.request_uri_ours = own.find(&request_uri).is_some();
-        if set.request_uri_ours && request_uri.parameter(tag::PARAMETER).is_some() {
-            set.undo_strict_router(request, &request_uri, own, keys, edits)?;
+    ) -> Result<(), Reject> {
+        self.request_uri_ours = own.find(request.uri).is_some();
+        if self.request_uri_ours && request.uri.parameter(tag::PARAMETER).is_some() {
+            self.undo_strict_router(request, own, keys, edits)
         } else {
-            set.next = Some(request_uri);
-            set.pop_ours(request, own, keys, edits)?;
+            self.next = Next::RequestUri;
+            self.pop_ours(request, own, keys, edits)
         }
-        Ok(set)
+    }
+
+    /// Where the request, which this set was taken from, goes if it goes to a client.
+    pub(crate) fn next<'s>(&'s self, request: &'s Request<'m>) -> Option<&'s Uri<'m>> {
+        match &self.next {
+            Next::Nowhere => None,
+            Next::RequestUri => Some(request.uri),
+            Next::Route(uri) => Some(uri),
+        }
     }
 
     fn pop_ours(
@@ -96,7 +114,7 @@ impl<'m> RouteSet<'m> {
                     if from > header.value_start {
                         edits.delete(header.value_start..from);
                     }
-                    self.next = Some(uri);
+                    self.next = Next::Route(uri);
                     self.next_is_strict = uri.parameter(b"lr").is_none().then_some(value.bytes);
                     return Ok(());
                 };
@@ -123,14 +141,13 @@ impl<'m> RouteSet<'m> {
     fn undo_strict_router(
         &mut self,
         request: &Request<'m>,
-        ours: &Uri<'m>,
         own: &OwnAddresses,
         keys: &KeyRing,
         edits: &mut Edits,
     ) -> Result<(), Reject> {
         let message = request.message;
-        self.read_tag(ours.parameter(tag::PARAMETER), request, keys);
-        self.leaves_by = own.find(ours);
+        self.read_tag(request.uri.parameter(tag::PARAMETER), request, keys);
+        self.leaves_by = own.find(request.uri);
         let mut last = None;
         for header in message.all(Name::Route) {
             let mut before = header.value_start;
@@ -143,7 +160,6 @@ impl<'m> RouteSet<'m> {
         }
         let Some((header, target, range)) = last else {
             // The tag in a Request-URI without a Route: a peer that took our entry for a contact. It still says where.
-            self.next = None;
             return Ok(());
         };
         let uri = Uri::parse(target).map_err(|_| Reject::bad_request("Bad Route"))?;
@@ -154,7 +170,7 @@ impl<'m> RouteSet<'m> {
             edits.delete(range);
         }
         self.request_uri_ours = own.find(&uri).is_some();
-        self.next = Some(uri);
+        self.next = Next::Route(uri);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<Way, Reject> {
-        let next = set.next.as_ref().ok_or(Reject::bad_request("No Route"))?;
+        let next = set.next(request).ok_or(Reject::bad_request("No Route"))?;
         let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
         let server = self.server_at_our_back(now, request, set, flow, out)?;
         if transport == Transport::Udp

@@ -45,7 +45,7 @@ impl Core {
         let keys = &self.shared.keys;
         match (way.direction, way.target, flow.remote) {
             (Direction::ToClient, Target::Datagram { listener, to: SocketAddr::V4(to) }, _)
-                if matches!(set.along, Along::Flow(_)) && address_of(&request.uri) != Some(to.into()) =>
+                if matches!(set.along, Along::Flow(_)) && address_of(request.uri) != Some(to.into()) =>
             {
                 Some(BehindNat::new(keys, listener, to, None))
             }

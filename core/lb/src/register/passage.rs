@@ -93,7 +93,7 @@ impl Core {
         };
         let hop = Hop {
             listener: flow.listener,
-            to: forward::way_back(Some(&request.via), flow),
+            to: forward::way_back(Some(request.via), flow),
             connection: flow.connection,
             server: way.server,
             call: request.call,
@@ -107,7 +107,7 @@ impl Core {
         let outfit = Outfit { branch: register.branch, hop, tag: None };
         let passage = Passage { keys: &shared.keys, outfit: &outfit, tag_header: false, came_by, leaves_by };
         self.edits.clear();
-        RouteSet::take(request, &shared.own, &shared.keys, &mut self.edits)?;
+        RouteSet::default().take(request, &shared.own, &shared.keys, &mut self.edits)?;
         forward::edit(request, flow, &passage, &mut self.edits);
         let message = request.message;
         let mut path = Vec::new();

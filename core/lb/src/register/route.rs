@@ -86,7 +86,7 @@ impl Core {
         let message = request.message;
         let (round, branches) = self.shares(now, message, request, order, to);
         let wait = shared.settings.register.wait;
-        let back = forward::way_back(Some(&request.via), flow);
+        let back = forward::way_back(Some(request.via), flow);
         let received = (&message.bytes()[..message.end() as usize], flow, back);
         let mut fanout = Fanout::new(now, received, order, branches, round, wait);
         let asked = fanout.begin(now, shared.registrations.timers());
@@ -223,7 +223,8 @@ impl Core {
             What::Send { server, without } => {
                 let shared = self.shared.clone();
                 let Ok(message) = parser.parse(bytes) else { return };
-                let Ok(request) = Request::read(&message, &shared.keys) else { return };
+                let Ok(good) = sip::validate::request(&message) else { return };
+                let request = Request::new(&message, &good, &shared.keys);
                 let Some(to) = self.row(server) else { return };
                 let branch = at_server(BranchKey(due.key), server);
                 self.count(Counter::Repeated);
