@@ -43,12 +43,15 @@ impl Edits {
     pub fn replace(&mut self, range: Range<u32>, write: impl FnOnce(&mut Vec<u8>)) {
         let insert_start = self.text.len() as u32;
         write(&mut self.text);
-        self.pieces.push(Piece {
-            at: range.start,
-            delete: range.end.saturating_sub(range.start),
-            insert_start,
-            insert_end: self.text.len() as u32,
-        });
+        let insert_end = self.text.len() as u32;
+        let delete = range.end.saturating_sub(range.start);
+        match self.pieces.last_mut() {
+            // Behind an insert at the same place: one piece says both.
+            Some(last) if last.at == range.start && last.delete == 0 => {
+                (last.delete, last.insert_end) = (delete, insert_end);
+            }
+            _ => self.pieces.push(Piece { at: range.start, delete, insert_start, insert_end }),
+        }
     }
 
     /// Appends `original[..end]` with all changes to `out`. A change behind `end` is made at the end.

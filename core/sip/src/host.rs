@@ -79,12 +79,13 @@ fn read_ipv4(bytes: &[u8], at: usize) -> Option<(Ipv4Addr, usize)> {
         if !(1..=3).contains(&length) {
             return None;
         }
-        // The digits in the upper three bytes, zeros before the first.
+        // The digits in the upper three bytes, zeros before the first. As text of one length they compare like numbers.
         let group = u32::from_le_bytes(*text[start as usize..].first_chunk()?) << (32 - 8 * length);
-        let number = (group >> 8 & 15) * 100 + (group >> 16 & 15) * 10 + (group >> 24 & 15);
-        if number > 255 {
+        if group.swap_bytes() > u32::from_be_bytes(*b"\x00255") {
             return None;
         }
+        // The third byte of the product is 100, 10 and 1 times the digits; what is below does not reach it.
+        let number = (group >> 8 & 0x0F_0F0F).wrapping_mul(100 << 16 | 10 << 8 | 1) >> 16 & 0xFF;
         octets = octets << 8 | number;
         start = stop + 1;
     }

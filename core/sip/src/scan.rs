@@ -104,13 +104,14 @@ fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> (u64
     ends.clear();
     // A carriage return at the end of the block before, and line feeds in its last two bytes.
     let (mut open, mut before) = (0, 0);
+    let (blocks, last) = bytes.as_chunks();
+    let mut blocks = blocks.iter();
     let mut at = 0;
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let (feeds, returns) = match rest.first_chunk() {
+        let (feeds, returns) = match blocks.next() {
             Some(block) => line_ends(block),
-            None if rest.is_empty() => return HeadEnd::Open,
-            None => line_ends_of_last(bytes, rest.len()),
+            None if at >= bytes.len() => return HeadEnd::Open,
+            None => line_ends_of_last(bytes, last.len()),
         };
         // Line feeds behind no carriage return, and bytes behind a carriage return that are no line feed.
         let broken = (returns << 1 | open) ^ feeds;

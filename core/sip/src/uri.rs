@@ -106,6 +106,9 @@ impl<'a> Uri<'a> {
     /// A URI parameter by name, case-insensitively: `Some(b"")` when it has no value. An escaped character of a
     /// written name is the character (RFC 4475 §3.1.1.3: `l%72` is `lr`).
     pub fn parameter(&self, name: &[u8]) -> Option<&'a [u8]> {
+        if self.parameters.is_empty() {
+            return None;
+        }
         self.parameters.split(|&byte| byte == b';').find_map(|parameter| {
             let end = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
             let value = &parameter[(end + 1).min(parameter.len())..];

@@ -83,21 +83,20 @@ fn read(field: &[u8], at: usize) -> Result<Address<'_>, BadAddress> {
     };
     let mut at = skip_lws(field, uri_end);
     let mut end = uri_end;
-    let first = (at + 1).min(field.len());
-    let mut parameters = &field[end..end];
+    let first = at + 1;
     let mut tag = None;
     while field.get(at) == Some(&b';') {
         let (parameter, next) = read_parameter(field, at + 1).ok_or(BadAddress)?;
         if tag.is_none() && same(parameter.name, b"tag") {
             tag = Some(parameter.value);
         }
-        // Without the white space that may stand before the comma.
         (at, end) = (next, next);
-        while is_lws(field[end - 1]) {
-            end -= 1;
-        }
-        parameters = &field[first..end];
     }
+    // Without the white space that may stand before the comma.
+    while is_lws(field[end - 1]) {
+        end -= 1;
+    }
+    let parameters = field.get(first..end).unwrap_or(&field[end..end]);
     let behind = match field.get(at) {
         None => LAST,
         Some(b',') => at as u32 + 1,

@@ -109,10 +109,9 @@ fn read(field: &[u8], at: usize) -> Result<Via<'_>, BadVia> {
         at = skip_lws(field, end);
     }
     let sent_by = &field[sent_by..end];
-    let first = (at + 1).min(field.len());
+    let first = at + 1;
     let (mut branch, mut rport, mut received) = (None, None, None);
-    let mut parameters = &field[end..end];
-    let (mut rport_value, mut received_value) = (parameters, parameters);
+    let (mut rport_value, mut received_value) = (&field[end..end], &field[end..end]);
     while field.get(at) == Some(&b';') {
         let (parameter, next) = read_parameter(field, at + 1).ok_or(BadVia)?;
         // Of two with the same name the first counts.
@@ -129,14 +128,13 @@ fn read(field: &[u8], at: usize) -> Result<Via<'_>, BadVia> {
             }
             _ => {}
         }
-        // Without the white space that may stand before the comma.
-        end = next;
-        while is_lws(field[end - 1]) {
-            end -= 1;
-        }
-        parameters = &field[first..end];
-        at = next;
+        (at, end) = (next, next);
     }
+    // Without the white space that may stand before the comma.
+    while is_lws(field[end - 1]) {
+        end -= 1;
+    }
+    let parameters = field.get(first..end).unwrap_or(&field[end..end]);
     let behind = match field.get(at) {
         None => LAST,
         Some(b',') => at as u32 + 1,
