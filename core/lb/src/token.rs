@@ -12,18 +12,46 @@ pub const CHARACTERS_MAX: usize = 4 * CHARACTERS;
 /// which are counted. What is behind them has no meaning.
 #[inline]
 pub fn encode(bytes: &[u8; BYTES_MAX], length: usize, text: &mut [u8; CHARACTERS_MAX]) -> usize {
-    let (groups, _) = bytes.as_chunks();
-    let (places, _) = text.as_chunks_mut();
-    for (group, place) in groups.iter().zip(places).take(length.div_ceil(GROUP)) {
-        *place = groups::characters(group);
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("ssse3") {
+        // SAFETY: this processor has SSSE3.
+        return unsafe { groups::encode(bytes, length, text) };
     }
-    (length * 4).div_ceil(3)
+    encode_by(bytes, length, text, plain::characters)
 }
 
 /// The bytes of a token, with zeros behind them, and how many they are; `None` when it is no such token, too long, or not
 /// what [`encode`] makes of those bytes (so that one value has one form).
 #[inline]
 pub fn decode(token: &[u8]) -> Option<([u8; BYTES_MAX], usize)> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("ssse3") {
+        // SAFETY: this processor has SSSE3.
+        return unsafe { groups::decode(token) };
+    }
+    decode_by(token, plain::bytes)
+}
+
+#[inline(always)]
+fn encode_by(
+    bytes: &[u8; BYTES_MAX],
+    length: usize,
+    text: &mut [u8; CHARACTERS_MAX],
+    characters: impl Fn(&[u8; GROUP]) -> [u8; CHARACTERS],
+) -> usize {
+    let (groups, _) = bytes.as_chunks();
+    let (places, _) = text.as_chunks_mut();
+    for (group, place) in groups.iter().zip(places).take(length.div_ceil(GROUP)) {
+        *place = characters(group);
+    }
+    (length * 4).div_ceil(3)
+}
+
+#[inline(always)]
+fn decode_by(
+    token: &[u8],
+    bytes_of: impl Fn(&[u8; CHARACTERS]) -> Option<[u8; GROUP]>,
+) -> Option<([u8; BYTES_MAX], usize)> {
     // One character alone in its group holds no byte.
     if token.len() > CHARACTERS_MAX || token.len() % 4 == 1 {
         return None;
@@ -32,7 +60,7 @@ pub fn decode(token: &[u8]) -> Option<([u8; BYTES_MAX], usize)> {
     let (places, _) = bytes.as_chunks_mut();
     let (whole, rest) = token.as_chunks();
     for (characters, place) in whole.iter().zip(&mut *places) {
-        *place = groups::bytes(characters)?;
+        *place = bytes_of(characters)?;
     }
     if let Some(place) = places.get_mut(whole.len()).filter(|_| !rest.is_empty()) {
         let text = match token.last_chunk() {
@@ -41,106 +69,96 @@ pub fn decode(token: &[u8]) -> Option<([u8; BYTES_MAX], usize)> {
         };
         // What is missing stands for zeros.
         let text = text | u128::from_le_bytes([b'A'; CHARACTERS]) << (8 * rest.len());
-        *place = groups::bytes(&text.to_le_bytes())?;
+        *place = bytes_of(&text.to_le_bytes())?;
     }
     let length = token.len() * 3 / 4;
     // The last bits of a short group are zero, or two tokens would say the same.
     bytes.get(length).is_none_or(|beyond| *beyond == 0).then_some((bytes, length))
 }
 
-/// The sixteen characters of twelve bytes, and the twelve bytes of sixteen characters, in the registers of sixteen bytes that
-/// every x86-64 processor has. All the unsafe code of this crate is the call of these two.
+/// The sixteen characters of twelve bytes, and the twelve bytes of sixteen characters, in registers of sixteen bytes whose bytes
+/// can be looked up in a table of sixteen: what x86-64 processors have since SSSE3.
 #[cfg(target_arch = "x86_64")]
 mod groups {
     use std::arch::x86_64::*;
 
-    use super::{CHARACTERS, GROUP};
+    use super::{BYTES_MAX, CHARACTERS, CHARACTERS_MAX, GROUP};
+
+    #[target_feature(enable = "ssse3")]
+    pub(super) fn encode(bytes: &[u8; BYTES_MAX], length: usize, text: &mut [u8; CHARACTERS_MAX]) -> usize {
+        super::encode_by(bytes, length, text, |group| characters(group))
+    }
+
+    #[target_feature(enable = "ssse3")]
+    pub(super) fn decode(token: &[u8]) -> Option<([u8; BYTES_MAX], usize)> {
+        super::decode_by(token, |characters| bytes(characters))
+    }
 
     #[inline]
+    #[target_feature(enable = "ssse3")]
+    fn table(bytes: [i8; 16]) -> __m128i {
+        // SAFETY: the load takes any alignment, and all its 16 bytes are those of the array.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "ssse3")]
     pub(super) fn characters(group: &[u8; GROUP]) -> [u8; CHARACTERS] {
-        // SAFETY: every x86-64 processor has SSE2.
-        unsafe { characters_of(group) }
-    }
-
-    #[inline]
-    pub(super) fn bytes(characters: &[u8; CHARACTERS]) -> Option<[u8; GROUP]> {
-        // SAFETY: every x86-64 processor has SSE2.
-        unsafe { bytes_of(characters) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn characters_of(group: &[u8; GROUP]) -> [u8; CHARACTERS] {
-        // Three bytes in each of four lanes, and each of their sextets in a byte of its own.
-        let eight = |at: usize| group[at..].first_chunk().map_or(0, |eight| u64::from_be_bytes(*eight));
-        let (low, high) = (eight(0) >> 16, eight(4) & 0xFFFF_FFFF_FFFF);
-        let lanes = |six: u64| (six << 32 & 0xFF_FFFF << 32 | six >> 24) as i64;
-        let bits = _mm_set_epi64x(lanes(high), lanes(low));
-        let sextet = |bits, mask| _mm_and_si128(bits, _mm_set1_epi32(mask));
+        let (words, _) = group.as_chunks();
+        let word = |at: usize| i32::from_le_bytes(words[at]);
+        let bytes = _mm_setr_epi32(word(0), word(1), word(2), 0);
+        // Of each three bytes two words, which hold two sextets each; a product moves a sextet into a byte of its own.
+        let order = table([1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10]);
+        let words = _mm_shuffle_epi8(bytes, order);
+        let of = |mask| _mm_and_si128(words, _mm_set1_epi32(mask));
         let values = _mm_or_si128(
-            _mm_or_si128(sextet(_mm_srli_epi32::<18>(bits), 0x3F), sextet(_mm_srli_epi32::<4>(bits), 0x3F00)),
-            _mm_or_si128(
-                sextet(_mm_slli_epi32::<10>(bits), 0x3F_0000),
-                sextet(_mm_slli_epi32::<24>(bits), 0x3F00_0000),
-            ),
+            _mm_mulhi_epu16(of(0x0FC0_FC00), _mm_set1_epi32(0x0400_0040)),
+            _mm_mullo_epi16(of(0x003F_03F0), _mm_set1_epi32(0x0100_0010)),
         );
-        let from = |first: u8, distance: u8| {
-            let reached = _mm_cmpgt_epi8(values, _mm_set1_epi8(first as i8 - 1));
-            _mm_and_si128(reached, _mm_set1_epi8(distance as i8))
-        };
-        let text = _mm_add_epi8(values, _mm_set1_epi8(b'A' as i8));
-        let text = _mm_add_epi8(text, from(26, b'a' - b'Z' - 1));
-        let text = _mm_sub_epi8(text, from(52, b'z' + 1 - b'0'));
-        let text = _mm_sub_epi8(text, from(62, b'9' + 1 - b'-'));
-        let text = _mm_add_epi8(text, from(63, b'_' - b'-' - 1));
-        halves(text)
+        // How far a value is from its character: 13 stands for upper case, 0 for lower, 1 to 10 for digits, then `-` and `_`.
+        let upper = _mm_cmpgt_epi8(_mm_set1_epi8(26), values);
+        let kind =
+            _mm_or_si128(_mm_subs_epu8(values, _mm_set1_epi8(51)), _mm_and_si128(upper, _mm_set1_epi8(13)));
+        let distances = table([71, -4, -4, -4, -4, -4, -4, -4, -4, -4, -4, -17, 32, 65, 0, 0]);
+        out(_mm_add_epi8(values, _mm_shuffle_epi8(distances, kind)))
     }
 
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn bytes_of(characters: &[u8; CHARACTERS]) -> Option<[u8; GROUP]> {
-        let text = u128::from_le_bytes(*characters);
-        let text = _mm_set_epi64x((text >> 64) as i64, text as i64);
-        let among = |first: u8, last: u8| {
-            let place = _mm_sub_epi8(text, _mm_set1_epi8(first as i8));
-            _mm_cmpeq_epi8(_mm_min_epu8(place, _mm_set1_epi8((last - first) as i8)), place)
-        };
-        let (upper, lower, digit) = (among(b'A', b'Z'), among(b'a', b'z'), among(b'0', b'9'));
-        let (hyphen, low_line) = (among(b'-', b'-'), among(b'_', b'_'));
-        let any = _mm_or_si128(_mm_or_si128(upper, lower), _mm_or_si128(digit, hyphen));
-        if _mm_movemask_epi8(_mm_or_si128(any, low_line)) != 0xFFFF {
+    #[target_feature(enable = "ssse3")]
+    pub(super) fn bytes(characters: &[u8; CHARACTERS]) -> Option<[u8; GROUP]> {
+        // SAFETY: the load takes any alignment, and all its 16 bytes are those of the array.
+        let text = unsafe { _mm_loadu_si128(characters.as_ptr().cast()) };
+        let low = _mm_and_si128(text, _mm_set1_epi8(15));
+        let high = _mm_and_si128(_mm_srli_epi16::<4>(text), _mm_set1_epi8(15));
+        // A bit for each kind of upper half, and for each lower half the kinds that it does not go with.
+        let kinds = table([32, 32, 1, 2, 4, 8, 4, 16, 32, 32, 32, 32, 32, 32, 32, 32]);
+        let refused = table([37, 33, 33, 33, 33, 33, 33, 33, 33, 33, 35, 59, 59, 58, 59, 51]);
+        let wrong = _mm_and_si128(_mm_shuffle_epi8(kinds, high), _mm_shuffle_epi8(refused, low));
+        if _mm_movemask_epi8(_mm_cmpeq_epi8(wrong, _mm_setzero_si128())) != 0xFFFF {
             return None;
         }
-        let moved =
-            |kind, first: u8, value: u8| _mm_and_si128(kind, _mm_set1_epi8(value.wrapping_sub(first) as i8));
-        let letters = _mm_or_si128(moved(upper, b'A', 0), moved(lower, b'a', 26));
-        let others = _mm_or_si128(moved(hyphen, b'-', 62), moved(low_line, b'_', 63));
-        let distance = _mm_or_si128(_mm_or_si128(letters, others), moved(digit, b'0', 52));
-        let values = _mm_add_epi8(text, distance);
-        let sextet = |mask| _mm_and_si128(values, _mm_set1_epi32(mask));
-        let bits = _mm_or_si128(
-            _mm_or_si128(_mm_slli_epi32::<18>(sextet(0x3F)), _mm_slli_epi32::<4>(sextet(0x3F00))),
-            _mm_or_si128(_mm_srli_epi32::<10>(sextet(0x3F_0000)), _mm_srli_epi32::<24>(values)),
-        );
-        let lanes = u128::from_le_bytes(halves(bits));
-        let six = |lanes: u64| (lanes << 24 & 0xFF_FFFF << 24 | lanes >> 32) << 16;
-        let mut bytes = [0; GROUP + 2];
-        bytes[..8].copy_from_slice(&six(lanes as u64).to_be_bytes());
-        bytes[6..].copy_from_slice(&six((lanes >> 64) as u64).to_be_bytes());
-        bytes.first_chunk().copied()
+        let distances = table([0, 0, 17, 4, -65, -65, -71, -71, 0, 0, 0, 0, 0, 0, 0, 0]);
+        // It has the upper half of capitals.
+        let low_line = _mm_and_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8(b'_' as i8)), _mm_set1_epi8(33));
+        let values = _mm_add_epi8(text, _mm_add_epi8(_mm_shuffle_epi8(distances, high), low_line));
+        // Two sextets to twelve bits, two of those to 24, and their bytes in order.
+        let pairs = _mm_maddubs_epi16(values, _mm_set1_epi32(0x0140_0140));
+        let lanes = _mm_madd_epi16(pairs, _mm_set1_epi32(0x0001_1000));
+        let order = table([2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1]);
+        out(_mm_shuffle_epi8(lanes, order)).first_chunk().copied()
     }
 
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn halves(register: __m128i) -> [u8; 16] {
-        let low = _mm_cvtsi128_si64(register) as u64;
-        let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(register, register)) as u64;
-        (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+    #[target_feature(enable = "ssse3")]
+    fn out(register: __m128i) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        // SAFETY: the store takes any alignment, and all its 16 bytes are those of the array.
+        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), register) };
+        bytes
     }
 }
 
-/// As for x86-64, one by one.
-#[cfg(any(test, not(target_arch = "x86_64")))]
+/// The same one by one, for all other processors.
 mod plain {
     use super::{CHARACTERS, GROUP};
 
@@ -167,9 +185,6 @@ mod plain {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-use plain as groups;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,15 +204,21 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_arch = "x86_64")]
     fn registers_make_the_same_as_one_by_one() {
+        if !is_x86_feature_detected!("ssse3") {
+            return;
+        }
         for byte in 0..=u8::MAX {
             for place in 0..CHARACTERS {
                 let mut text = [b'7'; CHARACTERS];
                 text[place] = byte;
-                assert_eq!(groups::bytes(&text), plain::bytes(&text), "{byte:#x} at {place}");
                 let mut group = [0x5A; GROUP];
                 group[place % GROUP] = byte;
-                assert_eq!(groups::characters(&group), plain::characters(&group), "{byte:#x} at {place}");
+                // SAFETY: this processor has SSSE3.
+                let (bytes, characters) = unsafe { (groups::bytes(&text), groups::characters(&group)) };
+                assert_eq!(bytes, plain::bytes(&text), "{byte:#x} at {place}");
+                assert_eq!(characters, plain::characters(&group), "{byte:#x} at {place}");
             }
         }
     }
