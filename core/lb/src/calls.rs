@@ -26,6 +26,8 @@ pub const RINGING_TIME: Duration = Duration::from_secs(180 + 32);
 /// A transaction whose final response never passes is counted no longer than this.
 const TRANSACTION_TIME: Duration = RINGING_TIME;
 
+const NEVER: Time = Time::from_micros(u64::MAX);
+
 /// Flag of an entry: the call is over, and nothing prolongs it.
 const OVER: u32 = 1;
 /// Flags: a provisional response, a success, a failure of its set-up has passed, so that a repeated one counts no more.
@@ -52,6 +54,8 @@ pub(crate) enum Ended {
     Ringing,
     Answered,
     Failed,
+    /// Its set-up failed by the server's fault.
+    Broken,
     Over,
 }
 
@@ -211,11 +215,12 @@ impl Calls {
     }
 
     /// A final response passed; `branch` is the text in our Via.
-    pub(crate) fn transaction_ended(&self, now: Time, branch: &[u8]) {
-        let Some(ledger) = &self.ledger else { return };
-        if let Some(key) = branch_key(branch) {
-            ledger.end(now, key.0);
+    pub(crate) fn transaction_ended(&self, now: Time, branch: &[u8], what: Ended) {
+        let (Some(ledger), Some(key)) = (&self.ledger, branch_key(branch)) else { return };
+        if what == Ended::Broken {
+            return ledger.count_until(now, key.0, now + self.new_call_time, NEVER);
         }
+        ledger.end(now, key.0);
     }
 
     /// Gives what other load managers should know of it, and whether it is news.
@@ -263,10 +268,16 @@ impl Calls {
             }
             // A proxy that forks sends several set-ups with one Call-ID: where one fails, another may ring on, and its
             // CANCEL must find the server. So a failure shortens nothing.
-            Ended::Failed => {
+            Ended::Failed | Ended::Broken => {
                 if let Some(ledger) = calls {
                     // What is counted longer than a call rings was answered on another branch. A second for rounding.
-                    ledger.end_unless_after(now, call.0, now + RINGING_TIME + Duration::from_secs(1));
+                    let after = now + RINGING_TIME + Duration::from_secs(1);
+                    if what == Ended::Broken {
+                        // A server that fails at once what it is given has nothing in progress, and would get everything.
+                        ledger.count_until(now, call.0, now + self.new_call_time, after);
+                    } else {
+                        ledger.end_unless_after(now, call.0, after);
+                    }
                 }
                 let changed = self.known.update(now, call.0, |entry| entry.flags |= FAILED);
                 (None, News::of(flags(changed), FAILED))

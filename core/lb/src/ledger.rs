@@ -141,6 +141,15 @@ impl Ledger {
         ended
     }
 
+    /// It came to nothing, and is counted until this time all the same; not where it is to be counted longer than until `after`.
+    pub fn count_until(&self, now: Time, key: u64, until: Time, after: Time) {
+        self.entries.update(now, key, |entry| {
+            if weight_of(*entry) > 0 && entry.until <= after {
+                entry.until = entry.until.min(until);
+            }
+        });
+    }
+
     /// Something was heard of the call: it is counted at least `until`. An ended one is not prolonged.
     pub fn extend(&self, now: Time, key: u64, until: Time) {
         self.entries.update(now, key, |entry| {

@@ -186,7 +186,7 @@ impl Core {
         out: &mut Outbox,
     ) {
         if status >= 200 {
-            self.shared.calls.transaction_ended(now, branch);
+            self.shared.calls.transaction_ended(now, branch, ended);
         }
         let mut news = News::Unknown;
         if ended != Ended::Nothing {
@@ -215,7 +215,7 @@ impl Core {
                 }
                 first.then_some(Delay::Session)
             }
-            (Asked::Invite, Ended::Failed) => {
+            (Asked::Invite, Ended::Failed | Ended::Broken) => {
                 if !repeated && !hop.to_client {
                     self.count_session(status);
                 }
@@ -264,6 +264,7 @@ impl Ended {
             (Asked::Invite, 200..300) if hop.first => Ended::Answered,
             // Tried again at once with the same Call-ID: the call goes on.
             (Asked::Invite | Asked::Bye, 401 | 407 | 422) => Ended::Nothing,
+            (Asked::Invite, 500 | 502..=504) if hop.first && !hop.to_client => Ended::Broken,
             (Asked::Invite, _) if hop.first => Ended::Failed,
             (Asked::Bye, _) => Ended::Over,
             (Asked::Invite | Asked::Register | Asked::Other, _) => Ended::Nothing,

@@ -10,7 +10,7 @@ use super::passage::Register;
 use super::settings::{RegisterTo, Registrar};
 use super::{Copy, Due, What};
 use crate::affinity::hash::known;
-use crate::calls::branch_key;
+use crate::calls::{Ended, branch_key};
 use crate::consistent::mix;
 use crate::counters::Counter;
 use crate::delays::Delay;
@@ -188,7 +188,7 @@ impl Core {
         let Some(key) = branch_key(branch) else { return };
         let shared = self.shared.clone();
         if status >= 200 {
-            shared.calls.transaction_ended(now, branch);
+            shared.calls.transaction_ended(now, branch, Ended::Nothing);
         }
         if (200..300).contains(&status) {
             self.took(now, hop, Delay::Registration);

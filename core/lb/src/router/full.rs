@@ -80,6 +80,31 @@ fn a_caller_over_udp_is_not_told_to_keep_away_from_the_farm_while_another_has_ro
 }
 
 #[test]
+fn a_server_that_fails_at_once_what_it_is_given_is_not_the_one_with_the_least_to_do() {
+    for selection in [Selection::Cjsq, Selection::Tjsq, Selection::Tlwl] {
+        let mut farm = Farm::of(Affinity::Tag, selection);
+        let mut given = [0; 5];
+        for call in 0..80 {
+            let call = format!("c{call}");
+            let sent = only(farm.udp(CLIENT, &request("INVITE", &call, &format!("z9hG4bK{call}"), "")));
+            let last: usize = server(&sent)[7..8].parse().unwrap();
+            given[last] += 1;
+            // The others ring.
+            let status = if last == 1 { "500 Broken" } else { "180 Ringing" };
+            farm.udp(&server(&sent), &response(&sent, status));
+        }
+        assert_eq!(given, [0, 20, 20, 20, 20], "{selection:?}");
+        // It does not count for ever.
+        for _ in 0..40 {
+            farm.wait(1);
+        }
+        let rows = farm.table.rows(farm.now);
+        let counted: Vec<bool> = rows.iter().map(|row| row.in_progress == Some(0)).collect();
+        assert_eq!(counted, [true, false, false, false], "{selection:?}");
+    }
+}
+
+#[test]
 fn what_is_for_that_server_alone_is_given_to_no_other() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let (invite, answer) = establish(&mut farm, "known");
