@@ -1,15 +1,15 @@
 //! What workers saw of the servers, left in counters that only grow: the server table reads them at its tick and hands the
 //! differences to [`crate::health`].
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Evidence of one server by one worker. One writer each, so plain loads and stores do.
 #[derive(Debug, Default)]
 struct Cell {
-    sent: AtomicU32,
-    answered: AtomicU32,
-    unreachable: AtomicU32,
-    failed: AtomicU32,
+    sent: AtomicU64,
+    answered: AtomicU64,
+    unreachable: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// What workers saw of the servers: counters that only grow, by worker and slot ([`crate::snapshot::Place`]). Each worker
@@ -20,20 +20,20 @@ pub struct Evidence {
     slots: usize,
 }
 
-/// Sums over all workers, modulo 2^32.
+/// Sums over all workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    pub sent: u32,
-    pub answered: u32,
-    pub unreachable: u32,
+    pub sent: u64,
+    pub answered: u64,
+    pub unreachable: u64,
     /// Time-outs, 5xx, and requests within a dialog that it did not know any more.
-    pub failed: u32,
+    pub failed: u64,
 }
 
 impl Totals {
     /// Everything that went wrong: what could not be sent, and what came to nothing.
-    pub fn failures(&self) -> u32 {
-        self.failed.wrapping_add(self.unreachable)
+    pub fn failures(&self) -> u64 {
+        self.failed + self.unreachable
     }
 }
 
@@ -66,23 +66,37 @@ impl Evidence {
         self.bump(worker, slot, |cell| &cell.failed);
     }
 
-    fn bump(&self, worker: u8, slot: u16, counter: impl Fn(&Cell) -> &AtomicU32) {
+    fn bump(&self, worker: u8, slot: u16, counter: impl Fn(&Cell) -> &AtomicU64) {
         if usize::from(slot) < self.slots
             && let Some(cell) = self.cells.get(usize::from(worker) * self.slots + usize::from(slot))
         {
             let counter = counter(cell);
-            counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+            counter.store(counter.load(Relaxed) + 1, Relaxed);
         }
     }
 
     pub fn totals(&self, slot: u16) -> Totals {
         let mut totals = Totals::default();
         for cell in self.cells.iter().skip(usize::from(slot)).step_by(self.slots.max(1)) {
-            totals.sent = totals.sent.wrapping_add(cell.sent.load(Relaxed));
-            totals.answered = totals.answered.wrapping_add(cell.answered.load(Relaxed));
-            totals.unreachable = totals.unreachable.wrapping_add(cell.unreachable.load(Relaxed));
-            totals.failed = totals.failed.wrapping_add(cell.failed.load(Relaxed));
+            totals.sent += cell.sent.load(Relaxed);
+            totals.answered += cell.answered.load(Relaxed);
+            totals.unreachable += cell.unreachable.load(Relaxed);
+            totals.failed += cell.failed.load(Relaxed);
         }
         totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_go_on_beyond_32_bits() {
+        let evidence = Evidence::new(2, 3);
+        evidence.cells[1].sent.store(u64::from(u32::MAX), Relaxed);
+        evidence.sent(0, 1);
+        evidence.sent(1, 1);
+        assert_eq!(evidence.totals(1), Totals { sent: (1 << 32) + 1, ..Totals::default() });
     }
 }

@@ -10,30 +10,30 @@ const SPAN: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recent {
     began: Time,
-    /// The counter as it was last read; it wraps.
-    total: u32,
-    running: u32,
-    before: u32,
+    /// The counter as it was last read.
+    total: u64,
+    running: u64,
+    before: u64,
 }
 
 impl Recent {
-    pub(crate) fn new(now: Time, total: u32) -> Recent {
+    pub(crate) fn new(now: Time, total: u64) -> Recent {
         Recent { began: now, total, running: 0, before: 0 }
     }
 
     /// The counter says so much now.
-    pub(crate) fn note(&mut self, now: Time, total: u32) {
+    pub(crate) fn note(&mut self, now: Time, total: u64) {
         let passed = now.since(self.began);
         if passed >= SPAN {
             self.before = if passed < SPAN * 2 { self.running } else { 0 };
             (self.running, self.began) = (0, now);
         }
-        self.running = self.running.saturating_add(total.wrapping_sub(self.total));
+        self.running += total.saturating_sub(self.total);
         self.total = total;
     }
 
     pub(crate) fn count(&self) -> u32 {
-        self.running.saturating_add(self.before)
+        u32::try_from(self.running + self.before).unwrap_or(u32::MAX)
     }
 }
 
@@ -43,14 +43,14 @@ mod tests {
 
     #[test]
     fn what_is_older_than_two_spans_is_forgotten() {
-        let mut recent = Recent::new(Time::ZERO, u32::MAX - 4);
-        recent.note(Time::from_secs(1), 5);
-        assert_eq!(recent.count(), 10, "over the wrap");
-        recent.note(Time::from_secs(6), 6);
+        let mut recent = Recent::new(Time::ZERO, 100);
+        recent.note(Time::from_secs(1), 110);
+        assert_eq!(recent.count(), 10);
+        recent.note(Time::from_secs(6), 111);
         assert_eq!(recent.count(), 11);
-        recent.note(Time::from_secs(12), 6);
+        recent.note(Time::from_secs(12), 111);
         assert_eq!(recent.count(), 1);
-        recent.note(Time::from_secs(40), 8);
+        recent.note(Time::from_secs(40), 113);
         assert_eq!(recent.count(), 2, "silence in between");
     }
 }

@@ -72,7 +72,7 @@ pub struct Server {
     pub call_load_ppm: u32,
     /// How many more calls it took at its last heartbeat; `None`: no limit known.
     pub residual_calls: Option<u32>,
-    /// Calls that we had given it at that time ([`crate::selection::Admitted`]): what came since is taken off.
+    /// Calls that we had given it at that time ([`crate::selection::Admitted`]), modulo 2^32: what came since is taken off.
     pub admitted_before: u32,
     /// Row in the server table, for display.
     pub index: u16,

@@ -17,7 +17,7 @@ pub(crate) fn pick(ask: &Ask<'_>, round_robin: &RoundRobin, chance: &mut Chance)
         return round_robin.pick(ask);
     }
     let load = |candidate: &Candidate| {
-        let since = ask.admitted.count(candidate.slot).wrapping_sub(candidate.admitted_before);
+        let since = ask.admitted.since(candidate.slot, candidate.admitted_before);
         u64::from(candidate.load_ppm) + u64::from(since) * u64::from(candidate.call_load_ppm)
     };
     let compared = ask.compared(chance.next_u64());

@@ -2,7 +2,7 @@
 //! waits, never allocates, never names a server without room, and never fails open: no candidate means 503 (SPEC A5, A6).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::Chance;
 
@@ -30,18 +30,18 @@ const STRIDES: [usize; 8] = [65_537, 65_539, 65_543, 65_551, 65_557, 65_563, 65_
 /// New calls given to each slot since the start. With the residual capacity of the last heartbeat this says whether
 /// a server has room now, between two heartbeats.
 #[derive(Debug)]
-pub struct Admitted(Box<[AtomicU32]>);
+pub struct Admitted(Box<[AtomicU64]>);
 
 impl Admitted {
     pub fn new(slots: usize) -> Admitted {
-        Admitted((0..slots).map(|_| AtomicU32::new(0)).collect())
+        Admitted((0..slots).map(|_| AtomicU64::new(0)).collect())
     }
 
     pub fn slots(&self) -> usize {
         self.0.len()
     }
 
-    pub fn count(&self, slot: u16) -> u32 {
+    pub fn count(&self, slot: u16) -> u64 {
         self.0.get(usize::from(slot)).map_or(0, |count| count.load(Relaxed))
     }
 
@@ -54,7 +54,12 @@ impl Admitted {
 
     /// Calls given to this server since its last heartbeat.
     pub fn since_heartbeat(&self, server: &Server) -> u32 {
-        self.count(server.place.slot).wrapping_sub(server.admitted_before)
+        self.since(server.place.slot, server.admitted_before)
+    }
+
+    /// Calls given to this slot since its count had these low bits.
+    pub(crate) fn since(&self, slot: u16, before: u32) -> u32 {
+        (self.count(slot) as u32).wrapping_sub(before)
     }
 
     /// The server takes new calls and has room for one more.
@@ -171,7 +176,7 @@ impl Ask<'_> {
 
     /// [`Ask::usable`] for a server of the active table, which has all that is needed at hand.
     pub(crate) fn is_open(&self, candidate: &Candidate) -> bool {
-        let since = || self.admitted.count(candidate.slot).wrapping_sub(candidate.admitted_before);
+        let since = || self.admitted.since(candidate.slot, candidate.admitted_before);
         candidate.residual_calls.is_none_or(|residual| since() < residual)
             && !self.tried[..self.tried_count].contains(&candidate.position)
     }

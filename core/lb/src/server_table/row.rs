@@ -100,9 +100,9 @@ pub struct RowView {
     pub score: Option<Score>,
     /// In progress, in hundredths: calls where they are counted, else what tjsq or tlwl count.
     pub in_progress: Option<u32>,
-    /// New calls given to it since the row was made; modulo 2^32.
-    pub new_calls: u32,
-    /// What passed since the row was made; modulo 2^32.
+    /// New calls given to it since the row was made.
+    pub new_calls: u64,
+    /// What passed since the row was made.
     pub evidence: Totals,
 }
 
@@ -165,9 +165,9 @@ pub(super) struct Row {
     cause: Cause,
     since: Time,
     /// Calls that it had been given at its last heartbeat, or when its trial began.
-    admitted_before: u32,
+    admitted_before: u64,
     /// Those of earlier servers of its slot.
-    admitted_first: u32,
+    admitted_first: u64,
     evidence: Totals,
     evidence_first: Totals,
 }
@@ -179,7 +179,7 @@ impl Row {
         transport: Transport,
         weight: u32,
         place: Place,
-        (evidence, admitted): (Totals, u32),
+        (evidence, admitted): (Totals, u64),
         health: HealthSettings,
     ) -> Row {
         let health = Health::new(health, now);
@@ -217,7 +217,7 @@ impl Row {
     }
 
     /// The row of a slot that had been given so many calls before.
-    pub(super) fn after(self, admitted: u32) -> Row {
+    pub(super) fn after(self, admitted: u64) -> Row {
         Row { admitted_before: admitted, admitted_first: admitted, ..self }
     }
 
@@ -228,7 +228,7 @@ impl Row {
         heartbeat: &Heartbeat,
         decay: Decay,
         settings: HealthSettings,
-        admitted: u32,
+        admitted: u64,
     ) -> bool {
         let before = self.agent;
         let restarted = before.is_some_and(|agent| agent.state == ServerState::Stopped)
@@ -251,7 +251,7 @@ impl Row {
         now: Time,
         heartbeat: &Heartbeat,
         good_for: Duration,
-        admitted: u32,
+        admitted: u64,
     ) -> bool {
         let before = self.measured.is_some_and(|measured| measured.down);
         let age = Duration::from_millis(u64::from(heartbeat.age_ms.unwrap_or(0)));
@@ -275,7 +275,7 @@ impl Row {
         expired
     }
 
-    pub(super) fn count_lately(&mut self, now: Time, admitted: u32) {
+    pub(super) fn count_lately(&mut self, now: Time, admitted: u64) {
         self.lately.calls.note(now, admitted);
         self.lately.sent.note(now, self.evidence.sent);
         self.lately.failed.note(now, self.evidence.failures());
@@ -283,8 +283,9 @@ impl Row {
 
     pub(super) fn read_evidence(&mut self, now: Time, totals: Totals) {
         let before = std::mem::replace(&mut self.evidence, totals);
-        let unreachable = totals.unreachable.wrapping_sub(before.unreachable);
-        let sent = totals.sent.wrapping_sub(before.sent);
+        let since = |now: u64, before: u64| u32::try_from(now - before).unwrap_or(u32::MAX);
+        let unreachable = since(totals.unreachable, before.unreachable);
+        let sent = since(totals.sent, before.sent);
         if unreachable > 0 {
             self.health.handle(now, Event::Unreachable(unreachable));
         }
@@ -318,7 +319,7 @@ impl Row {
     }
 
     /// Judges the row anew; true when that comes to something else: routing, or who asks why, must know.
-    pub(super) fn judge(&mut self, now: Time, admitted: u32, slow_start: Duration) -> bool {
+    pub(super) fn judge(&mut self, now: Time, admitted: u64, slow_start: Duration) -> bool {
         let (condition, cause) = self.verdict(now);
         if (condition, cause) == (self.condition, self.cause) {
             return false;
@@ -444,7 +445,7 @@ impl Row {
             } else {
                 residual
             },
-            admitted_before: self.admitted_before,
+            admitted_before: self.admitted_before as u32,
             index,
             place: self.place,
         }
@@ -456,7 +457,7 @@ impl Row {
         index: usize,
         score: Option<Score>,
         in_progress: Option<u32>,
-        admitted: u32,
+        admitted: u64,
     ) -> RowView {
         let (all, first) = (self.evidence, self.evidence_first);
         RowView {
@@ -485,12 +486,12 @@ impl Row {
             load_permille: self.load_permille(),
             score,
             in_progress,
-            new_calls: admitted.wrapping_sub(self.admitted_first),
+            new_calls: admitted - self.admitted_first,
             evidence: Totals {
-                sent: all.sent.wrapping_sub(first.sent),
-                answered: all.answered.wrapping_sub(first.answered),
-                unreachable: all.unreachable.wrapping_sub(first.unreachable),
-                failed: all.failed.wrapping_sub(first.failed),
+                sent: all.sent - first.sent,
+                answered: all.answered - first.answered,
+                unreachable: all.unreachable - first.unreachable,
+                failed: all.failed - first.failed,
             },
         }
     }
