@@ -16,6 +16,7 @@ pub mod health;
 mod held;
 pub mod hold;
 pub mod hop;
+pub mod http;
 mod keep_alive;
 pub mod keyring;
 pub mod ledger;

@@ -1,0 +1,184 @@
+//! Which server an HTTP request goes to (SPEC A13): that of its session, so that SIP and HTTP of one session meet at one
+//! place. A pure function of the request's head and of what is known of the farm; connections are the edge's affair.
+//!
+//! An identifier that is a tag names its server, as it does in SIP. Any other is taken for a Call-ID: memory says where that call
+//! is, else its hash, the same as SIP's. Without one a server is chosen, and a cookie says which. Nothing that a client
+//! sends names a place: it names a server of the table or none, and the configuration says where that one's HTTP is.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use base::{Chance, Time};
+
+use crate::active_table::Candidate;
+use crate::http::identifier::{as_cookie, session_id, session_text};
+use crate::selection::hash::first_usable;
+use crate::settings::Affinity;
+use crate::shared::Shared;
+use crate::snapshot::{Server, ServerId, Snapshot};
+
+pub mod identifier;
+
+pub use identifier::{Asked, Carrier, Head, Identifier, Names};
+
+/// 2^64 divided by the golden ratio, made odd: see [`crate::selection::round_robin`].
+const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Where the servers' HTTP is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// As each says.
+    pub named: HashMap<ServerId, SocketAddr>,
+    /// The port of all others, at their SIP address; `None`: they have no HTTP.
+    pub port: Option<u16>,
+}
+
+impl Places {
+    pub fn of(&self, server: &Server) -> Option<SocketAddr> {
+        let at_port = || self.port.map(|port| SocketAddr::new(server.address.ip(), port));
+        self.named.get(&server.id).copied().or_else(at_port)
+    }
+}
+
+/// How the server was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A tag named it.
+    Tag,
+    /// The memory of calls did.
+    Memory,
+    /// The hash of the identifier.
+    Hash,
+    /// It was chosen for a new session.
+    Selected,
+    /// Another one has the session, and it is gone, has no HTTP, or does not answer.
+    TakenOver,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub server: ServerId,
+    pub place: SocketAddr,
+    pub found: Found,
+    /// Value of the cookie that the response is to set.
+    pub cookie: Option<String>,
+}
+
+/// Chooses; one for all requests.
+#[derive(Debug, Default)]
+pub struct Chooser {
+    turn: AtomicU64,
+}
+
+/// What is known of the farm at this moment.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub now: Time,
+    pub shared: &'a Shared,
+    pub snapshot: &'a Snapshot,
+    pub places: &'a Places,
+}
+
+impl Chooser {
+    /// The server for a request. Those of `not` do not answer. `None`: there is none (503).
+    pub fn choose(
+        &self,
+        view: View<'_>,
+        asked: &Asked,
+        not: &[ServerId],
+        chance: &mut Chance,
+    ) -> Option<Choice> {
+        let Some((identifier, carrier, text)) = &asked.who else {
+            return self.select(view, not, chance);
+        };
+        let (server, found) = view.server_of(identifier, not)?;
+        let keys = &view.shared.keys;
+        let cookie = match identifier {
+            // The same session at another place: every load manager finds that one, before the new cookie has come.
+            Identifier::Tagged { id, .. } if identifier.is_of_http() && found == Found::TakenOver => {
+                Some(session_text(keys, server.id, id))
+            }
+            // Pages that a link led to ask for more without its parameter.
+            _ if *carrier == Carrier::Parameter && !asked.has_cookie => Some(text.clone()),
+            _ => None,
+        };
+        let place = view.places.of(server)?;
+        Some(Choice { server: server.id, place, found, cookie: cookie.map(|text| as_cookie(&text)) })
+    }
+
+    /// In turn, by weight, among those that take new calls.
+    fn select(&self, view: View<'_>, not: &[ServerId], chance: &mut Chance) -> Option<Choice> {
+        if view.shared.closing {
+            return None;
+        }
+        let table = view.snapshot.active();
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let from = if table.equal_weights() {
+            turn.checked_rem(table.active().len() as u64)? as usize
+        } else {
+            let sum = *table.weights().last()?;
+            let point = (u128::from(turn.wrapping_mul(GOLDEN_STEP)) * u128::from(sum)) >> 64;
+            table.weights().partition_point(|&below| below <= point as u64)
+        };
+        let server_at = |candidate: &Candidate| &view.snapshot.servers()[usize::from(candidate.position)];
+        let mut in_turn = table.active()[from..].iter().chain(&table.active()[..from]).map(server_at);
+        let server = in_turn.find(|server| view.usable(server, not))?;
+        let text = session_text(&view.shared.keys, server.id, &session_id(chance.next_u64()));
+        let place = view.places.of(server)?;
+        Some(Choice { server: server.id, place, found: Found::Selected, cookie: Some(as_cookie(&text)) })
+    }
+}
+
+impl<'a> View<'a> {
+    fn usable(&self, server: &Server, not: &[ServerId]) -> bool {
+        self.places.of(server).is_some() && !not.contains(&server.id)
+    }
+
+    fn server_of(&self, identifier: &Identifier, not: &[ServerId]) -> Option<(&'a Server, Found)> {
+        let named = match identifier {
+            // As in SIP: the session list knows of calls that were taken over, and the tag speaks where there is none.
+            Identifier::Tagged { tag, id } => match self.shared.settings.affinity {
+                Affinity::Session if !identifier.is_of_http() => {
+                    Some(self.remembered(id).unwrap_or((tag.server, Found::Tag)))
+                }
+                _ => Some((tag.server, Found::Tag)),
+            },
+            Identifier::Opaque(id) => self.remembered(id),
+        };
+        let Some((named, found)) = named else {
+            return Some((self.by_hash(identifier, not)?, Found::Hash));
+        };
+        let server = self.snapshot.by_id(named);
+        match server.filter(|server| server.is_reachable() && self.usable(server, not)) {
+            Some(server) => Some((server, found)),
+            None => Some((self.by_hash(identifier, not)?, Found::TakenOver)),
+        }
+    }
+
+    fn remembered(&self, id: &[u8]) -> Option<(ServerId, Found)> {
+        let (keys, calls) = (&self.shared.keys, &self.shared.calls);
+        let keys = [Some(keys.call(id)), keys.previous_call(id)];
+        let server = keys.into_iter().flatten().find_map(|call| calls.server_of(self.now, call))?;
+        Some((server, Found::Memory))
+    }
+
+    /// As SIP finds the server of a call of which nothing else is known, so that both find the same; a session of HTTP alone
+    /// goes rather to a server that takes new ones.
+    fn by_hash(&self, identifier: &Identifier, not: &[ServerId]) -> Option<&'a Server> {
+        let (snapshot, kind) = (self.snapshot, self.shared.hash_kind());
+        let hash = self.shared.keys.call(identifier.id()).0;
+        let find = |good: fn(&Server) -> bool| {
+            let usable = |position: u16| {
+                let server = &snapshot.servers()[usize::from(position)];
+                good(server) && self.usable(server, not)
+            };
+            first_usable(snapshot, kind, hash, usable).map(|at| &snapshot.servers()[usize::from(at)])
+        };
+        let open = || if identifier.is_of_http() { find(Server::takes_new_calls) } else { None };
+        open().or_else(|| find(Server::is_reachable))
+    }
+}
+
+#[cfg(test)]
+mod tests;
