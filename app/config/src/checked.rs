@@ -12,14 +12,17 @@ use toml::de::DeTable;
 
 use crate::api::{Tokens, api};
 use crate::certificates::{Tls, is_secure, tls};
+use crate::checked_http::{Http, http};
 use crate::checked_keys::keys;
 use crate::checked_peers::peers;
 use crate::checked_register::register;
-use crate::definition::{Listen, LogFormat, NewCalls, Raw, ThreadModel};
+use crate::control_path::control_path;
+use crate::definition::{Listen, Raw, ThreadModel};
 use crate::key_file::readable_by_others;
 use crate::problem::{Place, Problems, Source};
 use crate::section::Field;
 use crate::value::parse_address;
+use crate::words::{LogFormat, NewCalls};
 
 /// Listeners are counted in a byte, and each costs every worker a socket.
 const LISTENERS_MAX: usize = 64;
@@ -39,8 +42,10 @@ pub struct Checked {
     pub choices: Faults,
     pub log_format: LogFormat,
     pub drain: Drain,
-    /// `None`: no HTTP.
+    /// `None`: no HTTP API.
     pub api: Option<Api>,
+    /// HTTP to the servers; `None`: none.
+    pub http: Option<Http>,
     /// No tag key was given: those in the settings were made for this run.
     pub random_keys: bool,
     /// For the operator's eyes at start: what works but should be known.
@@ -165,6 +170,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     let measures = crate::checked_perf::measures(raw, &mut problems);
     let api = api(raw, &mut problems);
     let peers = peers(raw, &listeners, &mut problems);
+    let http = http(raw, &listeners, &mut problems);
     if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&Place::Unwritten, "no server can ever be known", remedy);
@@ -226,6 +232,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         log_format: raw.log.format.value,
         drain: Drain { time: seconds(&raw.drain.seconds), new_calls: raw.drain.new_calls.value },
         api,
+        http,
         random_keys: raw.keys.tag.value.is_empty() && !key_file_has_tags(raw),
         notices: problems.to_string().lines().map(str::to_owned).collect(),
     })
@@ -476,23 +483,4 @@ fn threads(raw: &Raw) -> Threads {
             Threads::PerCore { workers }
         }
     }
-}
-
-/// Where the control socket lies when nothing else is said: the same for `lb` and `status` of one user.
-pub fn control_path() -> PathBuf {
-    if let Some(directory) = std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
-        return PathBuf::from(directory).join("strowger.sock");
-    }
-    let user = own_user();
-    if user == 0 {
-        PathBuf::from("/run/strowger.sock")
-    } else {
-        PathBuf::from(format!("/tmp/strowger-{user}.sock"))
-    }
-}
-
-/// The user that this process runs as: the owner of its own entry in /proc.
-fn own_user() -> u32 {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid())
 }

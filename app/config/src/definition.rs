@@ -16,6 +16,7 @@ use crate::section::{
     Field, Key, SectionHelp, default_of, read_key, sections, tables, unknown_keys, unknown_sections,
 };
 use crate::value::{Choice, Endpoint, Value};
+use crate::words::{LogFormat, NewCalls};
 
 sections! {
     /// An address that clients and servers reach the load manager at. At least one; with UDP and TCP on one port, two sections.
@@ -47,6 +48,8 @@ sections! {
         address: Endpoint = Required;
         /// Share of new calls against the other servers.
         weight: u64 = Is("1"), 1..=1000;
+        /// Where its HTTP is, for section http. Left out: at `http.server_port` of its address if that is set, else it has none.
+        http: Option<SocketAddr> = Unset;
     }
 
     /// TLS: of listeners `tls:` and `wss:` that have no certificate of their own, and towards servers `tls:`. The files are read at
@@ -279,6 +282,34 @@ sections! {
         open_metrics: bool = Is("true");
     }
 
+    /// HTTP to the servers of the farm, with session affinity, so that SIP and HTTP of one session meet at one server (docs/http.md).
+    one http as HttpSection {
+        /// Where to listen for HTTP/1.1. Left out: nowhere.
+        listen: Option<SocketAddr> = Unset;
+        /// The port of HTTP of every server whose section does not say, such as those that come by heartbeat.
+        server_port: Option<u64> = Unset, 1..=65535;
+        /// The cookie that holds the identifier of a session, and that is set where a session begins.
+        cookie: String = Is("strowger");
+        /// The header field of a request that may hold it instead.
+        header: String = Is("Strowger-Session");
+        /// The parameter of the URL that may: `?name=value`, `;name=value`.
+        parameter: String = Is("strowger");
+        /// Connections of clients at once; one more waits.
+        connections_max: u64 = Is("1000"), 1..=100000;
+        /// The head of a request may have so many bytes; more is answered 431.
+        head_bytes_max: u64 = Is("32768"), 8192..=1048576;
+        /// The body of a request may; more is answered 413. None is kept whole.
+        body_bytes_max: u64 = Is("104857600"), 0..=1099511627776;
+        /// A client that has not sent the head of a request by then is cut off, one without a next request too, seconds.
+        head_seconds: u64 = Is("10"), 1..=3600;
+        /// A server that has not answered by then is given up with 504; so is a body, either way, of which so long nothing came, seconds.
+        idle_seconds: u64 = Is("60"), 1..=3600;
+        /// A connection that became another protocol, such as WebSocket, ends after so much silence, seconds.
+        upgraded_idle_seconds: u64 = Is("600"), 1..=86400;
+        /// A server that does not take a connection by then is passed over, milliseconds.
+        connect_ms: u64 = Is("2000"), 10..=60000;
+    }
+
     /// The socket that `strowger status` and `strowger ctl` ask.
     one control as Control {
         /// Path of the unix socket; only its owner may connect. Left out: `strowger.sock` in `$XDG_RUNTIME_DIR`, else
@@ -299,27 +330,6 @@ sections! {
         /// two; other numbers are rounded up). 0: none are kept.
         why_calls: u64 = Is("16384"), 0..=16777216;
     }
-}
-
-/// The words of `log.format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-impl Choice for LogFormat {
-    const WORDS: &'static [(&'static str, LogFormat, &'static str)] = &[
-        ("text", LogFormat::Text, "time of day and a sentence"),
-        ("json", LogFormat::Json, "one object per line: `time` (RFC 3339), `log` (`operation`), `message`"),
-    ];
-}
-
-/// What happens to new calls while the load manager ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewCalls {
-    Refuse,
-    Serve,
 }
 
 /// The words of `tls.minimum_version`.
@@ -444,17 +454,6 @@ impl Choice for By {
         ),
         ("agent-check", By::AgentCheck, "HAProxy's agent-check text over TCP"),
         ("options", By::Options, "how long it takes to answer OPTIONS over UDP"),
-    ];
-}
-
-impl Choice for NewCalls {
-    const WORDS: &'static [(&'static str, NewCalls, &'static str)] = &[
-        ("refuse", NewCalls::Refuse, "answered 503 with Retry-After, so that callers go elsewhere"),
-        (
-            "serve",
-            NewCalls::Serve,
-            "carried as before: behind an anycast or VRRP pair, which takes the traffic away meanwhile",
-        ),
     ];
 }
 

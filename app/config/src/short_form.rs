@@ -40,7 +40,8 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     add_listeners(&mut raw, &given.listen, &mut problems);
     for text in &given.server {
         if let Some(address) = read("--server", text, None, &mut problems) {
-            raw.server.push(Server { address, weight: Field { value: 1, place: Place::Unwritten } });
+            let weight = Field { value: 1, place: Place::Unwritten };
+            raw.server.push(Server { address, weight, http: Field { value: None, place: Place::Unwritten } });
         }
     }
     set(&mut raw.affinity.kind, "--affinity", &given.affinity, &mut problems);

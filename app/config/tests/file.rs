@@ -49,6 +49,36 @@ fn the_least_file_gives_the_defaults() {
 }
 
 #[test]
+fn http_is_read_and_what_is_wrong_with_it_is_named() {
+    let server = LEAST.to_owned() + "http = \"127.0.0.1:7080\"\n";
+    let http =
+        good(&(server.clone() + "[http]\nlisten = \"127.0.0.1:8080\"\nheader = \"X-Call\"\n")).http.unwrap();
+    assert_eq!((http.names.cookie.as_str(), http.names.header.as_str()), ("strowger", "x-call"));
+    assert_eq!(http.places.named.values().collect::<Vec<_>>(), [&"127.0.0.1:7080".parse().unwrap()]);
+    assert_eq!((http.places.port, http.idle), (None, Duration::from_secs(60)));
+    assert_eq!(good(LEAST).http, None);
+    let port = LEAST.to_owned() + "[http]\nlisten = \"127.0.0.1:8080\"\nserver_port = 80\n";
+    assert_eq!(good(&port).http.unwrap().places.port, Some(80));
+    bad(&server, &[("5:8: HTTP of servers, and none comes in", "add [http] with `listen`")]);
+    bad(
+        &(LEAST.to_owned() + "[http]\nlisten = \"127.0.0.1:8080\"\ncookie = \"a b\"\n"),
+        &[
+            ("6:10: no server with HTTP can ever be known", "http.server_port"),
+            ("7:10: `a b` is no name of a cookie", "letters"),
+        ],
+    );
+    let clash = "[[listen]]\naddress = \"tcp:127.0.0.1:8080\"\n[http]\nlisten = \"127.0.0.1:8080\"\n";
+    bad(
+        &(server.replace("7080", "8080") + clash + "[api]\nlisten = \"127.0.0.1:8080\"\n"),
+        &[
+            ("HTTP on 127.0.0.1:8080 meets the listener tcp:127.0.0.1:8080", "a port of its own"),
+            ("HTTP on 127.0.0.1:8080 meets the API", "api.listen"),
+            ("127.0.0.1:8080 is where the load manager itself listens for HTTP", "the server's own address"),
+        ],
+    );
+}
+
+#[test]
 fn the_example_is_good() {
     let checked = good(include_str!("../../../docs/example.toml"));
     assert_eq!(checked.settings.listeners.len(), 2);

@@ -5,6 +5,7 @@ mod certificates;
 mod choices;
 mod control;
 mod control_socket;
+mod converged;
 mod ctl;
 mod demo;
 mod http;

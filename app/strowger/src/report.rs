@@ -114,6 +114,9 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
     for (name, value) in host.api.read() {
         all.push(named(name, value));
     }
+    for (name, value) in host.converged.iter().flat_map(|front| front.counters.read()) {
+        all.push(named(name, value));
+    }
     if let Some(peers) = &host.peers {
         all.extend(peers.counters.read().into_iter().map(|(name, value)| Counter { name, value }));
     }

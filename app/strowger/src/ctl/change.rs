@@ -221,6 +221,7 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
         log_format,
         drain,
         api,
+        http,
         random_keys: _,
         notices: _,
     } = before;
@@ -239,6 +240,7 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
     found.fixed("api.listen and api.open_metrics", &listen(api), &listen(&next.api));
     let tokens = |api: &Option<config::Api>| api.as_ref().map(|api| api.tokens.clone());
     found.note(tokens(api) != tokens(&next.api), "api.tokens: others from now on");
+    sections::http(http.as_ref(), next.http.as_ref(), found);
     // Certificates are read anew with each reload: the files may hold others under the same names.
     found.note(
         tls.is_some() != next.tls.is_some(),
@@ -291,6 +293,9 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     }
     if let Some(api) = &next.api {
         context.host.tokens.store(Arc::new(api.tokens.clone()));
+    }
+    if let (Some(front), Some(http)) = (&context.host.converged, &next.http) {
+        front.set(http.clone());
     }
     context.control.run_as(next);
     for change in &difference.changes {

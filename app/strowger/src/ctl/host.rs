@@ -14,6 +14,7 @@ use net::Clock;
 
 use crate::certificates::Certificates;
 use crate::choices::ChoiceLog;
+use crate::converged::Front;
 use crate::http::counters::Counters;
 use crate::worker::Handle;
 
@@ -31,6 +32,8 @@ pub(crate) struct Host {
     /// Who may do what by HTTP.
     pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) api: Counters,
+    /// HTTP to the servers; `None`: none.
+    pub(crate) converged: Option<Arc<Front>>,
     /// What telling other load managers and hearing them came to.
     pub(crate) peers: Option<Arc<crate::peers::Peers>>,
     /// The file that a reload reads; `None`: started from the short form.

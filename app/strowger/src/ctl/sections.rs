@@ -1,6 +1,6 @@
 //! How whole sections differ, key by key in the words of the file: registrations, scores, polls.
 
-use config::word;
+use config::{Http, word};
 use heartbeat::measure::{Measured, Measures};
 use lb::register::settings::{RegisterSettings, RegisterTo};
 use lb::selection::score::ScoreSettings;
@@ -27,6 +27,27 @@ fn written(to: &RegisterTo) -> String {
             format!("registrar:{}", registrars.iter().map(one).collect::<Vec<_>>().join(","))
         }
     }
+}
+
+pub(super) fn http(old: Option<&Http>, new: Option<&Http>, found: &mut Difference) {
+    let (Some(old), Some(new)) = (old, new) else {
+        return found.fixed("http.listen", &old.is_some(), &new.is_some());
+    };
+    let Http { listen, names, places, connections_max, head_bytes_max, body_bytes_max, .. } = old;
+    let Http { head_time, idle, upgraded_idle, connect_time, .. } = old;
+    found.fixed("http.listen", listen, &new.listen);
+    found.fixed("http.connections_max", connections_max, &new.connections_max);
+    found.reworded("http.cookie", &names.cookie, &new.names.cookie);
+    found.reworded("http.header", &names.header, &new.names.header);
+    found.reworded("http.parameter", &names.parameter, &new.names.parameter);
+    found.changed("http.server_port", places.port.unwrap_or(0), new.places.port.unwrap_or(0));
+    found.note(places.named != new.places.named, "HTTP of servers: other places from now on");
+    found.changed("http.head_bytes_max", *head_bytes_max, new.head_bytes_max);
+    found.changed("http.body_bytes_max", *body_bytes_max, new.body_bytes_max);
+    found.changed("http.head_seconds", head_time.as_secs(), new.head_time.as_secs());
+    found.changed("http.idle_seconds", idle.as_secs(), new.idle.as_secs());
+    found.changed("http.upgraded_idle_seconds", upgraded_idle.as_secs(), new.upgraded_idle.as_secs());
+    found.changed("http.connect_ms", connect_time.as_millis(), new.connect_time.as_millis());
 }
 
 pub(super) fn score(old: &ScoreSettings, new: &ScoreSettings, found: &mut Difference) {

@@ -40,6 +40,7 @@ impl Owner {
             certificates: Default::default(),
             tokens: Default::default(),
             api: Default::default(),
+            converged: None,
             peers: None,
         };
         let (desk, tray) = open(Arc::new(host));

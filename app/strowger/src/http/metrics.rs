@@ -92,7 +92,9 @@ fn buckets(delay: &DelayStatus) -> Vec<(f64, u64)> {
 /// What a counter means, where its definition says so.
 fn help_of(name: &str) -> String {
     let of_calls = lb::counters::Counter::ALL.iter().map(|counter| (counter.name(), counter.help()));
-    let mut all = of_calls.chain(net::Counters::definitions());
+    let mut all = of_calls
+        .chain(net::Counters::definitions())
+        .chain(crate::converged::counters::DEFINITIONS.iter().copied());
     match all.find(|(known, help)| *known == name && !help.is_empty()) {
         Some((_, help)) => help.trim().trim_end_matches('.').to_owned(),
         None => format!("Counter {name} of `strowger ctl counters`"),

@@ -13,6 +13,7 @@ use fcaps::{Fault, FaultLog, Output};
 use lb::outbox::Event;
 use lb::router::Router;
 use lb::settings::{Settings, Threads};
+use lb::shared::Shared;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::{Clock, Identities, Limits, Spread, UdpOptions};
@@ -22,6 +23,7 @@ use crate::certificates::Certificates;
 use crate::choices::ChoiceLog;
 use crate::control::{self, Control, SharedThread, lock};
 use crate::control_socket::{self, ControlSocket};
+use crate::converged::Front;
 use crate::ctl::desk::Desk;
 use crate::ctl::{self, Host};
 use crate::http;
@@ -91,6 +93,9 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let control = Arc::new(Mutex::new(control));
     let choices = ChoiceLog::new(lock(&control).shared(), clock);
     choices.write_to(&checked.choices)?;
+    let serve_http =
+        |http: config::Http| Front::serve(http, Shared::clone(&lock(&control).shared()), clock, seed());
+    let converged = checked.http.clone().map(serve_http).transpose()?;
     let host = Arc::new(Host {
         clock,
         started: clock.now(),
@@ -102,6 +107,7 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
         certificates,
         tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),
         api: http::counters::Counters::default(),
+        converged: converged.clone(),
         peers,
     });
     let (desk, tray) = ctl::desk::open(host);
@@ -125,6 +131,9 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
         log(&format!("HTTP API at http://{address}/"));
     }
     announce(&settings, count, &checked.control);
+    if let Some(front) = converged {
+        log(&format!("HTTP to the servers at http://{}/", front.address()));
+    }
     let threads: Vec<JoinHandle<io::Result<()>>> =
         workers.into_iter().map(start).collect::<io::Result<_>>()?;
     // A worker that ends by itself has failed: the process goes down with it rather than serve half its sockets.

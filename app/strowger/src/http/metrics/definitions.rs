@@ -132,7 +132,24 @@ pub(super) const COUNTERS_OF_PARTS: &[(&str, &str)] = &[
     ("`strowger_notices_ignored_REASON_total`", "Notices not believed"),
     (
         "`strowger_api_requests_total`, `_unauthorized_total`, `_forbidden_total`, `_refused_total`",
-        "HTTP requests; those without a token, without the right to it, and wrong ones",
+        "HTTP requests of the API; those without a token, without the right to it, and wrong ones",
+    ),
+    (
+        "`strowger_http_connections_total`, `_slow_clients_total`, `_requests_total`, `_refused_total`, `_upgraded_total`",
+        "HTTP to the servers (docs/http.md): connections of clients; those cut off as too slow; requests; those that are none to \
+         pass on; connections that became another protocol",
+    ),
+    (
+        "`strowger_http_by_tag_total`, `_by_memory_total`, `_by_hash_total`, `_new_sessions_total`, `_taken_over_total`",
+        "HTTP requests by how their server was found; sessions that began; requests of a session whose server is gone",
+    ),
+    (
+        "`strowger_http_forged_tags_total`",
+        "Identifiers of HTTP sessions that no load manager of this farm made",
+    ),
+    (
+        "`strowger_http_no_server_total`, `_not_connected_total`, `_bad_gateway_total`, `_silent_total`",
+        "HTTP requests answered 503; connections that a server did not take; requests answered 502, 504",
     ),
     ("`strowger_faults_written_total`, `_dropped_total`, `_failed_total`", "Fault records (`log.faults`)"),
 ];

@@ -1,0 +1,99 @@
+//! HTTP to the servers of a farm (SPEC A13): where it comes in, where each server's is, what the identifier is called.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lb::http::{Names, Places};
+use lb::settings::Listener;
+use lb::snapshot::ServerId;
+
+use crate::checked::overlaps;
+use crate::definition::Raw;
+use crate::problem::{Place, Problems};
+use crate::section::Field;
+
+/// The front for HTTP: see section http of the reference page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub names: Names,
+    pub places: Places,
+    pub connections_max: usize,
+    pub head_bytes_max: usize,
+    pub body_bytes_max: u64,
+    /// For the head of a request.
+    pub head_time: Duration,
+    /// Of a server that answers, and of a body that comes.
+    pub idle: Duration,
+    pub upgraded_idle: Duration,
+    pub connect_time: Duration,
+}
+
+pub(crate) fn http(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Option<Http> {
+    let section = &raw.http;
+    let Some(listen) = section.listen.value else {
+        let of_servers = raw.server.iter().map(|server| &server.http.place);
+        if let Some(place) =
+            of_servers.chain([&section.server_port.place]).find(|place| **place != Place::Unwritten)
+        {
+            let remedy = "add [http] with `listen`, such as \"0.0.0.0:8080\"";
+            problems.error(place, "HTTP of servers, and none comes in: `http.listen` is missing", remedy);
+        }
+        return None;
+    };
+    let taken = |other: &&Listener| other.transport.is_reliable() && overlaps(other.bind, listen);
+    if let Some(other) = listeners.iter().find(taken) {
+        let what = format!("HTTP on {listen} meets the listener {}:{}", other.transport.word(), other.bind);
+        problems.error(&section.listen.place, what, "give HTTP a port of its own");
+    }
+    if raw.api.listen.value.is_some_and(|other| overlaps(other, listen)) {
+        let what = format!("HTTP on {listen} meets the API");
+        problems.error(&section.listen.place, what, "give it another port than api.listen");
+    }
+    let mut places = Places { port: section.server_port.value.map(|port| port as u16), ..Places::default() };
+    for server in &raw.server {
+        let Some(place) = server.http.value else { continue };
+        if place.ip().is_unspecified() || place.ip().is_multicast() {
+            let what = format!("`http`: {place} is no address of one server");
+            problems.error(&server.http.place, what, "write the address that its HTTP listens on");
+        } else if place == listen {
+            let what = format!("`http`: {place} is where the load manager itself listens for HTTP");
+            problems.error(&server.http.place, what, "write the server's own address");
+        }
+        places.named.insert(ServerId::of(server.address.value.address), place);
+    }
+    if places.named.is_empty() && places.port.is_none() {
+        let remedy = "add `http = \"ADDRESS:PORT\"` to each [[server]], or http.server_port";
+        problems.error(&section.listen.place, "no server with HTTP can ever be known", remedy);
+    }
+    for field in [&section.cookie, &section.header, &section.parameter] {
+        is_name(field, problems);
+    }
+    let seconds = |field: &Field<u64>| Duration::from_secs(field.value);
+    Some(Http {
+        listen,
+        names: Names {
+            cookie: section.cookie.value.clone(),
+            header: section.header.value.to_ascii_lowercase(),
+            parameter: section.parameter.value.clone(),
+        },
+        places,
+        connections_max: section.connections_max.value as usize,
+        head_bytes_max: section.head_bytes_max.value as usize,
+        body_bytes_max: section.body_bytes_max.value,
+        head_time: seconds(&section.head_seconds),
+        idle: seconds(&section.idle_seconds),
+        upgraded_idle: seconds(&section.upgraded_idle_seconds),
+        connect_time: Duration::from_millis(section.connect_ms.value),
+    })
+}
+
+/// What can stand in a cookie, in a header field and in a URL alike.
+fn is_name(field: &Field<String>, problems: &mut Problems) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let name = &field.value;
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+        let what = format!("`{name}` is no name of a cookie, header field or parameter");
+        problems.error(&field.place, what, "write up to 64 letters, digits, and -_.");
+    }
+}

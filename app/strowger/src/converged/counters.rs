@@ -1,0 +1,70 @@
+//! What the front for HTTP counts, by the names of status and metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident => $text:literal,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub(crate) enum Counter { $($(#[doc = $doc])+ $name,)* }
+
+        /// Name and meaning of each.
+        pub(crate) const DEFINITIONS: &[(&str, &str)] = &[$(($text, concat!($($doc,)+)),)*];
+    };
+}
+
+counters! {
+    /// Connections of HTTP clients.
+    Connections => "http_connections",
+    /// HTTP clients cut off because the head of a request did not come in time, or no next request.
+    SlowClients => "http_slow_clients",
+    /// HTTP requests.
+    Requests => "http_requests",
+    /// HTTP requests to the server that a tag named.
+    ByTag => "http_by_tag",
+    /// HTTP requests to the server that the memory of calls knew.
+    ByMemory => "http_by_memory",
+    /// HTTP requests to the server that the hash of the identifier says.
+    ByHash => "http_by_hash",
+    /// HTTP sessions that began: a server was chosen, and a cookie set.
+    NewSession => "http_new_sessions",
+    /// HTTP requests whose session was at a server that is gone or does not answer, and that went to another one.
+    TakenOver => "http_taken_over",
+    /// Identifiers that look like tags and that no load manager of this farm made.
+    Forged => "http_forged_tags",
+    /// HTTP requests refused because they are none that can be passed on: 400, 405, 413, 501.
+    Refused => "http_refused",
+    /// HTTP requests answered 503: no server has room.
+    NoServer => "http_no_server",
+    /// Connections that the HTTP of a server did not take.
+    NotConnected => "http_not_connected",
+    /// HTTP requests answered 502: the server took the request and gave no answer.
+    BadGateway => "http_bad_gateway",
+    /// HTTP requests answered 504: the server was silent for too long.
+    Silent => "http_silent",
+    /// Connections that became another protocol, such as WebSocket.
+    Upgraded => "http_upgraded",
+}
+
+#[derive(Debug)]
+pub(crate) struct Counters([AtomicU64; DEFINITIONS.len()]);
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Counters {
+    pub(crate) fn add(&self, counter: Counter) {
+        self.0[counter as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn add_many(&self, counter: Counter, count: u64) {
+        self.0[counter as usize].fetch_add(count, Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        DEFINITIONS.iter().zip(&self.0).map(|((name, _), value)| (*name, value.load(Relaxed)))
+    }
+}

@@ -1,0 +1,146 @@
+//! Servers that refuse, break off, are silent or say too much: what the client gets, and what is sent twice.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use super::*;
+use crate::control::Control;
+
+const GET: &str = "GET /page HTTP/1.1\r\nHost: app\r\n";
+const POST: &str = "POST /page HTTP/1.1\r\nHost: app\r\nContent-Length: 5\r\n";
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// A server that answers each request with this text, or closes where there is none; how many requests it got.
+fn server(answer: Option<&'static str>) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let counted = Arc::clone(&counted);
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while stream.read(&mut bytes).is_ok_and(|length| length > 0) {
+                    counted.fetch_add(1, SeqCst);
+                    match answer {
+                        Some(answer) => stream.write_all(answer.as_bytes()).unwrap(),
+                        None => return,
+                    }
+                }
+            });
+        }
+    });
+    (address, requests)
+}
+
+/// Nobody listens there.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn front(first: SocketAddr, second: SocketAddr) -> (Arc<Front>, Control) {
+    let text = format!(
+        "[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n\
+         [[server]]\naddress = \"127.0.0.1:7000\"\nhttp = \"{first}\"\n\
+         [[server]]\naddress = \"127.0.0.1:7001\"\nhttp = \"{second}\"\n\
+         [http]\nlisten = \"127.0.0.1:1\"\nbody_bytes_max = 1000\n"
+    );
+    let checked = config::parse(&text).unwrap();
+    let clock = Clock::start();
+    let control = Control::new(clock.now(), checked.settings, 1).unwrap();
+    let http = Http {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        idle: Duration::from_millis(300),
+        ..checked.http.unwrap()
+    };
+    (Front::serve(http, Shared::clone(&control.shared()), clock, 1).unwrap(), control)
+}
+
+fn ask(front: &Front, text: &str) -> String {
+    let mut stream = TcpStream::connect(front.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+/// The status of each of four requests, in the order of their numbers.
+fn four(front: &Front, head: &str, body: &str) -> Vec<String> {
+    let text = format!("{head}Connection: close\r\n\r\n{body}");
+    let mut statuses: Vec<String> =
+        (0..4).map(|_| ask(front, &text).get(9..12).unwrap_or_default().to_owned()).collect();
+    statuses.sort();
+    statuses
+}
+
+fn count(front: &Front, name: &str) -> u64 {
+    front.counters.read().find(|(known, _)| *known == name).unwrap().1
+}
+
+#[test]
+fn a_server_that_refuses_is_passed_over_with_any_request() {
+    let (good, requests) = server(Some(HELLO));
+    let (front, _control) = front(nobody(), good);
+    assert_eq!(four(&front, POST, "12345"), ["200"; 4]);
+    assert_eq!(four(&front, GET, ""), ["200"; 4]);
+    assert_eq!(requests.load(SeqCst), 8);
+    assert!(count(&front, "http_not_connected") >= 1);
+    assert_eq!(count(&front, "http_new_sessions"), 8);
+}
+
+#[test]
+fn what_a_server_may_have_begun_with_is_sent_again_only_if_that_is_the_same() {
+    let (good, _) = server(Some(HELLO));
+    let (breaks_off, requests) = server(None);
+    let (front, _control) = front(breaks_off, good);
+    assert_eq!(four(&front, GET, ""), ["200"; 4]);
+    let before = requests.load(SeqCst);
+    assert!(before > 0);
+    assert_eq!(four(&front, POST, "12345"), ["200", "200", "502", "502"]);
+    assert_eq!(requests.load(SeqCst) - before, 2, "each was sent once");
+    assert_eq!(count(&front, "http_bad_gateway"), 2);
+}
+
+#[test]
+fn a_session_whose_server_does_not_answer_goes_to_another_and_is_told() {
+    let (first, _) = server(Some(HELLO));
+    let (second, requests) = server(Some(HELLO));
+    let (front, _control) = front(first, second);
+    let begun = ask(&front, &format!("{GET}Connection: close\r\n\r\n"));
+    let cookie = begun.split("strowger=").nth(1).unwrap().split(';').next().unwrap().to_owned();
+    assert!(begun.contains("; Path=/; HttpOnly; SameSite=Lax\r\n"), "{begun}");
+    let mut http = Http::clone(&front.settings.load());
+    let here = usize::from(requests.load(SeqCst) == 0);
+    let gone = if here == 1 { first } else { second };
+    for place in http.places.named.values_mut().filter(|place| **place == gone) {
+        *place = nobody();
+    }
+    front.set(http);
+    let with =
+        |cookie: &str| ask(&front, &format!("{GET}Connection: close\r\nCookie: strowger={cookie}\r\n\r\n"));
+    let moved = with(&cookie);
+    let renewed = moved.split("strowger=").nth(1).expect(&moved).split(';').next().unwrap();
+    assert_eq!((count(&front, "http_taken_over"), count(&front, "http_by_tag")), (1, 0));
+    assert!(!with(renewed).contains("Set-Cookie") && !with(renewed).contains("set-cookie"));
+    assert_eq!((count(&front, "http_taken_over"), count(&front, "http_by_tag")), (1, 2));
+}
+
+#[test]
+fn silence_an_unasked_change_of_protocol_and_too_long_a_body_are_answered() {
+    let (silent, _) = server(Some(""));
+    let (front_of_silent, _control) = front(silent, silent);
+    assert_eq!(four(&front_of_silent, GET, ""), ["504"; 4]);
+    let (odd, _) =
+        server(Some("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"));
+    let (front_of_odd, _control) = front(odd, odd);
+    assert_eq!(four(&front_of_odd, GET, ""), ["502"; 4]);
+    let chunked = format!("{}Transfer-Encoding: chunked\r\n", POST.replace("Content-Length: 5\r\n", ""));
+    let long = format!("7d0\r\n{}\r\n0\r\n\r\n", "a".repeat(2000));
+    assert_eq!(four(&front_of_silent, &chunked, &long), ["413"; 4]);
+    let (front_of_nobody, _control) = front(nobody(), nobody());
+    let answer = ask(&front_of_nobody, &format!("{GET}Connection: close\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 5\r\n"), "{answer}");
+}
