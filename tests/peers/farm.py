@@ -146,14 +146,15 @@ class Farm(contextlib.ExitStack):
         return self.serving(process, listen if isinstance(listen, list) else [listen])
 
     def configured(self, listen, servers=(), **sections):
-        """A load manager started from a file. `listen` maps its address to what it advertises, or to its keys; a section is a
-        dictionary."""
+        """A load manager started from a file. `listen` maps its address to what it advertises, or to its keys, `servers` may map
+        theirs to keys, too; a section is a dictionary."""
         lines = []
         for address, keys in listen.items():
             keys = keys if isinstance(keys, dict) else {"advertise": keys}
             lines += ["[[listen]]", f'address = "{address}"', *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
         for server in servers:
-            lines += ["[[server]]", f'address = "{server}"']
+            keys = servers[server] if isinstance(servers, dict) else {}
+            lines += ["[[server]]", f'address = "{server}"', *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
         for name, keys in sections.items():
             lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
         self.started += 1
