@@ -6,6 +6,7 @@ alone: they stay where they began, and go elsewhere when their server is killed.
 
 import collections
 import concurrent.futures
+import contextlib
 import hashlib
 import http.client
 import json
@@ -247,9 +248,11 @@ def spoken(site, text):
     """What comes back until the connection ends or nothing more comes."""
     with socket.create_connection((site.web.ip, site.web.port), timeout=5) as stream:
         answer = b""
-        try:
+        # What is refused at its head is not read to its end.
+        with contextlib.suppress(OSError):
             stream.sendall(text)
-            stream.settimeout(0.5)
+        stream.settimeout(0.5)
+        try:
             while part := stream.recv(65536):
                 answer += part
         except OSError:

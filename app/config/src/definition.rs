@@ -78,7 +78,8 @@ sections! {
         kind: Affinity = Is("tag");
         /// Which table the hash of the Call-ID is taken over, with kind `hash` and for calls that are taken over.
         hash: HashKind = Is("consistent");
-        /// Send the tag in the header field `Strowger-Tag` too, for servers that echo header fields but lose Record-Route.
+        /// Send the tag in the header field `Strowger-Tag` too, for servers that echo header fields but lose Record-Route,
+        /// and for those that write it into links (docs/http.md).
         tag_header: bool = Is("false");
     }
 

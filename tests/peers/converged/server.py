@@ -29,7 +29,7 @@ class Application(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         """What came, back; it may have come in chunks."""
         if self.headers.get("Transfer-Encoding") == "chunked":
-            body = b""
+            body = bytearray()
             while size := int(self.rfile.readline().split(b";")[0], 16):
                 body += self.rfile.read(size)
                 self.rfile.readline()

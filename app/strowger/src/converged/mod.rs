@@ -38,6 +38,9 @@ const REST: Duration = Duration::from_secs(1);
 /// Between two looks at connections and servers that rest.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// A third of what a worker gets, where both want all of a core.
+const NICE: libc::c_int = 5;
+
 pub(crate) struct Front {
     address: SocketAddr,
     clock: Clock,
@@ -78,6 +81,7 @@ impl Front {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let served = Arc::clone(&front);
         std::thread::Builder::new().name("converged".into()).spawn(move || {
+            give_way();
             runtime.block_on(served.accept(listener, connections_max));
         })?;
         Ok(front)
@@ -157,6 +161,12 @@ impl Front {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Where a core is short, workers come before this thread: a page may wait, a call that is not answered is made again.
+fn give_way() {
+    // SAFETY: no memory is touched. With 0 Linux means the calling thread alone (setpriority(2)); a refusal changes nothing.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {

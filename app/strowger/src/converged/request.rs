@@ -1,5 +1,5 @@
 //! One request: the server that it goes to, the way there, and the answer. A server that does not take the connection is passed
-//! over for the next; once a server may have begun with it, only what may be sent twice is (RFC 9110 §9.2.2).
+//! over for the next; once a server may have begun with it, only what may be sent twice is, and to the same one (RFC 9110 §9.2.2).
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -106,8 +106,10 @@ impl Passage<'_> {
         let mut body =
             Guarded::of_request(body, settings.body_bytes_max, settings.idle, Arc::clone(&progress));
         let mut not: Vec<ServerId> = Vec::new();
+        let mut broke_off = false;
+        let mut same: Option<Choice> = None;
         for attempt in 0..TRIES {
-            let Some(choice) = self.choose(&not) else { break };
+            let Some(choice) = same.take().or_else(|| self.choose(&not)) else { break };
             let server = choice.server;
             // One that has waited may be closed at this moment, and what cannot be repeated would be lost with it.
             let waiting = if repeatable && attempt == 0 { front.pool.take(choice.place) } else { None };
@@ -123,15 +125,18 @@ impl Passage<'_> {
                     }
                 },
             };
+            same = Some(choice.clone());
             match self.attempt(choice, sender, body, &progress).await {
                 Attempt::Answered(passed) => return Ok(*passed),
                 Attempt::Untouched(whole) => body = whole,
                 Attempt::Broken(status, why) => {
-                    if !repeatable || status != StatusCode::BAD_GATEWAY || attempt + 1 == TRIES {
+                    // The same server once more, on a new connection: if it lives, it has the session, and only the old
+                    // connection was closed; if not, it refuses. What fells one server is not given to the next.
+                    let again = repeatable && status == StatusCode::BAD_GATEWAY;
+                    if !again || std::mem::replace(&mut broke_off, true) {
                         return Err(self.broken(status, why));
                     }
                     body = Guarded::nothing(settings.idle);
-                    not.push(server);
                 }
             }
         }

@@ -52,10 +52,17 @@ fn front(first: SocketAddr, second: SocketAddr) -> (Arc<Front>, Control) {
     let control = Control::new(clock.now(), checked.settings, 1).unwrap();
     let http = Http {
         listen: "127.0.0.1:0".parse().unwrap(),
-        idle: Duration::from_millis(300),
+        idle: Duration::from_secs(20),
         ..checked.http.unwrap()
     };
     (Front::serve(http, Shared::clone(&control.shared()), clock, 1).unwrap(), control)
+}
+
+/// Silence is short from now on.
+fn impatient(front: &Front) {
+    let settings = Http::clone(&front.settings.load());
+    let idle = Duration::from_millis(300);
+    front.set(Http { idle, upgraded_idle: idle, ..settings });
 }
 
 fn ask(front: &Front, text: &str) -> String {
@@ -96,12 +103,13 @@ fn what_a_server_may_have_begun_with_is_sent_again_only_if_that_is_the_same() {
     let (good, _) = server(Some(HELLO));
     let (breaks_off, requests) = server(None);
     let (front, _control) = front(breaks_off, good);
-    assert_eq!(four(&front, GET, ""), ["200"; 4]);
-    let before = requests.load(SeqCst);
-    assert!(before > 0);
     assert_eq!(four(&front, POST, "12345"), ["200", "200", "502", "502"]);
-    assert_eq!(requests.load(SeqCst) - before, 2, "each was sent once");
-    assert_eq!(count(&front, "http_bad_gateway"), 2);
+    assert_eq!(requests.load(SeqCst), 2, "each was sent once");
+    let begun = four(&front, GET, "");
+    let refused = begun.iter().filter(|status| *status == "502").count();
+    assert!(refused > 0, "{begun:?}");
+    assert_eq!(requests.load(SeqCst), 2 + 4, "each was sent twice, and not to the other server");
+    assert_eq!(count(&front, "http_bad_gateway"), 2 + refused as u64);
 }
 
 #[test]
@@ -132,6 +140,7 @@ fn a_session_whose_server_does_not_answer_goes_to_another_and_is_told() {
 fn silence_an_unasked_change_of_protocol_and_too_long_a_body_are_answered() {
     let (silent, _) = server(Some(""));
     let (front_of_silent, _control) = front(silent, silent);
+    impatient(&front_of_silent);
     assert_eq!(four(&front_of_silent, GET, ""), ["504"; 4]);
     let (odd, _) =
         server(Some("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"));
@@ -143,4 +152,30 @@ fn silence_an_unasked_change_of_protocol_and_too_long_a_body_are_answered() {
     let (front_of_nobody, _control) = front(nobody(), nobody());
     let answer = ask(&front_of_nobody, &format!("{GET}Connection: close\r\n\r\n"));
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 5\r\n"), "{answer}");
+}
+
+#[test]
+fn whoever_does_not_read_or_says_nothing_is_cut_off() {
+    const LENGTH: usize = 40 << 20;
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n{}", "a".repeat(LENGTH));
+    let (talks, _) = server(Some(long.leak()));
+    let (front_of_talks, _control) = front(talks, talks);
+    impatient(&front_of_talks);
+    let mut stream = TcpStream::connect(front_of_talks.address()).unwrap();
+    stream.write_all(format!("{GET}\r\n").as_bytes()).unwrap();
+    // Five times its patience; what lies in the sockets by then can still be read.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read);
+    assert!(!read.is_empty() && read.len() < LENGTH, "{} bytes", read.len());
+
+    let (changes, _) =
+        server(Some("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"));
+    let (front, _control) = front(changes, changes);
+    impatient(&front);
+    let began = std::time::Instant::now();
+    let answer = ask(&front, &format!("{GET}Upgrade: x\r\nConnection: upgrade\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains("upgrade: x\r\n"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(10), "the reader lost its patience before");
+    assert_eq!(count(&front, "http_upgraded"), 1);
 }

@@ -49,7 +49,7 @@ impl Difference {
     }
 
     /// Why it cannot be done, if so.
-    fn refusal(&self) -> Option<String> {
+    pub(super) fn refusal(&self) -> Option<String> {
         let restart = format!("restart needed for: {}", self.fixed.join(", "));
         let restart = (!self.fixed.is_empty()).then_some(restart);
         let all: Vec<String> =

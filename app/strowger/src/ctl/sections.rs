@@ -91,3 +91,29 @@ fn keys_of(place: &Measured) -> String {
     let server = place.server.map_or_else(String::new, |server| format!(", server = {}", quoted(server)));
     format!("by = {}, address = {}{server}", quoted(place.by.name()), quoted(place.address))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::testing::TWO;
+
+    #[test]
+    fn of_http_all_but_its_listener_can_change() {
+        let with =
+            |more: &str| config::parse(&format!("{TWO}[http]\nserver_port = 80\n{more}")).unwrap().http;
+        let old = with("listen = \"127.0.0.1:8080\"");
+        let differs = |new: Option<&Http>| {
+            let mut found = Difference::default();
+            http(old.as_ref(), new, &mut found);
+            (found.text(), found.refusal())
+        };
+        assert_eq!(differs(old.as_ref()).0, "nothing differs from what runs\n");
+        let new = with("listen = \"127.0.0.1:8080\"\ncookie = \"app\"\nidle_seconds = 5\nhead_seconds = 4");
+        let text = "http.cookie: \"strowger\" becomes \"app\"\nhttp.head_seconds: 10 becomes 4\nhttp.idle_seconds: 60 becomes 5\n";
+        assert_eq!(differs(new.as_ref()), (text.to_owned(), None));
+        let elsewhere = with("listen = \"127.0.0.1:8081\"\nconnections_max = 5");
+        let restart = "restart needed for: http.listen, http.connections_max";
+        assert_eq!(differs(elsewhere.as_ref()).1.as_deref(), Some(restart));
+        assert_eq!(differs(None).1.as_deref(), Some("restart needed for: http.listen"));
+    }
+}
