@@ -13,6 +13,11 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// A server that answers each request with this text, or closes where there is none; how many requests it got.
 fn server(answer: Option<&'static str>) -> (SocketAddr, Arc<AtomicUsize>) {
+    server_of(usize::MAX, answer)
+}
+
+/// One that answers so many requests of each connection, and closes it under the next.
+fn server_of(each: usize, answer: Option<&'static str>) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let requests = Arc::new(AtomicUsize::new(0));
@@ -22,13 +27,17 @@ fn server(answer: Option<&'static str>) -> (SocketAddr, Arc<AtomicUsize>) {
             let counted = Arc::clone(&counted);
             std::thread::spawn(move || {
                 let mut bytes = [0; 4096];
-                while stream.read(&mut bytes).is_ok_and(|length| length > 0) {
+                for _ in 0..each {
+                    if !stream.read(&mut bytes).is_ok_and(|length| length > 0) {
+                        return;
+                    }
                     counted.fetch_add(1, SeqCst);
                     match answer {
                         Some(answer) => stream.write_all(answer.as_bytes()).unwrap(),
                         None => return,
                     }
                 }
+                let _ = stream.read(&mut bytes);
             });
         }
     });
@@ -134,6 +143,20 @@ fn a_session_whose_server_does_not_answer_goes_to_another_and_is_told() {
     assert_eq!((count(&front, "http_taken_over"), count(&front, "http_by_tag")), (1, 0));
     assert!(!with(renewed).contains("Set-Cookie") && !with(renewed).contains("set-cookie"));
     assert_eq!((count(&front, "http_taken_over"), count(&front, "http_by_tag")), (1, 2));
+}
+
+#[test]
+fn a_session_stays_though_its_server_closes_a_connection_under_a_request() {
+    let (first, _) = server_of(1, Some(HELLO));
+    let (second, _) = server_of(1, Some(HELLO));
+    let (front, _control) = front(first, second);
+    let begun = ask(&front, &format!("{GET}Connection: close\r\n\r\n"));
+    let cookie = begun.split("strowger=").nth(1).unwrap().split(';').next().unwrap();
+    let head = format!("{GET}Cookie: strowger={cookie}\r\n");
+    for _ in 0..10 {
+        assert_eq!(four(&front, &head, ""), ["200"; 4]);
+    }
+    assert_eq!((count(&front, "http_by_tag"), count(&front, "http_taken_over")), (40, 0));
 }
 
 #[test]
