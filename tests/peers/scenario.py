@@ -141,10 +141,12 @@ def linger(milliseconds):
 
 
 def calling(*talk, headers="", body=SDP, end=None):
-    """A caller whose call is answered; `talk` happens between ACK and the end."""
+    """A caller whose call is answered; `talk` happens between ACK and the end. One who is hung up on talks no time of his own: a
+    BYE that came before he is through, as on a busy machine, would be one that SIPp did not expect."""
+    talk = talk or ([] if end else [pause()])
     ringing = [expect(100, optional=True), expect(180, optional=True)]
     end = end or [within("BYE", 9), expect(200)]
-    return [invite(body, headers), *ringing, expect(200, routes=True), within("ACK", 1), *(talk or [pause()]), *end]
+    return [invite(body, headers), *ringing, expect(200, routes=True), within("ACK", 1), *talk, *end]
 
 
 def answering(*talk, ring_ms=0, linger_ms=0, end=None):

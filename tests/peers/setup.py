@@ -69,7 +69,7 @@ def reliable():
 
 
 def hung_up_by_server():
-    caller = calling(pause(10), end=[expect("BYE"), agree()])
+    caller = calling(end=[expect("BYE"), agree()])
     return caller, answering(pause(50), end=[server_bye(), expect(200)])
 
 

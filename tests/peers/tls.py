@@ -129,7 +129,7 @@ def answered_over_tls(server_ends):
         for place in places:
             farm.answer(place, *options)
         front = Front(farm, "tcp", places, "tls", authority, server_ca=str(authority.certificate))
-        steps = calling(pause(20), end=[expect("BYE"), agree()] if server_ends else None)
+        steps = calling(end=[expect("BYE"), agree()]) if server_ends else calling(pause(20))
         caller = client(farm, steps, front.place, count, RATE)
         problems = clean("client", caller, count)
         if not server_ends:
