@@ -21,7 +21,7 @@ run() {
     case $target in message | framing | router) seeds=(../tests/src/rfc4475 ../tests/src/rfc5118) ;; esac
     # shellcheck disable=SC2086
     if cargo $toolchain fuzz run "$target" "corpus/$target" "${seeds[@]}" -- \
-        -max_total_time="$seconds" -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 > "$log" 2>&1; then
+        -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 > "$log" 2>&1; then
         echo "== $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in $seconds s"
         rm "$log"
     else
