@@ -5,7 +5,7 @@ import socket
 import time
 
 from certificates import Authority
-from farm import Farm
+from farm import Farm, until
 from kamailio import start_kamailio
 from report import Report
 from tls import Secure
@@ -67,6 +67,10 @@ class Front:
     def count(self, name):
         counters = self.farm.status(self.control)["counters"]
         return next((counter["value"] for counter in counters if counter["name"] == name), 0)
+
+    def claims(self):
+        """Aliases that were asked for and judged."""
+        return self.count("aliases") + self.count("aliases_refused")
 
     def connect(self, kind):
         place = self.places[kind]
@@ -350,8 +354,12 @@ def alias_over_tls():
             to = front.places["tls"]
             raw = socket.create_connection((to.ip, to.port), timeout=5)
             stream = Secure(to, front.authority.client(own).wrap_socket(raw, server_hostname=to.ip))
+            before = front.claims()
             stream.send(options(place, "tls", parameters))
             stream.receive(0.3)
+            if parameters:
+                # Judged behind its answer, and the next call may come to another worker.
+                until(lambda: front.claims() > before, f"the claim of {what} is judged")
             return stream
 
         accepted = None
@@ -411,6 +419,7 @@ def alias_over_tcp(allowed):
             listening.settimeout(3)
             stream.send(options(place, "tcp", ";alias"))
             stream.receive(0.3)
+            until(lambda: front.claims() == 1, "the claim is judged")
             call_id = caller.invite()
             way = stream if allowed else Stream(place, listening.accept()[0])
             invite = way.receive(3)
