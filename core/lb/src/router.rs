@@ -274,7 +274,7 @@ mod lost_calls;
 #[cfg(test)]
 mod lost_connections;
 #[cfg(test)]
-mod nat;
+pub(crate) mod nat;
 #[cfg(test)]
 mod outbound;
 #[cfg(test)]

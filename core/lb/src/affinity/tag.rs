@@ -19,7 +19,14 @@ const WITH_CONNECTION: usize = SHORT + 8;
 const WITH_ADDRESS: usize = SHORT + 9;
 /// In the byte of the worker, of which there are at most 64: this copy is the client's.
 const PRIVATE: u8 = 1 << 7;
+/// Bytes of a tag before its authenticator: without and with the connection or the address that a client is reached by.
+const LENGTHS: [usize; 3] = [SHORT, WITH_CONNECTION, WITH_ADDRESS];
 const _: () = assert!(WITH_ADDRESS + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
+
+/// A text of so many characters may be a tag.
+pub(crate) fn may_be(characters: usize) -> bool {
+    LENGTHS.iter().any(|length| ((length + TAG_AUTHENTICATOR_BYTES) * 4).div_ceil(3) == characters)
+}
 
 /// Which way a request of a dialog goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +179,7 @@ impl Tag {
     pub fn read(keys: &KeyRing, parameter: &[u8], call: CallKey, call_id: &[u8]) -> Option<Tag> {
         let (bytes, length) = token::decode(parameter)?;
         let length = length.checked_sub(TAG_AUTHENTICATOR_BYTES)?;
-        if ![SHORT, WITH_CONNECTION, WITH_ADDRESS].contains(&length) {
+        if !LENGTHS.contains(&length) {
             return None;
         }
         let authenticator = keys.tag_authenticator(&bytes[..length], call, call_id)?;

@@ -7,13 +7,10 @@
 
 use std::borrow::Cow;
 
-use crate::affinity::tag::{Direction, Tag};
+use crate::affinity::tag::{self, Direction, Tag};
 use crate::keyring::KeyRing;
 use crate::snapshot::ServerId;
 use crate::token::CHARACTERS_MAX;
-
-/// Characters of a tag, without and with a connection in it.
-const TAG_LENGTHS: [usize; 2] = [20, 31];
 
 /// Longest identifier that is looked at, in bytes: any honest Call-ID and a tag.
 const BYTES_MAX: usize = 512;
@@ -63,7 +60,7 @@ impl Identifier {
     /// Of `text`; `None`: it looks like a tag and is none of this farm.
     fn read(keys: &KeyRing, text: &[u8]) -> Option<Identifier> {
         let parts = text.iter().position(|byte| *byte == MARK).map(|at| text.split_at(at));
-        let Some((tag, id)) = parts.filter(|(tag, _)| TAG_LENGTHS.contains(&tag.len())) else {
+        let Some((tag, id)) = parts.filter(|(text, _)| tag::may_be(text.len())) else {
             return Some(Identifier::Opaque(text.to_vec()));
         };
         let id = &id[1..];

@@ -3,6 +3,7 @@
 use super::*;
 use crate::affinity::tag::{Direction, Tag};
 use crate::router::farm::{CLIENT, Farm, request, settings};
+use crate::router::nat::{OUTSIDE, hidden};
 use crate::settings::{HashKind, Selection, Settings};
 use crate::snapshot::Condition;
 use proptest::prelude::*;
@@ -75,6 +76,20 @@ fn the_tag_of_a_call_leads_to_its_server_in_every_affinity() {
             let next = front.get("/picture", &cookie).unwrap();
             assert_eq!((next.place, next.found, next.cookie), (http_of(server), Found::Tag, None));
         }
+    }
+}
+
+#[test]
+fn the_tag_of_a_call_from_behind_a_nat_leads_to_its_server_too() {
+    let mut front = Front::of(Affinity::Tag);
+    for number in 0..20 {
+        let call = format!("call-{number}@client");
+        let sent = front.farm.udp(OUTSIDE, &hidden("INVITE", &call));
+        let server = sent[0].address().trim_start_matches("udp ").parse().unwrap();
+        let tag = sent[0].field("Strowger-Tag").unwrap().to_owned();
+        front.farm.wait(60_000);
+        let choice = front.get(&format!("/page?strowger={tag}${call}"), "").unwrap();
+        assert_eq!((choice.place, choice.found), (http_of(server), Found::Tag), "{call}");
     }
 }
 

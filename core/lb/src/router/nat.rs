@@ -6,10 +6,10 @@ use crate::register::settings::InsertPath;
 use crate::settings::*;
 
 /// Where the NAT sends from, and what the telephone behind it calls itself.
-const OUTSIDE: &str = "192.0.2.9:33000";
+pub(crate) const OUTSIDE: &str = "192.0.2.9:33000";
 const INSIDE: &str = "192.168.1.5:5070";
 
-fn hidden(method: &str, call: &str) -> String {
+pub(crate) fn hidden(method: &str, call: &str) -> String {
     request(method, call, &format!("z9hG4bK{call}"), "")
         .replace("SIP/2.0/UDP 192.0.2.1;", &format!("SIP/2.0/UDP {INSIDE};rport;"))
         .replace("sip:alice@192.0.2.1>", &format!("sip:alice@{INSIDE}>"))
