@@ -7,13 +7,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::{Chance, Time};
 
-use crate::active_table::Candidate;
 use crate::http::identifier::{as_cookie, session_id, session_text};
 use crate::selection::hash::first_usable;
+use crate::selection::round_robin::RoundRobin;
 use crate::settings::Affinity;
 use crate::shared::Shared;
 use crate::snapshot::{Server, ServerId, Snapshot};
@@ -21,9 +20,6 @@ use crate::snapshot::{Server, ServerId, Snapshot};
 pub mod identifier;
 
 pub use identifier::{Asked, Carrier, Head, Identifier, Names};
-
-/// 2^64 divided by the golden ratio, made odd: see [`crate::selection::round_robin`].
-const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Where the servers' HTTP is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +64,7 @@ pub struct Choice {
 /// Chooses; one for all requests.
 #[derive(Debug, Default)]
 pub struct Chooser {
-    turn: AtomicU64,
+    turn: RoundRobin,
 }
 
 /// What is known of the farm at this moment.
@@ -112,18 +108,9 @@ impl Chooser {
         if view.shared.closing {
             return None;
         }
-        let table = view.snapshot.active();
-        let turn = self.turn.fetch_add(1, Relaxed);
-        let from = if table.equal_weights() {
-            turn.checked_rem(table.active().len() as u64)? as usize
-        } else {
-            let sum = *table.weights().last()?;
-            let point = (u128::from(turn.wrapping_mul(GOLDEN_STEP)) * u128::from(sum)) >> 64;
-            table.weights().partition_point(|&below| below <= point as u64)
-        };
-        let server_at = |candidate: &Candidate| &view.snapshot.servers()[usize::from(candidate.position)];
-        let mut in_turn = table.active()[from..].iter().chain(&table.active()[..from]).map(server_at);
-        let server = in_turn.find(|server| view.usable(server, not))?;
+        let server_at = |position: u16| &view.snapshot.servers()[usize::from(position)];
+        let server =
+            server_at(self.turn.next(view.snapshot, |position| view.usable(server_at(position), not))?);
         let text = session_text(&view.shared.keys, server.id, &session_id(chance.next_u64()));
         let place = view.places.of(server)?;
         Some(Choice { server: server.id, place, found: Found::Selected, cookie: Some(as_cookie(&text)) })

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::selection::Ask;
+use crate::snapshot::Snapshot;
 
 /// 2^64 divided by the golden ratio, made odd.
 const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -16,7 +17,12 @@ pub(crate) struct RoundRobin {
 
 impl RoundRobin {
     pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<u16> {
-        let table = ask.snapshot.active();
+        self.next(ask.snapshot, |position| ask.usable(position))
+    }
+
+    /// Position of the next server in turn that is `usable`, among those of the active table.
+    pub(crate) fn next(&self, snapshot: &Snapshot, usable: impl Fn(u16) -> bool) -> Option<u16> {
+        let table = snapshot.active();
         let active = table.active();
         let turn = self.turn.fetch_add(1, Relaxed);
         let from = if table.equal_weights() {
@@ -27,6 +33,6 @@ impl RoundRobin {
             table.weights().partition_point(|&below| below <= point as u64)
         };
         let in_turn = active[from..].iter().chain(&active[..from]);
-        in_turn.map(|candidate| candidate.position).find(|&position| ask.usable(position))
+        in_turn.map(|candidate| candidate.position).find(|&position| usable(position))
     }
 }
