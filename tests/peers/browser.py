@@ -105,7 +105,7 @@ class Front:
         return f"sip:{user}@{self.place.host_port}"
 
     def counters(self):
-        return {counter["name"]: counter["value"] for counter in self.farm.status(self.farm.control())["counters"]}
+        return self.farm.counters(self.farm.control())
 
     @contextlib.contextmanager
     def telephones(self, *names, register=True, port=None):

@@ -64,7 +64,7 @@ class Scene:
             return error.code, error.read().decode()
 
     def counters(self):
-        return {counter["name"]: counter["value"] for counter in self.farm.status(self.control)["counters"]}
+        return self.farm.counters(self.control)
 
 
 def changed_under_load():

@@ -68,7 +68,7 @@ class Site:
         return self.get(*words, **more)[1]["server"]
 
     def counters(self):
-        return {counter["name"]: counter["value"] for counter in self.farm.status(self.control)["counters"]}
+        return self.farm.counters(self.control)
 
     def ctl(self, *words):
         subprocess.run([STROWGER, "ctl", "--control", self.control, *words], capture_output=True, timeout=5, check=True)

@@ -25,7 +25,7 @@ def farm_of(farm, transport, encapsulate, *options):
         farm.answer(server, *words, *options)
     front, control = farm.address(transport), farm.control()
     farm.configured({front: front.host_port}, servers, selection={"kind": "round-robin"}, keys={"heartbeat": KEY}, control={"path": str(control)})
-    return front, lambda: {counter["name"]: counter["value"] for counter in farm.status(control)["counters"]}
+    return front, lambda: farm.counters(control)
 
 
 def whole_calls(transport):

@@ -175,6 +175,10 @@ class Farm(contextlib.ExitStack):
         done = subprocess.run([STROWGER, "status", "--control", control, "--json"], capture_output=True, timeout=5, check=True)
         return json.loads(done.stdout)
 
+    def counters(self, control):
+        """Name of each counter of the load manager with this control socket to its value."""
+        return {counter["name"]: counter["value"] for counter in self.status(control)["counters"]}
+
     def server_states(self, control):
         """Port of each server to its state."""
         return {int(server["address"].rpartition(":")[2]): server["state"] for server in self.status(control)["servers"]}

@@ -91,7 +91,7 @@ def under_load(remembered):
         outcome = caller.finish()
         time.sleep(1.5)  # SIPp writes its counters once a second
         begun = [server.counters().created for server in servers]
-        full = next(counter["value"] for counter in farm.status(control)["counters"] if counter["name"] == "memory_full")
+        full = farm.counters(control)["memory_full"]
         with open(caller.statistics, newline="") as text, contextlib.suppress(ValueError):
             peak = max(int(row["CurrentCall"]) for row in csv.DictReader(text, delimiter=";"))
     # A later message of a call at a server that does not know it begins a call there.

@@ -48,7 +48,7 @@ class Scene:
         self.stranger, self.victim = Datagrams(farm.address()), Datagrams(farm.address())
 
     def counters(self):
-        return {counter["name"]: counter["value"] for counter in self.farm.status(self.control)["counters"]}
+        return self.farm.counters(self.control)
 
 
 def forged_tags(scene):

@@ -65,8 +65,7 @@ class Front:
         )
 
     def count(self, name):
-        counters = self.farm.status(self.control)["counters"]
-        return next((counter["value"] for counter in counters if counter["name"] == name), 0)
+        return self.farm.counters(self.control).get(name, 0)
 
     def claims(self):
         """Aliases that were asked for and judged."""

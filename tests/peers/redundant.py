@@ -54,8 +54,7 @@ class Pair:
             until(lambda: all(bound(peer) for peer in self.peers), "ports for each other")
 
     def counter(self, number, name):
-        counters = {counter["name"]: counter["value"] for counter in self.farm.status(self.controls[number])["counters"]}
-        return counters[name]
+        return self.farm.counters(self.controls[number])[name]
 
 
 def said(servers, call_id, method):

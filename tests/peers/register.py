@@ -37,8 +37,7 @@ class Servers:
         farm.configured(listen, [*self.places, self.silent], register={"to": "all", "path": path}, control=control, threads=threads)
 
     def counter(self, name):
-        counters = self.farm.status(self.farm.control())["counters"]
-        return next(counter["value"] for counter in counters if counter["name"] == name)
+        return self.farm.counters(self.farm.control())[name]
 
     def without_the_silent(self):
         """Returns when the load manager has given the silent server up, so that calls go to the others."""

@@ -32,7 +32,7 @@ class Balanced:
         )
 
     def counter(self, name):
-        return next(counter["value"] for counter in self.farm.status(self.control)["counters"] if counter["name"] == name)
+        return self.farm.counters(self.control)[name]
 
     def call(self, count):
         """Makes calls: what went wrong, and how many of their datagrams left as one with others."""

@@ -47,7 +47,7 @@ class Front:
         )
 
     def counters(self):
-        return {counter["name"]: counter["value"] for counter in self.farm.status(self.control)["counters"]}
+        return self.farm.counters(self.control)
 
     def tunnel(self, own=None):
         """A place for SIPp to send to."""
