@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use base::Time;
 use config::ShortForm;
-use lb::affinity::tag::{Direction, Tag};
-use lb::hop::{Asked, Hop};
-use lb::keyring::KeyRing;
-use lb::memory::Expiring;
+use lb::farm::server_table::{Counters, ServerTable};
+use lb::farm::snapshot::ServerId;
+use lb::memory::expiring::Expiring;
 use lb::outbox::Outbox;
-use lb::router::{Input, Router};
-use lb::server_table::{Counters, ServerTable};
 use lb::settings::Settings;
 use lb::shared::Shared;
-use lb::snapshot::ServerId;
+use lb::signed::hop::{Asked, Hop};
+use lb::signed::keyring::KeyRing;
+use lb::signed::tag::{Direction, Tag};
+use lb::way::router::{Input, Router};
 use sip::{Edits, Flow, Parser, Start, Target, Transport};
 
 use crate::calls::Calls;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use lb::encapsulated::{NextHop, read, write};
+use lb::way::encapsulated::{NextHop, read, write};
 use libfuzzer_sys::fuzz_target;
 use sip::Transport;
 

@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 
 use base::{Duration, Time};
 use lb::outbox::Outbox;
-use lb::router::{Input, Router};
-use lb::server_table::{Counters, ServerTable};
+use lb::way::router::{Input, Router};
+use lb::farm::server_table::{Counters, ServerTable};
 use lb::settings::*;
 use lb::shared::Shared;
-use lb::snapshot::Snapshot;
+use lb::farm::snapshot::Snapshot;
 use libfuzzer_sys::fuzz_target;
 use sip::{ConnectionId, Flow, Parser, Transport};
 

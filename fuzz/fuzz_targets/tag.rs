@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use lb::affinity::tag::{Direction, Tag};
-use lb::hop::Hop;
-use lb::keyring::KeyRing;
+use lb::signed::tag::{Direction, Tag};
+use lb::signed::hop::Hop;
+use lb::signed::keyring::KeyRing;
 use lb::settings::Keys;
-use lb::snapshot::ServerId;
+use lb::farm::snapshot::ServerId;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

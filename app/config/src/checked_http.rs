@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use lb::farm::snapshot::ServerId;
 use lb::http::{Names, Places};
 use lb::settings::Listener;
-use lb::snapshot::ServerId;
 
 use crate::checked::overlaps;
 use crate::definition::Raw;

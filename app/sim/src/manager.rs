@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use base::Time;
 use heartbeat::datagram::{Heartbeat, ServerState};
+use lb::farm::server_table::{self, ServerTable};
 use lb::outbox::Outbox;
-use lb::router::{Input, Router};
-use lb::server_table::{self, ServerTable};
 use lb::settings::Settings;
 use lb::shared::Shared;
+use lb::way::router::{Input, Router};
 use sip::{ConnectionId, Flow, Target, Transport};
 
 use crate::link::Packet;

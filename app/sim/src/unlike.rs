@@ -11,11 +11,11 @@ use std::net::SocketAddr;
 
 use base::{Chance, Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState};
+use lb::farm::server_table::{Counters, ServerTable};
+use lb::farm::snapshot::Place;
 use lb::selection::Selector;
 use lb::selection::score::ScoreSettings;
-use lb::server_table::{Counters, ServerTable};
 use lb::settings::{Affinity, Selection, Settings};
-use lb::snapshot::Place;
 
 use crate::scenario::{Scenario, address};
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use base::{Chance, Duration, Time};
 use lb::outbox::Outbox;
-use lb::router::Input;
+use lb::way::router::Input;
 use sip::{Parser, Start, Transport};
 use transaction::Timers;
 

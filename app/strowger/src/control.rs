@@ -13,10 +13,10 @@ use config::Checked;
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::measure::Measures;
 use heartbeat::{Heartbeat, Ignored, Replay};
-use lb::server_table::{Refusal, RowView, ServerTable};
+use lb::farm::server_table::{Refusal, RowView, ServerTable};
+use lb::farm::snapshot::{Condition, ServerId};
 use lb::settings::{Heartbeats, ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
-use lb::snapshot::{Condition, ServerId};
 use net::Clock;
 
 use crate::ctl::desk::Tray;
@@ -70,7 +70,7 @@ pub(crate) struct Control {
 impl Control {
     /// Opens the heartbeat port and judges the servers of the configuration for the first time.
     pub(crate) fn new(now: Time, settings: Settings, workers: u8) -> io::Result<Control> {
-        let counters = lb::server_table::Counters::for_settings(&settings, usize::from(workers));
+        let counters = lb::farm::server_table::Counters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
         let socket = heartbeat_socket(&settings.heartbeat)?;
         let key = settings.keys.heartbeat.clone();
@@ -222,7 +222,7 @@ impl Control {
 
     /// The row of one server.
     pub(crate) fn row(&self, now: Time, server: SocketAddr) -> Option<RowView> {
-        self.table.rows(now).into_iter().find(|row| lb::server_table::same(row.address, server))
+        self.table.rows(now).into_iter().find(|row| lb::farm::server_table::same(row.address, server))
     }
 
     pub(crate) fn rows(&self, now: Time) -> Vec<RowView> {

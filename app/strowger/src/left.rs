@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use base::{Duration, Time};
-use lb::server_table::RowView;
+use lb::farm::server_table::RowView;
+use lb::farm::snapshot::ServerId;
 use lb::settings::Affinity;
 use lb::shared::Shared;
-use lb::snapshot::ServerId;
 use serde::{Deserialize, Serialize};
 
 /// Where nothing counts calls, a server that was sent no request for this long is taken for empty: the longest time between

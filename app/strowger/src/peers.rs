@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use heartbeat::next_count;
 use heartbeat::notice::{self, BATCH_BYTES_MAX, Disbelieved, NOTICES_MAX, Notice, Senders};
-use lb::calls::Told;
+use lb::memory::calls::Told;
 use lb::settings;
 use lb::shared::Shared;
 use net::Clock;

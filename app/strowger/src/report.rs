@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::Time;
 use config::word;
 use heartbeat::Ignored;
-use lb::delays::{BOUNDS_MS, Delay};
-use lb::server_table::RowView;
+use lb::farm::delays::{BOUNDS_MS, Delay};
+use lb::farm::server_table::RowView;
 use lb::settings::{Affinity, Threads};
 use lb::shared::Shared;
 
@@ -193,7 +193,7 @@ fn delays(shared: &Shared, row: &RowView) -> Vec<DelayStatus> {
     Delay::ALL.iter().filter_map(one).collect()
 }
 
-fn reason(reason: &lb::server_table::Reason) -> ReasonStatus {
+fn reason(reason: &lb::farm::server_table::Reason) -> ReasonStatus {
     ReasonStatus {
         source: reason.source.name().into(),
         says: reason.cause.to_string(),

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Duration, Time};
 use lb::outbox::{Event, Outbox};
-use lb::router::{Input, Router};
 use lb::settings::Listener;
+use lb::way::router::{Input, Router};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::udp::BATCH;

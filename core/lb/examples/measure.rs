@@ -12,14 +12,14 @@ use std::time::Instant;
 
 use base::{Chance, Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState};
-use strowger_lb::affinity::hash::known;
-use strowger_lb::ledger::{Ledger, Unit};
-use strowger_lb::memory::Expiring;
+use strowger_lb::farm::server_table::{Counters, ServerTable};
+use strowger_lb::farm::snapshot::{Place, Server, ServerId, Snapshot};
+use strowger_lb::memory::expiring::Expiring;
+use strowger_lb::memory::ledger::{Ledger, Unit};
+use strowger_lb::selection::known::known;
 use strowger_lb::selection::score::Score;
 use strowger_lb::selection::{Admitted, Selector};
-use strowger_lb::server_table::{Counters, ServerTable};
 use strowger_lb::settings::{HashKind, Selection};
-use strowger_lb::snapshot::{Place, Server, ServerId, Snapshot};
 
 const SIZES: [usize; 5] = [4, 16, 64, 256, 1000];
 

@@ -10,12 +10,12 @@ use std::net::SocketAddr;
 
 use base::{Chance, Time};
 
+use crate::farm::snapshot::{Server, ServerId, Snapshot};
 use crate::http::identifier::{as_cookie, session_id, session_text};
 use crate::selection::hash::first_usable;
 use crate::selection::round_robin::RoundRobin;
 use crate::settings::Affinity;
 use crate::shared::Shared;
-use crate::snapshot::{Server, ServerId, Snapshot};
 
 pub mod identifier;
 

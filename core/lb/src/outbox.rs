@@ -6,7 +6,7 @@ use std::ops::Range;
 use heartbeat::notice::Notice;
 use sip::Target;
 
-use crate::alias::Claim;
+use crate::connections::alias::Claim;
 
 /// Effects of one turn, owned by the caller and reused. Messages lie one behind the other in `bytes`.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Outbox {
     /// What other load managers are to be told, before any of the messages leaves: then a call that reached a server is
     /// known to them, whatever becomes of us.
     pub notices: Vec<Notice>,
-    /// Peers whose certificates the edge is to look at; it says what it found by [`crate::router::Input::Judged`].
+    /// Peers whose certificates the edge is to look at; it says what it found by [`crate::way::router::Input::Judged`].
     pub claims: Vec<Claim>,
 }
 

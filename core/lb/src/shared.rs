@@ -9,19 +9,19 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use arc_swap::ArcSwap;
 
-use crate::alias::Aliases;
-use crate::calls::Calls;
+use crate::connections::alias::Aliases;
+use crate::connections::flows::Flows;
+use crate::connections::own::OwnAddresses;
 use crate::counters::{Counter, Counters};
-use crate::flows::Flows;
+use crate::farm::server_table;
+use crate::farm::snapshot::Snapshot;
 use crate::hold::{Held, Limits};
-use crate::keyring::KeyRing;
-use crate::own::OwnAddresses;
-use crate::probe::Probes;
+use crate::memory::calls::Calls;
 use crate::register::Registrations;
 use crate::selection::Selector;
-use crate::server_table;
 use crate::settings::{Affinity, HashKind, Settings};
-use crate::snapshot::Snapshot;
+use crate::signed::keyring::KeyRing;
+use crate::way::probe::Probes;
 use crate::why::Why;
 
 #[derive(Clone)]

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use base::Time;
 
-use crate::keyring::CallKey;
-use crate::request::Request;
-use crate::router::Core;
+use crate::farm::snapshot::{ServerId, Snapshot};
 use crate::selection::Selector;
 use crate::settings::Selection;
-use crate::snapshot::{ServerId, Snapshot};
+use crate::signed::keyring::CallKey;
+use crate::way::request::Request;
+use crate::way::router::Core;
 
 pub mod explain;
 

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use base::Chance;
 use farm::{server, servers, snapshot};
-use strowger_lb::affinity::hash::known;
+use strowger_lb::farm::snapshot::{Condition, ServerId, Snapshot};
+use strowger_lb::selection::known::known;
 use strowger_lb::settings::HashKind;
-use strowger_lb::snapshot::{Condition, ServerId, Snapshot};
 
 const CALLS: usize = 200_000;
 

@@ -1,8 +1,8 @@
 //! The health machine: all states against all events, and the stories that the rules were made for.
 
 use base::{Duration, Time};
-use strowger_lb::evidence::{Evidence, Totals};
-use strowger_lb::health::{Event, Health, HealthSettings, Reason, State};
+use strowger_lb::farm::evidence::{Evidence, Totals};
+use strowger_lb::farm::health::{Event, Health, HealthSettings, Reason, State};
 use strowger_lb::settings::Probe;
 
 const SECOND: Duration = Duration::from_secs(1);

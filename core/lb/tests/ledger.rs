@@ -2,8 +2,8 @@
 
 use base::{Duration, Time};
 use proptest::prelude::*;
-use strowger_lb::ledger::{Begun, ENDED_TIME, Ledger, ONE, Unit};
-use strowger_lb::snapshot::Place;
+use strowger_lb::farm::snapshot::Place;
+use strowger_lb::memory::ledger::{Begun, ENDED_TIME, Ledger, ONE, Unit};
 
 const FIRST: Place = Place { slot: 0, incarnation: 1 };
 const SECOND: Place = Place { slot: 1, incarnation: 2 };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base::{Chance, Duration, Time};
 use proptest::prelude::*;
-use strowger_lb::memory::{Entry, Expiring, Remembered, SWEEP_PERIOD};
+use strowger_lb::memory::expiring::{Entry, Expiring, Remembered, SWEEP_PERIOD};
 
 /// Ends are kept in steps of 2^16 µs, rounded up.
 fn kept(until: Time) -> Time {

@@ -5,10 +5,10 @@ mod farm;
 use base::{Chance, Time};
 use farm::{address, chi_square, chi_square_bound, counts, selector, server, servers, snapshot};
 use proptest::prelude::*;
-use strowger_lb::affinity::hash::known;
+use strowger_lb::farm::snapshot::{Condition, Server};
+use strowger_lb::selection::known::known;
 use strowger_lb::selection::score::Score;
 use strowger_lb::settings::{HashKind, Selection};
-use strowger_lb::snapshot::{Condition, Server};
 
 const ALL: [Selection; 7] = [
     Selection::Hash,

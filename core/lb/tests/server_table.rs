@@ -8,9 +8,9 @@ use base::{Duration, Time};
 use farm::{address, entry, settings};
 use heartbeat::{Heartbeat, Load, ServerState};
 use proptest::prelude::*;
-use strowger_lb::server_table::{Cause, Counters, Heard, Refusal, RowView, ServerTable};
+use strowger_lb::farm::server_table::{Cause, Counters, Heard, Refusal, RowView, ServerTable};
+use strowger_lb::farm::snapshot::{Condition, ServerId};
 use strowger_lb::settings::{Keys, Probe, Selection, Settings};
-use strowger_lb::snapshot::{Condition, ServerId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const START: Time = Time::from_secs(1000);

@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lb::encapsulated::{NextHop, write};
 use lb::outbox::Outbox;
+use lb::way::encapsulated::{NextHop, write};
 use sip::headers::via::{self, Via};
 use sip::{Host, Message, Parser, Start, Transport};
 

@@ -14,9 +14,9 @@ use hyper::header::{CONTENT_TYPE, COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
+use lb::farm::snapshot::ServerId;
 use lb::http::{Asked, Choice, Found, Head, View};
 use lb::shared::Shared;
-use lb::snapshot::ServerId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 

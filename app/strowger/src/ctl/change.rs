@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use config::{Checked, Faults, word};
-use lb::server_table::RowView;
+use lb::farm::server_table::RowView;
 use lb::settings::{Heartbeats, Selection, Settings};
 
 use super::sections;
@@ -182,7 +182,7 @@ fn keys(before: &Checked, old: &Settings, next: &Checked, found: &mut Difference
 }
 
 fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
-    let same = lb::server_table::same;
+    let same = lb::farm::server_table::same;
     for entry in &next.settings.servers {
         match rows.iter().find(|row| same(row.address, entry.address)) {
             None => {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Duration, Time};
 use lb::outbox::{Outbox, Send};
-use lb::router::Input;
+use lb::way::router::Input;
 use net::Counter;
 use sip::headers::cseq;
 use sip::{Message, Method, Name, Parser, Target};

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use base::{Chance, Duration, Time};
 use lb::outbox::Outbox;
-use lb::router::Input;
+use lb::way::router::Input;
 use sip::{Flow, Transport};
 
 use super::{Callers, Pacing};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Time;
-use lb::alias::Claim;
+use lb::connections::alias::Claim;
 use lb::outbox::{Outbox, Send};
 use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
 use sip::{ConnectionId, Target};

@@ -7,10 +7,10 @@
 
 use std::borrow::Cow;
 
-use crate::affinity::tag::{self, Direction, Tag};
-use crate::keyring::KeyRing;
-use crate::snapshot::ServerId;
-use crate::token::CHARACTERS_MAX;
+use crate::farm::snapshot::ServerId;
+use crate::signed::keyring::KeyRing;
+use crate::signed::tag::{self, Direction, Tag};
+use crate::signed::token::CHARACTERS_MAX;
 
 /// Longest identifier that is looked at, in bytes: any honest Call-ID and a tag.
 const BYTES_MAX: usize = 512;

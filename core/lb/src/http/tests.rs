@@ -1,11 +1,11 @@
 //! A request of HTTP finds the server that SIP has the call at, and no place that is none.
 
 use super::*;
-use crate::affinity::tag::{Direction, Tag};
-use crate::router::farm::{CLIENT, Farm, request, settings};
-use crate::router::nat::{OUTSIDE, hidden};
+use crate::farm::snapshot::Condition;
 use crate::settings::{HashKind, Selection, Settings};
-use crate::snapshot::Condition;
+use crate::signed::tag::{Direction, Tag};
+use crate::way::tests::farm::{CLIENT, Farm, request, settings};
+use crate::way::tests::nat::{OUTSIDE, hidden};
 use proptest::prelude::*;
 
 /// A farm of four with HTTP at port 8080, and requests to it.

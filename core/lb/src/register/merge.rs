@@ -7,7 +7,7 @@ use sip::{Edits, Flow, Header, Message, Name, Uri};
 
 use super::challenge::{Credentials, challenges, credentials, is_challenge, knows_realm, realm};
 use super::verdict::{Said, Verdict, number};
-use crate::keep_alive;
+use crate::connections::keep_alive;
 
 /// Bindings in one answer; more than any user has telephones.
 const CONTACTS_MAX: usize = 64;

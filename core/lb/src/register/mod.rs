@@ -8,7 +8,6 @@
 mod building;
 mod challenge;
 mod fanout;
-pub(crate) mod flow_token;
 mod merge;
 mod passage;
 mod path;
@@ -28,7 +27,7 @@ use sip::Flow;
 pub(crate) use route::at_server;
 pub use table::Registrations;
 
-use crate::snapshot::ServerId;
+use crate::farm::snapshot::ServerId;
 use challenge::Round;
 
 /// What a REGISTER is, by its branch.

@@ -4,18 +4,18 @@ use base::Time;
 use sip::{Flow, Reject, Target, Transport};
 use std::ops::Range;
 
-use crate::affinity::tag::Direction;
 use crate::counters::Counter;
-use crate::forward::{self, Outfit, Passage};
-use crate::hop::{Asked, Hop};
-use crate::keyring::BranchKey;
+use crate::farm::snapshot::Server;
 use crate::outbox::{Outbox, Send};
-use crate::request::Request;
-use crate::route::{DATAGRAM_MAX, Way};
-use crate::route_set::RouteSet;
-use crate::router::Core;
-use crate::snapshot::Server;
-use crate::stamp::Stamp;
+use crate::signed::hop::{Asked, Hop};
+use crate::signed::keyring::BranchKey;
+use crate::signed::stamp::Stamp;
+use crate::signed::tag::Direction;
+use crate::way::forward::{self, Outfit, Passage};
+use crate::way::request::Request;
+use crate::way::route::{DATAGRAM_MAX, Way};
+use crate::way::route_set::RouteSet;
+use crate::way::router::Core;
 
 /// What is said of a REGISTER besides its server.
 pub(super) struct Register<'a> {

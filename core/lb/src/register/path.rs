@@ -3,19 +3,19 @@
 use base::Time;
 use sip::{Flow, Message, Method, Name, Reject, Target};
 
-use super::flow_token::{self, FlowToken, Place};
 use super::settings::InsertPath;
-use crate::affinity::tag::{Direction, PARAMETER as TAG, PeerConnection};
+use crate::connections::keep_alive;
+use crate::connections::own::OwnAddress;
 use crate::counters::Counter;
-use crate::keep_alive;
-use crate::keyring::BranchKey;
 use crate::outbox::Outbox;
-use crate::own::OwnAddress;
-use crate::request::Request;
-use crate::route::{Holding, Way};
-use crate::route_set::{Along, RouteSet};
-use crate::route_to_client::flow_or_nothing;
-use crate::router::Core;
+use crate::signed::flow_token::{self, FlowToken, Place};
+use crate::signed::keyring::BranchKey;
+use crate::signed::tag::{Direction, PARAMETER as TAG, PeerConnection};
+use crate::way::request::Request;
+use crate::way::route::{Holding, Way};
+use crate::way::route_set::{Along, RouteSet};
+use crate::way::route_to_client::flow_or_nothing;
+use crate::way::router::Core;
 
 impl Core {
     /// Appends our Path entry for the telephone that `flow` leads to, where it gets one. `leaves_by`: the listener that the

@@ -9,19 +9,19 @@ use super::fanout::{Branch, Fanout, Order, State};
 use super::passage::Register;
 use super::settings::{RegisterTo, Registrar};
 use super::{Copy, Due, What};
-use crate::affinity::hash::known;
-use crate::calls::{Ended, branch_key};
-use crate::consistent::mix;
 use crate::counters::Counter;
-use crate::delays::Delay;
-use crate::forward;
-use crate::hop::Hop;
-use crate::keyring::{BranchKey, CallKey, KeyRing};
+use crate::farm::consistent::mix;
+use crate::farm::delays::Delay;
+use crate::farm::snapshot::{Server, ServerId};
+use crate::memory::calls::{Ended, branch_key};
 use crate::outbox::{Outbox, Send};
-use crate::request::Request;
-use crate::router::{ACTIONS_MAX, Core};
+use crate::selection::known::known;
 use crate::settings::HashKind;
-use crate::snapshot::{Server, ServerId};
+use crate::signed::hop::Hop;
+use crate::signed::keyring::{BranchKey, CallKey, KeyRing};
+use crate::way::forward;
+use crate::way::request::Request;
+use crate::way::router::{ACTIONS_MAX, Core};
 
 impl Core {
     /// A REGISTER towards the farm: by its address of record, whatever the affinity and selection of calls.

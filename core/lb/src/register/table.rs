@@ -12,8 +12,8 @@ use super::challenge::Round;
 use super::fanout::{Fanout, NEVER, State, Step};
 use super::settings::{Accept, RegisterSettings};
 use super::{Copy, Due, What};
+use crate::farm::snapshot::ServerId;
 use crate::hold::Alarms;
-use crate::snapshot::ServerId;
 
 /// As of held set-ups: two workers meet in one shard seldom, and for the time of one step.
 const SHARDS: usize = 64;

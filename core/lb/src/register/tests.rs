@@ -5,8 +5,8 @@ mod path;
 
 use std::collections::HashSet;
 
-use crate::router::farm::*;
 use crate::settings::*;
+use crate::way::tests::farm::*;
 
 /// A REGISTER for this user, on its own Call-ID.
 pub(super) fn register(user: &str, call: &str, more: &str) -> String {

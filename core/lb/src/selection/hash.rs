@@ -1,10 +1,10 @@
 //! Selection by hash of the Call-ID (SPEC A5): modulo over the active table (FIG. 5B), cascade over the server table
 //! (FIG. 6), or consistent. The first choice is the one that hash affinity gives, as long as that server has room.
 
-use crate::consistent::mix;
+use crate::farm::consistent::mix;
+use crate::farm::snapshot::Snapshot;
 use crate::selection::Ask;
 use crate::settings::HashKind;
-use crate::snapshot::Snapshot;
 
 pub(crate) fn pick(ask: &Ask<'_>, kind: HashKind) -> Option<u16> {
     first_usable(ask.snapshot, kind, ask.hash, |position| ask.usable(position))

@@ -4,7 +4,7 @@
 
 use base::Chance;
 
-use crate::active_table::Candidate;
+use crate::farm::active_table::Candidate;
 use crate::selection::Ask;
 use crate::selection::round_robin::RoundRobin;
 

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::Chance;
 
-use crate::active_table::Candidate;
-use crate::ledger::Ledger;
+use crate::farm::active_table::Candidate;
+use crate::farm::snapshot::{Condition, Server, Snapshot};
+use crate::memory::ledger::Ledger;
 use crate::settings::{HashKind, Selection, Settings};
-use crate::snapshot::{Condition, Server, Snapshot};
 
 pub mod hash;
+pub mod known;
 pub mod least_loaded;
 pub mod round_robin;
 pub mod score;

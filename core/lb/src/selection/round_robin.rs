@@ -4,8 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::farm::snapshot::Snapshot;
 use crate::selection::Ask;
-use crate::snapshot::Snapshot;
 
 /// 2^64 divided by the golden ratio, made odd.
 const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;

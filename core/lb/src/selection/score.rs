@@ -31,7 +31,7 @@ impl std::fmt::Display for Score {
 }
 
 /// The settings of B1: weights of the factors, and the limits beyond which a score is 0. They can be changed while running
-/// ([`crate::server_table::ServerTable::set_score_settings`]).
+/// ([`crate::farm::server_table::ServerTable::set_score_settings`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScoreSettings {
     /// W0, weight of CPU; default 1. Zero: memory only.

@@ -4,8 +4,8 @@
 
 use base::Chance;
 
-use crate::active_table::Candidate;
-use crate::ledger::{Ledger, ONE};
+use crate::farm::active_table::Candidate;
+use crate::memory::ledger::{Ledger, ONE};
 use crate::selection::Ask;
 
 /// Numerator of a weight's reciprocal: weights reach 1000, so this keeps three digits for the heaviest.

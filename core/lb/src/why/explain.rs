@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use crate::farm::server_table::Cause;
+use crate::farm::snapshot::{Condition, Server, Snapshot};
 use crate::selection::score::Score;
-use crate::server_table::Cause;
 use crate::settings::{HashKind, Selection};
 use crate::shared::Shared;
-use crate::snapshot::{Condition, Server, Snapshot};
 use crate::why::{Choice, FIGURES, Kind, ROOMS};
 
 /// A choice in full.

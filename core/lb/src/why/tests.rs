@@ -5,9 +5,9 @@ use base::Duration;
 use super::explain::{By, Excluded, explain};
 use super::*;
 use crate::counters::Counter;
-use crate::router::farm::{CLIENT, Farm, request, settings};
-use crate::server_table::Cause;
+use crate::farm::server_table::Cause;
 use crate::settings::{Affinity, HashKind, Selection, Settings};
+use crate::way::tests::farm::{CLIENT, Farm, request, settings};
 
 fn invite(call: &str) -> String {
     request("INVITE", call, &format!("z9hG4bK{call}"), "")

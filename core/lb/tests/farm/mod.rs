@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use base::{Chance, Duration};
 use sip::Transport;
-use strowger_lb::ledger::Ledger;
+use strowger_lb::farm::snapshot::{Place, Server, Snapshot};
+use strowger_lb::memory::ledger::Ledger;
 use strowger_lb::selection::{Admitted, Selector};
 use strowger_lb::settings::{Heartbeats, HoldSetup, Probe, Selection, ServerEntry, Settings, Threads};
-use strowger_lb::snapshot::{Place, Server, Snapshot};
 
 pub fn settings() -> Settings {
     let small = Settings::small(Vec::new(), Vec::new(), [7; 16]);

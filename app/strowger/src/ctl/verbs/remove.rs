@@ -1,6 +1,6 @@
 //! `remove`: a server leaves the farm for good.
 
-use lb::snapshot::Condition;
+use lb::farm::snapshot::Condition;
 use serde_json::json;
 
 use super::drain::SERVER;

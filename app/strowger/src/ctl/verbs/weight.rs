@@ -1,6 +1,6 @@
 //! `weight`: a server's share of new calls.
 
-use lb::server_table::WEIGHT_MAX;
+use lb::farm::server_table::WEIGHT_MAX;
 use serde_json::json;
 
 use super::drain::SERVER;

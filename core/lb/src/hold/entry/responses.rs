@@ -6,8 +6,8 @@ use transaction::{
 };
 
 use super::{After, Cancel, Entry, NEVER, Phase, Step, TIMER_C};
+use crate::farm::snapshot::ServerId;
 use crate::hold::{Limits, Verdict, Why};
-use crate::snapshot::ServerId;
 
 impl Entry {
     /// A response to the INVITE.

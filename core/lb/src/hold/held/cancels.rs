@@ -6,10 +6,10 @@ use sip::Parser;
 use transaction::{InviteClientState, hop_by_hop};
 
 use super::{Held, arm};
+use crate::farm::snapshot::ServerId;
 use crate::hold::entry::{Cancel, Entry, Phase};
 use crate::hold::shards::slot;
 use crate::hold::{Alarms, Cancelled, Class, Kept, NotKept, Verdict};
-use crate::snapshot::ServerId;
 
 impl Held {
     /// The CANCEL of the INVITE with this key. `kept.server` is not looked at: it goes where the INVITE is.

@@ -5,8 +5,8 @@ use base::Duration;
 use super::register;
 use crate::counters::Counter;
 use crate::register::settings::*;
-use crate::router::farm::*;
 use crate::settings::*;
+use crate::way::tests::farm::*;
 
 const USER: &str = "sip:bob@example.com";
 

@@ -5,8 +5,8 @@ use sip::Target;
 use super::register;
 use crate::counters::Counter;
 use crate::register::settings::*;
-use crate::router::farm::*;
 use crate::settings::*;
+use crate::way::tests::farm::*;
 
 const PHONE: &str = "192.0.2.1:40000";
 const SERVER: &str = "10.0.0.1:5060";

@@ -1,0 +1,210 @@
+//! Connection reuse (RFC 5923): a peer that puts `alias` into its Via asks that requests to the address there come over the
+//! connection that it opened.
+//!
+//! Over TLS that is done once the edge has found that the certificate shown on the connection is one that we would have
+//! believed on a connection opened to that address (§9.2), so that nobody gets a request who would not have got it otherwise.
+//! Over TCP nothing is proven: it is done only where the operator says so, for the address of a server of the farm, and from
+//! that address. An address taken is known to all workers; when its connection is gone, another is opened as ever.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sip::{ConnectionId, Flow, Host, Target, Transport};
+
+use crate::counters::Counter;
+use crate::outbox::Outbox;
+use crate::way::request::Request;
+use crate::way::router::Core;
+
+/// Connections that asked, one address each: far above the peers of a farm.
+const ASKED_MAX: usize = 4096;
+
+/// RFC 5923 §8.2: the port of a TLS Via without one.
+const TLS_PORT: u16 = 5061;
+
+/// What the edge is to find out: whether the peer of a connection has a certificate with these names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub id: ConnectionId,
+    /// Of ours, which the connection came by.
+    pub listener: u8,
+    /// Where a connection would be opened to; what its certificate must prove then, it must prove now.
+    pub address: SocketAddr,
+    /// The host name by which the peer calls itself, where that is one.
+    pub name: Option<Box<[u8]>>,
+}
+
+/// What became of a connection that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Waiting,
+    Refused,
+    Taken(Transport, SocketAddr),
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_connection: HashMap<ConnectionId, Asked>,
+    /// Listener and connection by which the peer at an address is reached.
+    taken: HashMap<(Transport, SocketAddr), (u8, ConnectionId)>,
+}
+
+#[derive(Debug, Default)]
+pub struct Aliases {
+    inner: Mutex<Inner>,
+    /// Connections that asked; most load managers have none, and look no further.
+    count: AtomicUsize,
+}
+
+impl Aliases {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection asks. True: for the first time. The first address that it names is the one that counts.
+    fn ask(&self, id: ConnectionId) -> bool {
+        let mut inner = self.lock();
+        if inner.by_connection.len() >= ASKED_MAX || inner.by_connection.contains_key(&id) {
+            return false;
+        }
+        inner.by_connection.insert(id, Asked::Waiting);
+        self.count.store(inner.by_connection.len(), Relaxed);
+        true
+    }
+
+    /// The connection takes the address over, also from one that had it: the peer has come back.
+    fn take(&self, transport: Transport, address: SocketAddr, listener: u8, id: ConnectionId) {
+        let mut inner = self.lock();
+        // It may have been closed meanwhile.
+        if let Some(asked) = inner.by_connection.get_mut(&id) {
+            *asked = Asked::Taken(transport, address);
+            inner.taken.insert((transport, address), (listener, id));
+        }
+    }
+
+    fn refuse(&self, id: ConnectionId) {
+        if let Some(asked) = self.lock().by_connection.get_mut(&id) {
+            *asked = Asked::Refused;
+        }
+    }
+
+    fn find(&self, transport: Transport, address: SocketAddr) -> Option<(u8, ConnectionId)> {
+        if self.count.load(Relaxed) == 0 {
+            return None;
+        }
+        self.lock().taken.get(&(transport, address)).copied()
+    }
+
+    /// The connection is gone; the address that it had.
+    pub(crate) fn closed(&self, id: ConnectionId) -> Option<SocketAddr> {
+        if self.count.load(Relaxed) == 0 {
+            return None;
+        }
+        let mut inner = self.lock();
+        let asked = inner.by_connection.remove(&id);
+        self.count.store(inner.by_connection.len(), Relaxed);
+        let Some(Asked::Taken(transport, address)) = asked else { return None };
+        if inner.taken.get(&(transport, address)).is_some_and(|(_, present)| *present == id) {
+            inner.taken.remove(&(transport, address));
+        }
+        Some(address)
+    }
+}
+
+impl Core {
+    /// A request that came over a stream: whether its sender asks for requests to come back by it.
+    pub(crate) fn note_alias(&self, request: &Request<'_>, flow: Flow, out: &mut Outbox) {
+        let Some(id) = flow.connection else { return };
+        if !matches!(flow.transport, Transport::Tls | Transport::Tcp)
+            || request.via.parameter(b"alias").is_none()
+        {
+            return;
+        }
+        let aliases = &self.shared.aliases;
+        let port = request.via.port.unwrap_or(if flow.transport == Transport::Tls { TLS_PORT } else { 5060 });
+        // RFC 5923 §8.2: the address is the one that it sends from, not what a name may stand for.
+        let address = SocketAddr::new(flow.remote.ip().to_canonical(), port);
+        // One that we opened is found by its address as it is.
+        if address == flow.remote || !aliases.ask(id) {
+            return;
+        }
+        let named = match request.via.host {
+            Host::Ip(ip) if ip.to_canonical() != address.ip() => return self.refuse_alias(id),
+            Host::Ip(_) => None,
+            Host::Name(name) => Some(name.into()),
+        };
+        match flow.transport {
+            Transport::Tls => out.claims.push(Claim { id, listener: flow.listener, address, name: named }),
+            _ if self.shared.settings.tcp_alias && self.snapshot.by_address(address).is_some() => {
+                aliases.take(Transport::Tcp, address, flow.listener, id);
+                self.count(Counter::AliasTaken);
+            }
+            _ => self.refuse_alias(id),
+        }
+    }
+
+    /// The edge has looked at the certificate.
+    pub(crate) fn alias_judged(&self, claim: &Claim, proven: bool) {
+        if !proven {
+            return self.refuse_alias(claim.id);
+        }
+        self.shared.aliases.take(Transport::Tls, claim.address, claim.listener, claim.id);
+        self.count(Counter::AliasTaken);
+    }
+
+    fn refuse_alias(&self, id: ConnectionId) {
+        self.shared.aliases.refuse(id);
+        self.count(Counter::AliasRefused);
+    }
+
+    /// Listener and target for a stream to this address: the connection that its owner opened, else one of ours.
+    pub(crate) fn stream_to(&self, listener: u8, transport: Transport, to: SocketAddr) -> (u8, Target) {
+        match self.shared.aliases.find(transport, to) {
+            Some((listener, id)) => (listener, Target::Connection { listener, id, to, or_connect: true }),
+            None => (listener, Target::Stream { listener, to }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u16) -> ConnectionId {
+        ConnectionId { worker: 1, slot, generation: 7 }
+    }
+
+    #[test]
+    fn the_last_to_prove_an_address_has_it_until_its_connection_is_gone() {
+        use Transport::{Tcp, Tls};
+        let (aliases, address) = (Aliases::default(), "192.0.2.1:5061".parse().unwrap());
+        let found = || aliases.find(Tls, address).map(|(_, id)| id.slot);
+        assert_eq!(found(), None);
+        assert!(aliases.ask(id(1)) && !aliases.ask(id(1)));
+        assert_eq!(found(), None, "not proven yet");
+        aliases.take(Tls, address, 3, id(1));
+        assert_eq!((found(), aliases.find(Tcp, address)), (Some(1), None));
+        // It comes back before its old connection is known to be gone.
+        assert!(aliases.ask(id(2)));
+        aliases.take(Tls, address, 3, id(2));
+        assert_eq!(aliases.closed(id(1)), Some(address));
+        assert_eq!(found(), Some(2));
+        assert_eq!(aliases.closed(id(2)), Some(address));
+        assert_eq!((found(), aliases.closed(id(2))), (None, None));
+        aliases.take(Tls, address, 3, id(2));
+        assert_eq!(found(), None, "proven too late");
+    }
+
+    #[test]
+    fn there_is_a_bound_on_those_who_ask() {
+        let aliases = Aliases::default();
+        assert!((0..ASKED_MAX as u16).all(|slot| aliases.ask(id(slot))));
+        assert!(!aliases.ask(id(ASKED_MAX as u16)));
+        aliases.refuse(id(3));
+        assert!(!aliases.ask(id(3)), "refused once");
+        assert_eq!(aliases.closed(id(3)), None);
+        assert!(aliases.ask(id(ASKED_MAX as u16)));
+    }
+}

@@ -1,0 +1,53 @@
+//! Keep-alives of RFC 5626: STUN on the UDP ports of SIP is answered (§5.4, §8), and a client whose flow we keep is told how
+//! often to send one. Those of streams, CRLF and the pings of WebSocket, are answered where streams are read (`io/net`).
+
+use sip::headers::via;
+use sip::{Edits, Flow, Message, Name, Start, Target, Transport};
+
+use crate::counters::Counter;
+use crate::outbox::{Outbox, Send};
+use crate::way::router::Core;
+
+/// Seconds in which a client on a stream sends a keep-alive: the default of RFC 5626 §4.4.1, far below the time after which
+/// `io/net` closes a silent connection. Over UDP nothing is said: there clients take 24 s to 29 s (§4.4.2), which is right.
+const FLOW_TIMER: &[u8] = b"Flow-Timer: 120\r\n";
+
+impl Core {
+    /// A datagram that is STUN.
+    #[cold]
+    pub(crate) fn keep_alive(&mut self, datagram: &[u8], flow: Flow, out: &mut Outbox) {
+        let from = out.bytes.len() as u32;
+        if !sip::stun::answer(datagram, flow.remote, &mut out.bytes) {
+            return self.count(Counter::Malformed);
+        }
+        let to = Target::Datagram { listener: flow.listener, to: flow.remote };
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
+        self.count(Counter::StunAnswer);
+    }
+}
+
+/// Puts Flow-Timer into the answer to a REGISTER that came over `transport`, where the registrar says that outbound is used
+/// (RFC 5626 §5.4) and has not said itself how often. `first_hop`: the telephone sent to us without a proxy between.
+pub(crate) fn add_flow_timer(answer: &Message<'_>, first_hop: bool, transport: Transport, edits: &mut Edits) {
+    let has_one = |header| answer.name(header).eq_ignore_ascii_case(b"Flow-Timer");
+    if transport.is_reliable()
+        && first_hop
+        && matches!(answer.start(), Start::Response { status: 200..300, .. })
+        && names(answer, &[Name::Require], b"outbound")
+        && !answer.headers().iter().any(has_one)
+    {
+        edits.insert(answer.headers_start(), |text| text.extend_from_slice(FLOW_TIMER));
+    }
+}
+
+/// Whether this many Vias are all there are.
+pub(crate) fn has_vias(message: &Message<'_>, count: usize) -> bool {
+    via::all(message).take(count + 1).count() == count
+}
+
+/// Whether one of these fields has the option tag.
+pub(crate) fn names(message: &Message<'_>, fields: &[Name], option: &[u8]) -> bool {
+    let fields = fields.iter().flat_map(|name| message.all(*name));
+    let mut options = fields.flat_map(|header| message.value(header).split(|byte| *byte == b','));
+    options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+}

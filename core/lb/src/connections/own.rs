@@ -1,0 +1,143 @@
+//! Our own addresses: is a URI ours, which listener does a message leave by, and how do we write ourselves.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use sip::{Host, Transport, Uri};
+
+use crate::settings::Listener;
+use crate::signed::tag;
+
+/// A listener with the text that Via and Record-Route carry for it, made once.
+#[derive(Debug)]
+pub struct OwnAddress {
+    pub transport: Transport,
+    /// The address that others know.
+    pub address: SocketAddr,
+    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=`
+    pub via: Vec<u8>,
+    /// `<sip:192.0.2.1:5060;lr;farmtag=`, with `;transport=tcp` for a stream.
+    pub record_route: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct OwnAddresses {
+    all: Vec<OwnAddress>,
+    names: Vec<Vec<u8>>,
+    /// Addresses of load managers whose calls come to us when they are gone: what they wrote into a Route is ours to read.
+    others: Vec<SocketAddr>,
+}
+
+/// RFC 3261 §19.1.2; RFC 7118 §5.2.3 leaves WebSocket those of HTTP.
+const fn default_port(transport: Option<Transport>) -> u16 {
+    match transport {
+        None | Some(Transport::Udp | Transport::Tcp) => 5060,
+        Some(Transport::Tls) => 5061,
+        Some(Transport::Ws) => 80,
+        Some(Transport::Wss) => 443,
+    }
+}
+
+impl OwnAddresses {
+    pub fn new(listeners: &[Listener], names: &[String]) -> OwnAddresses {
+        let others = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let names = names.iter().map(|name| name.clone().into_bytes()).collect();
+        OwnAddresses { all: listeners.iter().map(OwnAddress::new).collect(), names, others }
+    }
+
+    /// How long the beginning of a Via line of ours is, up to the value of its branch; `None`: the line is none of ours.
+    pub(crate) fn via_length(&self, line: &[u8]) -> Option<usize> {
+        self.all.iter().find(|own| line.starts_with(&own.via)).map(|own| own.via.len())
+    }
+
+    /// The listener and the tag of a Route field that is one entry of ours to the letter.
+    pub(crate) fn route<'m>(&self, field: &'m [u8]) -> Option<(u8, &'m [u8])> {
+        let (index, own) =
+            self.all.iter().enumerate().find(|(_, own)| field.starts_with(&own.record_route))?;
+        let end = sip::text::plain_end(field, own.record_route.len());
+        (&field[end..] == b">").then_some((index as u8, &field[own.record_route.len()..end]))
+    }
+
+    pub fn is_own_ip(&self, ip: IpAddr) -> bool {
+        self.all.iter().any(|own| own.address.ip() == ip)
+    }
+
+    pub fn get(&self, index: u8) -> Option<&OwnAddress> {
+        self.all.get(usize::from(index))
+    }
+
+    /// The listener that a URI names: by address and port, and by transport where several share them.
+    pub fn find(&self, uri: &Uri<'_>) -> Option<u8> {
+        let transport = transport_of(uri);
+        let port = uri.port.unwrap_or(default_port(transport));
+        let ours = |own: &OwnAddress| match uri.host {
+            Host::Ip(ip) => {
+                let named = SocketAddr::new(ip, port);
+                own.address == named || self.others.contains(&named)
+            }
+            // A name without a port may have been resolved to any (RFC 3263 §4.2).
+            Host::Name(name) => {
+                uri.port.is_none_or(|port| own.address.port() == port)
+                    && self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
+            }
+        };
+        let first = self.all.iter().position(ours)?;
+        if self.all.len() == 1 {
+            return Some(first as u8);
+        }
+        let exact = self.all.iter().position(|place| {
+            ours(place) && transport.is_some_and(|asked| asked.uri_token() == place.transport.uri_token())
+        });
+        Some(exact.unwrap_or(first) as u8)
+    }
+
+    /// The listener by which a message leaves: the one it came in by where that fits, else the first that does.
+    pub fn outgoing(&self, came_by: u8, transport: Transport, to: IpAddr) -> Option<u8> {
+        let fits =
+            |place: &OwnAddress| place.transport == transport && place.address.is_ipv4() == to.is_ipv4();
+        if self.get(came_by).is_some_and(fits) {
+            return Some(came_by);
+        }
+        self.all.iter().position(fits).map(|index| index as u8)
+    }
+}
+
+impl OwnAddress {
+    fn new(listener: &Listener) -> OwnAddress {
+        let (address, transport) = (listener.advertise, listener.transport);
+        let mut record_route = format!("<sip:{address}");
+        if transport != Transport::Udp {
+            record_route.push_str(";transport=");
+            record_route.push_str(transport.uri_token());
+        }
+        record_route.push_str(";lr");
+        let mut via = Vec::new();
+        write!(via, "Via: SIP/2.0/{} {address};branch=", transport.via_token()).expect("a Vec takes all");
+        let record_route = [record_route.as_bytes(), b";", tag::PARAMETER, b"="].concat();
+        OwnAddress { transport, address, via, record_route }
+    }
+}
+
+/// The transport that a URI asks for; UDP when it says nothing (RFC 3263 §4.1, for an address), `None` when we do not
+/// speak it. `sips` asks for TLS under whatever else it says (RFC 3261 §26.2.2), which UDP cannot have.
+pub(crate) fn transport_of(uri: &Uri<'_>) -> Option<Transport> {
+    let is = |token: &[u8], known: &str| token.eq_ignore_ascii_case(known.as_bytes());
+    match (uri.parameter(b"transport"), uri.secure) {
+        (None | Some(b""), false) => Some(Transport::Udp),
+        (None | Some(b""), true) => Some(Transport::Tls),
+        (Some(token), false) if is(token, "udp") => Some(Transport::Udp),
+        (Some(token), false) if is(token, "tcp") => Some(Transport::Tcp),
+        (Some(token), _) if is(token, "tls") || is(token, "tcp") => Some(Transport::Tls),
+        (Some(token), false) if is(token, "ws") => Some(Transport::Ws),
+        (Some(token), _) if is(token, "ws") || is(token, "wss") => Some(Transport::Wss),
+        (Some(_), _) => None,
+    }
+}
+
+/// The address that a URI names, where it names one.
+pub(crate) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
+    match uri.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, uri.port.unwrap_or(default_port(transport_of(uri))))),
+        Host::Name(_) => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! The active table (SPEC A5, FIG. 5B): which servers get known calls, which get new ones, and the sums that selection
+//! draws from. Rebuilt with every snapshot; all lists hold positions in [`crate::farm::snapshot::Snapshot::servers`].
+
+use crate::farm::snapshot::{Server, WHOLE};
+
+/// See the head of this module.
+#[derive(Clone, Debug)]
+pub struct ActiveTable {
+    known: Box<[u16]>,
+    active: Box<[Candidate]>,
+    weights: Box<[u64]>,
+    scores: Box<[u64]>,
+    equal_weights: bool,
+    limited: bool,
+    loads_known: bool,
+}
+
+/// A server that may be given new calls, with what selection reads of it, side by side for a quick scan.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    pub position: u16,
+    pub slot: u16,
+    pub weight: u32,
+    /// Load in millionths; where the server said nothing, the mean of those that did.
+    pub load_ppm: u32,
+    /// As in [`Server`].
+    pub call_load_ppm: u32,
+    pub residual_calls: Option<u32>,
+    pub admitted_before: u32,
+}
+
+impl ActiveTable {
+    pub(crate) fn build(servers: &[Server]) -> ActiveTable {
+        let positions =
+            |keep: fn(&Server) -> bool| servers.iter().zip(0u16..).filter(move |(server, _)| keep(server));
+        let new_calls = Server::takes_new_calls;
+        let mean_load =
+            mean(positions(new_calls).filter_map(|(server, _)| server.load_permille.map(u64::from)));
+        let mean_score = mean(
+            positions(new_calls)
+                .filter_map(|(server, _)| server.score.map(|score| score.hundredths().into())),
+        );
+        // While one starts slowly all weights are a thousand times as large, so that a part of 1 is a number too.
+        let whole = positions(new_calls).all(|(server, _)| server.share_permille == WHOLE);
+        let weight_of = |server: &Server| {
+            if whole { server.weight } else { (server.weight * u32::from(server.share_permille)).max(1) }
+        };
+        let candidate = |(server, position): (&Server, u16)| Candidate {
+            position,
+            slot: server.place.slot,
+            weight: weight_of(server),
+            load_ppm: server.load_permille.unwrap_or(mean_load.unwrap_or(0) as u32).saturating_mul(1000),
+            call_load_ppm: server.call_load_ppm,
+            residual_calls: server.residual_calls,
+            admitted_before: server.admitted_before,
+        };
+        let weight = |server: &Server| u64::from(weight_of(server));
+        // A server without figures is taken for an average one, so that a farm may be measured in part only.
+        let score = |server: &Server| match server.score {
+            Some(score) => u64::from(score.hundredths()) * weight(server),
+            None => mean_score.unwrap_or(1) * weight(server),
+        };
+        let first_weight = positions(new_calls).next().map(|(server, _)| weight_of(server));
+        ActiveTable {
+            known: positions(Server::is_reachable).map(|(_, position)| position).collect(),
+            active: positions(new_calls).map(candidate).collect(),
+            weights: prefix_sums(positions(new_calls).map(|(server, _)| weight(server))),
+            scores: prefix_sums(positions(new_calls).map(|(server, _)| score(server))),
+            equal_weights: positions(new_calls).all(|(server, _)| Some(weight_of(server)) == first_weight),
+            limited: positions(new_calls).any(|(server, _)| server.residual_calls.is_some()),
+            loads_known: mean_load.is_some(),
+        }
+    }
+
+    /// Servers that known calls can go to: started, draining or full; not those that failed or stopped. The modulo hash
+    /// of known calls is taken over these, so that draining or filling up moves no call.
+    pub fn known(&self) -> &[u16] {
+        &self.known
+    }
+
+    /// Servers that new calls can go to.
+    pub fn active(&self) -> &[Candidate] {
+        &self.active
+    }
+
+    /// Weights of `active()`, summed up.
+    pub fn weights(&self) -> &[u64] {
+        &self.weights
+    }
+
+    /// Scores of `active()` in hundredths, times weight, summed up.
+    pub fn scores(&self) -> &[u64] {
+        &self.scores
+    }
+
+    pub fn equal_weights(&self) -> bool {
+        self.equal_weights
+    }
+
+    /// Some server of `active()` takes a limited number of calls.
+    pub fn limited(&self) -> bool {
+        self.limited
+    }
+
+    /// Some server of `active()` told its load.
+    pub fn loads_known(&self) -> bool {
+        self.loads_known
+    }
+}
+
+fn prefix_sums(values: impl Iterator<Item = u64>) -> Box<[u64]> {
+    values
+        .scan(0, |sum, value| {
+            *sum += value;
+            Some(*sum)
+        })
+        .collect()
+}
+
+fn mean(values: impl Iterator<Item = u64>) -> Option<u64> {
+    let (sum, count) = values.fold((0, 0), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count)
+}

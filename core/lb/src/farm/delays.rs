@@ -1,0 +1,183 @@
+//! How long servers take to answer, as RFC 6076 measures it: histograms by server, one set for each worker.
+//!
+//! When a request was passed on stands in the hop of our own Via ([`crate::signed::hop`]) and comes back with the response, so
+//! nothing is kept for a request, however long it takes. Only the worker writes its part, with plain stores; memory is taken
+//! for a server with its first answer.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use base::Duration;
+
+use crate::farm::snapshot::Place;
+
+/// What is measured, always towards a server and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Delay {
+    /// RFC 6076 §4.3.1: from the INVITE to the first provisional response other than 100, or to the 2xx where there is none.
+    Session,
+    /// RFC 6076 §4.3.2: from the INVITE to its failure, where nothing came before.
+    FailedSession,
+    /// RFC 6076 §4.4: from the BYE to its 2xx.
+    Disconnect,
+    /// The same to its failure.
+    FailedDisconnect,
+    /// RFC 6076 §4.1: from the REGISTER to its 2xx. One that was challenged before began another request.
+    Registration,
+}
+
+impl Delay {
+    pub const ALL: [Delay; 5] = [
+        Delay::Session,
+        Delay::FailedSession,
+        Delay::Disconnect,
+        Delay::FailedDisconnect,
+        Delay::Registration,
+    ];
+}
+
+/// Upper bounds of the buckets, milliseconds; the last bucket takes what is longer. From a server in the same rack to timer B.
+pub const BOUNDS_MS: [u32; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 32_000];
+const BUCKETS: usize = BOUNDS_MS.len() + 1;
+
+/// What was measured of one server by one worker.
+#[derive(Debug)]
+struct Cell {
+    /// Incarnation of the place: whose figures these are, as slots are used again.
+    owner: AtomicU32,
+    counts: [[AtomicU32; BUCKETS]; Delay::ALL.len()],
+    sums_us: [AtomicU64; Delay::ALL.len()],
+}
+
+/// One histogram, summed over the workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// How many fell into each bucket, in the order of [`BOUNDS_MS`], then those above.
+    pub counts: [u64; BUCKETS],
+    pub sum_us: u64,
+}
+
+impl Histogram {
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// By worker and slot ([`Place`]).
+#[derive(Debug)]
+pub struct Delays {
+    cells: Box<[OnceLock<Box<Cell>>]>,
+    slots: usize,
+}
+
+impl Delays {
+    pub fn new(workers: usize, slots: usize) -> Delays {
+        Delays { cells: (0..workers * slots).map(|_| OnceLock::new()).collect(), slots }
+    }
+
+    /// Measured by this worker.
+    pub fn note(&self, worker: u8, place: Place, what: Delay, took: Duration) {
+        let slot = usize::from(place.slot);
+        if slot >= self.slots {
+            return;
+        }
+        let Some(cell) = self.cells.get(usize::from(worker) * self.slots + slot) else { return };
+        let cell = cell.get_or_init(|| Box::new(Cell::new(place)));
+        if cell.owner.load(Relaxed) != place.incarnation {
+            cell.begin_anew(place);
+        }
+        let ms = took.as_micros().div_ceil(1000);
+        let bucket = BOUNDS_MS.iter().filter(|bound| u128::from(**bound) < ms).count();
+        let (count, sum) = (&cell.counts[what as usize][bucket], &cell.sums_us[what as usize]);
+        count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+        sum.store(sum.load(Relaxed).wrapping_add(took.as_micros() as u64), Relaxed);
+    }
+
+    /// What all workers measured of a server; a whole of its parts, each of which may be a moment older than the next.
+    pub fn of(&self, place: Place, what: Delay) -> Histogram {
+        let mut whole = Histogram::default();
+        if usize::from(place.slot) >= self.slots {
+            return whole;
+        }
+        let of_slot = self.cells.iter().skip(usize::from(place.slot)).step_by(self.slots);
+        for cell in of_slot.filter_map(|cell| cell.get()).map(Box::as_ref) {
+            if cell.owner.load(Relaxed) != place.incarnation {
+                continue;
+            }
+            for (sum, count) in whole.counts.iter_mut().zip(&cell.counts[what as usize]) {
+                *sum += u64::from(count.load(Relaxed));
+            }
+            whole.sum_us += cell.sums_us[what as usize].load(Relaxed);
+        }
+        whole
+    }
+}
+
+impl Cell {
+    fn new(place: Place) -> Cell {
+        Cell {
+            owner: AtomicU32::new(place.incarnation),
+            counts: Default::default(),
+            sums_us: Default::default(),
+        }
+    }
+
+    fn begin_anew(&self, place: Place) {
+        self.counts.iter().flatten().for_each(|count| count.store(0, Relaxed));
+        self.sums_us.iter().for_each(|sum| sum.store(0, Relaxed));
+        self.owner.store(place.incarnation, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place { slot: 1, incarnation: 4 };
+
+    #[test]
+    fn each_falls_into_the_first_bucket_whose_bound_it_does_not_pass() {
+        let delays = Delays::new(2, 3);
+        let cases = [
+            (0, 0),
+            (1000, 0),
+            (1001, 1),
+            (2000, 1),
+            (99_999, 6),
+            (100_000, 6),
+            (100_001, 7),
+            (99_000_000, 14),
+        ];
+        for (us, bucket) in cases {
+            let before = delays.of(PLACE, Delay::Session);
+            delays.note(1, PLACE, Delay::Session, Duration::from_micros(us));
+            let after = delays.of(PLACE, Delay::Session);
+            assert_eq!(after.counts[bucket], before.counts[bucket] + 1, "{us} µs");
+            assert_eq!(after.sum_us, before.sum_us + us);
+        }
+        assert_eq!(delays.of(PLACE, Delay::Session).count(), cases.len() as u64);
+        assert_eq!(delays.of(PLACE, Delay::Disconnect), Histogram::default());
+        assert_eq!(delays.of(Place { slot: 0, ..PLACE }, Delay::Session), Histogram::default());
+    }
+
+    #[test]
+    fn workers_add_up_and_a_slot_that_is_used_again_begins_at_zero() {
+        let delays = Delays::new(2, 3);
+        let took = Duration::from_millis(3);
+        for worker in 0..2 {
+            delays.note(worker, PLACE, Delay::Disconnect, took);
+        }
+        assert_eq!(delays.of(PLACE, Delay::Disconnect).counts[2], 2);
+        let next = Place { incarnation: 5, ..PLACE };
+        delays.note(0, next, Delay::Disconnect, took);
+        assert_eq!(delays.of(next, Delay::Disconnect).count(), 1);
+        assert_eq!(delays.of(PLACE, Delay::Disconnect).count(), 1, "what the other worker measured");
+        // No such worker, no such slot: nothing is kept, nothing breaks.
+        let beyond = Place { slot: 3, ..PLACE };
+        delays.note(2, PLACE, Delay::Session, took);
+        delays.note(0, beyond, Delay::Session, took);
+        assert_eq!(delays.of(PLACE, Delay::Session), Histogram::default());
+        assert_eq!(delays.of(beyond, Delay::Session), Histogram::default());
+    }
+}

@@ -1,0 +1,363 @@
+//! Is a server alive, as far as its traffic and its answers to OPTIONS show? One pure machine per server, fed with
+//! evidence ([`crate::farm::evidence`]) at each tick of the server table. What an agent says by heartbeat is the server table's
+//! business.
+
+use base::{Duration, Time};
+
+use crate::settings::{Probe, Settings};
+
+/// Requests without any response until silence counts: one may be a request that no server would answer.
+const SILENT_REQUESTS: u32 = 2;
+/// Pause between a failure and the next trial; doubles with each failed trial.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A server up for this long is forgiven its earlier failures.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
+/// New calls that a server on trial is given.
+pub const TRIAL_CALLS: u32 = 3;
+/// A server that says "full" is believed for this long at most: a Retry-After of minutes must not outlast the fullness.
+const FULL_MAX: Duration = Duration::from_secs(30);
+
+/// The settings of health, out of [`Settings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthSettings {
+    pub probe: Probe,
+    /// Time between two OPTIONS to one server.
+    pub probe_interval: Duration,
+    /// Requests unanswered this long, and nothing else heard, make a server suspect; also the wait for an OPTIONS.
+    pub silence: Duration,
+    /// Refused or unreachable in a row, or OPTIONS without response in a row from a server that answered them before, until
+    /// it is failed. One may be a leftover of a restart.
+    pub fail_after: u32,
+    /// Time for which a failed server stays failed, whatever it answers: one that flaps is out, not in and out.
+    pub stay_out: Duration,
+}
+
+impl HealthSettings {
+    pub fn of(settings: &Settings) -> HealthSettings {
+        let (probe, probe_interval, silence) = (settings.probe, settings.probe_interval, settings.silence);
+        let (fail_after, stay_out) = (settings.fail_after.max(1), settings.stay_out);
+        HealthSettings { probe, probe_interval, silence, fail_after, stay_out }
+    }
+}
+
+/// What is known of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    Up,
+    /// Silent for a time; still used, but asked.
+    Suspect,
+    /// Not used.
+    Failed,
+    /// Was failed; a few new calls, or an OPTIONS, show whether it is back.
+    Trial,
+}
+
+/// Why the state is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Nothing was heard of it yet, good or bad.
+    Fresh,
+    /// Its traffic is answered.
+    Answered,
+    /// It answered OPTIONS with this status.
+    ProbeAnswered(u16),
+    /// ICMP unreachable, or connection refused or lost.
+    Unreachable,
+    /// Requests unanswered, and nothing else heard from it.
+    Silence,
+    /// OPTIONS unanswered.
+    ProbeSilence,
+    /// The pause after its failure is over.
+    PauseOver,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reason::Fresh => write!(f, "nothing heard yet"),
+            Reason::Answered => write!(f, "its traffic is answered"),
+            Reason::ProbeAnswered(status) => write!(f, "answered OPTIONS with {status}"),
+            Reason::Unreachable => write!(f, "unreachable or connection refused"),
+            Reason::Silence => write!(f, "requests unanswered, nothing heard from it"),
+            Reason::ProbeSilence => write!(f, "OPTIONS unanswered"),
+            Reason::PauseOver => write!(f, "tried again after a pause"),
+        }
+    }
+}
+
+/// What happened to a server. Counts are those of one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Requests that ask for a response were forwarded to it: not ACK.
+    Sent(u32),
+    /// Any response of it passed.
+    Answered,
+    /// So many sends failed: ICMP unreachable, connection refused or lost.
+    Unreachable(u32),
+    /// It was sent requests and gave no sign for the time of silence.
+    Silence,
+    /// The pause after its failure has passed.
+    PauseOver,
+    ProbeAnswered {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    ProbeTimeout,
+    /// It answered a call with 503 and Retry-After: full, not dead.
+    Full(Duration),
+}
+
+/// See the head of this module.
+#[derive(Clone, Debug)]
+pub struct Health {
+    settings: HealthSettings,
+    state: State,
+    reason: Reason,
+    since: Time,
+    /// Pause after the next failure.
+    pause: Duration,
+    /// When the oldest request without any later sign of life was sent, and how many there are.
+    silent_since: Option<Time>,
+    unanswered: u32,
+    unreachable_hits: u32,
+    last_answer: Option<Time>,
+    full_until: Option<Time>,
+    probe_sent: Option<Time>,
+    next_probe: Time,
+    probe_misses: u32,
+    /// It ever answered OPTIONS, or traffic: silence is only evidence in one that spoke, or that never did at all.
+    answers_options: bool,
+    answers_traffic: bool,
+}
+
+impl Health {
+    pub fn new(settings: HealthSettings, now: Time) -> Health {
+        Health {
+            settings,
+            state: State::Up,
+            reason: Reason::Fresh,
+            since: now,
+            pause: PAUSE_MIN,
+            silent_since: None,
+            unanswered: 0,
+            unreachable_hits: 0,
+            last_answer: None,
+            full_until: None,
+            probe_sent: None,
+            next_probe: now,
+            probe_misses: 0,
+            answers_options: false,
+            answers_traffic: false,
+        }
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Since when it is in this state.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Other settings from now on; what is known stays.
+    pub fn set_settings(&mut self, settings: HealthSettings) {
+        self.settings = settings;
+    }
+
+    /// It answered 503 to OPTIONS, or with Retry-After to a call: known calls only until this moment.
+    pub fn full_until(&self) -> Option<Time> {
+        self.full_until
+    }
+
+    /// State by event; true when the state changed.
+    pub fn handle(&mut self, now: Time, event: Event) -> bool {
+        use State::{Failed, Suspect, Trial, Up};
+        if self.settings.probe == Probe::Off {
+            return false;
+        }
+        let before = self.state;
+        self.take_note(now, event);
+        match (self.state, event) {
+            (Up, Event::Unreachable(_)) if self.unreachable_hits < self.settings.fail_after => {}
+            (Up | Suspect | Trial, Event::Unreachable(_)) => self.fail(now, Reason::Unreachable),
+            (Up, Event::Silence) => self.enter(now, Suspect, Reason::Silence),
+            (Suspect | Trial, Event::Silence) => self.fail(now, Reason::Silence),
+            (Up | Suspect | Trial, Event::ProbeTimeout) if !self.probe_silence_counts(now) => {}
+            (Up, Event::ProbeTimeout) if self.probe_misses < self.settings.fail_after => {
+                self.enter(now, Suspect, Reason::ProbeSilence);
+            }
+            (Up | Suspect | Trial, Event::ProbeTimeout) => self.fail(now, Reason::ProbeSilence),
+            (Suspect | Trial, Event::Answered) => self.enter(now, Up, Reason::Answered),
+            (Suspect | Trial, Event::ProbeAnswered { status, .. }) => {
+                self.enter(now, Up, Reason::ProbeAnswered(status));
+            }
+            // It has to stay away from calls for a time, whatever it says.
+            (Failed, Event::Answered | Event::ProbeAnswered { .. })
+                if now.since(self.since) < self.settings.stay_out => {}
+            // Alive after all; it must show it once more, so that a flapping server stays out longer each time.
+            (Failed, Event::Answered) => self.enter(now, Trial, Reason::Answered),
+            (Failed, Event::ProbeAnswered { status, .. }) => {
+                self.enter(now, Trial, Reason::ProbeAnswered(status));
+            }
+            (Failed, Event::PauseOver) if !self.trial_by_call() => {}
+            (Failed, Event::PauseOver) => self.enter(now, Trial, Reason::PauseOver),
+            (Up, Event::Answered) if self.reason == Reason::Fresh => self.reason = Reason::Answered,
+            (Up, Event::ProbeAnswered { status, .. }) => self.reason = Reason::ProbeAnswered(status),
+            (Up, Event::Answered | Event::PauseOver)
+            | (Suspect | Trial, Event::PauseOver)
+            | (Failed, Event::Unreachable(_) | Event::Silence | Event::ProbeTimeout)
+            | (_, Event::Sent(_) | Event::Full(_)) => {}
+        }
+        self.state != before
+    }
+
+    fn take_note(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Sent(count) => {
+                self.silent_since.get_or_insert(now);
+                self.unanswered = self.unanswered.saturating_add(count);
+            }
+            Event::Answered => {
+                self.heard(now);
+                self.answers_traffic = true;
+            }
+            Event::Unreachable(count) => self.unreachable_hits = self.unreachable_hits.saturating_add(count),
+            Event::ProbeAnswered { status, retry_after } => {
+                self.heard(now);
+                self.probe_sent = None;
+                self.answers_options = true;
+                // RFC 3261 §21.5.4: busy or in maintenance, which is not dead. Without Retry-After until it is
+                // asked again.
+                let full = retry_after.unwrap_or(self.settings.probe_interval * 2).min(FULL_MAX);
+                self.full_until = (status == 503).then(|| now + full);
+            }
+            Event::ProbeTimeout => {
+                self.probe_sent = None;
+                self.probe_misses = self.probe_misses.saturating_add(1);
+            }
+            Event::Full(time) => self.full_until = Some(now + time.min(FULL_MAX)),
+            Event::Silence | Event::PauseOver => {}
+        }
+    }
+
+    fn heard(&mut self, now: Time) {
+        (self.silent_since, self.unanswered, self.unreachable_hits, self.probe_misses) = (None, 0, 0, 0);
+        self.last_answer = Some(now);
+    }
+
+    /// OPTIONS unanswered tell nothing of a server that never answers them but answers its traffic, nor of one whose
+    /// traffic is being answered.
+    fn probe_silence_counts(&self, now: Time) -> bool {
+        let answering = self.last_answer.is_some_and(|at| now.since(at) < self.settings.silence);
+        !answering && (self.answers_options || !self.answers_traffic)
+    }
+
+    fn fail(&mut self, now: Time, reason: Reason) {
+        if self.state == State::Up && now.since(self.since) >= FORGIVEN_AFTER {
+            self.pause = PAUSE_MIN;
+        } else if self.state == State::Trial {
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
+        }
+        self.enter(now, State::Failed, reason);
+    }
+
+    fn enter(&mut self, now: Time, state: State, reason: Reason) {
+        (self.state, self.reason, self.since) = (state, reason, now);
+        match state {
+            State::Suspect => self.next_probe = now,
+            State::Failed | State::Trial => (self.silent_since, self.unanswered) = (None, 0),
+            State::Up => {}
+        }
+    }
+
+    /// Lets time pass: silence, pauses and unanswered OPTIONS become events. True when the state changed.
+    pub fn handle_timeout(&mut self, now: Time) -> bool {
+        let mut changed = false;
+        if self.probe_deadline().is_some_and(|deadline| now >= deadline) {
+            changed |= self.handle(now, Event::ProbeTimeout);
+        }
+        if self.silence_deadline().is_some_and(|deadline| now >= deadline) {
+            changed |= self.handle(now, Event::Silence);
+        }
+        if self.pause_deadline().is_some_and(|deadline| now >= deadline) {
+            changed |= self.handle(now, Event::PauseOver);
+        }
+        if self.full_until.is_some_and(|until| now >= until) {
+            self.full_until = None;
+        }
+        changed
+    }
+
+    /// Is an OPTIONS to be sent now? If so it counts as sent; its response or its silence comes back as an event.
+    pub fn take_probe(&mut self, now: Time) -> bool {
+        if !self.is_asked() || self.probe_sent.is_some() || now < self.next_probe {
+            return false;
+        }
+        self.next_probe = now + self.settings.probe_interval;
+        let busy = self.last_answer.is_some_and(|at| now.since(at) < self.settings.probe_interval);
+        if self.state == State::Up && busy && self.full_until.is_none() && self.answers_options {
+            return false;
+        }
+        self.probe_sent = Some(now);
+        true
+    }
+
+    /// Whether it gets OPTIONS. One that is judged by its traffic gets them while it is suspected: servers that drop what
+    /// scanners send are silent to that and well.
+    fn is_asked(&self) -> bool {
+        match self.settings.probe {
+            Probe::Off => false,
+            Probe::Traffic => self.state == State::Suspect,
+            Probe::Options => true,
+        }
+    }
+
+    /// A failed server is tried again now: for when no other is left.
+    pub fn try_now(&mut self, now: Time) -> bool {
+        let failed = self.state == State::Failed;
+        if failed {
+            self.enter(now, State::Trial, Reason::PauseOver);
+        }
+        failed
+    }
+
+    /// When [`Health::handle_timeout`] has something to do, or, where the server is `probed`, [`Health::take_probe`].
+    pub fn next_deadline(&self, probed: bool) -> Option<Time> {
+        let probes = probed && self.is_asked() && self.probe_sent.is_none();
+        let probe = probes.then_some(self.next_probe);
+        let deadlines =
+            [self.probe_deadline(), self.silence_deadline(), self.pause_deadline(), self.full_until, probe];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn probe_deadline(&self) -> Option<Time> {
+        self.probe_sent.map(|sent| sent + self.settings.silence)
+    }
+
+    fn silence_deadline(&self) -> Option<Time> {
+        let enough = match self.state {
+            State::Up => SILENT_REQUESTS,
+            State::Suspect | State::Trial => 1,
+            State::Failed => return None,
+        };
+        let from = self.silent_since.filter(|_| self.unanswered >= enough)?;
+        // A suspect has the same time once more, counted from when it became one.
+        Some(from.max(if self.state == State::Suspect { self.since } else { from }) + self.settings.silence)
+    }
+
+    fn pause_deadline(&self) -> Option<Time> {
+        (self.state == State::Failed && self.trial_by_call())
+            .then(|| self.since + self.pause.max(self.settings.stay_out))
+    }
+
+    /// One that answers OPTIONS when it lives need not be tried with a caller's call.
+    fn trial_by_call(&self) -> bool {
+        self.settings.probe == Probe::Traffic || !self.answers_options
+    }
+}

@@ -1,0 +1,446 @@
+//! The server table (SPEC A2, A4): every server of the farm, from the configuration and from heartbeats, with what is
+//! known of it and why it is or is not used. Owned by the control thread; the data path sees the snapshots it publishes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use base::{Duration, Time};
+use heartbeat::{Decay, Heartbeat};
+use sip::Transport;
+
+use crate::farm::delays::Delays;
+use crate::farm::evidence::Evidence;
+use crate::farm::health::{Event, HealthSettings};
+use crate::farm::snapshot::{Condition, Place, ServerId, Snapshot};
+use crate::memory::ledger::Ledger;
+use crate::selection::Admitted;
+use crate::selection::score::{ScoreSettings, scores};
+use crate::settings::{Selection, Settings};
+
+mod change;
+mod row;
+use row::{Agent, Row};
+pub use row::{Cause, Reason, RowView, Source};
+
+/// Rows of a dynamic table at most, unless `table_size` says more: whoever can send heartbeats must not be able to fill
+/// our memory with them.
+pub const SERVERS_MAX: usize = 4096;
+/// Load figures that changed are published together, at most this often; a change of condition at once.
+const FIGURES_PERIOD: Duration = Duration::from_millis(100);
+/// Scores by what changes with every call are made anew this often.
+const COUNTED_PERIOD: Duration = Duration::from_secs(1);
+/// All rows are looked at this often, and when one is due: not with every heartbeat of a thousand servers.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
+/// A server known by heartbeat alone that has been gone for this long is dropped from the table: farms that grow and
+/// shrink by themselves leave addresses behind.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+pub const WEIGHT_MAX: u32 = 1000;
+
+/// Counters that workers write and the table reads or prepares, each with one place per slot.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    pub evidence: Arc<Evidence>,
+    /// How long servers take to answer (RFC 6076).
+    pub delays: Arc<Delays>,
+    pub admitted: Arc<Admitted>,
+    pub ledger: Option<Arc<Ledger>>,
+    /// Calls in progress, where they are counted: for `cjsq`, or because the settings ask for it.
+    pub census: Option<Arc<Ledger>>,
+}
+
+impl Counters {
+    /// As many slots as the table of these settings can have rows.
+    pub fn for_settings(settings: &Settings, workers: usize) -> Counters {
+        let slots = slots(settings);
+        let ledger = Ledger::for_settings(settings, slots).map(Arc::new);
+        Counters {
+            evidence: Arc::new(Evidence::new(workers, slots)),
+            delays: Arc::new(Delays::new(workers, slots)),
+            admitted: Arc::new(Admitted::new(slots)),
+            census: Ledger::census_for(settings, slots, ledger.as_ref()),
+            ledger,
+        }
+    }
+
+    /// What these settings count, after those: a count that goes on is kept, another begins at zero.
+    pub(crate) fn renew_ledgers(&mut self, before: &Settings, settings: &Settings, slots: usize) {
+        let counts = |settings: &Settings| (settings.selection, settings.invite_weight_percent);
+        if counts(settings) != counts(before) {
+            let calls = self.census.clone().filter(|_| settings.selection == Selection::Cjsq);
+            self.ledger = calls.or_else(|| Ledger::for_settings(settings, slots).map(Arc::new));
+        }
+        let kept = self.census.clone().filter(|_| settings.count_calls);
+        self.census = Ledger::census_for(
+            &Settings { count_calls: false, ..settings.clone() },
+            slots,
+            self.ledger.as_ref(),
+        )
+        .or(kept)
+        .or_else(|| Ledger::census_for(settings, slots, self.ledger.as_ref()));
+    }
+}
+
+fn slots(settings: &Settings) -> usize {
+    // Positions and slots have 16 bits, and a look-up table keeps position + 1.
+    settings.heartbeat.table_size.unwrap_or(SERVERS_MAX).min(usize::from(u16::MAX) - 1)
+}
+
+/// Why a server was not taken into the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    TableFull {
+        size: usize,
+        server: SocketAddr,
+    },
+    IdCollision {
+        server: SocketAddr,
+        with: SocketAddr,
+    },
+    BadAddress {
+        server: SocketAddr,
+    },
+    /// A heartbeat that was recorded and sent again, or came behind a later one.
+    Replayed {
+        server: SocketAddr,
+    },
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::TableFull { size, server } => {
+                write!(
+                    f,
+                    "server {server} refused: the server table is full ({size} rows); raise table_size or remove a server"
+                )
+            }
+            Refusal::IdCollision { server, with } => {
+                write!(f, "server {server} refused: its id is that of {with}; give one of them another port")
+            }
+            Refusal::BadAddress { server } => {
+                write!(f, "server {server} refused: neither address nor port may be zero")
+            }
+            Refusal::Replayed { server } => {
+                write!(f, "heartbeat of {server} refused: its count is not above that of an earlier one")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What a heartbeat did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The server was not in the table before.
+    pub joined: bool,
+    /// Another current server says it has the same id. Given once, when it is first seen.
+    pub same_id_as: Option<SocketAddr>,
+}
+
+/// See the head of this module.
+pub struct ServerTable {
+    rows: Vec<Row>,
+    size: usize,
+    decay: Decay,
+    /// Counts are believed only where a key protects them.
+    heartbeats_signed: bool,
+    health: HealthSettings,
+    score: ScoreSettings,
+    slow_start: Duration,
+    /// How long polled figures are good that nobody renews.
+    measures_good_for: Duration,
+    /// When scores last took in what changes with every call.
+    counted: Time,
+    counters: Counters,
+    free_slots: std::collections::VecDeque<u16>,
+    incarnations: u32,
+    snapshot: Arc<Snapshot>,
+    /// Something that routing can see changed: at once, or with the next figures.
+    stale: bool,
+    figures_stale: bool,
+    published: Time,
+    /// When all rows were last looked at, whether that is wanted at once, and when the first of them is due.
+    looked: Time,
+    look: bool,
+    due: Option<Time>,
+}
+
+impl ServerTable {
+    /// The servers of the configuration, in its order. A server that cannot be taken is an error of the configuration.
+    pub fn new(now: Time, settings: &Settings, counters: Counters) -> Result<ServerTable, Refusal> {
+        let size = slots(settings);
+        let mut table = ServerTable {
+            rows: Vec::new(),
+            size,
+            decay: Decay::new(settings.heartbeat.period, settings.heartbeat.decay_periods),
+            heartbeats_signed: settings.keys.heartbeat.is_some(),
+            health: HealthSettings::of(settings),
+            score: settings.score,
+            measures_good_for: settings.measures.good_for(),
+            counted: now,
+            slow_start: settings.slow_start,
+            counters,
+            free_slots: (0..size as u16).collect(),
+            incarnations: 0,
+            snapshot: Arc::new(Snapshot::empty()),
+            stale: true,
+            figures_stale: false,
+            published: now,
+            looked: now,
+            look: true,
+            due: None,
+        };
+        for entry in &settings.servers {
+            table.add(now, entry)?;
+        }
+        // Those that are there from the beginning do not return.
+        table.rows.iter_mut().for_each(Row::settle);
+        table.tick(now);
+        Ok(table)
+    }
+
+    /// What the data path should see; the same value until [`ServerTable::tick`] gives true.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.clone()
+    }
+
+    /// One heartbeat, decoded and authenticated, from this address. Its server is the one at the SIP address it names, or at
+    /// the IP it came from: if the configuration has it, it is that row.
+    pub fn heartbeat(&mut self, now: Time, from: IpAddr, heartbeat: &Heartbeat) -> Result<Heard, Refusal> {
+        let ip = heartbeat.sip_address.unwrap_or(from).to_canonical();
+        let address = SocketAddr::new(ip, heartbeat.sip_port);
+        let transport = heartbeat.transport.map(|transport| match transport {
+            heartbeat::Transport::Udp => Transport::Udp,
+            heartbeat::Transport::Tcp => Transport::Tcp,
+        });
+        let found = self.find(address);
+        let at = match found {
+            Some(at) => at,
+            None => self.make_row(now, address, transport.unwrap_or(Transport::Udp), 1)?,
+        };
+        if self.heartbeats_signed && self.rows[at].replay.admit(heartbeat).is_err() {
+            return Err(Refusal::Replayed { server: address });
+        }
+        // Whoever comes, comes back or takes another id is compared with all others; the rest were.
+        let row = &self.rows[at];
+        let compare = row.same_id_as.is_some()
+            || row.condition == Condition::Failed
+            || row.agent.is_none_or(|agent| agent.id != heartbeat.server_id);
+        let twin = if compare { self.twin_of(now, at, heartbeat.server_id) } else { None };
+        let row = &mut self.rows[at];
+        let same_id_as = twin.filter(|_| row.same_id_as != twin);
+        row.same_id_as = twin;
+        if let Some(transport) = transport.filter(|transport| *transport != row.transport) {
+            row.transport = transport;
+            self.stale = true;
+        }
+        let admitted = self.counters.admitted.count(row.place.slot);
+        self.figures_stale |= row.hear(now, heartbeat, self.decay, self.health, admitted);
+        self.stale |= row.judge(now, admitted, self.slow_start);
+        self.due = self.due.into_iter().chain(row.next_deadline()).min();
+        Ok(Heard { joined: found.is_none(), same_id_as })
+    }
+
+    /// Figures that a poll brought (SPEC B3), or that none came: `down`. False: no server of the table is at that address;
+    /// only the configuration and heartbeats make rows.
+    pub fn measured(&mut self, now: Time, heartbeat: &Heartbeat) -> bool {
+        let address = heartbeat.sip_address.map(|ip| SocketAddr::new(ip.to_canonical(), heartbeat.sip_port));
+        let Some(at) = address.and_then(|address| self.find(address)) else { return false };
+        let row = &mut self.rows[at];
+        let admitted = self.counters.admitted.count(row.place.slot);
+        // Down, or back: at once.
+        self.stale |= row.take_measured(now, heartbeat, self.measures_good_for, admitted);
+        self.stale |= row.judge(now, admitted, self.slow_start);
+        self.figures_stale = true;
+        true
+    }
+
+    /// New weights and limits; the next snapshot has the scores that they make.
+    pub fn set_score_settings(&mut self, score: ScoreSettings) {
+        self.stale |= self.score != score;
+        self.score = score;
+    }
+
+    pub fn score_settings(&self) -> ScoreSettings {
+        self.score
+    }
+
+    /// Outcome of an OPTIONS of [`ServerTable::take_probes`]. Silence need not be reported: the table notices it.
+    pub fn probe_answered(&mut self, now: Time, id: ServerId, status: u16, retry_after: Option<Duration>) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.id == id) {
+            row.health.handle(now, Event::ProbeAnswered { status, retry_after });
+            self.look = true;
+        }
+    }
+
+    /// A server answered a call with 503 and Retry-After: no new calls for that time, which is not a failure.
+    pub fn said_full(&mut self, now: Time, id: ServerId, retry_after: Duration) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.id == id) {
+            row.health.handle(now, Event::Full(retry_after));
+            self.look = true;
+        }
+    }
+
+    /// OPTIONS to be sent now, where the settings ask for them: to servers without an agent, and to any that is in doubt.
+    pub fn take_probes(&mut self, now: Time, mut send: impl FnMut(ServerId, SocketAddr, Transport)) {
+        for row in self.rows.iter_mut().filter(|row| row.is_probed()) {
+            if row.health.take_probe(now) {
+                send(row.id, row.address, row.transport);
+                self.look = true;
+            }
+        }
+    }
+
+    /// Reads the evidence of the workers, lets time pass, judges every row. True: there is a new snapshot to publish. To be
+    /// called after each batch of heartbeats, at [`ServerTable::next_deadline`], and ten times a second.
+    pub fn tick(&mut self, now: Time) -> bool {
+        let due = self.due.is_some_and(|due| now >= due);
+        if self.look || due || now.since(self.looked) >= LOOK_PERIOD {
+            self.look_at_all(now);
+        }
+        let figures_due = self.figures_stale && now.since(self.published) >= FIGURES_PERIOD;
+        if !self.stale && !figures_due {
+            return false;
+        }
+        (self.stale, self.figures_stale, self.published) = (false, false, now);
+        self.publish();
+        true
+    }
+
+    fn look_at_all(&mut self, now: Time) {
+        for row in &mut self.rows {
+            self.figures_stale |= row.rise(now, self.slow_start);
+            row.read_evidence(now, self.counters.evidence.totals(row.place.slot));
+            row.health.handle_timeout(now);
+            self.figures_stale |= row.expire_measured(now);
+            row.count_lately(now, self.counters.admitted.count(row.place.slot));
+        }
+        if self.score.counts_calls() && now.since(self.counted) >= COUNTED_PERIOD {
+            (self.figures_stale, self.counted) = (true, now);
+        }
+        self.forget(now);
+        self.judge_all(now);
+        if !self.rows.iter().any(|row| row.condition == Condition::Active) {
+            // Fail-safe: silence alone must not take the whole farm out; the silent are asked again at once.
+            for row in self.rows.iter_mut().filter(|row| row.failed_by_silence()) {
+                row.health.try_now(now);
+            }
+            self.judge_all(now);
+        }
+        (self.look, self.looked) = (false, now);
+        self.due = self.rows.iter().filter_map(Row::next_deadline).min();
+    }
+
+    /// When the next tick has something to do that time alone brings.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let figures = self.figures_stale.then(|| self.published + FIGURES_PERIOD);
+        self.due.into_iter().chain(figures).min()
+    }
+
+    /// All rows in the order of their index, for the status print.
+    pub fn rows(&self, now: Time) -> Vec<RowView> {
+        let count = |row: &Row| {
+            let ledger = self.counters.census.as_ref().or(self.counters.ledger.as_ref());
+            ledger.map(|ledger| ledger.count(row.place.slot))
+        };
+        self.rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| {
+                let admitted = self.counters.admitted.count(row.place.slot);
+                row.view(now, index, self.score_of(row), count(row), admitted)
+            })
+            .collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Another row whose current heartbeats carry this id.
+    fn twin_of(&self, now: Time, at: usize, id: u32) -> Option<SocketAddr> {
+        let current = |agent: &Agent| agent.id == id && !agent.decay.failed(agent.heard, now);
+        let twin = self
+            .rows
+            .iter()
+            .enumerate()
+            .find(|(other, row)| *other != at && row.agent.as_ref().is_some_and(current));
+        twin.map(|(_, row)| row.address)
+    }
+
+    fn find(&self, address: SocketAddr) -> Option<usize> {
+        self.rows.iter().position(|row| same(row.address, address))
+    }
+
+    fn make_row(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        transport: Transport,
+        weight: u32,
+    ) -> Result<usize, Refusal> {
+        if address.port() == 0 || address.ip().is_unspecified() {
+            return Err(Refusal::BadAddress { server: address });
+        }
+        let id = ServerId::of(address);
+        if let Some(row) = self.rows.iter().find(|row| row.id == id) {
+            return Err(Refusal::IdCollision { server: address, with: row.address });
+        }
+        let Some(slot) = self.free_slots.pop_front() else {
+            return Err(Refusal::TableFull { size: self.size, server: address });
+        };
+        self.incarnations += 1;
+        let place = Place { slot, incarnation: self.incarnations };
+        for ledger in self.counters.ledger.iter().chain(&self.counters.census) {
+            ledger.attach(place);
+        }
+        let totals = self.counters.evidence.totals(slot);
+        let admitted = self.counters.admitted.count(slot);
+        let weight = weight.clamp(1, WEIGHT_MAX);
+        let row = Row::new(now, address, transport, weight, place, (totals, admitted), self.health);
+        self.rows.push(row.after(admitted));
+        self.stale = true;
+        Ok(self.rows.len() - 1)
+    }
+
+    fn judge_all(&mut self, now: Time) {
+        for row in &mut self.rows {
+            let admitted = self.counters.admitted.count(row.place.slot);
+            self.stale |= row.judge(now, admitted, self.slow_start);
+        }
+    }
+
+    fn forget(&mut self, now: Time) {
+        let gone: Vec<SocketAddr> = self
+            .rows
+            .iter()
+            .filter(|row| row.gone_since(now) >= FORGET_AFTER)
+            .map(|row| row.address)
+            .collect();
+        for address in gone {
+            self.remove(address);
+        }
+    }
+
+    fn publish(&mut self) {
+        let figures: Vec<_> = self.rows.iter().map(Row::figures).collect();
+        let scores = scores(&self.score, &figures);
+        let rows = self.rows.iter().zip(scores).zip(0u16..);
+        let servers = rows.map(|((row, score), index)| row.server(index, score)).collect();
+        self.snapshot = Arc::new(Snapshot::build(self.snapshot.epoch + 1, servers, Some(&self.snapshot)));
+    }
+
+    fn score_of(&self, row: &Row) -> Option<crate::selection::score::Score> {
+        self.snapshot.by_id(row.id).and_then(|server| server.score)
+    }
+}
+
+/// One address, whether or not an IPv4 one is written as IPv6.
+pub fn same(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+}

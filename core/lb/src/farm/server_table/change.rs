@@ -1,0 +1,134 @@
+//! What an operator changes in the server table while it runs: servers come and go, are drained and weighted, and a new
+//! configuration takes the place of the old one. A server that stays keeps all that is known of it: its place, its calls in
+//! progress, its health.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::Time;
+use heartbeat::Decay;
+
+use super::{Counters, Refusal, ServerTable, WEIGHT_MAX, same};
+use crate::farm::health::HealthSettings;
+use crate::farm::snapshot::{Condition, ServerId};
+use crate::memory::ledger::Ledger;
+use crate::settings::{ServerEntry, Settings};
+
+impl ServerTable {
+    /// Adds a server by configuration or by an operator; of one that is there, its weight and transport are changed.
+    pub fn add(&mut self, now: Time, entry: &ServerEntry) -> Result<(), Refusal> {
+        let at = match self.find(entry.address) {
+            Some(at) => at,
+            None => self.make_row(now, entry.address, entry.transport, entry.weight)?,
+        };
+        let row = &mut self.rows[at];
+        (row.configured, row.leaving) = (true, None);
+        (row.transport, row.weight) = (entry.transport, entry.weight.clamp(1, WEIGHT_MAX));
+        (self.stale, self.look) = (true, true);
+        Ok(())
+    }
+
+    /// The share of new calls of a server that is there, 1 … [`WEIGHT_MAX`].
+    pub fn set_weight(&mut self, address: SocketAddr, weight: u32) -> bool {
+        let found = self.find(address);
+        if let Some(at) = found {
+            self.rows[at].weight = weight.clamp(1, WEIGHT_MAX);
+            self.stale = true;
+        }
+        found.is_some()
+    }
+
+    /// Removes a server; the rows behind it move up. Its known calls are then those of a server that is gone (SPEC A9).
+    /// One that still sends heartbeats comes back with the next.
+    pub fn remove(&mut self, address: SocketAddr) -> bool {
+        let found = self.find(address);
+        if let Some(at) = found {
+            let row = self.rows.remove(at);
+            self.free_slots.push_back(row.place.slot);
+            (self.stale, self.look) = (true, true);
+        }
+        found.is_some()
+    }
+
+    /// Known calls only, from now on (or no longer). False: no such server.
+    pub fn drain(&mut self, now: Time, address: SocketAddr, drained: bool) -> bool {
+        let found = self.find(address);
+        if let Some(at) = found {
+            let row = &mut self.rows[at];
+            row.drained = drained.then(|| row.drained.unwrap_or(now));
+            self.look = true;
+        }
+        found.is_some()
+    }
+
+    /// A changed configuration: adds and changes what it names. What it no longer names leaves: one that has failed at
+    /// once, one whose heartbeats are heard not at all, any other gets no new calls and stays until it is removed. Gives what
+    /// was refused.
+    pub fn reconfigure(&mut self, now: Time, servers: &[ServerEntry]) -> Vec<Refusal> {
+        let named = |address| servers.iter().any(|entry| same(entry.address, address));
+        let mut gone = Vec::new();
+        for row in self.rows.iter_mut().filter(|row| row.configured && !named(row.address)) {
+            row.configured = false;
+            match row.condition {
+                _ if row.agent.is_some() => {}
+                Condition::Failed => gone.push(row.address),
+                Condition::Active | Condition::KnownCallsOnly => row.leaving = Some(now),
+            }
+        }
+        for address in gone {
+            self.remove(address);
+        }
+        self.look = true;
+        servers.iter().filter_map(|entry| self.add(now, entry).err()).collect()
+    }
+
+    /// The first refusal that adding these servers would meet; nothing is changed.
+    pub fn would_refuse(&self, servers: &[ServerEntry]) -> Option<Refusal> {
+        let mut added: Vec<(ServerId, SocketAddr)> = Vec::new();
+        for entry in servers.iter().filter(|entry| self.find(entry.address).is_none()) {
+            let (server, id) = (entry.address, ServerId::of(entry.address));
+            if server.port() == 0 || server.ip().is_unspecified() {
+                return Some(Refusal::BadAddress { server });
+            }
+            let known = self.rows.iter().map(|row| (row.id, row.address)).chain(added.iter().copied());
+            if let Some((_, with)) = known.into_iter().find(|(other, _)| *other == id) {
+                return Some(Refusal::IdCollision { server, with });
+            }
+            if added.len() >= self.free_slots.len() {
+                return Some(Refusal::TableFull { size: self.size, server });
+            }
+            added.push((id, server));
+        }
+        None
+    }
+
+    /// Other settings for what the table does by itself: health, decay, slow start, what is counted.
+    pub fn set_terms(&mut self, settings: &Settings, counters: Counters) {
+        self.health = HealthSettings::of(settings);
+        for row in &mut self.rows {
+            row.health.set_settings(self.health);
+        }
+        self.decay = Decay::new(settings.heartbeat.period, settings.heartbeat.decay_periods);
+        self.heartbeats_signed = settings.keys.heartbeat.is_some();
+        self.slow_start = settings.slow_start;
+        self.measures_good_for = settings.measures.good_for();
+        self.set_score_settings(settings.score);
+        let counted = |ledger: &Option<Arc<Ledger>>| ledger.as_ref().map(Arc::as_ptr);
+        let (was, is) = (&self.counters, &counters);
+        let known = [counted(&was.ledger), counted(&was.census)];
+        for ledger in
+            is.ledger.iter().chain(&is.census).filter(|new| !known.contains(&Some(Arc::as_ptr(new))))
+        {
+            for row in &self.rows {
+                ledger.attach(row.place);
+            }
+        }
+        self.counters = counters;
+        self.renew();
+    }
+
+    /// A new snapshot is published with the next tick, whether or not anything changed: the workers are to look.
+    pub fn renew(&mut self) {
+        (self.stale, self.look) = (true, true);
+    }
+}

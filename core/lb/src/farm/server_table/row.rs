@@ -1,0 +1,498 @@
+//! One row of the server table: all that is known of one server, and the judgement on it.
+
+use std::net::SocketAddr;
+
+use base::{Duration, Time};
+use heartbeat::{Decay, Heartbeat, Load, Replay, ServerState};
+use sip::Transport;
+
+use crate::farm::evidence::Totals;
+use crate::farm::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
+use crate::farm::recent::Recent;
+use crate::farm::snapshot::{Condition, Place, Server, ServerId, WHOLE};
+use crate::selection::score::{Figures, Score};
+
+mod reasons;
+pub use reasons::{Reason, Source};
+
+/// What one call adds to the load of a server that does not tell its calls: a permille.
+const CALL_LOAD_PPM: u32 = 1000;
+
+/// Steps in which the share of a server that starts slowly rises.
+const SHARE_STEPS: u16 = 20;
+
+/// Why a row's condition is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its heartbeats say started.
+    Started,
+    /// Its heartbeats say draining.
+    Draining,
+    /// Its last heartbeat said stopped.
+    Stopped,
+    /// Whoever measures it says that it is draining or stopped, and no heartbeat says otherwise.
+    MeasuredDraining,
+    /// No heartbeat within the decay (SPEC A4).
+    Decayed,
+    /// An operator drains it.
+    Drained,
+    /// The configuration no longer names it: it goes when its known calls are over.
+    Leaving,
+    /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503, or a call with 503 and Retry-After.
+    Full,
+    /// As health has it.
+    Health(health::State, health::Reason),
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cause::Started => write!(f, "its heartbeats say started"),
+            Cause::Draining => write!(f, "its heartbeats say draining"),
+            Cause::Stopped => write!(f, "its last heartbeat said stopped"),
+            Cause::MeasuredDraining => write!(f, "whoever measures it says draining"),
+            Cause::Decayed => write!(f, "no heartbeat within the decay"),
+            Cause::Drained => write!(f, "drained by an operator"),
+            Cause::Leaving => write!(f, "no longer in the configuration; goes when its known calls are over"),
+            Cause::Full => write!(f, "it has no room for more calls"),
+            Cause::Health(health::State::Suspect, reason) => write!(f, "suspect: {reason}"),
+            Cause::Health(health::State::Trial, reason) => write!(f, "on trial: {reason}"),
+            Cause::Health(health::State::Up | health::State::Failed, reason) => write!(f, "{reason}"),
+        }
+    }
+}
+
+/// A row as an operator wants to see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowView {
+    pub index: usize,
+    pub id: ServerId,
+    pub address: SocketAddr,
+    pub transport: Transport,
+    pub weight: u32,
+    /// Named in the configuration; otherwise known by heartbeat alone.
+    pub configured: bool,
+    /// The id that its heartbeats carry, and who else carries it.
+    pub heartbeat_id: Option<u32>,
+    pub same_id_as: Option<SocketAddr>,
+    /// State of the last heartbeat, and how long ago it came.
+    pub heartbeat_state: Option<ServerState>,
+    pub heartbeat_age: Option<Duration>,
+    pub condition: Condition,
+    pub cause: Cause,
+    /// All that is said of it, the reason for its condition among them.
+    pub reasons: Vec<Reason>,
+    /// An operator drains it, or the configuration no longer names it.
+    pub drained: bool,
+    pub leaving: bool,
+    pub place: Place,
+    /// Its share while it starts slowly; 1000: all of its weight.
+    pub share_permille: u16,
+    /// Time since a request was last sent to it.
+    pub quiet_for: Duration,
+    /// How long condition and cause have been so.
+    pub unchanged_for: Duration,
+    /// Age of what a poll brought last, and whether that was no answer (SPEC B3).
+    pub measured_age: Option<Duration>,
+    pub measured_down: bool,
+    pub load: Option<Load>,
+    pub load_permille: Option<u32>,
+    pub score: Option<Score>,
+    /// In progress, in hundredths: calls where they are counted, else what tjsq or tlwl count.
+    pub in_progress: Option<u32>,
+    /// New calls given to it since the row was made.
+    pub new_calls: u64,
+    /// What passed since the row was made.
+    pub evidence: Totals,
+}
+
+/// What the agent of a server said last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Agent {
+    pub(super) id: u32,
+    pub(super) heard: Time,
+    /// By the period that it names, if it does.
+    pub(super) decay: Decay,
+    state: ServerState,
+    load: Option<Load>,
+}
+
+/// What a poll brought last.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// When it was right.
+    at: Time,
+    good_until: Time,
+    state: ServerState,
+    load: Option<Load>,
+    down: bool,
+}
+
+/// What we saw of it in the last seconds.
+#[derive(Clone, Copy, Debug)]
+struct Lately {
+    calls: Recent,
+    sent: Recent,
+    failed: Recent,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: ServerId,
+    pub(super) address: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) weight: u32,
+    pub(super) place: Place,
+    pub(super) configured: bool,
+    /// Since when an operator drains it.
+    pub(super) drained: Option<Time>,
+    /// Since when the configuration no longer names it.
+    pub(super) leaving: Option<Time>,
+    /// It was out, or is new: its return starts slowly.
+    was_out: bool,
+    /// When its slow start began, and how far it is.
+    rising: Option<Time>,
+    share_permille: u16,
+    /// When a request was last sent to it.
+    sent_at: Time,
+    pub(super) agent: Option<Agent>,
+    measured: Option<Measured>,
+    lately: Lately,
+    pub(super) replay: Replay,
+    pub(super) same_id_as: Option<SocketAddr>,
+    pub(super) health: Health,
+    pub(super) condition: Condition,
+    cause: Cause,
+    since: Time,
+    /// Calls that it had been given at its last heartbeat, or when its trial began.
+    admitted_before: u64,
+    /// Those of earlier servers of its slot.
+    admitted_first: u64,
+    evidence: Totals,
+    evidence_first: Totals,
+}
+
+impl Row {
+    pub(super) fn new(
+        now: Time,
+        address: SocketAddr,
+        transport: Transport,
+        weight: u32,
+        place: Place,
+        (evidence, admitted): (Totals, u64),
+        health: HealthSettings,
+    ) -> Row {
+        let health = Health::new(health, now);
+        Row {
+            id: ServerId::of(address),
+            address,
+            transport,
+            weight,
+            place,
+            configured: false,
+            drained: None,
+            leaving: None,
+            was_out: true,
+            rising: None,
+            share_permille: WHOLE,
+            sent_at: now,
+            agent: None,
+            measured: None,
+            lately: Lately {
+                calls: Recent::new(now, admitted),
+                sent: Recent::new(now, evidence.sent),
+                failed: Recent::new(now, evidence.failures()),
+            },
+            replay: Replay::default(),
+            same_id_as: None,
+            condition: Condition::Active,
+            cause: Cause::Health(health.state(), health.reason()),
+            health,
+            since: now,
+            admitted_before: 0,
+            admitted_first: 0,
+            evidence,
+            evidence_first: evidence,
+        }
+    }
+
+    /// The row of a slot that had been given so many calls before.
+    pub(super) fn after(self, admitted: u64) -> Row {
+        Row { admitted_before: admitted, admitted_first: admitted, ..self }
+    }
+
+    /// Takes a heartbeat in; true when figures that selection reads changed.
+    pub(super) fn hear(
+        &mut self,
+        now: Time,
+        heartbeat: &Heartbeat,
+        decay: Decay,
+        settings: HealthSettings,
+        admitted: u64,
+    ) -> bool {
+        let before = self.agent;
+        let restarted = before.is_some_and(|agent| agent.state == ServerState::Stopped)
+            && heartbeat.state != ServerState::Stopped;
+        if restarted {
+            // What was seen of the process before says nothing of this one.
+            self.health = Health::new(settings, now);
+        }
+        let (id, state, load) = (heartbeat.server_id, heartbeat.state, heartbeat.load);
+        self.agent = Some(Agent { id, heard: now, decay: decay.of_sender(heartbeat.period_ms), state, load });
+        if self.health.state() != health::State::Trial {
+            self.admitted_before = admitted;
+        }
+        load.is_some() || before.is_none_or(|agent| agent.load.is_some())
+    }
+
+    /// Takes in what a poll brought, good until nobody renewed it for `good_for`. True: it went down or came back.
+    pub(super) fn take_measured(
+        &mut self,
+        now: Time,
+        heartbeat: &Heartbeat,
+        good_for: Duration,
+        admitted: u64,
+    ) -> bool {
+        let before = self.measured.is_some_and(|measured| measured.down);
+        let age = Duration::from_millis(u64::from(heartbeat.age_ms.unwrap_or(0)));
+        let at = Time::ZERO + now.since(Time::ZERO).saturating_sub(age);
+        let (state, load, down) = (heartbeat.state, heartbeat.load, heartbeat.down);
+        self.measured = Some(Measured { at, good_until: now + good_for, state, load, down });
+        let limits = load.is_some_and(|load| load.residual_calls.is_some());
+        if limits && self.health.state() != health::State::Trial {
+            self.admitted_before = admitted;
+        }
+        down != before
+    }
+
+    /// Forgets what nobody renewed; true when there was something. A performance server that is gone costs the choice its
+    /// precision, not the farm its calls.
+    pub(super) fn expire_measured(&mut self, now: Time) -> bool {
+        let expired = self.measured.is_some_and(|measured| now > measured.good_until);
+        if expired {
+            self.measured = None;
+        }
+        expired
+    }
+
+    pub(super) fn count_lately(&mut self, now: Time, admitted: u64) {
+        self.lately.calls.note(now, admitted);
+        self.lately.sent.note(now, self.evidence.sent);
+        self.lately.failed.note(now, self.evidence.failures());
+    }
+
+    pub(super) fn read_evidence(&mut self, now: Time, totals: Totals) {
+        let before = std::mem::replace(&mut self.evidence, totals);
+        let since = |now: u64, before: u64| u32::try_from(now - before).unwrap_or(u32::MAX);
+        let unreachable = since(totals.unreachable, before.unreachable);
+        let sent = since(totals.sent, before.sent);
+        if unreachable > 0 {
+            self.health.handle(now, Event::Unreachable(unreachable));
+        }
+        if sent > 0 {
+            self.sent_at = now;
+            self.health.handle(now, Event::Sent(sent));
+        }
+        if totals.answered != before.answered {
+            self.health.handle(now, Event::Answered);
+        }
+    }
+
+    /// It was there from the beginning: it does not start slowly.
+    pub(super) fn settle(&mut self) {
+        self.was_out = false;
+    }
+
+    /// Slow start: the share rises with time; true when selection must know.
+    pub(super) fn rise(&mut self, now: Time, slow_start: Duration) -> bool {
+        let Some(began) = self.rising else { return false };
+        let passed = now.since(began);
+        let share = if passed >= slow_start {
+            self.rising = None;
+            WHOLE
+        } else {
+            // In steps, so that not every look makes a snapshot.
+            let steps = passed.as_micros() * u128::from(SHARE_STEPS) / slow_start.as_micros();
+            ((steps as u16 + 1) * (WHOLE / SHARE_STEPS)).min(WHOLE)
+        };
+        std::mem::replace(&mut self.share_permille, share) != share
+    }
+
+    /// Judges the row anew; true when that comes to something else: routing, or who asks why, must know.
+    pub(super) fn judge(&mut self, now: Time, admitted: u64, slow_start: Duration) -> bool {
+        let (condition, cause) = self.verdict(now);
+        if (condition, cause) == (self.condition, self.cause) {
+            return false;
+        }
+        let trial = |cause| matches!(cause, Cause::Health(health::State::Trial, _));
+        if trial(cause) && !trial(self.cause) {
+            self.admitted_before = admitted;
+        }
+        let open = condition == Condition::Active && !trial(cause);
+        let out = condition == Condition::Failed || matches!(cause, Cause::Drained | Cause::Draining);
+        if open && self.was_out {
+            self.was_out = false;
+            if !slow_start.is_zero() {
+                (self.rising, self.share_permille) = (Some(now), WHOLE / SHARE_STEPS);
+            }
+        }
+        self.was_out |= out;
+        (self.condition, self.cause, self.since) = (condition, cause, now);
+        true
+    }
+
+    fn verdict(&self, now: Time) -> (Condition, Cause) {
+        use Condition::{Active, Failed, KnownCallsOnly};
+        let health = Cause::Health(self.health.state(), self.health.reason());
+        let decayed = self.agent.is_some_and(|agent| agent.decay.failed(agent.heard, now));
+        let state = self.agent.map(|agent| agent.state);
+        match (state, self.health.state()) {
+            (Some(ServerState::Stopped), _) => (Failed, Cause::Stopped),
+            _ if decayed => (Failed, Cause::Decayed),
+            (_, health::State::Failed) => (Failed, health),
+            _ if self.drained.is_some() => (KnownCallsOnly, Cause::Drained),
+            _ if self.leaving.is_some() => (KnownCallsOnly, Cause::Leaving),
+            (Some(ServerState::Draining), _) => (KnownCallsOnly, Cause::Draining),
+            _ if self.health.full_until().is_some() || self.residual() == Some(0) => {
+                (KnownCallsOnly, Cause::Full)
+            }
+            (None, _) if self.measured.is_some_and(|measured| measured.state != ServerState::Started) => {
+                (KnownCallsOnly, Cause::MeasuredDraining)
+            }
+            (_, health::State::Trial | health::State::Suspect) => (Active, health),
+            (Some(ServerState::Started), health::State::Up) => (Active, Cause::Started),
+            (None, health::State::Up) => (Active, health),
+        }
+    }
+
+    /// An agent's word stands for OPTIONS, as long as the traffic does not speak against it.
+    pub(super) fn is_probed(&self) -> bool {
+        self.agent.is_none() || self.health.state() != health::State::Up
+    }
+
+    pub(super) fn failed_by_silence(&self) -> bool {
+        use health::Reason::{ProbeSilence, Silence};
+        matches!(self.cause, Cause::Health(health::State::Failed, Silence | ProbeSilence))
+    }
+
+    /// How long a server that is known by heartbeat alone has been gone; zero for any other.
+    pub(super) fn gone_since(&self, now: Time) -> Duration {
+        let gone = !self.configured && matches!(self.cause, Cause::Decayed | Cause::Stopped);
+        let heard = self.agent.map_or(now, |agent| agent.heard);
+        if gone { now.since(heard) } else { Duration::ZERO }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let decays = self.agent.filter(|_| !matches!(self.cause, Cause::Decayed | Cause::Stopped));
+        let decays = decays.map(|agent| agent.decay.deadline(agent.heard) + Duration::from_micros(1));
+        self.health.next_deadline(self.is_probed()).into_iter().chain(decays).min()
+    }
+
+    /// The newer of what its heartbeats say and what polls bring; a poll without an answer brings nothing.
+    fn load(&self) -> Option<Load> {
+        let told = self.agent.and_then(|agent| agent.load.map(|load| (agent.heard, load)));
+        let measured = self.measured.and_then(|measured| measured.load.map(|load| (measured.at, load)));
+        told.into_iter().chain(measured).max_by_key(|(at, _)| *at).map(|(_, load)| load)
+    }
+
+    fn residual(&self) -> Option<u32> {
+        self.load().and_then(|load| load.residual_calls)
+    }
+
+    /// What the score of SPEC B1 is made of; nothing for a server that has failed, so that its memory is not in the sum.
+    pub(super) fn figures(&self) -> Figures {
+        let load = self.load().filter(|_| self.condition != Condition::Failed).unwrap_or_default();
+        let (sent, failed) = (self.lately.sent.count(), self.lately.failed.count());
+        let failed = (u64::from(failed.min(sent)) * 1000).checked_div(u64::from(sent));
+        Figures {
+            cpu_permille: load.cpu_permille,
+            memory_available_kib: load.memory_available_kib,
+            network_permille: load.network_permille,
+            latency_us: load.latency_us,
+            calls: Some(self.lately.calls.count()),
+            failed_permille: Some(failed.unwrap_or(0) as u16),
+            down: self.measured.is_some_and(|measured| measured.down),
+        }
+    }
+
+    fn load_permille(&self) -> Option<u32> {
+        self.load().and_then(|load| load.load_permille())
+    }
+
+    fn call_load_ppm(&self) -> u32 {
+        let load = self.load().unwrap_or_default();
+        let limit =
+            load.calls.zip(load.residual_calls).map(|(calls, residual)| calls.saturating_add(residual));
+        limit.and_then(|limit| 1_000_000u32.checked_div(limit)).unwrap_or(CALL_LOAD_PPM)
+    }
+
+    pub(super) fn server(&self, index: u16, score: Option<Score>) -> Server {
+        let trial = self.health.state() == health::State::Trial;
+        let residual = self.residual();
+        Server {
+            id: self.id,
+            address: self.address,
+            transport: self.transport,
+            condition: self.condition,
+            cause: self.cause,
+            weight: self.weight,
+            share_permille: self.share_permille,
+            score,
+            load_permille: self.load_permille(),
+            call_load_ppm: self.call_load_ppm(),
+            residual_calls: if trial {
+                Some(residual.unwrap_or(TRIAL_CALLS).min(TRIAL_CALLS))
+            } else {
+                residual
+            },
+            admitted_before: self.admitted_before as u32,
+            index,
+            place: self.place,
+        }
+    }
+
+    pub(super) fn view(
+        &self,
+        now: Time,
+        index: usize,
+        score: Option<Score>,
+        in_progress: Option<u32>,
+        admitted: u64,
+    ) -> RowView {
+        let (all, first) = (self.evidence, self.evidence_first);
+        RowView {
+            index,
+            id: self.id,
+            address: self.address,
+            transport: self.transport,
+            weight: self.weight,
+            configured: self.configured,
+            heartbeat_id: self.agent.map(|agent| agent.id),
+            same_id_as: self.same_id_as,
+            heartbeat_state: self.agent.map(|agent| agent.state),
+            heartbeat_age: self.agent.map(|agent| now.since(agent.heard)),
+            condition: self.condition,
+            cause: self.cause,
+            reasons: self.reasons(now),
+            drained: self.drained.is_some(),
+            leaving: self.leaving.is_some(),
+            place: self.place,
+            share_permille: self.share_permille,
+            quiet_for: now.since(self.sent_at),
+            unchanged_for: now.since(self.since),
+            measured_age: self.measured.map(|measured| now.since(measured.at)),
+            measured_down: self.measured.is_some_and(|measured| measured.down),
+            load: self.load(),
+            load_permille: self.load_permille(),
+            score,
+            in_progress,
+            new_calls: admitted - self.admitted_first,
+            evidence: Totals {
+                sent: all.sent - first.sent,
+                answered: all.answered - first.answered,
+                unreachable: all.unreachable - first.unreachable,
+                failed: all.failed - first.failed,
+            },
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! All that is said of a server, by whom, and what it may be given by that alone.
+
+use base::{Duration, Time};
+use heartbeat::ServerState;
+
+use super::{Cause, Row};
+use crate::farm::health;
+use crate::farm::snapshot::Condition;
+
+/// Who says something of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    Heartbeat,
+    Options,
+    Traffic,
+    Operator,
+}
+
+impl Source {
+    pub const ALL: [Source; 4] = [Source::Heartbeat, Source::Options, Source::Traffic, Source::Operator];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Source::Heartbeat => "heartbeat",
+            Source::Options => "options",
+            Source::Traffic => "traffic",
+            Source::Operator => "operator",
+        }
+    }
+}
+
+/// One thing that is said of a server, and what it may be given by that alone. The state of the server is what all of them
+/// allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub source: Source,
+    pub cause: Cause,
+    pub allows: Condition,
+    pub for_time: Duration,
+}
+
+impl Row {
+    pub(super) fn reasons(&self, now: Time) -> Vec<Reason> {
+        use Condition::{Active, Failed, KnownCallsOnly};
+        let mut reasons = Vec::new();
+        let mut say = |source, cause, allows, since: Time| {
+            reasons.push(Reason { source, cause, allows, for_time: now.since(since) });
+        };
+        if let Some(agent) = &self.agent {
+            let (cause, allows) = match agent.state {
+                ServerState::Stopped => (Cause::Stopped, Failed),
+                _ if agent.decay.failed(agent.heard, now) => (Cause::Decayed, Failed),
+                ServerState::Draining => (Cause::Draining, KnownCallsOnly),
+                ServerState::Started if self.residual() == Some(0) => (Cause::Full, KnownCallsOnly),
+                ServerState::Started => (Cause::Started, Active),
+            };
+            say(Source::Heartbeat, cause, allows, agent.heard);
+        }
+        let health = &self.health;
+        let source = match health.reason() {
+            health::Reason::ProbeAnswered(_) | health::Reason::ProbeSilence => Source::Options,
+            health::Reason::Fresh
+            | health::Reason::Answered
+            | health::Reason::Unreachable
+            | health::Reason::Silence
+            | health::Reason::PauseOver => Source::Traffic,
+        };
+        let allows = if health.state() == health::State::Failed { Failed } else { Active };
+        say(source, Cause::Health(health.state(), health.reason()), allows, health.since());
+        if health.full_until().is_some() {
+            say(source, Cause::Full, KnownCallsOnly, now);
+        }
+        if let Some(since) = self.drained {
+            say(Source::Operator, Cause::Drained, KnownCallsOnly, since);
+        }
+        if let Some(since) = self.leaving {
+            say(Source::Operator, Cause::Leaving, KnownCallsOnly, since);
+        }
+        reasons
+    }
+}

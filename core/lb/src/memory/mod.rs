@@ -1,0 +1,5 @@
+//! What is remembered of calls, bounded and for a time: which server has a call, and how much each server has.
+
+pub mod calls;
+pub mod expiring;
+pub mod ledger;

@@ -1,0 +1,20 @@
+//! Hash affinity (SPEC A5): the server of a call is computed from its Call-ID, and nothing is remembered. The answer
+//! changes only when a server fails, stops, returns, or is added or removed; never by draining or filling up.
+
+use crate::farm::snapshot::{Server, Snapshot};
+use crate::selection::hash::first_usable;
+use crate::settings::HashKind;
+
+/// Hash of a Call-ID, alike on every load manager that is given the same seed. The seed should come from a secret that
+/// the load managers share, so that nobody can choose Call-IDs that all fall on one server.
+pub fn call_hash(seed: u64, call_id: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(call_id, seed)
+}
+
+/// The server of a known call. `None`: no server can be reached (503).
+#[inline]
+pub fn known(snapshot: &Snapshot, kind: HashKind, hash: u64) -> Option<&Server> {
+    let servers = snapshot.servers();
+    first_usable(snapshot, kind, hash, |position| servers[usize::from(position)].is_reachable())
+        .map(|position| &servers[usize::from(position)])
+}

@@ -1,0 +1,208 @@
+//! The farm's keys at work: authenticators for tags and hops, and keyed hashes for branches and Call-IDs.
+//!
+//! Every load manager with the same keys computes the same values, so any of them can go on with what another began.
+//! The newest key signs; all verify, so a rotation breaks no call. Branches and Call-ID hashes authenticate nothing and
+//! must not change while a transaction runs: they hang on the oldest key alone.
+
+use std::hash::Hasher;
+
+use siphasher::sip::{SipHasher13, SipHasher24};
+
+use crate::settings::Keys;
+use crate::signed::token;
+use crate::way::request::BRANCH_LENGTH;
+
+/// Authenticator bits in a tag: 48. A guess steers one message of one's own, once.
+pub const TAG_AUTHENTICATOR_BYTES: usize = 6;
+
+/// Room for what makes a branch: any honest branch and sent-by.
+const BRANCH_TEXT_BYTES: usize = 256;
+
+pub struct KeyRing {
+    signing: Vec<SigningKey>,
+    branch: SipHasher13,
+    call: SipHasher13,
+    /// Branch and Call-ID hashes of the ring before, where its oldest key was taken out while running.
+    previous: Option<(SipHasher13, SipHasher13)>,
+}
+
+struct SigningKey {
+    id: u8,
+    tag: SipHasher24,
+    hop: SipHasher24,
+    /// Of Call-IDs in the tags that this key signs.
+    call: SipHasher13,
+    /// Of From tags in them.
+    mark: u64,
+    /// Of what load managers tell each other.
+    notice: [u8; 16],
+}
+
+/// The hash of a Call-ID under the farm's key: affinity, new calls, sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallKey(pub u64);
+
+/// The number in our branch: the same for a request, its retransmissions, its CANCEL and the ACK to its failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BranchKey(pub u64);
+
+/// Separates the uses of one key, so that a value made for one purpose is worth nothing for another.
+fn derive(key: &[u8; 16], purpose: u64) -> [u8; 16] {
+    let mut derived = [0u8; 16];
+    for half in 0..2u64 {
+        let mut hasher = SipHasher24::new_with_key(key);
+        hasher.write_u64(purpose);
+        hasher.write_u64(half);
+        derived[half as usize * 8..][..8].copy_from_slice(&hasher.finish().to_le_bytes());
+    }
+    derived
+}
+
+impl KeyRing {
+    /// Panics without a key: `config` never builds such settings.
+    pub fn new(keys: &Keys) -> KeyRing {
+        let (_, oldest) = keys.tag.last().expect("at least one tag key");
+        let signing = keys.tag.iter().map(|(id, key)| SigningKey {
+            id: *id,
+            tag: SipHasher24::new_with_key(&derive(key, 1)),
+            hop: SipHasher24::new_with_key(&derive(key, 2)),
+            call: SipHasher13::new_with_key(&derive(key, 4)),
+            mark: u64::from_le_bytes(*derive(key, 5).first_chunk().expect("16 bytes")),
+            notice: derive(key, 6),
+        });
+        KeyRing {
+            signing: signing.collect(),
+            branch: SipHasher13::new_with_key(&derive(oldest, 3)),
+            call: SipHasher13::new_with_key(&derive(oldest, 4)),
+            previous: None,
+        }
+    }
+
+    /// These keys after the present ones: a call that is remembered goes on by the hash that it began with.
+    pub fn renewed(&self, keys: &Keys) -> KeyRing {
+        let next = KeyRing::new(keys);
+        let same_oldest = next.call(b"") == self.call(b"");
+        let previous = if same_oldest { self.previous } else { Some((self.branch, self.call)) };
+        KeyRing { previous, ..next }
+    }
+
+    /// The same Call-ID under the ring before; `None`: there is none, as nearly always.
+    pub(crate) fn previous_call(&self, call_id: &[u8]) -> Option<CallKey> {
+        self.previous.map(|(_, call)| CallKey(call.hash(call_id)))
+    }
+
+    pub fn call(&self, call_id: &[u8]) -> CallKey {
+        CallKey(self.call.hash(call_id))
+    }
+
+    /// What stands for a From tag in a tag that the key of this id signs, so that it does not hang on another key, which
+    /// may be taken out first. It only tells the two ends of a dialog apart, and the tag authenticates it: a seeded hash does.
+    pub(crate) fn mark(&self, id: u8, from_tag: &[u8]) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(from_tag, self.key(id).map_or(0, |key| key.mark))
+    }
+
+    /// RFC 3261 §16.11: a function of what identifies the transaction in the received request: `sent-by;branch=value`.
+    #[inline]
+    pub fn branch_of(&self, sent_by_and_branch: &[u8]) -> BranchKey {
+        BranchKey(self.branch.hash(sent_by_and_branch))
+    }
+
+    /// The same of parts, none of which is empty of meaning: each ends in a zero, which no branch has.
+    pub fn branch(&self, parts: &[&[u8]]) -> BranchKey {
+        self.branch_under(self.branch, parts)
+    }
+
+    /// The same for a call that goes by the ring before.
+    pub(crate) fn previous_branch(&self, parts: &[&[u8]]) -> BranchKey {
+        self.branch_under(self.previous.map_or(self.branch, |(branch, _)| branch), parts)
+    }
+
+    pub(crate) fn previous_branch_of(&self, sent_by_and_branch: &[u8]) -> BranchKey {
+        BranchKey(self.previous.map_or(self.branch, |(branch, _)| branch).hash(sent_by_and_branch))
+    }
+
+    fn branch_under(&self, hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
+        // Hashing in one go is twice as fast as piece by piece, and gives the same.
+        let mut text = [0u8; BRANCH_TEXT_BYTES];
+        let mut length = 0;
+        for part in parts {
+            match text.get_mut(length..length + part.len() + 1) {
+                Some(place) => place[..part.len()].copy_from_slice(part),
+                None => return long_branch(hasher, parts),
+            }
+            length += part.len() + 1;
+        }
+        BranchKey(hasher.hash(&text[..length]))
+    }
+
+    /// The key that notices to other load managers are signed with, and its id.
+    pub fn signing_notice_key(&self) -> (u8, [u8; 16]) {
+        (self.signing[0].id, self.signing[0].notice)
+    }
+
+    /// The key that verifies the notices of others. `None`: an unknown id.
+    pub fn notice_key(&self, id: u8) -> Option<[u8; 16]> {
+        self.key(id).map(|key| key.notice)
+    }
+
+    pub(crate) fn signing_id(&self) -> u8 {
+        self.signing[0].id
+    }
+
+    /// `None`: an unknown key. The first byte of `tag` and of `hop` is the id of the key.
+    pub(crate) fn tag_authenticator(
+        &self,
+        tag: &[u8],
+        call: CallKey,
+        call_id: &[u8],
+    ) -> Option<[u8; TAG_AUTHENTICATOR_BYTES]> {
+        let key = self.key(tag[0])?;
+        // With one key, as nearly always, or under the oldest, `call` is it already.
+        let oldest = self.previous.is_none() && self.signing.last().is_some_and(|last| last.id == key.id);
+        let call = if oldest { call } else { CallKey(key.call.hash(call_id)) };
+        let mut signed = [0u8; 32];
+        let length = tag.len() + 8;
+        signed[..tag.len()].copy_from_slice(tag);
+        signed[tag.len()..length].copy_from_slice(&call.0.to_le_bytes());
+        let whole = key.tag.hash(&signed[..length]).to_le_bytes();
+        let mut short = [0u8; TAG_AUTHENTICATOR_BYTES];
+        short.copy_from_slice(&whole[..TAG_AUTHENTICATOR_BYTES]);
+        Some(short)
+    }
+
+    /// Of the first `length` bytes of `hop`. `None`: an unknown key, or a branch longer than ours are.
+    pub(crate) fn hop_authenticator(
+        &self,
+        hop: &[u8; token::BYTES_MAX],
+        length: usize,
+        branch: &[u8],
+    ) -> Option<[u8; 8]> {
+        let mut signed = [0u8; token::BYTES_MAX + 2 * BRANCH_LENGTH];
+        signed[..token::BYTES_MAX].copy_from_slice(hop);
+        let place = signed.get_mut(length..length + branch.len())?;
+        // All of ours are of one length, and a copy of a known length is no call.
+        match (<&mut [u8; BRANCH_LENGTH]>::try_from(&mut *place), branch.first_chunk()) {
+            (Ok(place), Some(branch)) => *place = *branch,
+            _ => place.copy_from_slice(branch),
+        }
+        Some(self.key(hop[0])?.hop.hash(&signed[..length + branch.len()]).to_le_bytes())
+    }
+
+    fn key(&self, id: u8) -> Option<&SigningKey> {
+        self.signing.iter().find(|key| key.id == id)
+    }
+}
+
+#[cold]
+fn long_branch(mut hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
+    for part in parts {
+        hasher.write(part);
+        hasher.write_u8(0);
+    }
+    BranchKey(hasher.finish())
+}
+
+/// Compares authenticators in a time that does not depend on where they differ.
+pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |all, (l, r)| all | (l ^ r)) == 0
+}

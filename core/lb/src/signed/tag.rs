@@ -1,0 +1,308 @@
+//! The tag (SPEC C2, C3): what our Record-Route entry says about a dialog, so that no table need.
+//!
+//! It names the server, tells the two directions of the dialog apart, and for a peer on a stream the connection that
+//! reaches it. It is authenticated together with the Call-ID: a [`Tag`] exists only if it was made here for this call.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use sip::ConnectionId;
+
+use crate::farm::snapshot::ServerId;
+use crate::signed::keyring::{CallKey, KeyRing, TAG_AUTHENTICATOR_BYTES, same};
+use crate::signed::token::{self, BYTES_MAX, CHARACTERS_MAX};
+
+/// The URI parameter of our Record-Route entry that holds the tag.
+pub const PARAMETER: &[u8] = b"farmtag";
+
+const SHORT: usize = 9;
+const WITH_CONNECTION: usize = SHORT + 8;
+const WITH_ADDRESS: usize = SHORT + 9;
+/// In the byte of the worker, of which there are at most 64: this copy is the client's.
+const PRIVATE: u8 = 1 << 7;
+/// Bytes of a tag before its authenticator: without and with the connection or the address that a client is reached by.
+const LENGTHS: [usize; 3] = [SHORT, WITH_CONNECTION, WITH_ADDRESS];
+const _: () = assert!(WITH_ADDRESS + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
+
+/// A text of so many characters may be a tag.
+pub(crate) fn may_be(characters: usize) -> bool {
+    LENGTHS.iter().any(|length| ((length + TAG_AUTHENTICATOR_BYTES) * 4).div_ceil(3) == characters)
+}
+
+/// Which way a request of a dialog goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+impl Direction {
+    fn other(self) -> Direction {
+        match self {
+            Direction::ToServer => Direction::ToClient,
+            Direction::ToClient => Direction::ToServer,
+        }
+    }
+}
+
+/// The connection of the peer on the client's side, and the listener it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerConnection {
+    pub listener: u8,
+    pub id: ConnectionId,
+}
+
+/// Where a client over UDP is reached that a NAT hides: it is sent to where it sends from, by the listener that it sends
+/// to, as RFC 5626 §5.3.2 has it of a flow. For IPv4, which has such NATs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BehindNat {
+    pub listener: u8,
+    pub address: SocketAddrV4,
+    /// What the client calls itself, hashed: another contact is taken for what it says. `None`: whatever it calls itself.
+    contact: Option<u16>,
+}
+
+impl BehindNat {
+    pub(crate) fn new(
+        keys: &KeyRing,
+        listener: u8,
+        address: SocketAddrV4,
+        contact: Option<SocketAddr>,
+    ) -> BehindNat {
+        let contact = contact.map(|contact| contact_mark(keys, keys.signing_id(), contact));
+        BehindNat { listener, address, contact }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub server: ServerId,
+    pub peer: Option<PeerConnection>,
+    /// Never with `peer`.
+    pub behind_nat: Option<BehindNat>,
+    /// The hash of the Call-ID does not say this server: it was full or draining, or began the call itself. With hash
+    /// affinity, where the hash speaks otherwise, the tag then does.
+    pub placed: bool,
+    /// The copy that only the client itself is given, of a tag with its connection: who sends it is that client. The server
+    /// and the other party of the call see another ([`crate::way::private_tag`]).
+    pub private: bool,
+    /// Which way the request went that made the dialog, and a mark of its From tag.
+    first: Direction,
+    mark: u32,
+    /// The key that signs it, and that the mark is made with.
+    key: u8,
+}
+
+impl Tag {
+    pub fn new(
+        keys: &KeyRing,
+        server: ServerId,
+        first: Direction,
+        from_tag: &[u8],
+        peer: Option<PeerConnection>,
+    ) -> Tag {
+        let key = keys.signing_id();
+        let behind_nat = None;
+        Tag {
+            server,
+            peer,
+            behind_nat,
+            placed: false,
+            private: false,
+            first,
+            mark: mark(keys, key, from_tag),
+            key,
+        }
+    }
+
+    /// The copy for the client, or that for everybody else.
+    pub(crate) fn copy_for(self, private: bool) -> Tag {
+        Tag { private, ..self }
+    }
+
+    /// Which way the request went that made the dialog.
+    pub(crate) fn first(&self) -> Direction {
+        self.first
+    }
+
+    /// Where a client is, if a NAT hides it and it still calls itself by that contact.
+    pub(crate) fn hidden_at(&self, keys: &KeyRing, contact: Option<SocketAddr>) -> Option<BehindNat> {
+        let marked = || contact.map(|contact| contact_mark(keys, self.key, contact));
+        self.behind_nat.filter(|nat| nat.contact.is_none() || nat.contact == marked())
+    }
+
+    /// A request whose From tag is that of the first one goes its way; any other goes the other way.
+    pub fn direction(&self, keys: &KeyRing, from_tag: &[u8]) -> Direction {
+        if mark(keys, self.key, from_tag) == self.mark { self.first } else { self.first.other() }
+    }
+
+    /// `call` is the key of `call_id` in the same ring.
+    pub fn write(&self, keys: &KeyRing, call: CallKey, call_id: &[u8], out: &mut Vec<u8>) {
+        let mut text = [0; CHARACTERS_MAX];
+        let length = self.encode(keys, call, call_id, &mut text);
+        out.extend_from_slice(&text[..length]);
+    }
+
+    /// The same to the front of `text`; the count of characters.
+    pub(crate) fn encode(
+        &self,
+        keys: &KeyRing,
+        call: CallKey,
+        call_id: &[u8],
+        text: &mut [u8; CHARACTERS_MAX],
+    ) -> usize {
+        let mut bytes = [0u8; BYTES_MAX];
+        bytes[0] = self.key;
+        bytes[1..5].copy_from_slice(&self.server.0.to_be_bytes());
+        let first = u32::from(self.first == Direction::ToClient);
+        bytes[5..9].copy_from_slice(&(self.mark << 2 | u32::from(self.placed) << 1 | first).to_be_bytes());
+        let mut length = SHORT;
+        if let Some(peer) = self.peer {
+            bytes[9] = peer.listener;
+            bytes[10] = peer.id.worker | if self.private { PRIVATE } else { 0 };
+            bytes[11..13].copy_from_slice(&peer.id.slot.to_be_bytes());
+            bytes[13..17].copy_from_slice(&peer.id.generation.to_be_bytes());
+            length = WITH_CONNECTION;
+        } else if let Some(nat) = self.behind_nat {
+            bytes[9] = nat.listener;
+            bytes[10..14].copy_from_slice(&nat.address.ip().octets());
+            bytes[14..16].copy_from_slice(&nat.address.port().to_be_bytes());
+            bytes[16..18].copy_from_slice(&nat.contact.unwrap_or(0).to_be_bytes());
+            length = WITH_ADDRESS;
+        }
+        let signed = keys.tag_authenticator(&bytes[..length], call, call_id);
+        let authenticator = signed.expect("the signing key is there");
+        bytes[length..length + TAG_AUTHENTICATOR_BYTES].copy_from_slice(&authenticator);
+        token::encode(&bytes, length + TAG_AUTHENTICATOR_BYTES, text)
+    }
+
+    /// `None`: not a tag that one of the farm's load managers made for this Call-ID.
+    pub fn read(keys: &KeyRing, parameter: &[u8], call: CallKey, call_id: &[u8]) -> Option<Tag> {
+        let (bytes, length) = token::decode(parameter)?;
+        let length = length.checked_sub(TAG_AUTHENTICATOR_BYTES)?;
+        if !LENGTHS.contains(&length) {
+            return None;
+        }
+        let authenticator = keys.tag_authenticator(&bytes[..length], call, call_id)?;
+        if !same(&authenticator, &bytes[length..length + TAG_AUTHENTICATOR_BYTES]) {
+            return None;
+        }
+        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let slot = half(11);
+        let contact = Some(half(16)).filter(|mark| *mark != 0);
+        let address = SocketAddrV4::new(Ipv4Addr::from(word(10)), half(14));
+        let id = ConnectionId { worker: bytes[10] & !PRIVATE, slot, generation: word(13) };
+        Some(Tag {
+            server: ServerId(word(1)),
+            peer: (length == WITH_CONNECTION).then_some(PeerConnection { listener: bytes[9], id }),
+            behind_nat: (length == WITH_ADDRESS).then_some(BehindNat {
+                listener: bytes[9],
+                address,
+                contact,
+            }),
+            placed: word(5) & 2 != 0,
+            private: length == WITH_CONNECTION && bytes[10] & PRIVATE != 0,
+            first: if word(5) & 1 == 0 { Direction::ToServer } else { Direction::ToClient },
+            mark: word(5) >> 2,
+            key: bytes[0],
+        })
+    }
+}
+
+/// 30 bits: two tags of one dialog look alike once in a thousand million calls.
+fn mark(keys: &KeyRing, key: u8, from_tag: &[u8]) -> u32 {
+    (keys.mark(key, from_tag) >> 34) as u32
+}
+
+/// Never zero, which stands for none. That two contacts of one client look alike once in 65,535 does no harm.
+fn contact_mark(keys: &KeyRing, key: u8, contact: SocketAddr) -> u16 {
+    let mut bytes = [0; 18];
+    match contact {
+        SocketAddr::V4(contact) => bytes[..4].copy_from_slice(&contact.ip().octets()),
+        SocketAddr::V6(contact) => bytes[..16].copy_from_slice(&contact.ip().octets()),
+    }
+    bytes[16..].copy_from_slice(&contact.port().to_be_bytes());
+    ((keys.mark(key, &bytes) >> 48) as u16).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Keys;
+
+    fn ring(keys: &[(u8, u8)]) -> KeyRing {
+        let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16])).collect();
+        KeyRing::new(&Keys { tag, heartbeat: None })
+    }
+
+    fn read(keys: &KeyRing, parameter: &[u8], call_id: &[u8]) -> Option<Tag> {
+        Tag::read(keys, parameter, keys.call(call_id), call_id)
+    }
+
+    fn written(keys: &KeyRing, tag: &Tag, call_id: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        tag.write(keys, keys.call(call_id), call_id, &mut out);
+        out
+    }
+
+    fn sample(keys: &KeyRing, peer: bool) -> Tag {
+        let id = ConnectionId { worker: 1, slot: 513, generation: 77 };
+        let peer = peer.then_some(PeerConnection { listener: 3, id });
+        Tag::new(keys, ServerId(0xCAFE_F00D), Direction::ToServer, b"caller", peer)
+    }
+
+    #[test]
+    fn a_tag_comes_back_as_it_was_and_tells_the_directions_apart() {
+        let keys = ring(&[(7, 1)]);
+        for peer in [false, true] {
+            let tag = sample(&keys, peer);
+            let read = read(&keys, &written(&keys, &tag, b"call"), b"call").unwrap();
+            assert_eq!(read, tag);
+            assert_eq!(read.direction(&keys, b"caller"), Direction::ToServer);
+            assert_eq!(read.direction(&keys, b"callee"), Direction::ToClient);
+        }
+        let (address, contact) = ("192.0.2.9:33000".parse().unwrap(), "192.168.1.5:5060".parse().unwrap());
+        for contact in [None, Some(contact)] {
+            let behind_nat = Some(BehindNat::new(&keys, 2, address, contact));
+            let tag = Tag { behind_nat, ..sample(&keys, false) };
+            assert_eq!(read(&keys, &written(&keys, &tag, b"call"), b"call"), Some(tag));
+            assert_eq!(tag.hidden_at(&keys, contact), behind_nat);
+            assert_eq!(
+                tag.hidden_at(&keys, Some("192.168.1.6:5060".parse().unwrap())).is_some(),
+                contact.is_none()
+            );
+        }
+        let private = Tag { private: true, ..sample(&keys, true) };
+        assert_eq!(read(&keys, &written(&keys, &private, b"call"), b"call"), Some(private));
+    }
+
+    #[test]
+    fn a_changed_bit_another_call_or_another_farm_is_refused() {
+        let keys = ring(&[(7, 1)]);
+        let token = written(&keys, &sample(&keys, true), b"call");
+        assert_eq!(read(&keys, &token, b"another call"), None);
+        assert_eq!(read(&ring(&[(7, 2)]), &token, b"call"), None);
+        assert_eq!(read(&keys, &token[..token.len() - 1], b"call"), None);
+        assert_eq!(read(&keys, b"", b"call"), None);
+        for at in 0..token.len() {
+            let mut forged = token.clone();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(read(&keys, &forged, b"call"), None, "character {at}");
+        }
+    }
+
+    #[test]
+    fn tags_of_the_old_key_hold_after_a_rotation() {
+        let old = ring(&[(1, 1)]);
+        let token = written(&old, &sample(&old, false), b"call");
+        let rotated = ring(&[(2, 2), (1, 1)]);
+        let tag = read(&rotated, &token, b"call").unwrap();
+        assert_eq!(tag.direction(&rotated, b"caller"), Direction::ToServer);
+        let token = written(&rotated, &sample(&rotated, false), b"call");
+        assert!(read(&old, &token, b"call").is_none(), "signed by the new key");
+        let done = ring(&[(2, 2)]);
+        let tag = read(&done, &token, b"call").expect("made before the old key was taken out");
+        assert_eq!(tag.direction(&done, b"caller"), Direction::ToServer);
+        assert_eq!(tag.direction(&done, b"callee"), Direction::ToClient);
+    }
+}

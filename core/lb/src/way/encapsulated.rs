@@ -1,0 +1,187 @@
+//! The encapsulated response (SPEC C4): what a server sends instead of a response when it names the next hop itself. It is
+//! framed as a SIP message, so that it travels in the same streams and datagrams; docs/encapsulated-response.md specifies it.
+//!
+//! The load manager takes it from addresses of servers alone, with the right authenticator, around a response to a request that
+//! went through a load manager of this farm. So nobody can have anything sent anywhere who could not do so anyway.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use base::Time;
+use heartbeat::authenticator::{self, AUTHENTICATOR_BYTES};
+use sip::text::{write_decimal, write_host};
+use sip::{Flow, Host, Parser, Start, Transport, Uri};
+
+use crate::counters::Counter;
+use crate::outbox::Outbox;
+use crate::way::router::Core;
+
+/// How each begins.
+const METHOD: &[u8] = b"ENCAPSULATED ";
+const VERSION_LINE: &[u8] = b" SIP/2.0\r\nEncapsulation: 1\r\nAuthenticator: ";
+const TYPE_LINE: &[u8] = b"\r\nContent-Type: message/sip\r\nContent-Length: ";
+const END: &[u8] = b"\r\n\r\n";
+/// What is covered begins so: the key is that of heartbeats, which begin otherwise.
+const COVERED: &[u8] = b"strowger encapsulated response 1\r\n";
+
+/// Longest next hop: an IPv6 address with port and transport.
+const NEXT_HOP_BYTES_MAX: usize = 80;
+
+/// Where the response goes from the load manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    pub address: SocketAddr,
+    pub transport: Transport,
+}
+
+/// Why one was not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Not of the form; also a length that is not that of the rest, or a response beyond a message's bounds.
+    Malformed,
+    /// Made with another key, or changed on the way.
+    BadAuthenticator,
+}
+
+/// A believed one: the next hop, and the response as a part of the bytes that were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encapsulated {
+    pub next_hop: NextHop,
+    pub response: Range<usize>,
+}
+
+/// Whether these bytes are meant as one.
+#[inline]
+pub fn is_meant(bytes: &[u8]) -> bool {
+    bytes.starts_with(METHOD)
+}
+
+fn authenticator_of(key: &[u8], next_hop: &[u8], response: &[u8]) -> [u8; AUTHENTICATOR_BYTES] {
+    authenticator::make(key, &[COVERED, next_hop, b"\r\n", response].concat())
+}
+
+/// Appends `response`, encapsulated, to `out`.
+pub fn write(next_hop: NextHop, response: &[u8], key: &[u8], out: &mut Vec<u8>) {
+    let mut uri = b"sip:".to_vec();
+    write_host(next_hop.address.ip(), &mut uri);
+    uri.push(b':');
+    write_decimal(u64::from(next_hop.address.port()), &mut uri);
+    uri.extend_from_slice(b";transport=");
+    uri.extend_from_slice(next_hop.transport.uri_token().as_bytes());
+    out.extend_from_slice(METHOD);
+    out.extend_from_slice(&uri);
+    out.extend_from_slice(VERSION_LINE);
+    for byte in authenticator_of(key, &uri, response) {
+        for digit in [byte >> 4, byte & 15] {
+            out.push(b"0123456789abcdef"[usize::from(digit)]);
+        }
+    }
+    out.extend_from_slice(TYPE_LINE);
+    write_decimal(response.len() as u64, out);
+    out.extend_from_slice(END);
+    out.extend_from_slice(response);
+}
+
+/// Reads one. Its form is exact: the fields in their order, one space, no other case, nothing more.
+pub fn read(bytes: &[u8], key: &[u8]) -> Result<Encapsulated, Refused> {
+    let parts = Parts::of(bytes).ok_or(Refused::Malformed)?;
+    let response = &bytes[parts.response.clone()];
+    let covered = [COVERED, parts.next_hop, b"\r\n", response].concat();
+    if !authenticator::is_right(key, &covered, &parts.authenticator) {
+        return Err(Refused::BadAuthenticator);
+    }
+    let next_hop = next_hop_of(parts.next_hop).ok_or(Refused::Malformed)?;
+    Ok(Encapsulated { next_hop, response: parts.response })
+}
+
+struct Parts<'a> {
+    next_hop: &'a [u8],
+    authenticator: [u8; AUTHENTICATOR_BYTES],
+    response: Range<usize>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Parts<'a>> {
+        let rest = bytes.strip_prefix(METHOD)?;
+        let end = rest.iter().take(NEXT_HOP_BYTES_MAX + 1).position(|byte| *byte == b' ')?;
+        let (next_hop, rest) = rest.split_at(end);
+        let rest = rest.strip_prefix(VERSION_LINE)?;
+        let (digits, rest) = rest.split_at_checked(2 * AUTHENTICATOR_BYTES)?;
+        let mut authenticator = [0; AUTHENTICATOR_BYTES];
+        for (byte, pair) in authenticator.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        let rest = rest.strip_prefix(TYPE_LINE)?;
+        let end = rest.iter().take(6).position(|byte| *byte == b'\r')?;
+        let length = decimal(&rest[..end])?;
+        let response = rest[end..].strip_prefix(END)?;
+        (length == response.len()).then(|| Parts {
+            next_hop,
+            authenticator,
+            response: bytes.len() - response.len()..bytes.len(),
+        })
+    }
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn decimal(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) || (digits.len() > 1 && digits[0] == b'0')
+    {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// `sip:ADDRESS:PORT;transport=NAME`, an address of one host.
+fn next_hop_of(text: &[u8]) -> Option<NextHop> {
+    let uri = Uri::parse(text).ok()?;
+    let Host::Ip(ip) = uri.host else { return None };
+    let name = uri.parameter(b"transport")?;
+    let transport = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
+        .into_iter()
+        .find(|it| it.uri_token().as_bytes() == name)?;
+    let port = uri.port.filter(|port| *port != 0)?;
+    let is_host = !ip.is_unspecified() && !ip.is_multicast();
+    (is_host && uri.user.is_none()).then(|| NextHop { address: SocketAddr::new(ip, port), transport })
+}
+
+impl Core {
+    /// Passes on the response within, to the next hop that it names: on the connection that the request came on, and where
+    /// that is gone on one to the next hop (RFC 3261 §18.2.2).
+    #[cold]
+    pub(crate) fn encapsulated(
+        &mut self,
+        now: Time,
+        bytes: &[u8],
+        flow: Flow,
+        parser: &mut Parser,
+        out: &mut Outbox,
+    ) {
+        let shared = self.shared.clone();
+        let key = shared.settings.keys.heartbeat.as_deref();
+        let believed = match key.filter(|_| self.snapshot.is_server_ip(flow.remote.ip())) {
+            Some(key) => read(bytes, key).ok(),
+            None => None,
+        };
+        let Some(Encapsulated { next_hop, response }) = believed else {
+            return self.count(Counter::ForgedEncapsulation);
+        };
+        match parser.parse(&bytes[response]) {
+            Ok(message) if matches!(message.start(), Start::Response { .. }) => {
+                self.count(Counter::Encapsulated);
+                self.response(now, &message, Some(next_hop), out);
+            }
+            _ => self.count(Counter::BadResponse),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! How a request is written on its way: our Via and Record-Route in, our Routes out, counters of hops down.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use sip::headers::max_forwards as hops;
+use sip::{Edits, Flow, Message, Method, Name, Transport};
+
+use crate::connections::own::OwnAddress;
+use crate::signed::hop::{BEHIND_BRANCH, Hop};
+use crate::signed::keyring::{BranchKey, KeyRing};
+use crate::signed::tag::Tag;
+use crate::signed::token::CHARACTERS_MAX;
+use crate::way::request::{BRANCH_LENGTH, Request, branch_text};
+
+/// RFC 5393 §5.3.3: what a proxy puts in, and lowers to.
+const MAX_BREADTH: u32 = 60;
+/// Every request that a proxy forwards carries one.
+const MAX_BREADTH_LINE: &[u8] = b"Max-Breadth: 60\r\n";
+
+/// What a request gets on its way that is its own.
+pub(crate) struct Outfit {
+    pub branch: BranchKey,
+    pub hop: Hop,
+    /// For Record-Route: what to put in, where the request may begin a dialog.
+    pub tag: Option<Tag>,
+}
+
+/// Everything that a request gets on its way, decided.
+pub(crate) struct Passage<'a> {
+    pub keys: &'a KeyRing,
+    pub outfit: &'a Outfit,
+    /// Put the tag in the extension header field too.
+    pub tag_header: bool,
+    /// The listener it came in by, and the one it leaves by.
+    pub came_by: &'a OwnAddress,
+    pub leaves_by: &'a OwnAddress,
+}
+
+/// Whether answers to it may carry our Record-Route into a dialog (RFC 3261 §16.6 step 4, RFC 6665 §4).
+pub(crate) fn may_begin_dialog(method: Method) -> bool {
+    match method {
+        Method::Invite | Method::Subscribe | Method::Refer | Method::Notify | Method::Other => true,
+        Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Options
+        | Method::Register
+        | Method::Prack
+        | Method::Publish
+        | Method::Info
+        | Method::Message
+        | Method::Update => false,
+    }
+}
+
+/// Adds the edits that every forwarded request gets. Those of its route set are in `edits` already.
+pub(crate) fn edit(request: &Request<'_>, flow: Flow, passage: &Passage<'_>, edits: &mut Edits) {
+    let message = request.message;
+    edits.insert(message.headers_start(), |text| {
+        write_via(passage, text);
+        if let Some(tag) = &passage.outfit.tag {
+            write_record_route(request, tag, passage, text);
+        }
+        if message.first(Name::MaxBreadth).is_none() {
+            text.extend_from_slice(MAX_BREADTH_LINE);
+        }
+    });
+    request.via.mark(message, flow.remote, edits);
+    max_forwards(message, edits);
+    max_breadth(message, edits);
+    if passage.leaves_by.transport.is_reliable() && message.first(Name::ContentLength).is_none() {
+        let length = message.body().len();
+        edits.insert(message.headers_start(), |text| {
+            write!(text, "Content-Length: {length}\r\n").expect("a Vec takes all");
+        });
+    }
+}
+
+fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
+    const HOP: usize = BRANCH_LENGTH + BEHIND_BRANCH.len();
+    // What is behind `branch=`, put together where every part has its place.
+    let mut rest = [0; HOP + CHARACTERS_MAX + 2];
+    let branch = branch_text(passage.outfit.branch.0);
+    rest[..BRANCH_LENGTH].copy_from_slice(&branch);
+    rest[BRANCH_LENGTH..HOP].copy_from_slice(BEHIND_BRANCH);
+    let hop = rest[HOP..].first_chunk_mut().expect("room for the longest");
+    let end = HOP + passage.outfit.hop.encode(passage.keys, &branch, hop);
+    rest[end..end + 2].copy_from_slice(b"\r\n");
+    text.extend_from_slice(&passage.leaves_by.via);
+    // A server may send its own requests back by the connection that we open to it (RFC 5923 §8.1).
+    if passage.leaves_by.transport == Transport::Tls && !passage.outfit.hop.to_client {
+        text.extend_from_slice(&rest[..end]);
+        return text.extend_from_slice(b";alias\r\n");
+    }
+    text.extend_from_slice(&rest[..end + 2]);
+}
+
+/// One entry; two when the request changes transport, address family or address on its way through us, so that each side
+/// finds us where it can reach us (RFC 5658 §5.1).
+fn write_record_route(request: &Request<'_>, tag: &Tag, passage: &Passage<'_>, text: &mut Vec<u8>) {
+    let mut written = [0; CHARACTERS_MAX];
+    let length = tag.encode(passage.keys, request.call, request.call_id, &mut written);
+    let mut entry = |place: &OwnAddress| {
+        text.extend_from_slice(b"Record-Route: ");
+        text.extend_from_slice(&place.record_route);
+        text.extend_from_slice(&written[..length]);
+        text.extend_from_slice(b">\r\n");
+    };
+    entry(passage.leaves_by);
+    if !std::ptr::eq(passage.leaves_by, passage.came_by) {
+        entry(passage.came_by);
+    }
+    if passage.tag_header {
+        // What echoes is for servers.
+        let length = match tag.private {
+            true => tag.copy_for(false).encode(passage.keys, request.call, request.call_id, &mut written),
+            false => length,
+        };
+        let written = &written[..length];
+        text.extend_from_slice(b"Strowger-Tag: ");
+        text.extend_from_slice(written);
+        text.extend_from_slice(b"\r\n");
+    }
+}
+
+fn max_forwards(message: &Message<'_>, edits: &mut Edits) {
+    match message.first(Name::MaxForwards) {
+        None => edits.insert(message.headers_start(), |text| {
+            write!(text, "Max-Forwards: {}\r\n", hops::DEFAULT).expect("a Vec takes all");
+        }),
+        Some(header) => {
+            let left = hops::parse(message.value(header)).unwrap_or(hops::DEFAULT).saturating_sub(1);
+            edits.replace(header.value_start..header.value_end, |text| write_number(u32::from(left), text));
+        }
+    }
+}
+
+/// One that is there is lowered to what a proxy allows (RFC 5393 §5.3.3).
+fn max_breadth(message: &Message<'_>, edits: &mut Edits) {
+    let Some(header) = message.first(Name::MaxBreadth) else { return };
+    if number(message.value(header)).is_none_or(|breadth| breadth > MAX_BREADTH) {
+        edits.replace(header.value_start..header.value_end, |text| write_number(MAX_BREADTH, text));
+    }
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    if value.is_empty() || value.len() > 9 {
+        return None;
+    }
+    value
+        .iter()
+        .try_fold(0u32, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
+}
+
+fn write_number(number: u32, text: &mut Vec<u8>) {
+    if number < 100 {
+        if number >= 10 {
+            text.push(b'0' + (number / 10) as u8);
+        }
+        text.push(b'0' + (number % 10) as u8);
+    } else {
+        write!(text, "{number}").expect("a Vec takes all");
+    }
+}
+
+/// Where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4): for UDP to its source when it asked for that, else
+/// to its source address at the port of its Via; for a stream back on the connection, or to that place by a new one.
+pub(crate) fn way_back(via: Option<&sip::headers::via::Via<'_>>, flow: Flow) -> SocketAddr {
+    let port = match via {
+        Some(via) if flow.transport == Transport::Udp && via.rport.is_some() => flow.remote.port(),
+        Some(via) => via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 }),
+        None => flow.remote.port(),
+    };
+    SocketAddr::new(flow.remote.ip(), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_and_written() {
+        for (text, value) in
+            [("70", Some(70)), ("0", Some(0)), ("", None), ("-1", None), ("9999999999", None)]
+        {
+            assert_eq!(number(text.as_bytes()), value);
+        }
+        for value in [0, 9, 10, 69, 99, 100, 255] {
+            let mut text = Vec::new();
+            write_number(value, &mut text);
+            assert_eq!(text, value.to_string().into_bytes());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The way of a message: read, decided, written, passed on. `router` is what a worker drives; each other file is one step.
+
+pub mod encapsulated;
+pub(crate) mod forward;
+mod full;
+mod held;
+mod own_answer;
+mod private_tag;
+pub(crate) mod probe;
+pub(crate) mod request;
+mod response;
+mod returning;
+pub(crate) mod route;
+pub(crate) mod route_set;
+pub(crate) mod route_to_client;
+pub mod router;
+mod tagging;
+mod telling;
+#[cfg(test)]
+pub(crate) mod tests;

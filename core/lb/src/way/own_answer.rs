@@ -1,0 +1,59 @@
+//! Answers that no server gives: what we refuse or end ourselves, and the ACK to it.
+
+use sip::{Flow, Message, Method, Name, Reject, Target};
+
+use crate::counters::Counter;
+use crate::outbox::{Outbox, Send};
+use crate::signed::keyring::BranchKey;
+use crate::way::forward;
+use crate::way::request::Request;
+use crate::way::router::Core;
+
+impl Core {
+    /// Our own answer to a request. An ACK is never answered (RFC 3261 §17).
+    pub(crate) fn answer(&mut self, message: &Message<'_>, reject: &Reject, flow: Flow, out: &mut Outbox) {
+        if matches!(message.start(), sip::Start::Request { method: Method::Ack, .. }) {
+            return self.count(Counter::BadAck);
+        }
+        if reject.status != 503 {
+            self.count(Counter::Rejected);
+        }
+        self.write_answer(message, reject, flow, out);
+    }
+
+    /// The same, not counted.
+    pub(crate) fn write_answer(&self, message: &Message<'_>, reject: &Reject, flow: Flow, out: &mut Outbox) {
+        let via = message.first(Name::Via).map(|header| message.value(header));
+        let via = via.and_then(|field| sip::headers::via::values(field).next()).and_then(Result::ok);
+        let to = forward::way_back(via.as_ref(), flow);
+        let target = match flow.connection {
+            Some(id) => Target::Connection { listener: flow.listener, id, to, or_connect: false },
+            None => Target::Datagram { listener: flow.listener, to },
+        };
+        let keys = &self.shared.keys;
+        let to_tag = match sip::validate::request(message) {
+            Ok(good) => self.own_to_tag(Request::new(message, &good, keys).branch(keys)),
+            Err(_) => keys.branch(&[message.bytes()]).0,
+        };
+        let from = out.bytes.len() as u32;
+        sip::answer::write(message, reject, flow.remote, to_tag, &mut out.bytes);
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
+    }
+
+    /// The To tag of a stateless answer of ours: a function of the request (RFC 3261 §8.2.7), and of that part of it which
+    /// the ACK repeats.
+    fn own_to_tag(&self, branch: BranchKey) -> u64 {
+        self.shared.keys.branch(&[b"our own answer", &branch.0.to_be_bytes()]).0
+    }
+
+    /// The ACK to an INVITE that we refused ourselves: it ends here, no server knows of it.
+    pub(crate) fn acknowledges_us(&self, request: &Request<'_>, branch: BranchKey) -> bool {
+        // Ours has 16 digits; most others are told apart by that.
+        if request.method != Method::Ack || request.to_tag.is_none_or(|tag| tag.len() != 16) {
+            return false;
+        }
+        let mut ours = Vec::with_capacity(16);
+        sip::text::write_hex(self.own_to_tag(branch), &mut ours);
+        request.to_tag == Some(&ours)
+    }
+}

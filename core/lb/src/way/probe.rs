@@ -1,0 +1,144 @@
+//! OPTIONS to a server, to see whether it is well (SPEC G, health checks). The control thread asks for one, a worker sends
+//! it like any message, from our own address and over the connections that calls use, and reports what came back.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use base::{Chance, Duration, Time};
+use sip::{Message, Name, Target, Transport};
+
+use crate::counters::Counter;
+use crate::farm::snapshot::{Server, ServerId};
+use crate::outbox::{Outbox, Send};
+use crate::signed::hop::{self, Asked, Hop};
+use crate::signed::keyring::CallKey;
+use crate::way::request::branch_text;
+use crate::way::router::Core;
+
+/// How often a worker looks whether a probe is wanted.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Probes and results that wait; more than the largest farm has servers.
+const WAITING_MAX: usize = 4096;
+
+/// What came back, of an OPTIONS or of a call that a server had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeResult {
+    pub server: ServerId,
+    /// It was a call that was answered 503 with Retry-After.
+    pub call: bool,
+    pub status: u16,
+    /// Retry-After of a 503: the server is full, not ill.
+    pub retry_after: Option<u32>,
+}
+
+/// Between the control thread and the workers.
+#[derive(Debug, Default)]
+pub struct Probes {
+    wanted: Mutex<Vec<ServerId>>,
+    pub(crate) results: Mutex<Vec<ProbeResult>>,
+}
+
+impl Probes {
+    pub fn want(&self, server: ServerId) {
+        push(&self.wanted, server);
+    }
+
+    pub fn take_results(&self) -> Vec<ProbeResult> {
+        std::mem::take(&mut lock(&self.results))
+    }
+
+    fn take_wanted(&self) -> Vec<ServerId> {
+        std::mem::take(&mut lock(&self.wanted))
+    }
+}
+
+fn lock<T>(guarded: &Mutex<Vec<T>>) -> std::sync::MutexGuard<'_, Vec<T>> {
+    guarded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub(crate) fn push<T>(list: &Mutex<Vec<T>>, item: T) {
+    let mut list = lock(list);
+    if list.len() < WAITING_MAX {
+        list.push(item);
+    }
+}
+
+impl Core {
+    pub(crate) fn send_wanted_probes(&mut self, now: Time, out: &mut Outbox) {
+        for server in self.shared.probes.take_wanted() {
+            if let Some(server) = self.snapshot.by_id(server).cloned() {
+                self.send_probe(now, &server, out);
+            }
+        }
+    }
+
+    pub(crate) fn send_probe(&mut self, now: Time, server: &Server, out: &mut Outbox) {
+        let shared = self.shared.clone();
+        let Some(listener) = shared.own.outgoing(0, server.transport, server.address.ip()) else {
+            return self.count(Counter::NoListener);
+        };
+        let own = shared.own.get(listener).expect("outgoing names a listener");
+        let hop = Hop {
+            listener,
+            to: server.address,
+            connection: None,
+            server: server.id,
+            call: CallKey(0),
+            asked: Asked::Other,
+            first: true,
+            held: false,
+            to_client: false,
+            probe: true,
+            sent: Default::default(),
+        };
+        let unique = unique(&mut self.chance, now);
+        let branch = branch_text(unique);
+        let mut via = own.via.clone();
+        via.extend_from_slice(&branch);
+        via.push(b';');
+        via.extend_from_slice(hop::PARAMETER);
+        via.push(b'=');
+        hop.write(&shared.keys, &branch, &mut via);
+        let from = out.bytes.len() as u32;
+        let transport = match server.transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
+        };
+        let (to, us) = (server.address, own.address);
+        let text = &mut out.bytes;
+        let _ = write!(text, "OPTIONS sip:{to}{transport} SIP/2.0\r\n");
+        text.extend_from_slice(&via);
+        let _ = write!(
+            text,
+            "\r\nMax-Forwards: 70\r\nFrom: <sip:strowger@{us}>;tag={unique:x}\r\nTo: <sip:{to}>\r\n\
+             Call-ID: probe-{unique:x}@{us}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        );
+        let target = match server.transport {
+            Transport::Udp => Target::Datagram { listener, to },
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                Target::Stream { listener, to }
+            }
+        };
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
+    }
+
+    pub(crate) fn probe_answered(&self, message: &Message<'_>, hop: &Hop, status: u16) {
+        let retry_after = message.first_value(Name::RetryAfter).and_then(leading_number);
+        push(
+            &self.shared.probes.results,
+            ProbeResult { server: hop.server, call: false, status, retry_after },
+        );
+    }
+}
+
+/// The seconds at the beginning of a Retry-After field (RFC 3261 §20.33); a comment or parameters may follow.
+pub(crate) fn leading_number(field: &[u8]) -> Option<u32> {
+    let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&field[..digits]).ok()?.parse().ok()
+}
+
+fn unique(chance: &mut Chance, now: Time) -> u64 {
+    chance.next_u64() ^ now.as_micros().rotate_left(32)
+}

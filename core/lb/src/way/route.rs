@@ -1,0 +1,442 @@
+//! Where a request goes (RFC 3261 §16.3 to §16.6, §16.11; SPEC A1, A5, A6, A9, C2): its validation, its direction, the
+//! server of its call, and its way out.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use base::Time;
+use heartbeat::notice::What;
+use sip::{Flow, Message, Method, Reject, Target, Transport};
+
+use crate::connections::own::address_of;
+use crate::counters::Counter;
+use crate::farm::snapshot::{Condition, Server, ServerId};
+use crate::memory::expiring::Remembered;
+use crate::outbox::{Event, Outbox, Send};
+use crate::selection::known::known;
+use crate::settings::Affinity;
+use crate::signed::hop::{Asked, Hop};
+use crate::signed::keyring::BranchKey;
+use crate::signed::stamp::Stamp;
+use crate::signed::tag::{Direction, Tag};
+use crate::way::forward::{self, Outfit, Passage};
+use crate::way::held::Copy;
+use crate::way::request::Request;
+use crate::way::route_set::{Along, RouteSet, write_for_strict_router};
+use crate::way::router::Core;
+use crate::why::Kind;
+
+/// Largest datagram that UDP over IPv4 carries.
+pub(crate) const DATAGRAM_MAX: usize = 65_507;
+
+/// What was decided about a request.
+pub(crate) struct Way {
+    pub target: Target,
+    /// The listener it leaves by.
+    pub leaves_by: u8,
+    /// The server it goes to or comes from.
+    pub server: ServerId,
+    pub direction: Direction,
+}
+
+/// Whether a request is held on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// It has just come: it is held if that is wanted.
+    AsSet,
+    /// It is held, and sent again; when it was sent first, so that it is the same bytes and its answer is timed from then.
+    Held { since: Time },
+}
+
+impl Core {
+    pub(crate) fn request(&mut self, now: Time, message: &Message<'_>, flow: Flow, out: &mut Outbox) {
+        if let Err(reject) = self.try_request(now, message, flow, out) {
+            self.answer(message, &reject, flow, out);
+        }
+    }
+
+    fn try_request(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let good = sip::validate::request(message);
+        let request = self.read(now, message, good.as_ref().map_err(|reject| *reject)?);
+        self.edits.clear();
+        let mut set = RouteSet::default();
+        set.take(&request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
+        self.add_echoed_tag(&request, &mut set);
+        if set.forged {
+            self.count(Counter::ForgedTag);
+        }
+        if flow.connection.is_some() {
+            self.note_alias(&request, flow, out);
+        }
+        let branch = request.branch(&self.shared.keys);
+        let copy_at = match self.copy(now, &request, branch, flow, out) {
+            Copy::Done => return Ok(()),
+            Copy::At(server) => Some(server),
+            Copy::No if self.acknowledges_us(&request, branch) => {
+                self.count(Counter::OwnAck);
+                return Ok(());
+            }
+            Copy::No => None,
+        };
+        if set.along != Along::Nothing && self.along_flow(now, &request, &set, branch, flow, out)? {
+            return Ok(());
+        }
+        let direction = self.direction(&request, &set, flow);
+        if direction == Direction::ToServer {
+            self.note_proof(now, &request, &set, branch, flow);
+        }
+        let way = match direction {
+            Direction::ToServer if request.method == Method::Register => {
+                return self.register(now, &request, branch, flow, out);
+            }
+            Direction::ToServer => {
+                let server = match copy_at {
+                    Some(server) => server,
+                    None => self.server_for(now, &request, set.tag.as_ref(), flow, out)?,
+                };
+                if self.shared.calls.counts_transactions()
+                    && let Some(to) = self.snapshot.by_id(server)
+                {
+                    self.shared.calls.transaction_begun(now, branch, to, request.method);
+                }
+                self.way_to_server(server, &request, flow)?
+            }
+            Direction::ToClient => self.way_to_client(now, &request, &set, flow, out)?,
+        };
+        self.send(now, &request, &set, branch, &way, Holding::AsSet, flow, out)
+    }
+
+    /// A tag says it. Without one, a request is for the farm, unless a server sends it to somebody else.
+    fn direction(&self, request: &Request<'_>, set: &RouteSet<'_>, flow: Flow) -> Direction {
+        if let Some(tag) = &set.tag {
+            let direction = tag.direction(&self.shared.keys, request.from_tag);
+            if direction == Direction::ToServer {
+                return direction;
+            }
+            // A tag lets its bearer reach the server of its own call. To reach a client through us one must be a server:
+            // or whoever holds a call could have us send to any address. Another's goes to that server: where it is a proxy
+            // that did not stay in the path, the callee has our entry alone, and the proxy sends on what it hangs up.
+            if self.snapshot.is_server_ip(flow.remote.ip()) || self.shared.own.is_own_ip(flow.remote.ip()) {
+                return direction;
+            }
+            self.count(Counter::NotAServer);
+            return Direction::ToServer;
+        }
+        if set.request_uri_ours || !self.snapshot.is_server_ip(flow.remote.ip()) {
+            return Direction::ToServer;
+        }
+        let from_server = self.server_that_sent(request, flow).is_some();
+        if from_server { Direction::ToClient } else { Direction::ToServer }
+    }
+
+    /// The server that a request comes from: by the address it was sent from, or, on a connection that the server
+    /// opened, by the address in its Via.
+    pub(crate) fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
+        let by_source = self.snapshot.by_address(flow.remote);
+        by_source.or_else(|| {
+            let port = request.via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 });
+            let named = match request.via.host {
+                sip::Host::Ip(ip) => SocketAddr::new(ip, port),
+                sip::Host::Name(_) => return None,
+            };
+            self.snapshot.by_address(named).filter(|server| server.address.ip() == flow.remote.ip())
+        })
+    }
+
+    /// The server of the request's call; chosen if the call is new.
+    fn server_for(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        tag: Option<&Tag>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<ServerId, Reject> {
+        let shared = &*self.shared;
+        let tagged = tag.map(|tag| tag.server);
+        // Only a request that may be the first of its call is remembered. ACK and CANCEL follow one.
+        let may_be_new = request.first && !matches!(request.method, Method::Ack | Method::Cancel);
+        if shared.settings.affinity == Affinity::Tag
+            && let Some(server) = tagged
+        {
+            return self.present(now, server, request, flow, out);
+        }
+        if !may_be_new {
+            let known = shared.calls.server_of_dialog(now, request.call);
+            let server = match (known, shared.settings.affinity) {
+                (Some(server), _) => server,
+                (None, Affinity::Session | Affinity::Tag) => match tagged {
+                    Some(server) => {
+                        shared.calls.adopt(now, request.call, server);
+                        server
+                    }
+                    None => self.by_hash(request)?,
+                },
+                (None, Affinity::Hash) => match tag.filter(|tag| tag.placed) {
+                    Some(tag) => tag.server,
+                    None => self.by_hash(request)?,
+                },
+            };
+            return self.present(now, server, request, flow, out);
+        }
+        let (emergency, call) = (request.uri.is_emergency(), request.call.0);
+        let remembered = shared.calls.server_or(now, request.call, || {
+            let mut candidates = shared.selector.candidates(&self.snapshot, call, &mut self.chance);
+            let chosen = if shared.closing && !emergency { None } else { candidates.next() };
+            // Full or draining is no reason to turn a call for help away (RFC 5031): whoever lives gets it.
+            let anyone = || known(&self.snapshot, shared.hash_kind(), call).filter(|_| emergency);
+            chosen.or_else(anyone).map(|server| server.id)
+        });
+        let (server, kind) = match remembered {
+            Remembered::New { entry, .. } => {
+                self.count(Counter::NewCall);
+                (ServerId(entry.server), Kind::Selected)
+            }
+            Remembered::Known(entry) => {
+                self.count(Counter::Remembered);
+                return self.present(now, ServerId(entry.server), request, flow, out);
+            }
+            Remembered::Full | Remembered::Declined if shared.closing && !emergency => {
+                self.count(Counter::Closing);
+                return Err(Reject::no_server(shared.settings.retry_after));
+            }
+            Remembered::Full => {
+                self.count(Counter::MemoryFull);
+                (self.by_hash(request)?, Kind::Hashed)
+            }
+            Remembered::Declined => {
+                self.count(Counter::NoServer);
+                self.note_choice(now, request, Kind::Refused, None, None);
+                return Err(Reject::no_server(shared.settings.retry_after));
+            }
+        };
+        self.note_choice(now, request, kind, Some(server), None);
+        self.tell(request.call, server, What::Begun, out);
+        if let Some(chosen) = self.snapshot.by_id(server) {
+            self.shared.selector.admit(chosen);
+            if request.method == Method::Invite {
+                self.shared.calls.begun(now, request.call, chosen);
+            }
+        }
+        Ok(server)
+    }
+
+    /// The server itself if it is up; else the one that takes its calls over (SPEC A9), with a record of it.
+    fn present(
+        &mut self,
+        now: Time,
+        server: ServerId,
+        request: &Request<'_>,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<ServerId, Reject> {
+        let known = self.snapshot.by_id(server);
+        if known.is_some_and(|server| server.condition != Condition::Failed) {
+            return Ok(server);
+        }
+        let was = known.map(|server| server.address);
+        let to = self.by_hash(request)?;
+        let Some(taker) = self.snapshot.by_id(to).cloned() else {
+            return Err(Reject::no_server(self.shared.settings.retry_after));
+        };
+        self.note_choice(now, request, Kind::TakenOver, Some(to), Some(server));
+        self.shared.calls.moved(now, request.call, &taker);
+        self.tell(request.call, to, What::Moved, out);
+        self.count(Counter::TakenOver);
+        out.events.push(Event::TakenOver {
+            call_id: request.call_id.into(),
+            method: request.token.into(),
+            client: flow.remote,
+            from: was,
+            to: taker.address,
+            why: if known.is_some() { "server failed" } else { "server removed" },
+        });
+        Ok(to)
+    }
+
+    /// Where memory and tag say nothing, the hash of the Call-ID does: every load manager finds the same server.
+    fn by_hash(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
+        let found = known(&self.snapshot, self.shared.hash_kind(), request.call.0);
+        found.map(|server| server.id).ok_or_else(|| {
+            self.count(Counter::NoServer);
+            Reject::no_server(self.shared.settings.retry_after)
+        })
+    }
+
+    fn way_to_server(&self, id: ServerId, request: &Request<'_>, flow: Flow) -> Result<Way, Reject> {
+        let Some(server) = self.snapshot.by_id(id) else {
+            return Err(Reject::no_server(self.shared.settings.retry_after));
+        };
+        self.note_sent(server, request.method);
+        self.way_to(server, flow.listener)
+    }
+
+    pub(crate) fn way_to(&self, server: &Server, came_by: u8) -> Result<Way, Reject> {
+        let (leaves_by, target) = self.out_to(came_by, server.transport, server.address)?;
+        Ok(Way { target, leaves_by, server: server.id, direction: Direction::ToServer })
+    }
+
+    /// An ACK asks for no answer, so its silence says nothing.
+    pub(crate) fn note_sent(&self, server: &Server, method: Method) {
+        if method != Method::Ack {
+            self.shared.tables.evidence.sent(self.worker, server.place.slot);
+        }
+    }
+
+    pub(crate) fn out_to(
+        &self,
+        came_by: u8,
+        transport: Transport,
+        to: SocketAddr,
+    ) -> Result<(u8, Target), Reject> {
+        let Some(listener) = self.shared.own.outgoing(came_by, transport, to.ip()) else {
+            self.count(Counter::NoListener);
+            return Err(Reject::server_error("No Listener For That Transport And Address Family"));
+        };
+        Ok(match transport {
+            Transport::Udp => (listener, Target::Datagram { listener, to }),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                self.stream_to(listener, transport, to)
+            }
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn send(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        branch: BranchKey,
+        way: &Way,
+        holding: Holding,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        if way.direction == Direction::ToClient
+            && let Some(route) = set.next_is_strict
+        {
+            write_for_strict_router(request, route, &mut self.edits);
+        }
+        let begins = request.first && forward::may_begin_dialog(request.method);
+        let tag = begins.then(|| self.new_tag(request, set, way, flow));
+        let (is_held, since) = match holding {
+            Holding::AsSet => (false, now),
+            Holding::Held { since } => (true, since),
+        };
+        let held = is_held || self.hold(now, request, branch, way, flow);
+        let hop = Hop {
+            listener: flow.listener,
+            to: forward::way_back(Some(request.via), flow),
+            connection: flow.connection,
+            server: way.server,
+            call: request.call,
+            asked: match request.method {
+                Method::Invite => Asked::Invite,
+                Method::Bye => Asked::Bye,
+                Method::Register => Asked::Register,
+                _ => Asked::Other,
+            },
+            first: request.first,
+            held,
+            to_client: way.direction == Direction::ToClient,
+            probe: false,
+            sent: Stamp::new(since, self.shared.clock_began_us),
+        };
+        let outfit = Outfit { branch, hop, tag };
+        let bytes = self.write(request, &outfit, way.leaves_by, flow, out)?;
+        let length = (bytes.end - bytes.start) as usize;
+        let send = Send { bytes, to: way.target, fallback: None, call: request.call.0 };
+        match way.target {
+            Target::Datagram { to, .. }
+                if length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX) =>
+            {
+                self.send_large(now, request, set, &outfit, to, send, flow, out)?;
+            }
+            Target::Connection { or_connect: false, .. } => {
+                out.sends.push(send);
+                self.or_flow_failed(request, flow, out);
+            }
+            _ => out.sends.push(send),
+        }
+        self.count(match way.direction {
+            Direction::ToServer => Counter::RequestToServer,
+            Direction::ToClient => Counter::RequestToClient,
+        });
+        Ok(())
+    }
+
+    /// Writes the request with the edits made so far and those that every forwarded request gets; where it lies.
+    fn write(
+        &mut self,
+        request: &Request<'_>,
+        outfit: &Outfit,
+        leaves_by: u8,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<Range<u32>, Reject> {
+        let shared = &*self.shared;
+        let (Some(came_by), Some(leaves_by)) = (shared.own.get(flow.listener), shared.own.get(leaves_by))
+        else {
+            self.count(Counter::NoListener);
+            return Err(Reject::server_error("No Listener"));
+        };
+        let tag_header = shared.settings.tag_header;
+        let passage = Passage { keys: &shared.keys, outfit, tag_header, came_by, leaves_by };
+        forward::edit(request, flow, &passage, &mut self.edits);
+        let message = request.message;
+        let from = out.bytes.len() as u32;
+        self.edits.write_into(message.bytes(), message.end(), &mut out.bytes);
+        Ok(from..out.bytes.len() as u32)
+    }
+
+    /// RFC 3261 §18.1.1: a request too large for a datagram leaves by a stream, and by UDP all the same if that cannot be
+    /// had. What was written for UDP is the fallback.
+    #[allow(clippy::too_many_arguments)]
+    #[cold]
+    fn send_large(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        outfit: &Outfit,
+        to: SocketAddr,
+        send: Send,
+        flow: Flow,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let length = (send.bytes.end - send.bytes.start) as usize;
+        // A flow is all there is to a client behind a NAT, which lets no connection in.
+        let along_flow = outfit.hop.to_client && set.next(request).and_then(address_of) != Some(to);
+        let bound = self.shared.settings.datagram_bytes_max;
+        if length <= bound || along_flow || self.refuses_streams(now, to) {
+            if length > DATAGRAM_MAX {
+                out.bytes.truncate(send.bytes.start as usize);
+                return Err(Reject::message_too_large());
+            }
+            out.sends.push(send);
+            return Ok(());
+        }
+        let Some(listener) = self.shared.own.outgoing(flow.listener, Transport::Tcp, to.ip()) else {
+            out.sends.push(send);
+            return Ok(());
+        };
+        self.edits.clear();
+        RouteSet::default().take(request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
+        if outfit.hop.to_client
+            && let Some(route) = set.next_is_strict
+        {
+            write_for_strict_router(request, route, &mut self.edits);
+        }
+        let bytes = self.write(request, outfit, listener, flow, out)?;
+        let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
+        out.sends.push(Send { bytes, to: Target::Stream { listener, to }, fallback, call: request.call.0 });
+        Ok(())
+    }
+}

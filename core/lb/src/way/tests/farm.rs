@@ -1,0 +1,248 @@
+//! A load manager without sockets, for the tests of this crate: messages in, messages out, time by hand.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{Duration, Time};
+use sip::{ConnectionId, Flow, Target, Transport};
+
+use crate::connections::alias::Claim;
+use crate::counters::Counter;
+use crate::farm::server_table::{Counters, ServerTable};
+use crate::outbox::{Event, Outbox};
+use crate::settings::*;
+use crate::shared::Shared;
+use crate::way::router::{Input, Router};
+
+pub(crate) const CLIENT: &str = "192.0.2.1:5060";
+
+pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
+    let listener = |transport, port: u16| {
+        let address = SocketAddr::from(([198, 51, 100, 1], port));
+        Listener { transport, bind: address, advertise: address }
+    };
+    let server = |last: u8| ServerEntry {
+        address: SocketAddr::from(([10, 0, 0, last], 5060)),
+        transport: Transport::Udp,
+        weight: 1,
+    };
+    let listeners = vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)];
+    Settings {
+        affinity,
+        selection,
+        ..Settings::small(listeners, (1..=4).map(server).collect(), *b"0123456789abcdef")
+    }
+}
+
+/// One load manager and what it was told.
+pub(crate) struct Farm {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) table: ServerTable,
+    router: Router,
+    pub(crate) now: Time,
+    pub(crate) events: Vec<Event>,
+    pub(crate) notices: Vec<heartbeat::notice::Notice>,
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// A message that left.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) to: Target,
+    pub(crate) text: String,
+    pub(crate) fallback: Option<Target>,
+}
+
+impl Left {
+    pub(crate) fn address(&self) -> String {
+        match self.to {
+            Target::Datagram { to, .. } => format!("udp {to}"),
+            Target::Stream { to, .. } => format!("tcp {to}"),
+            Target::Connection { id, .. } => format!("connection {}", id.slot),
+        }
+    }
+
+    pub(crate) fn start_line(&self) -> &str {
+        self.text.lines().next().unwrap_or("")
+    }
+
+    /// The first field of that name.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    pub(crate) fn fields(&self, name: &str) -> Vec<&str> {
+        self.text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+    }
+}
+
+impl Farm {
+    pub(crate) fn new(settings: Settings) -> Farm {
+        Farm::started_as(settings, 0)
+    }
+
+    /// As after a restart: another run of the same load manager.
+    pub(crate) fn started_as(settings: Settings, run: u32) -> Farm {
+        let now = Time::from_secs(3600);
+        let counters = Counters::for_settings(&settings, 1);
+        let table = ServerTable::new(now, &settings, counters.clone()).unwrap();
+        let shared = Shared::new(settings, counters, table.snapshot(), 1).started_as(run);
+        let shared = Arc::new(shared);
+        let router = Router::new(shared.clone(), 0, 42);
+        Farm { shared, table, router, now, events: Vec::new(), notices: Vec::new(), claims: Vec::new() }
+    }
+
+    pub(crate) fn of(affinity: Affinity, selection: Selection) -> Farm {
+        Farm::new(settings(affinity, selection))
+    }
+
+    pub(crate) fn wait(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+        self.shared.calls.sweep(self.now);
+    }
+
+    fn drive(&mut self, turn: impl FnOnce(&mut Router, Time, &mut Outbox)) -> Vec<Left> {
+        let mut out = Outbox::default();
+        turn(&mut self.router, self.now, &mut out);
+        self.events.append(&mut out.events);
+        self.notices.append(&mut out.notices);
+        self.claims.append(&mut out.claims);
+        let text = |range: &std::ops::Range<u32>| {
+            String::from_utf8_lossy(&out.bytes[range.start as usize..range.end as usize]).into_owned()
+        };
+        let left = |send: &crate::outbox::Send| Left {
+            to: send.to,
+            text: text(&send.bytes),
+            fallback: send.fallback.as_ref().map(|(_, to)| *to),
+        };
+        out.sends.iter().map(left).collect()
+    }
+
+    /// One message by UDP from this address.
+    pub(crate) fn udp(&mut self, from: &str, text: &str) -> Vec<Left> {
+        self.datagram(from, text.as_bytes())
+    }
+
+    /// Any bytes by UDP.
+    pub(crate) fn datagram(&mut self, from: &str, bytes: &[u8]) -> Vec<Left> {
+        let flow =
+            Flow { listener: 0, transport: Transport::Udp, remote: from.parse().unwrap(), connection: None };
+        self.drive(|router, now, out| router.handle(now, Input::Message { bytes, flow }, out))
+    }
+
+    /// One message on a connection.
+    pub(crate) fn tcp(&mut self, from: &str, slot: u16, text: &str) -> Vec<Left> {
+        self.stream(1, Transport::Tcp, from, slot, text)
+    }
+
+    /// The same on any listener.
+    pub(crate) fn stream(
+        &mut self,
+        listener: u8,
+        transport: Transport,
+        from: &str,
+        slot: u16,
+        text: &str,
+    ) -> Vec<Left> {
+        let connection = Some(ConnectionId { worker: 0, slot, generation: 7 });
+        let flow = Flow { listener, transport, remote: from.parse().unwrap(), connection };
+        self.drive(|router, now, out| {
+            router.handle(now, Input::Message { bytes: text.as_bytes(), flow }, out)
+        })
+    }
+
+    /// The edge has looked at a claim.
+    pub(crate) fn judged(&mut self, claim: &Claim, proven: bool) {
+        self.drive(|router, now, out| router.handle(now, Input::Judged { claim, proven }, out));
+    }
+
+    /// The connection in this slot ended.
+    pub(crate) fn closed_slot(&mut self, slot: u16) {
+        let id = ConnectionId { worker: 0, slot, generation: 7 };
+        let peer = "192.0.2.1:40000".parse().unwrap();
+        self.drive(|router, now, out| router.handle(now, Input::Closed { id, peer }, out));
+    }
+
+    /// The connection with this address ended.
+    pub(crate) fn closed(&mut self, peer: &str) -> Vec<Left> {
+        let id = ConnectionId { worker: 0, slot: 9, generation: 7 };
+        let peer = peer.parse().unwrap();
+        self.drive(|router, now, out| router.handle(now, Input::Closed { id, peer }, out))
+    }
+
+    /// What was sent there could not be.
+    pub(crate) fn send_failed(&mut self, to: Target) -> Vec<Left> {
+        self.drive(|router, now, out| router.handle(now, Input::SendFailed { to }, out))
+    }
+
+    pub(crate) fn timers(&mut self) -> Vec<Left> {
+        self.drive(|router, now, out| router.handle_timeout(now, out))
+    }
+
+    /// The table, changed, is published.
+    pub(crate) fn publish(&mut self) {
+        self.table.tick(self.now);
+        self.shared.publish(self.table.snapshot());
+    }
+
+    /// This server cannot be reached any more.
+    pub(crate) fn kill(&mut self, server: &str) {
+        let address: SocketAddr = server.trim_start_matches("udp ").parse().unwrap();
+        assert!(self.table.remove(address), "{server} is a server");
+        self.publish();
+    }
+
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        self.shared.count_of(counter)
+    }
+}
+
+/// A request as a client writes it. `to_tag` empty: outside of a dialog.
+pub(crate) fn request(method: &str, call: &str, branch: &str, more: &str) -> String {
+    from_client(method, call, branch, "", more)
+}
+
+pub(crate) fn from_client(method: &str, call: &str, branch: &str, to_tag: &str, more: &str) -> String {
+    let to_tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+    format!(
+        "{method} sip:bob@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch={branch}\r\n{more}\
+         Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=alice\r\nTo: <sip:bob@example.com>{to_tag}\r\n\
+         Call-ID: {call}\r\nCSeq: 1 {method}\r\nContact: <sip:alice@192.0.2.1>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// The response of the server that got `request`: Via, Record-Route, From, Call-ID and CSeq as they came.
+pub(crate) fn response(request: &Left, status: &str) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for line in request.text.lines() {
+        let name = line.split(':').next().unwrap_or("");
+        if matches!(name, "Via" | "Record-Route" | "From" | "Call-ID" | "CSeq") {
+            text.push_str(line);
+            text.push_str("\r\n");
+        } else if name == "To" {
+            let tag = if line.contains(";tag=") { "" } else { ";tag=bob" };
+            text.push_str(&format!("{line}{tag}\r\n"));
+        }
+    }
+    text.push_str("Content-Length: 0\r\n\r\n");
+    text
+}
+
+/// `Route` lines for the client, made of the Record-Route that came back to it.
+pub(crate) fn routes(answer: &Left) -> String {
+    let routes = answer.fields("Record-Route");
+    routes.iter().rev().map(|route| format!("Route: {route}\r\n")).collect()
+}
+
+pub(crate) fn only(mut left: Vec<Left>) -> Left {
+    assert_eq!(left.len(), 1, "{left:#?}");
+    left.remove(0)
+}
+
+/// INVITE and its 200: what the server got, and what the client got.
+pub(crate) fn establish(farm: &mut Farm, call: &str) -> (Left, Left) {
+    let invite = only(farm.udp(CLIENT, &request("INVITE", call, &format!("z9hG4bK-{call}"), "")));
+    let server = invite.address();
+    let answer = only(farm.udp(server.trim_start_matches("udp "), &response(&invite, "200 OK")));
+    (invite, answer)
+}

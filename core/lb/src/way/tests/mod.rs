@@ -1,0 +1,14 @@
+//! Whole messages through the router, one subject a file. `farm` is the load manager without sockets that all of them use.
+
+mod alias;
+mod callees;
+mod change;
+mod delays;
+pub(crate) mod farm;
+mod full;
+mod lost_calls;
+mod lost_connections;
+pub(crate) mod nat;
+mod outbound;
+mod returning;
+mod whole_calls;
