@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use base::Time;
 use config::ShortForm;
-use lb::farm::server_table::{Counters, ServerTable};
-use lb::farm::snapshot::ServerId;
+use lb::farm::server::ServerId;
+use lb::farm::server_counters::Counters;
+use lb::farm::server_table::ServerTable;
 use lb::memory::expiring::Expiring;
 use lb::outbox::Outbox;
 use lb::settings::Settings;

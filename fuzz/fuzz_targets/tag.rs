@@ -6,7 +6,7 @@ use lb::signed::tag::{Direction, Tag};
 use lb::signed::hop::Hop;
 use lb::signed::keyring::KeyRing;
 use lb::settings::Keys;
-use lb::farm::snapshot::ServerId;
+use lb::farm::server::ServerId;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

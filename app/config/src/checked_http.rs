@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lb::farm::snapshot::ServerId;
+use lb::farm::server::ServerId;
 use lb::http::{Names, Places};
 use lb::settings::Listener;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use heartbeat::measure::{By, Measured, Measures};
-use lb::selection::score::ScoreSettings;
+use lb::farm::score::ScoreSettings;
 
 use crate::checked_keys::keys;
 use crate::definition::Raw;

@@ -259,7 +259,7 @@ impl Farm {
 
 /// A seed of its own for each server.
 fn hash(address: SocketAddr) -> u64 {
-    let id = lb::farm::snapshot::ServerId::of(address);
+    let id = lb::farm::server::ServerId::of(address);
     u64::from(id.0) << 16
 }
 

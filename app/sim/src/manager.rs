@@ -35,7 +35,7 @@ pub struct Manager {
 impl Manager {
     /// Listens where the settings say, in this order: UDP, TCP.
     pub fn new(settings: Settings, workers: u8, seed: u64) -> Manager {
-        let counters = server_table::Counters::for_settings(&settings, usize::from(workers));
+        let counters = lb::farm::server_counters::Counters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(Time::ZERO, &settings, counters.clone())
             .expect("servers of a scenario are good");
         let address = settings.listeners[usize::from(UDP)].bind;

@@ -11,10 +11,11 @@ use std::net::SocketAddr;
 
 use base::{Chance, Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState};
-use lb::farm::server_table::{Counters, ServerTable};
-use lb::farm::snapshot::Place;
+use lb::farm::score::ScoreSettings;
+use lb::farm::server::Place;
+use lb::farm::server_counters::Counters;
+use lb::farm::server_table::ServerTable;
 use lb::selection::Selector;
-use lb::selection::score::ScoreSettings;
 use lb::settings::{Affinity, Selection, Settings};
 
 use crate::scenario::{Scenario, address};

@@ -13,8 +13,9 @@ use config::Checked;
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::measure::Measures;
 use heartbeat::{Heartbeat, Ignored, Replay};
+use lb::farm::condition::Condition;
+use lb::farm::server::ServerId;
 use lb::farm::server_table::{Refusal, RowView, ServerTable};
-use lb::farm::snapshot::{Condition, ServerId};
 use lb::settings::{Heartbeats, ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
 use net::Clock;
@@ -70,7 +71,7 @@ pub(crate) struct Control {
 impl Control {
     /// Opens the heartbeat port and judges the servers of the configuration for the first time.
     pub(crate) fn new(now: Time, settings: Settings, workers: u8) -> io::Result<Control> {
-        let counters = lb::farm::server_table::Counters::for_settings(&settings, usize::from(workers));
+        let counters = lb::farm::server_counters::Counters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
         let socket = heartbeat_socket(&settings.heartbeat)?;
         let key = settings.keys.heartbeat.clone();

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use base::{Duration, Time};
+use lb::farm::server::ServerId;
 use lb::farm::server_table::RowView;
-use lb::farm::snapshot::ServerId;
 use lb::settings::Affinity;
 use lb::shared::Shared;
 use serde::{Deserialize, Serialize};

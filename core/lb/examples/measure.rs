@@ -12,13 +12,15 @@ use std::time::Instant;
 
 use base::{Chance, Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState};
-use strowger_lb::farm::server_table::{Counters, ServerTable};
-use strowger_lb::farm::snapshot::{Place, Server, ServerId, Snapshot};
+use strowger_lb::farm::admitted::Admitted;
+use strowger_lb::farm::server::{Place, Score, Server, ServerId};
+use strowger_lb::farm::server_counters::Counters;
+use strowger_lb::farm::server_table::ServerTable;
+use strowger_lb::farm::snapshot::Snapshot;
 use strowger_lb::memory::expiring::Expiring;
 use strowger_lb::memory::ledger::{Ledger, Unit};
+use strowger_lb::selection::Selector;
 use strowger_lb::selection::known::known;
-use strowger_lb::selection::score::Score;
-use strowger_lb::selection::{Admitted, Selector};
 use strowger_lb::settings::{HashKind, Selection};
 
 const SIZES: [usize; 5] = [4, 16, 64, 256, 1000];

@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 
 use base::{Chance, Time};
 
-use crate::farm::snapshot::{Server, ServerId, Snapshot};
+use crate::farm::server::{Server, ServerId};
+use crate::farm::snapshot::Snapshot;
 use crate::http::identifier::{as_cookie, session_id, session_text};
 use crate::selection::hash::first_usable;
 use crate::selection::round_robin::RoundRobin;

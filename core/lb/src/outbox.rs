@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use heartbeat::notice::Notice;
-use sip::Target;
-
-use crate::connections::alias::Claim;
+use sip::{ConnectionId, Target};
 
 /// Effects of one turn, owned by the caller and reused. Messages lie one behind the other in `bytes`.
 #[derive(Debug, Default)]
@@ -46,4 +44,16 @@ pub enum Event {
         to: SocketAddr,
         why: &'static str,
     },
+}
+
+/// What the edge is to find out: whether the peer of a connection has a certificate with these names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub id: ConnectionId,
+    /// Of ours, which the connection came by.
+    pub listener: u8,
+    /// Where a connection would be opened to; what its certificate must prove then, it must prove now.
+    pub address: SocketAddr,
+    /// The host name by which the peer calls itself, where that is one.
+    pub name: Option<Box<[u8]>>,
 }

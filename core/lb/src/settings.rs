@@ -6,8 +6,8 @@ use std::time::Duration;
 use heartbeat::measure::Measures;
 use sip::Transport;
 
+use crate::farm::score::ScoreSettings;
 use crate::register::settings::RegisterSettings;
-use crate::selection::score::ScoreSettings;
 
 /// One address that we listen on, and the name by which others reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! What can change while running is [`Terms`]: the control thread publishes a new value whole, and each worker takes it
 //! with the next snapshot, between two messages. So no message sees half of a change.
 
+use crate::farm::server_counters;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -13,7 +14,7 @@ use crate::connections::alias::Aliases;
 use crate::connections::flows::Flows;
 use crate::connections::own::OwnAddresses;
 use crate::counters::{Counter, Counters};
-use crate::farm::server_table;
+use crate::farm::probes::Probes;
 use crate::farm::snapshot::Snapshot;
 use crate::hold::{Held, Limits};
 use crate::memory::calls::Calls;
@@ -21,7 +22,6 @@ use crate::register::Registrations;
 use crate::selection::Selector;
 use crate::settings::{Affinity, HashKind, Settings};
 use crate::signed::keyring::KeyRing;
-use crate::way::probe::Probes;
 use crate::why::Why;
 
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub struct Shared {
     pub calls: Arc<Calls>,
     pub selector: Arc<Selector>,
     /// Counters that workers write and the server table reads.
-    pub tables: server_table::Counters,
+    pub tables: server_counters::Counters,
     pub probes: Arc<Probes>,
     pub held: Arc<Held>,
     pub flows: Arc<Flows>,
@@ -66,7 +66,7 @@ pub struct Terms {
     pub keys: Arc<KeyRing>,
     pub calls: Arc<Calls>,
     pub selector: Arc<Selector>,
-    pub tables: server_table::Counters,
+    pub tables: server_counters::Counters,
     pub closing: bool,
     generation: u64,
 }
@@ -102,7 +102,7 @@ impl Shared {
     /// `tables` are those of the server table that publishes here; `workers`: how many routers there will be.
     pub fn new(
         settings: Settings,
-        tables: server_table::Counters,
+        tables: server_counters::Counters,
         first: Arc<Snapshot>,
         workers: u8,
     ) -> Shared {

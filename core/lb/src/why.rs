@@ -10,12 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use base::Time;
 
-use crate::farm::snapshot::{ServerId, Snapshot};
+use crate::farm::server::ServerId;
+use crate::farm::snapshot::Snapshot;
 use crate::selection::Selector;
 use crate::settings::Selection;
 use crate::signed::keyring::CallKey;
-use crate::way::request::Request;
-use crate::way::router::Core;
 
 pub mod explain;
 
@@ -346,21 +345,6 @@ impl Why {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<Snapshot>>> {
         self.snapshots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl Core {
-    /// To be called before the choice is counted.
-    pub(crate) fn note_choice(
-        &self,
-        now: Time,
-        request: &Request<'_>,
-        kind: Kind,
-        winner: Option<ServerId>,
-        from: Option<ServerId>,
-    ) {
-        let note = Note { kind, call: request.call, call_id: request.call_id, winner, from };
-        self.why.note(now, &self.snapshot, &self.shared.selector, &note);
     }
 }
 

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use base::Chance;
 use farm::{server, servers, snapshot};
-use strowger_lb::farm::snapshot::{Condition, ServerId, Snapshot};
+use strowger_lb::farm::condition::Condition;
+use strowger_lb::farm::server::ServerId;
+use strowger_lb::farm::snapshot::Snapshot;
 use strowger_lb::selection::known::known;
 use strowger_lb::settings::HashKind;
 

@@ -2,7 +2,7 @@
 
 use base::{Duration, Time};
 use proptest::prelude::*;
-use strowger_lb::farm::snapshot::Place;
+use strowger_lb::farm::server::Place;
 use strowger_lb::memory::ledger::{Begun, ENDED_TIME, Ledger, ONE, Unit};
 
 const FIRST: Place = Place { slot: 0, incarnation: 1 };

@@ -5,9 +5,9 @@ mod farm;
 use base::{Chance, Time};
 use farm::{address, chi_square, chi_square_bound, counts, selector, server, servers, snapshot};
 use proptest::prelude::*;
-use strowger_lb::farm::snapshot::{Condition, Server};
+use strowger_lb::farm::condition::Condition;
+use strowger_lb::farm::server::{Score, Server};
 use strowger_lb::selection::known::known;
-use strowger_lb::selection::score::Score;
 use strowger_lb::settings::{HashKind, Selection};
 
 const ALL: [Selection; 7] = [

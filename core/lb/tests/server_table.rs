@@ -8,8 +8,10 @@ use base::{Duration, Time};
 use farm::{address, entry, settings};
 use heartbeat::{Heartbeat, Load, ServerState};
 use proptest::prelude::*;
-use strowger_lb::farm::server_table::{Cause, Counters, Heard, Refusal, RowView, ServerTable};
-use strowger_lb::farm::snapshot::{Condition, ServerId};
+use strowger_lb::farm::condition::{Cause, Condition};
+use strowger_lb::farm::server::ServerId;
+use strowger_lb::farm::server_counters::Counters;
+use strowger_lb::farm::server_table::{Heard, Refusal, RowView, ServerTable};
 use strowger_lb::settings::{Keys, Probe, Selection, Settings};
 
 const SECOND: Duration = Duration::from_secs(1);

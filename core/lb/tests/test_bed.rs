@@ -6,9 +6,11 @@ mod farm;
 use base::{Chance, Duration, Time};
 use farm::{address, chi_square, entry, settings};
 use heartbeat::{Heartbeat, Load, ServerState};
-use strowger_lb::farm::server_table::{Counters, ServerTable};
+use strowger_lb::farm::score::ScoreSettings;
+use strowger_lb::farm::server::Score;
+use strowger_lb::farm::server_counters::Counters;
+use strowger_lb::farm::server_table::ServerTable;
 use strowger_lb::selection::Selector;
-use strowger_lb::selection::score::{Score, ScoreSettings};
 use strowger_lb::settings::{Selection, Settings};
 
 /// Calls of one scenario: with so many, a share that is off by a hundredth shows.

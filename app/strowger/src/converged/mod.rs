@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use base::Chance;
 use config::Http;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lb::farm::snapshot::ServerId;
+use lb::farm::server::ServerId;
 use lb::http::Chooser;
 use lb::shared::Shared;
 use net::Clock;

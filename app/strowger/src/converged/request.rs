@@ -14,7 +14,7 @@ use hyper::header::{CONTENT_TYPE, COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
-use lb::farm::snapshot::ServerId;
+use lb::farm::server::ServerId;
 use lb::http::{Asked, Choice, Found, Head, View};
 use lb::shared::Shared;
 use tokio::sync::OwnedSemaphorePermit;

@@ -2,8 +2,8 @@
 
 use config::{Http, word};
 use heartbeat::measure::{Measured, Measures};
+use lb::farm::score::ScoreSettings;
 use lb::register::settings::{RegisterSettings, RegisterTo};
-use lb::selection::score::ScoreSettings;
 
 use super::change::{Difference, quoted};
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Time;
-use lb::connections::alias::Claim;
-use lb::outbox::{Outbox, Send};
+use lb::outbox::{Claim, Outbox, Send};
 use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
 use sip::{ConnectionId, Target};
 

@@ -11,30 +11,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sip::{ConnectionId, Flow, Host, Target, Transport};
-
-use crate::counters::Counter;
-use crate::outbox::Outbox;
-use crate::way::request::Request;
-use crate::way::router::Core;
+use sip::{ConnectionId, Transport};
 
 /// Connections that asked, one address each: far above the peers of a farm.
 const ASKED_MAX: usize = 4096;
-
-/// RFC 5923 §8.2: the port of a TLS Via without one.
-const TLS_PORT: u16 = 5061;
-
-/// What the edge is to find out: whether the peer of a connection has a certificate with these names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    pub id: ConnectionId,
-    /// Of ours, which the connection came by.
-    pub listener: u8,
-    /// Where a connection would be opened to; what its certificate must prove then, it must prove now.
-    pub address: SocketAddr,
-    /// The host name by which the peer calls itself, where that is one.
-    pub name: Option<Box<[u8]>>,
-}
 
 /// What became of a connection that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +44,7 @@ impl Aliases {
     }
 
     /// A connection asks. True: for the first time. The first address that it names is the one that counts.
-    fn ask(&self, id: ConnectionId) -> bool {
+    pub(crate) fn ask(&self, id: ConnectionId) -> bool {
         let mut inner = self.lock();
         if inner.by_connection.len() >= ASKED_MAX || inner.by_connection.contains_key(&id) {
             return false;
@@ -75,7 +55,7 @@ impl Aliases {
     }
 
     /// The connection takes the address over, also from one that had it: the peer has come back.
-    fn take(&self, transport: Transport, address: SocketAddr, listener: u8, id: ConnectionId) {
+    pub(crate) fn take(&self, transport: Transport, address: SocketAddr, listener: u8, id: ConnectionId) {
         let mut inner = self.lock();
         // It may have been closed meanwhile.
         if let Some(asked) = inner.by_connection.get_mut(&id) {
@@ -84,13 +64,13 @@ impl Aliases {
         }
     }
 
-    fn refuse(&self, id: ConnectionId) {
+    pub(crate) fn refuse(&self, id: ConnectionId) {
         if let Some(asked) = self.lock().by_connection.get_mut(&id) {
             *asked = Asked::Refused;
         }
     }
 
-    fn find(&self, transport: Transport, address: SocketAddr) -> Option<(u8, ConnectionId)> {
+    pub(crate) fn find(&self, transport: Transport, address: SocketAddr) -> Option<(u8, ConnectionId)> {
         if self.count.load(Relaxed) == 0 {
             return None;
         }
@@ -110,61 +90,6 @@ impl Aliases {
             inner.taken.remove(&(transport, address));
         }
         Some(address)
-    }
-}
-
-impl Core {
-    /// A request that came over a stream: whether its sender asks for requests to come back by it.
-    pub(crate) fn note_alias(&self, request: &Request<'_>, flow: Flow, out: &mut Outbox) {
-        let Some(id) = flow.connection else { return };
-        if !matches!(flow.transport, Transport::Tls | Transport::Tcp)
-            || request.via.parameter(b"alias").is_none()
-        {
-            return;
-        }
-        let aliases = &self.shared.aliases;
-        let port = request.via.port.unwrap_or(if flow.transport == Transport::Tls { TLS_PORT } else { 5060 });
-        // RFC 5923 §8.2: the address is the one that it sends from, not what a name may stand for.
-        let address = SocketAddr::new(flow.remote.ip().to_canonical(), port);
-        // One that we opened is found by its address as it is.
-        if address == flow.remote || !aliases.ask(id) {
-            return;
-        }
-        let named = match request.via.host {
-            Host::Ip(ip) if ip.to_canonical() != address.ip() => return self.refuse_alias(id),
-            Host::Ip(_) => None,
-            Host::Name(name) => Some(name.into()),
-        };
-        match flow.transport {
-            Transport::Tls => out.claims.push(Claim { id, listener: flow.listener, address, name: named }),
-            _ if self.shared.settings.tcp_alias && self.snapshot.by_address(address).is_some() => {
-                aliases.take(Transport::Tcp, address, flow.listener, id);
-                self.count(Counter::AliasTaken);
-            }
-            _ => self.refuse_alias(id),
-        }
-    }
-
-    /// The edge has looked at the certificate.
-    pub(crate) fn alias_judged(&self, claim: &Claim, proven: bool) {
-        if !proven {
-            return self.refuse_alias(claim.id);
-        }
-        self.shared.aliases.take(Transport::Tls, claim.address, claim.listener, claim.id);
-        self.count(Counter::AliasTaken);
-    }
-
-    fn refuse_alias(&self, id: ConnectionId) {
-        self.shared.aliases.refuse(id);
-        self.count(Counter::AliasRefused);
-    }
-
-    /// Listener and target for a stream to this address: the connection that its owner opened, else one of ours.
-    pub(crate) fn stream_to(&self, listener: u8, transport: Transport, to: SocketAddr) -> (u8, Target) {
-        match self.shared.aliases.find(transport, to) {
-            Some((listener, id)) => (listener, Target::Connection { listener, id, to, or_connect: true }),
-            None => (listener, Target::Stream { listener, to }),
-        }
     }
 }
 

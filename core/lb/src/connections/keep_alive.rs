@@ -2,29 +2,11 @@
 //! often to send one. Those of streams, CRLF and the pings of WebSocket, are answered where streams are read (`io/net`).
 
 use sip::headers::via;
-use sip::{Edits, Flow, Message, Name, Start, Target, Transport};
-
-use crate::counters::Counter;
-use crate::outbox::{Outbox, Send};
-use crate::way::router::Core;
+use sip::{Edits, Message, Name, Start, Transport};
 
 /// Seconds in which a client on a stream sends a keep-alive: the default of RFC 5626 §4.4.1, far below the time after which
 /// `io/net` closes a silent connection. Over UDP nothing is said: there clients take 24 s to 29 s (§4.4.2), which is right.
 const FLOW_TIMER: &[u8] = b"Flow-Timer: 120\r\n";
-
-impl Core {
-    /// A datagram that is STUN.
-    #[cold]
-    pub(crate) fn keep_alive(&mut self, datagram: &[u8], flow: Flow, out: &mut Outbox) {
-        let from = out.bytes.len() as u32;
-        if !sip::stun::answer(datagram, flow.remote, &mut out.bytes) {
-            return self.count(Counter::Malformed);
-        }
-        let to = Target::Datagram { listener: flow.listener, to: flow.remote };
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
-        self.count(Counter::StunAnswer);
-    }
-}
 
 /// Puts Flow-Timer into the answer to a REGISTER that came over `transport`, where the registrar says that outbound is used
 /// (RFC 5626 §5.4) and has not said itself how often. `first_hop`: the telephone sent to us without a proxy between.

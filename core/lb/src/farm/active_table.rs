@@ -1,7 +1,7 @@
 //! The active table (SPEC A5, FIG. 5B): which servers get known calls, which get new ones, and the sums that selection
 //! draws from. Rebuilt with every snapshot; all lists hold positions in [`crate::farm::snapshot::Snapshot::servers`].
 
-use crate::farm::snapshot::{Server, WHOLE};
+use crate::farm::server::{Server, WHOLE};
 
 /// See the head of this module.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// Entries of the table; prime, so that every stride visits all of them. With 1,000 servers each has 65 or 66.
 const SIZE: usize = 65_537;

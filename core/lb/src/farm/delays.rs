@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use base::Duration;
 
-use crate::farm::snapshot::Place;
+use crate::farm::server::Place;
 
 /// What is measured, always towards a server and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

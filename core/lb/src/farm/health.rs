@@ -6,6 +6,8 @@ use base::{Duration, Time};
 
 use crate::settings::{Probe, Settings};
 
+pub use crate::farm::condition::{Reason, State};
+
 /// Requests without any response until silence counts: one may be a request that no server would answer.
 const SILENT_REQUESTS: u32 = 2;
 /// Pause between a failure and the next trial; doubles with each failed trial.
@@ -38,51 +40,6 @@ impl HealthSettings {
         let (probe, probe_interval, silence) = (settings.probe, settings.probe_interval, settings.silence);
         let (fail_after, stay_out) = (settings.fail_after.max(1), settings.stay_out);
         HealthSettings { probe, probe_interval, silence, fail_after, stay_out }
-    }
-}
-
-/// What is known of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    Up,
-    /// Silent for a time; still used, but asked.
-    Suspect,
-    /// Not used.
-    Failed,
-    /// Was failed; a few new calls, or an OPTIONS, show whether it is back.
-    Trial,
-}
-
-/// Why the state is what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Nothing was heard of it yet, good or bad.
-    Fresh,
-    /// Its traffic is answered.
-    Answered,
-    /// It answered OPTIONS with this status.
-    ProbeAnswered(u16),
-    /// ICMP unreachable, or connection refused or lost.
-    Unreachable,
-    /// Requests unanswered, and nothing else heard from it.
-    Silence,
-    /// OPTIONS unanswered.
-    ProbeSilence,
-    /// The pause after its failure is over.
-    PauseOver,
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Reason::Fresh => write!(f, "nothing heard yet"),
-            Reason::Answered => write!(f, "its traffic is answered"),
-            Reason::ProbeAnswered(status) => write!(f, "answered OPTIONS with {status}"),
-            Reason::Unreachable => write!(f, "unreachable or connection refused"),
-            Reason::Silence => write!(f, "requests unanswered, nothing heard from it"),
-            Reason::ProbeSilence => write!(f, "OPTIONS unanswered"),
-            Reason::PauseOver => write!(f, "tried again after a pause"),
-        }
     }
 }
 

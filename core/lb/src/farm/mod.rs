@@ -1,10 +1,16 @@
 //! What is known of the servers of the farm: who they are, how they are, and what of it the data path sees.
 
 pub mod active_table;
+pub mod admitted;
+pub mod condition;
 pub mod consistent;
 pub mod delays;
 pub mod evidence;
 pub mod health;
+pub mod probes;
 mod recent;
+pub mod score;
+pub mod server;
+pub mod server_counters;
 pub mod server_table;
 pub mod snapshot;

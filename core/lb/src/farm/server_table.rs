@@ -1,6 +1,7 @@
 //! The server table (SPEC A2, A4): every server of the farm, from the configuration and from heartbeats, with what is
 //! known of it and why it is or is not used. Owned by the control thread; the data path sees the snapshots it publishes.
 
+use crate::farm::server_counters::{Counters, slots};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,23 +9,18 @@ use base::{Duration, Time};
 use heartbeat::{Decay, Heartbeat};
 use sip::Transport;
 
-use crate::farm::delays::Delays;
-use crate::farm::evidence::Evidence;
+use crate::farm::condition::Condition;
 use crate::farm::health::{Event, HealthSettings};
-use crate::farm::snapshot::{Condition, Place, ServerId, Snapshot};
-use crate::memory::ledger::Ledger;
-use crate::selection::Admitted;
-use crate::selection::score::{ScoreSettings, scores};
-use crate::settings::{Selection, Settings};
+use crate::farm::score::{ScoreSettings, scores};
+use crate::farm::server::{Place, ServerId};
+use crate::farm::snapshot::Snapshot;
+use crate::settings::Settings;
 
 mod change;
 mod row;
 use row::{Agent, Row};
-pub use row::{Cause, Reason, RowView, Source};
+pub use row::{Reason, RowView, Source};
 
-/// Rows of a dynamic table at most, unless `table_size` says more: whoever can send heartbeats must not be able to fill
-/// our memory with them.
-pub const SERVERS_MAX: usize = 4096;
 /// Load figures that changed are published together, at most this often; a change of condition at once.
 const FIGURES_PERIOD: Duration = Duration::from_millis(100);
 /// Scores by what changes with every call are made anew this often.
@@ -35,55 +31,6 @@ const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// shrink by themselves leave addresses behind.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 pub const WEIGHT_MAX: u32 = 1000;
-
-/// Counters that workers write and the table reads or prepares, each with one place per slot.
-#[derive(Clone, Debug)]
-pub struct Counters {
-    pub evidence: Arc<Evidence>,
-    /// How long servers take to answer (RFC 6076).
-    pub delays: Arc<Delays>,
-    pub admitted: Arc<Admitted>,
-    pub ledger: Option<Arc<Ledger>>,
-    /// Calls in progress, where they are counted: for `cjsq`, or because the settings ask for it.
-    pub census: Option<Arc<Ledger>>,
-}
-
-impl Counters {
-    /// As many slots as the table of these settings can have rows.
-    pub fn for_settings(settings: &Settings, workers: usize) -> Counters {
-        let slots = slots(settings);
-        let ledger = Ledger::for_settings(settings, slots).map(Arc::new);
-        Counters {
-            evidence: Arc::new(Evidence::new(workers, slots)),
-            delays: Arc::new(Delays::new(workers, slots)),
-            admitted: Arc::new(Admitted::new(slots)),
-            census: Ledger::census_for(settings, slots, ledger.as_ref()),
-            ledger,
-        }
-    }
-
-    /// What these settings count, after those: a count that goes on is kept, another begins at zero.
-    pub(crate) fn renew_ledgers(&mut self, before: &Settings, settings: &Settings, slots: usize) {
-        let counts = |settings: &Settings| (settings.selection, settings.invite_weight_percent);
-        if counts(settings) != counts(before) {
-            let calls = self.census.clone().filter(|_| settings.selection == Selection::Cjsq);
-            self.ledger = calls.or_else(|| Ledger::for_settings(settings, slots).map(Arc::new));
-        }
-        let kept = self.census.clone().filter(|_| settings.count_calls);
-        self.census = Ledger::census_for(
-            &Settings { count_calls: false, ..settings.clone() },
-            slots,
-            self.ledger.as_ref(),
-        )
-        .or(kept)
-        .or_else(|| Ledger::census_for(settings, slots, self.ledger.as_ref()));
-    }
-}
-
-fn slots(settings: &Settings) -> usize {
-    // Positions and slots have 16 bits, and a look-up table keeps position + 1.
-    settings.heartbeat.table_size.unwrap_or(SERVERS_MAX).min(usize::from(u16::MAX) - 1)
-}
 
 /// Why a server was not taken into the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -435,7 +382,7 @@ impl ServerTable {
         self.snapshot = Arc::new(Snapshot::build(self.snapshot.epoch + 1, servers, Some(&self.snapshot)));
     }
 
-    fn score_of(&self, row: &Row) -> Option<crate::selection::score::Score> {
+    fn score_of(&self, row: &Row) -> Option<crate::farm::server::Score> {
         self.snapshot.by_id(row.id).and_then(|server| server.score)
     }
 }

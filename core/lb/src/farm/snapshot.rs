@@ -2,115 +2,12 @@
 //! their ids, so that every load manager that knows the same servers sees them at the same positions, in whatever order
 //! it learnt of them (SPEC A8).
 
+use crate::farm::server::{Server, ServerId};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sip::Transport;
-
 use crate::farm::active_table::ActiveTable;
 use crate::farm::consistent::Consistent;
-use crate::farm::server_table::Cause;
-use crate::selection::score::Score;
-
-/// Identity of a server that every load manager computes alike: a fixed hash of its SIP address. The table refuses a
-/// second server whose id collides with that of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServerId(pub u32);
-
-impl ServerId {
-    pub fn of(address: SocketAddr) -> ServerId {
-        let mut bytes = [0u8; 18];
-        match address.ip().to_canonical() {
-            IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
-            IpAddr::V6(ip) => bytes[..16].copy_from_slice(&ip.octets()),
-        }
-        bytes[16..].copy_from_slice(&address.port().to_be_bytes());
-        ServerId(xxhash_rust::xxh3::xxh3_64(&bytes) as u32)
-    }
-}
-
-/// Where a server's shared counters lie: a slot that it keeps for life, and which of the slot's owners it is. A slot is
-/// used again after a server was removed; an incarnation never is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    pub slot: u16,
-    pub incarnation: u32,
-}
-
-/// What a server may be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Condition {
-    /// Started, current, healthy: new calls and known calls.
-    Active,
-    /// Known calls only: it says so itself, an operator does, or it is full.
-    KnownCallsOnly,
-    /// Failed or stopped: its known calls are taken over by others.
-    Failed,
-}
-
-/// The share of a server that has all of its weight.
-pub const WHOLE: u16 = 1000;
-
-/// One row of the server table as the data path sees it.
-#[derive(Clone, Debug)]
-pub struct Server {
-    pub id: ServerId,
-    pub address: SocketAddr,
-    pub transport: Transport,
-    pub condition: Condition,
-    /// Why it is in that condition.
-    pub cause: Cause,
-    /// Share of new calls against other servers; 1 … 1000, default 1.
-    pub weight: u32,
-    /// How much of its weight it has, while it starts slowly: 1 … [`WHOLE`]. Consistent hashing takes the whole weight.
-    pub share_permille: u16,
-    /// Score of SPEC B1; `None` where nothing was measured.
-    pub score: Option<Score>,
-    /// From the heartbeat; `None` where nothing was said.
-    pub load_permille: Option<u32>,
-    /// What one more call adds to the load, in millionths: 1,000 is one permille.
-    pub call_load_ppm: u32,
-    /// How many more calls it took at its last heartbeat; `None`: no limit known.
-    pub residual_calls: Option<u32>,
-    /// Calls that we had given it at that time ([`crate::selection::Admitted`]), modulo 2^32: what came since is taken off.
-    pub admitted_before: u32,
-    /// Row in the server table, for display.
-    pub index: u16,
-    /// Where its counters lie.
-    pub place: Place,
-}
-
-impl Server {
-    /// A row with an address and nothing else known: active, weight 1, slot 0.
-    pub fn at(address: SocketAddr, transport: Transport) -> Server {
-        Server {
-            id: ServerId::of(address),
-            address,
-            transport,
-            condition: Condition::Active,
-            cause: Cause::Started,
-            weight: 1,
-            share_permille: WHOLE,
-            score: None,
-            load_permille: None,
-            call_load_ppm: 0,
-            residual_calls: None,
-            admitted_before: 0,
-            index: 0,
-            place: Place::default(),
-        }
-    }
-
-    /// New calls can go there, as of its last heartbeat.
-    pub fn takes_new_calls(&self) -> bool {
-        self.condition == Condition::Active && self.residual_calls != Some(0)
-    }
-
-    /// Known calls can go there.
-    pub fn is_reachable(&self) -> bool {
-        self.condition != Condition::Failed
-    }
-}
 
 /// See the head of this module.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ pub(super) use lost::Loss;
 
 use super::tried::Tried;
 use super::{Class, Kept, Limits, What, Why};
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// How long an INVITE may ring: more than three minutes (RFC 3261 §16.6 step 11). Each 101 to 199 starts it anew.
 pub(super) const TIMER_C: Duration = Duration::from_secs(181);

@@ -10,7 +10,7 @@ use super::alarms::{HORIZON, HORIZON_MIN};
 use super::entry::{After, Entry, Loss, NEVER, Phase, Step};
 use super::shards::{ENTRY_BYTES, Shard, Shards, slot};
 use super::{Action, Alarms, Class, Counters, Counts, Kept, Limits, NotKept, Place, Verdict, What};
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// `key` is the branch that the router gives the request, as 64 bits: the same for a request and its copies, and for an
 /// INVITE, its CANCEL and the ACK to its failure.

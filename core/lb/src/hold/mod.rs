@@ -22,7 +22,7 @@ use sip::{Flow, Target};
 use transaction::Timers;
 use transaction::hop_by_hop::RequestLine;
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// Which of the requests that share a branch is meant: a CANCEL has the branch of its INVITE (RFC 3261 §9.1). Of a
 /// response, the method of its CSeq.

@@ -1,6 +1,6 @@
 //! Which servers a held request was taken away from, and how many it may be given to.
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// Servers that one request is given to, the first included. With [`super::Limits::silence`] of a quarter of timer B, as many
 /// silent servers fit into the time that the client waits (RFC 3261 §17.1.1.2).

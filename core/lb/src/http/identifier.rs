@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::signed::keyring::KeyRing;
 use crate::signed::tag::{self, Direction, Tag};
 use crate::signed::token::CHARACTERS_MAX;

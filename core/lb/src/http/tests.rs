@@ -1,7 +1,7 @@
 //! A request of HTTP finds the server that SIP has the call at, and no place that is none.
 
 use super::*;
-use crate::farm::snapshot::Condition;
+use crate::farm::condition::Condition;
 use crate::settings::{HashKind, Selection, Settings};
 use crate::signed::tag::{Direction, Tag};
 use crate::way::tests::farm::{CLIENT, Farm, request, settings};

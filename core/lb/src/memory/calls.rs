@@ -4,6 +4,8 @@
 //! One map serves both affinities, because an entry's life has the same stages: new, ringing, answered, over. With tag
 //! and hash affinity an answered call is forgotten 64·T1 later; with session affinity it stays until it ends or is idle.
 
+use crate::signed::branch::{BranchKey, branch_key};
+use crate::signed::stamp::RINGING_TIME;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,17 +13,12 @@ use base::{Duration, Time};
 use heartbeat::notice::{Notice, What};
 use sip::Method;
 
-use crate::farm::server_table::Counters;
-use crate::farm::snapshot::{Place, Server, ServerId};
+use crate::farm::server::{Place, Server, ServerId};
+use crate::farm::server_counters::Counters;
 use crate::memory::expiring::{Entry, Expiring, Remembered};
 use crate::memory::ledger::{Ledger, Unit};
 use crate::settings::{Affinity, Settings};
-use crate::signed::keyring::{BranchKey, CallKey};
-use crate::signed::token;
-
-/// A call that rings is remembered this long after its last provisional answer: timer C (RFC 3261 §16.6 step 11: above
-/// three minutes) and 64·T1 for the failure and its ACK. Its CANCEL bears no tag and must find the server.
-pub const RINGING_TIME: Duration = Duration::from_secs(180 + 32);
+use crate::signed::keyring::CallKey;
 
 /// A transaction whose final response never passes is counted no longer than this.
 const TRANSACTION_TIME: Duration = RINGING_TIME;
@@ -345,11 +342,4 @@ impl Calls {
             ledger.sweep(now);
         }
     }
-}
-
-/// The number in a branch of ours.
-pub(crate) fn branch_key(branch: &[u8]) -> Option<BranchKey> {
-    let (bytes, length) = token::decode(branch.strip_prefix(crate::way::request::COOKIE)?)?;
-    let number = u64::from_be_bytes(*bytes.first_chunk()?);
-    (length == 8).then_some(BranchKey(number))
 }

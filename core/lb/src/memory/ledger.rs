@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::{Duration, Time};
 
-use crate::farm::snapshot::Place;
+use crate::farm::server::Place;
 use crate::memory::expiring::{Entry, Expiring, Remembered};
 use crate::settings::{Selection, Settings};
 

@@ -11,7 +11,7 @@ use base::{Duration, Time};
 use sip::headers::auth::{self, Auth};
 use sip::{Message, Parser};
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// How long an attempt waits for the next: 64·T1, as long as a telephone may take to get it through.
 pub(super) const ROUND_TIME: Duration = Duration::from_secs(32);

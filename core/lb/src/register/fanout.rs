@@ -11,7 +11,7 @@ use sip::Flow;
 use transaction::{NonInviteClient, NonInviteClientEvent, Output, Timers};
 
 use super::challenge::Given;
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// A deadline that never comes.
 pub(super) const NEVER: Time = Time::from_micros(u64::MAX);

@@ -27,7 +27,7 @@ use sip::Flow;
 pub(crate) use route::at_server;
 pub use table::Registrations;
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use challenge::Round;
 
 /// What a REGISTER is, by its branch.

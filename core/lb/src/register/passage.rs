@@ -5,15 +5,15 @@ use sip::{Flow, Reject, Target, Transport};
 use std::ops::Range;
 
 use crate::counters::Counter;
-use crate::farm::snapshot::Server;
+use crate::farm::server::Server;
 use crate::outbox::{Outbox, Send};
+use crate::signed::branch::BranchKey;
 use crate::signed::hop::{Asked, Hop};
-use crate::signed::keyring::BranchKey;
 use crate::signed::stamp::Stamp;
 use crate::signed::tag::Direction;
 use crate::way::forward::{self, Outfit, Passage};
+use crate::way::plan::{DATAGRAM_MAX, Way};
 use crate::way::request::Request;
-use crate::way::route::{DATAGRAM_MAX, Way};
 use crate::way::route_set::RouteSet;
 use crate::way::router::Core;
 

@@ -12,7 +12,7 @@ use super::challenge::Round;
 use super::fanout::{Fanout, NEVER, State, Step};
 use super::settings::{Accept, RegisterSettings};
 use super::{Copy, Due, What};
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::hold::Alarms;
 
 /// As of held set-ups: two workers meet in one shard seldom, and for the time of one step.

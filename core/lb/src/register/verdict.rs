@@ -10,7 +10,7 @@ use sip::{Message, Name};
 
 use super::challenge::{Given, challenges, realm};
 use super::settings::Accept;
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// What one server said.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,8 @@
 //! Hash affinity (SPEC A5): the server of a call is computed from its Call-ID, and nothing is remembered. The answer
 //! changes only when a server fails, stops, returns, or is added or removed; never by draining or filling up.
 
-use crate::farm::snapshot::{Server, Snapshot};
+use crate::farm::server::Server;
+use crate::farm::snapshot::Snapshot;
 use crate::selection::hash::first_usable;
 use crate::settings::HashKind;
 

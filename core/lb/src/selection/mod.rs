@@ -1,13 +1,14 @@
 //! How the server for a new call is chosen: one file per policy, each a function from a snapshot to a position. A policy never
 //! waits, never allocates, never names a server without room, and never fails open: no candidate means 503 (SPEC A5, A6).
 
+use crate::farm::admitted::Admitted;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::Chance;
 
 use crate::farm::active_table::Candidate;
-use crate::farm::snapshot::{Condition, Server, Snapshot};
+use crate::farm::server::Server;
+use crate::farm::snapshot::Snapshot;
 use crate::memory::ledger::Ledger;
 use crate::settings::{HashKind, Selection, Settings};
 
@@ -27,48 +28,6 @@ const CANDIDATES_MAX: usize = 8;
 const COMPARED_MAX: usize = 64;
 /// Steps through the active table: primes above its largest size, so that each visits every server once.
 const STRIDES: [usize; 8] = [65_537, 65_539, 65_543, 65_551, 65_557, 65_563, 65_579, 65_581];
-
-/// New calls given to each slot since the start. With the residual capacity of the last heartbeat this says whether
-/// a server has room now, between two heartbeats.
-#[derive(Debug)]
-pub struct Admitted(Box<[AtomicU64]>);
-
-impl Admitted {
-    pub fn new(slots: usize) -> Admitted {
-        Admitted((0..slots).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    pub fn slots(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn count(&self, slot: u16) -> u64 {
-        self.0.get(usize::from(slot)).map_or(0, |count| count.load(Relaxed))
-    }
-
-    /// A new call was given to the server of this slot.
-    pub fn admit(&self, slot: u16) {
-        if let Some(count) = self.0.get(usize::from(slot)) {
-            count.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Calls given to this server since its last heartbeat.
-    pub fn since_heartbeat(&self, server: &Server) -> u32 {
-        self.since(server.place.slot, server.admitted_before)
-    }
-
-    /// Calls given to this slot since its count had these low bits.
-    pub(crate) fn since(&self, slot: u16, before: u32) -> u32 {
-        (self.count(slot) as u32).wrapping_sub(before)
-    }
-
-    /// The server takes new calls and has room for one more.
-    pub fn has_room(&self, server: &Server) -> bool {
-        server.condition == Condition::Active
-            && server.residual_calls.is_none_or(|residual| self.since_heartbeat(server) < residual)
-    }
-}
 
 /// The policies that can be chosen.
 #[derive(Debug)]

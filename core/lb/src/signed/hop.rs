@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sip::{ConnectionId, Target, Transport};
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::signed::keyring::{CallKey, KeyRing, same};
 use crate::signed::stamp::Stamp;
 use crate::signed::token::{self, BYTES_MAX, CHARACTERS_MAX};

@@ -4,13 +4,13 @@
 //! The newest key signs; all verify, so a rotation breaks no call. Branches and Call-ID hashes authenticate nothing and
 //! must not change while a transaction runs: they hang on the oldest key alone.
 
+use crate::signed::branch::{BRANCH_LENGTH, BranchKey};
 use std::hash::Hasher;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 use crate::settings::Keys;
 use crate::signed::token;
-use crate::way::request::BRANCH_LENGTH;
 
 /// Authenticator bits in a tag: 48. A guess steers one message of one's own, once.
 pub const TAG_AUTHENTICATOR_BYTES: usize = 6;
@@ -41,10 +41,6 @@ struct SigningKey {
 /// The hash of a Call-ID under the farm's key: affinity, new calls, sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallKey(pub u64);
-
-/// The number in our branch: the same for a request, its retransmissions, its CANCEL and the ACK to its failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BranchKey(pub u64);
 
 /// Separates the uses of one key, so that a value made for one purpose is worth nothing for another.
 fn derive(key: &[u8; 16], purpose: u64) -> [u8; 16] {

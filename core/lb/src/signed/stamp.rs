@@ -4,12 +4,16 @@
 
 use base::{Duration, Time};
 
+/// A call that rings is remembered this long after its last provisional answer: timer C (RFC 3261 §16.6 step 11: above
+/// three minutes) and 64·T1 for the failure and its ACK. Its CANCEL bears no tag and must find the server.
+pub const RINGING_TIME: Duration = Duration::from_secs(180 + 32);
+
 /// One step: fine enough for the fastest server.
 const STEP_US: u64 = 64;
 /// Steps after which the count begins anew: 17.9 minutes.
 const STEPS: u64 = 1 << 24;
 /// No answer takes longer (timer C and 64·T1): what seems to was told by a clock that differs.
-const LONGEST: Duration = crate::memory::calls::RINGING_TIME;
+const LONGEST: Duration = RINGING_TIME;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp(u32);

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use sip::ConnectionId;
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::signed::keyring::{CallKey, KeyRing, TAG_AUTHENTICATOR_BYTES, same};
 use crate::signed::token::{self, BYTES_MAX, CHARACTERS_MAX};
 

@@ -7,11 +7,12 @@ use sip::headers::max_forwards as hops;
 use sip::{Edits, Flow, Message, Method, Name, Transport};
 
 use crate::connections::own::OwnAddress;
+use crate::signed::branch::{BRANCH_LENGTH, BranchKey, branch_text};
 use crate::signed::hop::{BEHIND_BRANCH, Hop};
-use crate::signed::keyring::{BranchKey, KeyRing};
+use crate::signed::keyring::KeyRing;
 use crate::signed::tag::Tag;
 use crate::signed::token::CHARACTERS_MAX;
-use crate::way::request::{BRANCH_LENGTH, Request, branch_text};
+use crate::way::request::Request;
 
 /// RFC 5393 §5.3.3: what a proxy puts in, and lowers to.
 const MAX_BREADTH: u32 = 60;

@@ -5,11 +5,13 @@
 use base::Time;
 use sip::{Message, Name};
 
-use crate::farm::snapshot::{Condition, Server};
-use crate::memory::calls::branch_key;
+use crate::farm::condition::Condition;
+use crate::farm::probes::{ProbeResult, push};
+use crate::farm::server::Server;
 use crate::outbox::Outbox;
+use crate::signed::branch::branch_key;
 use crate::signed::hop::{Asked, Hop};
-use crate::way::probe::{ProbeResult, leading_number, push};
+use crate::way::probe::leading_number;
 use crate::way::router::Core;
 
 impl Core {

@@ -1,12 +1,15 @@
 //! The way of a message: read, decided, written, passed on. `router` is what a worker drives; each other file is one step.
 
+pub(crate) mod alias;
+mod choice;
 pub mod encapsulated;
 pub(crate) mod forward;
 mod full;
 mod held;
 mod own_answer;
+pub(crate) mod plan;
 mod private_tag;
-pub(crate) mod probe;
+mod probe;
 pub(crate) mod request;
 mod response;
 mod returning;

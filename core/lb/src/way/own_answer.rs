@@ -4,12 +4,24 @@ use sip::{Flow, Message, Method, Name, Reject, Target};
 
 use crate::counters::Counter;
 use crate::outbox::{Outbox, Send};
-use crate::signed::keyring::BranchKey;
+use crate::signed::branch::BranchKey;
 use crate::way::forward;
 use crate::way::request::Request;
 use crate::way::router::Core;
 
 impl Core {
+    /// A datagram that is STUN.
+    #[cold]
+    pub(crate) fn keep_alive(&mut self, datagram: &[u8], flow: Flow, out: &mut Outbox) {
+        let from = out.bytes.len() as u32;
+        if !sip::stun::answer(datagram, flow.remote, &mut out.bytes) {
+            return self.count(Counter::Malformed);
+        }
+        let to = Target::Datagram { listener: flow.listener, to: flow.remote };
+        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
+        self.count(Counter::StunAnswer);
+    }
+
     /// Our own answer to a request. An ACK is never answered (RFC 3261 §17).
     pub(crate) fn answer(&mut self, message: &Message<'_>, reject: &Reject, flow: Flow, out: &mut Outbox) {
         if matches!(message.start(), sip::Start::Request { method: Method::Ack, .. }) {

@@ -1,67 +1,19 @@
 //! OPTIONS to a server, to see whether it is well (SPEC G, health checks). The control thread asks for one, a worker sends
 //! it like any message, from our own address and over the connections that calls use, and reports what came back.
 
+use crate::farm::probes::{ProbeResult, push};
 use std::io::Write;
-use std::sync::Mutex;
 
-use base::{Chance, Duration, Time};
+use base::{Chance, Time};
 use sip::{Message, Name, Target, Transport};
 
 use crate::counters::Counter;
-use crate::farm::snapshot::{Server, ServerId};
+use crate::farm::server::Server;
 use crate::outbox::{Outbox, Send};
+use crate::signed::branch::branch_text;
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::keyring::CallKey;
-use crate::way::request::branch_text;
 use crate::way::router::Core;
-
-/// How often a worker looks whether a probe is wanted.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Probes and results that wait; more than the largest farm has servers.
-const WAITING_MAX: usize = 4096;
-
-/// What came back, of an OPTIONS or of a call that a server had no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProbeResult {
-    pub server: ServerId,
-    /// It was a call that was answered 503 with Retry-After.
-    pub call: bool,
-    pub status: u16,
-    /// Retry-After of a 503: the server is full, not ill.
-    pub retry_after: Option<u32>,
-}
-
-/// Between the control thread and the workers.
-#[derive(Debug, Default)]
-pub struct Probes {
-    wanted: Mutex<Vec<ServerId>>,
-    pub(crate) results: Mutex<Vec<ProbeResult>>,
-}
-
-impl Probes {
-    pub fn want(&self, server: ServerId) {
-        push(&self.wanted, server);
-    }
-
-    pub fn take_results(&self) -> Vec<ProbeResult> {
-        std::mem::take(&mut lock(&self.results))
-    }
-
-    fn take_wanted(&self) -> Vec<ServerId> {
-        std::mem::take(&mut lock(&self.wanted))
-    }
-}
-
-fn lock<T>(guarded: &Mutex<Vec<T>>) -> std::sync::MutexGuard<'_, Vec<T>> {
-    guarded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-pub(crate) fn push<T>(list: &Mutex<Vec<T>>, item: T) {
-    let mut list = lock(list);
-    if list.len() < WAITING_MAX {
-        list.push(item);
-    }
-}
 
 impl Core {
     pub(crate) fn send_wanted_probes(&mut self, now: Time, out: &mut Outbox) {

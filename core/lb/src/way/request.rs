@@ -1,12 +1,12 @@
 //! What the load manager reads of a request, once, before it decides anything.
 
+use crate::signed::branch::{BranchKey, COOKIE};
 use base::Time;
 use sip::headers::{cseq::CSeq, via::Via};
 use sip::validate::GoodRequest;
 use sip::{Message, Method, Name, Uri};
 
-use crate::signed::keyring::{BranchKey, CallKey, KeyRing};
-use crate::signed::token;
+use crate::signed::keyring::{CallKey, KeyRing};
 use crate::way::router::Core;
 
 /// A request that passed validation, with the parts that decide its way. The large ones stay where validation left them.
@@ -96,22 +96,4 @@ impl Core {
         let request = Request::new(message, good, &shared.keys);
         request.going_on(&shared.keys, |call| shared.calls.remembers(now, call))
     }
-}
-
-/// RFC 3261 §8.1.1.7.
-pub(crate) const COOKIE: &[u8] = b"z9hG4bK";
-
-/// Characters of a branch of ours: the cookie and eight bytes as a token.
-pub(crate) const BRANCH_LENGTH: usize = COOKIE.len() + 11;
-
-/// The branch of ours that says this number.
-#[inline]
-pub(crate) fn branch_text(number: u64) -> [u8; BRANCH_LENGTH] {
-    let (mut bytes, mut characters) = ([0; token::BYTES_MAX], [0; token::CHARACTERS_MAX]);
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    token::encode(&bytes, 8, &mut characters);
-    let mut text = [0; BRANCH_LENGTH];
-    text[..COOKIE.len()].copy_from_slice(COOKIE);
-    text[COOKIE.len()..].copy_from_slice(&characters[..BRANCH_LENGTH - COOKIE.len()]);
-    text
 }

@@ -17,10 +17,10 @@ use crate::counters::Counter;
 use crate::farm::delays::Delay;
 use crate::memory::calls::{Ended, News};
 use crate::outbox::{Outbox, Send};
+use crate::signed::branch::BRANCH_LENGTH;
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::stamp::Stamp;
 use crate::way::encapsulated::NextHop;
-use crate::way::request::BRANCH_LENGTH;
 use crate::way::router::Core;
 
 impl Core {

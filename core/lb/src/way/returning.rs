@@ -9,10 +9,9 @@ use sip::{Flow, Host, Message, Method, Name, Uri};
 
 use crate::connections::flows::{Proof, Registration};
 use crate::counters::Counter;
-use crate::memory::calls::branch_key;
 use crate::register::at_server;
+use crate::signed::branch::{BranchKey, branch_key};
 use crate::signed::hop::Hop;
-use crate::signed::keyring::BranchKey;
 use crate::signed::tag::{Direction, PeerConnection, Tag};
 use crate::way::request::Request;
 use crate::way::route_set::RouteSet;

@@ -10,43 +10,23 @@ use sip::{Flow, Message, Method, Reject, Target, Transport};
 
 use crate::connections::own::address_of;
 use crate::counters::Counter;
-use crate::farm::snapshot::{Condition, Server, ServerId};
+use crate::farm::condition::Condition;
+use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
 use crate::outbox::{Event, Outbox, Send};
 use crate::selection::known::known;
 use crate::settings::Affinity;
+use crate::signed::branch::BranchKey;
 use crate::signed::hop::{Asked, Hop};
-use crate::signed::keyring::BranchKey;
 use crate::signed::stamp::Stamp;
 use crate::signed::tag::{Direction, Tag};
 use crate::way::forward::{self, Outfit, Passage};
 use crate::way::held::Copy;
+use crate::way::plan::{DATAGRAM_MAX, Holding, Way};
 use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet, write_for_strict_router};
 use crate::way::router::Core;
 use crate::why::Kind;
-
-/// Largest datagram that UDP over IPv4 carries.
-pub(crate) const DATAGRAM_MAX: usize = 65_507;
-
-/// What was decided about a request.
-pub(crate) struct Way {
-    pub target: Target,
-    /// The listener it leaves by.
-    pub leaves_by: u8,
-    /// The server it goes to or comes from.
-    pub server: ServerId,
-    pub direction: Direction,
-}
-
-/// Whether a request is held on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holding {
-    /// It has just come: it is held if that is wanted.
-    AsSet,
-    /// It is held, and sent again; when it was sent first, so that it is the same bytes and its answer is timed from then.
-    Held { since: Time },
-}
 
 impl Core {
     pub(crate) fn request(&mut self, now: Time, message: &Message<'_>, flow: Flow, out: &mut Outbox) {

@@ -9,12 +9,12 @@ use sip::{ConnectionId, Flow, Reject, Target, Transport, Uri};
 
 use crate::connections::own::{address_of, transport_of};
 use crate::counters::Counter;
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::memory::expiring::Remembered;
 use crate::outbox::Outbox;
 use crate::signed::tag::{BehindNat, Direction, PeerConnection};
+use crate::way::plan::Way;
 use crate::way::request::Request;
-use crate::way::route::Way;
 use crate::way::route_set::RouteSet;
 use crate::way::router::Core;
 use crate::why::Kind;

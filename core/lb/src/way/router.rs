@@ -3,17 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Chance, Time};
+use base::{Chance, Duration, Time};
 use sip::{ConnectionId, Edits, Flow, Parser, Start, Target, Transport};
 
-use crate::connections::alias::Claim;
 use crate::counters::{Counter, Counters};
-use crate::farm::snapshot::{Server, ServerId, Snapshot};
+use crate::farm::server::{Server, ServerId};
+use crate::farm::snapshot::Snapshot;
 use crate::hold::Alarms;
-use crate::outbox::Outbox;
+use crate::outbox::{Claim, Outbox};
 use crate::shared::Shared;
 use crate::way::encapsulated;
-use crate::way::probe::LOOK_EVERY;
+
+/// How often a worker looks whether a probe is wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Held requests attended to in one turn; the rest keep the deadline in the past.
 pub(crate) const ACTIONS_MAX: usize = 256;

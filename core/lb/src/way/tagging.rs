@@ -9,8 +9,8 @@ use crate::connections::own::{address_of, transport_of};
 use crate::selection::known::known;
 use crate::settings::Affinity;
 use crate::signed::tag::{BehindNat, Direction, PeerConnection, Tag};
+use crate::way::plan::Way;
 use crate::way::request::Request;
-use crate::way::route::Way;
 use crate::way::route_set::{Along, RouteSet};
 use crate::way::router::Core;
 

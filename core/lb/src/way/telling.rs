@@ -3,7 +3,7 @@
 
 use heartbeat::notice::{Notice, What};
 
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::outbox::Outbox;
 use crate::signed::keyring::CallKey;
 use crate::way::router::Core;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::farm::server_table::Cause;
-use crate::farm::snapshot::{Condition, Server, Snapshot};
-use crate::selection::score::Score;
+use crate::farm::condition::{Cause, Condition};
+use crate::farm::server::{Score, Server};
+use crate::farm::snapshot::Snapshot;
 use crate::settings::{HashKind, Selection};
 use crate::shared::Shared;
 use crate::why::{Choice, FIGURES, Kind, ROOMS};

@@ -5,7 +5,7 @@ use base::Duration;
 use super::explain::{By, Excluded, explain};
 use super::*;
 use crate::counters::Counter;
-use crate::farm::server_table::Cause;
+use crate::farm::condition::Cause;
 use crate::settings::{Affinity, HashKind, Selection, Settings};
 use crate::way::tests::farm::{CLIENT, Farm, request, settings};
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use base::{Chance, Duration};
 use sip::Transport;
-use strowger_lb::farm::snapshot::{Place, Server, Snapshot};
+use strowger_lb::farm::admitted::Admitted;
+use strowger_lb::farm::server::{Place, Server};
+use strowger_lb::farm::snapshot::Snapshot;
 use strowger_lb::memory::ledger::Ledger;
-use strowger_lb::selection::{Admitted, Selector};
+use strowger_lb::selection::Selector;
 use strowger_lb::settings::{Heartbeats, HoldSetup, Probe, Selection, ServerEntry, Settings, Threads};
 
 pub fn settings() -> Settings {

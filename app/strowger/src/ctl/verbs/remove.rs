@@ -1,6 +1,6 @@
 //! `remove`: a server leaves the farm for good.
 
-use lb::farm::snapshot::Condition;
+use lb::farm::condition::Condition;
 use serde_json::json;
 
 use super::drain::SERVER;

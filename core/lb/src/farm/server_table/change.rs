@@ -8,9 +8,11 @@ use std::sync::Arc;
 use base::Time;
 use heartbeat::Decay;
 
-use super::{Counters, Refusal, ServerTable, WEIGHT_MAX, same};
+use super::{Refusal, ServerTable, WEIGHT_MAX, same};
+use crate::farm::condition::Condition;
 use crate::farm::health::HealthSettings;
-use crate::farm::snapshot::{Condition, ServerId};
+use crate::farm::server::ServerId;
+use crate::farm::server_counters::Counters;
 use crate::memory::ledger::Ledger;
 use crate::settings::{ServerEntry, Settings};
 

@@ -6,11 +6,12 @@ use base::{Duration, Time};
 use heartbeat::{Decay, Heartbeat, Load, Replay, ServerState};
 use sip::Transport;
 
+use crate::farm::condition::{Cause, Condition};
 use crate::farm::evidence::Totals;
 use crate::farm::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
 use crate::farm::recent::Recent;
-use crate::farm::snapshot::{Condition, Place, Server, ServerId, WHOLE};
-use crate::selection::score::{Figures, Score};
+use crate::farm::score::Figures;
+use crate::farm::server::{Place, Score, Server, ServerId, WHOLE};
 
 mod reasons;
 pub use reasons::{Reason, Source};
@@ -20,47 +21,6 @@ const CALL_LOAD_PPM: u32 = 1000;
 
 /// Steps in which the share of a server that starts slowly rises.
 const SHARE_STEPS: u16 = 20;
-
-/// Why a row's condition is what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// Its heartbeats say started.
-    Started,
-    /// Its heartbeats say draining.
-    Draining,
-    /// Its last heartbeat said stopped.
-    Stopped,
-    /// Whoever measures it says that it is draining or stopped, and no heartbeat says otherwise.
-    MeasuredDraining,
-    /// No heartbeat within the decay (SPEC A4).
-    Decayed,
-    /// An operator drains it.
-    Drained,
-    /// The configuration no longer names it: it goes when its known calls are over.
-    Leaving,
-    /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503, or a call with 503 and Retry-After.
-    Full,
-    /// As health has it.
-    Health(health::State, health::Reason),
-}
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Cause::Started => write!(f, "its heartbeats say started"),
-            Cause::Draining => write!(f, "its heartbeats say draining"),
-            Cause::Stopped => write!(f, "its last heartbeat said stopped"),
-            Cause::MeasuredDraining => write!(f, "whoever measures it says draining"),
-            Cause::Decayed => write!(f, "no heartbeat within the decay"),
-            Cause::Drained => write!(f, "drained by an operator"),
-            Cause::Leaving => write!(f, "no longer in the configuration; goes when its known calls are over"),
-            Cause::Full => write!(f, "it has no room for more calls"),
-            Cause::Health(health::State::Suspect, reason) => write!(f, "suspect: {reason}"),
-            Cause::Health(health::State::Trial, reason) => write!(f, "on trial: {reason}"),
-            Cause::Health(health::State::Up | health::State::Failed, reason) => write!(f, "{reason}"),
-        }
-    }
-}
 
 /// A row as an operator wants to see it.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use base::{Duration, Time};
 use transaction::{InviteClientState, NonInviteClientState, Timers};
 
 use super::{Class, Entry, Limits, NEVER, Phase, Step, Why};
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 
 /// Connections to one server that a request may lose, before the server counts as failed for it. With the pauses between,
 /// that is 3·T1 = 1.5 s: the table, where it judges servers at all, is faster.

@@ -6,7 +6,7 @@ use transaction::{
 };
 
 use super::{After, Cancel, Entry, NEVER, Phase, Step, TIMER_C};
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::hold::{Limits, Verdict, Why};
 
 impl Entry {

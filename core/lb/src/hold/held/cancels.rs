@@ -6,7 +6,7 @@ use sip::Parser;
 use transaction::{InviteClientState, hop_by_hop};
 
 use super::{Held, arm};
-use crate::farm::snapshot::ServerId;
+use crate::farm::server::ServerId;
 use crate::hold::entry::{Cancel, Entry, Phase};
 use crate::hold::shards::slot;
 use crate::hold::{Alarms, Cancelled, Class, Kept, NotKept, Verdict};

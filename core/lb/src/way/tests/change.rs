@@ -2,7 +2,7 @@
 
 use super::farm::*;
 use crate::counters::Counter;
-use crate::farm::snapshot::Condition;
+use crate::farm::condition::Condition;
 use crate::settings::*;
 use crate::shared::Terms;
 

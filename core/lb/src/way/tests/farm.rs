@@ -6,10 +6,10 @@ use std::sync::Arc;
 use base::{Duration, Time};
 use sip::{ConnectionId, Flow, Target, Transport};
 
-use crate::connections::alias::Claim;
 use crate::counters::Counter;
-use crate::farm::server_table::{Counters, ServerTable};
-use crate::outbox::{Event, Outbox};
+use crate::farm::server_counters::Counters;
+use crate::farm::server_table::ServerTable;
+use crate::outbox::{Claim, Event, Outbox};
 use crate::settings::*;
 use crate::shared::Shared;
 use crate::way::router::{Input, Router};

@@ -3,9 +3,9 @@
 use base::{Duration, Time};
 use heartbeat::ServerState;
 
-use super::{Cause, Row};
+use super::Row;
+use crate::farm::condition::{Cause, Condition};
 use crate::farm::health;
-use crate::farm::snapshot::Condition;
 
 /// Who says something of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

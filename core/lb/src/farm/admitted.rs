@@ -1,0 +1,48 @@
+//! How many new calls each server was given: what says between two heartbeats whether it has room.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::farm::condition::Condition;
+use crate::farm::server::Server;
+
+/// New calls given to each slot since the start. With the residual capacity of the last heartbeat this says whether
+/// a server has room now, between two heartbeats.
+#[derive(Debug)]
+pub struct Admitted(Box<[AtomicU64]>);
+
+impl Admitted {
+    pub fn new(slots: usize) -> Admitted {
+        Admitted((0..slots).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub fn slots(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn count(&self, slot: u16) -> u64 {
+        self.0.get(usize::from(slot)).map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// A new call was given to the server of this slot.
+    pub fn admit(&self, slot: u16) {
+        if let Some(count) = self.0.get(usize::from(slot)) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Calls given to this server since its last heartbeat.
+    pub fn since_heartbeat(&self, server: &Server) -> u32 {
+        self.since(server.place.slot, server.admitted_before)
+    }
+
+    /// Calls given to this slot since its count had these low bits.
+    pub(crate) fn since(&self, slot: u16, before: u32) -> u32 {
+        (self.count(slot) as u32).wrapping_sub(before)
+    }
+
+    /// The server takes new calls and has room for one more.
+    pub fn has_room(&self, server: &Server) -> bool {
+        server.condition == Condition::Active
+            && server.residual_calls.is_none_or(|residual| self.since_heartbeat(server) < residual)
+    }
+}

@@ -1,0 +1,98 @@
+//! What a server may be given and why, and its state of health: words alone, which all else about the farm uses.
+
+/// What a server may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// Started, current, healthy: new calls and known calls.
+    Active,
+    /// Known calls only: it says so itself, an operator does, or it is full.
+    KnownCallsOnly,
+    /// Failed or stopped: its known calls are taken over by others.
+    Failed,
+}
+
+/// Why a row's condition is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its heartbeats say started.
+    Started,
+    /// Its heartbeats say draining.
+    Draining,
+    /// Its last heartbeat said stopped.
+    Stopped,
+    /// Whoever measures it says that it is draining or stopped, and no heartbeat says otherwise.
+    MeasuredDraining,
+    /// No heartbeat within the decay (SPEC A4).
+    Decayed,
+    /// An operator drains it.
+    Drained,
+    /// The configuration no longer names it: it goes when its known calls are over.
+    Leaving,
+    /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503, or a call with 503 and Retry-After.
+    Full,
+    /// As health has it.
+    Health(State, Reason),
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cause::Started => write!(f, "its heartbeats say started"),
+            Cause::Draining => write!(f, "its heartbeats say draining"),
+            Cause::Stopped => write!(f, "its last heartbeat said stopped"),
+            Cause::MeasuredDraining => write!(f, "whoever measures it says draining"),
+            Cause::Decayed => write!(f, "no heartbeat within the decay"),
+            Cause::Drained => write!(f, "drained by an operator"),
+            Cause::Leaving => write!(f, "no longer in the configuration; goes when its known calls are over"),
+            Cause::Full => write!(f, "it has no room for more calls"),
+            Cause::Health(State::Suspect, reason) => write!(f, "suspect: {reason}"),
+            Cause::Health(State::Trial, reason) => write!(f, "on trial: {reason}"),
+            Cause::Health(State::Up | State::Failed, reason) => write!(f, "{reason}"),
+        }
+    }
+}
+
+/// What is known of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    Up,
+    /// Silent for a time; still used, but asked.
+    Suspect,
+    /// Not used.
+    Failed,
+    /// Was failed; a few new calls, or an OPTIONS, show whether it is back.
+    Trial,
+}
+
+/// Why the state is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Nothing was heard of it yet, good or bad.
+    Fresh,
+    /// Its traffic is answered.
+    Answered,
+    /// It answered OPTIONS with this status.
+    ProbeAnswered(u16),
+    /// ICMP unreachable, or connection refused or lost.
+    Unreachable,
+    /// Requests unanswered, and nothing else heard from it.
+    Silence,
+    /// OPTIONS unanswered.
+    ProbeSilence,
+    /// The pause after its failure is over.
+    PauseOver,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reason::Fresh => write!(f, "nothing heard yet"),
+            Reason::Answered => write!(f, "its traffic is answered"),
+            Reason::ProbeAnswered(status) => write!(f, "answered OPTIONS with {status}"),
+            Reason::Unreachable => write!(f, "unreachable or connection refused"),
+            Reason::Silence => write!(f, "requests unanswered, nothing heard from it"),
+            Reason::ProbeSilence => write!(f, "OPTIONS unanswered"),
+            Reason::PauseOver => write!(f, "tried again after a pause"),
+        }
+    }
+}
