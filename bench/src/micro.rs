@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use base::Time;
 use config::ShortForm;
 use lb::farm::server::ServerId;
-use lb::farm::server_counters::Counters;
+use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
 use lb::memory::expiring::Expiring;
 use lb::outbox::Outbox;
@@ -109,7 +109,7 @@ fn route(port: u16, settings: &Settings) -> io::Result<(Vec<Received>, Spread)> 
 
 fn route_once(port: u16, settings: &Settings) -> io::Result<(Vec<Received>, Duration)> {
     let layout = layout(port, Subject::Strowger(Affinity::Tag), SERVERS);
-    let tables = Counters::for_settings(settings, 1);
+    let tables = ServerCounters::for_settings(settings, 1);
     let table = ServerTable::new(Time::ZERO, settings, tables.clone())
         .map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
     let shared = Arc::new(Shared::new(settings.clone(), tables, table.snapshot(), 1));

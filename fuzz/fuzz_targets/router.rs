@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use base::{Duration, Time};
 use lb::outbox::Outbox;
 use lb::way::router::{Input, Router};
-use lb::farm::server_counters::Counters;
+use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
 use lb::settings::*;
 use lb::shared::Shared;
@@ -23,10 +23,10 @@ fuzz_target!(|bytes: &[u8]| {
     static TABLES: OnceLock<(Settings, Arc<Snapshot>)> = OnceLock::new();
     let (settings, snapshot) = TABLES.get_or_init(|| {
         let settings = settings();
-        let table = ServerTable::new(now, &settings, Counters::for_settings(&settings, 1)).unwrap();
+        let table = ServerTable::new(now, &settings, ServerCounters::for_settings(&settings, 1)).unwrap();
         (settings, table.snapshot())
     });
-    let counters = Counters::for_settings(settings, 1);
+    let counters = ServerCounters::for_settings(settings, 1);
     let shared = Arc::new(Shared::new(settings.clone(), counters, snapshot.clone(), 1));
     let mut router = Router::new(shared, 0, 42);
     let id = ConnectionId { worker: 0, slot: 1, generation: 1 };

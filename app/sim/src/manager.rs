@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base::Time;
 use heartbeat::datagram::{Heartbeat, ServerState};
-use lb::farm::server_table::{self, ServerTable};
+use lb::farm::server_table::ServerTable;
 use lb::outbox::Outbox;
 use lb::settings::Settings;
 use lb::shared::Shared;
@@ -35,7 +35,8 @@ pub struct Manager {
 impl Manager {
     /// Listens where the settings say, in this order: UDP, TCP.
     pub fn new(settings: Settings, workers: u8, seed: u64) -> Manager {
-        let counters = lb::farm::server_counters::Counters::for_settings(&settings, usize::from(workers));
+        let counters =
+            lb::farm::server_counters::ServerCounters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(Time::ZERO, &settings, counters.clone())
             .expect("servers of a scenario are good");
         let address = settings.listeners[usize::from(UDP)].bind;

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use base::{Chance, Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState};
 use lb::farm::score::ScoreSettings;
-use lb::farm::server::Place;
-use lb::farm::server_counters::Counters;
+use lb::farm::server::Seat;
+use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
 use lb::selection::Selector;
 use lb::settings::{Affinity, Selection, Settings};
@@ -135,7 +135,7 @@ pub fn run(selection: Selection, score: ScoreSettings, seed: u64) -> Outcome {
         sessions_max: 100_000,
         ..drawn
     };
-    let counters = Counters::for_settings(&settings, 1);
+    let counters = ServerCounters::for_settings(&settings, 1);
     let mut table = ServerTable::new(Time::ZERO, &settings, counters.clone()).expect("no server is bad");
     let selector = Selector::new(&settings, counters.admitted.clone(), counters.ledger.clone());
     let mut queues = [Queue::default(); SERVERS.len()];
@@ -145,9 +145,9 @@ pub fn run(selection: Selection, score: ScoreSettings, seed: u64) -> Outcome {
     let mut outcome = Outcome { calls: [0; SERVERS.len()], p50_us: 0, p99_us: 0 };
     let mut latencies = Vec::with_capacity(CALLS);
     let by_call = matches!(selection, Selection::Cjsq);
-    let begin = |now, key, place: Place, invite| {
+    let begin = |now, key, seat: Seat, invite| {
         if let Some(ledger) = &counters.ledger {
-            ledger.begin(now, key, place, invite, now + LONG);
+            ledger.begin(now, key, seat, invite, now + LONG);
         }
     };
     while let Some(Reverse((now, event))) = events.pop() {
@@ -179,7 +179,7 @@ pub fn run(selection: Selection, score: ScoreSettings, seed: u64) -> Outcome {
                     .iter()
                     .position(|address| *address == server.address)
                     .expect("one of the three");
-                begin(now, number, server.place, true);
+                begin(now, number, server.seat, true);
                 let done = queues[at].work(now, INVITE_MICROS, at);
                 latencies.push(done.since(now).as_micros() as u64);
                 outcome.calls[at] += u64::from(number as usize >= WARM_UP);
@@ -195,12 +195,12 @@ pub fn run(selection: Selection, score: ScoreSettings, seed: u64) -> Outcome {
             }
             Event::Bye { call, server } => {
                 let snapshot = table.snapshot();
-                let place = snapshot.by_address(addresses[server]).expect("nobody leaves").place;
+                let seat = snapshot.by_address(addresses[server]).expect("nobody leaves").seat;
                 let done = queues[server].work(now, BYE_MICROS, server);
                 // A call is one entry until its BYE is answered; transactions are an entry each.
                 let key = if by_call { call } else { call | 1 << 63 };
                 if !by_call {
-                    begin(now, key, place, false);
+                    begin(now, key, seat, false);
                 }
                 events.push(Reverse((done, Event::End(key))));
             }

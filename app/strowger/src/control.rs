@@ -71,7 +71,8 @@ pub(crate) struct Control {
 impl Control {
     /// Opens the heartbeat port and judges the servers of the configuration for the first time.
     pub(crate) fn new(now: Time, settings: Settings, workers: u8) -> io::Result<Control> {
-        let counters = lb::farm::server_counters::Counters::for_settings(&settings, usize::from(workers));
+        let counters =
+            lb::farm::server_counters::ServerCounters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
         let socket = heartbeat_socket(&settings.heartbeat)?;
         let key = settings.keys.heartbeat.clone();

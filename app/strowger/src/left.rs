@@ -37,7 +37,7 @@ pub(crate) fn remembered(shared: &Shared, now: Time) -> HashMap<ServerId, u32> {
 pub(crate) fn left(shared: &Shared, row: &RowView, remembered: &HashMap<ServerId, u32>) -> Left {
     let by_memory = u64::from(remembered.get(&row.id).copied().unwrap_or(0));
     let by_agent = row.load.and_then(|load| load.calls).filter(|_| row.heartbeat_state.is_some());
-    let (calls, all_known, known_by) = match (shared.calls.counted(row.place), shared.settings.affinity) {
+    let (calls, all_known, known_by) = match (shared.calls.counted(row.seat), shared.settings.affinity) {
         (Some(counted), _) => (u64::from(counted), true, "calls counted"),
         (None, Affinity::Session) => (by_memory, true, "list of sessions"),
         (None, Affinity::Tag | Affinity::Hash) => match by_agent {
@@ -56,7 +56,7 @@ pub(crate) fn left(shared: &Shared, row: &RowView, remembered: &HashMap<ServerId
 
 /// Calls of all servers together: what a load manager that is about to end still waits for.
 pub(crate) fn in_all(shared: &Shared, now: Time, rows: &[RowView]) -> u64 {
-    let counted: Option<u64> = rows.iter().map(|row| shared.calls.counted(row.place).map(u64::from)).sum();
+    let counted: Option<u64> = rows.iter().map(|row| shared.calls.counted(row.seat).map(u64::from)).sum();
     let remembered = || remembered(shared, now).values().copied().map(u64::from).sum();
     counted.unwrap_or_else(remembered) + shared.held.len() as u64
 }

@@ -174,7 +174,7 @@ fn server(shared: &Shared, row: &RowView, left: Option<Left>) -> ServerStatus {
 
 fn delays(shared: &Shared, row: &RowView) -> Vec<DelayStatus> {
     let one = |what: &Delay| {
-        let histogram = shared.tables.delays.of(row.place, *what);
+        let histogram = shared.tables.delays.of(row.seat, *what);
         let (name, result) = match what {
             Delay::Session => ("session request", "successful"),
             Delay::FailedSession => ("session request", "failed"),

@@ -13,8 +13,8 @@ use std::time::Instant;
 use base::{Chance, Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState};
 use strowger_lb::farm::admitted::Admitted;
-use strowger_lb::farm::server::{Place, Score, Server, ServerId};
-use strowger_lb::farm::server_counters::Counters;
+use strowger_lb::farm::server::{Score, Seat, Server, ServerId};
+use strowger_lb::farm::server_counters::ServerCounters;
 use strowger_lb::farm::server_table::ServerTable;
 use strowger_lb::farm::snapshot::Snapshot;
 use strowger_lb::memory::expiring::Expiring;
@@ -115,7 +115,7 @@ fn servers(count: usize) -> Vec<Server> {
     let server = |n: usize| {
         let address = SocketAddr::from((Ipv4Addr::from((10 << 24) | (n as u32 + 1)), 5060));
         Server {
-            place: Place { slot: n as u16, incarnation: 1 },
+            seat: Seat { slot: n as u16, incarnation: 1 },
             score: Some(Score::from_hundredths(5000)),
             load_permille: Some(300),
             ..Server::at(address, sip::Transport::Udp)
@@ -158,7 +158,7 @@ fn farm() {
         let choose = |snapshot: &Snapshot| {
             let slots = snapshot.servers().len();
             let ledger = Arc::new(Ledger::new(Unit::Calls, 100_000, slots));
-            snapshot.servers().iter().for_each(|server| ledger.attach(server.place));
+            snapshot.servers().iter().for_each(|server| ledger.attach(server.seat));
             let selector = Selector::of(
                 selection,
                 HashKind::Consistent,
@@ -175,7 +175,7 @@ fn farm() {
                     if selection == Selection::Cjsq
                         && let Some(first) = first
                     {
-                        ledger.begin(Time::ZERO, key, first.place, true, Time::from_secs(900));
+                        ledger.begin(Time::ZERO, key, first.seat, true, Time::from_secs(900));
                         calls.push_back(key);
                         if calls.len() > slots * 50 {
                             let other = keys.below(calls.len() as u64) as usize;
@@ -197,7 +197,7 @@ fn heartbeats() {
     print!("heartbeat and tick, µs  ");
     for size in SIZES {
         let settings = shared::settings();
-        let counters = Counters::for_settings(&settings, 2);
+        let counters = ServerCounters::for_settings(&settings, 2);
         let mut table = ServerTable::new(Time::ZERO, &settings, counters).expect("no servers yet");
         let beat = Heartbeat {
             load: Some(Load { cpu_permille: Some(100), ..Load::default() }),

@@ -125,18 +125,18 @@ counters! {
     SendFailed => "sends_failed",
 }
 
-/// Counters of one worker.
+/// WorkerCounters of one worker.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct Counters([AtomicU64; Counter::ALL.len()]);
+pub struct WorkerCounters([AtomicU64; Counter::ALL.len()]);
 
-impl Default for Counters {
-    fn default() -> Counters {
-        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
+impl Default for WorkerCounters {
+    fn default() -> WorkerCounters {
+        WorkerCounters(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 }
 
-impl Counters {
+impl WorkerCounters {
     /// Only the owning worker adds, so a load and a store do without a locked instruction.
     pub fn add(&self, counter: Counter) {
         let cell = &self.0[counter as usize];

@@ -10,7 +10,7 @@ use sip::{ConnectionId, Target};
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub bytes: Vec<u8>,
-    pub sends: Vec<Send>,
+    pub sends: Vec<Outgoing>,
     pub events: Vec<Event>,
     /// What other load managers are to be told, before any of the messages leaves: then a call that reached a server is
     /// known to them, whatever becomes of us.
@@ -20,7 +20,7 @@ pub struct Outbox {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
+pub struct Outgoing {
     pub bytes: Range<u32>,
     pub to: Target,
     /// For a request above the datagram limit that goes by stream: the same message for UDP, if the stream cannot be

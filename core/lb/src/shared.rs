@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use crate::connections::alias::Aliases;
 use crate::connections::flows::Flows;
 use crate::connections::own::OwnAddresses;
-use crate::counters::{Counter, Counters};
+use crate::counters::{Counter, WorkerCounters};
 use crate::farm::probes::Probes;
 use crate::farm::snapshot::Snapshot;
 use crate::hold::{Held, Limits};
@@ -32,7 +32,7 @@ pub struct Shared {
     pub calls: Arc<Calls>,
     pub selector: Arc<Selector>,
     /// Counters that workers write and the server table reads.
-    pub tables: server_counters::Counters,
+    pub tables: server_counters::ServerCounters,
     pub probes: Arc<Probes>,
     pub held: Arc<Held>,
     pub flows: Arc<Flows>,
@@ -48,7 +48,7 @@ pub struct Shared {
     pub closing: bool,
     generation: u64,
     board: Arc<Board>,
-    counters: Arc<[Arc<Counters>]>,
+    counters: Arc<[Arc<WorkerCounters>]>,
 }
 
 /// Where the control thread publishes.
@@ -66,7 +66,7 @@ pub struct Terms {
     pub keys: Arc<KeyRing>,
     pub calls: Arc<Calls>,
     pub selector: Arc<Selector>,
-    pub tables: server_counters::Counters,
+    pub tables: server_counters::ServerCounters,
     pub closing: bool,
     generation: u64,
 }
@@ -102,7 +102,7 @@ impl Shared {
     /// `tables` are those of the server table that publishes here; `workers`: how many routers there will be.
     pub fn new(
         settings: Settings,
-        tables: server_counters::Counters,
+        tables: server_counters::ServerCounters,
         first: Arc<Snapshot>,
         workers: u8,
     ) -> Shared {
@@ -197,7 +197,7 @@ impl Shared {
         self.board.epoch.store(epoch, Release);
     }
 
-    pub(crate) fn counters_of(&self, worker: u8) -> Arc<Counters> {
+    pub(crate) fn counters_of(&self, worker: u8) -> Arc<WorkerCounters> {
         self.counters[usize::from(worker) % self.counters.len()].clone()
     }
 

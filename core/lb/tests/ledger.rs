@@ -2,11 +2,11 @@
 
 use base::{Duration, Time};
 use proptest::prelude::*;
-use strowger_lb::farm::server::Place;
+use strowger_lb::farm::server::Seat;
 use strowger_lb::memory::ledger::{Begun, ENDED_TIME, Ledger, ONE, Unit};
 
-const FIRST: Place = Place { slot: 0, incarnation: 1 };
-const SECOND: Place = Place { slot: 1, incarnation: 2 };
+const FIRST: Seat = Seat { slot: 0, incarnation: 1 };
+const SECOND: Seat = Seat { slot: 1, incarnation: 2 };
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn ledger(unit: Unit) -> Ledger {
@@ -67,12 +67,12 @@ fn every_way_of_ending_leaves_zero() {
             assert_eq!(ledger.count(0), u32::from(ONE));
         }),
         ("its server removed, then ended", |ledger, now| {
-            ledger.attach(Place { incarnation: 9, ..FIRST });
+            ledger.attach(Seat { incarnation: 9, ..FIRST });
             assert_eq!(ledger.count(0), 0);
             assert!(ledger.end(now, 7));
         }),
         ("its server removed and back at the same slot, then expired", |ledger, _| {
-            ledger.attach(Place { incarnation: 9, ..FIRST });
+            ledger.attach(Seat { incarnation: 9, ..FIRST });
         }),
     ];
     for (name, way) in ways {
@@ -126,21 +126,21 @@ proptest! {
         events in prop::collection::vec((0u8..7, 0u64..30, 0u16..2, any::<bool>(), 0u64..60_000), 1..300)
     ) {
         let ledger = ledger(Unit::Work { invite_percent: 175 });
-        let mut places = [FIRST, SECOND];
+        let mut seats = [FIRST, SECOND];
         let mut now = Time::from_secs(1);
-        // By key: place, weight (0: ended), until. Expired entries may still be counted until they are swept.
-        let mut model: std::collections::HashMap<u64, (Place, u32, Time)> = Default::default();
+        // By key: seat, weight (0: ended), until. Expired entries may still be counted until they are swept.
+        let mut model: std::collections::HashMap<u64, (Seat, u32, Time)> = Default::default();
         let kept = |until: Time| Time::from_micros(until.as_micros().div_ceil(1 << 16) << 16);
         for (kind, key, server, invite, ms) in events {
-            let (key, place) = (key << 58 | key, places[usize::from(server)]);
+            let (key, seat) = (key << 58 | key, seats[usize::from(server)]);
             let until = kept(now + Duration::from_millis(ms));
             let living = model.get(&key).copied().filter(|(_, _, until)| now < *until);
             match kind {
                 0 | 1 => {
-                    let begun = ledger.begin(now, key, place, invite, until);
+                    let begun = ledger.begin(now, key, seat, invite, until);
                     prop_assert_eq!(begun, if living.is_some() { Begun::Known } else { Begun::New });
                     if living.is_none() {
-                        model.insert(key, (place, if invite { 175 } else { 100 }, until));
+                        model.insert(key, (seat, if invite { 175 } else { 100 }, until));
                     }
                 }
                 2 => {
@@ -152,9 +152,9 @@ proptest! {
                     }
                 }
                 3 => {
-                    ledger.move_to(now, key, place);
+                    ledger.move_to(now, key, seat);
                     if let (Some((_, 1.., _)), Some(entry)) = (living, model.get_mut(&key)) {
-                        entry.0 = place;
+                        entry.0 = seat;
                     }
                 }
                 4 => {
@@ -166,16 +166,16 @@ proptest! {
                 5 => now = now + Duration::from_millis(ms / 4),
                 _ => {
                     // A server leaves and another takes its slot.
-                    places[usize::from(server)].incarnation += 2;
-                    ledger.attach(places[usize::from(server)]);
+                    seats[usize::from(server)].incarnation += 2;
+                    ledger.attach(seats[usize::from(server)]);
                 }
             }
-            for place in places {
+            for seat in seats {
                 let at = |late: bool| -> u32 {
-                    let counted = model.values().filter(|(at, _, until)| *at == place && (late || now < *until));
+                    let counted = model.values().filter(|(at, _, until)| *at == seat && (late || now < *until));
                     counted.map(|(_, weight, _)| *weight).sum()
                 };
-                let count = ledger.count(place.slot);
+                let count = ledger.count(seat.slot);
                 // Between what lives and what lives or waits for the sweep; never below, never above.
                 prop_assert!(at(false) <= count && count <= at(true), "{} {} {}", at(false), count, at(true));
             }

@@ -67,7 +67,7 @@ fn round_robin_is_strict_among_equals_and_smooth_among_others() {
     let (selector, _) = selector(Selection::RoundRobin, &weighted);
     let (farm, mut chance) = (snapshot(weighted), Chance::seeded(1));
     let turns: Vec<u16> =
-        (0..7_000).map(|_| selector.candidates(&farm, 0, &mut chance).next().unwrap().place.slot).collect();
+        (0..7_000).map(|_| selector.candidates(&farm, 0, &mut chance).next().unwrap().seat.slot).collect();
     for window in turns.windows(70) {
         let heavy = window.iter().filter(|&&slot| slot == 0).count();
         assert!((48..=52).contains(&heavy), "{heavy} of 70 turns for a share of 50");
@@ -89,7 +89,7 @@ fn score_shares_by_score_and_never_names_a_zero() {
     assert!(chi_square(&drawn, &[7015.0, 7884.0, 1.0]) < chi_square_bound(3), "{counts:?}");
 
     let mut chance = Chance::seeded(4);
-    let all: Vec<u16> = selector.candidates(&farm, 0, &mut chance).map(|server| server.place.slot).collect();
+    let all: Vec<u16> = selector.candidates(&farm, 0, &mut chance).map(|server| server.seat.slot).collect();
     assert_eq!(all.len(), 3, "fall-backs have a score too: {all:?}");
     for server in &mut servers {
         server.score = Some(Score::default());
@@ -110,7 +110,7 @@ fn least_loaded_takes_the_least_and_counts_what_it_gave_since_the_heartbeat() {
     for _ in 0..60 {
         let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
         selector.admit(first);
-        given[usize::from(first.place.slot)] += 1;
+        given[usize::from(first.seat.slot)] += 1;
     }
     // One load unknown: it counts as the mean, 368. The four end up alike, within what is equal.
     let ends: Vec<i32> =
@@ -136,11 +136,11 @@ fn shortest_queue_takes_the_exact_minimum_and_breaks_ties_by_chance() {
         for call in 0..20 * size as u64 {
             let least = (0..size).map(|slot| ledger.count(slot as u16)).min().unwrap();
             let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
-            assert_eq!(ledger.count(first.place.slot), least);
-            ledger.begin(Time::ZERO, chance.next_u64(), first.place, true, Time::from_secs(100));
+            assert_eq!(ledger.count(first.seat.slot), least);
+            ledger.begin(Time::ZERO, chance.next_u64(), first.seat, true, Time::from_secs(100));
             if call % 3 == 2 {
                 // Some server ends a call and is then the only shortest.
-                ledger.attach(farm.servers()[chance.below(size as u64) as usize].place);
+                ledger.attach(farm.servers()[chance.below(size as u64) as usize].seat);
             }
         }
     }
@@ -155,11 +155,11 @@ fn among_a_thousand_the_shortest_of_some_is_nearly_the_shortest_of_all() {
     let (mut worst, mut among_least) = (0, 0);
     for call in 0..60_000 {
         let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
-        let queue = ledger.count(first.place.slot);
+        let queue = ledger.count(first.seat.slot);
         let shorter = (0..1000).filter(|&slot| ledger.count(slot) < queue).count();
         among_least += usize::from(shorter < 70);
         let key = chance.next_u64();
-        ledger.begin(Time::ZERO, key, first.place, true, Time::from_secs(900));
+        ledger.begin(Time::ZERO, key, first.seat, true, Time::from_secs(900));
         calls.push(key);
         if calls.len() > 20_000 {
             let ended = chance.below(calls.len() as u64) as usize;
@@ -182,7 +182,7 @@ fn shortest_queue_gives_the_heavy_their_part() {
     let (ledger, farm, mut chance) = (ledger.unwrap(), snapshot(servers), Chance::seeded(9));
     for _ in 0..1000 {
         let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
-        ledger.begin(Time::ZERO, chance.next_u64(), first.place, true, Time::from_secs(100));
+        ledger.begin(Time::ZERO, chance.next_u64(), first.seat, true, Time::from_secs(100));
     }
     let calls = [0, 1, 2].map(|slot| ledger.count(slot) / 100);
     assert!(calls[0].abs_diff(100) <= 1 && calls[1].abs_diff(300) <= 1, "{calls:?}");
@@ -202,7 +202,7 @@ fn a_limit_holds_between_two_heartbeats() {
             let hash = chance.next_u64();
             if let Some(first) = selector.candidates(&farm, hash, &mut chance).next() {
                 selector.admit(first);
-                given[usize::from(first.place.slot)] += 1;
+                given[usize::from(first.seat.slot)] += 1;
             }
         }
         assert_eq!(given, [5, 0, 20], "{selection:?}");

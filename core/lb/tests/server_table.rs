@@ -10,7 +10,7 @@ use heartbeat::{Heartbeat, Load, ServerState};
 use proptest::prelude::*;
 use strowger_lb::farm::condition::{Cause, Condition};
 use strowger_lb::farm::server::ServerId;
-use strowger_lb::farm::server_counters::Counters;
+use strowger_lb::farm::server_counters::ServerCounters;
 use strowger_lb::farm::server_table::{Heard, Refusal, RowView, ServerTable};
 use strowger_lb::settings::{Keys, Probe, Selection, Settings};
 
@@ -19,11 +19,11 @@ const START: Time = Time::from_secs(1000);
 
 struct Table {
     table: ServerTable,
-    counters: Counters,
+    counters: ServerCounters,
 }
 
 fn table(settings: &Settings) -> Table {
-    let counters = Counters::for_settings(settings, 1);
+    let counters = ServerCounters::for_settings(settings, 1);
     Table { table: ServerTable::new(START, settings, counters.clone()).unwrap(), counters }
 }
 
@@ -125,7 +125,7 @@ fn a_static_table_refuses_one_more_and_says_so() {
     assert!(table.hear(START, 2, ServerState::Started).is_ok());
 
     settings.servers = (0..3).map(|n| entry(n, 1)).collect();
-    let counters = Counters::for_settings(&settings, 1);
+    let counters = ServerCounters::for_settings(&settings, 1);
     assert!(matches!(ServerTable::new(START, &settings, counters), Err(Refusal::TableFull { .. })));
 }
 
@@ -228,7 +228,7 @@ fn a_server_without_room_keeps_known_calls_and_comes_back_with_room() {
     let server = &snapshot.servers()[0];
     for _ in 0..4 {
         assert!(table.counters.admitted.has_room(server));
-        table.counters.admitted.admit(server.place.slot);
+        table.counters.admitted.admit(server.seat.slot);
     }
     assert!(!table.counters.admitted.has_room(server));
     table.hear_load(later + SECOND, 1, Load { residual_calls: Some(1), ..Load::default() });
@@ -274,7 +274,7 @@ fn scores_are_those_of_the_document() {
 #[test]
 fn refused_connections_fail_a_server_and_a_trial_limits_what_it_gets() {
     let mut table = table(&Settings { servers: vec![entry(1, 1), entry(2, 1)], ..settings() });
-    let slot = table.table.snapshot().by_address(address(1)).unwrap().place.slot;
+    let slot = table.table.snapshot().by_address(address(1)).unwrap().seat.slot;
     table.counters.evidence.unreachable(0, slot);
     table.counters.evidence.unreachable(0, slot);
     let looked = START + Duration::from_millis(50);
@@ -297,7 +297,7 @@ fn refused_connections_fail_a_server_and_a_trial_limits_what_it_gets() {
 #[test]
 fn silence_of_all_does_not_take_the_farm_out() {
     let mut table = table(&Settings { servers: vec![entry(1, 1), entry(2, 1)], ..settings() });
-    let slots: Vec<u16> = table.table.snapshot().servers().iter().map(|server| server.place.slot).collect();
+    let slots: Vec<u16> = table.table.snapshot().servers().iter().map(|server| server.seat.slot).collect();
     for tick in 0..600 {
         for &slot in &slots {
             table.counters.evidence.sent(0, slot);
@@ -340,13 +340,13 @@ fn a_slot_of_a_removed_server_starts_at_zero_for_the_next() {
     settings.heartbeat.table_size = Some(1);
     let mut table = table(&settings);
     let ledger = table.counters.ledger.clone().unwrap();
-    let old = table.table.snapshot().servers()[0].place;
+    let old = table.table.snapshot().servers()[0].seat;
     ledger.begin(START, 5, old, true, START + SECOND * 100);
     assert_eq!(table.row(START, 1).in_progress, Some(100));
     table.table.remove(address(1));
     table.table.add(START, &entry(2, 1)).unwrap();
     table.table.tick(START);
-    let new = table.table.snapshot().servers()[0].place;
+    let new = table.table.snapshot().servers()[0].seat;
     assert!(new.slot == old.slot && new.incarnation != old.incarnation);
     assert_eq!(ledger.count(new.slot), 0);
     ledger.end(START, 5);
@@ -372,7 +372,7 @@ fn a_new_configuration_adds_changes_and_removes() {
             (address(3), true, 1, fresh)
         ]
     );
-    assert_eq!((table.row(START, 2).place, table.row(START, 2).index), (kept.place, kept.index));
+    assert_eq!((table.row(START, 2).seat, table.row(START, 2).index), (kept.seat, kept.index));
     table.check(START, 0, Condition::KnownCallsOnly, Cause::Leaving);
     table.table.reconfigure(START, &[entry(0, 1)]);
     table.table.tick(START);
@@ -466,7 +466,7 @@ proptest! {
                 Step::Remove(n) => prop_assert_eq!(table.table.remove(address(n)), snapshot.by_address(address(n)).is_some()),
                 Step::Drain(n, drained) => _ = table.table.drain(START, address(n), drained),
                 Step::Evidence(n, kind) => if let Some(server) = snapshot.by_address(address(n)) {
-                    let (evidence, slot) = (&table.counters.evidence, server.place.slot);
+                    let (evidence, slot) = (&table.counters.evidence, server.seat.slot);
                     match kind {
                         0 => evidence.sent(0, slot),
                         1 => evidence.answered(0, slot),
@@ -487,7 +487,7 @@ proptest! {
                 prop_assert_eq!((row.index, usize::from(server.index)), (index, index));
                 prop_assert_eq!((server.address, server.condition), (row.address, row.condition));
             }
-            let mut slots: Vec<u16> = snapshot.servers().iter().map(|server| server.place.slot).collect();
+            let mut slots: Vec<u16> = snapshot.servers().iter().map(|server| server.seat.slot).collect();
             slots.sort();
             slots.dedup();
             prop_assert_eq!(slots.len(), rows.len());

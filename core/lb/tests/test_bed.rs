@@ -8,7 +8,7 @@ use farm::{address, chi_square, entry, settings};
 use heartbeat::{Heartbeat, Load, ServerState};
 use strowger_lb::farm::score::ScoreSettings;
 use strowger_lb::farm::server::Score;
-use strowger_lb::farm::server_counters::Counters;
+use strowger_lb::farm::server_counters::ServerCounters;
 use strowger_lb::farm::server_table::ServerTable;
 use strowger_lb::selection::Selector;
 use strowger_lb::settings::{Selection, Settings};
@@ -36,7 +36,7 @@ impl Bed {
     fn new(seed: u64) -> Bed {
         let settings =
             Settings { selection: Selection::Score, servers: vec![entry(0, 1), entry(1, 1)], ..settings() };
-        let counters = Counters::for_settings(&settings, 1);
+        let counters = ServerCounters::for_settings(&settings, 1);
         let selector = Selector::new(&settings, counters.admitted.clone(), None);
         let table = ServerTable::new(Time::ZERO, &settings, counters).unwrap();
         Bed { table, selector, chance: Chance::seeded(seed) }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use lb::outbox::{Outbox, Send};
+use lb::outbox::{Outbox, Outgoing};
 use sip::headers::{address, via};
 use sip::text::{write_decimal, write_host};
 use sip::{Flow, Host, Message, Name, Reject, Target, Transport, Uri};
@@ -175,5 +175,5 @@ pub(super) fn required(request: &Message<'_>) -> Option<Vec<u8>> {
 pub(super) fn post(bytes: &[u8], to: Target, out: &mut Outbox) {
     let start = out.bytes.len() as u32;
     out.bytes.extend_from_slice(bytes);
-    out.sends.push(Send { bytes: start..out.bytes.len() as u32, to, fallback: None, call: 0 });
+    out.sends.push(Outgoing { bytes: start..out.bytes.len() as u32, to, fallback: None, call: 0 });
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Duration, Time};
-use lb::outbox::{Outbox, Send};
+use lb::outbox::{Outbox, Outgoing};
 use lb::way::router::Input;
 use net::Counter;
 use sip::headers::cseq;
@@ -348,5 +348,5 @@ fn post(text: &str, to: SocketAddr, tally: &Tally, out: &mut Outbox) {
     let start = out.bytes.len() as u32;
     out.bytes.extend_from_slice(text.as_bytes());
     let bytes = start..out.bytes.len() as u32;
-    out.sends.push(Send { bytes, to: Target::Datagram { listener: 0, to }, fallback: None, call: 0 });
+    out.sends.push(Outgoing { bytes, to: Target::Datagram { listener: 0, to }, fallback: None, call: 0 });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Time;
-use lb::outbox::{Claim, Outbox, Send};
+use lb::outbox::{Claim, Outbox, Outgoing};
 use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
 use sip::{ConnectionId, Target};
 
@@ -126,7 +126,7 @@ impl Edge {
     }
 
     /// A message for a connection of another worker.
-    fn post(&mut self, id: ConnectionId, send: &Send, bytes: &[u8], now: Time) {
+    fn post(&mut self, id: ConnectionId, send: &Outgoing, bytes: &[u8], now: Time) {
         let Some(mailbox) = self.mailboxes.get(usize::from(id.worker)) else {
             // No worker has that number: nobody's connection, so only what the target allows besides is left.
             let (range, fallback) = (send.bytes.clone(), send.fallback.clone());
@@ -159,7 +159,7 @@ impl Edge {
             };
             let bytes = add(&letter.bytes);
             let fallback = letter.fallback.map(|(bytes, to)| (add(&bytes), to));
-            outbox.sends.push(Send { bytes, to: letter.to, fallback, call: 0 });
+            outbox.sends.push(Outgoing { bytes, to: letter.to, fallback, call: 0 });
         }
         mailbox.wake();
     }
@@ -171,7 +171,12 @@ impl Edge {
             let (listener, to, range) = match to {
                 Target::Datagram { listener, to } => (listener, to, bytes),
                 Target::Connection { id, .. } if id.worker != self.worker => {
-                    self.post(id, &Send { bytes, to, fallback: None, call: 0 }, &news.fallback_bytes, now);
+                    self.post(
+                        id,
+                        &Outgoing { bytes, to, fallback: None, call: 0 },
+                        &news.fallback_bytes,
+                        now,
+                    );
                     continue;
                 }
                 Target::Connection { .. } | Target::Stream { .. } => {

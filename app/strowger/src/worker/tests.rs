@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 
-use lb::outbox::Send as Message;
+use lb::outbox::Outgoing as Message;
 use sip::Target;
 
 use super::*;

@@ -47,7 +47,7 @@ impl ActiveTable {
         };
         let candidate = |(server, position): (&Server, u16)| Candidate {
             position,
-            slot: server.place.slot,
+            slot: server.seat.slot,
             weight: weight_of(server),
             load_ppm: server.load_permille.unwrap_or(mean_load.unwrap_or(0) as u32).saturating_mul(1000),
             call_load_ppm: server.call_load_ppm,

@@ -32,7 +32,7 @@ impl Admitted {
 
     /// Calls given to this server since its last heartbeat.
     pub fn since_heartbeat(&self, server: &Server) -> u32 {
-        self.since(server.place.slot, server.admitted_before)
+        self.since(server.seat.slot, server.admitted_before)
     }
 
     /// Calls given to this slot since its count had these low bits.

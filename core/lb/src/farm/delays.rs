@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use base::Duration;
 
-use crate::farm::server::Place;
+use crate::farm::server::Seat;
 
 /// What is measured, always towards a server and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ const BUCKETS: usize = BOUNDS_MS.len() + 1;
 /// What was measured of one server by one worker.
 #[derive(Debug)]
 struct Cell {
-    /// Incarnation of the place: whose figures these are, as slots are used again.
+    /// Incarnation of the seat: whose figures these are, as slots are used again.
     owner: AtomicU32,
     counts: [[AtomicU32; BUCKETS]; Delay::ALL.len()],
     sums_us: [AtomicU64; Delay::ALL.len()],
@@ -64,7 +64,7 @@ impl Histogram {
     }
 }
 
-/// By worker and slot ([`Place`]).
+/// By worker and slot ([`Seat`]).
 #[derive(Debug)]
 pub struct Delays {
     cells: Box<[OnceLock<Box<Cell>>]>,
@@ -77,15 +77,15 @@ impl Delays {
     }
 
     /// Measured by this worker.
-    pub fn note(&self, worker: u8, place: Place, what: Delay, took: Duration) {
-        let slot = usize::from(place.slot);
+    pub fn note(&self, worker: u8, seat: Seat, what: Delay, took: Duration) {
+        let slot = usize::from(seat.slot);
         if slot >= self.slots {
             return;
         }
         let Some(cell) = self.cells.get(usize::from(worker) * self.slots + slot) else { return };
-        let cell = cell.get_or_init(|| Box::new(Cell::new(place)));
-        if cell.owner.load(Relaxed) != place.incarnation {
-            cell.begin_anew(place);
+        let cell = cell.get_or_init(|| Box::new(Cell::new(seat)));
+        if cell.owner.load(Relaxed) != seat.incarnation {
+            cell.begin_anew(seat);
         }
         let ms = took.as_micros().div_ceil(1000);
         let bucket = BOUNDS_MS.iter().filter(|bound| u128::from(**bound) < ms).count();
@@ -95,14 +95,14 @@ impl Delays {
     }
 
     /// What all workers measured of a server; a whole of its parts, each of which may be a moment older than the next.
-    pub fn of(&self, place: Place, what: Delay) -> Histogram {
+    pub fn of(&self, seat: Seat, what: Delay) -> Histogram {
         let mut whole = Histogram::default();
-        if usize::from(place.slot) >= self.slots {
+        if usize::from(seat.slot) >= self.slots {
             return whole;
         }
-        let of_slot = self.cells.iter().skip(usize::from(place.slot)).step_by(self.slots);
+        let of_slot = self.cells.iter().skip(usize::from(seat.slot)).step_by(self.slots);
         for cell in of_slot.filter_map(|cell| cell.get()).map(Box::as_ref) {
-            if cell.owner.load(Relaxed) != place.incarnation {
+            if cell.owner.load(Relaxed) != seat.incarnation {
                 continue;
             }
             for (sum, count) in whole.counts.iter_mut().zip(&cell.counts[what as usize]) {
@@ -115,18 +115,18 @@ impl Delays {
 }
 
 impl Cell {
-    fn new(place: Place) -> Cell {
+    fn new(seat: Seat) -> Cell {
         Cell {
-            owner: AtomicU32::new(place.incarnation),
+            owner: AtomicU32::new(seat.incarnation),
             counts: Default::default(),
             sums_us: Default::default(),
         }
     }
 
-    fn begin_anew(&self, place: Place) {
+    fn begin_anew(&self, seat: Seat) {
         self.counts.iter().flatten().for_each(|count| count.store(0, Relaxed));
         self.sums_us.iter().for_each(|sum| sum.store(0, Relaxed));
-        self.owner.store(place.incarnation, Relaxed);
+        self.owner.store(seat.incarnation, Relaxed);
     }
 }
 
@@ -134,7 +134,7 @@ impl Cell {
 mod tests {
     use super::*;
 
-    const PLACE: Place = Place { slot: 1, incarnation: 4 };
+    const SEAT: Seat = Seat { slot: 1, incarnation: 4 };
 
     #[test]
     fn each_falls_into_the_first_bucket_whose_bound_it_does_not_pass() {
@@ -150,15 +150,15 @@ mod tests {
             (99_000_000, 14),
         ];
         for (us, bucket) in cases {
-            let before = delays.of(PLACE, Delay::Session);
-            delays.note(1, PLACE, Delay::Session, Duration::from_micros(us));
-            let after = delays.of(PLACE, Delay::Session);
+            let before = delays.of(SEAT, Delay::Session);
+            delays.note(1, SEAT, Delay::Session, Duration::from_micros(us));
+            let after = delays.of(SEAT, Delay::Session);
             assert_eq!(after.counts[bucket], before.counts[bucket] + 1, "{us} µs");
             assert_eq!(after.sum_us, before.sum_us + us);
         }
-        assert_eq!(delays.of(PLACE, Delay::Session).count(), cases.len() as u64);
-        assert_eq!(delays.of(PLACE, Delay::Disconnect), Histogram::default());
-        assert_eq!(delays.of(Place { slot: 0, ..PLACE }, Delay::Session), Histogram::default());
+        assert_eq!(delays.of(SEAT, Delay::Session).count(), cases.len() as u64);
+        assert_eq!(delays.of(SEAT, Delay::Disconnect), Histogram::default());
+        assert_eq!(delays.of(Seat { slot: 0, ..SEAT }, Delay::Session), Histogram::default());
     }
 
     #[test]
@@ -166,18 +166,18 @@ mod tests {
         let delays = Delays::new(2, 3);
         let took = Duration::from_millis(3);
         for worker in 0..2 {
-            delays.note(worker, PLACE, Delay::Disconnect, took);
+            delays.note(worker, SEAT, Delay::Disconnect, took);
         }
-        assert_eq!(delays.of(PLACE, Delay::Disconnect).counts[2], 2);
-        let next = Place { incarnation: 5, ..PLACE };
+        assert_eq!(delays.of(SEAT, Delay::Disconnect).counts[2], 2);
+        let next = Seat { incarnation: 5, ..SEAT };
         delays.note(0, next, Delay::Disconnect, took);
         assert_eq!(delays.of(next, Delay::Disconnect).count(), 1);
-        assert_eq!(delays.of(PLACE, Delay::Disconnect).count(), 1, "what the other worker measured");
+        assert_eq!(delays.of(SEAT, Delay::Disconnect).count(), 1, "what the other worker measured");
         // No such worker, no such slot: nothing is kept, nothing breaks.
-        let beyond = Place { slot: 3, ..PLACE };
-        delays.note(2, PLACE, Delay::Session, took);
+        let beyond = Seat { slot: 3, ..SEAT };
+        delays.note(2, SEAT, Delay::Session, took);
         delays.note(0, beyond, Delay::Session, took);
-        assert_eq!(delays.of(PLACE, Delay::Session), Histogram::default());
+        assert_eq!(delays.of(SEAT, Delay::Session), Histogram::default());
         assert_eq!(delays.of(beyond, Delay::Session), Histogram::default());
     }
 }

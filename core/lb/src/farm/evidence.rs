@@ -12,7 +12,7 @@ struct Cell {
     failed: AtomicU64,
 }
 
-/// What workers saw of the servers: counters that only grow, by worker and slot ([`crate::farm::server::Place`]). Each worker
+/// What workers saw of the servers: counters that only grow, by worker and slot ([`crate::farm::server::Seat`]). Each worker
 /// writes its own part; the server table reads all at its tick.
 #[derive(Debug)]
 pub struct Evidence {

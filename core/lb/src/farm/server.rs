@@ -27,7 +27,7 @@ impl ServerId {
 /// Where a server's shared counters lie: a slot that it keeps for life, and which of the slot's owners it is. A slot is
 /// used again after a server was removed; an incarnation never is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Seat {
     pub slot: u16,
     pub incarnation: u32,
 }
@@ -61,7 +61,7 @@ pub struct Server {
     /// Row in the server table, for display.
     pub index: u16,
     /// Where its counters lie.
-    pub place: Place,
+    pub seat: Seat,
 }
 
 impl Server {
@@ -81,7 +81,7 @@ impl Server {
             residual_calls: None,
             admitted_before: 0,
             index: 0,
-            place: Place::default(),
+            seat: Seat::default(),
         }
     }
 

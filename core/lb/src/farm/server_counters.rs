@@ -12,9 +12,9 @@ use crate::settings::{Selection, Settings};
 /// our memory with them.
 pub const SERVERS_MAX: usize = 4096;
 
-/// Counters that workers write and the table reads or prepares, each with one place per slot.
+/// ServerCounters that workers write and the table reads or prepares, each with one place per slot.
 #[derive(Clone, Debug)]
-pub struct Counters {
+pub struct ServerCounters {
     pub evidence: Arc<Evidence>,
     /// How long servers take to answer (RFC 6076).
     pub delays: Arc<Delays>,
@@ -24,12 +24,12 @@ pub struct Counters {
     pub census: Option<Arc<Ledger>>,
 }
 
-impl Counters {
+impl ServerCounters {
     /// As many slots as the table of these settings can have rows.
-    pub fn for_settings(settings: &Settings, workers: usize) -> Counters {
+    pub fn for_settings(settings: &Settings, workers: usize) -> ServerCounters {
         let slots = slots(settings);
         let ledger = Ledger::for_settings(settings, slots).map(Arc::new);
-        Counters {
+        ServerCounters {
             evidence: Arc::new(Evidence::new(workers, slots)),
             delays: Arc::new(Delays::new(workers, slots)),
             admitted: Arc::new(Admitted::new(slots)),

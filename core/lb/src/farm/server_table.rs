@@ -1,7 +1,7 @@
 //! The server table (SPEC A2, A4): every server of the farm, from the configuration and from heartbeats, with what is
 //! known of it and why it is or is not used. Owned by the control thread; the data path sees the snapshots it publishes.
 
-use crate::farm::server_counters::{Counters, slots};
+use crate::farm::server_counters::{ServerCounters, slots};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use sip::Transport;
 use crate::farm::condition::Condition;
 use crate::farm::health::{Event, HealthSettings};
 use crate::farm::score::{ScoreSettings, scores};
-use crate::farm::server::{Place, ServerId};
+use crate::farm::server::{Seat, ServerId};
 use crate::farm::snapshot::Snapshot;
 use crate::settings::Settings;
 
@@ -99,7 +99,7 @@ pub struct ServerTable {
     measures_good_for: Duration,
     /// When scores last took in what changes with every call.
     counted: Time,
-    counters: Counters,
+    counters: ServerCounters,
     free_slots: std::collections::VecDeque<u16>,
     incarnations: u32,
     snapshot: Arc<Snapshot>,
@@ -115,7 +115,7 @@ pub struct ServerTable {
 
 impl ServerTable {
     /// The servers of the configuration, in its order. A server that cannot be taken is an error of the configuration.
-    pub fn new(now: Time, settings: &Settings, counters: Counters) -> Result<ServerTable, Refusal> {
+    pub fn new(now: Time, settings: &Settings, counters: ServerCounters) -> Result<ServerTable, Refusal> {
         let size = slots(settings);
         let mut table = ServerTable {
             rows: Vec::new(),
@@ -182,7 +182,7 @@ impl ServerTable {
             row.transport = transport;
             self.stale = true;
         }
-        let admitted = self.counters.admitted.count(row.place.slot);
+        let admitted = self.counters.admitted.count(row.seat.slot);
         self.figures_stale |= row.hear(now, heartbeat, self.decay, self.health, admitted);
         self.stale |= row.judge(now, admitted, self.slow_start);
         self.due = self.due.into_iter().chain(row.next_deadline()).min();
@@ -195,7 +195,7 @@ impl ServerTable {
         let address = heartbeat.sip_address.map(|ip| SocketAddr::new(ip.to_canonical(), heartbeat.sip_port));
         let Some(at) = address.and_then(|address| self.find(address)) else { return false };
         let row = &mut self.rows[at];
-        let admitted = self.counters.admitted.count(row.place.slot);
+        let admitted = self.counters.admitted.count(row.seat.slot);
         // Down, or back: at once.
         self.stale |= row.take_measured(now, heartbeat, self.measures_good_for, admitted);
         self.stale |= row.judge(now, admitted, self.slow_start);
@@ -258,10 +258,10 @@ impl ServerTable {
     fn look_at_all(&mut self, now: Time) {
         for row in &mut self.rows {
             self.figures_stale |= row.rise(now, self.slow_start);
-            row.read_evidence(now, self.counters.evidence.totals(row.place.slot));
+            row.read_evidence(now, self.counters.evidence.totals(row.seat.slot));
             row.health.handle_timeout(now);
             self.figures_stale |= row.expire_measured(now);
-            row.count_lately(now, self.counters.admitted.count(row.place.slot));
+            row.count_lately(now, self.counters.admitted.count(row.seat.slot));
         }
         if self.score.counts_calls() && now.since(self.counted) >= COUNTED_PERIOD {
             (self.figures_stale, self.counted) = (true, now);
@@ -289,13 +289,13 @@ impl ServerTable {
     pub fn rows(&self, now: Time) -> Vec<RowView> {
         let count = |row: &Row| {
             let ledger = self.counters.census.as_ref().or(self.counters.ledger.as_ref());
-            ledger.map(|ledger| ledger.count(row.place.slot))
+            ledger.map(|ledger| ledger.count(row.seat.slot))
         };
         self.rows
             .iter()
             .enumerate()
             .map(|(index, row)| {
-                let admitted = self.counters.admitted.count(row.place.slot);
+                let admitted = self.counters.admitted.count(row.seat.slot);
                 row.view(now, index, self.score_of(row), count(row), admitted)
             })
             .collect()
@@ -342,14 +342,14 @@ impl ServerTable {
             return Err(Refusal::TableFull { size: self.size, server: address });
         };
         self.incarnations += 1;
-        let place = Place { slot, incarnation: self.incarnations };
+        let seat = Seat { slot, incarnation: self.incarnations };
         for ledger in self.counters.ledger.iter().chain(&self.counters.census) {
-            ledger.attach(place);
+            ledger.attach(seat);
         }
         let totals = self.counters.evidence.totals(slot);
         let admitted = self.counters.admitted.count(slot);
         let weight = weight.clamp(1, WEIGHT_MAX);
-        let row = Row::new(now, address, transport, weight, place, (totals, admitted), self.health);
+        let row = Row::new(now, address, transport, weight, seat, (totals, admitted), self.health);
         self.rows.push(row.after(admitted));
         self.stale = true;
         Ok(self.rows.len() - 1)
@@ -357,7 +357,7 @@ impl ServerTable {
 
     fn judge_all(&mut self, now: Time) {
         for row in &mut self.rows {
-            let admitted = self.counters.admitted.count(row.place.slot);
+            let admitted = self.counters.admitted.count(row.seat.slot);
             self.stale |= row.judge(now, admitted, self.slow_start);
         }
     }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         #[derive(Debug, Default)]
-        pub struct Counters { $($(#[$doc])* pub(super) $name: Counter,)* }
+        pub struct HoldCounters { $($(#[$doc])* pub(super) $name: Counter,)* }
 
-        /// A reading of [`Counters`].
+        /// A reading of [`HoldCounters`].
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counts { $($(#[$doc])* pub $name: u64,)* }
 
-        impl Counters {
+        impl HoldCounters {
             pub fn read(&self) -> Counts {
                 Counts { $($name: self.$name.0.load(Relaxed),)* }
             }

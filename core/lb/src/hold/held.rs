@@ -9,7 +9,7 @@ use base::Time;
 use super::alarms::{HORIZON, HORIZON_MIN};
 use super::entry::{After, Entry, Loss, NEVER, Phase, Step};
 use super::shards::{ENTRY_BYTES, Shard, Shards, slot};
-use super::{Action, Alarms, Class, Counters, Counts, Kept, Limits, NotKept, Place, Verdict, What};
+use super::{Action, Alarms, Class, Counts, GoesTo, HoldCounters, Kept, Limits, NotKept, Verdict, What};
 use crate::farm::server::ServerId;
 
 /// `key` is the branch that the router gives the request, as 64 bits: the same for a request and its copies, and for an
@@ -30,13 +30,13 @@ pub struct Held {
     limits: Limits,
     len: AtomicUsize,
     bytes: AtomicUsize,
-    counters: Counters,
+    counters: HoldCounters,
 }
 
 impl Held {
     pub fn new(limits: Limits) -> Held {
         let (len, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Held { shards: Shards::new(), limits, len, bytes, counters: Counters::default() }
+        Held { shards: Shards::new(), limits, len, bytes, counters: HoldCounters::default() }
     }
 
     pub fn limits(&self) -> &Limits {
@@ -93,18 +93,18 @@ impl Held {
     }
 
     /// Where a copy of a held request goes.
-    pub fn place(&self, key: u64, class: Class) -> Place {
+    pub fn place(&self, key: u64, class: Class) -> GoesTo {
         let slot = slot(key, class);
         let shard = self.shards.lock(slot);
-        shard.get(&slot).filter(|entry| entry.class == class).map_or(Place::NotHeld, place_of)
+        shard.get(&slot).filter(|entry| entry.class == class).map_or(GoesTo::NotHeld, place_of)
     }
 
     /// An ACK to a failure has come from the client. Where we answered, it ends the copies of our answer.
-    pub fn acknowledged(&self, now: Time, alarms: &mut Alarms, key: u64) -> Place {
+    pub fn acknowledged(&self, now: Time, alarms: &mut Alarms, key: u64) -> GoesTo {
         let slot = slot(key, Class::Invite);
         let mut shard = self.shards.lock(slot);
         let Some(entry) = shard.get_mut(&slot).filter(|entry| entry.class == Class::Invite) else {
-            return Place::NotHeld;
+            return GoesTo::NotHeld;
         };
         let place = place_of(entry);
         self.change(entry, |entry| entry.acknowledged(now, &self.limits.timers));
@@ -402,13 +402,13 @@ fn key_of(at: u64, class: Class) -> u64 {
     slot(at, class)
 }
 
-fn place_of(entry: &Entry) -> Place {
+fn place_of(entry: &Entry) -> GoesTo {
     match (entry.phase, entry.server) {
         (Phase::Answered { status, .. } | Phase::Over { answered: Some(status) }, _) => {
-            Place::Answered(status)
+            GoesTo::Answered(status)
         }
-        (_, Some(server)) => Place::At(server),
-        (_, None) => Place::Nowhere,
+        (_, Some(server)) => GoesTo::At(server),
+        (_, None) => GoesTo::Nowhere,
     }
 }
 

@@ -14,7 +14,7 @@ mod shards;
 mod tried;
 
 pub use alarms::Alarms;
-pub use counters::{Counters, Counts};
+pub use counters::{Counts, HoldCounters};
 pub use held::Held;
 pub use tried::{ATTEMPTS_MAX, Tried};
 
@@ -66,7 +66,7 @@ pub enum NotKept {
 
 /// Where a request of a held transaction goes now: a copy of the INVITE, or the ACK to a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum GoesTo {
     /// Nothing is known of it: it is routed as if nothing were held.
     NotHeld,
     At(ServerId),

@@ -13,8 +13,8 @@ use base::{Duration, Time};
 use heartbeat::notice::{Notice, What};
 use sip::Method;
 
-use crate::farm::server::{Place, Server, ServerId};
-use crate::farm::server_counters::Counters;
+use crate::farm::server::{Seat, Server, ServerId};
+use crate::farm::server_counters::ServerCounters;
 use crate::memory::expiring::{Entry, Expiring, Remembered};
 use crate::memory::ledger::{Ledger, Unit};
 use crate::settings::{Affinity, Settings};
@@ -95,18 +95,18 @@ pub struct Calls {
 
 impl Calls {
     /// `counters`: where calls and transactions are counted, if they are.
-    pub fn new(settings: &Settings, counters: &Counters) -> Calls {
+    pub fn new(settings: &Settings, counters: &ServerCounters) -> Calls {
         let keeps_sessions = settings.affinity == Affinity::Session;
         let max = if keeps_sessions { settings.sessions_max } else { settings.new_calls_max };
         Calls::over(Arc::new(Expiring::new(max)), settings, counters)
     }
 
     /// The same memory under other settings. Its affinity and its bounds are those that it was made with.
-    pub fn renewed(&self, settings: &Settings, counters: &Counters) -> Calls {
+    pub fn renewed(&self, settings: &Settings, counters: &ServerCounters) -> Calls {
         Calls::over(self.known.clone(), settings, counters)
     }
 
-    fn over(known: Arc<Expiring>, settings: &Settings, counters: &Counters) -> Calls {
+    fn over(known: Arc<Expiring>, settings: &Settings, counters: &ServerCounters) -> Calls {
         Calls {
             known,
             ledger: counters.ledger.clone().filter(|ledger| ledger.unit() != Unit::Calls),
@@ -129,9 +129,9 @@ impl Calls {
         servers
     }
 
-    /// Calls in progress at the server of this place; `None`: they are not counted.
-    pub fn counted(&self, place: Place) -> Option<u32> {
-        self.census.as_ref().map(|census| census.count(place.slot) / u32::from(crate::memory::ledger::ONE))
+    /// Calls in progress at the server of this seat; `None`: they are not counted.
+    pub fn counted(&self, seat: Seat) -> Option<u32> {
+        self.census.as_ref().map(|census| census.count(seat.slot) / u32::from(crate::memory::ledger::ONE))
     }
 
     /// Some memory holds the call under this hash.
@@ -186,14 +186,14 @@ impl Calls {
     pub(crate) fn moved(&self, now: Time, call: CallKey, to: &Server) {
         self.known.update(now, call.0, |entry| entry.server = to.id.0);
         if let Some(ledger) = &self.census {
-            ledger.move_to(now, call.0, to.place);
+            ledger.move_to(now, call.0, to.seat);
         }
     }
 
     /// A new call was given to a server: it counts, where calls are counted.
     pub(crate) fn begun(&self, now: Time, call: CallKey, to: &Server) {
         if let Some(ledger) = &self.census {
-            let _ = ledger.begin(now, call.0, to.place, true, now + RINGING_TIME);
+            let _ = ledger.begin(now, call.0, to.seat, true, now + RINGING_TIME);
         }
     }
 
@@ -207,7 +207,7 @@ impl Calls {
     pub(crate) fn transaction_begun(&self, now: Time, branch: BranchKey, to: &Server, method: Method) {
         if let Some(ledger) = self.ledger.as_ref().filter(|_| !matches!(method, Method::Ack | Method::Cancel))
         {
-            let _ = ledger.begin(now, branch.0, to.place, method == Method::Invite, now + TRANSACTION_TIME);
+            let _ = ledger.begin(now, branch.0, to.seat, method == Method::Invite, now + TRANSACTION_TIME);
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::{Duration, Time};
 
-use crate::farm::server::Place;
+use crate::farm::server::Seat;
 use crate::memory::expiring::{Entry, Expiring, Remembered};
 use crate::settings::{Selection, Settings};
 
@@ -102,13 +102,13 @@ impl Ledger {
         }
     }
 
-    /// A request was forwarded to the server at `place`. Counts once per key, for a retransmission not again. The count
+    /// A request was forwarded to the server at `seat`. Counts once per key, for a retransmission not again. The count
     /// ends at `until` unless it is ended, extended or moved before.
-    pub fn begin(&self, now: Time, key: u64, place: Place, is_invite: bool, until: Time) -> Begun {
+    pub fn begin(&self, now: Time, key: u64, seat: Seat, is_invite: bool, until: Time) -> Begun {
         let weight = self.weight(is_invite);
         let made = self.entries.get_or_insert_with(now, key, until, || {
-            self.add(place, weight);
-            Some((place.incarnation, flags(place.slot, weight)))
+            self.add(seat, weight);
+            Some((seat.incarnation, flags(seat.slot, weight)))
         });
         match made {
             Remembered::New { ended, .. } => {
@@ -160,13 +160,13 @@ impl Ledger {
     }
 
     /// The call was taken over: it is counted at another server from now on.
-    pub fn move_to(&self, now: Time, key: u64, place: Place) {
+    pub fn move_to(&self, now: Time, key: u64, seat: Seat) {
         self.entries.update(now, key, |entry| {
             let weight = weight_of(*entry);
-            if weight > 0 && (entry.server, slot_of(*entry)) != (place.incarnation, place.slot) {
+            if weight > 0 && (entry.server, slot_of(*entry)) != (seat.incarnation, seat.slot) {
                 self.subtract(*entry);
-                self.add(place, weight);
-                (entry.server, entry.flags) = (place.incarnation, flags(place.slot, weight));
+                self.add(seat, weight);
+                (entry.server, entry.flags) = (seat.incarnation, flags(seat.slot, weight));
             }
         });
     }
@@ -183,9 +183,9 @@ impl Ledger {
     }
 
     /// A server took the slot (called by the server table): its count begins at zero.
-    pub fn attach(&self, place: Place) {
-        if let Some(cell) = self.cells.get(usize::from(place.slot)) {
-            cell.store(u64::from(place.incarnation) << 32, Relaxed);
+    pub fn attach(&self, seat: Seat) {
+        if let Some(cell) = self.cells.get(usize::from(seat.slot)) {
+            cell.store(u64::from(seat.incarnation) << 32, Relaxed);
         }
     }
 
@@ -194,8 +194,8 @@ impl Ledger {
         &self.entries
     }
 
-    fn add(&self, place: Place, weight: u16) {
-        self.change(place.slot, place.incarnation, |count| count.saturating_add(u32::from(weight)));
+    fn add(&self, seat: Seat, weight: u16) {
+        self.change(seat.slot, seat.incarnation, |count| count.saturating_add(u32::from(weight)));
     }
 
     fn subtract(&self, entry: Entry) {

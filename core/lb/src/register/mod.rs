@@ -32,7 +32,7 @@ use challenge::Round;
 
 /// What a REGISTER is, by its branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Copy {
+enum RegisterRepeat {
     No,
     /// Of one that waits for its servers: dropped, as ours go to the servers on timers of their own.
     InProgress,

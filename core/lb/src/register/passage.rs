@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::counters::Counter;
 use crate::farm::server::Server;
-use crate::outbox::{Outbox, Send};
+use crate::outbox::{Outbox, Outgoing};
 use crate::signed::branch::BranchKey;
 use crate::signed::hop::{Asked, Hop};
 use crate::signed::stamp::Stamp;
@@ -48,7 +48,7 @@ impl Core {
         let way = self.way_to(to, flow.listener)?;
         let from = self.write_register(request, &way, register, flow, out)?;
         let bytes = from..out.bytes.len() as u32;
-        let mut send = Send { bytes, to: way.target, fallback: None, call: 0 };
+        let mut send = Outgoing { bytes, to: way.target, fallback: None, call: 0 };
         let length = send.bytes.len();
         if let Target::Datagram { to: address, .. } = way.target {
             let by_stream = shared
@@ -62,7 +62,7 @@ impl Core {
                     let way = Way { target, leaves_by: listener, ..way };
                     let from = self.write_register(request, &way, register, flow, out)?;
                     let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
-                    send = Send { bytes: from..out.bytes.len() as u32, to: target, fallback, call: 0 };
+                    send = Outgoing { bytes: from..out.bytes.len() as u32, to: target, fallback, call: 0 };
                 }
                 None if length > DATAGRAM_MAX => {
                     out.bytes.truncate(send.bytes.start as usize);

@@ -9,7 +9,7 @@ use crate::connections::own::OwnAddress;
 use crate::counters::Counter;
 use crate::outbox::Outbox;
 use crate::signed::branch::BranchKey;
-use crate::signed::flow_token::{self, FlowToken, Place};
+use crate::signed::flow_token::{self, FlowToken, Reach};
 use crate::signed::tag::{Direction, PARAMETER as TAG, PeerConnection};
 use crate::way::plan::{Holding, Way};
 use crate::way::request::Request;
@@ -90,14 +90,14 @@ impl Core {
         out: &mut Outbox,
     ) -> Result<(), Reject> {
         let server = self.server_at_our_back(now, request, set, flow, out)?;
-        let (listener, target) = match token.place {
-            Place::Datagram(to) => (token.listener, Target::Datagram { listener: token.listener, to }),
-            Place::Connection { run, id } if run == self.shared.run => {
+        let (listener, target) = match token.reach {
+            Reach::Datagram(to) => (token.listener, Target::Datagram { listener: token.listener, to }),
+            Reach::Connection { run, id } if run == self.shared.run => {
                 let written = PeerConnection { listener: token.listener, id };
                 let PeerConnection { listener, id } = self.connection_along(request, written);
                 (listener, flow_or_nothing(listener, id))
             }
-            Place::Connection { .. } => {
+            Reach::Connection { .. } => {
                 self.count(Counter::FlowFailed);
                 return Err(Reject::flow_failed());
             }

@@ -8,13 +8,13 @@ use super::challenge::{Given, Round, Share, credentials, share};
 use super::fanout::{Branch, Fanout, Order, State};
 use super::passage::Register;
 use super::settings::{RegisterTo, Registrar};
-use super::{Copy, Due, What};
+use super::{Due, RegisterRepeat, What};
 use crate::counters::Counter;
 use crate::farm::consistent::mix;
 use crate::farm::delays::Delay;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::calls::Ended;
-use crate::outbox::{Outbox, Send};
+use crate::outbox::{Outbox, Outgoing};
 use crate::selection::known::known;
 use crate::settings::HashKind;
 use crate::signed::branch::{BranchKey, branch_key};
@@ -36,12 +36,12 @@ impl Core {
     ) -> Result<(), Reject> {
         let shared = self.shared.clone();
         match shared.registrations.copy(branch.0) {
-            Copy::No => {}
-            Copy::InProgress => {
+            RegisterRepeat::No => {}
+            RegisterRepeat::InProgress => {
                 self.count(Counter::RegisterCopy);
                 return Ok(());
             }
-            Copy::Answered { answer, flow, back } => {
+            RegisterRepeat::Answered { answer, flow, back } => {
                 self.count(Counter::RegisterCopy);
                 send_back(&answer, flow, back, out);
                 return Ok(());
@@ -277,7 +277,7 @@ fn send_back(answer: &[u8], flow: Flow, back: std::net::SocketAddr, out: &mut Ou
     };
     let from = out.bytes.len() as u32;
     out.bytes.extend_from_slice(answer);
-    out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
+    out.sends.push(Outgoing { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
 }
 
 /// The hash of the address of record under the farm's key, so that nobody can choose users that all fall on one server.

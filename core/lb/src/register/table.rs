@@ -11,7 +11,7 @@ use super::building::{self, Built};
 use super::challenge::Round;
 use super::fanout::{Fanout, NEVER, State, Step};
 use super::settings::{Accept, RegisterSettings};
-use super::{Copy, Due, What};
+use super::{Due, RegisterRepeat, What};
 use crate::farm::server::ServerId;
 use crate::hold::Alarms;
 
@@ -89,17 +89,17 @@ impl Registrations {
     }
 
     /// What a REGISTER with this branch is a copy of.
-    pub(super) fn copy(&self, key: u64) -> Copy {
+    pub(super) fn copy(&self, key: u64) -> RegisterRepeat {
         if self.is_empty() {
-            return Copy::No;
+            return RegisterRepeat::No;
         }
         let shard = self.lock(key);
         match shard.fanouts.get(&key) {
-            None => Copy::No,
+            None => RegisterRepeat::No,
             Some(fanout) => match &fanout.answer {
-                None => Copy::InProgress,
+                None => RegisterRepeat::InProgress,
                 Some(answer) => {
-                    Copy::Answered { answer: answer.clone(), flow: fanout.flow, back: fanout.back }
+                    RegisterRepeat::Answered { answer: answer.clone(), flow: fanout.flow, back: fanout.back }
                 }
             },
         }

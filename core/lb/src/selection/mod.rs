@@ -88,7 +88,7 @@ impl Selector {
 
     /// To be called once for each new call that goes to the server.
     pub fn admit(&self, server: &Server) {
-        self.admitted.admit(server.place.slot);
+        self.admitted.admit(server.seat.slot);
     }
 
     pub fn admitted(&self) -> &Admitted {
@@ -106,7 +106,7 @@ impl Selector {
         match &self.policy {
             Policy::ShortestQueue(ledger) => {
                 for (server, figure) in servers.zip(figures) {
-                    *figure = ledger.count(server.place.slot);
+                    *figure = ledger.count(server.seat.slot);
                 }
             }
             Policy::Hash(_) | Policy::RoundRobin(_) | Policy::LeastLoaded(_) | Policy::Score => {

@@ -13,7 +13,7 @@ const PER_WEIGHT: u64 = 1_000_000;
 
 pub(crate) fn pick(ask: &Ask<'_>, ledger: &Ledger, chance: &mut Chance) -> Option<u16> {
     let queue = |candidate: &&Candidate| u64::from(ledger.count(candidate.slot)) + u64::from(ONE);
-    // Those compared begin at a random place, and of equals the first is taken.
+    // Those compared begin at a random seat, and of equals the first is taken.
     let compared = ask.compared(chance.next_u64());
     let least = if ask.snapshot.active().equal_weights() {
         compared.min_by_key(queue)

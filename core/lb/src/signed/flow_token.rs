@@ -35,11 +35,11 @@ enum Kind {
 pub(crate) struct FlowToken {
     /// The listener that its REGISTER came by.
     pub(crate) listener: u8,
-    pub(crate) place: Place,
+    pub(crate) reach: Reach,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Reach {
     /// `run`: of the process that had the connection.
     Connection {
         run: u32,
@@ -51,29 +51,29 @@ pub(crate) enum Place {
 impl FlowToken {
     /// The way back along which a request came.
     pub(crate) fn of(flow: Flow, run: u32) -> FlowToken {
-        let place = match flow.connection {
-            Some(id) => Place::Connection { run, id },
-            None => Place::Datagram(flow.remote),
+        let reach = match flow.connection {
+            Some(id) => Reach::Connection { run, id },
+            None => Reach::Datagram(flow.remote),
         };
-        FlowToken { listener: flow.listener, place }
+        FlowToken { listener: flow.listener, reach }
     }
 
     pub(crate) fn write(&self, keys: &KeyRing, out: &mut Vec<u8>) {
         let mut said = Vec::with_capacity(token::BYTES_MAX);
-        let kind = match self.place {
-            Place::Connection { .. } => Kind::Connection,
-            Place::Datagram(to) if to.is_ipv4() => Kind::DatagramV4,
-            Place::Datagram(_) => Kind::DatagramV6,
+        let kind = match self.reach {
+            Reach::Connection { .. } => Kind::Connection,
+            Reach::Datagram(to) if to.is_ipv4() => Kind::DatagramV4,
+            Reach::Datagram(_) => Kind::DatagramV6,
         };
         said.extend_from_slice(&[keys.signing_id(), kind as u8, self.listener]);
-        match self.place {
-            Place::Connection { run, id } => {
+        match self.reach {
+            Reach::Connection { run, id } => {
                 said.extend_from_slice(&run.to_be_bytes());
                 said.push(id.worker);
                 said.extend_from_slice(&id.slot.to_be_bytes());
                 said.extend_from_slice(&id.generation.to_be_bytes());
             }
-            Place::Datagram(to) => {
+            Reach::Datagram(to) => {
                 match to.ip() {
                     IpAddr::V4(ip) => said.extend_from_slice(&ip.octets()),
                     IpAddr::V6(ip) => said.extend_from_slice(&ip.octets()),
@@ -100,27 +100,27 @@ impl FlowToken {
         if !same(&authenticator, &bytes[length..length + AUTHENTICATOR]) {
             return None;
         }
-        let place = match (bytes[1], body.len()) {
+        let reach = match (bytes[1], body.len()) {
             (kind, CONNECTION) if kind == Kind::Connection as u8 => {
                 let word =
                     |at: usize| u32::from_be_bytes([body[at], body[at + 1], body[at + 2], body[at + 3]]);
                 let slot = u16::from_be_bytes([body[5], body[6]]);
-                Place::Connection {
+                Reach::Connection {
                     run: word(0),
                     id: ConnectionId { worker: body[4], slot, generation: word(7) },
                 }
             }
             (kind, 6) if kind == Kind::DatagramV4 as u8 => {
                 let ip = IpAddr::from(<[u8; 4]>::try_from(&body[..4]).ok()?);
-                Place::Datagram(SocketAddr::new(ip, u16::from_be_bytes([body[4], body[5]])))
+                Reach::Datagram(SocketAddr::new(ip, u16::from_be_bytes([body[4], body[5]])))
             }
             (kind, 18) if kind == Kind::DatagramV6 as u8 => {
                 let ip = IpAddr::from(<[u8; 16]>::try_from(&body[..16]).ok()?);
-                Place::Datagram(SocketAddr::new(ip, u16::from_be_bytes([body[16], body[17]])))
+                Reach::Datagram(SocketAddr::new(ip, u16::from_be_bytes([body[16], body[17]])))
             }
             _ => return None,
         };
-        Some(FlowToken { listener: bytes[2], place })
+        Some(FlowToken { listener: bytes[2], reach })
     }
 }
 
@@ -135,13 +135,13 @@ mod tests {
 
     fn samples() -> Vec<FlowToken> {
         let id = ConnectionId { worker: 3, slot: 65_535, generation: u32::MAX };
-        let datagram = |text: &str| Place::Datagram(text.parse().unwrap());
+        let datagram = |text: &str| Reach::Datagram(text.parse().unwrap());
         let places = [
-            Place::Connection { run: 0xDEAD_BEEF, id },
+            Reach::Connection { run: 0xDEAD_BEEF, id },
             datagram("192.0.2.7:5061"),
             datagram("[2001:db8::9]:65535"),
         ];
-        places.into_iter().map(|place| FlowToken { listener: 2, place }).collect()
+        places.into_iter().map(|reach| FlowToken { listener: 2, reach }).collect()
     }
 
     #[test]

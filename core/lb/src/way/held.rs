@@ -7,8 +7,8 @@ use sip::{Flow, Message, Method, Reject, Target};
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
-use crate::hold::{Action, Cancelled, Class, Kept, Place, Verdict, What, Why};
-use crate::outbox::{Event, Outbox, Send};
+use crate::hold::{Action, Cancelled, Class, GoesTo, Kept, Verdict, What, Why};
+use crate::outbox::{Event, Outbox, Outgoing};
 use crate::selection::known::known;
 use crate::settings::HoldSetup;
 use crate::signed::branch::{BranchKey, branch_key};
@@ -20,7 +20,7 @@ use crate::way::router::Core;
 use crate::why::Kind;
 
 /// What holding says about a request that has just come.
-pub(crate) enum Copy {
+pub(crate) enum Repeat {
     /// Nothing: it is routed.
     No,
     /// It belongs to a held transaction at this server.
@@ -46,20 +46,20 @@ impl Core {
         branch: BranchKey,
         flow: Flow,
         out: &mut Outbox,
-    ) -> Copy {
+    ) -> Repeat {
         if self.shared.held.is_empty() {
-            return Copy::No;
+            return Repeat::No;
         }
         let shared = self.shared.clone();
         let place = match request.method {
             Method::Cancel => {
                 let kept = self.kept(request, ServerId(0), flow, false);
                 match shared.held.cancel(now, &mut self.alarms, branch.0, &kept) {
-                    Cancelled::NotHeld => Place::NotHeld,
-                    Cancelled::Forward(server) => Place::At(server),
+                    Cancelled::NotHeld => GoesTo::NotHeld,
+                    Cancelled::Forward(server) => GoesTo::At(server),
                     Cancelled::Answer => {
                         self.answer(request.message, &Reject::ok(), flow, out);
-                        return Copy::Done;
+                        return Repeat::Done;
                     }
                 }
             }
@@ -67,14 +67,14 @@ impl Core {
             method => shared.held.place(branch.0, class(method)),
         };
         match place {
-            Place::NotHeld => Copy::No,
-            Place::At(server) => Copy::At(server),
-            Place::Nowhere => Copy::Done,
-            Place::Answered(status) => {
+            GoesTo::NotHeld => Repeat::No,
+            GoesTo::At(server) => Repeat::At(server),
+            GoesTo::Nowhere => Repeat::Done,
+            GoesTo::Answered(status) => {
                 if request.method != Method::Ack {
                     self.answer(request.message, &self.final_answer(status), flow, out);
                 }
-                Copy::Done
+                Repeat::Done
             }
         }
     }
@@ -184,7 +184,7 @@ impl Core {
         match target.filter(|_| written) {
             Some(to) => {
                 let bytes = from as u32..out.bytes.len() as u32;
-                out.sends.push(Send { bytes, to, fallback: None, call: 0 });
+                out.sends.push(Outgoing { bytes, to, fallback: None, call: 0 });
             }
             None => out.bytes.truncate(from),
         }

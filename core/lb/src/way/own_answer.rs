@@ -3,7 +3,7 @@
 use sip::{Flow, Message, Method, Name, Reject, Target};
 
 use crate::counters::Counter;
-use crate::outbox::{Outbox, Send};
+use crate::outbox::{Outbox, Outgoing};
 use crate::signed::branch::BranchKey;
 use crate::way::forward;
 use crate::way::request::Request;
@@ -18,7 +18,7 @@ impl Core {
             return self.count(Counter::Malformed);
         }
         let to = Target::Datagram { listener: flow.listener, to: flow.remote };
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
+        out.sends.push(Outgoing { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
         self.count(Counter::StunAnswer);
     }
 
@@ -49,7 +49,7 @@ impl Core {
         };
         let from = out.bytes.len() as u32;
         sip::answer::write(message, reject, flow.remote, to_tag, &mut out.bytes);
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
+        out.sends.push(Outgoing { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
     }
 
     /// The To tag of a stateless answer of ours: a function of the request (RFC 3261 §8.2.7), and of that part of it which

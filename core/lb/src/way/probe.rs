@@ -9,7 +9,7 @@ use sip::{Message, Name, Target, Transport};
 
 use crate::counters::Counter;
 use crate::farm::server::Server;
-use crate::outbox::{Outbox, Send};
+use crate::outbox::{Outbox, Outgoing};
 use crate::signed::branch::branch_text;
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::keyring::CallKey;
@@ -73,7 +73,7 @@ impl Core {
                 Target::Stream { listener, to }
             }
         };
-        out.sends.push(Send { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
+        out.sends.push(Outgoing { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
     }
 
     pub(crate) fn probe_answered(&self, message: &Message<'_>, hop: &Hop, status: u16) {

@@ -16,7 +16,7 @@ use crate::connections::own::OwnAddresses;
 use crate::counters::Counter;
 use crate::farm::delays::Delay;
 use crate::memory::calls::{Ended, News};
-use crate::outbox::{Outbox, Send};
+use crate::outbox::{Outbox, Outgoing};
 use crate::signed::branch::BRANCH_LENGTH;
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::stamp::Stamp;
@@ -152,7 +152,7 @@ impl Core {
         if fits {
             let from = out.bytes.len() as u32;
             write(self, &mut out.bytes);
-            out.sends.push(Send {
+            out.sends.push(Outgoing {
                 bytes: from..out.bytes.len() as u32,
                 to: hop.target(),
                 fallback: None,
@@ -250,7 +250,7 @@ impl Core {
         if let Some(took) = Stamp::new(now, self.shared.clock_began_us).since(hop.sent)
             && let Some(server) = self.snapshot.by_id(hop.server)
         {
-            self.shared.tables.delays.note(self.worker, server.place, delay, took);
+            self.shared.tables.delays.note(self.worker, server.seat, delay, took);
         }
     }
 }

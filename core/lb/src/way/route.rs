@@ -13,7 +13,7 @@ use crate::counters::Counter;
 use crate::farm::condition::Condition;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
-use crate::outbox::{Event, Outbox, Send};
+use crate::outbox::{Event, Outbox, Outgoing};
 use crate::selection::known::known;
 use crate::settings::Affinity;
 use crate::signed::branch::BranchKey;
@@ -21,7 +21,7 @@ use crate::signed::hop::{Asked, Hop};
 use crate::signed::stamp::Stamp;
 use crate::signed::tag::{Direction, Tag};
 use crate::way::forward::{self, Outfit, Passage};
-use crate::way::held::Copy;
+use crate::way::held::Repeat;
 use crate::way::plan::{DATAGRAM_MAX, Holding, Way};
 use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet, write_for_strict_router};
@@ -56,13 +56,13 @@ impl Core {
         }
         let branch = request.branch(&self.shared.keys);
         let copy_at = match self.copy(now, &request, branch, flow, out) {
-            Copy::Done => return Ok(()),
-            Copy::At(server) => Some(server),
-            Copy::No if self.acknowledges_us(&request, branch) => {
+            Repeat::Done => return Ok(()),
+            Repeat::At(server) => Some(server),
+            Repeat::No if self.acknowledges_us(&request, branch) => {
                 self.count(Counter::OwnAck);
                 return Ok(());
             }
-            Copy::No => None,
+            Repeat::No => None,
         };
         if set.along != Along::Nothing && self.along_flow(now, &request, &set, branch, flow, out)? {
             return Ok(());
@@ -265,7 +265,7 @@ impl Core {
     /// An ACK asks for no answer, so its silence says nothing.
     pub(crate) fn note_sent(&self, server: &Server, method: Method) {
         if method != Method::Ack {
-            self.shared.tables.evidence.sent(self.worker, server.place.slot);
+            self.shared.tables.evidence.sent(self.worker, server.seat.slot);
         }
     }
 
@@ -332,7 +332,7 @@ impl Core {
         let outfit = Outfit { branch, hop, tag };
         let bytes = self.write(request, &outfit, way.leaves_by, flow, out)?;
         let length = (bytes.end - bytes.start) as usize;
-        let send = Send { bytes, to: way.target, fallback: None, call: request.call.0 };
+        let send = Outgoing { bytes, to: way.target, fallback: None, call: request.call.0 };
         match way.target {
             Target::Datagram { to, .. }
                 if length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX) =>
@@ -387,7 +387,7 @@ impl Core {
         set: &RouteSet<'_>,
         outfit: &Outfit,
         to: SocketAddr,
-        send: Send,
+        send: Outgoing,
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
@@ -416,7 +416,12 @@ impl Core {
         }
         let bytes = self.write(request, outfit, listener, flow, out)?;
         let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
-        out.sends.push(Send { bytes, to: Target::Stream { listener, to }, fallback, call: request.call.0 });
+        out.sends.push(Outgoing {
+            bytes,
+            to: Target::Stream { listener, to },
+            fallback,
+            call: request.call.0,
+        });
         Ok(())
     }
 }

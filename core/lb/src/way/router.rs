@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::{Chance, Duration, Time};
 use sip::{ConnectionId, Edits, Flow, Parser, Start, Target, Transport};
 
-use crate::counters::{Counter, Counters};
+use crate::counters::{Counter, WorkerCounters};
 use crate::farm::server::{Server, ServerId};
 use crate::farm::snapshot::Snapshot;
 use crate::hold::Alarms;
@@ -49,7 +49,7 @@ pub struct Router {
 pub(crate) struct Core {
     pub shared: Arc<Shared>,
     pub snapshot: Arc<Snapshot>,
-    pub counters: Arc<Counters>,
+    pub counters: Arc<WorkerCounters>,
     pub edits: Edits,
     pub chance: Chance,
     pub worker: u8,
@@ -207,7 +207,7 @@ impl Core {
         };
         if let Some(server) = self.snapshot.by_address(address) {
             if stream == server.transport.is_reliable() {
-                self.shared.tables.evidence.unreachable(self.worker, server.place.slot);
+                self.shared.tables.evidence.unreachable(self.worker, server.seat.slot);
                 let look = Some((now, server.id));
                 if stream && !self.shared.held.is_empty() && self.unsent != look {
                     self.unsent = look;
@@ -243,14 +243,14 @@ impl Core {
 
     pub(crate) fn answered(&self, server: ServerId) {
         if let Some(server) = self.snapshot.by_id(server) {
-            self.shared.tables.evidence.answered(self.worker, server.place.slot);
+            self.shared.tables.evidence.answered(self.worker, server.seat.slot);
         }
     }
 
     /// A request came to nothing through the server's fault.
     pub(crate) fn failed(&self, server: ServerId) {
         if let Some(server) = self.snapshot.by_id(server) {
-            self.shared.tables.evidence.failed(self.worker, server.place.slot);
+            self.shared.tables.evidence.failed(self.worker, server.seat.slot);
         }
     }
 

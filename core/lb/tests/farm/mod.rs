@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base::{Chance, Duration};
 use sip::Transport;
 use strowger_lb::farm::admitted::Admitted;
-use strowger_lb::farm::server::{Place, Server};
+use strowger_lb::farm::server::{Seat, Server};
 use strowger_lb::farm::snapshot::Snapshot;
 use strowger_lb::memory::ledger::Ledger;
 use strowger_lb::selection::Selector;
@@ -38,7 +38,7 @@ pub fn entry(n: usize, weight: u32) -> ServerEntry {
 /// A server with its own slot.
 pub fn server(n: usize) -> Server {
     Server {
-        place: Place { slot: n as u16, incarnation: n as u32 + 1 },
+        seat: Seat { slot: n as u16, incarnation: n as u32 + 1 },
         ..Server::at(address(n), Transport::Udp)
     }
 }
@@ -57,7 +57,7 @@ pub fn selector(selection: Selection, servers: &[Server]) -> (Selector, Option<A
     let ledger = Ledger::for_settings(&settings, servers.len()).map(Arc::new);
     for server in servers {
         if let Some(ledger) = &ledger {
-            ledger.attach(server.place);
+            ledger.attach(server.seat);
         }
     }
     (Selector::new(&settings, Arc::new(Admitted::new(servers.len())), ledger.clone()), ledger)
@@ -70,7 +70,7 @@ pub fn counts(selector: &Selector, snapshot: &Snapshot, calls: usize, seed: u64)
     for _ in 0..calls {
         let hash = chance.next_u64();
         let first = selector.candidates(snapshot, hash, &mut chance).next().expect("a server has room");
-        counts[usize::from(first.place.slot)] += 1;
+        counts[usize::from(first.seat.slot)] += 1;
     }
     counts
 }

@@ -1,5 +1,5 @@
 //! What an operator changes in the server table while it runs: servers come and go, are drained and weighted, and a new
-//! configuration takes the place of the old one. A server that stays keeps all that is known of it: its place, its calls in
+//! configuration takes the place of the old one. A server that stays keeps all that is known of it: its seat, its calls in
 //! progress, its health.
 
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use super::{Refusal, ServerTable, WEIGHT_MAX, same};
 use crate::farm::condition::Condition;
 use crate::farm::health::HealthSettings;
 use crate::farm::server::ServerId;
-use crate::farm::server_counters::Counters;
+use crate::farm::server_counters::ServerCounters;
 use crate::memory::ledger::Ledger;
 use crate::settings::{ServerEntry, Settings};
 
@@ -46,7 +46,7 @@ impl ServerTable {
         let found = self.find(address);
         if let Some(at) = found {
             let row = self.rows.remove(at);
-            self.free_slots.push_back(row.place.slot);
+            self.free_slots.push_back(row.seat.slot);
             (self.stale, self.look) = (true, true);
         }
         found.is_some()
@@ -105,7 +105,7 @@ impl ServerTable {
     }
 
     /// Other settings for what the table does by itself: health, decay, slow start, what is counted.
-    pub fn set_terms(&mut self, settings: &Settings, counters: Counters) {
+    pub fn set_terms(&mut self, settings: &Settings, counters: ServerCounters) {
         self.health = HealthSettings::of(settings);
         for row in &mut self.rows {
             row.health.set_settings(self.health);
@@ -122,7 +122,7 @@ impl ServerTable {
             is.ledger.iter().chain(&is.census).filter(|new| !known.contains(&Some(Arc::as_ptr(new))))
         {
             for row in &self.rows {
-                ledger.attach(row.place);
+                ledger.attach(row.seat);
             }
         }
         self.counters = counters;

@@ -11,7 +11,7 @@ use crate::farm::evidence::Totals;
 use crate::farm::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
 use crate::farm::recent::Recent;
 use crate::farm::score::Figures;
-use crate::farm::server::{Place, Score, Server, ServerId, WHOLE};
+use crate::farm::server::{Score, Seat, Server, ServerId, WHOLE};
 
 mod reasons;
 pub use reasons::{Reason, Source};
@@ -45,7 +45,7 @@ pub struct RowView {
     /// An operator drains it, or the configuration no longer names it.
     pub drained: bool,
     pub leaving: bool,
-    pub place: Place,
+    pub seat: Seat,
     /// Its share while it starts slowly; 1000: all of its weight.
     pub share_permille: u16,
     /// Time since a request was last sent to it.
@@ -102,7 +102,7 @@ pub(super) struct Row {
     pub(super) address: SocketAddr,
     pub(super) transport: Transport,
     pub(super) weight: u32,
-    pub(super) place: Place,
+    pub(super) seat: Seat,
     pub(super) configured: bool,
     /// Since when an operator drains it.
     pub(super) drained: Option<Time>,
@@ -138,7 +138,7 @@ impl Row {
         address: SocketAddr,
         transport: Transport,
         weight: u32,
-        place: Place,
+        seat: Seat,
         (evidence, admitted): (Totals, u64),
         health: HealthSettings,
     ) -> Row {
@@ -148,7 +148,7 @@ impl Row {
             address,
             transport,
             weight,
-            place,
+            seat,
             configured: false,
             drained: None,
             leaving: None,
@@ -407,7 +407,7 @@ impl Row {
             },
             admitted_before: self.admitted_before as u32,
             index,
-            place: self.place,
+            seat: self.seat,
         }
     }
 
@@ -436,7 +436,7 @@ impl Row {
             reasons: self.reasons(now),
             drained: self.drained.is_some(),
             leaving: self.leaving.is_some(),
-            place: self.place,
+            seat: self.seat,
             share_permille: self.share_permille,
             quiet_for: now.since(self.sent_at),
             unchanged_for: now.since(self.since),

@@ -15,7 +15,7 @@ fn an_answered_invite_leaves_nothing_behind() {
 fn a_copy_that_comes_after_the_answer_is_no_new_invite() {
     let mut bench = Bench::with(|kept| kept.flow = flow(Transport::Udp));
     assert_eq!(bench.response(100, Class::Invite, 200, A), Verdict::Pass);
-    assert_eq!(bench.held.place(KEY, Class::Invite), Place::At(A));
+    assert_eq!(bench.held.place(KEY, Class::Invite), GoesTo::At(A));
     let message = invite();
     let copy = Kept { flow: flow(Transport::Udp), ..kept(&message) };
     assert_eq!(bench.held.keep(at(200), &mut bench.alarms, KEY, &copy), Err(NotKept::Present));
@@ -29,7 +29,7 @@ fn copies_of_a_failure_are_acknowledged_for_a_stream_and_passed_for_udp() {
     let whole = stream.held.bytes();
     assert_eq!(stream.response(100, Class::Invite, 486, A), Verdict::Pass);
     assert!(stream.held.bytes() < whole);
-    assert_eq!(stream.held.acknowledged(at(110), &mut stream.alarms, KEY), Place::At(A));
+    assert_eq!(stream.held.acknowledged(at(110), &mut stream.alarms, KEY), GoesTo::At(A));
     assert!(matches!(stream.response(600, Class::Invite, 486, A), Verdict::Acknowledge(..)));
     stream.is_clean_at(32_100);
 

@@ -39,7 +39,7 @@ fn after_a_cancel_the_death_of_the_server_is_a_487_and_no_other_set_up() {
     assert_eq!(bench.due(200), [send(A)]);
     bench.held.server_failed(at(300), &mut bench.alarms, A);
     assert_eq!(bench.due(300), [What::Answer { status: 487 }]);
-    assert_eq!(bench.held.acknowledged(at(310), &mut bench.alarms, KEY), Place::Answered(487));
+    assert_eq!(bench.held.acknowledged(at(310), &mut bench.alarms, KEY), GoesTo::Answered(487));
     bench.is_clean_at(40_000);
 }
 

@@ -9,7 +9,7 @@ fn an_invite_whose_server_dies_ringing_is_given_to_another() {
     assert_eq!(bench.response(600, Class::Invite, 180, A), Verdict::Pass);
     assert_eq!(bench.due(20_000), []);
     bench.fail_over(20_000, A, B);
-    assert_eq!(bench.held.place(KEY, Class::Invite), Place::At(B));
+    assert_eq!(bench.held.place(KEY, Class::Invite), GoesTo::At(B));
     assert_eq!(bench.response(20_100, Class::Invite, 180, B), Verdict::Pass);
     assert_eq!(bench.response(21_000, Class::Invite, 200, B), Verdict::Pass);
     assert_eq!(bench.held.len(), 1);
@@ -131,18 +131,18 @@ fn with_no_other_server_a_failure_is_a_503_and_silence_is_waited_out() {
     let mut failed = Bench::invite();
     failed.held.server_failed(at(100), &mut failed.alarms, A);
     assert!(matches!(failed.due(100)[..], [What::Reroute { .. }]));
-    assert_eq!(failed.held.place(KEY, Class::Invite), Place::Nowhere);
+    assert_eq!(failed.held.place(KEY, Class::Invite), GoesTo::Nowhere);
     failed.held.no_server(at(100), &mut failed.alarms, KEY, Class::Invite);
     assert_eq!(failed.due(100), [What::Answer { status: 503 }]);
-    assert_eq!(failed.held.place(KEY, Class::Invite), Place::Answered(503));
-    assert_eq!(failed.held.acknowledged(at(110), &mut failed.alarms, KEY), Place::Answered(503));
-    assert_eq!(failed.held.acknowledged(at(120), &mut failed.alarms, KEY), Place::Answered(503));
+    assert_eq!(failed.held.place(KEY, Class::Invite), GoesTo::Answered(503));
+    assert_eq!(failed.held.acknowledged(at(110), &mut failed.alarms, KEY), GoesTo::Answered(503));
+    assert_eq!(failed.held.acknowledged(at(120), &mut failed.alarms, KEY), GoesTo::Answered(503));
     failed.is_clean_at(33_000);
 
     let mut silent = Bench::invite();
     while !matches!(silent.wait(), Some((8000, Action { what: What::Reroute { .. }, .. }))) {}
     silent.held.no_server(at(8000), &mut silent.alarms, KEY, Class::Invite);
-    assert_eq!(silent.held.place(KEY, Class::Invite), Place::At(A));
+    assert_eq!(silent.held.place(KEY, Class::Invite), GoesTo::At(A));
     assert_eq!(silent.due(8500), [send(A)]);
     assert_eq!(silent.response(9000, Class::Invite, 180, A), Verdict::Pass);
     assert_eq!(silent.response(9500, Class::Invite, 200, A), Verdict::Pass);

@@ -13,7 +13,7 @@ fn wait(farm: &mut Farm, ms: u64) {
 
 /// What all servers together took: how many, and in which buckets' bounds.
 fn measured(farm: &Farm, what: Delay) -> Vec<u32> {
-    let of_row = |row: &crate::farm::server_table::RowView| farm.shared.tables.delays.of(row.place, what);
+    let of_row = |row: &crate::farm::server_table::RowView| farm.shared.tables.delays.of(row.seat, what);
     let mut bounds = Vec::new();
     for row in farm.table.rows(farm.now) {
         for (bound, count) in BOUNDS_MS.iter().chain([&u32::MAX]).zip(of_row(&row).counts) {

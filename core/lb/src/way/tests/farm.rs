@@ -7,7 +7,7 @@ use base::{Duration, Time};
 use sip::{ConnectionId, Flow, Target, Transport};
 
 use crate::counters::Counter;
-use crate::farm::server_counters::Counters;
+use crate::farm::server_counters::ServerCounters;
 use crate::farm::server_table::ServerTable;
 use crate::outbox::{Claim, Event, Outbox};
 use crate::settings::*;
@@ -84,7 +84,7 @@ impl Farm {
     /// As after a restart: another run of the same load manager.
     pub(crate) fn started_as(settings: Settings, run: u32) -> Farm {
         let now = Time::from_secs(3600);
-        let counters = Counters::for_settings(&settings, 1);
+        let counters = ServerCounters::for_settings(&settings, 1);
         let table = ServerTable::new(now, &settings, counters.clone()).unwrap();
         let shared = Shared::new(settings, counters, table.snapshot(), 1).started_as(run);
         let shared = Arc::new(shared);
@@ -110,7 +110,7 @@ impl Farm {
         let text = |range: &std::ops::Range<u32>| {
             String::from_utf8_lossy(&out.bytes[range.start as usize..range.end as usize]).into_owned()
         };
-        let left = |send: &crate::outbox::Send| Left {
+        let left = |send: &crate::outbox::Outgoing| Left {
             to: send.to,
             text: text(&send.bytes),
             fallback: send.fallback.as_ref().map(|(_, to)| *to),

@@ -371,7 +371,7 @@ fn counts_of_calls_and_work_return_to_zero() {
             let ledger = farm.shared.tables.ledger.clone().unwrap();
             let sum = |farm: &Farm| {
                 let servers = farm.shared.snapshot();
-                servers.servers().iter().map(|server| ledger.count(server.place.slot)).sum::<u32>()
+                servers.servers().iter().map(|server| ledger.count(server.seat.slot)).sum::<u32>()
             };
             for call in 0..20 {
                 let call = format!("c{call}");
@@ -406,7 +406,7 @@ fn transactions_of_known_calls_count_as_well_as_those_that_make_calls() {
         let ledger = farm.shared.tables.ledger.clone().unwrap();
         let counted = |farm: &Farm| {
             let servers = farm.shared.snapshot();
-            servers.servers().iter().map(|server| ledger.count(server.place.slot)).sum::<u32>()
+            servers.servers().iter().map(|server| ledger.count(server.seat.slot)).sum::<u32>()
         };
         let (_, answer) = establish(&mut farm, "c1");
         assert_eq!(counted(&farm), 0, "its INVITE was answered");
