@@ -113,7 +113,7 @@ fn route_once(port: u16, settings: &Settings) -> io::Result<(Vec<Received>, Dura
     let table = ServerTable::new(Time::ZERO, settings, tables.clone())
         .map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
     let shared = Arc::new(Shared::new(settings.clone(), tables, table.snapshot(), 1));
-    let mut router = Router::new(shared, 0, 1);
+    let mut router = Router::new(shared, 0, base::Chance::seeded(1));
     let texts = Texts::new("UDP", 1, layout.client, layout.target, &layout.servers());
     let mut calls = Calls::new(texts, 2, CALLS, false);
     let (mut from_client, mut from_servers, mut out) = (Post::default(), Post::default(), Outbox::default());

@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     });
     let counters = ServerCounters::for_settings(settings, 1);
     let shared = Arc::new(Shared::new(settings.clone(), counters, snapshot.clone(), 1));
-    let mut router = Router::new(shared, 0, 42);
+    let mut router = Router::new(shared, 0, base::Chance::seeded(42));
     let id = ConnectionId { worker: 0, slot: 1, generation: 1 };
     let client = SocketAddr::from(([192, 0, 2, 1], 5060));
     let flows = [

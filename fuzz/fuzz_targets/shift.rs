@@ -31,7 +31,7 @@ fn group() -> Group {
         region: String::new(),
         contacts: vec![(Transport::Udp, "10.0.0.1:5060".into())],
         started_at_micros: 1,
-        seed: 1,
+        chance: base::Chance::seeded(1),
     })
     .unwrap();
     group.set_measures(Measures { calls: 2, ..Measures::default() });

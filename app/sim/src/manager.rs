@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::Time;
+use base::{Chance, Time};
 use heartbeat::datagram::{Heartbeat, ServerState};
 use lb::farm::server_table::ServerTable;
 use lb::outbox::Outbox;
@@ -41,7 +41,8 @@ impl Manager {
             .expect("servers of a scenario are good");
         let address = settings.listeners[usize::from(UDP)].bind;
         let shared = Arc::new(Shared::new(settings, counters, table.snapshot(), workers));
-        let router = |worker| Router::new(shared.clone(), worker, seed.wrapping_add(u64::from(worker)));
+        let chance = |worker| Chance::seeded(seed.wrapping_add(u64::from(worker)));
+        let router = |worker| Router::new(shared.clone(), worker, chance(worker));
         let routers = (0..workers).map(router).collect();
         let (outbox, connections) = (Outbox::default(), HashMap::new());
         Manager { address, shared, taken_over: 0, table, routers, outbox, connections }

@@ -14,11 +14,10 @@ mod request;
 mod shifting;
 mod text;
 
-use std::collections::hash_map::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Chance, Duration, Time};
+use base::{Chance, Duration, HashKey, Time};
 use lb::outbox::Outbox;
 use lb::way::router::Input;
 use sip::{Parser, Start, Transport};
@@ -84,7 +83,7 @@ pub(crate) struct Answerer {
     chance: Chance,
     processor: Processor,
     /// Makes To tags: the same for a repeated request, and not to be guessed.
-    tags: RandomState,
+    tags: HashKey,
     parser: Parser,
     counters: Arc<Counters>,
     /// The group that it shifts workload in, if any.
@@ -94,15 +93,15 @@ pub(crate) struct Answerer {
 }
 
 impl Answerer {
-    pub(crate) fn new(behaviour: Behaviour, addresses: Vec<Address>, seed: u64) -> Answerer {
+    pub(crate) fn new(behaviour: Behaviour, addresses: Vec<Address>, mut chance: Chance) -> Answerer {
         Answerer {
             behaviour,
             addresses,
             book: Book::default(),
             timers: Timers::default(),
-            chance: Chance::seeded(seed),
+            tags: chance.hash_key(),
+            chance,
             processor: Processor::default(),
-            tags: RandomState::new(),
             parser: Parser::new(),
             counters: Arc::default(),
             shifting: None,

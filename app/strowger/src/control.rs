@@ -76,7 +76,7 @@ impl Control {
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
         let socket = heartbeat_socket(&settings.heartbeat)?;
         let key = settings.keys.heartbeat.clone();
-        let run = crate::roles::lb::seed() as u32;
+        let run = u32::from_ne_bytes(os::chance::bytes()?);
         let shared = Shared::new(settings, counters, table.snapshot(), workers).started_as(run);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
         let shared = shared.with_clock(wall.saturating_sub(now.as_micros()));

@@ -3,8 +3,7 @@
 //! One connection is served at a time, each within a second, so that no client can hold anything up but other clients.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,9 +34,7 @@ pub(crate) struct ControlSocket {
 impl ControlSocket {
     /// Fails when another process serves this path. A socket that a dead one left behind is replaced.
     pub(crate) fn serve(path: &Path, desk: Desk) -> io::Result<ControlSocket> {
-        remove_if_stale(path)?;
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        let listener = os::unix::listen(path)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("control-socket".into()).spawn(move || {
@@ -76,22 +73,6 @@ pub(crate) fn explained(path: &Path, error: &io::Error) -> io::Error {
         _ => "name a path that this user may write to, of 107 bytes at most: control.path (--control)",
     };
     io::Error::new(error.kind(), format!("control socket {}: {error}\n  remedy: {remedy}", path.display()))
-}
-
-fn remove_if_stale(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "there is a file of that name which is no socket",
-        )),
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another load manager serves it")),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            Err(error) => Err(error),
-        },
-    }
 }
 
 /// One line to the load manager.
@@ -186,6 +167,9 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixListener;
+
     use super::*;
     use crate::ctl::testing::Owner;
 

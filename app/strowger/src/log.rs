@@ -1,7 +1,6 @@
 //! The operator's log: lines on standard error, in words or as JSON (`log.format`). What other crates of the process have to
 //! say comes here too, so that all lines have one form.
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,15 +11,14 @@ static JSON: AtomicBool = AtomicBool::new(false);
 /// Lines from now on are written so.
 pub(crate) fn log_as(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
-    perf::log::say_by(log);
+    os::log::say_by(log);
 }
 
 /// One line for the operator, with the time.
 pub(crate) fn log(message: &str) {
     let now = SystemTime::now();
     let line = if JSON.load(Relaxed) { json(now, message) } else { text(now, message) };
-    // In one write, so that lines of two threads do not mix; a log that nobody reads stops nobody.
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    os::log::write(&line);
 }
 
 fn json(now: SystemTime, message: &str) -> String {

@@ -33,7 +33,7 @@ impl Measuring {
         if measures.measured.is_empty() && measures.listen.is_none() {
             return Ok(None);
         }
-        let poller = Poller::open(measures.clone(), key, clock.now())?;
+        let poller = Poller::open(measures.clone(), key, clock)?;
         let measuring = Measuring { board: poller.board(), counts: Arc::default(), wanted: Arc::default() };
         let (counts, wanted) = (Arc::clone(&measuring.counts), Arc::clone(&measuring.wanted));
         std::thread::Builder::new().name("perf".into()).spawn(move || {

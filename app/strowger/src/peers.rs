@@ -76,13 +76,13 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Opens the port and begins to hear. `None`: there are no others. `seed` is chance from outside.
-    pub(crate) fn start(shared: Arc<Shared>, clock: Clock, seed: u64) -> io::Result<Option<Arc<Peers>>> {
+    /// Opens the port and begins to hear. `None`: there are no others. `sender`: chance from outside, which tells this run from all others.
+    pub(crate) fn start(shared: Arc<Shared>, clock: Clock, sender: u64) -> io::Result<Option<Arc<Peers>>> {
         let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
         let place = format!("{} (peers.listen)", settings.listen);
         let socket = open(&settings).map_err(|error| crate::ports::unavailable(&place, &error))?;
         let counters = Arc::new(Counters::default());
-        let sender = seed << WORKER_BITS;
+        let sender = sender << WORKER_BITS;
         let peers = Peers { shared, socket, to: settings.to, sender, counters };
         let peers = Arc::new(peers);
         let hearing = Arc::downgrade(&peers);

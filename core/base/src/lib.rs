@@ -7,6 +7,6 @@ mod chance;
 mod date;
 mod time;
 
-pub use chance::Chance;
+pub use chance::{Chance, HashKey};
 pub use date::{date, rfc3339};
 pub use time::{Duration, Time};

@@ -89,7 +89,7 @@ impl Group {
         if settings.contacts.is_empty() {
             return Err("a member without an address that clients reach".to_owned());
         }
-        let mut chance = Chance::seeded(settings.seed);
+        let mut chance = settings.chance.clone();
         let instance = chance.next_u64();
         let peers: Vec<Peer> =
             settings.peers.iter().map(|(name, address)| Peer::new(name.clone(), *address)).collect();

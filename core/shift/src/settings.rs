@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use base::Duration;
+use base::{Chance, Duration};
 use heartbeat::Transport;
 
 use crate::choice::{Criterion, ServiceState};
@@ -68,6 +68,6 @@ pub struct Settings {
     pub contacts: Vec<(Transport, String)>,
     /// The wall clock at [`base::Time::ZERO`], microseconds since 1970: counts rise over restarts by it.
     pub started_at_micros: u64,
-    /// Seed for what must not be guessed or met twice; from the kernel's generator.
-    pub seed: u64,
+    /// For what must not be guessed or met twice.
+    pub chance: Chance,
 }

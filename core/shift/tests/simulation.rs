@@ -36,7 +36,7 @@ fn play(story: &Story, seed: u64) -> (Vec<u32>, Ends) {
             settings.sharing = story.sharing;
             settings.criteria = story.criteria.clone();
             settings.all_above = story.all_above;
-            settings.seed = seed * 100 + index as u64;
+            settings.chance = base::Chance::seeded(seed * 100 + index as u64);
             Group::new(settings).unwrap()
         })
         .collect();

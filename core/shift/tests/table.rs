@@ -345,7 +345,9 @@ fn what_is_forged_recorded_or_for_others_is_counted_and_does_nothing() {
     rig.group.handle(rig.now, &good, &mut rig.out);
     assert_eq!((rig.told().as_str(), rig.group.counters().ignored(Ignored::Replayed)), ("-", 1));
     // To a member that has started anew, the recording is of an earlier life.
-    let mut again = Group::new(strowger_shift::Settings { seed: 99, ..settings(0, 3, 10) }).unwrap();
+    let mut again =
+        Group::new(strowger_shift::Settings { chance: base::Chance::seeded(99), ..settings(0, 3, 10) })
+            .unwrap();
     again.handle(rig.now, &good, &mut rig.out);
     assert_eq!((rig.told().as_str(), again.counters().get(Counter::StaleOffers)), ("-", 1));
 }

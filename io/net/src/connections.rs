@@ -150,7 +150,7 @@ impl Connections {
             listening,
             bound,
             identities,
-            slots: Slots::new(limits.connections, chance()),
+            slots: Slots::new(limits.connections, u32::from_ne_bytes(os::chance::bytes()?)),
             by_remote: HashMap::new(),
             per_source: HashMap::new(),
             handshakes: 0,
@@ -426,12 +426,6 @@ impl Connections {
             }
         }
     }
-}
-
-/// From outside: the standard library seeds its hashers from the system.
-fn chance() -> u32 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() as u32
 }
 
 fn token_of(key: Key) -> Token {

@@ -1,7 +1,6 @@
 //! Sockets: UDP in batches, TCP connections, and TLS and WebSocket over them, for the cores that own none.
 
 mod capture;
-pub mod clock;
 pub mod connections;
 pub mod counters;
 pub mod mailbox;
@@ -16,11 +15,11 @@ mod wait;
 mod websocket;
 
 pub use capture::is_capturing;
-pub use clock::Clock;
 pub use connections::{Connections, Limits, News, Received};
 pub use counters::{Counter, Counters};
 pub use mailbox::{Letter, Mailbox};
 pub use mmsg::{Datagram, Receiver};
+pub use os::Clock;
 pub use spread::{Spread, Window};
 pub use tls::{Identities, Identity};
 pub use udp::{Udp, UdpOptions};

@@ -8,7 +8,7 @@
 pub mod agent_check;
 pub mod board;
 mod connect;
-pub mod log;
+mod log;
 mod options;
 mod place;
 pub mod poller;
@@ -19,11 +19,3 @@ mod tests;
 pub use board::Board;
 pub use poller::{Counts, Poller};
 pub use serve::Server;
-
-/// Eight random bytes of the kernel: not guessable, so that an answer to one is an answer to us.
-fn nonce() -> u64 {
-    let mut bytes = [0; 8];
-    // SAFETY: the kernel writes at most the length of the buffer. Eight bytes are never cut short.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    u64::from_ne_bytes(bytes)
-}

@@ -20,10 +20,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn open(to: SocketAddr) -> io::Result<Options> {
-        let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
-        let socket = UdpSocket::bind(any)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(to)?;
+        let socket = os::udp::connected_nonblocking(to)?;
         let from = socket.local_addr()?;
         Ok(Options { socket, from, to, count: 0 })
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
-use base::{Duration, Time};
+use base::{Chance, Duration, Time};
 use heartbeat::measure::{By, Measured};
 use heartbeat::stream::{Frame, FrameReader};
 use heartbeat::{Heartbeat, Ignored, Load, Query, Replay, ServerState};
@@ -101,7 +101,7 @@ impl Place {
     }
 
     fn ask(&mut self, now: Time, context: &mut Context<'_>) -> io::Result<()> {
-        let nonce = crate::nonce();
+        let nonce = context.chance.next_u64();
         self.asked = Some(Asked { nonce, at: now });
         context.counts.polls += 1;
         match self.measured.by {
@@ -325,4 +325,5 @@ pub(crate) struct Context<'a> {
     pub(crate) answer_within: Duration,
     pub(crate) board: &'a Board,
     pub(crate) counts: &'a mut Counts,
+    pub(crate) chance: &'a mut Chance,
 }

@@ -5,12 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use base::{Duration, Time};
+use base::{Chance, Duration, Time};
 use heartbeat::measure::{Measured, Measures};
 use heartbeat::stream::{End, Frame};
 use heartbeat::{Heartbeat, Ignored, next_count};
+use os::Clock;
 
 use crate::board::Board;
 use crate::place::{Context, Place};
@@ -44,13 +44,15 @@ pub struct Poller {
     board: Arc<Board>,
     counts: Counts,
     count: u64,
-    clock: Instant,
-    offset: Time,
+    clock: Clock,
+    /// Numbers that nobody guesses, so that an answer to one is an answer to us.
+    chance: Chance,
 }
 
 impl Poller {
-    /// Opens the port to serve at. `now` is what the caller's clock says at this moment: the board's times are by it.
-    pub fn open(measures: Measures, key: Option<Vec<u8>>, now: Time) -> io::Result<Poller> {
+    /// Opens the port to serve at. The board's times are by `clock`.
+    pub fn open(measures: Measures, key: Option<Vec<u8>>, clock: Clock) -> io::Result<Poller> {
+        let chance = os::chance()?;
         let server = match measures.listen {
             None => None,
             Some(listen) => Some(Server::open(listen).map_err(|error| {
@@ -60,7 +62,7 @@ impl Poller {
             })?),
         };
         let board = Arc::new(Board::new(measures.good_for()));
-        let places = measures.measured.iter().map(|measured| Place::new(*measured, now)).collect();
+        let places = measures.measured.iter().map(|measured| Place::new(*measured, clock.now())).collect();
         Ok(Poller {
             measures,
             key,
@@ -69,8 +71,8 @@ impl Poller {
             board,
             counts: Counts::default(),
             count: 0,
-            clock: Instant::now(),
-            offset: now,
+            clock,
+            chance,
         })
     }
 
@@ -121,6 +123,7 @@ impl Poller {
             answer_within: self.measures.answer_within,
             board: &self.board,
             counts: &mut self.counts,
+            chance: &mut self.chance,
         };
         for place in &mut self.places {
             place.turn(now, &mut context);
@@ -137,13 +140,13 @@ impl Poller {
     }
 
     fn now(&self) -> Time {
-        self.offset + self.clock.elapsed()
+        self.clock.now()
     }
 
     fn wait(&self) {
         let mut fds = Vec::with_capacity(self.places.len() + 8);
         for (fd, events) in self.places.iter().filter_map(Place::watch) {
-            fds.push(libc::pollfd { fd, events, revents: 0 });
+            fds.push(os::poll::watched(fd, events));
         }
         let mut deadline = self.now() + SLEEP_MAX;
         for place in &self.places {
@@ -153,10 +156,7 @@ impl Poller {
             server.watch(&mut fds);
             deadline = server.next_deadline().map_or(deadline, |until| deadline.min(until));
         }
-        // Rounded up: waking before the deadline would spin.
-        let millis = deadline.since(self.now()).as_micros().div_ceil(1000) as i32;
-        // SAFETY: `fds` is a valid array of the given length. Interrupted or not, a turn does no harm.
-        unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
+        os::poll::wait(&mut fds, deadline.since(self.now()));
     }
 }
 
@@ -164,8 +164,7 @@ impl Poller {
 fn answer(servers: &[Heartbeat], nonce: u64, key: Option<&[u8]>, count: &mut u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     for heartbeat in servers {
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        *count = next_count(*count, clock.as_micros() as u64);
+        *count = next_count(*count, os::since_1970().as_micros() as u64);
         let frame = Frame::Heartbeat(Heartbeat { nonce: Some(nonce), count: Some(*count), ..*heartbeat });
         bytes.extend(frame.encode(key));
     }

@@ -73,11 +73,10 @@ impl Server {
 
     /// What a poll is to watch.
     pub fn watch(&self, fds: &mut Vec<libc::pollfd>) {
-        let watch = |fd, events| libc::pollfd { fd, events, revents: 0 };
-        fds.push(watch(self.listener.as_raw_fd(), libc::POLLIN));
+        fds.push(os::poll::watched(self.listener.as_raw_fd(), libc::POLLIN));
         for connection in &self.connections {
             let out = if connection.unsent.is_empty() { 0 } else { libc::POLLOUT };
-            fds.push(watch(connection.stream.as_raw_fd(), libc::POLLIN | out));
+            fds.push(os::poll::watched(connection.stream.as_raw_fd(), libc::POLLIN | out));
         }
     }
 

@@ -39,7 +39,7 @@ fn poller(measured: &[Measured], answer_within_ms: u64) -> Poller {
         answer_within: Duration::from_millis(answer_within_ms),
         listen: Some(LOCAL.parse().unwrap()),
     };
-    Poller::open(measures, Some(KEY.to_vec()), Time::ZERO).unwrap()
+    Poller::open(measures, Some(KEY.to_vec()), os::Clock::start()).unwrap()
 }
 
 fn agent_at(address: SocketAddr) -> Measured {

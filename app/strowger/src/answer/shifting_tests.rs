@@ -37,10 +37,10 @@ fn server(index: usize, identity: Identity, all_above: AllAbove) -> Answerer {
         region: String::new(),
         contacts: vec![(heartbeat::Transport::Udp, sip.address.to_string())],
         started_at_micros: 1,
-        seed: index as u64,
+        chance: base::Chance::seeded(index as u64),
     };
     let shifting = Shifting::new(Group::new(settings).unwrap(), 1, identity, Arc::default());
-    Answerer::new(Behaviour::default(), vec![sip], 1).with_shifting(shifting)
+    Answerer::new(Behaviour::default(), vec![sip], base::Chance::seeded(1)).with_shifting(shifting)
 }
 
 impl Pair {

@@ -14,7 +14,10 @@ struct Bench {
 impl Bench {
     fn new(behaviour: Behaviour) -> Bench {
         let own = Address { transport: Transport::Udp, address: "127.0.0.1:7000".parse().unwrap() };
-        Bench { server: Answerer::new(behaviour, vec![own], 1), now: Time::from_secs(100) }
+        Bench {
+            server: Answerer::new(behaviour, vec![own], base::Chance::seeded(1)),
+            now: Time::from_secs(100),
+        }
     }
 
     /// Hands in a request; what comes out, as texts.
@@ -261,7 +264,7 @@ fn answers_go_where_the_via_says() {
     let mut server = Answerer::new(
         Behaviour::default(),
         vec![Address { transport: Transport::Udp, address: "127.0.0.1:7000".parse().unwrap() }],
-        1,
+        base::Chance::seeded(1),
     );
     for (via, expected) in
         [("127.0.0.1:5060", "127.0.0.1:5060"), ("127.0.0.1:5060;rport", CALLER), ("a.b", "127.0.0.1:5060")]

@@ -57,7 +57,7 @@ pub(crate) struct Front {
 
 impl Front {
     /// Listens, and serves on a thread of its own until the process ends.
-    pub(crate) fn serve(http: Http, shared: Shared, clock: Clock, seed: u64) -> io::Result<Arc<Front>> {
+    pub(crate) fn serve(http: Http, shared: Shared, clock: Clock, chance: Chance) -> io::Result<Arc<Front>> {
         let listen = http.listen;
         let named = |error: io::Error| {
             let remedy = "another program may have that port (`ss -lntp`); or set http.listen otherwise";
@@ -73,7 +73,7 @@ impl Front {
             shared: Mutex::new(shared),
             settings: ArcSwap::from_pointee(http),
             chooser: Chooser::default(),
-            chance: Mutex::new(Chance::seeded(seed)),
+            chance: Mutex::new(chance),
             pool: Pool::default(),
             resting: Mutex::default(),
             counters: Counters::default(),

@@ -64,7 +64,7 @@ fn front(first: SocketAddr, second: SocketAddr) -> (Arc<Front>, Control) {
         idle: Duration::from_secs(20),
         ..checked.http.unwrap()
     };
-    (Front::serve(http, Shared::clone(&control.shared()), clock, 1).unwrap(), control)
+    (Front::serve(http, Shared::clone(&control.shared()), clock, base::Chance::seeded(1)).unwrap(), control)
 }
 
 /// Silence is short from now on.

@@ -26,7 +26,11 @@ impl Line {
         let (own, to) = ("127.0.0.1:1000".parse().unwrap(), "127.0.0.1:2000".parse().unwrap());
         let now = Time::from_secs(10);
         let pacing = Pacing { calls_per_second: 50, talk: Duration::from_secs(2) };
-        let server = Answerer::new(behaviour, vec![Address { transport: Transport::Udp, address: to }], 7);
+        let server = Answerer::new(
+            behaviour,
+            vec![Address { transport: Transport::Udp, address: to }],
+            Chance::seeded(7),
+        );
         Line {
             callers: Callers::new(pacing, own, to, 0xabc, now),
             server,

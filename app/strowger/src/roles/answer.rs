@@ -176,7 +176,7 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
         .shifting(listeners, clock, Arc::clone(&cpu_permille))
         .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
     let desk = shifting.as_ref().map(Shifting::desk);
-    let mut answerer = Answerer::new(behaviour, addresses, u64::from(std::process::id()));
+    let mut answerer = Answerer::new(behaviour, addresses, os::chance()?);
     if let Some(shifting) = shifting {
         answerer = answerer.with_shifting(shifting);
     }

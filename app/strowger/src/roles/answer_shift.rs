@@ -1,7 +1,5 @@
 //! Options of `strowger answer` that make it a member of a group that shifts workload (docs/workload-shifting.md).
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -206,7 +204,7 @@ impl Args {
             region: self.region.clone(),
             contacts,
             started_at_micros: wall.saturating_sub(clock.now().as_micros()),
-            seed: RandomState::new().hash_one(name),
+            chance: os::chance().map_err(|error| error.to_string())?,
         };
         let identity = match self.identity {
             HowTold::Chain => Identity::Chain,

@@ -82,7 +82,7 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let _ = net::option::raise_descriptor_limit();
     let certificates = Certificates::new(checked.tls.clone());
     let mut workers = make_workers(&settings, count, clock, &faults, &control, &certificates.identities)?;
-    let peers = Peers::start(control.shared(), clock, seed())?;
+    let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
     if let Some(peers) = &peers {
         for (worker, index) in workers.iter_mut().zip(0..) {
             worker.tell_by(peers.teller(index));
@@ -93,8 +93,9 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     let control = Arc::new(Mutex::new(control));
     let choices = ChoiceLog::new(lock(&control).shared(), clock);
     choices.write_to(&checked.choices)?;
-    let serve_http =
-        |http: config::Http| Front::serve(http, Shared::clone(&lock(&control).shared()), clock, seed());
+    let serve_http = |http: config::Http| {
+        Front::serve(http, Shared::clone(&lock(&control).shared()), clock, os::chance()?)
+    };
     let converged = checked.http.clone().map(serve_http).transpose()?;
     let host = Arc::new(Host {
         clock,
@@ -230,7 +231,7 @@ fn make_workers(
             identities: Arc::clone(identities),
             record: Box::new(move |_, event| record(&faults, event)),
         };
-        let router = Router::new(control.shared(), index, seed());
+        let router = Router::new(control.shared(), index, os::chance()?);
         workers.push(Worker::new(setup, router)?);
     }
     worker::introduce(&mut workers)?;
@@ -293,12 +294,6 @@ fn never_readable() -> io::Result<OwnedFd> {
     Ok(read.into())
 }
 
-/// Chance from outside: the standard library seeds its hashers from the system.
-pub(crate) fn seed() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
-}
-
 fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
     for listener in &settings.listeners {
         let transport = listener.transport.word();
@@ -327,10 +322,5 @@ mod tests {
         assert_eq!(worker_count(Threads::Two), 1);
         assert_eq!(worker_count(Threads::PerCore { workers: 3 }), 3);
         assert_eq!(worker_count(Threads::PerCore { workers: 0 }), 1);
-    }
-
-    #[test]
-    fn two_seeds_differ() {
-        assert_ne!(seed(), seed());
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::perf::Poller;
-use base::Time;
 use config::{Perf, PerfForm, Problems, help};
 
 use crate::log::log;
@@ -81,6 +80,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn serve(perf: Perf) -> ExitCode {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT]);
+    crate::log::log_as(config::LogFormat::Text);
     for notice in &perf.notices {
         eprintln!("{notice}");
     }
@@ -90,7 +90,7 @@ fn serve(perf: Perf) -> ExitCode {
     };
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
-    let poller = match Poller::open(perf.measures, perf.key, Time::ZERO) {
+    let poller = match Poller::open(perf.measures, perf.key, os::Clock::start()) {
         Ok(poller) => poller,
         Err(error) => {
             eprintln!("error: {error}");

@@ -63,8 +63,8 @@ pub(crate) struct Core {
 }
 
 impl Router {
-    /// `seed` is chance from outside: ties between servers and the random part of a choice.
-    pub fn new(shared: Arc<Shared>, worker: u8, seed: u64) -> Router {
+    /// `chance` is from outside: ties between servers, the random part of a choice, what our own requests are known by.
+    pub fn new(shared: Arc<Shared>, worker: u8, chance: Chance) -> Router {
         let counters = shared.counters_of(worker);
         let snapshot = shared.snapshot();
         let why = shared.why.ring(worker);
@@ -75,7 +75,7 @@ impl Router {
             snapshot,
             counters,
             edits: Edits::new(),
-            chance: Chance::seeded(seed),
+            chance,
             worker,
             alarms,
             alarms_of_registrations,

@@ -37,7 +37,7 @@ pub(crate) fn settings(index: usize, size: usize, calls: u32) -> Settings {
         region: String::new(),
         contacts: vec![(Transport::Udp, format!("10.0.0.{}:5060", index + 1))],
         started_at_micros: 1_700_000_000_000_000,
-        seed: 1000 + index as u64,
+        chance: Chance::seeded(1000 + index as u64),
     }
 }
 

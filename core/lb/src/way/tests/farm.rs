@@ -88,7 +88,7 @@ impl Farm {
         let table = ServerTable::new(now, &settings, counters.clone()).unwrap();
         let shared = Shared::new(settings, counters, table.snapshot(), 1).started_as(run);
         let shared = Arc::new(shared);
-        let router = Router::new(shared.clone(), 0, 42);
+        let router = Router::new(shared.clone(), 0, base::Chance::seeded(42));
         Farm { shared, table, router, now, events: Vec::new(), notices: Vec::new(), claims: Vec::new() }
     }
 

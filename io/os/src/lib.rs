@@ -1,0 +1,14 @@
+//! What every part at the edge asks of the system, once: the clock, chance, signals, waiting for descriptors, small socket
+//! helpers, log lines. What only one part needs stays with that part.
+
+pub mod chance;
+mod clock;
+pub mod log;
+pub mod poll;
+mod signals;
+pub mod udp;
+pub mod unix;
+
+pub use chance::chance;
+pub use clock::{Clock, since_1970};
+pub use signals::Signals;
