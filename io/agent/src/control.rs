@@ -1,13 +1,23 @@
-//! The control socket: a Unix datagram socket that only the agent's user (and root) may write to. One word in, a few lines
-//! of text out.
+//! The control socket: a Unix stream socket that only the agent's user (and root) may connect to. One word in, a few lines of
+//! text out, over the same connection.
 
-use std::io;
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+use base::{Duration, Time};
+
+/// Clients at a time; an operator is one, a script that watches another. More wait in the kernel's queue.
+const CLIENTS_MAX: usize = 8;
+/// A client that has not said its word after this long is given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long [`tell`] waits for the answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Longer than any word.
+const WORD_BYTES_MAX: usize = 64;
+/// Longer than any answer.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// What an operator can ask of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,50 +56,76 @@ impl Command {
 /// The agent's end.
 #[derive(Debug)]
 pub(crate) struct Control {
-    socket: UnixDatagram,
+    listener: UnixListener,
     path: PathBuf,
+    clients: Vec<Client>,
+}
+
+/// Who has connected and not yet said a whole word.
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    word: Vec<u8>,
+    until: Time,
+}
+
+/// A command, and who waits for what came of it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) command: Command,
+    stream: UnixStream,
+}
+
+impl Asked {
+    /// A few lines, which the kernel takes at once. Whoever did not wait for the answer does not get it.
+    pub(crate) fn answer(mut self, text: &str) {
+        let _ = self.stream.write_all(text.as_bytes());
+    }
 }
 
 impl Control {
     pub(crate) fn open(path: &Path) -> io::Result<Control> {
-        // A socket that nobody reads is what a killed agent left.
-        if path.exists() {
-            let probe = UnixDatagram::unbound()?;
-            match probe.connect(path) {
-                Ok(()) => {
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent listens there"));
+        let listener = os::unix::listen(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(Control { listener, path: path.to_owned(), clients: Vec::new() })
+    }
+
+    /// What a poll is to watch.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = RawFd> {
+        let listener = (self.clients.len() < CLIENTS_MAX).then(|| self.listener.as_raw_fd());
+        listener.into_iter().chain(self.clients.iter().map(|client| client.stream.as_raw_fd()))
+    }
+
+    /// When [`Control::next`] has something to do that time alone brings.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.clients.iter().map(|client| client.until).min()
+    }
+
+    /// The next command that has come; a word that is none is answered here. Never waits.
+    pub(crate) fn next(&mut self, now: Time) -> Option<Asked> {
+        while self.clients.len() < CLIENTS_MAX
+            && let Ok((stream, _)) = self.listener.accept()
+        {
+            if stream.set_nonblocking(true).is_ok() {
+                self.clients.push(Client { stream, word: Vec::new(), until: now + PATIENCE });
+            }
+        }
+        let mut at = 0;
+        while at < self.clients.len() {
+            match self.clients[at].read(now) {
+                Said::Nothing => at += 1,
+                Said::Gone => drop(self.clients.remove(at)),
+                Said::Word => {
+                    let Client { mut stream, word, .. } = self.clients.remove(at);
+                    if let Some(command) = Command::of(&word) {
+                        return Some(Asked { command, stream });
+                    }
+                    let words: Vec<&str> = Command::ALL.iter().map(|command| command.word()).collect();
+                    let _ = stream.write_all(format!("error: not one of {}\n", words.join(", ")).as_bytes());
                 }
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-                Err(error) => return Err(error),
             }
         }
-        let socket = UnixDatagram::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        socket.set_nonblocking(true)?;
-        Ok(Control { socket, path: path.to_owned() })
-    }
-
-    pub(crate) fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-
-    /// The next command and who wants the answer; a word that is none is answered here.
-    pub(crate) fn next(&self) -> Option<(Command, SocketAddr)> {
-        let mut word = [0; 64];
-        let (length, from) = self.socket.recv_from(&mut word).ok()?;
-        match Command::of(&word[..length]) {
-            Some(command) => Some((command, from)),
-            None => {
-                let words: Vec<&str> = Command::ALL.iter().map(|command| command.word()).collect();
-                self.answer(&format!("error: not one of {}\n", words.join(", ")), &from);
-                None
-            }
-        }
-    }
-
-    pub(crate) fn answer(&self, text: &str, to: &SocketAddr) {
-        // Whoever did not wait for the answer does not get it.
-        let _ = self.socket.send_to_addr(text.as_bytes(), to);
+        None
     }
 }
 
@@ -99,26 +135,76 @@ impl Drop for Control {
     }
 }
 
+enum Said {
+    Nothing,
+    Word,
+    Gone,
+}
+
+impl Client {
+    /// A word ends with the line, or where the client says no more.
+    fn read(&mut self, now: Time) -> Said {
+        let mut buffer = [0; WORD_BYTES_MAX];
+        match self.stream.read(&mut buffer) {
+            Ok(0) if self.word.is_empty() => Said::Gone,
+            Ok(0) => Said::Word,
+            Ok(length) => {
+                self.word.extend_from_slice(&buffer[..length]);
+                let whole = self.word.contains(&b'\n') || self.word.len() >= WORD_BYTES_MAX;
+                if whole { Said::Word } else { Said::Nothing }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                if now < self.until { Said::Nothing } else { Said::Gone }
+            }
+            Err(_) => Said::Gone,
+        }
+    }
+}
+
 /// Sends `command` to the agent at `path` and gives its answer.
 pub fn tell(path: &Path, command: Command) -> Result<String, String> {
     let fail = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             format!("no agent at {}: is it running with this --control?", path.display())
         }
-        io::ErrorKind::WouldBlock => format!("the agent at {} does not answer", path.display()),
+        ErrorKind::WouldBlock => format!("the agent at {} does not answer", path.display()),
+        _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => {
+            format!(
+                "the agent at {} is of an earlier version: ask with the strowger that it runs",
+                path.display()
+            )
+        }
         _ => format!("control socket {}: {error}", path.display()),
     };
-    let name = format!("strowger-{}-{:016x}", std::process::id(), crate::nonce());
-    let own = SocketAddr::from_abstract_name(name).map_err(fail)?;
-    let socket = UnixDatagram::bind_addr(&own).map_err(fail)?;
-    socket.set_read_timeout(Some(Duration::from_secs(2))).map_err(fail)?;
-    socket.connect(path).map_err(fail)?;
-    socket.send(command.word().as_bytes()).map_err(fail)?;
-    let mut answer = [0; 4096];
-    let length = socket.recv(&mut answer).map_err(fail)?;
-    let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+    let mut stream = UnixStream::connect(path).map_err(fail)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN)).map_err(fail)?;
+    stream.write_all(format!("{}\n", command.word()).as_bytes()).map_err(fail)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(fail)?;
+    let text = String::from_utf8_lossy(&answer).into_owned();
     match text.strip_prefix("error: ") {
         Some(error) => Err(error.trim_end().to_owned()),
+        None if text.is_empty() => Err(format!("the agent at {} ended before it answered", path.display())),
         None => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_nothing_makes_room_for_the_next_after_a_while() {
+        let path = std::env::temp_dir().join(format!("strowger-agent-patience-{}", std::process::id()));
+        let mut control = Control::open(&path).unwrap();
+        let _silent = [(); CLIENTS_MAX].map(|()| UnixStream::connect(&path).unwrap());
+        let mut asking = UnixStream::connect(&path).unwrap();
+        asking.write_all(b"status\n").unwrap();
+        let now = Time::from_secs(10);
+        assert!(control.next(now).is_none());
+        assert_eq!((control.fds().count(), control.next_deadline()), (CLIENTS_MAX, Some(now + PATIENCE)));
+        assert!(control.next(now + PATIENCE).is_none(), "the silent ones go");
+        assert_eq!(control.next(now + PATIENCE).map(|asked| asked.command), Some(Command::Status));
+        assert_eq!((control.fds().count(), control.next_deadline()), (1, None));
     }
 }

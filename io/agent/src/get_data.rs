@@ -49,12 +49,10 @@ impl GetData {
 
 /// Asks the agent at `agent` for its figures; for operators. Waits up to `patience`.
 pub fn ask(agent: SocketAddr, key: Option<&[u8]>, patience: Duration) -> Result<Heartbeat, String> {
-    let any: SocketAddr = if agent.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let fail = |error: io::Error| format!("no answer from {agent}: {error}");
-    let socket = UdpSocket::bind(any).map_err(fail)?;
-    socket.connect(agent).map_err(fail)?;
+    let socket = os::udp::connected(agent).map_err(fail)?;
     socket.set_read_timeout(Some(patience)).map_err(fail)?;
-    let nonce = crate::nonce();
+    let nonce = os::chance().map_err(|error| error.to_string())?.next_u64();
     socket.send(&Query { nonce }.encode(key)).map_err(fail)?;
     let mut buffer = [0; heartbeat::datagram::DATAGRAM_BYTES_MAX + 1];
     let length = socket.recv(&mut buffer).map_err(|error| match error.kind() {

@@ -30,11 +30,3 @@ mod tests;
 pub use run::run;
 pub use settings::Settings;
 pub use status::figures;
-
-/// Eight random bytes of the kernel: not guessable, so that an answer to one is an answer to us.
-pub(crate) fn nonce() -> u64 {
-    let mut bytes = [0; 8];
-    // SAFETY: the kernel writes at most the length of the buffer. Eight bytes are never cut short.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    u64::from_ne_bytes(bytes)
-}

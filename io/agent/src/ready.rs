@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use base::Time;
+use base::{Chance, Time};
 use heartbeat::Transport;
 use procfs::net::TcpState;
 
@@ -48,7 +48,7 @@ impl Probe {
     }
 
     /// Whether the server whose first process is `pid` takes calls now.
-    pub(crate) fn look(&mut self, pid: i32, now: Time) -> bool {
+    pub(crate) fn look(&mut self, pid: i32, now: Time, chance: &mut Chance) -> bool {
         if now < self.look_at {
             return false;
         }
@@ -56,7 +56,7 @@ impl Probe {
         match (self.ready.check, self.transport) {
             (ReadyCheck::None, _) => true,
             (ReadyCheck::Port, transport) => is_bound(pid, self.sip, transport),
-            (ReadyCheck::Options, Transport::Udp) => self.options_answered(now),
+            (ReadyCheck::Options, Transport::Udp) => self.options_answered(now, chance),
             (ReadyCheck::Options, Transport::Tcp) => {
                 TcpStream::connect_timeout(&reachable(self.sip), CONNECT_PATIENCE).is_ok()
             }
@@ -81,7 +81,7 @@ impl Probe {
         ))
     }
 
-    fn options_answered(&mut self, now: Time) -> bool {
+    fn options_answered(&mut self, now: Time, chance: &mut Chance) -> bool {
         if self.options.is_none() {
             self.options = open(self.sip).ok();
         }
@@ -100,7 +100,7 @@ impl Probe {
             && let Ok(local) = socket.local_addr()
         {
             self.options_at = now + OPTIONS_EVERY;
-            let _ = socket.send(options(self.sip, local, crate::nonce()).as_bytes());
+            let _ = socket.send(options(self.sip, local, chance.next_u64()).as_bytes());
         }
         false
     }

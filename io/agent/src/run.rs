@@ -4,11 +4,12 @@ mod actions;
 
 use std::os::fd::RawFd;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use base::Time;
+use base::{Chance, Time};
 use heartbeat::stream::{End, Frame, framed};
 use heartbeat::{Ignored, Load};
+use os::{Clock, Signals};
 
 use crate::collect::Collector;
 use crate::control::{Command, Control};
@@ -21,7 +22,7 @@ use crate::proc::{self, Process};
 use crate::ready::Probe;
 use crate::send::Sender;
 use crate::settings::Settings;
-use crate::signals::{self, Signals};
+use crate::signals;
 use crate::state_file::{Remembered, StateFile};
 use crate::status;
 use crate::supervise::{Event, Outcome, Phase, Supervisor};
@@ -50,7 +51,9 @@ pub fn run(settings: Settings) -> ExitCode {
 
 struct Agent {
     settings: Settings,
-    clock: Instant,
+    clock: Clock,
+    /// Numbers that nobody guesses, so that an answer to one is an answer to us.
+    chance: Chance,
     supervisor: Supervisor,
     process: Option<Process>,
     /// Session of the server that runs or ran last: what is left of it is ended before another is started.
@@ -84,7 +87,6 @@ enum Source {
     Signals,
     Process,
     GetData,
-    Control,
 }
 
 /// An address or a file that cannot be had, why, and the remedy.
@@ -105,7 +107,8 @@ impl Agent {
         for odd in settings.check()? {
             log::line(&format!("warning: {odd}"));
         }
-        let signals = Signals::open().map_err(|error| format!("signals: {error}"))?;
+        let chance = os::chance().map_err(|error| error.to_string())?;
+        let signals = Signals::hold(&signals::HELD).map_err(|error| format!("signals: {error}"))?;
         let sender = Sender::open(&settings).map_err(|error| format!("heartbeat socket: {error}"))?;
         let get_data = match settings.query {
             Some(at) => Some(GetData::open(at).map_err(|error| refused("--query", at, &error))?),
@@ -137,21 +140,24 @@ impl Agent {
             }
             None => None,
         };
+        let clock = Clock::start();
+        let now = clock.now();
         let draining = remembered.as_ref().is_some_and(|remembered| remembered.draining);
         Ok(Agent {
-            supervisor: Supervisor::new(settings.policy.clone(), draining, Time::ZERO),
+            supervisor: Supervisor::new(settings.policy.clone(), draining, now),
             network: Network::new(settings.network_mbit),
             figures_file: settings.figures_from.as_deref().map(FiguresFile::new),
             settings,
-            clock: Instant::now(),
+            clock,
+            chance,
             process: None,
             session: None,
             lingering: None,
             probe: None,
             sender,
-            beat_at: Time::ZERO,
+            beat_at: now,
             collector: Collector::default(),
-            collect_at: Time::ZERO,
+            collect_at: now,
             load: Load::default(),
             strained: false,
             get_data,
@@ -166,7 +172,7 @@ impl Agent {
     }
 
     fn now(&self) -> Time {
-        Time::ZERO + self.clock.elapsed()
+        self.clock.now()
     }
 
     fn supervise(mut self) -> Outcome {
@@ -217,9 +223,7 @@ impl Agent {
             self.ended(process.reap());
         }
         self.linger();
-        if came.contains(&Source::Control) {
-            self.obey();
-        }
+        self.obey();
         self.act(Event::Tick);
         self.look();
         self.collect_and_send();
@@ -249,18 +253,17 @@ impl Agent {
             Some((Source::Signals, self.signals.fd())),
             self.process.as_ref().map(|process| (Source::Process, process.pidfd())),
             self.get_data.as_ref().map(|get_data| (Source::GetData, get_data.fd())),
-            self.control.as_ref().map(|control| (Source::Control, control.fd())),
         ]
         .into_iter()
         .flatten()
         .collect();
-        let mut fds: Vec<libc::pollfd> = sources
-            .iter()
-            .map(|(_, fd)| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 })
-            .collect();
+        let mut fds: Vec<libc::pollfd> =
+            sources.iter().map(|(_, fd)| os::poll::watched(*fd, libc::POLLIN)).collect();
         if let Some(stream) = &self.stream {
             stream.watch(&mut fds);
         }
+        let asking = self.control.iter().flat_map(Control::fds);
+        fds.extend(asking.map(|fd| os::poll::watched(fd, libc::POLLIN)));
         let timers = [
             Some(self.beat_at),
             Some(self.collect_at),
@@ -268,15 +271,10 @@ impl Agent {
             self.starting().map(Probe::wake),
             self.lingering.as_ref().map(|(_, at)| *at),
             self.stream.as_ref().and_then(perf::Server::next_deadline),
+            self.control.as_ref().and_then(Control::next_deadline),
         ];
         let first = timers.into_iter().flatten().min().unwrap_or(self.beat_at);
-        // Rounded up: waking before the timer is due would spin.
-        let millis = first.since(self.now()).as_micros().div_ceil(1000).min(60_000) as i32;
-        // SAFETY: `fds` is a valid array of the given length.
-        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
-        if ready <= 0 {
-            return Vec::new();
-        }
+        os::poll::wait(&mut fds, first.since(self.now()));
         sources.iter().zip(&fds).filter(|(_, fd)| fd.revents != 0).map(|((source, _), _)| *source).collect()
     }
 
@@ -291,7 +289,7 @@ impl Agent {
         }
         let now = self.now();
         let (Some(probe), Some(process)) = (&mut self.probe, &self.process) else { return };
-        if probe.look(process.pid, now) {
+        if probe.look(process.pid, now, &mut self.chance) {
             log::line("server is ready");
             self.act(Event::Ready);
         } else if let Some(reminder) = probe.reminder(now) {
@@ -343,20 +341,21 @@ impl Agent {
     }
 
     fn obey(&mut self) {
-        let Some((command, from)) = self.control.as_ref().and_then(Control::next) else { return };
-        if command != Command::Status {
-            log::line(&format!("{} asked for on the control socket", command.word()));
-        }
-        match command {
-            Command::Status => {}
-            Command::Drain => self.act(Event::Drain),
-            Command::Resume => self.act(Event::Resume),
-            Command::Stop => self.act(Event::Stop),
-            Command::Detach => self.act(Event::Detach),
-        }
-        let text = self.status();
-        if let Some(control) = &self.control {
-            control.answer(&text, &from);
+        let now = self.now();
+        // One command a turn: nobody who asks without end holds up the supervision.
+        if let Some(asked) = self.control.as_mut().and_then(|control| control.next(now)) {
+            let command = asked.command;
+            if command != Command::Status {
+                log::line(&format!("{} asked for on the control socket", command.word()));
+            }
+            match command {
+                Command::Status => {}
+                Command::Drain => self.act(Event::Drain),
+                Command::Resume => self.act(Event::Resume),
+                Command::Stop => self.act(Event::Stop),
+                Command::Detach => self.act(Event::Detach),
+            }
+            asked.answer(&self.status());
         }
     }
 

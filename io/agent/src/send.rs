@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use heartbeat::{Heartbeat, Load, ServerState, next_count};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -92,8 +91,7 @@ impl Sender {
     }
 
     fn encode(&mut self, nonce: Option<u64>) -> Vec<u8> {
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.count = next_count(self.count, clock.as_micros() as u64);
+        self.count = next_count(self.count, os::since_1970().as_micros() as u64);
         Heartbeat { count: Some(self.count), nonce, ..self.heartbeat }.encode(self.key.as_deref())
     }
 }

@@ -3,6 +3,7 @@
 //! This test binary is agent and server as well: the ignored tests at the end are those processes, started by the others.
 
 mod adoption;
+mod control_socket;
 mod stopping;
 mod supervision;
 mod wire;

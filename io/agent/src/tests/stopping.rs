@@ -85,17 +85,3 @@ fn all_that_a_server_started_has_time_to_end() {
     assert_eq!(rig.agent_exit().code(), Some(0));
     assert!(saved.exists(), "{}", rig.log());
 }
-
-#[test]
-fn an_unknown_word_on_the_control_socket_is_answered() {
-    let mut rig = Rig::new();
-    rig.start("exec sleep 60", &[]);
-    rig.until(ServerState::Started);
-    let socket = std::os::unix::net::UnixDatagram::bind(rig.file("asker")).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.send_to(b"explode", rig.file("control")).unwrap();
-    let mut answer = [0; 200];
-    let length = socket.recv(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
-    assert_eq!(answer, "error: not one of status, drain, resume, stop, detach\n");
-}
