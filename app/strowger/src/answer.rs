@@ -18,17 +18,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{Chance, Duration, HashKey, Time};
-use lb::outbox::Outbox;
-use lb::way::router::Input;
 use sip::{Parser, Start, Transport};
 use transaction::Timers;
+use turn::Input;
+use turn::Outbox;
 
-use crate::worker::Core;
 use book::Book;
 pub(crate) use counters::Counters;
 use processor::Processor;
 pub(crate) use processor::{Load, Meter};
 pub(crate) use shifting::{Desk, Shifting};
+use turn::Core;
 
 /// What the server does with a call.
 #[derive(Clone, Debug)]
@@ -130,6 +130,11 @@ impl Answerer {
 }
 
 impl Core for Answerer {
+    type Ask = turn::None;
+    type Answer = turn::None;
+    type Letter = turn::None;
+    type Event = turn::None;
+
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let before = out.sends.len();
         match input {
@@ -154,6 +159,7 @@ impl Core for Answerer {
             Input::SendFailed { .. } => self.counters.unsent.add(1),
             // What is due on the connection is repeated until its timers end; the call itself lives on.
             Input::Closed { .. } | Input::Judged { .. } => {}
+            Input::Answer(never) | Input::Letter(never) => match *never {},
         }
         self.encapsulate(before, out);
         self.counters.live.set(self.book.live() as u64);

@@ -19,6 +19,7 @@ use lb::farm::server_table::{Refusal, RowView, ServerTable};
 use lb::settings::{Heartbeats, ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
 use net::Clock;
+use net::worker::Aside;
 
 use crate::ctl::desk::Tray;
 use crate::ctl::{Refused, Why};
@@ -26,7 +27,6 @@ use crate::left::{self, Left};
 use crate::log::log;
 use crate::measuring::Measuring;
 use crate::ports;
-use crate::worker::Aside;
 
 /// Longest time between two looks at evidence and deadlines.
 const TICK: Duration = Duration::from_millis(50);

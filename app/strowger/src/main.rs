@@ -1,6 +1,7 @@
 //! One binary, several roles; [`roles::run`] shows them all. A role's file holds its arguments and its `run`.
 
 mod answer;
+mod beside;
 mod certificates;
 mod choices;
 mod control;
@@ -22,7 +23,6 @@ mod status_text;
 mod table;
 mod top;
 mod why_report;
-mod worker;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use lb::farm::delays::{BOUNDS_MS, Delay};
 use lb::farm::server_table::RowView;
 use lb::settings::{Affinity, Threads};
 use lb::shared::Shared;
+use net::worker::Handle;
 
 use crate::control::{Control, condition_name};
 use crate::ctl::Host;
@@ -17,7 +18,6 @@ use crate::status_report::{
     CertificateStatus, Counter, DelayStatus, MemoryStatus, ReasonStatus, ServerStatus, StatusReport,
     WorkerStatus,
 };
-use crate::worker::Handle;
 
 /// All of it, seen by the owner of the tables.
 pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport {

@@ -1,4 +1,4 @@
-//! Sockets: UDP in batches, TCP connections, and TLS and WebSocket over them, for the cores that own none.
+//! Sockets: UDP in batches, TCP connections, and TLS and WebSocket over them, and the worker that drives a core by them.
 
 mod capture;
 pub mod connections;
@@ -13,14 +13,16 @@ pub mod tls;
 pub mod udp;
 mod wait;
 mod websocket;
+pub mod worker;
 
 pub use capture::is_capturing;
 pub use connections::{Connections, Limits, News, Received};
 pub use counters::{Counter, Counters};
-pub use mailbox::{Letter, Mailbox};
+pub use mailbox::{Letter, Mailbox, Passing};
 pub use mmsg::{Datagram, Receiver};
 pub use os::Clock;
 pub use spread::{Spread, Window};
 pub use tls::{Identities, Identity};
 pub use udp::{Udp, UdpOptions};
 pub use wait::Wait;
+pub use worker::{Aside, Beside, Handle, Setup, Worker};

@@ -1,44 +1,52 @@
-//! Messages from one worker to another, whose connection they are for. The only place where workers hand anything to
-//! each other; bounded, and never waited for.
+//! What one worker hands to another: messages for a connection of the other, and letters from core to core. The only place
+//! where workers hand anything to each other; bounded, and never waited for.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use mio::{Registry, Token, Waker};
 use sip::Target;
 
-/// Messages that wait in one mailbox. At 64 KiB each they would be 64 MiB; at a usual size 1 MiB.
+/// Messages and letters that wait in one mailbox. At 64 KiB each they would be 64 MiB; at a usual size 1 MiB.
 pub const LETTERS: usize = 1024;
+
+/// What lies in a mailbox. `L`: the letters of the cores that the workers drive.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Letter<L> {
+    Message(Passing),
+    Core(L),
+}
 
 /// A message on its way to the worker that owns the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct Passing {
     pub bytes: Box<[u8]>,
     pub to: Target,
     pub fallback: Option<(Box<[u8]>, Target)>,
 }
 
 #[derive(Debug)]
-pub struct Mailbox {
-    letters: ArrayQueue<Letter>,
-    waker: Waker,
+pub struct Mailbox<L> {
+    letters: ArrayQueue<Letter<L>>,
+    waker: Arc<Waker>,
     /// The owner has been woken and has not yet looked: one wake-up serves all letters until then.
     woken: AtomicBool,
 }
 
-impl Mailbox {
+impl<L> Mailbox<L> {
     /// `token`: what the owner's poll reports when letters have come, or somebody called [`Mailbox::wake`].
-    pub fn new(registry: &Registry, token: Token) -> io::Result<Mailbox> {
+    pub fn new(registry: &Registry, token: Token) -> io::Result<Mailbox<L>> {
         Ok(Mailbox {
             letters: ArrayQueue::new(LETTERS),
-            waker: Waker::new(registry, token)?,
+            waker: Arc::new(Waker::new(registry, token)?),
             woken: AtomicBool::new(false),
         })
     }
 
     /// Hands a letter over; `false` when the mailbox is full.
-    pub fn post(&self, letter: Letter) -> bool {
+    pub fn post(&self, letter: Letter<L>) -> bool {
         if self.letters.push(letter).is_err() {
             return false;
         }
@@ -53,13 +61,18 @@ impl Mailbox {
         let _ = self.waker.wake();
     }
 
+    /// What wakes the owner without a letter.
+    pub fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+
     /// To be called by the owner before it takes letters, so that one posted meanwhile wakes it again.
     pub fn open(&self) {
         // An exchange, not a store: it sees the letters of everyone who found the flag set.
         self.woken.swap(false, Ordering::AcqRel);
     }
 
-    pub fn take(&self) -> Option<Letter> {
+    pub fn take(&self) -> Option<Letter<L>> {
         self.letters.pop()
     }
 }
@@ -72,9 +85,12 @@ mod tests {
 
     use super::*;
 
-    fn letter(number: u16) -> Letter {
+    fn letter(number: u16) -> Letter<u16> {
+        if number % 2 == 1 {
+            return Letter::Core(number);
+        }
         let to = Target::Stream { listener: 0, to: ([127, 0, 0, 1], number).into() };
-        Letter { bytes: Box::new(number.to_be_bytes()), to, fallback: None }
+        Letter::Message(Passing { bytes: Box::new(number.to_be_bytes()), to, fallback: None })
     }
 
     fn is_woken(poll: &mut Poll) -> bool {

@@ -1,13 +1,13 @@
 //! What the server does by itself: ring, answer, repeat, hang up, forget.
 
 use base::Time;
-use lb::outbox::Outbox;
 use sip::{Message, Parser};
 use transaction::{InviteServerEvent, NonInviteClient, NonInviteClientState, Output};
+use turn::Outbox;
 
 use super::Answerer;
 use super::call::Phase;
-use super::text::{answer, bye, dialog_fields, post, session};
+use super::text::{answer, bye, dialog_fields, session};
 
 impl Answerer {
     /// Does what is due, call by call.
@@ -97,7 +97,7 @@ impl Answerer {
             }
         };
         let bytes = answer(request, remote, (status, self.tag(request)), fields, &body);
-        post(&bytes, target, out);
+        out.post(&bytes, target);
         self.book.update(slot, |call| call.last = bytes.into());
     }
 
@@ -125,7 +125,7 @@ impl Answerer {
                 *copies = copies.saturating_add(1);
                 *repeat_at = now + timers.g(*copies);
             }
-            post(&call.last, call.target, out);
+            out.post(&call.last, call.target);
         });
     }
 
@@ -136,7 +136,7 @@ impl Answerer {
             match call.transaction.handle(now, event, timers) {
                 Output::Repeat => {
                     counters.repeated.add(1);
-                    post(&call.last, call.target, out);
+                    out.post(&call.last, call.target);
                 }
                 Output::Timeout => {
                     counters.unconfirmed.add(1);
@@ -160,7 +160,7 @@ impl Answerer {
             return self.book.remove(slot);
         };
         self.counters.hung_up.add(1);
-        post(&bytes, target, out);
+        out.post(&bytes, target);
         let reliable = !matches!(target, sip::Target::Datagram { .. });
         let bye = NonInviteClient::start(now, reliable, &self.timers);
         self.book.update(slot, |call| {
@@ -178,7 +178,7 @@ impl Answerer {
             let Phase::HangingUp { bye } = &mut call.phase else { return };
             let Some(event) = bye.due(now) else { return call.end(now) };
             match bye.handle(now, event, timers) {
-                Output::Repeat => post(&call.last, call.target, out),
+                Output::Repeat => out.post(&call.last, call.target),
                 _ if bye.state() == NonInviteClientState::Terminated => call.end(now),
                 _ => {}
             }

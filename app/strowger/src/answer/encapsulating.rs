@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lb::outbox::Outbox;
 use lb::way::encapsulated::{NextHop, write};
 use sip::headers::via::{self, Via};
 use sip::{Host, Message, Parser, Start, Transport};
+use turn::Outbox;
 
 use super::Answerer;
 

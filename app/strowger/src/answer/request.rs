@@ -3,14 +3,14 @@
 use std::hash::BuildHasher as _;
 
 use base::{Duration, Time};
-use lb::outbox::Outbox;
 use sip::headers::{address, cseq};
 use sip::{Flow, Message, Method, Name, Reject};
 use transaction::{InviteServer, InviteServerEvent, NonInviteClientEvent, Output};
+use turn::Outbox;
 
 use super::Answerer;
 use super::call::{Call, Phase};
-use super::text::{ALLOW, answer, answer_target, dialog_fields, post, required, session};
+use super::text::{ALLOW, answer, answer_target, dialog_fields, required, session};
 
 /// Call-ID and From tag of a call that is kept, bytes together. Far more than any honest one has.
 const KEY_BYTES_MAX: usize = 1024;
@@ -31,7 +31,7 @@ impl Answerer {
             if method != Method::Ack {
                 let mut bytes = Vec::new();
                 sip::answer::write(request, &reject, flow.remote, 0, &mut bytes);
-                post(&bytes, answer_target(request, flow), out);
+                out.post(&bytes, answer_target(request, flow));
             }
             return;
         }
@@ -52,7 +52,7 @@ impl Answerer {
                     );
                 };
                 let bytes = answer(request, flow.remote, (200, self.tag(request)), allow, "");
-                post(&bytes, answer_target(request, flow), out);
+                out.post(&bytes, answer_target(request, flow));
             }
             Method::Register => {
                 self.counters.registers.add(1);
@@ -66,7 +66,7 @@ impl Answerer {
                     }
                 };
                 let bytes = answer(request, flow.remote, (200, self.tag(request)), echo, "");
-                post(&bytes, answer_target(request, flow), out);
+                out.post(&bytes, answer_target(request, flow));
             }
             Method::Update | Method::Info | Method::Message | Method::Notify => {
                 self.within(request, flow, method, slot, out);
@@ -76,7 +76,7 @@ impl Answerer {
                 let allow =
                     |out: &mut Vec<u8>| out.extend_from_slice(format!("Allow: {ALLOW}\r\n").as_bytes());
                 let bytes = answer(request, flow.remote, (405, self.tag(request)), allow, "");
-                post(&bytes, answer_target(request, flow), out);
+                out.post(&bytes, answer_target(request, flow));
             }
         }
     }
@@ -94,7 +94,7 @@ impl Answerer {
 
     fn plain(&self, request: &Message<'_>, flow: Flow, status: u16, out: &mut Outbox) {
         let bytes = answer(request, flow.remote, (status, self.tag(request)), |_| {}, "");
-        post(&bytes, answer_target(request, flow), out);
+        out.post(&bytes, answer_target(request, flow));
     }
 
     fn invite(
@@ -114,7 +114,7 @@ impl Answerer {
                     && !matches!(call.phase, Phase::HangingUp { .. })
                 {
                     self.counters.repeated.add(1);
-                    post(&call.last, answer_target(request, flow), out);
+                    out.post(&call.last, answer_target(request, flow));
                 }
                 return;
             }
@@ -134,7 +134,7 @@ impl Answerer {
                 out.extend_from_slice(&[b"Unsupported: ", &options[..], b"\r\n"].concat());
             };
             let bytes = answer(request, flow.remote, (420, self.tag(request)), field, "");
-            return post(&bytes, answer_target(request, flow), out);
+            return out.post(&bytes, answer_target(request, flow));
         }
         self.counters.invites.add(1);
         if has_tag {
@@ -327,7 +327,7 @@ impl Answerer {
             }
         };
         let bytes = answer(request, flow.remote, (200, self.tag(request)), fields, &body);
-        post(&bytes, answer_target(request, flow), out);
+        out.post(&bytes, answer_target(request, flow));
     }
 
     /// An answer to our BYE.

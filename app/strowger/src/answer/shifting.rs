@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use base::{Duration, Time};
-use lb::outbox::Outbox;
 use shift::{Call, Counter, Decision, Group, Identity, Ignored};
 use sip::headers::{max_forwards, via};
 use sip::{Flow, Message, Name, Parser, Start, Target, Transport, Uri};
 use transaction::InviteServerEvent;
+use turn::Outbox;
 
 use super::Answerer;
 use super::call::Phase;
 use super::meters::Meters;
-use super::text::{answer, answer_target, post};
+use super::text::{answer, answer_target};
 
 /// What ends an answer without body; the answer for the straight way is cut before it.
 const END: &[u8] = b"Content-Length: 0\r\n\r\n";
@@ -185,7 +185,7 @@ impl Answerer {
         let listener = shifting.listener;
         shifting.publish();
         for (to, bytes) in shifting.out.datagrams.drain(..) {
-            post(&bytes, Target::Datagram { listener, to }, out);
+            out.post(&bytes, Target::Datagram { listener, to });
         }
         for decision in std::mem::take(&mut shifting.out.decisions) {
             match decision {
@@ -240,7 +240,7 @@ impl Answerer {
         let bytes = answer(&request, remote, (status, self.tag(&request)), fields, "");
         // What another member has sent is not sent again at once; the transaction repeats it if no ACK comes.
         if !told {
-            post(&bytes, target, out);
+            out.post(&bytes, target);
         }
         let timers = &self.timers;
         self.book.update(slot, |call| {
@@ -268,7 +268,7 @@ impl Answerer {
             Ok(Start::Response { status: 302, .. })
         );
         match from.and_then(|listener| u8::try_from(listener).ok()) {
-            Some(listener) if is_redirect => post(&bytes, Target::Datagram { listener, to: client }, out),
+            Some(listener) if is_redirect => out.post(&bytes, Target::Datagram { listener, to: client }),
             _ => self.counters.unsent.add(1),
         }
     }

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use lb::outbox::{Outbox, Outgoing};
 use sip::headers::{address, via};
 use sip::text::{write_decimal, write_host};
 use sip::{Flow, Host, Message, Name, Reject, Target, Transport, Uri};
@@ -170,10 +169,4 @@ pub(super) fn required(request: &Message<'_>) -> Option<Vec<u8>> {
     let values: Vec<&[u8]> = request.all(Name::Require).map(|header| request.value(header)).collect();
     let joined = values.join(&b", "[..]);
     (!joined.iter().all(|byte| b" ,\t\r\n".contains(byte))).then_some(joined)
-}
-
-pub(super) fn post(bytes: &[u8], to: Target, out: &mut Outbox) {
-    let start = out.bytes.len() as u32;
-    out.bytes.extend_from_slice(bytes);
-    out.sends.push(Outgoing { bytes: start..out.bytes.len() as u32, to, fallback: None, call: 0 });
 }

@@ -11,12 +11,12 @@ use config::Tokens;
 use fcaps::FaultLog;
 use lb::shared::Shared;
 use net::Clock;
+use net::worker::Handle;
 
 use crate::certificates::Certificates;
 use crate::choices::ChoiceLog;
 use crate::converged::Front;
 use crate::http::counters::Counters;
-use crate::worker::Handle;
 
 pub(crate) struct Host {
     pub(crate) clock: Clock,

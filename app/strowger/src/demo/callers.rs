@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Duration, Time};
-use lb::outbox::{Outbox, Outgoing};
-use lb::way::router::Input;
 use net::Counter;
 use sip::headers::cseq;
 use sip::{Message, Method, Name, Parser, Target};
@@ -17,10 +15,12 @@ use transaction::{
     InviteClient, InviteClientEvent, InviteClientState, NonInviteClient, NonInviteClientEvent,
     NonInviteClientState, Output, Timers,
 };
+use turn::Input;
+use turn::Outbox;
 
 use super::caller_text::{Ends, ack_of_failure, call_number, dialog, invite, within};
 use super::histogram::Histogram;
-use crate::worker::Core;
+use turn::Core;
 
 /// Losses whose reason is told; the others are only counted.
 const REASONS_MAX: usize = 20;
@@ -309,6 +309,11 @@ impl Callers {
 }
 
 impl Core for Callers {
+    type Ask = turn::None;
+    type Answer = turn::None;
+    type Letter = turn::None;
+    type Event = turn::None;
+
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         if let Input::Message { bytes, .. } = input {
             let mut parser = std::mem::take(&mut self.parser);
@@ -345,8 +350,5 @@ impl Core for Callers {
 
 fn post(text: &str, to: SocketAddr, tally: &Tally, out: &mut Outbox) {
     tally.messages.add(1);
-    let start = out.bytes.len() as u32;
-    out.bytes.extend_from_slice(text.as_bytes());
-    let bytes = start..out.bytes.len() as u32;
-    out.sends.push(Outgoing { bytes, to: Target::Datagram { listener: 0, to }, fallback: None, call: 0 });
+    out.post(text.as_bytes(), Target::Datagram { listener: 0, to });
 }

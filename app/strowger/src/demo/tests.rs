@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 use base::{Chance, Duration, Time};
-use lb::outbox::Outbox;
-use lb::way::router::Input;
 use sip::{Flow, Transport};
+use turn::Input;
+use turn::Outbox;
 
 use super::{Callers, Pacing};
 use crate::answer::{Address, Answerer, Behaviour};
-use crate::worker::Core;
+use turn::Core;
 
 struct Line {
     callers: Callers,

@@ -15,10 +15,11 @@ use sip::Transport;
 
 use crate::answer::{Address, Answerer, Behaviour, Counters, Desk, Shifting};
 use crate::certificates::identity;
+use crate::log::log;
 use crate::roles::answer_figures::Figures;
 use crate::signals::Signals;
 use crate::table::aligned;
-use crate::worker::{Setup, Worker};
+use net::worker::{Setup, Worker};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -186,7 +187,12 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
     }
     let counters = answerer.counters();
     let mut figures = Figures::new(answerer.load(), args.neighbour, args.figures_to.as_deref(), clock.now());
-    let all: Vec<Listener> = listeners.iter().cloned().chain(args.shift.listener()).collect();
+    let all: Vec<_> = listeners
+        .iter()
+        .cloned()
+        .chain(args.shift.listener())
+        .map(|listener| (listener.transport, listener.bind))
+        .collect();
     let worker = Worker::new(
         Setup {
             index: 0,
@@ -197,7 +203,8 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
             limits: net::Limits::default(),
             identities: Arc::new(Identities::new(tls.map(identity))),
             spread: net::Spread::default(),
-            record: Box::new(|_, _| {}),
+            beside: Box::new(()),
+            log,
         },
         answerer,
     )

@@ -9,17 +9,16 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use base::Time;
 use clap::{ValueEnum, value_parser};
 use config::ShortForm;
-use lb::settings::Listener;
 use net::{Clock, UdpOptions};
 use sip::Transport;
 
 use crate::demo::{Callers, Farm, Pacing, Screen, Settings, Tally, View, milliseconds, quantile, signal};
+use crate::log::log;
 use crate::signals::Signals;
 use crate::status_report::StatusReport;
-use crate::worker::{Handle, Setup, Worker};
+use net::worker::{Handle, Setup, Worker};
 
 const SERVERS: usize = 3;
 /// From the answer of a call to its BYE.
@@ -141,7 +140,7 @@ fn start_callers(pacing: Pacing, own: SocketAddr, to: SocketAddr) -> io::Result<
     let run = u64::from(std::process::id());
     let callers = Callers::new(pacing, own, to, run, clock.now());
     let tally = callers.tally();
-    let listeners = [Listener { transport: Transport::Udp, bind: own, advertise: own }];
+    let listeners = [(Transport::Udp, own)];
     let setup = Setup {
         index: 0,
         pin: None,
@@ -151,7 +150,8 @@ fn start_callers(pacing: Pacing, own: SocketAddr, to: SocketAddr) -> io::Result<
         limits: net::Limits::default(),
         identities: Arc::default(),
         spread: net::Spread::default(),
-        record: Box::new(|_: Time, _| {}),
+        beside: Box::new(()),
+        log,
     };
     let worker = Worker::new(setup, callers)?;
     let handle = worker.handle();

@@ -9,8 +9,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use config::{Checked, Faults, LogFormat, NewCalls, word};
-use fcaps::{Fault, FaultLog, Output};
-use lb::outbox::Event;
+use fcaps::{FaultLog, Output};
 use lb::settings::{Settings, Threads};
 use lb::shared::Shared;
 use lb::way::router::Router;
@@ -19,6 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 use net::{Clock, Identities, Limits, Spread, UdpOptions};
 
 use super::lb_args::Args;
+use crate::beside::Beside;
 use crate::certificates::Certificates;
 use crate::choices::ChoiceLog;
 use crate::control::{self, Control, SharedThread, lock};
@@ -31,7 +31,7 @@ use crate::log::{log, log_as};
 use crate::measuring::Measuring;
 use crate::peers::Peers;
 use crate::signals::Signals;
-use crate::worker::{self, Handle, Setup, Worker};
+use net::worker::{self, Handle, Setup, Worker};
 
 /// Between two looks at what is left while the load manager ends.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -81,13 +81,10 @@ fn serve(checked: Checked, args: &Args) -> io::Result<()> {
     // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
     let _ = net::option::raise_descriptor_limit();
     let certificates = Certificates::new(checked.tls.clone());
-    let mut workers = make_workers(&settings, count, clock, &faults, &control, &certificates.identities)?;
     let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
-    if let Some(peers) = &peers {
-        for (worker, index) in workers.iter_mut().zip(0..) {
-            worker.tell_by(peers.teller(index));
-        }
-    }
+    let beside =
+        |index| Beside { faults: faults.clone(), teller: peers.as_ref().map(|peers| peers.teller(index)) };
+    let mut workers = make_workers(&settings, count, clock, beside, &control, &certificates.identities)?;
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));
@@ -211,40 +208,33 @@ fn make_workers(
     settings: &Settings,
     count: u8,
     clock: Clock,
-    faults: &FaultLog,
+    beside: impl Fn(u8) -> Beside,
     control: &Control,
     identities: &Arc<Identities>,
 ) -> io::Result<Vec<Worker<Router>>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let listeners: Vec<_> =
+        settings.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
     let mut workers = Vec::new();
     for index in 0..count {
-        let faults = faults.clone();
         let setup = Setup {
             index,
             // One per core means that each has its own; fewer or more are left to the kernel.
             pin: (usize::from(count) == cores && cores > 1).then_some(usize::from(index)),
             clock,
-            listeners: &settings.listeners,
+            listeners: &listeners,
             udp: UdpOptions { segments_max: settings.segments_max, ..UdpOptions::default() },
             spread: Spread::default(),
             limits: Limits::default(),
             identities: Arc::clone(identities),
-            record: Box::new(move |_, event| record(&faults, event)),
+            beside: Box::new(beside(index)),
+            log,
         };
         let router = Router::new(control.shared(), index, os::chance()?);
         workers.push(Worker::new(setup, router)?);
     }
     worker::introduce(&mut workers)?;
     Ok(workers)
-}
-
-fn record(faults: &FaultLog, event: Event) {
-    match event {
-        Event::TakenOver { call_id, method, client, from, to, why } => {
-            let time = std::time::SystemTime::now();
-            faults.record(Fault { time, call_id, method, client, from, to, why });
-        }
-    }
 }
 
 fn start(worker: Worker<Router>) -> io::Result<JoinHandle<io::Result<()>>> {

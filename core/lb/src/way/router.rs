@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{Chance, Duration, Time};
-use sip::{ConnectionId, Edits, Flow, Parser, Start, Target, Transport};
+use heartbeat::notice::Notice;
+use sip::{Edits, Flow, Parser, Start, Target, Transport};
+pub use turn::Input;
 
 use crate::counters::{Counter, WorkerCounters};
 use crate::farm::server::{Server, ServerId};
 use crate::farm::snapshot::Snapshot;
 use crate::hold::Alarms;
-use crate::outbox::{Claim, Outbox};
+use crate::outbox::{Event, Outbox};
 use crate::shared::Shared;
 use crate::way::encapsulated;
 
@@ -19,21 +21,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Held requests attended to in one turn; the rest keep the deadline in the past.
 pub(crate) const ACTIONS_MAX: usize = 256;
-
-/// What the edge tells the core.
-#[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
-    /// One datagram, or one message cut out of a stream.
-    Message { bytes: &'a [u8], flow: Flow },
-    /// The framing of a stream is lost; the connection is closed by the edge. `bytes` is what was received.
-    BrokenFrame { bytes: &'a [u8], flow: Flow },
-    /// A send to this target failed: ICMP unreachable, connection refused or lost.
-    SendFailed { to: Target },
-    /// A connection is gone; `peer` was at its other end.
-    Closed { id: ConnectionId, peer: SocketAddr },
-    /// What the edge found about a peer that asked to be reached by its connection.
-    Judged { claim: &'a Claim, proven: bool },
-}
 
 /// One per worker: scratch space and a reference to what is shared.
 pub struct Router {
@@ -60,6 +47,25 @@ pub(crate) struct Core {
     pub why: Arc<crate::why::Ring>,
     /// The turn and the server of the last look for requests that could not be sent: one look finds all.
     unsent: Option<(Time, ServerId)>,
+}
+
+impl turn::Core for Router {
+    type Ask = Notice;
+    type Answer = turn::None;
+    type Letter = turn::None;
+    type Event = Event;
+
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        Router::handle(self, now, input, out);
+    }
+
+    fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        Router::handle_timeout(self, now, out);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        Router::next_deadline(self)
+    }
 }
 
 impl Router {
@@ -116,6 +122,7 @@ impl Router {
                 self.core.closed(now, peer, out);
             }
             Input::Judged { claim, proven } => self.core.alias_judged(claim, proven),
+            Input::Answer(never) | Input::Letter(never) => match *never {},
         }
     }
 

@@ -12,7 +12,7 @@ impl Core {
     /// To be called before the message that it is about is put into the outbox.
     pub(crate) fn tell(&self, call: CallKey, server: ServerId, what: What, out: &mut Outbox) {
         if self.shared.settings.peers.is_some() {
-            out.notices.push(Notice { call: call.0, server: server.0, what });
+            out.asks.push(Notice { call: call.0, server: server.0, what });
         }
     }
 }

@@ -105,7 +105,7 @@ impl Farm {
         let mut out = Outbox::default();
         turn(&mut self.router, self.now, &mut out);
         self.events.append(&mut out.events);
-        self.notices.append(&mut out.notices);
+        self.notices.append(&mut out.asks);
         self.claims.append(&mut out.claims);
         let text = |range: &std::ops::Range<u32>| {
             String::from_utf8_lossy(&out.bytes[range.start as usize..range.end as usize]).into_owned()

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use base::{Duration, Time};
-use net::spread::{self, Judge};
-use net::{Counters, Spread, Udp, Window};
+
+use crate::spread::{self, Judge};
+use crate::{Counters, Spread, Udp, Window};
 
 const WINDOW: Duration = Duration::from_secs(1);
 

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 
-use lb::outbox::Outgoing as Message;
 use sip::Target;
+use turn::Outgoing;
 
 use super::*;
 
@@ -36,20 +36,41 @@ impl Forwarder {
     }
 }
 
-fn post(out: &mut Outbox, bytes: &[u8], to: Target) {
+type Out = turn::Outbox<Question, u32, String>;
+
+/// What the forwarder asks those beside it.
+#[derive(Debug, PartialEq, Eq)]
+struct Question(Vec<u8>);
+
+fn post(out: &mut Out, bytes: &[u8], to: Target) {
     let start = out.bytes.len() as u32;
     out.bytes.extend_from_slice(bytes);
-    out.sends.push(Message { bytes: start..out.bytes.len() as u32, to, fallback: None, call: 0 });
+    out.sends.push(Outgoing { bytes: start..out.bytes.len() as u32, to, fallback: None, call: 0 });
 }
 
 impl Core for Forwarder {
-    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+    type Ask = Question;
+    type Answer = String;
+    type Letter = u32;
+    type Event = String;
+
+    fn handle(&mut self, now: Time, input: Input<'_, String, u32>, out: &mut Out) {
         if !self.pause.is_zero() {
             std::thread::sleep(self.pause);
         }
         match input {
             Input::Message { bytes: b"in 100 ms", .. } => {
                 self.deadline = Some(now + Duration::from_millis(100))
+            }
+            Input::Message { bytes: question @ b"who?", .. } => out.asks.push(Question(question.to_vec())),
+            Input::Message { bytes: b"tell both", .. } => out.letters.extend([(0, 7), (1, 8)]),
+            Input::Answer(answer) => {
+                out.events.push(format!("answered {answer}"));
+                post(out, answer.as_bytes(), Target::Datagram { listener: 0, to: self.servers[0] });
+            }
+            Input::Letter(number) => {
+                let text = format!("letter {number}");
+                post(out, text.as_bytes(), Target::Datagram { listener: 0, to: self.servers[0] });
             }
             Input::Message { bytes, flow } if self.last_writer.is_some() => {
                 let mut last = self.last_writer.as_ref().unwrap().lock().unwrap();
@@ -80,7 +101,7 @@ impl Core for Forwarder {
         }
     }
 
-    fn handle_timeout(&mut self, _: Time, out: &mut Outbox) {
+    fn handle_timeout(&mut self, _: Time, out: &mut Out) {
         self.deadline = None;
         post(out, b"due", Target::Datagram { listener: 0, to: self.servers[0] });
     }
@@ -97,7 +118,12 @@ struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
-fn setup(index: usize, listeners: &[Listener], udp: UdpOptions, spread: Spread) -> Setup<'_> {
+fn setup(
+    index: usize,
+    listeners: &[(Transport, SocketAddr)],
+    udp: UdpOptions,
+    spread: Spread,
+) -> Setup<'_, Forwarder> {
     Setup {
         index: index as u8,
         pin: None,
@@ -107,7 +133,8 @@ fn setup(index: usize, listeners: &[Listener], udp: UdpOptions, spread: Spread) 
         limits: Limits::default(),
         identities: Arc::default(),
         spread,
-        record: Box::new(|_, _| {}),
+        beside: Box::new(()),
+        log: |_| {},
     }
 }
 
@@ -119,22 +146,18 @@ impl Running {
     /// One worker per core, all on the same two ports: listener 0 is UDP, listener 1 TCP.
     fn several(cores: Vec<Forwarder>, udp: UdpOptions, spread: Spread) -> Running {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let mut listeners = [Transport::Udp, Transport::Tcp].map(|transport| Listener {
-            transport,
-            bind: any,
-            advertise: any,
-        });
+        let mut listeners = [Transport::Udp, Transport::Tcp].map(|transport| (transport, any));
         let mut workers: Vec<Worker<Forwarder>> = Vec::new();
         for (index, core) in cores.into_iter().enumerate() {
             let worker = Worker::new(setup(index, &listeners, udp, spread), core).unwrap();
-            listeners[0].bind = worker.udp()[0].local_address().unwrap();
-            listeners[1].bind = worker.stream_addresses().next().unwrap().unwrap();
+            listeners[0].1 = worker.udp()[0].local_address().unwrap();
+            listeners[1].1 = worker.stream_addresses().next().unwrap().unwrap();
             workers.push(worker);
         }
         introduce(&mut workers).unwrap();
         Running {
-            address: listeners[0].bind,
-            stream_address: listeners[1].bind,
+            address: listeners[0].1,
+            stream_address: listeners[1].1,
             handles: workers.iter().map(Worker::handle).collect(),
             threads: workers.into_iter().map(|worker| std::thread::spawn(move || worker.run())).collect(),
         }
@@ -307,4 +330,64 @@ fn a_flow_that_is_too_much_for_one_worker_is_spread() {
         );
     }
     assert_eq!((workers.sum("spread_changes"), workers.sum("spread_by_message")), (1, 1));
+}
+
+/// Answers each question with its letters turned around, by way of a pipe that wakes the worker.
+struct Oracle {
+    asked: Vec<Question>,
+    recorded: std::sync::mpsc::Sender<String>,
+    pipe: (std::io::PipeReader, std::io::PipeWriter),
+}
+
+impl Beside<Forwarder> for Oracle {
+    fn ask(&mut self, _: Time, asks: &mut Vec<Question>) {
+        self.asked.append(asks);
+        self.pipe.1.write_all(b"!").unwrap();
+    }
+
+    fn record(&mut self, _: Time, events: &mut Vec<String>) {
+        events.drain(..).for_each(|event| self.recorded.send(event).unwrap());
+    }
+
+    fn source(&self) -> Option<std::os::fd::RawFd> {
+        Some(self.pipe.0.as_raw_fd())
+    }
+
+    fn answers(&mut self, _: Time, answers: &mut Vec<String>) {
+        self.pipe.0.read_exact(&mut [0; 1]).unwrap();
+        answers.extend(self.asked.drain(..).map(|Question(mut bytes)| {
+            bytes.reverse();
+            String::from_utf8(bytes).unwrap()
+        }));
+    }
+}
+
+#[test]
+fn what_a_core_asks_comes_back_to_it_and_what_it_records_is_recorded() {
+    let (client, server) = (socket(), socket());
+    let (recorded, records) = std::sync::mpsc::channel();
+    let listeners = [(Transport::Udp, "127.0.0.1:0".parse().unwrap())];
+    let beside = Box::new(Oracle { asked: Vec::new(), recorded, pipe: std::io::pipe().unwrap() });
+    let setup = Setup { beside, ..setup(0, &listeners, UdpOptions::default(), Spread::Flow) };
+    let worker = Worker::new(setup, Forwarder::to(&[server.local_addr().unwrap()])).unwrap();
+    let (address, handle) = (worker.udp()[0].local_address().unwrap(), worker.handle());
+    let thread = std::thread::spawn(move || worker.run());
+    client.send_to(b"who?", address).unwrap();
+    assert_eq!(receive(&server), "?ohw");
+    assert_eq!(records.recv().unwrap(), "answered ?ohw");
+    handle.stop();
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_core_writes_letters_to_the_cores_of_all_workers() {
+    let (client, server) = (socket(), socket());
+    let to = [server.local_addr().unwrap()];
+    let cores = vec![Forwarder::to(&to), Forwarder::to(&to)];
+    let workers = Running::several(cores, UdpOptions::default(), Spread::Flow);
+    client.send_to(b"tell both", workers.address).unwrap();
+    let mut told = [receive(&server), receive(&server)];
+    told.sort();
+    assert_eq!(told, ["letter 7", "letter 8"]);
+    assert_eq!((workers.sum("mailbox_in"), workers.sum("mailbox_out")), (2, 2));
 }

@@ -5,34 +5,33 @@
 
 mod aside;
 mod balance;
+mod beside;
 mod edge;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-#[cfg(test)]
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Duration, Time};
-use lb::outbox::{Event, Outbox};
-use lb::settings::Listener;
-use lb::way::router::{Input, Router};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use net::udp::BATCH;
-use net::{
+use mio::{Events, Interest, Poll, Token, Waker};
+use sip::{Flow, Transport};
+use turn::{Core, Input};
+
+use crate::udp::BATCH;
+use crate::{
     Clock, Connections, Counters, Datagram, Identities, Limits, Mailbox, Received, Receiver, Spread, Udp,
     UdpOptions, Wait,
 };
-use sip::{Flow, Transport};
 
-use crate::peers::Teller;
-
-pub(crate) use aside::{Aside, ServiceRate};
+pub use aside::Aside;
+use aside::ServiceRate;
 use balance::Balance;
+pub use beside::Beside;
 use edge::Edge;
 
 /// Turns in a row that may go on with what is known to be there before the kernel is asked again, so that a flood on one
@@ -53,70 +52,60 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 
 const TOKEN_MAILBOX: Token = Token(0);
 const TOKEN_ASIDE: Token = Token(1);
+const TOKEN_BESIDE: Token = Token(2);
 
-/// What a worker drives. The load manager's is [`Router`].
-pub(crate) trait Core {
-    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox);
-    fn handle_timeout(&mut self, now: Time, out: &mut Outbox);
-    fn next_deadline(&self) -> Option<Time>;
-}
-
-impl Core for Router {
-    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
-        Router::handle(self, now, input, out);
-    }
-
-    fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
-        Router::handle_timeout(self, now, out);
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        Router::next_deadline(self)
-    }
-}
+/// The outbox of a core.
+type Outbox<C> = turn::Outbox<<C as Core>::Ask, <C as Core>::Letter, <C as Core>::Event>;
 
 /// What a worker is made from.
-pub(crate) struct Setup<'a> {
+pub struct Setup<'a, C: Core> {
     /// Number of this worker, from 0; the one in [`sip::ConnectionId`].
-    pub(crate) index: u8,
+    pub index: u8,
     /// Processor to stay on; `None`: wherever the kernel puts it.
-    pub(crate) pin: Option<usize>,
-    pub(crate) clock: Clock,
-    pub(crate) listeners: &'a [Listener],
-    pub(crate) udp: UdpOptions,
-    pub(crate) limits: Limits,
+    pub pin: Option<usize>,
+    pub clock: Clock,
+    /// Transport and address of each, in the order of the configuration.
+    pub listeners: &'a [(Transport, SocketAddr)],
+    pub udp: UdpOptions,
+    pub limits: Limits,
     /// Certificates of TLS listeners; empty without such.
-    pub(crate) identities: Arc<Identities>,
-    pub(crate) spread: Spread,
-    /// Receives the events of the core; called rarely, on the worker's thread, and must not wait.
-    pub(crate) record: Box<dyn FnMut(Time, Event) + Send>,
+    pub identities: Arc<Identities>,
+    pub spread: Spread,
+    /// Whom the core asks, and who records its events.
+    pub beside: Box<dyn Beside<C>>,
+    /// Says one line to the operator.
+    pub log: fn(&str),
 }
 
 /// How others reach a running worker.
 #[derive(Clone)]
-pub(crate) struct Handle {
+pub struct Handle {
     stop: Arc<AtomicBool>,
-    mailbox: Arc<Mailbox>,
+    wake: Arc<Waker>,
     counters: Arc<Counters>,
 }
 
 impl Handle {
     /// The worker ends after its present turn.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.mailbox.wake();
+        // It fails only when the worker is gone, and then there is nobody to wake.
+        let _ = self.wake.wake();
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Counters {
         &self.counters
     }
 }
 
-pub(crate) struct Worker<C> {
+pub struct Worker<C: Core> {
     core: C,
-    outbox: Outbox,
+    outbox: Outbox<C>,
     receiver: Receiver,
-    edge: Edge,
+    edge: Edge<C::Letter>,
+    beside: Box<dyn Beside<C>>,
+    /// What came back for asks, until the core has it.
+    answers: Vec<C::Answer>,
     /// Of all but the UDP sockets.
     poll: Poll,
     events: Option<Events>,
@@ -131,7 +120,6 @@ pub(crate) struct Worker<C> {
     now: Time,
     pin: Option<usize>,
     handle: Handle,
-    record: Box<dyn FnMut(Time, Event) + Send>,
     turns_without_wait: u32,
     housekeeping_due: Time,
     spread: Spread,
@@ -142,37 +130,44 @@ pub(crate) struct Worker<C> {
 impl<C: Core> Worker<C> {
     /// Opens the sockets. All workers of a process are made before the first runs: the sockets of a reuseport group
     /// are to be there before traffic is.
-    pub(crate) fn new(setup: Setup<'_>, core: C) -> io::Result<Worker<C>> {
+    pub fn new(setup: Setup<'_, C>, core: C) -> io::Result<Worker<C>> {
         let poll = Poll::new()?;
         let counters = Arc::new(Counters::default());
         let mut udp = Vec::new();
         for (listener, settings) in setup.listeners.iter().enumerate() {
             let listener = u8::try_from(listener).map_err(|_| io::Error::other("more than 256 listeners"))?;
-            if settings.transport == Transport::Udp {
-                udp.push(Udp::bind(listener, settings.bind, setup.udp)?);
+            let (transport, bind) = *settings;
+            if transport == Transport::Udp {
+                udp.push(Udp::bind(listener, bind, setup.udp)?);
             }
         }
-        let bound: Vec<_> =
-            setup.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
         let registry = poll.registry().try_clone()?;
         let connections = Connections::new(
             setup.index,
-            &bound,
+            setup.listeners,
             setup.limits,
             setup.identities,
             registry,
             Arc::clone(&counters),
         )?;
         let mailbox = Arc::new(Mailbox::new(poll.registry(), TOKEN_MAILBOX)?);
-        let handle =
-            Handle { stop: Arc::new(AtomicBool::new(false)), mailbox, counters: Arc::clone(&counters) };
+        if let Some(answers) = setup.beside.source() {
+            poll.registry().register(&mut SourceFd(&answers), TOKEN_BESIDE, Interest::READABLE)?;
+        }
+        let handle = Handle {
+            stop: Arc::new(AtomicBool::new(false)),
+            wake: mailbox.waker(),
+            counters: Arc::clone(&counters),
+        };
         Ok(Worker {
             core,
-            outbox: Outbox::default(),
+            outbox: turn::Outbox::default(),
             receiver: Receiver::new(BATCH),
             unread: vec![false; udp.len()],
             wait: Wait::new(&udp, poll.as_raw_fd()),
-            edge: Edge::new(setup.index, udp, connections, counters),
+            edge: Edge::new(setup.index, udp, connections, mailbox, counters, setup.log),
+            beside: setup.beside,
+            answers: Vec::new(),
             poll,
             events: Some(Events::with_capacity(EVENTS)),
             aside: None,
@@ -181,7 +176,6 @@ impl<C: Core> Worker<C> {
             now: setup.clock.now(),
             pin: setup.pin,
             handle,
-            record: setup.record,
             turns_without_wait: 0,
             housekeeping_due: Time::ZERO,
             spread: setup.spread,
@@ -189,38 +183,33 @@ impl<C: Core> Worker<C> {
         })
     }
 
-    pub(crate) fn handle(&self) -> Handle {
+    pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
     /// Where the TCP listeners are, in their order.
     #[cfg(test)]
-    pub(crate) fn stream_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
+    pub fn stream_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
         self.edge.connections.local_addresses()
     }
 
     /// The UDP sockets, in the order of their listeners.
-    pub(crate) fn udp(&self) -> &[Udp] {
+    pub fn udp(&self) -> &[Udp] {
         self.edge.udp()
     }
 
     /// Thread model `one` (SPEC A7): `aside` shares this worker's thread from now on.
-    pub(crate) fn share_thread(&mut self, aside: Box<dyn Aside>) -> io::Result<()> {
+    pub fn share_thread(&mut self, aside: Box<dyn Aside>) -> io::Result<()> {
         self.poll.registry().register(&mut SourceFd(&aside.source()), TOKEN_ASIDE, Interest::READABLE)?;
         self.aside = Some(aside);
         Ok(())
     }
 
-    /// What the core has to tell other load managers is told by this.
-    pub(crate) fn tell_by(&mut self, teller: Teller) {
-        self.edge.teller = Some(teller);
-    }
-
     /// Runs until [`Handle::stop`].
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub fn run(mut self) -> io::Result<()> {
         if let Some(core) = self.pin {
-            // Pinning is a matter of speed; a container that forbids it still has a working load manager.
-            let _ = net::option::pin_thread(core);
+            // Pinning is a matter of speed; a container that forbids it still has a working server.
+            let _ = crate::option::pin_thread(core);
         }
         while !self.handle.stop.load(Ordering::Acquire) {
             self.turn()?;
@@ -278,9 +267,13 @@ impl<C: Core> Worker<C> {
         for event in &events {
             match event.token() {
                 TOKEN_MAILBOX => {
-                    self.edge.take_letters(&mut self.outbox);
+                    let (core, outbox) = (&mut self.core, &mut self.outbox);
+                    self.edge.take_letters(outbox, |letter, outbox| {
+                        core.handle(now, Input::Letter(&letter), outbox);
+                    });
                     self.flush(now);
                 }
+                TOKEN_BESIDE => self.take_answers(now),
                 TOKEN_ASIDE => self.rate.arrived(),
                 _ => {
                     let (core, outbox) = (&mut self.core, &mut self.outbox);
@@ -303,7 +296,12 @@ impl<C: Core> Worker<C> {
             return Duration::ZERO;
         }
         let aside = self.aside.as_ref().and_then(|aside| aside.next_deadline());
-        let deadlines = [self.core.next_deadline(), self.edge.connections.next_deadline(), aside];
+        let deadlines = [
+            self.core.next_deadline(),
+            self.edge.connections.next_deadline(),
+            self.beside.next_deadline(),
+            aside,
+        ];
         match deadlines.into_iter().flatten().min() {
             // From the start of the last turn: reading the clock again would cost more than the difference matters.
             Some(deadline) => deadline.since(self.now).min(WAIT_MAX),
@@ -331,8 +329,7 @@ impl<C: Core> Worker<C> {
                 let flow = Flow { listener, transport: Transport::Udp, remote: from, connection: None };
                 self.core.handle(now, Input::Message { bytes, flow }, &mut self.outbox);
                 if self.outbox.bytes.len() > OUTBOX_BYTES_MAX {
-                    self.edge.send(&mut self.outbox, now);
-                    record(&mut self.record, now, &mut self.outbox);
+                    empty(&mut self.outbox, &mut self.edge, &mut *self.beside, now);
                 }
             }
             self.edge.counters.datagram_bytes_in.add(bytes_in);
@@ -355,6 +352,9 @@ impl<C: Core> Worker<C> {
         if self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.core.handle_timeout(now, &mut self.outbox);
         }
+        if self.beside.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.take_answers(now);
+        }
         self.edge.connections.handle_timeout(now);
     }
 
@@ -375,8 +375,7 @@ impl<C: Core> Worker<C> {
 
     /// Sends the outbox and tells the core what could not be sent, until that leads to nothing more.
     fn flush(&mut self, now: Time) {
-        self.edge.send(&mut self.outbox, now);
-        record(&mut self.record, now, &mut self.outbox);
+        self.send(now);
         for _ in 0..edge::FAILURE_ROUNDS {
             if !self.edge.has_reports() {
                 return;
@@ -392,14 +391,36 @@ impl<C: Core> Worker<C> {
                 self.core.handle(now, Input::Closed { id, peer }, &mut self.outbox);
             }
             self.edge.give_back((failed, closed));
-            self.edge.send(&mut self.outbox, now);
-            record(&mut self.record, now, &mut self.outbox);
+            self.send(now);
         }
         self.edge.forget_failed();
     }
+
+    fn send(&mut self, now: Time) {
+        empty(&mut self.outbox, &mut self.edge, &mut *self.beside, now);
+    }
+
+    fn take_answers(&mut self, now: Time) {
+        self.beside.answers(now, &mut self.answers);
+        for answer in self.answers.drain(..) {
+            self.core.handle(now, Input::Answer(&answer), &mut self.outbox);
+        }
+        self.flush(now);
+    }
 }
 
-fn input_of(received: Received<'_>) -> Input<'_> {
+/// Empties an outbox: asks first, so that what others must know before a message leaves is on its way to them.
+fn empty<C: Core>(outbox: &mut Outbox<C>, edge: &mut Edge<C::Letter>, beside: &mut dyn Beside<C>, now: Time) {
+    if !outbox.asks.is_empty() {
+        beside.ask(now, &mut outbox.asks);
+    }
+    edge.send(outbox, now);
+    if !outbox.events.is_empty() {
+        beside.record(now, &mut outbox.events);
+    }
+}
+
+fn input_of<A, L>(received: Received<'_>) -> Input<'_, A, L> {
     match received {
         Received::Message { bytes, flow } => Input::Message { bytes, flow },
         Received::Broken { bytes, flow } => Input::BrokenFrame { bytes, flow },
@@ -408,8 +429,8 @@ fn input_of(received: Received<'_>) -> Input<'_> {
 
 /// Acquaints the workers of a process with each other, so that a message reaches the worker that owns its connection
 /// and datagrams are dealt out among them. They stand in the order of their numbers.
-pub(crate) fn introduce<C: Core>(workers: &mut [Worker<C>]) -> io::Result<()> {
-    let mailboxes: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.handle.mailbox)).collect();
+pub fn introduce<C: Core>(workers: &mut [Worker<C>]) -> io::Result<()> {
+    let mailboxes: Vec<_> = workers.iter().map(|worker| worker.edge.mailbox()).collect();
     let counters: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.handle.counters)).collect();
     for worker in &mut *workers {
         worker.edge.mailboxes.clone_from(&mailboxes);
@@ -419,16 +440,10 @@ pub(crate) fn introduce<C: Core>(workers: &mut [Worker<C>]) -> io::Result<()> {
         Spread::Flow => {}
         Spread::Message => {
             for socket in first.udp() {
-                net::spread::apply(Spread::Message, socket, counters.len())?;
+                crate::spread::apply(Spread::Message, socket, counters.len())?;
             }
         }
         Spread::Auto => first.balance = Some(Balance::of(counters)),
     }
     Ok(())
-}
-
-fn record(record: &mut Box<dyn FnMut(Time, Event) + Send>, now: Time, outbox: &mut Outbox) {
-    for event in outbox.events.drain(..) {
-        record(now, event);
-    }
 }

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use base::Time;
 
 /// Work that shares the thread of a worker: the control turn with its heartbeat port.
-pub(crate) trait Aside: Send {
+pub trait Aside: Send {
     /// The socket whose readiness starts a turn.
     fn source(&self) -> RawFd;
 
@@ -25,7 +25,7 @@ const INTERVAL_MAX: u32 = 32;
 /// The adaptive service rate between the two ports: a port that is behind is served more often and longer, one that
 /// had little is left alone for longer. With nothing to do on the first port the second is served at once.
 #[derive(Debug)]
-pub(crate) struct ServiceRate {
+pub(super) struct ServiceRate {
     interval: u32,
     budget: usize,
     turns: u32,
@@ -40,13 +40,13 @@ impl Default for ServiceRate {
 
 impl ServiceRate {
     /// The second port has become readable.
-    pub(crate) fn arrived(&mut self) {
+    pub(super) fn arrived(&mut self) {
         self.waiting = true;
     }
 
     /// Whether the second port is served in this turn, and with how many datagrams at most. `busy`: the first port
     /// had messages in this turn. `due`: a timer of the second has run out, which does not wait.
-    pub(crate) fn budget(&mut self, busy: bool, due: bool) -> Option<usize> {
+    pub(super) fn budget(&mut self, busy: bool, due: bool) -> Option<usize> {
         self.turns = self.turns.saturating_add(1);
         let turn = self.waiting && (!busy || self.turns >= self.interval);
         if !turn && !due {
@@ -57,7 +57,7 @@ impl ServiceRate {
     }
 
     /// What came of it: a port that used up its budget is behind.
-    pub(crate) fn served(&mut self, served: usize, budget: usize) {
+    pub(super) fn served(&mut self, served: usize, budget: usize) {
         if served >= budget {
             self.waiting = true;
             self.interval = (self.interval / 2).max(1);
@@ -70,7 +70,7 @@ impl ServiceRate {
     }
 
     /// The second port has more than it was allowed to take: the worker must not sleep.
-    pub(crate) fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.waiting
     }
 }

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Time;
-use lb::outbox::{Claim, Outbox, Outgoing};
-use net::{Connections, Counters, Letter, Mailbox, Receiver, Udp};
 use sip::{ConnectionId, Target};
+use turn::{Claim, Outbox, Outgoing};
 
-use crate::log::log;
-use crate::peers::Teller;
+use crate::{Connections, Counters, Letter, Mailbox, Passing, Receiver, Udp};
 
 /// How often in one turn the core may answer failed sends with sends that fail: the cascade of a request to its next
 /// server is one round. More are not told, so that a farm without any reachable server cannot hold a worker.
@@ -22,27 +20,34 @@ const TELL_PAUSE: Duration = Duration::from_secs(1);
 /// Position of listeners that are not UDP.
 const NONE: u8 = u8::MAX;
 
-pub(super) struct Edge {
+pub(super) struct Edge<L> {
     worker: u8,
     udp: Vec<Udp>,
     /// Listener index → position in `udp`.
     by_listener: Vec<u8>,
     pub(super) connections: Connections,
     /// Those of all workers, by their number; the own one too.
-    pub(super) mailboxes: Vec<Arc<Mailbox>>,
+    pub(super) mailboxes: Vec<Arc<Mailbox<L>>>,
     failed: Vec<Target>,
     closed: Vec<(ConnectionId, SocketAddr)>,
     /// When a handshake that failed was last told to the operator.
     handshake_told: Option<Time>,
     /// Claims of peers, and whether their certificates prove them.
     pub(super) judged: Vec<(Claim, bool)>,
-    /// Where there are other load managers.
-    pub(super) teller: Option<Teller>,
+    log: fn(&str),
     pub(super) counters: Arc<Counters>,
 }
 
-impl Edge {
-    pub(super) fn new(worker: u8, udp: Vec<Udp>, connections: Connections, counters: Arc<Counters>) -> Edge {
+impl<L> Edge<L> {
+    /// `mailbox`: the own one.
+    pub(super) fn new(
+        worker: u8,
+        udp: Vec<Udp>,
+        connections: Connections,
+        mailbox: Arc<Mailbox<L>>,
+        counters: Arc<Counters>,
+        log: fn(&str),
+    ) -> Edge<L> {
         let mut by_listener = vec![NONE; 256];
         for (position, socket) in udp.iter().enumerate() {
             by_listener[usize::from(socket.listener())] = position as u8;
@@ -52,18 +57,25 @@ impl Edge {
             udp,
             by_listener,
             connections,
-            mailboxes: Vec::new(),
+            // Until the workers are introduced to each other each knows only itself.
+            mailboxes: vec![mailbox],
             failed: Vec::new(),
             closed: Vec::new(),
             handshake_told: None,
             judged: Vec::new(),
-            teller: None,
+            log,
             counters,
         }
     }
 
     pub(super) fn udp(&self) -> &[Udp] {
         &self.udp
+    }
+
+    /// The own one.
+    pub(super) fn mailbox(&self) -> Arc<Mailbox<L>> {
+        let own = self.mailboxes.get(usize::from(self.worker)).or(self.mailboxes.first());
+        Arc::clone(own.expect("a worker has its own mailbox from the start"))
     }
 
     /// Takes one batch from the socket at this position: the number of datagrams and the listener.
@@ -76,13 +88,8 @@ impl Edge {
         self.udp[position].take_errors(&mut self.failed, &self.counters);
     }
 
-    /// Sends all messages of the outbox and empties it of them.
-    pub(super) fn send(&mut self, outbox: &mut Outbox, now: Time) {
-        if !outbox.notices.is_empty()
-            && let Some(teller) = &mut self.teller
-        {
-            teller.tell(&mut outbox.notices);
-        }
+    /// Sends all messages and letters of the outbox, and empties it of them.
+    pub(super) fn send<A, E>(&mut self, outbox: &mut Outbox<A, L, E>, now: Time) {
         for send in &outbox.sends {
             match send.to {
                 Target::Datagram { listener, to } => {
@@ -118,6 +125,14 @@ impl Edge {
             let proven = self.connections.proves(claim.id, claim.address.ip(), claim.name.as_deref());
             self.judged.push((claim, proven));
         }
+        for (worker, letter) in outbox.letters.drain(..) {
+            let mailbox = self.mailboxes.get(usize::from(worker));
+            if mailbox.is_some_and(|mailbox| mailbox.post(Letter::Core(letter))) {
+                self.counters.mailbox_out.add(1);
+            } else {
+                self.counters.mailbox_dropped_full.add(1);
+            }
+        }
         outbox.sends.clear();
         outbox.bytes.clear();
         if self.connections.has_news() {
@@ -136,7 +151,7 @@ impl Edge {
             Box::from(bytes.get(range.start as usize..range.end as usize).unwrap_or_default())
         };
         let fallback = send.fallback.as_ref().map(|(range, to)| (copy(range), *to));
-        if mailbox.post(Letter { bytes: copy(&send.bytes), to: send.to, fallback }) {
+        if mailbox.post(Letter::Message(Passing { bytes: copy(&send.bytes), to: send.to, fallback })) {
             self.counters.mailbox_out.add(1);
         } else {
             self.counters.mailbox_dropped_full.add(1);
@@ -144,14 +159,25 @@ impl Edge {
         }
     }
 
-    /// Puts the letters of the own mailbox into the outbox.
-    pub(super) fn take_letters(&mut self, outbox: &mut Outbox) {
-        let Some(mailbox) = self.mailboxes.get(usize::from(self.worker)) else { return };
+    /// Takes what lies in the own mailbox: messages into the outbox, letters to the core.
+    pub(super) fn take_letters<A, E>(
+        &mut self,
+        outbox: &mut Outbox<A, L, E>,
+        mut hear: impl FnMut(L, &mut Outbox<A, L, E>),
+    ) {
+        let mailbox = self.mailbox();
         mailbox.open();
         // Not more than fill it once: who posts as fast as we take must not keep us here.
-        for _ in 0..net::mailbox::LETTERS {
+        for _ in 0..crate::mailbox::LETTERS {
             let Some(letter) = mailbox.take() else { return };
             self.counters.mailbox_in.add(1);
+            let letter = match letter {
+                Letter::Message(message) => message,
+                Letter::Core(letter) => {
+                    hear(letter, outbox);
+                    continue;
+                }
+            };
             let mut add = |bytes: &[u8]| {
                 let start = outbox.bytes.len() as u32;
                 outbox.bytes.extend_from_slice(bytes);
@@ -197,7 +223,7 @@ impl Edge {
             // Each message to such a server may try again, so not each is told.
             if self.handshake_told.is_none_or(|told| now.since(told) >= TELL_PAUSE) {
                 self.handshake_told = Some(now);
-                log(&format!(
+                (self.log)(&format!(
                     "no TLS with {server}: {why}; its certificate is judged by tls.server_ca and tls.server_name"
                 ));
             }
@@ -232,8 +258,8 @@ impl Edge {
 
     /// What changes slowly: once every few hundred milliseconds.
     pub(super) fn keep_house(&mut self) {
-        self.counters.busy_micros.set(net::option::thread_cpu_micros());
-        let captured = !self.udp.is_empty() && net::is_capturing();
+        self.counters.busy_micros.set(crate::option::thread_cpu_micros());
+        let captured = !self.udp.is_empty() && crate::is_capturing();
         self.counters.capture_seen.set(captured.into());
         for socket in &mut self.udp {
             socket.count_kernel_drops(&self.counters);

@@ -1,0 +1,33 @@
+//! What stands beside a router in its worker's thread: the voice by which other load managers are told, and the fault record.
+
+use std::time::SystemTime;
+
+use base::Time;
+use fcaps::{Fault, FaultLog};
+use heartbeat::notice::Notice;
+use lb::outbox::Event;
+use lb::way::router::Router;
+
+use crate::peers::Teller;
+
+pub(crate) struct Beside {
+    pub(crate) faults: FaultLog,
+    /// Where there are other load managers.
+    pub(crate) teller: Option<Teller>,
+}
+
+impl net::Beside<Router> for Beside {
+    fn ask(&mut self, _now: Time, notices: &mut Vec<Notice>) {
+        match &mut self.teller {
+            Some(teller) => teller.tell(notices),
+            None => notices.clear(),
+        }
+    }
+
+    fn record(&mut self, _now: Time, events: &mut Vec<Event>) {
+        for event in events.drain(..) {
+            let Event::TakenOver { call_id, method, client, from, to, why } = event;
+            self.faults.record(Fault { time: SystemTime::now(), call_id, method, client, from, to, why });
+        }
+    }
+}

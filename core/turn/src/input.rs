@@ -1,0 +1,26 @@
+//! What a worker tells a core.
+
+use std::net::SocketAddr;
+
+use sip::{ConnectionId, Flow, Target};
+
+use crate::{Claim, None};
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a, Answer = None, Letter = None> {
+    /// One datagram, or one message cut out of a stream.
+    Message { bytes: &'a [u8], flow: Flow },
+    /// The framing of a stream is lost; the worker closes the connection. `bytes` is what was received.
+    BrokenFrame { bytes: &'a [u8], flow: Flow },
+    /// A send to this target failed: ICMP unreachable, connection refused or lost.
+    SendFailed { to: Target },
+    /// A connection is gone; `peer` was at its other end.
+    Closed { id: ConnectionId, peer: SocketAddr },
+    /// What the worker found about a peer that asked to be reached by its connection.
+    Judged { claim: &'a Claim, proven: bool },
+    /// What came back for an ask.
+    Answer(&'a Answer),
+    /// The core of another worker of this process tells us something.
+    Letter(&'a Letter),
+}
