@@ -202,6 +202,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         sessions_max: limits.sessions_max.value as usize,
         invite_weight_percent: raw.selection.invite_weight_percent.value as u32,
         hold_setup: raw.hold_setup.kind.value,
+        retry_refused: raw.hold_setup.retry_refused.value,
         held_max: raw.hold_setup.held_max.value as usize,
         held_bytes_max: raw.hold_setup.held_bytes_max.value as usize,
         retry_after: limits.retry_after_seconds.value as u32,

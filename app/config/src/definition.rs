@@ -197,6 +197,9 @@ sections! {
     one hold_setup as HoldSetupSection {
         /// Which INVITEs are kept until their final answer, so that a call being set up survives the death of its server.
         kind: HoldSetup = Is("stream");
+        /// An INVITE that is kept and that its server refuses with 500, 503 or 504 is given to another server, as a proxy tries
+        /// the next of its targets (RFC 3261 §16.7 step 5). Off: the caller gets the refusal.
+        retry_refused: bool = Is("true");
         /// How many at once; beyond that, set-ups pass without being held.
         held_max: u64 = Is("100000"), 0..=10000000;
         /// Bytes of all held messages together.

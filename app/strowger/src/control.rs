@@ -248,8 +248,10 @@ impl Control {
         }
         for result in self.shared.probes.take_results() {
             let retry_after = result.retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
-            match retry_after.filter(|_| result.call) {
-                Some(retry_after) => self.table.said_full(now, result.server, retry_after),
+            match result.call.zip(retry_after) {
+                Some((refused, retry_after)) => {
+                    self.table.refused_call(now, result.server, refused, retry_after);
+                }
                 None => self.table.probe_answered(now, result.server, result.status, retry_after),
             }
         }

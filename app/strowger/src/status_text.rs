@@ -113,7 +113,7 @@ fn servers(report: &StatusReport) -> String {
                 or_dash(server.residual_calls),
                 or_dash(server.calls),
                 server.messages.to_string(),
-                server.failures.to_string(),
+                (server.failures + server.failed).to_string(),
                 server.reason.clone(),
             ]
         })

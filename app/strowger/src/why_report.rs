@@ -183,6 +183,7 @@ fn reason(explained: &Explanation) -> String {
         Kind::MovedFailed => "its server failed during call set-up; ".into(),
         Kind::MovedSilent => "its server was silent during call set-up; ".into(),
         Kind::MovedFull => "its server was full; ".into(),
+        Kind::MovedRefused => "its server refused it; ".into(),
         Kind::FromServer => return "the server began the call itself".into(),
     };
     let hundredths = |counted: Option<u32>| {

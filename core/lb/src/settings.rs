@@ -125,6 +125,8 @@ pub struct Settings {
     /// tlwl: the weight of an INVITE transaction against any other, in hundredths; 175.
     pub invite_weight_percent: u32,
     pub hold_setup: HoldSetup,
+    /// A held INVITE that its server refuses with 500, 503 or 504 is given to another.
+    pub retry_refused: bool,
     pub held_max: usize,
     pub held_bytes_max: usize,
     /// Retry-After of our 503, seconds.
@@ -182,6 +184,7 @@ impl Settings {
             sessions_max: 10_000,
             invite_weight_percent: 175,
             hold_setup: HoldSetup::Stream,
+            retry_refused: false,
             held_max: 1000,
             held_bytes_max: 1 << 20,
             retry_after: 5,

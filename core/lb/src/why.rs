@@ -55,10 +55,12 @@ pub enum Kind {
     FromServer = 7,
     /// A held set-up whose server said that it is full.
     MovedFull = 8,
+    /// A held set-up that its server refused by its own fault.
+    MovedRefused = 9,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Selected,
         Kind::Hashed,
         Kind::Refused,
@@ -67,6 +69,7 @@ impl Kind {
         Kind::MovedSilent,
         Kind::FromServer,
         Kind::MovedFull,
+        Kind::MovedRefused,
     ];
 
     /// As reports and logs name it.
@@ -80,6 +83,7 @@ impl Kind {
             Kind::MovedSilent => "set-up moved: server silent",
             Kind::FromServer => "begun by the server",
             Kind::MovedFull => "set-up moved: server full",
+            Kind::MovedRefused => "set-up moved: server refused it",
         }
     }
 
@@ -155,9 +159,12 @@ impl Ring {
         cell[3].store(snapshot.epoch, Relaxed);
         cell[4].store(id(note.winner) << 32 | id(note.from), Relaxed);
         let (figures, full) = match note.kind {
-            Kind::Selected | Kind::Refused | Kind::MovedFailed | Kind::MovedSilent | Kind::MovedFull => {
-                figures(cell, snapshot, selector, note.winner)
-            }
+            Kind::Selected
+            | Kind::Refused
+            | Kind::MovedFailed
+            | Kind::MovedSilent
+            | Kind::MovedFull
+            | Kind::MovedRefused => figures(cell, snapshot, selector, note.winner),
             Kind::Hashed | Kind::TakenOver | Kind::FromServer => (0, 0),
         };
         let flags = u64::from(note.winner.is_some()) | u64::from(note.from.is_some()) << 1;

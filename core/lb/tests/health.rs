@@ -312,7 +312,10 @@ fn evidence_is_summed_over_workers_and_out_of_range_is_nobody() {
     evidence.unreachable(0, 2);
     evidence.sent(0, 3);
     evidence.sent(2, 0);
-    assert_eq!(evidence.totals(1), Totals { sent: 2, answered: 1, unreachable: 0, failed: 0 });
+    assert_eq!(
+        evidence.totals(1),
+        Totals { sent: 2, answered: 1, unreachable: 0, failed: 0, ..Totals::default() }
+    );
     assert_eq!(evidence.totals(2), Totals { unreachable: 1, ..Totals::default() });
     assert_eq!(evidence.totals(0), Totals::default());
 }

@@ -84,6 +84,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
         sessions_max,
         invite_weight_percent,
         hold_setup,
+        retry_refused,
         held_max,
         held_bytes_max,
         retry_after,
@@ -130,6 +131,7 @@ pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows
     found.changed("limits.count_calls", *count_calls, new.count_calls);
     found.changed("connections.tcp_alias", *tcp_alias, new.tcp_alias);
     found.reworded("hold_setup.kind", word(*hold_setup), word(new.hold_setup));
+    found.changed("hold_setup.retry_refused", *retry_refused, new.retry_refused);
     found.reworded("health.probe", word(*probe), word(new.probe));
     found.changed("health.interval_ms", probe_interval.as_millis(), new.probe_interval.as_millis());
     found.changed("health.silence_ms", silence.as_millis(), new.silence.as_millis());

@@ -142,7 +142,7 @@ fn servers(looks: &Looks<'_>, order: Order, first: usize, rows: usize) -> String
             format!("{:.1} %", share * 100.0),
             format!("{}{}", "█".repeat(cells), "·".repeat(BAR - cells)),
             format!("{:.0}", looks.rate(server, |server| server.messages)),
-            format!("{:.1}", looks.rate(server, |server| server.failures)),
+            format!("{:.1}", looks.rate(server, |server| server.failures + server.failed)),
             or_dash(server.calls),
             or_dash(server.load_permille.map(|load| format!("{:.1}", f64::from(load) / 10.0))),
             or_dash(server.score),

@@ -1,5 +1,7 @@
 //! What a server may be given and why, and its state of health: words alone, which all else about the farm uses.
 
+use crate::farm::failing::Share;
+
 /// What a server may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
@@ -30,6 +32,10 @@ pub enum Cause {
     Leaving,
     /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503, or a call with 503 and Retry-After.
     Full,
+    /// It fails what it is given, which its neighbours do not: it is set aside for a while.
+    Failing(Share),
+    /// It failed what it was given, and a few calls show whether it is well again.
+    FailingTrial(Share),
     /// As health has it.
     Health(State, Reason),
 }
@@ -45,6 +51,12 @@ impl std::fmt::Display for Cause {
             Cause::Drained => write!(f, "drained by an operator"),
             Cause::Leaving => write!(f, "no longer in the configuration; goes when its known calls are over"),
             Cause::Full => write!(f, "it has no room for more calls"),
+            Cause::Failing(Share { failed, of }) => {
+                write!(f, "set aside: it failed {failed} of {of} calls, its neighbours did not")
+            }
+            Cause::FailingTrial(Share { failed, of }) => {
+                write!(f, "on trial: it had failed {failed} of {of} calls")
+            }
             Cause::Health(State::Suspect, reason) => write!(f, "suspect: {reason}"),
             Cause::Health(State::Trial, reason) => write!(f, "on trial: {reason}"),
             Cause::Health(State::Up | State::Failed, reason) => write!(f, "{reason}"),

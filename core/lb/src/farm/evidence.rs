@@ -10,6 +10,8 @@ struct Cell {
     answered: AtomicU64,
     unreachable: AtomicU64,
     failed: AtomicU64,
+    setups_taken: AtomicU64,
+    setups_failed: AtomicU64,
 }
 
 /// What workers saw of the servers: counters that only grow, by worker and slot ([`crate::farm::server::Seat`]). Each worker
@@ -28,6 +30,10 @@ pub struct Totals {
     pub unreachable: u64,
     /// Time-outs, 5xx, and requests within a dialog that it did not know any more.
     pub failed: u64,
+    /// Set-ups of calls that came to something, be it a refusal of the callee; each call once.
+    pub setups_taken: u64,
+    /// Set-ups that the server failed: 500, 502, 503, 504, or nothing at all.
+    pub setups_failed: u64,
 }
 
 impl Totals {
@@ -66,6 +72,18 @@ impl Evidence {
         self.bump(worker, slot, |cell| &cell.failed);
     }
 
+    /// The set-up of a call came to something.
+    #[inline]
+    pub fn setup_taken(&self, worker: u8, slot: u16) {
+        self.bump(worker, slot, |cell| &cell.setups_taken);
+    }
+
+    /// The set-up of a call came to nothing through the server's fault.
+    #[inline]
+    pub fn setup_failed(&self, worker: u8, slot: u16) {
+        self.bump(worker, slot, |cell| &cell.setups_failed);
+    }
+
     fn bump(&self, worker: u8, slot: u16, counter: impl Fn(&Cell) -> &AtomicU64) {
         if usize::from(slot) < self.slots
             && let Some(cell) = self.cells.get(usize::from(worker) * self.slots + usize::from(slot))
@@ -82,6 +100,8 @@ impl Evidence {
             totals.answered += cell.answered.load(Relaxed);
             totals.unreachable += cell.unreachable.load(Relaxed);
             totals.failed += cell.failed.load(Relaxed);
+            totals.setups_taken += cell.setups_taken.load(Relaxed);
+            totals.setups_failed += cell.setups_failed.load(Relaxed);
         }
         totals
     }

@@ -80,6 +80,8 @@ pub struct Health {
     unreachable_hits: u32,
     last_answer: Option<Time>,
     full_until: Option<Time>,
+    /// That it is full was said by those whose calls it refused.
+    full_by_hearsay: bool,
     probe_sent: Option<Time>,
     next_probe: Time,
     probe_misses: u32,
@@ -101,6 +103,7 @@ impl Health {
             unreachable_hits: 0,
             last_answer: None,
             full_until: None,
+            full_by_hearsay: false,
             probe_sent: None,
             next_probe: now,
             probe_misses: 0,
@@ -130,6 +133,22 @@ impl Health {
     /// It answered 503 to OPTIONS, or with Retry-After to a call: known calls only until this moment.
     pub fn full_until(&self) -> Option<Time> {
         self.full_until
+    }
+
+    /// Servers are judged by what is seen of them.
+    pub fn judges(&self) -> bool {
+        self.settings.probe != Probe::Off
+    }
+
+    pub fn is_full_by_hearsay(&self) -> bool {
+        self.full_until.is_some() && self.full_by_hearsay
+    }
+
+    /// It is needed, whatever callers were told.
+    pub fn forget_hearsay(&mut self) {
+        if self.is_full_by_hearsay() {
+            self.full_until = None;
+        }
     }
 
     /// State by event; true when the state changed.
@@ -193,12 +212,15 @@ impl Health {
                 // asked again.
                 let full = retry_after.unwrap_or(self.settings.probe_interval * 2).min(FULL_MAX);
                 self.full_until = (status == 503).then(|| now + full);
+                self.full_by_hearsay = false;
             }
             Event::ProbeTimeout => {
                 self.probe_sent = None;
                 self.probe_misses = self.probe_misses.saturating_add(1);
             }
-            Event::Full(time) => self.full_until = Some(now + time.min(FULL_MAX)),
+            Event::Full(time) => {
+                (self.full_until, self.full_by_hearsay) = (Some(now + time.min(FULL_MAX)), true);
+            }
             Event::Silence | Event::PauseOver => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use crate::farm::hearsay::Refused;
 use crate::farm::server::ServerId;
 
 /// Probes and results that wait; more than the largest farm has servers.
@@ -11,8 +12,8 @@ const WAITING_MAX: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     pub server: ServerId,
-    /// It was a call that was answered 503 with Retry-After.
-    pub call: bool,
+    /// It was a call that was answered 503 with Retry-After, and whose.
+    pub call: Option<Refused>,
     pub status: u16,
     /// Retry-After of a 503: the server is full, not ill.
     pub retry_after: Option<u32>,

@@ -16,6 +16,7 @@ use crate::farm::server::{Seat, ServerId};
 use crate::farm::snapshot::Snapshot;
 use crate::settings::Settings;
 
+mod aside;
 mod change;
 mod row;
 use row::{Agent, Row};
@@ -221,14 +222,6 @@ impl ServerTable {
         }
     }
 
-    /// A server answered a call with 503 and Retry-After: no new calls for that time, which is not a failure.
-    pub fn said_full(&mut self, now: Time, id: ServerId, retry_after: Duration) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.id == id) {
-            row.health.handle(now, Event::Full(retry_after));
-            self.look = true;
-        }
-    }
-
     /// OPTIONS to be sent now, where the settings ask for them: to servers without an agent, and to any that is in doubt.
     pub fn take_probes(&mut self, now: Time, mut send: impl FnMut(ServerId, SocketAddr, Transport)) {
         for row in self.rows.iter_mut().filter(|row| row.is_probed()) {
@@ -257,7 +250,7 @@ impl ServerTable {
 
     fn look_at_all(&mut self, now: Time) {
         for row in &mut self.rows {
-            self.figures_stale |= row.rise(now, self.slow_start);
+            self.figures_stale |= row.rise(now);
             row.read_evidence(now, self.counters.evidence.totals(row.seat.slot));
             row.health.handle_timeout(now);
             self.figures_stale |= row.expire_measured(now);
@@ -267,12 +260,14 @@ impl ServerTable {
             (self.figures_stale, self.counted) = (true, now);
         }
         self.forget(now);
+        self.set_aside(now);
         self.judge_all(now);
         if !self.rows.iter().any(|row| row.condition == Condition::Active) {
             // Fail-safe: silence alone must not take the whole farm out; the silent are asked again at once.
             for row in self.rows.iter_mut().filter(|row| row.failed_by_silence()) {
                 row.health.try_now(now);
             }
+            self.call_back(now);
             self.judge_all(now);
         }
         (self.look, self.looked) = (false, now);

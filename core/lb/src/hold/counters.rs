@@ -44,6 +44,8 @@ counters! {
     rerouted_silent,
     /// INVITEs given to another server because theirs said that it is full.
     rerouted_full,
+    /// INVITEs given to another server because theirs refused them by its own fault.
+    rerouted_refused,
     /// INVITEs answered by us because no server did.
     answered,
     /// Responses that went nowhere: copies, and what came from servers that were given up.

@@ -275,7 +275,7 @@ impl Entry {
         }
         let status = match why {
             Why::Silent => 408,
-            Why::Failed | Why::Full => 500,
+            Why::Failed | Why::Full | Why::Refused => 500,
         };
         match self.class {
             Class::Invite if !self.failover => Step::Unanswered,

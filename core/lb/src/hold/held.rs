@@ -9,7 +9,9 @@ use base::Time;
 use super::alarms::{HORIZON, HORIZON_MIN};
 use super::entry::{After, Entry, Loss, NEVER, Phase, Step};
 use super::shards::{ENTRY_BYTES, Shard, Shards, slot};
-use super::{Action, Alarms, Class, Counts, GoesTo, HoldCounters, Kept, Limits, NotKept, Verdict, What};
+use super::{
+    Action, Alarms, Class, Counts, GoesTo, HoldCounters, Kept, Limits, NotKept, Tried, Verdict, What, Why,
+};
 use crate::farm::server::ServerId;
 
 /// `key` is the branch that the router gives the request, as 64 bits: the same for a request and its copies, and for an
@@ -149,13 +151,22 @@ impl Held {
         verdict
     }
 
-    /// The server of an INVITE says that it is full, and there are others: another one gets it, as [`Held::next_due`] says
+    /// The server of an INVITE refuses it as full or by its own fault. Where there is `another` beside those that were tried, that
+    /// one gets it, as [`Held::next_due`] says
     /// at once, and the refusal is acknowledged. `None`: it is a response like any other.
-    pub fn refused(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId) -> Option<Verdict> {
+    pub fn refused(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        server: ServerId,
+        why: Why,
+        another: impl FnOnce(&Tried) -> bool,
+    ) -> Option<Verdict> {
         let slot = slot(key, Class::Invite);
         let mut shard = self.shards.lock(slot);
         let entry = shard.get_mut(&slot).filter(|entry| entry.class == Class::Invite)?;
-        let verdict = self.change(entry, |entry| entry.refused(now, server, &self.limits))?;
+        let verdict = self.change(entry, |entry| entry.refused(now, server, why, another, &self.limits))?;
         arm(entry, now, alarms, slot);
         self.counters.absorbed.add();
         self.counters.acknowledged.add();
@@ -386,6 +397,7 @@ impl Held {
             What::Reroute { why: super::Why::Failed, .. } => self.counters.rerouted_failed.add(),
             What::Reroute { why: super::Why::Silent, .. } => self.counters.rerouted_silent.add(),
             What::Reroute { why: super::Why::Full, .. } => self.counters.rerouted_full.add(),
+            What::Reroute { why: super::Why::Refused, .. } => self.counters.rerouted_refused.add(),
             What::Answer { .. } => self.counters.answered.add(),
         }
     }

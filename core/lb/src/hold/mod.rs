@@ -136,6 +136,8 @@ pub enum Why {
     Silent,
     /// It refused the INVITE with 503 and Retry-After.
     Full,
+    /// It refused the INVITE with 500, 503 or 504.
+    Refused,
 }
 
 /// Bounds and times.

@@ -31,6 +31,9 @@ const OVER: u32 = 1;
 const RANG: u32 = 1 << 1;
 const ANSWERED: u32 = 1 << 2;
 const FAILED: u32 = 1 << 3;
+/// Two bits: how many servers refused the set-up by their own fault, and it was given to another.
+const REFUSED: u32 = 1 << 4;
+const REFUSED_ALL: u32 = 3 << 4;
 
 /// What became of a notice of another load manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,6 +221,17 @@ impl Calls {
             return ledger.count_until(now, key.0, now + self.new_call_time, NEVER);
         }
         ledger.end(now, key.0);
+    }
+
+    /// A server refused the set-up by its own fault, and another gets it. True: this counts, as it does once for each server that
+    /// one held set-up can be taken away from. So nobody makes a server look bad by one call that is repeated without end.
+    pub(crate) fn refused(&self, now: Time, call: CallKey) -> bool {
+        let changed = self.known.update(now, call.0, |entry| {
+            if entry.flags & REFUSED_ALL != REFUSED_ALL {
+                entry.flags += REFUSED;
+            }
+        });
+        changed.is_some_and(|(before, after)| before.flags != after.flags)
     }
 
     /// Gives what other load managers should know of it, and whether it is news.

@@ -2,12 +2,17 @@
 //! call goes to another server; and the caller is not told to keep away, as long as another has room: what the caller would
 //! keep away from is the whole farm, which has one address.
 
+use std::net::IpAddr;
+
 use base::Time;
 use sip::{Message, Name};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::farm::condition::Condition;
+use crate::farm::hearsay::Refused;
 use crate::farm::probes::{ProbeResult, push};
 use crate::farm::server::Server;
+use crate::hold::{Tried, Why};
 use crate::outbox::Outbox;
 use crate::signed::branch::branch_key;
 use crate::signed::hop::{Asked, Hop};
@@ -23,11 +28,17 @@ impl Core {
     }
 
     /// A call was refused: the control thread is told, where the server takes new calls.
-    pub(crate) fn call_refused(&self, hop: &Hop, seconds: u32) {
+    pub(crate) fn call_refused(&self, hop: &Hop, response: &Message<'_>, seconds: u32) {
         let takes_calls = |server: &&Server| server.condition == Condition::Active;
         if hop.asked == Asked::Invite && self.snapshot.by_id(hop.server).filter(takes_calls).is_some() {
-            let result =
-                ProbeResult { server: hop.server, call: true, status: 503, retry_after: Some(seconds) };
+            let callee = response.first_value(Name::To).map_or(&b""[..], address_in);
+            let refused = Refused { caller: hash_of_ip(hop.to.ip()), callee: xxh3_64(callee) };
+            let result = ProbeResult {
+                server: hop.server,
+                call: Some(refused),
+                status: 503,
+                retry_after: Some(seconds),
+            };
             push(&self.shared.probes.results, result);
         }
     }
@@ -38,12 +49,23 @@ impl Core {
         servers.filter(|server| server.id != hop.server).any(Server::takes_new_calls)
     }
 
-    /// A held call goes to another server, and the refusal no further. False: it passes.
+    /// The server of a new call refuses it by its own fault, and the settings say that another is asked then. 502 is said of a
+    /// gateway behind, and goes to the caller.
+    pub(crate) fn refuses_by_its_fault(&self, hop: &Hop, status: u16) -> bool {
+        matches!(status, 500 | 503 | 504)
+            && hop.held
+            && hop.first
+            && !hop.to_client
+            && self.shared.settings.retry_refused
+    }
+
+    /// A held call goes to another server that takes new calls, where there is one that was not tried, and the refusal no further. False: it passes.
     pub(crate) fn give_to_another(
         &mut self,
         now: Time,
         hop: &Hop,
         branch: &[u8],
+        why: Why,
         response: &Message<'_>,
         out: &mut Outbox,
     ) -> bool {
@@ -52,7 +74,13 @@ impl Core {
         }
         let Some(key) = branch_key(branch) else { return false };
         let shared = self.shared.clone();
-        let Some(verdict) = shared.held.refused(now, &mut self.alarms, key.0, hop.server) else {
+        let snapshot = self.snapshot.clone();
+        let another = |tried: &Tried| {
+            let servers = snapshot.servers().iter().filter(|server| server.takes_new_calls());
+            servers.map(|server| server.id).any(|server| server != hop.server && !tried.contains(server))
+        };
+        let Some(verdict) = shared.held.refused(now, &mut self.alarms, key.0, hop.server, why, another)
+        else {
             return false;
         };
         self.carry_out(&verdict, response, hop.server, out);
@@ -65,4 +93,19 @@ impl Core {
             self.edits.delete(header.start..header.end);
         }
     }
+}
+
+/// What stands for an address, so that the tables need not keep any.
+fn hash_of_ip(ip: IpAddr) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => xxh3_64(&ip.octets()),
+        // Whoever has one address of IPv6 has the 64 bits behind it.
+        IpAddr::V6(ip) => xxh3_64(&ip.octets()[..8]),
+    }
+}
+
+/// A To field less what stands behind its URI: its parameters differ with each call.
+fn address_in(field: &[u8]) -> &[u8] {
+    let end = field.iter().position(|byte| matches!(byte, b';' | b'>')).unwrap_or(field.len());
+    &field[..end]
 }

@@ -247,15 +247,17 @@ impl Core {
             Why::Failed => Kind::MovedFailed,
             Why::Silent => Kind::MovedSilent,
             Why::Full => Kind::MovedFull,
+            Why::Refused => Kind::MovedRefused,
         };
         self.note_choice(now, request, kind, Some(to.id), from);
         if let (Some(from), Why::Silent) = (from, why) {
             self.failed(from);
+            self.note_silence(request, from);
         }
         self.shared.calls.moved(now, request.call, to);
         self.tell(request.call, to.id, Told::Moved, out);
         self.shared.selector.admit(to);
-        if why == Why::Full {
+        if matches!(why, Why::Full | Why::Refused) {
             // Nobody's fault, so no fault record; `strowger why` tells of it.
             return;
         }
@@ -266,9 +268,9 @@ impl Core {
             from: from.and_then(|server| self.snapshot.by_id(server)).map(|server| server.address),
             to: to.address,
             why: match (why, action.class) {
-                (Why::Failed | Why::Full, Class::Invite) => "server failed during call set-up",
+                (Why::Failed | Why::Full | Why::Refused, Class::Invite) => "server failed during call set-up",
                 (Why::Silent, Class::Invite) => "server silent during call set-up",
-                (Why::Failed | Why::Full, _) => "server failed before it answered",
+                (Why::Failed | Why::Full | Why::Refused, _) => "server failed before it answered",
                 (Why::Silent, _) => "server silent",
             },
         });

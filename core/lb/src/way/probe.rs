@@ -80,7 +80,7 @@ impl Core {
         let retry_after = message.first_value(Name::RetryAfter).and_then(leading_number);
         push(
             &self.shared.probes.results,
-            ProbeResult { server: hop.server, call: false, status, retry_after },
+            ProbeResult { server: hop.server, call: None, status, retry_after },
         );
     }
 }

@@ -15,6 +15,7 @@ use crate::connections::keep_alive;
 use crate::connections::own::OwnAddresses;
 use crate::counters::Counter;
 use crate::farm::delays::Delay;
+use crate::hold::Why;
 use crate::memory::calls::{Ended, News};
 use crate::outbox::{Outbox, Outgoing};
 use crate::signed::branch::BRANCH_LENGTH;
@@ -72,13 +73,23 @@ impl Core {
         };
         let method = good.cseq.method;
         let mut keeps_away = false;
-        if let Some(seconds) = self.said_full(&hop, status, message) {
-            self.call_refused(&hop, seconds);
+        let full = self.said_full(&hop, status, message);
+        if let Some(seconds) = full {
+            self.call_refused(&hop, message, seconds);
             keeps_away = self.another_has_room(&hop);
-            if keeps_away && self.give_to_another(now, &hop, branch, message, out) {
-                self.heard(&hop);
-                return self.note_failure(&hop, status);
+        }
+        let refused = match full {
+            Some(_) => Some(Why::Full),
+            None => self.refuses_by_its_fault(&hop, status).then_some(Why::Refused),
+        };
+        if let Some(why) = refused
+            && self.give_to_another(now, &hop, branch, why, message, out)
+        {
+            self.heard(&hop);
+            if why == Why::Refused && self.shared.calls.refused(now, hop.call) {
+                self.note_outcome(&hop, Ended::Broken, status, News::First);
             }
+            return self.note_failure(&hop, status);
         }
         // Held for its answer alone (`register`); a server that sends one to a client has no answer of ours to wait for.
         if method == Method::Register && hop.held {
@@ -195,6 +206,9 @@ impl Core {
             if let Some(what) = told {
                 self.tell(hop.call, hop.server, what, out);
             }
+        }
+        if hop.asked == Asked::Invite && hop.first {
+            self.note_outcome(hop, ended, status, news);
         }
         if hop.asked != Asked::Other {
             self.measure(now, hop, ended, status, news);

@@ -75,12 +75,15 @@ impl fmt::Display for Excluded {
 pub fn explain(shared: &Shared, choice: Choice) -> Explanation {
     let selection = choice.selection;
     let by = match choice.kind {
-        Kind::Selected | Kind::Refused | Kind::MovedFailed | Kind::MovedSilent | Kind::MovedFull => {
-            match selection {
-                Selection::Hash => By::Hash(shared.settings.hash),
-                other => By::Selection(other),
-            }
-        }
+        Kind::Selected
+        | Kind::Refused
+        | Kind::MovedFailed
+        | Kind::MovedSilent
+        | Kind::MovedFull
+        | Kind::MovedRefused => match selection {
+            Selection::Hash => By::Hash(shared.settings.hash),
+            other => By::Selection(other),
+        },
         Kind::Hashed | Kind::TakenOver => By::Hash(shared.hash_kind()),
         Kind::FromServer => By::Itself,
     };

@@ -8,7 +8,9 @@ use sip::Transport;
 
 use crate::farm::condition::{Cause, Condition};
 use crate::farm::evidence::Totals;
+use crate::farm::failing::{Failing, Stage};
 use crate::farm::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
+use crate::farm::hearsay::Hearsay;
 use crate::farm::recent::Recent;
 use crate::farm::score::Figures;
 use crate::farm::server::{Score, Seat, Server, ServerId, WHOLE};
@@ -19,6 +21,8 @@ pub use reasons::{Reason, Source};
 /// What one call adds to the load of a server that does not tell its calls: a permille.
 const CALL_LOAD_PPM: u32 = 1000;
 
+/// A server that failed what it was given returns at least this slowly.
+const FAILING_RISE_TIME: Duration = Duration::from_secs(10);
 /// Steps in which the share of a server that starts slowly rises.
 const SHARE_STEPS: u16 = 20;
 
@@ -130,6 +134,10 @@ pub(super) struct Row {
     admitted_first: u64,
     evidence: Totals,
     evidence_first: Totals,
+    pub(super) failing: Failing,
+    pub(super) hearsay: Hearsay,
+    /// How long its slow start takes.
+    rise_time: Duration,
 }
 
 impl Row {
@@ -173,6 +181,9 @@ impl Row {
             admitted_first: 0,
             evidence,
             evidence_first: evidence,
+            failing: Failing::new(now),
+            hearsay: Hearsay::default(),
+            rise_time: Duration::ZERO,
         }
     }
 
@@ -196,10 +207,11 @@ impl Row {
         if restarted {
             // What was seen of the process before says nothing of this one.
             self.health = Health::new(settings, now);
+            self.failing = Failing::new(now);
         }
         let (id, state, load) = (heartbeat.server_id, heartbeat.state, heartbeat.load);
         self.agent = Some(Agent { id, heard: now, decay: decay.of_sender(heartbeat.period_ms), state, load });
-        if self.health.state() != health::State::Trial {
+        if !self.is_on_trial() {
             self.admitted_before = admitted;
         }
         load.is_some() || before.is_none_or(|agent| agent.load.is_some())
@@ -219,7 +231,7 @@ impl Row {
         let (state, load, down) = (heartbeat.state, heartbeat.load, heartbeat.down);
         self.measured = Some(Measured { at, good_until: now + good_for, state, load, down });
         let limits = load.is_some_and(|load| load.residual_calls.is_some());
-        if limits && self.health.state() != health::State::Trial {
+        if limits && !self.is_on_trial() {
             self.admitted_before = admitted;
         }
         down != before
@@ -244,6 +256,7 @@ impl Row {
     pub(super) fn read_evidence(&mut self, now: Time, totals: Totals) {
         let before = std::mem::replace(&mut self.evidence, totals);
         let since = |now: u64, before: u64| u32::try_from(now - before).unwrap_or(u32::MAX);
+        self.read_outcomes(now, before);
         let unreachable = since(totals.unreachable, before.unreachable);
         let sent = since(totals.sent, before.sent);
         if unreachable > 0 {
@@ -258,13 +271,27 @@ impl Row {
         }
     }
 
+    /// The outcomes of its set-ups, where servers are judged at all.
+    fn read_outcomes(&mut self, now: Time, before: Totals) {
+        let since = |now: u64, before: u64| u32::try_from(now - before).unwrap_or(u32::MAX);
+        let taken = since(self.evidence.setups_taken, before.setups_taken);
+        let failed = since(self.evidence.setups_failed, before.setups_failed);
+        if taken > 0 {
+            self.hearsay.taken();
+        }
+        if taken + failed > 0 && self.health.judges() {
+            self.failing.note(now, taken, failed);
+        }
+    }
+
     /// It was there from the beginning: it does not start slowly.
     pub(super) fn settle(&mut self) {
         self.was_out = false;
     }
 
     /// Slow start: the share rises with time; true when selection must know.
-    pub(super) fn rise(&mut self, now: Time, slow_start: Duration) -> bool {
+    pub(super) fn rise(&mut self, now: Time) -> bool {
+        let slow_start = self.rise_time;
         let Some(began) = self.rising else { return false };
         let passed = now.since(began);
         let share = if passed >= slow_start {
@@ -284,21 +311,38 @@ impl Row {
         if (condition, cause) == (self.condition, self.cause) {
             return false;
         }
-        let trial = |cause| matches!(cause, Cause::Health(health::State::Trial, _));
+        let trial = |cause| matches!(cause, Cause::Health(health::State::Trial, _) | Cause::FailingTrial(_));
         if trial(cause) && !trial(self.cause) {
             self.admitted_before = admitted;
         }
         let open = condition == Condition::Active && !trial(cause);
-        let out = condition == Condition::Failed || matches!(cause, Cause::Drained | Cause::Draining);
+        let out = condition == Condition::Failed
+            || matches!(cause, Cause::Drained | Cause::Draining | Cause::Failing(_));
         if open && self.was_out {
             self.was_out = false;
-            if !slow_start.is_zero() {
+            let failed = matches!(self.cause, Cause::FailingTrial(_) | Cause::Failing(_));
+            self.rise_time = if failed { slow_start.max(FAILING_RISE_TIME) } else { slow_start };
+            if !self.rise_time.is_zero() {
                 (self.rising, self.share_permille) = (Some(now), WHOLE / SHARE_STEPS);
             }
         }
         self.was_out |= out;
         (self.condition, self.cause, self.since) = (condition, cause, now);
         true
+    }
+
+    pub(super) fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Its trial begins, or begins anew: the calls that it gets are counted from here.
+    pub(super) fn begin_trial(&mut self, admitted: u64) {
+        self.admitted_before = admitted;
+    }
+
+    /// It gets a few calls, counted since its trial began.
+    fn is_on_trial(&self) -> bool {
+        self.health.state() == health::State::Trial || self.failing.stage() == Stage::Trial
     }
 
     fn verdict(&self, now: Time) -> (Condition, Cause) {
@@ -319,6 +363,10 @@ impl Row {
             (None, _) if self.measured.is_some_and(|measured| measured.state != ServerState::Started) => {
                 (KnownCallsOnly, Cause::MeasuredDraining)
             }
+            _ if matches!(self.failing.stage(), Stage::Aside(_)) => {
+                (KnownCallsOnly, Cause::Failing(self.failing.share()))
+            }
+            _ if self.failing.stage() == Stage::Trial => (Active, Cause::FailingTrial(self.failing.share())),
             (_, health::State::Trial | health::State::Suspect) => (Active, health),
             (Some(ServerState::Started), health::State::Up) => (Active, Cause::Started),
             (None, health::State::Up) => (Active, health),
@@ -345,7 +393,8 @@ impl Row {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let decays = self.agent.filter(|_| !matches!(self.cause, Cause::Decayed | Cause::Stopped));
         let decays = decays.map(|agent| agent.decay.deadline(agent.heard) + Duration::from_micros(1));
-        self.health.next_deadline(self.is_probed()).into_iter().chain(decays).min()
+        let failing = self.failing.next_deadline();
+        self.health.next_deadline(self.is_probed()).into_iter().chain(decays).chain(failing).min()
     }
 
     /// The newer of what its heartbeats say and what polls bring; a poll without an answer brings nothing.
@@ -387,7 +436,7 @@ impl Row {
     }
 
     pub(super) fn server(&self, index: u16, score: Option<Score>) -> Server {
-        let trial = self.health.state() == health::State::Trial;
+        let trial = self.is_on_trial();
         let residual = self.residual();
         Server {
             id: self.id,
@@ -452,6 +501,8 @@ impl Row {
                 answered: all.answered - first.answered,
                 unreachable: all.unreachable - first.unreachable,
                 failed: all.failed - first.failed,
+                setups_taken: all.setups_taken - first.setups_taken,
+                setups_failed: all.setups_failed - first.setups_failed,
             },
         }
     }

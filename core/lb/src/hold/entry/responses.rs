@@ -7,7 +7,7 @@ use transaction::{
 
 use super::{After, Cancel, Entry, NEVER, Phase, Step, TIMER_C};
 use crate::farm::server::ServerId;
-use crate::hold::{Limits, Verdict, Why};
+use crate::hold::{Limits, Tried, Verdict, Why};
 
 impl Entry {
     /// A response to the INVITE.
@@ -52,19 +52,21 @@ impl Entry {
         }
     }
 
-    /// Its server has no room. Not of a request within a dialog, which is for that server alone, nor when enough were tried:
+    /// Its server has no room, or fails it. Not of a request within a dialog, which is for that server alone, nor when enough were tried:
     /// then the refusal is what the caller gets.
     pub(in crate::hold) fn refused(
         &mut self,
         now: Time,
         server: ServerId,
+        why: Why,
+        another: impl FnOnce(&Tried) -> bool,
         limits: &Limits,
     ) -> Option<Verdict> {
         let may_move = self.failover && !self.in_dialog && self.cancel == Cancel::No && !self.tried.is_last();
-        if self.server != Some(server) || !self.is_pending() || !may_move {
+        if self.server != Some(server) || !self.is_pending() || !may_move || !another(&self.tried) {
             return None;
         }
-        self.give_up(now, Why::Full, limits);
+        self.give_up(now, why, limits);
         Some(Verdict::Acknowledge(self.line.clone(), None))
     }
 

@@ -185,6 +185,15 @@ impl Farm {
         self.shared.publish(self.table.snapshot());
     }
 
+    /// The control side hears of calls that servers refused as full.
+    pub(crate) fn hear_refusals(&mut self) {
+        for result in self.shared.probes.take_results() {
+            let retry_after = Duration::from_secs(u64::from(result.retry_after.unwrap()));
+            self.table.refused_call(self.now, result.server, result.call.unwrap(), retry_after);
+        }
+        self.publish();
+    }
+
     /// This server cannot be reached any more.
     pub(crate) fn kill(&mut self, server: &str) {
         let address: SocketAddr = server.trim_start_matches("udp ").parse().unwrap();

@@ -4,6 +4,7 @@ mod alias;
 mod callees;
 mod change;
 mod delays;
+mod failing;
 pub(crate) mod farm;
 mod full;
 mod lost_calls;

@@ -5,6 +5,7 @@ use heartbeat::ServerState;
 
 use super::Row;
 use crate::farm::condition::{Cause, Condition};
+use crate::farm::failing::Stage;
 use crate::farm::health;
 
 /// Who says something of a server.
@@ -67,6 +68,17 @@ impl Row {
         };
         let allows = if health.state() == health::State::Failed { Failed } else { Active };
         say(source, Cause::Health(health.state(), health.reason()), allows, health.since());
+        match self.failing.stage() {
+            Stage::Trusted => {}
+            Stage::Aside(_) => {
+                let cause = Cause::Failing(self.failing.share());
+                say(Source::Traffic, cause, KnownCallsOnly, self.failing.since());
+            }
+            Stage::Trial => {
+                let cause = Cause::FailingTrial(self.failing.share());
+                say(Source::Traffic, cause, Active, self.failing.since());
+            }
+        }
         if health.full_until().is_some() {
             say(source, Cause::Full, KnownCallsOnly, now);
         }

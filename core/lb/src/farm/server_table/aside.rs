@@ -1,0 +1,93 @@
+//! Servers that are kept from new calls by what others say of them: callers whose calls came to nothing, or were refused. Never
+//! so many that less than half of those that could take calls are left: callers and callees can be anybody.
+
+use base::{Duration, Time};
+
+use super::ServerTable;
+use super::row::Row;
+use crate::farm::condition::{Cause, Condition};
+use crate::farm::failing::Stage;
+use crate::farm::health::Event;
+use crate::farm::hearsay::Refused;
+use crate::farm::server::ServerId;
+
+impl ServerTable {
+    /// A server answered a call with 503 and Retry-After. Where that is the server's own word, there are no new calls for
+    /// that time, which is not a failure.
+    pub fn refused_call(&mut self, now: Time, id: ServerId, refused: Refused, retry_after: Duration) {
+        let may_be_kept_away = self.may_keep_away();
+        if let Some(row) = self.rows.iter_mut().find(|row| row.id == id)
+            && row.hearsay.refused(now, refused)
+            && may_be_kept_away
+        {
+            row.health.handle(now, Event::Full(retry_after));
+            self.look = true;
+        }
+    }
+
+    /// One more server may be kept from new calls.
+    fn may_keep_away(&self) -> bool {
+        let takes =
+            self.rows.iter().filter(|row| row.condition == Condition::Active && !row.is_tried()).count();
+        let kept = self.rows.iter().filter(|row| row.is_kept_away()).count();
+        (kept + 1) * 2 <= takes + kept
+    }
+
+    /// Sets aside who fails what it is given, the worst first, and lets those be tried whose time is over.
+    pub(super) fn set_aside(&mut self, now: Time) {
+        for row in &mut self.rows {
+            if row.failing.handle_timeout(now) {
+                row.begin_trial(self.counters.admitted.count(row.seat.slot));
+                self.stale = true;
+            }
+        }
+        for at in 0..self.rows.len() {
+            let row = &self.rows[at];
+            // Neighbours are looked at for those alone of whom there is something to say.
+            if row.condition != Condition::Active || !row.failing.is_worse_than(Some(0)) {
+                continue;
+            }
+            let neighbours = self.usual_permille(at);
+            if self.rows[at].failing.is_worse_than(neighbours) && self.may_keep_away() {
+                self.rows[at].failing.set_aside(now);
+                // The next one is counted against this one, too.
+                self.judge_all(now);
+            }
+        }
+    }
+
+    /// What share of set-ups fails at the other servers: the middle one, so that neither one that fails everything nor one that is
+    /// lucky decides.
+    fn usual_permille(&self, at: usize) -> Option<u32> {
+        let others = self.rows.iter().enumerate().filter(|(other, row)| *other != at && row.takes_calls());
+        let mut shares: Vec<u32> = others.filter_map(|(_, row)| row.failing.failed_permille()).collect();
+        shares.sort_unstable();
+        shares.get(shares.len().saturating_sub(1) / 2).copied()
+    }
+
+    /// No server is left that takes new calls: those that were kept away by what others say are needed.
+    pub(super) fn call_back(&mut self, now: Time) {
+        for row in self.rows.iter_mut().filter(|row| row.is_kept_away()) {
+            row.failing.call_back(now);
+            row.health.forget_hearsay();
+        }
+    }
+}
+
+impl Row {
+    /// It is kept from new calls by what others say.
+    fn is_kept_away(&self) -> bool {
+        let aside = self.is_tried() || self.failing.stage() != Stage::Trusted;
+        let heard = self.cause() == Cause::Full && self.health.is_full_by_hearsay();
+        self.condition != Condition::Failed && (aside || heard)
+    }
+
+    /// It is on trial for what it failed.
+    fn is_tried(&self) -> bool {
+        matches!(self.cause(), Cause::FailingTrial(_))
+    }
+
+    fn takes_calls(&self) -> bool {
+        self.condition == Condition::Active
+    }
+}
