@@ -1,9 +1,11 @@
 //! When two URIs mean the same (RFC 3261 §19.1.4), and the form of an address of record that a registrar keeps its
 //! bindings under (RFC 3261 §10.3 step 5). Asked for registrations only: nothing here is on the way of a call.
 
-use crate::headers::parameters;
+use std::cmp::Ordering;
+
 use crate::text::{write_decimal, write_host};
 use crate::uri::{Host, Uri};
+use crate::work;
 
 /// URI parameters that must be alike in both URIs or absent from both (RFC 3261 §19.1.4); any other counts only where
 /// both have it. `ttl` and `maddr` change where a request goes, `user` and `method` what it is.
@@ -11,6 +13,10 @@ const DECISIVE: [&[u8]; 5] = [b"transport", b"user", b"ttl", b"method", b"maddr"
 
 /// Characters that an escape does not stand for: `%3B` in a user part is no `;` (RFC 3261 §19.1.4, §25.1 `reserved`).
 const RESERVED: &[u8] = b";/?:@&=+$,";
+
+/// Parameters of a URI that are compared by their meaning. RFC 3261 §19.1.1 defines six, and telephones add a few; each is
+/// looked at anew in every comparison, so a stranger must not choose how many there are.
+pub const PARAMETERS_MAX: usize = 32;
 
 impl Uri<'_> {
     /// Appends the address of record: user as it is with its escapes resolved, host in lower case, port where it is not
@@ -38,43 +44,118 @@ impl Uri<'_> {
     /// RFC 3261 §19.1.4. Header fields of a URI must be alike to the letter, which is stricter than the RFC: what
     /// differs only there is kept apart.
     pub fn is_equivalent(&self, other: &Uri<'_>) -> bool {
-        let hosts = match (self.host, other.host) {
-            (Host::Ip(left), Host::Ip(right)) => left.to_canonical() == right.to_canonical(),
-            (Host::Name(left), Host::Name(right)) => left.eq_ignore_ascii_case(right),
-            (Host::Ip(_), Host::Name(_)) | (Host::Name(_), Host::Ip(_)) => false,
-        };
-        let users = match (self.user, other.user) {
-            (Some(left), Some(right)) => unescaped(left).eq(unescaped(right)),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        hosts
-            && users
-            && self.secure == other.secure
-            && self.port == other.port
-            && self.headers == other.headers
-            && self.agrees_with(other)
-            && other.agrees_with(self)
-    }
-
-    /// Each parameter of ours that must be in the other is, and none has another value there.
-    fn agrees_with(&self, other: &Uri<'_>) -> bool {
-        parameters::all(self.parameters).all(|parameter| match other.parameter(parameter.name) {
-            Some(value) => same_text(parameter.value, value),
-            None => !DECISIVE.iter().any(|name| name.eq_ignore_ascii_case(parameter.name)),
-        })
+        Comparable::new(self).is_equivalent(&Comparable::new(other))
     }
 }
 
-fn same_text(left: &[u8], right: &[u8]) -> bool {
-    let lower = |text| unescaped(text).map(|byte| byte.to_ascii_lowercase());
-    lower(left).eq(lower(right))
+/// A URI made ready to be compared with many others: read once, in its own size, and compared in the size of both.
+#[derive(Clone, Debug)]
+pub struct Comparable<'a> {
+    /// As written.
+    bytes: &'a [u8],
+    headers: &'a [u8],
+    /// What must be the same: scheme, user, host and port.
+    place: Vec<u8>,
+    /// Names and values in lower case with their escapes resolved, by name; of two with the same name the first.
+    /// `None`: there are more than [`PARAMETERS_MAX`].
+    parameters: Option<Vec<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl<'a> Comparable<'a> {
+    pub fn new(uri: &Uri<'a>) -> Comparable<'a> {
+        Comparable {
+            bytes: uri.bytes,
+            headers: uri.headers,
+            place: place(uri),
+            parameters: parameters(uri.parameters),
+        }
+    }
+
+    /// RFC 3261 §19.1.4; a URI with more than [`PARAMETERS_MAX`] parameters is equivalent to its own text alone.
+    pub fn is_equivalent(&self, other: &Comparable<'_>) -> bool {
+        work::bytes(self.place.len().min(other.place.len()));
+        match (&self.parameters, &other.parameters) {
+            (Some(left), Some(right)) => {
+                self.place == other.place && self.headers == other.headers && agree(left, right)
+            }
+            (None, _) | (_, None) => self.bytes == other.bytes,
+        }
+    }
+}
+
+fn place(uri: &Uri<'_>) -> Vec<u8> {
+    let mut place = Vec::with_capacity(64);
+    place.push(u8::from(uri.secure));
+    match uri.host {
+        Host::Ip(ip) => write_host(ip, &mut place),
+        Host::Name(name) => {
+            work::bytes(name.len());
+            place.extend(name.iter().map(u8::to_ascii_lowercase));
+        }
+    }
+    // No host has a colon behind it that is not this one, and a port ends with its mark: so no two places give one text.
+    place.push(b':');
+    if let Some(port) = uri.port {
+        write_decimal(u64::from(port), &mut place);
+    }
+    if let Some(user) = uri.user {
+        place.push(b'@');
+        place.extend(unescaped(user));
+    }
+    place
+}
+
+fn parameters(list: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut parameters: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for parameter in list.split(|byte| *byte == b';').filter(|parameter| !parameter.is_empty()) {
+        if parameters.len() == PARAMETERS_MAX {
+            return None;
+        }
+        let end = parameter.iter().position(|byte| *byte == b'=').unwrap_or(parameter.len());
+        let value = &parameter[(end + 1).min(parameter.len())..];
+        parameters.push((lower(&parameter[..end]), lower(value)));
+    }
+    parameters.sort_by(|left, right| left.0.cmp(&right.0));
+    parameters.dedup_by(|next, before| next.0 == before.0);
+    Some(parameters)
+}
+
+/// No parameter of both has two values, and none of one alone is decisive. Both lists are sorted by name.
+fn agree(left: &[(Vec<u8>, Vec<u8>)], right: &[(Vec<u8>, Vec<u8>)]) -> bool {
+    let decides = |name: &[u8]| DECISIVE.contains(&name);
+    let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (None, None) => return true,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((mine, _)), Some((other, _))) => mine.cmp(other),
+        };
+        work::step();
+        let agrees = match order {
+            Ordering::Less => left.next().is_none_or(|(name, _)| !decides(name)),
+            Ordering::Greater => right.next().is_none_or(|(name, _)| !decides(name)),
+            Ordering::Equal => {
+                let (mine, other) = (left.next(), right.next());
+                work::bytes(mine.map_or(0, |(_, value)| value.len()));
+                mine.map(|(_, value)| value) == other.map(|(_, value)| value)
+            }
+        };
+        if !agrees {
+            return false;
+        }
+    }
+}
+
+fn lower(text: &[u8]) -> Vec<u8> {
+    unescaped(text).map(|byte| byte.to_ascii_lowercase()).collect()
 }
 
 /// The characters of a text. An escape of a reserved one stays three characters, its digits in upper case.
 fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let (mut at, mut digits) = (0, 0);
     std::iter::from_fn(move || {
+        work::step();
         let byte = *text.get(at)?;
         if digits > 0 {
             (at, digits) = (at + 1, digits - 1);
@@ -156,5 +237,26 @@ mod tests {
         check("sip:bob@192.0.2.4", "sip:192.0.2.4", false);
         check("sip:a%2Cb@x.org", "sip:a,b@x.org", false);
         check("sip:a%2cb@x.org", "sip:a%2Cb@x.org", true);
+        check("sip:a@x.org;b=1;c=2;%6Cr", "sip:a@x.org;lr;c=2;d=3;B=1", true);
+        check("sip:a@x.org;maddr=192.0.2.1", "sip:a@x.org;x", false);
+        check("sip:a@x.org:50601", "sip:1a@x.org:5060", false);
+        check("sip:a@192.0.2.1", "sip:a@[::ffff:192.0.2.1]", true);
+        check("sip:a@x.org;b=1?x", "sip:a@x.org;b=1?y", false);
+    }
+
+    #[test]
+    fn a_uri_of_very_many_parameters_is_its_own_text_alone() {
+        let uri = |number: usize, last: &str| {
+            let parameters: String = (0..number).map(|at| format!(";p{at}={at}")).collect();
+            format!("sip:a@x.org{parameters}{last}")
+        };
+        let same = |left: &str, right: &str| {
+            let (left, right) = (Uri::parse(left.as_bytes()).unwrap(), Uri::parse(right.as_bytes()).unwrap());
+            left.is_equivalent(&right)
+        };
+        assert!(same(&uri(PARAMETERS_MAX - 1, ";X=a"), &uri(PARAMETERS_MAX - 1, ";x=A")));
+        assert!(!same(&uri(PARAMETERS_MAX, ";X=a"), &uri(PARAMETERS_MAX, ";x=A")));
+        assert!(!same(&uri(PARAMETERS_MAX, ";X=a"), &uri(1, "")));
+        assert!(same(&uri(14_000, ";X=a"), &uri(14_000, ";X=a")));
     }
 }

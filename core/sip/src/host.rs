@@ -6,6 +6,7 @@ use memchr::{memchr, memrchr};
 
 use crate::scan::{digits_and_dots, host_end};
 use crate::text::{decimal, is_host};
+use crate::work;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host<'a> {
@@ -42,6 +43,7 @@ impl<'a> Host<'a> {
 /// `[address]` at `at`; the address and the offset behind the bracket.
 fn bracketed(bytes: &[u8], at: usize) -> Option<(Ipv6Addr, usize)> {
     let end = at + memchr(b']', &bytes[at..])?;
+    work::bytes(end - at);
     Some((ipv6(&bytes[at + 1..end])?, end + 1))
 }
 

@@ -11,7 +11,7 @@ mod corpus;
 #[cfg(test)]
 mod cost;
 pub mod edits;
-mod equivalence;
+pub mod equivalence;
 pub mod flow;
 pub mod frame;
 pub mod headers;
@@ -28,6 +28,7 @@ pub mod stun;
 pub mod text;
 pub mod uri;
 pub mod validate;
+pub mod work;
 
 pub use edits::Edits;
 pub use flow::{ConnectionId, Flow, Target, Transport};

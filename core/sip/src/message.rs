@@ -13,6 +13,7 @@ use crate::name::LONGEST;
 pub use crate::name::{Method, Name};
 use crate::scan::{HeadEnd, byte, byte_in, host_end, line_ends, token_end};
 use crate::text::{is_lws, skip_lws};
+use crate::work;
 
 /// Most header fields in one message. Above what 64 kB of usable header fields hold, so every message that could be
 /// forwarded is; it bounds the memory of a [`Parser`] to 330 kB.
@@ -164,6 +165,7 @@ impl Parser {
         let mut length = Length::Absent;
         let first = usize::from(self.index.first[Name::ContentLength as usize]);
         for header in self.headers.get(first..).unwrap_or_default() {
+            work::step();
             if header.name == Name::ContentLength {
                 length = length.and(&bytes[header.value_start as usize..header.value_end as usize]);
                 if self.index.repeated & Name::ContentLength.bit() == 0 {
@@ -197,6 +199,7 @@ impl Parser {
                 None => field(bytes, at, end).ok_or(Malformed::HeaderLine { at })?,
             };
             let place = self.headers.len();
+            work::step();
             if place == HEADERS_MAX {
                 return Err(Malformed::TooManyHeaders);
             }
@@ -217,6 +220,7 @@ impl Parser {
 fn folded_end(bytes: &[u8], end: u32, lines: &mut impl Iterator<Item = u32>) -> Option<u32> {
     let mut end = end;
     while let Some(b' ' | b'\t') = bytes.get(end as usize) {
+        work::step();
         end = lines.next()?;
     }
     Some(end)
@@ -425,7 +429,10 @@ impl<'a> Message<'a> {
         let first = usize::from(self.index.first[name as usize]).min(self.headers.len());
         let last =
             if self.is_repeated(name) { self.headers.len() } else { self.headers.len().min(first + 1) };
-        self.headers[first..last].iter().filter(move |header| header.name == name)
+        self.headers[first..last].iter().filter(move |header| {
+            work::step();
+            header.name == name
+        })
     }
 
     pub fn value(&self, header: &Header) -> &'a [u8] {

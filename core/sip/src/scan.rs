@@ -4,12 +4,14 @@
 //! such processor has are used, elsewhere a loop over the table.
 
 use crate::text::{is_host, is_token, is_uri, is_value, is_visible};
+use crate::work;
 
 /// The first offset from `at` on whose byte cannot be in a token, or the length. Tokens are short: a loop is as good here.
 #[inline]
 pub(crate) fn token_end(bytes: &[u8], at: usize) -> usize {
     let mut at = at;
     while at < bytes.len() && is_token(bytes[at]) {
+        work::step();
         at += 1;
     }
     at
@@ -62,7 +64,9 @@ pub(crate) fn host_end(bytes: &[u8], at: usize) -> usize {
 #[inline(always)]
 fn find(bytes: &[u8], at: usize, stops: impl Fn(&[u8; 16]) -> u32, stop: impl Fn(u8) -> bool) -> usize {
     let mut at = at;
+    work::step();
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        work::step();
         let stops = stops(chunk);
         if stops != 0 {
             return at + stops.trailing_zeros() as usize;
@@ -108,6 +112,7 @@ fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> (u64
     let mut blocks = blocks.iter();
     let mut at = 0;
     loop {
+        work::step();
         let (feeds, returns) = match blocks.next() {
             Some(block) => line_ends(block),
             None if at >= bytes.len() => return HeadEnd::Open,

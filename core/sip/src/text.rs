@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use crate::scan::{byte, host_end};
+use crate::work;
 
 const TOKEN: u8 = 1;
 const VALUE: u8 = 2;
@@ -98,6 +99,7 @@ pub(crate) fn skip_lws(bytes: &[u8], at: usize) -> usize {
 
 fn skip_some_lws(bytes: &[u8], mut at: usize) -> usize {
     while at < bytes.len() && is_lws(bytes[at]) {
+        work::step();
         at += 1;
     }
     at
@@ -120,6 +122,7 @@ pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     let mut end = bytes.len();
     let start = skip_lws(bytes, 0);
     while end > start && is_lws(bytes[end - 1]) {
+        work::step();
         end -= 1;
     }
     &bytes[start..end]
@@ -130,6 +133,7 @@ pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
 pub(crate) fn skip_quoted(bytes: &[u8], at: usize) -> Option<usize> {
     let mut at = at + 1;
     loop {
+        work::step();
         match bytes.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => at += 2,
@@ -143,6 +147,7 @@ pub(crate) fn decimal(bytes: &[u8]) -> Option<u32> {
     if bytes.is_empty() {
         return None;
     }
+    work::steps(bytes.len());
     if bytes.len() <= 9 {
         return short_decimal(bytes);
     }

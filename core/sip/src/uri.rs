@@ -3,6 +3,7 @@
 pub use crate::host::Host;
 use crate::scan::{byte, uri_end};
 use crate::text::decimal;
+use crate::work;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Uri<'a> {
@@ -110,6 +111,7 @@ impl<'a> Uri<'a> {
             return None;
         }
         self.parameters.split(|&byte| byte == b';').find_map(|parameter| {
+            work::bytes(parameter.len());
             let end = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
             let value = &parameter[(end + 1).min(parameter.len())..];
             same_unescaped(&parameter[..end], name).then_some(value)
@@ -126,6 +128,7 @@ pub(crate) fn scheme_length(bytes: &[u8]) -> Option<usize> {
     let end = bytes
         .iter()
         .position(|byte| !matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-' | b'.'))?;
+    work::steps(end);
     (bytes[end] == b':' && bytes[0].is_ascii_alphabetic()).then_some(end)
 }
 

@@ -7,6 +7,7 @@ use crate::name::same;
 use crate::scan::{uri_end, value_end};
 use crate::text::{is_lws, skip_lws, skip_quoted, trim};
 use crate::uri::scheme_length;
+use crate::work;
 
 /// One value: `"name" <uri>;parameters`, or `uri;parameters` without brackets.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +134,7 @@ fn bracketed(field: &[u8], at: usize) -> Option<(&[u8], usize)> {
 fn unquoted(field: &[u8], start: usize) -> Option<(&[u8], &[u8], usize)> {
     let mut at = start;
     loop {
+        work::step();
         match field.get(at)? {
             b'<' => {
                 let (uri, end) = bracketed(field, at)?;
