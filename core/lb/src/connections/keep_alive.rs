@@ -2,7 +2,7 @@
 //! often to send one. Those of streams, CRLF and the pings of WebSocket, are answered where streams are read (`io/net`).
 
 use sip::headers::via;
-use sip::{Edits, Message, Name, Start, Transport};
+use sip::{Edits, Message, Name, Start, Transport, work};
 
 /// Seconds in which a client on a stream sends a keep-alive: the default of RFC 5626 §4.4.1, far below the time after which
 /// `io/net` closes a silent connection. Over UDP nothing is said: there clients take 24 s to 29 s (§4.4.2), which is right.
@@ -31,5 +31,8 @@ pub(crate) fn has_vias(message: &Message<'_>, count: usize) -> bool {
 pub(crate) fn names(message: &Message<'_>, fields: &[Name], option: &[u8]) -> bool {
     let fields = fields.iter().flat_map(|name| message.all(*name));
     let mut options = fields.flat_map(|header| message.value(header).split(|byte| *byte == b','));
-    options.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+    options.any(|known| {
+        work::bytes(known.len());
+        known.trim_ascii().eq_ignore_ascii_case(option)
+    })
 }

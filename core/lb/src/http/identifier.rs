@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use sip::work;
+
 use crate::farm::server::ServerId;
 use crate::signed::keyring::KeyRing;
 use crate::signed::tag::{self, Direction, Tag};
@@ -161,6 +163,7 @@ fn parameters<'a>(target: &'a str, name: &'a str) -> impl Iterator<Item = Vec<u8
     // Each segment of a path may have parameters (RFC 3986 §3.3), as Java's containers write `;jsessionid=`.
     let in_path = path.split('/').flat_map(|segment| segment.split(';').skip(1));
     in_query.chain(in_path).filter_map(move |pair| {
+        work::bytes(pair.len());
         let (found, value) = pair.split_once('=')?;
         (found == name).then(|| decoded(value.as_bytes()))
     })
@@ -169,6 +172,7 @@ fn parameters<'a>(target: &'a str, name: &'a str) -> impl Iterator<Item = Vec<u8
 /// Values of the cookies of that name.
 fn cookies<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = Vec<u8>> + 'a {
     field.split(|byte| *byte == b';').filter_map(move |pair| {
+        work::bytes(pair.len());
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (found, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
         let bare = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
@@ -182,6 +186,7 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     let digit = |byte: u8| char::from(byte).to_digit(16);
     while let [first, behind @ ..] = rest {
+        work::step();
         let byte = match rest {
             [b'%', high, low, ..] => digit(*high).zip(digit(*low)).map(|(high, low)| (high << 4 | low) as u8),
             _ => None,

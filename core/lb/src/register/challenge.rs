@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use base::{Duration, Time};
 use sip::headers::auth::{self, Auth};
-use sip::{Message, Parser};
+use sip::{Message, Parser, work};
 
 use crate::farm::server::ServerId;
 
@@ -18,6 +18,10 @@ pub(super) const ROUND_TIME: Duration = Duration::from_secs(32);
 
 /// Fields of credentials that are looked at; a telephone sends one for each realm.
 const CREDENTIALS_MAX: usize = 16;
+
+/// Challenges of one server that are looked at: two realms with the three algorithms of RFC 8760 are six. Each is held against
+/// all credentials and all realms.
+const CHALLENGES_MAX: usize = 16;
 
 /// What is known of a server after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +73,11 @@ pub(super) fn credentials(message: &Message<'_>) -> Vec<Credentials> {
 /// The challenges in a response: name and value of the field.
 pub(super) fn challenges<'m>(message: &Message<'m>) -> impl Iterator<Item = (&'m [u8], Auth<'m>)> + use<'m> {
     let message = *message;
-    message.headers().iter().filter_map(move |header| {
+    let all = message.headers().iter().filter_map(move |header| {
         let name = message.name(header);
         is_challenge(name).then(|| auth::parse(message.value(header)).map(|auth| (name, auth)))?
-    })
+    });
+    all.take(CHALLENGES_MAX)
 }
 
 pub(super) fn is_challenge(name: &[u8]) -> bool {
@@ -85,7 +90,10 @@ pub(super) fn realm<'a>(auth: &Auth<'a>) -> &'a [u8] {
 
 /// The telephone has credentials for this realm, for whichever nonce.
 pub(super) fn knows_realm(given: &[Credentials], realm: &[u8]) -> bool {
-    given.iter().any(|one| one.realm == realm)
+    given.iter().any(|one| {
+        work::bytes(realm.len());
+        one.realm == realm
+    })
 }
 
 /// What a server gets of the credentials.

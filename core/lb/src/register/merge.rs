@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 
+use sip::equivalence::Comparable;
 use sip::headers::{address, auth, via};
-use sip::{Edits, Flow, Header, Message, Name, Uri};
+use sip::{Edits, Flow, Header, Message, Name, Uri, work};
 
 use super::challenge::{Credentials, challenges, credentials, is_challenge, knows_realm, realm};
 use super::verdict::{Said, Verdict, number};
 use crate::connections::keep_alive;
 
-/// Bindings in one answer; more than any user has telephones.
+/// Bindings in one answer, and those of one server that are looked at; more than any user has telephones. Each is compared
+/// with all others, and a stranger may register as many as a message holds.
 const CONTACTS_MAX: usize = 64;
 
 /// Appends the answer to `request`, which came by `flow`: that of one server, and in it what the others say besides.
@@ -76,19 +78,33 @@ pub(super) fn write_alone(message: &Message<'_>, flow: Flow, out: &mut Vec<u8>) 
 /// A binding, as the first server that has it writes it.
 struct Binding<'m> {
     contact: address::Address<'m>,
+    /// A telephone with several flows has a binding for each (RFC 5626 §6).
+    flow: Option<&'m [u8]>,
+    /// `None`: it is no SIP URI, and compared as it is written.
+    uri: Option<Comparable<'m>>,
     /// The smallest of all servers, so that the telephone is back before the first of them forgets it.
     expires: Option<u32>,
 }
 
-impl Binding<'_> {
-    fn is(&self, other: &address::Address<'_>) -> bool {
-        // A telephone with several flows has a binding for each (RFC 5626 §6).
-        if self.contact.parameter(b"reg-id") != other.parameter(b"reg-id") {
+impl<'m> Binding<'m> {
+    /// `others`: what holds for contacts that say nothing themselves.
+    fn new(contact: address::Address<'m>, others: Option<u32>) -> Binding<'m> {
+        Binding {
+            flow: contact.parameter(b"reg-id"),
+            uri: Uri::parse(contact.uri).ok().as_ref().map(Comparable::new),
+            expires: contact.parameter(b"expires").and_then(number).or(others),
+            contact,
+        }
+    }
+
+    fn is(&self, other: &Binding<'_>) -> bool {
+        work::step();
+        if self.flow != other.flow {
             return false;
         }
-        match (Uri::parse(self.contact.uri), Uri::parse(other.uri)) {
-            (Ok(one), Ok(other)) => one.is_equivalent(&other),
-            _ => self.contact.uri == other.uri,
+        match (&self.uri, &other.uri) {
+            (Some(one), Some(other)) => one.is_equivalent(other),
+            _ => self.contact.uri == other.contact.uri,
         }
     }
 
@@ -128,12 +144,12 @@ fn bindings(message: &Message<'_>, said: &[Said<'_>], edits: &mut Edits) {
     for one in said.iter().filter(|one| one.accepts()) {
         let others = one.message.first_value(Name::Expires).and_then(number);
         least = least.into_iter().chain(others).min();
-        for contact in contacts(&one.message) {
-            let expires = contact.parameter(b"expires").and_then(number).or(others);
-            if let Some(known) = all.iter_mut().find(|known| known.is(&contact)) {
-                known.expires = known.expires.into_iter().chain(expires).min();
+        for contact in contacts(&one.message).take(CONTACTS_MAX) {
+            let binding = Binding::new(contact, others);
+            if let Some(known) = all.iter_mut().find(|known| known.is(&binding)) {
+                known.expires = known.expires.into_iter().chain(binding.expires).min();
             } else if all.len() < CONTACTS_MAX {
-                all.push(Binding { contact, expires });
+                all.push(binding);
             }
         }
     }

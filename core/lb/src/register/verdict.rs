@@ -6,7 +6,7 @@
 //! refusals the best, in the order of §16.7 step 6.
 
 use sip::headers::address;
-use sip::{Message, Name};
+use sip::{Message, Name, work};
 
 use super::challenge::{Given, challenges, realm};
 use super::settings::Accept;
@@ -87,7 +87,11 @@ fn open_challenges(said: &[Said<'_>]) -> Vec<usize> {
     let mut open = Vec::new();
     for (at, one) in said.iter().enumerate().filter(|(_, one)| one.challenges()) {
         let own: Vec<&[u8]> = challenges(&one.message).map(|(_, auth)| realm(&auth)).collect();
-        if !own.is_empty() && !own.iter().any(|realm| realms.contains(realm)) {
+        let is_known = |realm: &&[u8]| {
+            work::steps(realms.len());
+            realms.contains(realm)
+        };
+        if !own.is_empty() && !own.iter().any(is_known) {
             realms.extend(own);
             open.push(at);
         }

@@ -7,6 +7,7 @@
 use crate::signed::branch::{BRANCH_LENGTH, BranchKey};
 use std::hash::Hasher;
 
+use sip::work;
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 use crate::settings::Keys;
@@ -88,6 +89,7 @@ impl KeyRing {
     }
 
     pub fn call(&self, call_id: &[u8]) -> CallKey {
+        work::bytes(call_id.len());
         CallKey(self.call.hash(call_id))
     }
 
@@ -118,6 +120,7 @@ impl KeyRing {
     }
 
     fn branch_under(&self, hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
+        parts.iter().for_each(|part| work::bytes(part.len()));
         // Hashing in one go is twice as fast as piece by piece, and gives the same.
         let mut text = [0u8; BRANCH_TEXT_BYTES];
         let mut length = 0;

@@ -17,6 +17,10 @@ use crate::way::request::Request;
 use crate::way::route_set::RouteSet;
 use crate::way::router::Core;
 
+/// Contacts of a registrar's answer among which the one that was registered is looked for: more than any user has telephones.
+/// Each is hashed with the address of record, both of which a stranger may make as long as a message.
+const CONTACTS_MAX: usize = 64;
+
 impl Core {
     /// A request of a client that came by a stream: of a dialog whose tag names another connection, or a REGISTER.
     pub(crate) fn note_proof(
@@ -86,8 +90,8 @@ impl Core {
     /// temporary GRUU is another at each registration, and not remembered.
     fn gruu_proof(&self, response: &Message<'_>, of_record: &[u8], registered: Proof) -> Option<Proof> {
         let fields = response.all(Name::Contact).map(|header| response.value(header));
-        let mut contacts = fields.flat_map(|field| address::values(field).map_while(Result::ok));
-        let contact = contacts.find(|contact| {
+        let contacts = fields.flat_map(|field| address::values(field).map_while(Result::ok));
+        let contact = contacts.take(CONTACTS_MAX).find(|contact| {
             Uri::parse(contact.uri).is_ok_and(|uri| self.proof_of(of_record, &uri) == registered)
         })?;
         let gruu = contact.parameter(b"pub-gruu")?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;

@@ -13,3 +13,4 @@ pub(crate) mod nat;
 mod outbound;
 mod returning;
 mod whole_calls;
+mod work;
