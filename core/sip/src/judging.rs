@@ -85,6 +85,53 @@ fn bad_requests() {
     check("SIP/2.0\r\n", "SIP/2.0\t\r\n", bad("Bad White Space in Request Line"));
 }
 
+/// RFC 3261 §25.1: control characters are quoted, or there are none. Tabs and folds are white space, and the body may be anything.
+#[test]
+fn control_characters_stand_in_quoted_strings_alone() {
+    let bad = (400, "Control Character in Header Fields");
+    for control in (0..32).map(char::from).chain(['\x7F']).filter(|byte| !"\t\r\n".contains(*byte)) {
+        let put = |text: &str| text.replace('~', &control.to_string());
+        for loose in [
+            "Subject: a~b\r\nMax-",
+            "Subject: ~\r\nMax-",
+            "Subject: \"a\" ~\r\nMax-",
+            "Subject: \"a~\r\nMax-",
+            "Subject: \"a\\\"~\r\nMax-",
+            "Subject: a\r\n ~b\r\nMax-",
+            "User-Agent: x (a~b)\r\nMax-",
+            "User-Agent: \\~ (a)\r\nMax-",
+            "User-Agent: (a) \\~\r\nMax-",
+            "User-Agent: (\\\\~)\r\nMax-",
+            "Contact: <sip:a@b;c~d>\r\nMax-",
+            "Contact: <sip:a@b>;c~d\r\nMax-",
+        ] {
+            check("Max-", &put(loose), bad);
+            let given = changed(OK, "Call-ID", &put(loose).replace("Max-", "Call-ID"));
+            let mut parser = Parser::new();
+            let message = parser.parse(given.as_bytes()).unwrap();
+            let expected = Err(BadResponse("Control Character in Header Fields"));
+            assert_eq!(validate::response(&message).map(|_| ()), expected, "{given:?}");
+        }
+        for quoted in [
+            "Subject: \"a~b\"\r\nMax-",
+            "Subject: \"a\\~b\"\r\nMax-",
+            "Subject: \"\\\"~b\"\r\nMax-",
+            "Contact: \"(~\" <sip:a@b>\r\nMax-",
+            "User-Agent: x (a \\~ (b \\~) \\~)\r\nMax-",
+        ] {
+            check("Max-", &put(quoted), GOOD);
+        }
+        check("Via: SIP/2.0/UDP", &put("Via: SIP/2.0/UDP~"), bad);
+        check_response(
+            "SIP/2.0 200 OK",
+            &put("SIP/2.0 200 O~K"),
+            Err(BadResponse("Control Character in Header Fields")),
+        );
+        check("Content-Length: 0\r\n\r\n", &put("Content-Length: 1\r\n\r\n~"), GOOD);
+    }
+    check("Max-", "Subject: a\tb\r\n\tc\r\nMax-", GOOD);
+}
+
 #[test]
 fn other_refusals() {
     check("SIP/2.0\r\n", "SIP/3.0\r\n", (505, "Version Not Supported"));

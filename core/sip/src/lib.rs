@@ -6,6 +6,7 @@
 //! What cannot be framed is [`Malformed`]; what can is judged by [`validate`], whose [`Reject`] carries the status.
 
 pub mod answer;
+mod control;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]

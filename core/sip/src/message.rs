@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
+use crate::control;
 use crate::frame::MESSAGE_BYTES_MAX;
 use crate::headers::content_length;
 use crate::name::LONGEST;
@@ -119,6 +120,8 @@ pub struct Message<'a> {
     body_start: u32,
     end: u32,
     length: Length,
+    /// There is a control character in the head that ends no line.
+    controls: bool,
 }
 
 impl Parser {
@@ -131,7 +134,7 @@ impl Parser {
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(Malformed::TooLarge);
         }
-        let head_end = line_ends(bytes, &mut self.ends);
+        let (head_end, controls) = line_ends(bytes, &mut self.ends);
         let headers_start = match self.ends.first() {
             Some(&end) if end > 2 => end,
             _ if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => return Err(Malformed::Empty),
@@ -158,6 +161,7 @@ impl Parser {
             body_start: body_start as u32,
             end: end as u32,
             length,
+            controls,
         })
     }
 
@@ -389,6 +393,11 @@ impl<'a> Message<'a> {
     /// Where the header fields begin: the offset behind the start line.
     pub fn headers_start(&self) -> u32 {
         self.headers_start
+    }
+
+    /// Whether a control character stands in the head where none may be.
+    pub(crate) fn has_loose_control(&self) -> bool {
+        self.controls && control::is_loose_in(self)
     }
 
     /// What Content-Length says; the body is cut to what is there.

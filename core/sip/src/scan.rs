@@ -96,16 +96,21 @@ pub(crate) enum HeadEnd {
     Open,
 }
 
-/// Puts into `ends` the offset behind each line end up to and with the first empty line, or up to what is broken.
+/// Puts into `ends` the offset behind each line end up to and with the first empty line, or up to what is broken. Also whether
+/// there is a control character before it that ends no line: a tab, or what may only stand in a quoted string.
 #[inline]
-pub(crate) fn line_ends(bytes: &[u8], ends: &mut Vec<u32>) -> HeadEnd {
+pub(crate) fn line_ends(bytes: &[u8], ends: &mut Vec<u32>) -> (HeadEnd, bool) {
     kinds::head(bytes, ends)
 }
 
-/// `line_ends` tells where the line feeds and the carriage returns of a block are.
+/// Where in a block of 64 bytes the line feeds, the carriage returns, and all control characters are.
+type Controls = (u64, u64, u64);
+
+/// `line_ends` tells what a block holds.
 #[inline(always)]
-fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> (u64, u64)) -> HeadEnd {
+fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> Controls) -> (HeadEnd, bool) {
     ends.clear();
+    let mut other = 0;
     // A carriage return at the end of the block before, and line feeds in its last two bytes.
     let (mut open, mut before) = (0, 0);
     let (blocks, last) = bytes.as_chunks();
@@ -113,9 +118,9 @@ fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> (u64
     let mut at = 0;
     loop {
         work::step();
-        let (feeds, returns) = match blocks.next() {
+        let (feeds, returns, controls) = match blocks.next() {
             Some(block) => line_ends(block),
-            None if at >= bytes.len() => return HeadEnd::Open,
+            None if at >= bytes.len() => return (HeadEnd::Open, other != 0),
             None => line_ends_of_last(bytes, last.len()),
         };
         // Line feeds behind no carriage return, and bytes behind a carriage return that are no line feed.
@@ -124,6 +129,7 @@ fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> (u64
         (open, before) = (returns >> 63, feeds >> 62);
         // What is behind the first empty line is the body.
         let head = empty ^ empty.wrapping_sub(1);
+        other |= (controls ^ (feeds | returns)) & head;
         let broken = broken & head;
         let mut rest = feeds & head & (broken ^ broken.wrapping_sub(1));
         while rest != 0 {
@@ -131,10 +137,10 @@ fn head(bytes: &[u8], ends: &mut Vec<u32>, line_ends: impl Fn(&[u8; 64]) -> (u64
             rest &= rest - 1;
         }
         if broken != 0 {
-            return broken_at(at + broken.trailing_zeros() as usize, ends);
+            return (broken_at(at + broken.trailing_zeros() as usize, ends), other != 0);
         }
         if empty != 0 {
-            return HeadEnd::EmptyLine(at + empty.trailing_zeros() as usize + 1);
+            return (HeadEnd::EmptyLine(at + empty.trailing_zeros() as usize + 1), other != 0);
         }
         at += 64;
     }
@@ -152,16 +158,18 @@ fn broken_at(at: usize, ends: &mut Vec<u32>) -> HeadEnd {
 /// The bits of the last `length` bytes, which fill no block. A carriage return at the very end is left out: what would be
 /// behind it is not there, so it is not broken but cut off.
 #[inline(never)]
-fn line_ends_of_last(bytes: &[u8], length: usize) -> (u64, u64) {
-    let (feeds, returns) = if let Some(block) = bytes.last_chunk() {
-        let (feeds, returns) = kinds::line_ends(block);
-        (feeds >> (64 - length), returns >> (64 - length))
+fn line_ends_of_last(bytes: &[u8], length: usize) -> Controls {
+    let (feeds, returns, controls) = if let Some(block) = bytes.last_chunk() {
+        let (feeds, returns, controls) = kinds::line_ends(block);
+        let before = 64 - length;
+        (feeds >> before, returns >> before, controls >> before)
     } else {
-        let mut block = [0; 64];
+        let mut block = [b' '; 64];
         block[..length].copy_from_slice(bytes);
         kinds::line_ends(&block)
     };
-    (feeds, returns & !(1 << (length - 1)))
+    let there = !(1 << (length - 1));
+    (feeds, returns & there, controls & (there | !returns))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -251,39 +259,44 @@ mod vectors {
         bits(good) ^ 0xFFFF
     }
 
-    /// Line feeds and carriage returns.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub(super) fn line_ends(block: &[u8; 64]) -> (u64, u64) {
-        let (mut feeds, mut returns) = (0, 0);
+    pub(super) fn line_ends(block: &[u8; 64]) -> super::Controls {
+        let (mut feeds, mut returns, mut controls) = (0, 0, 0);
         let (chunks, _) = block.as_chunks::<16>();
         for (at, chunk) in chunks.iter().enumerate() {
             let bytes = load(chunk);
             feeds |= u64::from(bits(is(bytes, b'\n'))) << (16 * at);
             returns |= u64::from(bits(is(bytes, b'\r'))) << (16 * at);
+            let control = _mm_or_si128(is_between(bytes, 0, 0x1F), is(bytes, 0x7F));
+            controls |= u64::from(bits(control)) << (16 * at);
         }
-        (feeds, returns)
+        (feeds, returns, controls)
     }
 
     /// With registers twice as wide and the instructions for single bits, which one processor has not without the other.
     #[target_feature(enable = "avx2,bmi1")]
-    pub(super) fn head_wide(bytes: &[u8], ends: &mut Vec<u32>) -> super::HeadEnd {
+    pub(super) fn head_wide(bytes: &[u8], ends: &mut Vec<u32>) -> (super::HeadEnd, bool) {
         super::head(bytes, ends, |block| line_ends_wide(block))
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn line_ends_wide(block: &[u8; 64]) -> (u64, u64) {
+    pub(super) fn line_ends_wide(block: &[u8; 64]) -> super::Controls {
         let (chunks, _) = block.as_chunks::<32>();
         // SAFETY: the load takes any alignment, and all its 32 bytes are those of the chunk.
         let load = |chunk: &[u8; 32]| unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) };
         let (low, high) = (load(&chunks[0]), load(&chunks[1]));
-        let bits = |byte: u8| {
-            let bits =
-                |bytes| _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8))) as u32;
-            u64::from(bits(low)) | u64::from(bits(high)) << 32
+        let bits = |low, high| {
+            u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
         };
-        (bits(b'\n'), bits(b'\r'))
+        let is = |bytes, byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
+        let control = |bytes| {
+            let low = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1F)), bytes);
+            _mm256_or_si256(low, is(bytes, 0x7F))
+        };
+        let all = |byte| bits(is(low, byte), is(high, byte));
+        (all(b'\n'), all(b'\r'), bits(control(low), control(high)))
     }
 }
 
@@ -329,7 +342,7 @@ mod kinds {
     }
 
     #[inline]
-    pub(super) fn head(bytes: &[u8], ends: &mut Vec<u32>) -> super::HeadEnd {
+    pub(super) fn head(bytes: &[u8], ends: &mut Vec<u32>) -> (super::HeadEnd, bool) {
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") {
             // SAFETY: this processor has both.
             unsafe { vectors::head_wide(bytes, ends) }
@@ -339,7 +352,7 @@ mod kinds {
     }
 
     #[inline]
-    pub(super) fn line_ends(block: &[u8; 64]) -> (u64, u64) {
+    pub(super) fn line_ends(block: &[u8; 64]) -> super::Controls {
         // SAFETY: every x86-64 processor has SSE2.
         unsafe { vectors::line_ends(block) }
     }
@@ -377,115 +390,15 @@ mod kinds {
         bits(chunk, |byte| !is_host(byte)) as u32
     }
 
-    pub(super) fn head(bytes: &[u8], ends: &mut Vec<u32>) -> super::HeadEnd {
+    pub(super) fn head(bytes: &[u8], ends: &mut Vec<u32>) -> (super::HeadEnd, bool) {
         super::head(bytes, ends, line_ends)
     }
 
-    /// Line feeds and carriage returns.
-    pub(super) fn line_ends(block: &[u8; 64]) -> (u64, u64) {
-        (bits(block, |byte| byte == b'\n'), bits(block, |byte| byte == b'\r'))
+    pub(super) fn line_ends(block: &[u8; 64]) -> super::Controls {
+        let all = |wanted| bits(block, |byte| byte == wanted);
+        (all(b'\n'), all(b'\r'), bits(block, |byte| byte.is_ascii_control()))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn the_kinds_are_those_of_the_table() {
-        for byte in 0..=u8::MAX {
-            for place in 0..16 {
-                let mut chunk = [b'a'; 16];
-                chunk[place] = byte;
-                let bit = |stop: bool| u32::from(stop) << place;
-                assert_eq!(kinds::byte(&chunk, byte) >> place & 1, 1, "byte {byte:#x}");
-                assert_eq!(kinds::byte(&chunk, b'@'), bit(byte == b'@'), "at {byte:#x}");
-                assert_eq!(kinds::digits(&chunk), bit(byte.is_ascii_digit()), "digit {byte:#x}");
-                assert_eq!(kinds::not_visible(&chunk), bit(!is_visible(byte)), "visible {byte:#x}");
-                assert_eq!(kinds::no_value(&chunk), bit(!is_value(byte)), "value {byte:#x}");
-                assert_eq!(kinds::no_uri(&chunk), bit(!is_uri(byte)), "uri {byte:#x}");
-                assert_eq!(kinds::no_host(&chunk), bit(!is_host(byte)), "host {byte:#x}");
-            }
-        }
-    }
-
-    fn check(given: &str, at: usize, expected: usize) {
-        assert_eq!(value_end(given.as_bytes(), at), expected, "{given} from {at}");
-    }
-
-    #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn wide_and_narrow_registers_see_the_same() {
-        let block = std::array::from_fn(|at| b"\r\nx\0\n\r\x8D\x8A"[at * 7 / 3 % 8]);
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: this processor has AVX2.
-            assert_eq!(unsafe { vectors::line_ends_wide(&block) }, kinds::line_ends(&block));
-        }
-    }
-
-    #[test]
-    fn ends_at_every_length() {
-        for length in 0..70 {
-            let plain = "x".repeat(length);
-            for at in 0..=length {
-                check(&plain, at, length);
-                check(&format!("{plain};yyyyyyyyyyyyyyyyyyyy"), at, length);
-                check(&format!(";{plain};"), at + 1, length + 1);
-            }
-        }
-        assert_eq!(host_end(b"client.atlanta.example.com:5060", 0), 26);
-        assert_eq!(uri_end(b"sip:a@b;c,d>;tag=x,y", 0), 11);
-    }
-
-    /// Both ways of looking, which must see the same.
-    fn head_of(bytes: &[u8]) -> (Vec<u32>, HeadEnd) {
-        let (mut ends, mut plain_ends) = (vec![7], vec![]);
-        let end = line_ends(bytes, &mut ends);
-        assert_eq!(head(bytes, &mut plain_ends, kinds::line_ends), end);
-        assert_eq!(plain_ends, ends);
-        (ends, end)
-    }
-
-    proptest! {
-        #[test]
-        fn line_ends_are_all_found(
-            lines in prop::collection::vec("[a-z]{1,90}", 0..12), rest in "[a-z]{0,9}", empty in any::<bool>()
-        ) {
-            let mut text = String::new();
-            let mut expected = vec![];
-            for line in lines {
-                text.push_str(&line);
-                text.push_str("\r\n");
-                expected.push(text.len() as u32);
-            }
-            let mut end = HeadEnd::Open;
-            if empty && !expected.is_empty() {
-                text.push_str("\r\n");
-                expected.push(text.len() as u32);
-                end = HeadEnd::EmptyLine(text.len());
-            }
-            text.push_str(&rest);
-            prop_assert_eq!(head_of(text.as_bytes()), (expected.clone(), end));
-            if empty && !expected.is_empty() {
-                // The body may be anything.
-                text.push_str("\n\r.\r\n\r\n");
-                prop_assert_eq!(head_of(text.as_bytes()), (expected, end));
-            }
-        }
-
-        #[test]
-        fn a_line_end_that_is_none_stops(before in 0usize..150, behind in 0usize..90, which in 0..2) {
-            let lone = [b'\r', b'\n'][which as usize];
-            let mut bytes = b"abc\r\n".to_vec();
-            bytes.extend(std::iter::repeat_n(b'x', before));
-            bytes.push(lone);
-            bytes.extend(std::iter::repeat_n(b'y', behind + 1));
-            bytes.extend_from_slice(b"\r\nz\r\n\r\n");
-            let (ends, end) = head_of(&bytes);
-            prop_assert_eq!(ends, [5]);
-            prop_assert!(matches!(end, HeadEnd::Broken(at) if at == 5 + before || at == 6 + before));
-        }
-    }
-}
+mod tests;

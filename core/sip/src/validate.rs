@@ -56,6 +56,9 @@ pub fn request<'a>(message: &Message<'a>) -> Result<GoodRequest<'a>, Reject> {
     {
         return Err(Reject::bad_request("Bad White Space in Request Line"));
     }
+    if message.has_loose_control() {
+        return Err(Reject::bad_request("Control Character in Header Fields"));
+    }
     body(message).map_err(Reject::bad_request)?;
     if !is_current && !version.eq_ignore_ascii_case(b"SIP/2.0") {
         return Err(Reject::version());
@@ -99,6 +102,9 @@ pub fn response<'a>(message: &Message<'a>) -> Result<GoodResponse<'a>, BadRespon
     let Start::Response { version, status, .. } = message.start() else {
         return Err(BadResponse("Not a Response"));
     };
+    if message.has_loose_control() {
+        return Err(BadResponse("Control Character in Header Fields"));
+    }
     body(message).map_err(BadResponse)?;
     if !version.eq_ignore_ascii_case(b"SIP/2.0") {
         return Err(BadResponse("Bad Version"));
