@@ -5,6 +5,7 @@
 
 use base::Time;
 
+use crate::clock::{Clock, NEVER, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,73 +34,57 @@ pub enum InviteClientEvent {
 
 /// A value of 24 bytes, made when the INVITE is sent for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InviteClient {
-    state: InviteClientState,
-    reliable: bool,
-    /// How often the INVITE was sent, which says how long timer A runs.
-    copies: u8,
-    /// Timer A; [`Time::from_micros`]`(u64::MAX)` where it does not run.
-    repeat_at: Time,
-    /// Timer B, D or M, whichever belongs to the state.
-    ends_at: Time,
+pub struct InviteClient(Clock<InviteClientState>);
+
+impl State for InviteClientState {
+    const KIND: u8 = 1;
+    const ALL: &'static [InviteClientState] = {
+        use InviteClientState::*;
+        &[Calling, Proceeding, Completed, Accepted, Terminated]
+    };
 }
 
-/// A timer that does not run.
-const NEVER: Time = Time::from_micros(u64::MAX);
+stored!(InviteClient, InviteClientState);
 
 impl InviteClient {
     /// `reliable`: the transport repeats by itself, so timer A does not run and timer D is zero.
     pub fn start(now: Time, reliable: bool, timers: &Timers) -> InviteClient {
-        let repeat_at = if reliable { NEVER } else { now + timers.a(1) };
-        InviteClient {
-            state: InviteClientState::Calling,
-            reliable,
-            copies: 1,
-            repeat_at,
-            ends_at: now + timers.b(),
-        }
-    }
-
-    pub fn state(&self) -> InviteClientState {
-        self.state
-    }
-
-    /// When to look for [`InviteClient::due`] again.
-    pub fn next_deadline(&self) -> Option<Time> {
-        let next = self.repeat_at.min(self.ends_at);
-        (next != NEVER).then_some(next)
+        let mut clock = Clock::new(InviteClientState::Calling, reliable);
+        clock.repeat(now, |copies| timers.a(copies));
+        clock.ends_at = now + timers.b();
+        InviteClient(clock)
     }
 
     /// The timer that has run out, to be handed to [`InviteClient::handle`]. The one that ends the state comes first.
     pub fn due(&self, now: Time) -> Option<InviteClientEvent> {
         use InviteClientState::*;
-        if self.ends_at <= now && self.ends_at != NEVER {
-            return match self.state {
+        if self.0.is_over(now) {
+            return match self.0.state {
                 Calling => Some(InviteClientEvent::TimerB),
                 Completed => Some(InviteClientEvent::TimerD),
                 Accepted => Some(InviteClientEvent::TimerM),
                 Proceeding | Terminated => None,
             };
         }
-        (self.repeat_at <= now && self.repeat_at != NEVER).then_some(InviteClientEvent::TimerA)
+        self.0.repeats(now).then_some(InviteClientEvent::TimerA)
     }
 
     pub fn handle(&mut self, now: Time, event: InviteClientEvent, timers: &Timers) -> Output {
         use InviteClientEvent::*;
         use InviteClientState::*;
-        match (self.state, event) {
-            (Calling, TimerA) => self.repeat(now, timers),
-            (Calling, TimerB) => self.enter(Terminated, NEVER, Output::Timeout),
-            (Calling, TransportError) => self.enter(Terminated, NEVER, Output::Unreachable),
-            (Calling, Provisional) => self.enter(Proceeding, NEVER, Output::Pass),
+        match (self.0.state, event) {
+            (Calling, TimerA) => self.0.repeat(now, |copies| timers.a(copies)),
+            (Calling, TimerB) => self.0.enter(Terminated, NEVER, Output::Timeout),
+            (Calling, TransportError) => self.0.enter(Terminated, NEVER, Output::Unreachable),
+            (Calling, Provisional) => self.0.enter(Proceeding, NEVER, Output::Pass),
             (Proceeding, Provisional) => Output::Pass,
             (Calling | Proceeding, Failure) => self.complete(now, timers),
-            (Calling | Proceeding, Success) => self.enter(Accepted, now + timers.m(), Output::Pass),
+            (Calling | Proceeding, Success) => self.0.enter(Accepted, now + timers.m(), Output::Pass),
             (Completed, Failure) => Output::Acknowledge,
-            (Completed, TransportError) => self.enter(Terminated, NEVER, Output::Unreachable),
-            (Completed, TimerD) => self.enter(Terminated, NEVER, Output::Nothing),
+            (Completed, TransportError) => self.0.enter(Terminated, NEVER, Output::Unreachable),
+            (Completed, TimerD) => self.0.enter(Terminated, NEVER, Output::Nothing),
             (Accepted, Success) => Output::Pass,
-            (Accepted, TimerM) => self.enter(Terminated, NEVER, Output::Nothing),
+            (Accepted, TimerM) => self.0.enter(Terminated, NEVER, Output::Nothing),
             (Calling, TimerD | TimerM)
             | (Proceeding, TimerA | TimerB | TimerD | TimerM | TransportError)
             | (Completed, TimerA | TimerB | TimerM | Provisional | Success)
@@ -108,26 +93,13 @@ impl InviteClient {
         }
     }
 
-    fn repeat(&mut self, now: Time, timers: &Timers) -> Output {
-        self.copies = self.copies.saturating_add(1);
-        self.repeat_at = if self.reliable { NEVER } else { now + timers.a(self.copies) };
-        Output::Repeat
-    }
-
     /// Timer D is zero over a reliable transport: Completed is left in the moment it is entered.
     fn complete(&mut self, now: Time, timers: &Timers) -> Output {
-        if self.reliable {
-            self.enter(InviteClientState::Terminated, NEVER, Output::AcknowledgeAndPass)
+        if self.0.reliable {
+            self.0.enter(InviteClientState::Terminated, NEVER, Output::AcknowledgeAndPass)
         } else {
-            self.enter(InviteClientState::Completed, now + timers.d(false), Output::AcknowledgeAndPass)
+            self.0.enter(InviteClientState::Completed, now + timers.d(false), Output::AcknowledgeAndPass)
         }
-    }
-
-    fn enter(&mut self, state: InviteClientState, ends_at: Time, output: Output) -> Output {
-        self.state = state;
-        self.repeat_at = NEVER;
-        self.ends_at = ends_at;
-        output
     }
 }
 

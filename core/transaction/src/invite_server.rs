@@ -4,6 +4,7 @@
 
 use base::Time;
 
+use crate::clock::{Clock, NEVER, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum InviteServerEvent {
     /// A copy of the INVITE.
     Invite,
     Ack,
+    /// 200 ms are over without a response of the transaction user.
+    TimerTrying,
     TimerG,
     TimerH,
     TimerI,
@@ -35,93 +38,87 @@ pub enum InviteServerEvent {
 
 /// A value of 24 bytes, made when the INVITE has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InviteServer {
-    state: InviteServerState,
-    reliable: bool,
-    /// How often the failure was sent, which says how long timer G runs.
-    copies: u8,
-    /// Timer G.
-    repeat_at: Time,
-    /// Timer H, I or L, whichever belongs to the state.
-    ends_at: Time,
+pub struct InviteServer(Clock<InviteServerState>);
+
+impl State for InviteServerState {
+    const KIND: u8 = 3;
+    const ALL: &'static [InviteServerState] = {
+        use InviteServerState::*;
+        &[Proceeding, Completed, Confirmed, Accepted, Terminated]
+    };
 }
 
-/// A timer that does not run.
-const NEVER: Time = Time::from_micros(u64::MAX);
+stored!(InviteServer, InviteServerState);
 
 impl InviteServer {
-    /// `reliable`: the transport repeats by itself, so timer G does not run and timer I is zero.
+    /// `reliable`: the transport repeats by itself, so timer G does not run and timer I is zero. The owner sends a first response
+    /// at once, or has sent a 100.
     pub fn start(reliable: bool) -> InviteServer {
-        let state = InviteServerState::Proceeding;
-        InviteServer { state, reliable, copies: 0, repeat_at: NEVER, ends_at: NEVER }
+        InviteServer(Clock::new(InviteServerState::Proceeding, reliable))
     }
 
-    pub fn state(&self) -> InviteServerState {
-        self.state
-    }
-
-    /// When to look for [`InviteServer::due`] again.
-    pub fn next_deadline(&self) -> Option<Time> {
-        let next = self.repeat_at.min(self.ends_at);
-        (next != NEVER).then_some(next)
+    /// The owner may take its time: if it has sent nothing within 200 ms, [`Output::Trying`] asks for a 100 (RFC 3261 §17.2.1).
+    pub fn start_unanswered(now: Time, reliable: bool, timers: &Timers) -> InviteServer {
+        let mut clock = Clock::new(InviteServerState::Proceeding, reliable);
+        clock.repeat_at = now + timers.trying_invite();
+        InviteServer(clock)
     }
 
     /// The timer that has run out, to be handed to [`InviteServer::handle`].
     pub fn due(&self, now: Time) -> Option<InviteServerEvent> {
         use InviteServerState::*;
-        if self.ends_at <= now && self.ends_at != NEVER {
-            return match self.state {
+        if self.0.is_over(now) {
+            return match self.0.state {
                 Completed => Some(InviteServerEvent::TimerH),
                 Confirmed => Some(InviteServerEvent::TimerI),
                 Accepted => Some(InviteServerEvent::TimerL),
                 Proceeding | Terminated => None,
             };
         }
-        (self.repeat_at <= now && self.repeat_at != NEVER).then_some(InviteServerEvent::TimerG)
+        self.0.repeats(now).then_some(match self.0.state {
+            Proceeding => InviteServerEvent::TimerTrying,
+            Completed | Confirmed | Accepted | Terminated => InviteServerEvent::TimerG,
+        })
     }
 
     pub fn handle(&mut self, now: Time, event: InviteServerEvent, timers: &Timers) -> Output {
         use InviteServerEvent::*;
         use InviteServerState::*;
-        match (self.state, event) {
+        match (self.0.state, event) {
+            // Before the first response there is none to repeat.
+            (Proceeding, Invite) if self.0.repeat_at != NEVER => Output::Nothing,
             (Proceeding, Invite) => Output::Repeat,
-            (Proceeding, Provisional) => Output::Pass,
+            (Proceeding, TimerTrying) if self.0.repeat_at == NEVER => Output::Ignored,
+            (Proceeding, TimerTrying) => self.0.enter(Proceeding, NEVER, Output::Trying),
+            (Proceeding, Provisional) => self.0.enter(Proceeding, NEVER, Output::Pass),
             (Proceeding, Failure) => {
-                self.copies = 1;
-                let repeat_at = if self.reliable { NEVER } else { now + timers.g(1) };
-                self.enter(Completed, repeat_at, now + timers.h(), Output::Pass)
+                self.0.enter(Completed, now + timers.h(), Output::Pass);
+                self.0.repeat(now, |copies| timers.g(copies));
+                Output::Pass
             }
-            (Proceeding, Success) => self.enter(Accepted, NEVER, now + timers.l(), Output::Pass),
+            (Proceeding, Success) => self.0.enter(Accepted, now + timers.l(), Output::Pass),
             (Proceeding, TransportError) => Output::Unreachable,
             (Completed, Invite) => Output::Repeat,
-            (Completed, TimerG) => {
-                self.copies = self.copies.saturating_add(1);
-                self.repeat_at = if self.reliable { NEVER } else { now + timers.g(self.copies) };
-                Output::Repeat
-            }
-            (Completed, Ack) if self.reliable => self.enter(Terminated, NEVER, NEVER, Output::Nothing),
-            (Completed, Ack) => self.enter(Confirmed, NEVER, now + timers.i(false), Output::Nothing),
-            (Completed, TimerH) => self.enter(Terminated, NEVER, NEVER, Output::Timeout),
+            (Completed, TimerG) => self.0.repeat(now, |copies| timers.g(copies)),
+            (Completed, Ack) if self.0.reliable => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Completed, Ack) => self.0.enter(Confirmed, now + timers.i(false), Output::Nothing),
+            (Completed, TimerH) => self.0.enter(Terminated, NEVER, Output::Timeout),
             (Completed, TransportError) => Output::Unreachable,
-            (Confirmed, TimerI) => self.enter(Terminated, NEVER, NEVER, Output::Nothing),
+            (Confirmed, TimerI) => self.0.enter(Terminated, NEVER, Output::Nothing),
             (Confirmed, Ack | Invite) => Output::Nothing,
             (Accepted, Invite) => Output::Nothing,
             (Accepted, Ack | Success) => Output::Pass,
             (Accepted, TransportError) => Output::Unreachable,
-            (Accepted, TimerL) => self.enter(Terminated, NEVER, NEVER, Output::Nothing),
+            (Accepted, TimerL) => self.0.enter(Terminated, NEVER, Output::Nothing),
             (Proceeding, Ack | TimerG | TimerH | TimerI | TimerL)
-            | (Completed, TimerI | TimerL | Provisional | Success | Failure)
-            | (Confirmed, TimerG | TimerH | TimerL | Provisional | Success | Failure | TransportError)
-            | (Accepted, TimerG | TimerH | TimerI | Provisional | Failure)
+            | (Completed, TimerTrying | TimerI | TimerL | Provisional | Success | Failure)
+            | (
+                Confirmed,
+                TimerTrying | TimerG | TimerH | TimerL | Provisional | Success | Failure | TransportError,
+            )
+            | (Accepted, TimerTrying | TimerG | TimerH | TimerI | Provisional | Failure)
             | (Terminated, _) => Output::Ignored,
         }
-    }
-
-    fn enter(&mut self, state: InviteServerState, repeat_at: Time, ends_at: Time, output: Output) -> Output {
-        self.state = state;
-        self.repeat_at = repeat_at;
-        self.ends_at = ends_at;
-        output
     }
 }
 
@@ -132,8 +129,19 @@ mod tests {
     use super::*;
 
     const STATES: [InviteServerState; 5] = [Proceeding, Completed, Confirmed, Accepted, Terminated];
-    const EVENTS: [InviteServerEvent; 10] =
-        [Invite, Ack, TimerG, TimerH, TimerI, TimerL, Provisional, Success, Failure, TransportError];
+    const EVENTS: [InviteServerEvent; 11] = [
+        Invite,
+        Ack,
+        TimerTrying,
+        TimerG,
+        TimerH,
+        TimerI,
+        TimerL,
+        Provisional,
+        Success,
+        Failure,
+        TransportError,
+    ];
 
     fn machine(state: InviteServerState) -> InviteServer {
         let timers = Timers::default();
@@ -156,6 +164,7 @@ mod tests {
     const TABLE: &str = "
 Proceeding Invite         -> Proceeding Repeat
 Proceeding Ack            -> Proceeding Ignored
+Proceeding TimerTrying    -> Proceeding Ignored
 Proceeding TimerG         -> Proceeding Ignored
 Proceeding TimerH         -> Proceeding Ignored
 Proceeding TimerI         -> Proceeding Ignored
@@ -166,6 +175,7 @@ Proceeding Failure        -> Completed  Pass
 Proceeding TransportError -> Proceeding Unreachable
 Completed  Invite         -> Completed  Repeat
 Completed  Ack            -> Confirmed  Nothing
+Completed  TimerTrying    -> Completed  Ignored
 Completed  TimerG         -> Completed  Repeat
 Completed  TimerH         -> Terminated Timeout
 Completed  TimerI         -> Completed  Ignored
@@ -176,6 +186,7 @@ Completed  Failure        -> Completed  Ignored
 Completed  TransportError -> Completed  Unreachable
 Confirmed  Invite         -> Confirmed  Nothing
 Confirmed  Ack            -> Confirmed  Nothing
+Confirmed  TimerTrying    -> Confirmed  Ignored
 Confirmed  TimerG         -> Confirmed  Ignored
 Confirmed  TimerH         -> Confirmed  Ignored
 Confirmed  TimerI         -> Terminated Nothing
@@ -186,6 +197,7 @@ Confirmed  Failure        -> Confirmed  Ignored
 Confirmed  TransportError -> Confirmed  Ignored
 Accepted   Invite         -> Accepted   Nothing
 Accepted   Ack            -> Accepted   Pass
+Accepted   TimerTrying    -> Accepted   Ignored
 Accepted   TimerG         -> Accepted   Ignored
 Accepted   TimerH         -> Accepted   Ignored
 Accepted   TimerI         -> Accepted   Ignored
@@ -196,6 +208,7 @@ Accepted   Failure        -> Accepted   Ignored
 Accepted   TransportError -> Accepted   Unreachable
 Terminated Invite         -> Terminated Ignored
 Terminated Ack            -> Terminated Ignored
+Terminated TimerTrying    -> Terminated Ignored
 Terminated TimerG         -> Terminated Ignored
 Terminated TimerH         -> Terminated Ignored
 Terminated TimerI         -> Terminated Ignored
@@ -250,5 +263,28 @@ Terminated TransportError -> Terminated Ignored
         assert_eq!(machine.next_deadline(), Some(Time::from_secs(32)));
         assert_eq!(machine.handle(Time::ZERO, Ack, &timers), Output::Nothing);
         assert_eq!((machine.state(), machine.next_deadline()), (Terminated, None));
+    }
+
+    #[test]
+    fn a_100_is_asked_for_after_200_ms_without_a_response() {
+        let timers = Timers::default();
+        let mut machine = InviteServer::start_unanswered(Time::ZERO, false, &timers);
+        assert_eq!(machine.next_deadline(), Some(Time::from_millis(200)));
+        assert_eq!(machine.handle(Time::from_millis(100), Invite, &timers), Output::Nothing);
+        assert_eq!(machine.due(Time::from_millis(199)), None);
+        assert_eq!(machine.due(Time::from_millis(200)), Some(TimerTrying));
+        assert_eq!(machine.handle(Time::from_millis(200), TimerTrying, &timers), Output::Trying);
+        assert_eq!((machine.state(), machine.next_deadline()), (Proceeding, None));
+        assert_eq!(machine.handle(Time::from_millis(500), Invite, &timers), Output::Repeat);
+    }
+
+    #[test]
+    fn a_response_within_200_ms_makes_the_100_needless() {
+        let timers = Timers::default();
+        for response in [Provisional, Success, Failure] {
+            let mut machine = InviteServer::start_unanswered(Time::ZERO, false, &timers);
+            machine.handle(Time::from_millis(100), response, &timers);
+            assert_eq!(machine.due(Time::from_millis(200)), None, "{response:?}");
+        }
     }
 }

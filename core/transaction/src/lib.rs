@@ -1,18 +1,27 @@
 //! Transactions of RFC 3261 §17, with RFC 6026, as pure machines.
 //!
-//! Each machine is a small value: a state, what it waits for, and nothing on the heap. It is told the time and what
+//! Each machine is a small value: a state, what it waits for, and nothing on the heap; [`key`] says which messages are its. It is told the time and what
 //! happened, and says in one [`Output`] word what its owner has to do; messages, sockets and tables are the owner's.
 //! Every timer derives from T1, T2 and T4 in [`Timers`].
 
+mod clock;
 pub mod hop_by_hop;
 mod invite_client;
 mod invite_server;
+pub mod key;
 mod non_invite_client;
+mod non_invite_server;
+#[cfg(test)]
+mod stored;
+mod success;
 mod timers;
 
+pub use clock::{BadMachine, MACHINE_BYTES};
 pub use invite_client::{InviteClient, InviteClientEvent, InviteClientState};
 pub use invite_server::{InviteServer, InviteServerEvent, InviteServerState};
 pub use non_invite_client::{NonInviteClient, NonInviteClientEvent, NonInviteClientState};
+pub use non_invite_server::{NonInviteServer, NonInviteServerEvent, NonInviteServerState};
+pub use success::{Success, SuccessEvent, SuccessState};
 pub use timers::{TIMER_D_MIN, Timers};
 
 /// What the owner of a machine does now. Entering Terminated is no output: the owner looks at the state and forgets.
@@ -24,6 +33,8 @@ pub enum Output {
     Repeat,
     /// Client: the response goes to the transaction user. Server: the response goes to the wire.
     Pass,
+    /// Server: the owner has not answered yet, so a 100 goes to the wire, which is then the last response.
+    Trying,
     /// Client: acknowledge the failure (RFC 3261 §17.1.1.3), and the response goes to the transaction user.
     AcknowledgeAndPass,
     /// Client: acknowledge the failure once more; the response goes nowhere.

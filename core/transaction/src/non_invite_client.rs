@@ -5,6 +5,7 @@
 
 use base::Time;
 
+use crate::clock::{Clock, NEVER, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,96 +30,74 @@ pub enum NonInviteClientEvent {
 
 /// A value of 24 bytes, made when the request is sent for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NonInviteClient {
-    state: NonInviteClientState,
-    reliable: bool,
-    /// How often the request was sent, which says how long timer E runs in Trying.
-    copies: u8,
-    /// Timer E.
-    repeat_at: Time,
-    /// Timer F, then K.
-    ends_at: Time,
+pub struct NonInviteClient(Clock<NonInviteClientState>);
+
+impl State for NonInviteClientState {
+    const KIND: u8 = 2;
+    const ALL: &'static [NonInviteClientState] = {
+        use NonInviteClientState::*;
+        &[Trying, Proceeding, Completed, Terminated]
+    };
 }
 
-/// A timer that does not run.
-const NEVER: Time = Time::from_micros(u64::MAX);
+stored!(NonInviteClient, NonInviteClientState);
 
 impl NonInviteClient {
     /// `reliable`: the transport repeats by itself, so timer E does not run and timer K is zero.
     pub fn start(now: Time, reliable: bool, timers: &Timers) -> NonInviteClient {
-        let repeat_at = if reliable { NEVER } else { now + timers.e(1) };
-        let state = NonInviteClientState::Trying;
-        NonInviteClient { state, reliable, copies: 1, repeat_at, ends_at: now + timers.f() }
-    }
-
-    pub fn state(&self) -> NonInviteClientState {
-        self.state
-    }
-
-    /// When to look for [`NonInviteClient::due`] again.
-    pub fn next_deadline(&self) -> Option<Time> {
-        let next = self.repeat_at.min(self.ends_at);
-        (next != NEVER).then_some(next)
+        let mut clock = Clock::new(NonInviteClientState::Trying, reliable);
+        clock.repeat(now, |copies| timers.e(copies));
+        clock.ends_at = now + timers.f();
+        NonInviteClient(clock)
     }
 
     /// The timer that has run out, to be handed to [`NonInviteClient::handle`].
     pub fn due(&self, now: Time) -> Option<NonInviteClientEvent> {
         use NonInviteClientState::*;
-        if self.ends_at <= now && self.ends_at != NEVER {
-            return match self.state {
+        if self.0.is_over(now) {
+            return match self.0.state {
                 Trying | Proceeding => Some(NonInviteClientEvent::TimerF),
                 Completed => Some(NonInviteClientEvent::TimerK),
                 Terminated => None,
             };
         }
-        (self.repeat_at <= now && self.repeat_at != NEVER).then_some(NonInviteClientEvent::TimerE)
+        self.0.repeats(now).then_some(NonInviteClientEvent::TimerE)
     }
 
     pub fn handle(&mut self, now: Time, event: NonInviteClientEvent, timers: &Timers) -> Output {
         use NonInviteClientEvent::*;
         use NonInviteClientState::*;
-        match (self.state, event) {
-            (Trying | Proceeding, TimerF) => self.enter(Terminated, NEVER, Output::Timeout),
-            (Trying | Proceeding, TransportError) => self.enter(Terminated, NEVER, Output::Unreachable),
+        match (self.0.state, event) {
+            (Trying | Proceeding, TimerF) => self.0.enter(Terminated, NEVER, Output::Timeout),
+            (Trying | Proceeding, TransportError) => self.0.enter(Terminated, NEVER, Output::Unreachable),
             (Trying | Proceeding, TimerE) => self.repeat(now, timers),
             (Trying, Provisional) => {
                 // Timer E runs on; its next pause is T2 (figure 6).
-                self.state = Proceeding;
+                self.0.state = Proceeding;
                 Output::Pass
             }
             (Proceeding, Provisional) => Output::Pass,
             (Trying | Proceeding, Final) => self.complete(now, timers),
-            (Completed, TimerK) => self.enter(Terminated, NEVER, Output::Nothing),
+            (Completed, TimerK) => self.0.enter(Terminated, NEVER, Output::Nothing),
             // Completed buffers copies of the answer; over a transport that failed there is nobody left to tell.
             (Completed, Provisional | Final | TransportError) => Output::Nothing,
             (Trying | Proceeding, TimerK) | (Completed, TimerE | TimerF) | (Terminated, _) => Output::Ignored,
         }
     }
 
+    /// Timer E: doubling pauses in Trying, T2 in Proceeding.
     fn repeat(&mut self, now: Time, timers: &Timers) -> Output {
-        self.copies = self.copies.saturating_add(1);
-        self.repeat_at = match (self.reliable, self.state) {
-            (true, _) => NEVER,
-            (false, NonInviteClientState::Proceeding) => now + timers.t2,
-            (false, _) => now + timers.e(self.copies),
-        };
-        Output::Repeat
+        let proceeding = self.0.state == NonInviteClientState::Proceeding;
+        self.0.repeat(now, |copies| if proceeding { timers.t2 } else { timers.e(copies) })
     }
 
     /// Timer K is zero over a reliable transport: Completed is left in the moment it is entered.
     fn complete(&mut self, now: Time, timers: &Timers) -> Output {
-        if self.reliable {
-            self.enter(NonInviteClientState::Terminated, NEVER, Output::Pass)
+        if self.0.reliable {
+            self.0.enter(NonInviteClientState::Terminated, NEVER, Output::Pass)
         } else {
-            self.enter(NonInviteClientState::Completed, now + timers.k(false), Output::Pass)
+            self.0.enter(NonInviteClientState::Completed, now + timers.k(false), Output::Pass)
         }
-    }
-
-    fn enter(&mut self, state: NonInviteClientState, ends_at: Time, output: Output) -> Output {
-        self.state = state;
-        self.repeat_at = NEVER;
-        self.ends_at = ends_at;
-        output
     }
 }
 

@@ -6,6 +6,9 @@ use base::Duration;
 /// default is assumed (RFC 3261 §17.1.1.2).
 pub const TIMER_D_MIN: Duration = Duration::from_secs(32);
 
+/// Sooner a caller does not repeat an INVITE.
+const TRYING: Duration = Duration::from_millis(200);
+
 /// Timers B, F, H, J, L and M are this many T1: the time of seven copies of an INVITE (RFC 3261 §17.1.1.2).
 const LIFE_IN_T1: u32 = 64;
 
@@ -55,6 +58,17 @@ impl Timers {
         self.t1 * LIFE_IN_T1
     }
 
+    /// How long an INVITE may stay without any response (RFC 3261 §17.2.1).
+    pub fn trying_invite(&self) -> Duration {
+        TRYING
+    }
+
+    /// How long another request may stay without any response, and no 100 may be sent over an unreliable transport: until timer E of the
+    /// client has grown to T2 (RFC 4320 §4.1).
+    pub fn trying_non_invite(&self) -> Duration {
+        (1..=DOUBLINGS_MAX).map(|copies| self.e(copies)).take_while(|pause| *pause < self.t2).sum()
+    }
+
     /// G: pause before the next copy of a failure that was answered to an INVITE; doubles up to T2.
     pub fn g(&self, copies: u8) -> Duration {
         self.e(copies)
@@ -68,6 +82,11 @@ impl Timers {
     /// I: how long an INVITE server absorbs copies of the ACK.
     pub fn i(&self, reliable: bool) -> Duration {
         if reliable { Duration::ZERO } else { self.t4 }
+    }
+
+    /// J: how long another server repeats the final answer to copies of the request.
+    pub fn j(&self, reliable: bool) -> Duration {
+        if reliable { Duration::ZERO } else { self.t1 * LIFE_IN_T1 }
     }
 
     /// K: how long another client absorbs copies of the final answer.
@@ -111,6 +130,14 @@ mod tests {
         let timers = Timers::default();
         let before: Duration = (1..=6).map(|copies| timers.a(copies)).sum();
         assert!(before < timers.b() && before + timers.a(7) > timers.b());
+    }
+
+    #[test]
+    fn a_100_waits_for_the_pauses_before_t2() {
+        assert_eq!(Timers::default().trying_non_invite(), Duration::from_millis(3500));
+        let equal = Timers { t1: Duration::from_secs(4), ..Timers::default() };
+        assert_eq!(equal.trying_non_invite(), Duration::ZERO);
+        assert_eq!(Timers::default().j(true), Duration::ZERO);
     }
 
     #[test]

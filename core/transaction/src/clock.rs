@@ -1,0 +1,146 @@
+//! What all machines of this crate have in common: a state, when a message is sent again, when the state ends, and the bytes in which
+//! that is stored (§17 of RFC 3261 draws five figures of one shape).
+
+use base::{Duration, Time};
+
+use crate::Output;
+
+/// A timer that does not run.
+pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
+
+/// Bytes of every stored machine.
+pub const MACHINE_BYTES: usize = 20;
+
+/// The first byte of a stored machine: the form of the rest in the high half, in the low half which machine it is.
+const FORM: u8 = 0x10;
+
+/// A deadline that is stored as never.
+const NEVER_US: u64 = u64::MAX;
+
+/// The states of one machine.
+pub(crate) trait State: Copy + PartialEq + 'static {
+    /// Which machine a stored one is; 1 to 15.
+    const KIND: u8;
+    /// In the order of their stored numbers: a new one is put at the end.
+    const ALL: &'static [Self];
+}
+
+/// Why bytes are no stored machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadMachine {
+    /// Of another machine, or of a form that is not known here.
+    Kind,
+    /// A state or a flag that this machine does not have.
+    State,
+}
+
+/// A value of 24 bytes; each machine is one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clock<S> {
+    pub(crate) state: S,
+    /// The transport repeats by itself.
+    pub(crate) reliable: bool,
+    /// How often the message was sent, which says how long the pause before the next copy is.
+    pub(crate) copies: u8,
+    /// When the next copy is due; [`NEVER`] where that timer does not run.
+    pub(crate) repeat_at: Time,
+    /// When the state ends by itself; [`NEVER`] where it does not.
+    pub(crate) ends_at: Time,
+}
+
+impl<S: State> Clock<S> {
+    pub(crate) fn new(state: S, reliable: bool) -> Clock<S> {
+        Clock { state, reliable, copies: 0, repeat_at: NEVER, ends_at: NEVER }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let next = self.repeat_at.min(self.ends_at);
+        (next != NEVER).then_some(next)
+    }
+
+    pub(crate) fn is_over(&self, now: Time) -> bool {
+        self.ends_at <= now && self.ends_at != NEVER
+    }
+
+    pub(crate) fn repeats(&self, now: Time) -> bool {
+        self.repeat_at <= now && self.repeat_at != NEVER
+    }
+
+    /// A copy leaves now; the next one `pause` of so many copies later, where the transport is not reliable.
+    pub(crate) fn repeat(&mut self, now: Time, pause: impl FnOnce(u8) -> Duration) -> Output {
+        self.copies = self.copies.saturating_add(1);
+        self.repeat_at = if self.reliable { NEVER } else { now + pause(self.copies) };
+        Output::Repeat
+    }
+
+    /// The state changes, and nothing is repeated in it.
+    pub(crate) fn enter(&mut self, state: S, ends_at: Time, output: Output) -> Output {
+        (self.state, self.repeat_at, self.ends_at) = (state, NEVER, ends_at);
+        output
+    }
+
+    /// The stored form. Deadlines are written as the time from `origin` on, since each process has its own clock: who reads them
+    /// says what that moment is on his. One that is over is written as due.
+    pub(crate) fn to_bytes(self, origin: Time) -> [u8; MACHINE_BYTES] {
+        let from_origin = |at: Time| match at {
+            NEVER => NEVER_US,
+            at => at.as_micros().saturating_sub(origin.as_micros()),
+        };
+        let mut bytes = [0; MACHINE_BYTES];
+        let state = S::ALL.iter().position(|known| *known == self.state).unwrap_or_default() as u8;
+        bytes[..4].copy_from_slice(&[FORM | S::KIND, state, u8::from(self.reliable), self.copies]);
+        bytes[4..12].copy_from_slice(&from_origin(self.repeat_at).to_be_bytes());
+        bytes[12..].copy_from_slice(&from_origin(self.ends_at).to_be_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8; MACHINE_BYTES], origin: Time) -> Result<Clock<S>, BadMachine> {
+        let [kind, state, reliable, copies, deadlines @ ..] = bytes;
+        if *kind != FORM | S::KIND {
+            return Err(BadMachine::Kind);
+        }
+        let state = *S::ALL.get(usize::from(*state)).ok_or(BadMachine::State)?;
+        let reliable = match reliable {
+            0 => false,
+            1 => true,
+            _ => return Err(BadMachine::State),
+        };
+        let (halves, _) = deadlines.as_chunks::<8>();
+        let moment = |half: &[u8; 8]| match u64::from_be_bytes(*half) {
+            NEVER_US => NEVER,
+            us => Time::from_micros(origin.as_micros().saturating_add(us)),
+        };
+        let (repeat_at, ends_at) = (moment(&halves[0]), moment(&halves[1]));
+        Ok(Clock { state, reliable, copies: *copies, repeat_at, ends_at })
+    }
+}
+
+/// The methods that every machine has, given its clock.
+macro_rules! stored {
+    ($machine:ident, $state:ident) => {
+        impl $machine {
+            pub fn state(&self) -> $state {
+                self.0.state
+            }
+
+            /// When to look at what is due again.
+            pub fn next_deadline(&self) -> Option<base::Time> {
+                self.0.next_deadline()
+            }
+
+            /// The stored form: deadlines from `origin` on, a moment that writer and reader both know.
+            pub fn to_bytes(&self, origin: base::Time) -> [u8; $crate::MACHINE_BYTES] {
+                self.0.to_bytes(origin)
+            }
+
+            /// `origin`: the moment that the writer named, on the clock of the reader.
+            pub fn from_bytes(
+                bytes: &[u8; $crate::MACHINE_BYTES],
+                origin: base::Time,
+            ) -> Result<$machine, $crate::BadMachine> {
+                $crate::clock::Clock::from_bytes(bytes, origin).map($machine)
+            }
+        }
+    };
+}
+pub(crate) use stored;
