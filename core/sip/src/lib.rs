@@ -11,6 +11,7 @@ mod control;
 mod corpus;
 #[cfg(test)]
 mod cost;
+pub mod digest;
 pub mod edits;
 pub mod equivalence;
 pub mod flow;

@@ -1,17 +1,26 @@
 //! Challenges and credentials: WWW-Authenticate, Proxy-Authenticate, Authorization and Proxy-Authorization
 //! (RFC 3261 §20.7, §20.27, §20.44; RFC 8760). One to a field: SIP does not put several behind commas.
 
+use std::fmt;
+
 use super::parameters;
 use crate::scan::token_end;
 use crate::text::skip_lws;
 
 /// `Digest realm="example.com", nonce="…"`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Auth<'a> {
     /// `Digest`, in any case.
     pub scheme: &'a [u8],
     /// Behind the scheme.
     pub parameters: &'a [u8],
+}
+
+/// The scheme alone: what is behind it may let its reader in.
+impl fmt::Debug for Auth<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Auth({})", String::from_utf8_lossy(self.scheme))
+    }
 }
 
 /// `None`: there is no scheme.
