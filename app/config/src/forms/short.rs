@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::certificates::{Tls, tls};
-use crate::checked::{Checked, check, needs_of_tls};
-use crate::definition::{Listen, Raw, Server};
-use crate::problem::{Place, Problems, Source};
-use crate::section::Field;
-use crate::value::{Bounds, Value};
+use crate::checks::lb::{Checked, check};
+use crate::checks::tls::{Tls, needs_of_tls, tls};
+use crate::language::problem::{Place, Problems, Source};
+use crate::language::section::Field;
+use crate::language::value::{Bounds, Value};
+use crate::sections::definition::{Listen, Raw, Server};
 
 /// What was given on the command line, as text: [`short_form`] reads and checks it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

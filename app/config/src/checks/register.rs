@@ -6,9 +6,9 @@ use lb::register::settings::{RegisterSettings, RegisterTo, Registrar};
 use lb::settings::Listener;
 use sip::Transport;
 
-use crate::definition::Raw;
-use crate::problem::Problems;
-use crate::value::{Bounds, Value, Wrong, parse_endpoint};
+use crate::language::problem::Problems;
+use crate::language::value::{Bounds, Value, Wrong, parse_endpoint};
+use crate::sections::definition::Raw;
 
 /// More registrars than anybody fails over to.
 const REGISTRARS_MAX: usize = 8;

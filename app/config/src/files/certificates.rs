@@ -8,9 +8,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::key_file::readable_by_others;
-use crate::problem::{Place, Problems};
-use crate::validity::{self, Validity, day};
+use crate::files::keys::readable_by_others;
+use crate::files::validity::{self, Validity, day};
+use crate::language::problem::{Place, Problems};
 
 /// A certificate that ends sooner is worth a warning.
 const SOON_SECONDS: i64 = 14 * 24 * 3600;

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::{Place, Problems, nearest};
-use crate::syntax::heading;
-use crate::value::{Bounds, Value};
+use crate::language::problem::{Place, Problems, nearest};
+use crate::language::syntax::heading;
+use crate::language::value::{Bounds, Value};
 
 /// A value with the place it was written at.
 #[derive(Clone, Debug, PartialEq, Eq)]

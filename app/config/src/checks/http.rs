@@ -7,10 +7,10 @@ use lb::farm::server::ServerId;
 use lb::http::{Names, Places};
 use lb::settings::Listener;
 
-use crate::checked::overlaps;
-use crate::definition::Raw;
-use crate::problem::{Place, Problems};
-use crate::section::Field;
+use crate::checks::listeners::overlaps;
+use crate::language::problem::{Place, Problems};
+use crate::language::section::Field;
+use crate::sections::definition::Raw;
 
 /// The front for HTTP: see section http of the reference page.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use heartbeat::measure::By;
 
-use crate::checked_perf::{Perf, perf};
-use crate::definition::{MeasureSection, Raw};
-use crate::problem::{Place, Problems, Source};
-use crate::section::Field;
-use crate::short_form::{read, set, set_within};
+use crate::checks::perf::{Perf, perf};
+use crate::forms::short::{read, set, set_within};
+use crate::language::problem::{Place, Problems, Source};
+use crate::language::section::Field;
+use crate::sections::definition::{MeasureSection, Raw};
 
 /// What was given on the command line, as text: [`perf_form`] reads and checks it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

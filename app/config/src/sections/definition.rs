@@ -10,13 +10,13 @@ use lb::register::settings::{Accept, InsertPath, RegisterTo};
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
 use toml::de::DeTable;
 
-use crate::problem::{Place, Problems};
-use crate::section::Default::{Is, Required, Unset};
-use crate::section::{
+use crate::language::problem::{Place, Problems};
+use crate::language::section::Default::{Is, Required, Unset};
+use crate::language::section::{
     Field, Key, SectionHelp, default_of, read_key, sections, tables, unknown_keys, unknown_sections,
 };
-use crate::value::{Choice, Endpoint, Value};
-use crate::words::{LogFormat, NewCalls};
+use crate::language::value::{Choice, Endpoint, Value};
+use crate::sections::words::{LogFormat, NewCalls};
 
 sections! {
     /// An address that clients and servers reach the load manager at. At least one; with UDP and TCP on one port, two sections.

@@ -1,6 +1,6 @@
 //! The words of keys that belong to the process rather than to the farm: how the log is written, what happens at its end.
 
-use crate::value::Choice;
+use crate::language::value::Choice;
 
 /// The words of `log.format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::definition::described;
-use crate::section::{Default, Key};
+use crate::language::section::{Default, Key};
+use crate::sections::definition::described;
 
 /// The help of a key, `affinity.kind`, on one line with its words; for the command line.
 pub fn help(path: &str) -> String {
@@ -29,7 +29,7 @@ pub fn help(path: &str) -> String {
 pub fn reference() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         <!-- Made by `strowger check --reference`; change app/config/src/definition.rs instead. -->\n\n\
+         <!-- Made by `strowger check --reference`; change app/config/src/sections/definition.rs instead. -->\n\n\
          `strowger lb --config FILE` reads one TOML file. `strowger check FILE` says everything that is wrong with it, each with \
          line, column and remedy, and starts nothing. [example.toml](example.toml) is a file to start from. Unknown sections \
          and keys are errors. A file with errors ends the program with status 64.\n",

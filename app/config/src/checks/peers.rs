@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use lb::settings::{Listener, Peers};
 use sip::Transport;
 
-use crate::checked::overlaps;
-use crate::definition::Raw;
-use crate::problem::{Place, Problems};
+use crate::checks::listeners::overlaps;
+use crate::language::problem::{Place, Problems};
+use crate::sections::definition::Raw;
 
 /// Each is sent every notice: a group does better for more.
 const PEERS_MAX: usize = 16;

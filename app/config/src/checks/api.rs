@@ -1,12 +1,20 @@
 //! Who may do what over HTTP: the file of tokens, and the check that a listener beyond loopback has one.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::checked::Api;
-use crate::definition::Raw;
-use crate::key_file::{as_hex, random, readable_by_others};
-use crate::problem::{Place, Problems};
+use crate::files::keys::{as_hex, random, readable_by_others};
+use crate::language::problem::{Place, Problems};
+use crate::sections::definition::Raw;
+
+/// The HTTP listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    pub listen: SocketAddr,
+    pub tokens: Tokens,
+    pub open_metrics: bool,
+}
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,11 +12,11 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sip::Transport;
 
-use crate::certificate_files::{authorities, certificates, check_validity, explained, private_key};
-use crate::definition::{ClientCertificate, Listen, Raw, TlsVersion};
-use crate::problem::{Place, Problems};
-use crate::section::Field;
-use crate::validity::day;
+use crate::files::certificates::{authorities, certificates, check_validity, explained, private_key};
+use crate::files::validity::day;
+use crate::language::problem::{Place, Problems};
+use crate::language::section::Field;
+use crate::sections::definition::{ClientCertificate, Listen, Raw, TlsVersion};
 
 /// Tickets handed to a client of TLS 1.3, each good for one shorter handshake.
 const TICKETS: usize = 1;
@@ -289,6 +289,35 @@ fn server_name(field: &Field<Option<String>>, problems: &mut Problems) -> Option
             let what = format!("`server_name`: `{text}` is neither a host name nor an address");
             problems.error(&field.place, what, "write the name that the servers' certificates bear");
             None
+        }
+    }
+}
+
+/// Listeners and servers that cannot do without what `tls` did not give.
+pub(crate) fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
+    let named = raw.tls.certificate.is_written() || raw.tls.key.is_written();
+    for listen in &raw.listen {
+        let own = listen.certificate.is_written() || listen.key.is_written();
+        if is_secure(listen) && !own && !named {
+            let remedy = "add [tls] with `certificate` and `key` (--certificate FILE --key FILE), or both to the listener";
+            problems.error(&listen.address.place, "a listener with TLS needs a certificate", remedy);
+        }
+    }
+    for server in &raw.server {
+        let place = &server.address.place;
+        match server.address.value.transport {
+            Some(Transport::Tls)
+                if tls.is_some_and(|tls| tls.client.is_none()) && !raw.tls.server_ca.is_written() =>
+            {
+                let remedy =
+                    "add tls.server_ca (--server-ca): the certificates of those who signed the server's";
+                problems.error(place, "nothing to judge the certificate of this server by", remedy);
+            }
+            Some(Transport::Ws | Transport::Wss) => {
+                let what = "servers are not spoken to over WebSocket, only clients are";
+                problems.error(place, what, "use udp:, tcp: or tls:");
+            }
+            _ => {}
         }
     }
 }

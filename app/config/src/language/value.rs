@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sip::Transport;
 use toml::de::DeValue;
 
-use crate::problem::nearest;
+use crate::language::problem::nearest;
 
 /// What is wrong with a value, and the remedy.
 pub type Wrong = (String, String);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use heartbeat::measure::{By, Measured, Measures};
 use lb::farm::score::ScoreSettings;
 
-use crate::checked_keys::keys;
-use crate::definition::Raw;
-use crate::problem::{Place, Problems};
+use crate::checks::keys::keys;
+use crate::language::problem::{Place, Problems};
+use crate::sections::definition::Raw;
 
 /// As many as a server table has rows; each costs a descriptor.
 const MEASURED_MAX: usize = 4096;

@@ -1,6 +1,6 @@
 //! What to do about a file that is no TOML: the usual slips are named, as the parser speaks of them in words of its own.
 
-use crate::definition::described;
+use crate::sections::definition::described;
 
 /// How a section is headed: `[tls]`, or `[[listen]]` where it may stand several times.
 pub(crate) fn heading(section: &str) -> String {

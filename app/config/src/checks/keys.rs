@@ -4,9 +4,9 @@ use std::path::Path;
 
 use lb::settings::Keys;
 
-use crate::definition::Raw;
-use crate::key_file::{KeyFile, heartbeat_key, random, tag_key};
-use crate::problem::{Place, Problems};
+use crate::files::keys::{KeyFile, heartbeat_key, random, tag_key};
+use crate::language::problem::{Place, Problems};
+use crate::sections::definition::Raw;
 
 pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
     let mut keys = Keys { tag: Vec::new(), heartbeat: None };

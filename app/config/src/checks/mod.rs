@@ -1,0 +1,14 @@
+//! From values that are each right to a whole that fits: the checks between keys, and the settings they make. A file for
+//! each part of the program; [`lb`] puts a load manager together.
+
+pub(crate) mod api;
+pub(crate) mod heartbeats;
+pub(crate) mod http;
+pub(crate) mod keys;
+pub(crate) mod lb;
+pub(crate) mod listeners;
+pub(crate) mod peers;
+pub(crate) mod perf;
+pub(crate) mod register;
+pub(crate) mod servers;
+pub(crate) mod tls;

@@ -1,0 +1,54 @@
+//! Servers of the farm: each named once, at an address that a listener of ours can reach.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use lb::settings::{Listener, ServerEntry};
+use sip::Transport;
+
+use crate::language::problem::{Place, Problems};
+use crate::sections::definition::Raw;
+
+pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Vec<ServerEntry> {
+    let mut seen: HashMap<SocketAddr, Place> = HashMap::new();
+    let has_udp = listeners.iter().any(|listener| listener.transport == Transport::Udp);
+    let default = if has_udp || listeners.is_empty() { Transport::Udp } else { Transport::Tcp };
+    let mut servers = Vec::new();
+    for server in &raw.server {
+        let (address, place) = (server.address.value.address, &server.address.place);
+        let transport = server.address.value.transport.unwrap_or(default);
+        if let Some(first) = seen.insert(address, place.clone()) {
+            let first = match first {
+                Place::At(offset) => format!(" (first in line {})", problems.line_and_column(offset).0),
+                Place::Unwritten | Place::Option(_) => String::new(),
+            };
+            let remedy = "name each server once; `weight` gives one a larger share";
+            problems.error(place, format!("server {address} is named twice{first}"), remedy);
+        }
+        if address.ip().is_unspecified() || address.ip().is_multicast() {
+            let what = format!("{address} is no address of one server");
+            problems.error(place, what, "write the address that the server listens on");
+        }
+        if let Some(own) = listeners.iter().find(|own| own.transport == transport && own.advertise == address)
+        {
+            let what = format!("server {address} is the load manager's own listener {}", own.bind);
+            problems.error(place, what, "messages would go round in circles: write the server's address");
+        }
+        let reachable = |listener: &Listener| {
+            listener.transport == transport && listener.advertise.is_ipv4() == address.is_ipv4()
+        };
+        if !listeners.is_empty() && !transport.is_websocket() && !listeners.iter().any(reachable) {
+            let version = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            let token = transport.word();
+            let what = format!(
+                "server {address} is reached by {token} over {version}, and there is no such listener"
+            );
+            let remedy = format!(
+                "add a listener {token}:… with an {version} address: what servers send back needs it"
+            );
+            problems.error(place, what, remedy);
+        }
+        servers.push(ServerEntry { address, transport, weight: server.weight.value as u32 });
+    }
+    servers
+}

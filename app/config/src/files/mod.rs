@@ -1,0 +1,6 @@
+//! What the configuration names and does not hold: key files, certificates with their validity, the control socket.
+
+pub(crate) mod certificates;
+pub(crate) mod control_path;
+pub(crate) mod keys;
+pub(crate) mod validity;

@@ -1,0 +1,93 @@
+//! A configuration as a file: read, its syntax judged, its keys read, then checked as a whole.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use crate::checks::lb::{Checked, check};
+use crate::files::keys::readable_by_others;
+use crate::language::problem::{Place, Problems, Source};
+use crate::sections::definition::Raw;
+
+/// Reads and checks a file.
+pub fn load(path: &Path) -> Result<Checked, Problems> {
+    read_raw(path).and_then(|(raw, problems)| check(&raw, problems))
+}
+
+/// The same for a start: what has to be mended, but is better served with than not at all, is a warning.
+pub fn load_to_start(path: &Path) -> Result<Checked, Problems> {
+    read_raw(path).and_then(|(raw, mut problems)| {
+        problems.starting = true;
+        check(&raw, problems)
+    })
+}
+
+fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
+    let source = |text| Source { path: Some(path.to_owned()), text };
+    let text = match read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => {
+            let mut problems = Problems::new(source(String::new()));
+            problems.error(&Place::Unwritten, "is not UTF-8 text", "save the file as UTF-8");
+            return Err(problems);
+        }
+        Err(error) => {
+            let mut problems = Problems::new(source(String::new()));
+            let remedy = "check the path; docs/example.toml is one to start from";
+            problems.error(&Place::Unwritten, format!("cannot be read: {error}"), remedy);
+            return Err(problems);
+        }
+    };
+    let open = std::fs::metadata(path).is_ok_and(|metadata| readable_by_others(&metadata));
+    parse_from(source(text), open)
+}
+
+/// What is larger is some other file.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > FILE_BYTES_MAX {
+        true => Err(std::io::Error::other("it is larger than 4 MiB")),
+        false => Ok(bytes),
+    }
+}
+
+/// Checks the text of a configuration.
+pub fn parse(text: &str) -> Result<Checked, Problems> {
+    let (raw, problems) = parse_from(Source { path: None, text: text.to_owned() }, false)?;
+    check(&raw, problems)
+}
+
+/// Reads a file for a performance server alone: of it, the sections `perf`, `measure` and `keys`.
+pub fn load_perf(path: &Path) -> Result<crate::checks::perf::Perf, Problems> {
+    read_raw(path).and_then(|(raw, problems)| crate::checks::perf::perf(&raw, problems))
+}
+
+fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems), Problems> {
+    let mut problems = Problems::new(source);
+    let text = problems.source.text.clone();
+    let (root, broken) = DeTable::parse_recoverable(&text);
+    for error in broken {
+        let place = error.span().map_or(Place::Unwritten, |span| Place::At(span.start));
+        let what = error.message().trim();
+        let offset = error.span().map_or(0, |span| span.start);
+        problems.error(&place, what.to_owned(), crate::language::syntax::remedy(&text, offset, what));
+    }
+    // After broken syntax only the syntax is reported: what follows it may have been read wrongly.
+    if problems.has_errors() {
+        problems.sort();
+        return Err(problems);
+    }
+    let raw = Raw::read(root.get_ref(), &mut problems);
+    let inline = [&raw.keys.tag.place, &raw.keys.heartbeat.place]
+        .into_iter()
+        .find(|place| **place != Place::Unwritten);
+    if let (true, Some(place)) = (readable_by_others, inline) {
+        let remedy = "chmod 600 the file, or move the keys to one of their own (`keys.file`)";
+        problems.warn(place, "others can read the keys in this file", remedy);
+    }
+    Ok((raw, problems))
+}
