@@ -6,8 +6,10 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use crate::checks::lb::{Checked, check};
+use crate::checks::perf::{Perf, perf};
 use crate::files::keys::readable_by_others;
 use crate::language::problem::{Place, Problems, Source};
+use crate::language::syntax::remedy;
 use crate::sections::definition::Raw;
 
 /// Reads and checks a file.
@@ -62,8 +64,8 @@ pub fn parse(text: &str) -> Result<Checked, Problems> {
 }
 
 /// Reads a file for a performance server alone: of it, the sections `perf`, `measure` and `keys`.
-pub fn load_perf(path: &Path) -> Result<crate::checks::perf::Perf, Problems> {
-    read_raw(path).and_then(|(raw, problems)| crate::checks::perf::perf(&raw, problems))
+pub fn load_perf(path: &Path) -> Result<Perf, Problems> {
+    read_raw(path).and_then(|(raw, problems)| perf(&raw, problems))
 }
 
 fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems), Problems> {
@@ -74,7 +76,7 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems
         let place = error.span().map_or(Place::Unwritten, |span| Place::At(span.start));
         let what = error.message().trim();
         let offset = error.span().map_or(0, |span| span.start);
-        problems.error(&place, what.to_owned(), crate::language::syntax::remedy(&text, offset, what));
+        problems.error(&place, what.to_owned(), remedy(&text, offset, what, Raw::HEADINGS));
     }
     // After broken syntax only the syntax is reported: what follows it may have been read wrongly.
     if problems.has_errors() {

@@ -2,12 +2,12 @@
 //! checks use, its reader, and the row of the reference page.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
 use crate::language::problem::{Place, Problems, nearest};
-use crate::language::syntax::heading;
 use crate::language::value::{Bounds, Value};
 
 /// A value with the place it was written at.
@@ -34,6 +34,22 @@ pub(crate) enum Default {
     Is(&'static str),
 }
 
+/// A section as it is headed: `[tls]`, or `[[listen]]` where it may stand several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SectionName {
+    pub name: &'static str,
+    pub repeated: bool,
+}
+
+impl fmt::Display for SectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.repeated {
+            true => write!(f, "[[{}]]", self.name),
+            false => write!(f, "[{}]", self.name),
+        }
+    }
+}
+
 /// One row of the reference page.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
@@ -48,16 +64,14 @@ pub(crate) struct Key {
 /// One section of the reference page.
 #[derive(Clone, Debug)]
 pub(crate) struct SectionHelp {
-    pub name: &'static str,
-    /// `[[name]]`: may be written more than once.
-    pub repeated: bool,
+    pub heading: SectionName,
     pub help: String,
     pub keys: Vec<Key>,
 }
 
 /// Reads one key of a table. `None`: it is missing though required, or its value is wrong; both are recorded.
 pub(crate) fn read_key<T: Value>(
-    section: &str,
+    section: SectionName,
     table: &DeTable<'_>,
     span: &Range<usize>,
     (name, default, bounds): (&str, Default, Bounds),
@@ -68,7 +82,7 @@ pub(crate) fn read_key<T: Value>(
         if value.is_none() {
             let place = Place::At(span.start);
             let remedy = format!("add `{name} = …`: {}", T::form(bounds));
-            problems.error(&place, format!("`{name}` is missing in {}", heading(section)), remedy);
+            problems.error(&place, format!("`{name}` is missing in {section}"), remedy);
         }
         return value.map(|value| Field { value, place: Place::Unwritten });
     };
@@ -90,17 +104,22 @@ pub(crate) fn default_of<T: Value>(default: Default, bounds: Bounds) -> Option<T
     }
 }
 
-pub(crate) fn unknown_keys(section: &str, table: &DeTable<'_>, known: &[&str], problems: &mut Problems) {
+pub(crate) fn unknown_keys(
+    section: SectionName,
+    table: &DeTable<'_>,
+    known: &[&str],
+    problems: &mut Problems,
+) {
     for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
         let written: BTreeSet<&str> = table.keys().map(|key| key.get_ref().as_ref()).collect();
         let free = known.iter().copied().filter(|known| !written.contains(known));
         let remedy = match nearest(key.get_ref(), free) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("{} knows {}", heading(section), known.join(", ")),
+            None => format!("{section} knows {}", known.join(", ")),
         };
         problems.error(
             &Place::At(key.span().start),
-            format!("unknown key `{}` in {}", key.get_ref(), heading(section)),
+            format!("unknown key `{}` in {section}", key.get_ref()),
             remedy,
         );
     }
@@ -109,9 +128,10 @@ pub(crate) fn unknown_keys(section: &str, table: &DeTable<'_>, known: &[&str], p
 /// The tables of a section: none, one, or (repeated) several.
 pub(crate) fn tables<'a>(
     root: &'a DeTable<'a>,
-    (name, repeated): (&str, bool),
+    section: SectionName,
     problems: &mut Problems,
 ) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
+    let SectionName { name, repeated } = section;
     let Some(value) = root.get(name) else { return Vec::new() };
     let place = Place::At(value.span().start);
     match value.get_ref() {
@@ -124,7 +144,7 @@ pub(crate) fn tables<'a>(
                     _ => problems.error(
                         &Place::At(item.span().start),
                         format!("`{name}` holds something other than sections"),
-                        format!("write each as a section of its own, headed [[{name}]]"),
+                        format!("write each as a section of its own, headed {section}"),
                     ),
                 }
             }
@@ -134,16 +154,12 @@ pub(crate) fn tables<'a>(
             problems.error(
                 &place,
                 format!("[{name}] may stand several times, so it has double brackets"),
-                format!("write [[{name}]]"),
+                format!("write {section}"),
             );
             Vec::new()
         }
         _ => {
-            problems.error(
-                &place,
-                format!("`{name}` is a section"),
-                format!("head it with {}", heading(name)),
-            );
+            problems.error(&place, format!("`{name}` is a section"), format!("head it with {section}"));
             Vec::new()
         }
     }
@@ -163,11 +179,14 @@ macro_rules! sections {
             pub(crate) struct $struct { $( $(#[doc = $key_help])+ pub $key: Field<$type>, )+ }
 
             impl $struct {
+                const HEADING: SectionName =
+                    SectionName { name: stringify!($section), repeated: sections!(@repeated $quantity) };
+
                 fn read(table: &DeTable<'_>, span: &Range<usize>, problems: &mut Problems) -> Option<$struct> {
-                    unknown_keys(stringify!($section), table, &[$(stringify!($key)),+], problems);
+                    unknown_keys($struct::HEADING, table, &[$(stringify!($key)),+], problems);
                     // All keys are read before the first missing one ends it, so that all problems show.
                     $( let $key = read_key(
-                        stringify!($section), table, span,
+                        $struct::HEADING, table, span,
                         (stringify!($key), $default, sections!(@bounds $($low, $high)?)), problems,
                     ); )+
                     Some($struct { $( $key: $key?, )+ })
@@ -189,11 +208,14 @@ macro_rules! sections {
         pub(crate) struct Raw { $( pub $section: sections!(@field $quantity $struct), )+ }
 
         impl Raw {
+            /// Every section that there is.
+            pub(crate) const HEADINGS: &[SectionName] = &[$($struct::HEADING),+];
+
             /// A section that could not be read is left at its defaults, so that the checks can go on to find more.
             pub(crate) fn read(root: &DeTable<'_>, problems: &mut Problems) -> Raw {
-                unknown_sections(root, &[$(stringify!($section)),+], problems);
+                unknown_sections(root, Raw::HEADINGS, problems);
                 Raw { $( $section: {
-                    let found = tables(root, (stringify!($section), sections!(@repeated $quantity)), problems);
+                    let found = tables(root, $struct::HEADING, problems);
                     let read: Vec<$struct> =
                         found.iter().filter_map(|(table, span)| $struct::read(table, span, problems)).collect();
                     sections!(@take $quantity $struct read)
@@ -208,8 +230,7 @@ macro_rules! sections {
         /// What the reference page is made of.
         pub(crate) fn described() -> Vec<SectionHelp> {
             vec![$( SectionHelp {
-                name: stringify!($section),
-                repeated: sections!(@repeated $quantity),
+                heading: $struct::HEADING,
                 help: concat!($($section_help, "\n"),+).to_owned(),
                 keys: vec![$( Key {
                     name: stringify!($key),
@@ -235,11 +256,13 @@ macro_rules! sections {
 
 pub(crate) use sections;
 
-pub(crate) fn unknown_sections(root: &DeTable<'_>, known: &[&str], problems: &mut Problems) {
-    for key in root.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
-        let remedy = match nearest(key.get_ref(), known.iter().copied()) {
-            Some(near) => format!("did you mean {}?", heading(near)),
-            None => format!("known sections are {}", known.join(", ")),
+pub(crate) fn unknown_sections(root: &DeTable<'_>, known: &[SectionName], problems: &mut Problems) {
+    let names = || known.iter().map(|section| section.name);
+    for key in root.keys().filter(|key| names().all(|name| name != key.get_ref().as_ref())) {
+        let near = nearest(key.get_ref(), names());
+        let remedy = match known.iter().find(|section| Some(section.name) == near) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("known sections are {}", names().collect::<Vec<_>>().join(", ")),
         };
         problems.error(&Place::At(key.span().start), format!("unknown section [{}]", key.get_ref()), remedy);
     }

@@ -1,21 +1,12 @@
 //! What to do about a file that is no TOML: the usual slips are named, as the parser speaks of them in words of its own.
 
-use crate::sections::definition::described;
+use crate::language::section::SectionName;
 
-/// How a section is headed: `[tls]`, or `[[listen]]` where it may stand several times.
-pub(crate) fn heading(section: &str) -> String {
-    match described().iter().any(|known| known.repeated && known.name == section) {
-        true => format!("[[{section}]]"),
-        false => format!("[{section}]"),
-    }
-}
-
-/// The remedy for broken syntax that the parser found at `offset` of `text`.
-pub(crate) fn remedy(text: &str, offset: usize, message: &str) -> String {
+/// The remedy for broken syntax that the parser found at `offset` of `text`, in a file of such sections.
+pub(crate) fn remedy(text: &str, offset: usize, message: &str, sections: &[SectionName]) -> String {
     if message.contains("duplicate key") {
-        let sections = described();
         let repeated = sections.iter().filter(|section| section.repeated);
-        let repeated: Vec<String> = repeated.map(|section| format!("[[{}]]", section.name)).collect();
+        let repeated: Vec<String> = repeated.map(ToString::to_string).collect();
         return format!("write each key and section once; several times may stand {}", repeated.join(", "));
     }
     let before = text.get(..offset).unwrap_or_default();

@@ -13,7 +13,8 @@ use toml::de::DeTable;
 use crate::language::problem::{Place, Problems};
 use crate::language::section::Default::{Is, Required, Unset};
 use crate::language::section::{
-    Field, Key, SectionHelp, default_of, read_key, sections, tables, unknown_keys, unknown_sections,
+    Field, Key, SectionHelp, SectionName, default_of, read_key, sections, tables, unknown_keys,
+    unknown_sections,
 };
 use crate::language::value::{Choice, Endpoint, Value};
 use crate::sections::words::{LogFormat, NewCalls};

@@ -11,7 +11,7 @@ pub fn help(path: &str) -> String {
     let sections = described();
     let key = sections
         .iter()
-        .filter(|candidate| candidate.name == section)
+        .filter(|candidate| candidate.heading.name == section)
         .flat_map(|section| &section.keys)
         .find(|key| key.name == name);
     let Some(key) = key else { return String::new() };
@@ -35,10 +35,8 @@ pub fn reference() -> String {
          and keys are errors. A file with errors ends the program with status 64.\n",
     );
     for section in described() {
-        let brackets = if section.repeated { ("[[", "]]") } else { ("[", "]") };
-        let _ =
-            write!(page, "\n## `{}{}{}`\n\n{}\n", brackets.0, section.name, brackets.1, flat(&section.help));
-        if section.repeated {
+        let _ = write!(page, "\n## `{}`\n\n{}\n", section.heading, flat(&section.help));
+        if section.heading.repeated {
             page.push_str("May stand several times.\n");
         }
         page.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
