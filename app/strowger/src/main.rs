@@ -1,28 +1,13 @@
 //! One binary, several roles; [`roles::run`] shows them all. A role's file holds its arguments and its `run`.
 
 mod answer;
-mod beside;
-mod certificates;
-mod choices;
-mod control;
-mod control_socket;
-mod converged;
 mod ctl;
 mod demo;
-mod http;
-mod left;
-mod log;
-mod measuring;
-mod peers;
-mod ports;
+mod lb;
+mod process;
 mod report;
 mod roles;
-mod signals;
-mod status_report;
-mod status_text;
-mod table;
 mod top;
-mod why_report;
 
 use std::process::ExitCode;
 

@@ -8,9 +8,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::control_socket;
-use crate::status_report::StatusReport;
-use crate::table::terminal_size;
+use crate::ctl::socket;
+use crate::report::status::StatusReport;
+use crate::report::table::terminal_size;
 use picture::Looks;
 use terminal::{Key, Terminal};
 
@@ -59,7 +59,7 @@ impl Order {
 pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -> io::Result<()> {
     let begun = Instant::now();
     let end = seconds.map(|seconds| begun + Duration::from_secs(seconds));
-    let (mut before, mut before_at) = (control_socket::ask(path)?, begun);
+    let (mut before, mut before_at) = (socket::ask(path)?, begun);
     let mut screen = Screen { terminal: Terminal::take(), order, first: 0 };
     // The first look has nothing to be compared with: a short one, so that the screen does not stay empty.
     let mut due = begun + Duration::from_millis(200).min(Duration::from_secs(every));
@@ -76,7 +76,7 @@ pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -
                 screen.show(&Looks { before: earlier, now: &before, millis: *millis })?;
             }
         }
-        let (now, now_at) = (control_socket::ask(path)?, Instant::now());
+        let (now, now_at) = (socket::ask(path)?, Instant::now());
         let millis = now_at.duration_since(before_at).as_millis() as u64;
         screen.show_anew(&Looks { before: &before, now: &now, millis })?;
         last = Some((std::mem::replace(&mut before, now), millis));

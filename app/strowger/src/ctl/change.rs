@@ -286,7 +286,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
             Refused::new(Why::Impossible, format!("[[measure]]: {error}"), "nothing was changed; try again")
         })?;
     }
-    crate::log::log_as(next.log_format);
+    crate::process::log::log_as(next.log_format);
     context.control.table_mut().reconfigure(now, &next.settings.servers);
     context.control.set_terms(shared.terms().with(next.settings.clone()));
     // A new certificate goes to connections that are made from now on.

@@ -67,10 +67,10 @@ impl Desk {
 
 impl Tray {
     /// Work that waits, at most a turn's worth.
-    pub(crate) fn take(&self) -> Vec<impl FnOnce(base::Time, &mut crate::control::Control) + use<>> {
+    pub(crate) fn take(&self) -> Vec<impl FnOnce(base::Time, &mut crate::lb::control::Control) + use<>> {
         let one = |job: Job| {
             let host = Arc::clone(&self.host);
-            move |now, control: &mut crate::control::Control| {
+            move |now, control: &mut crate::lb::control::Control| {
                 let outcome = (job.work)(&mut Context { now, control, host: &host });
                 // Whoever asked may have lost patience; then nobody wants to know.
                 let _ = job.reply.try_send(outcome);

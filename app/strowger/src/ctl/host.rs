@@ -13,10 +13,10 @@ use lb::shared::Shared;
 use net::Clock;
 use net::worker::Handle;
 
-use crate::certificates::Certificates;
-use crate::choices::ChoiceLog;
-use crate::converged::Front;
-use crate::http::counters::Counters;
+use crate::ctl::http::counters::Counters;
+use crate::lb::certificates::Certificates;
+use crate::lb::choices::ChoiceLog;
+use crate::lb::converged::Front;
 
 pub(crate) struct Host {
     pub(crate) clock: Clock,
@@ -35,7 +35,7 @@ pub(crate) struct Host {
     /// HTTP to the servers; `None`: none.
     pub(crate) converged: Option<Arc<Front>>,
     /// What telling other load managers and hearing them came to.
-    pub(crate) peers: Option<Arc<crate::peers::Peers>>,
+    pub(crate) peers: Option<Arc<crate::lb::peers::Peers>>,
     /// The file that a reload reads; `None`: started from the short form.
     pub(crate) file: Option<PathBuf>,
 }

@@ -9,8 +9,11 @@ mod arguments;
 pub(crate) mod change;
 pub(crate) mod desk;
 mod host;
+pub(crate) mod http;
 mod refused;
+pub(crate) mod report;
 mod sections;
+pub(crate) mod socket;
 mod verbs;
 
 pub(crate) use arguments::{Arguments, Kind, Parameter, Place};
@@ -20,7 +23,7 @@ pub(crate) use refused::{Refused, Why};
 use base::Time;
 use serde_json::{Map, Value};
 
-use crate::control::Control;
+use crate::lb::control::Control;
 
 /// Every verb, in the order that help and documents list them.
 pub(crate) const VERBS: &[Verb] = &[

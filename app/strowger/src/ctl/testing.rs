@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::desk::{Desk, open};
 use super::{Host, Outcome};
-use crate::choices::ChoiceLog;
-use crate::control::Control;
+use crate::lb::choices::ChoiceLog;
+use crate::lb::control::Control;
 
 /// Turns until it is dropped.
 pub(crate) struct Owner {

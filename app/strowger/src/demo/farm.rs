@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::control_socket;
-use crate::status_report::StatusReport;
+use crate::ctl::socket;
+use crate::report::status::StatusReport;
 
 /// Time between two heartbeats, milliseconds; a fifth of what a real farm would use, so that the demo is short.
 const HEARTBEAT_MS: u32 = 200;
@@ -128,7 +128,7 @@ impl Farm {
     }
 
     pub(crate) fn report(&self) -> io::Result<StatusReport> {
-        control_socket::ask(&self.folder.join("control.sock"))
+        socket::ask(&self.folder.join("control.sock"))
     }
 
     pub(crate) fn servers(&self) -> &[SocketAddr] {

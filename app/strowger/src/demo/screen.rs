@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 
-use crate::status_report::StatusReport;
-use crate::table::{aligned, or_dash, terminal_size};
+use crate::report::status::StatusReport;
+use crate::report::table::{aligned, or_dash, terminal_size};
 
 /// All that is shown at one moment.
 pub(crate) struct View<'a> {

@@ -14,11 +14,11 @@ use net::{Clock, Identities, UdpOptions};
 use sip::Transport;
 
 use crate::answer::{Address, Answerer, Behaviour, Counters, Desk, Shifting};
-use crate::certificates::identity;
-use crate::log::log;
+use crate::lb::certificates::identity;
+use crate::process::log::log;
+use crate::process::signals::Signals;
+use crate::report::table::aligned;
 use crate::roles::answer_figures::Figures;
-use crate::signals::Signals;
-use crate::table::aligned;
 use net::worker::{Setup, Worker};
 
 const EXAMPLES: &str = "\
@@ -153,7 +153,7 @@ fn listeners(texts: &[String]) -> Result<Vec<Listener>, (String, String)> {
 }
 
 fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()> {
-    crate::ports::check(listeners)?;
+    crate::process::ports::check(listeners)?;
     let signals = Signals::hold(&[libc::SIGUSR1, libc::SIGINT, libc::SIGTERM]);
     let behaviour = Behaviour {
         ring_after: Duration::from_millis(args.ring_ms),

@@ -31,8 +31,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let Some(file) = &args.file else {
         match (args.openapi, args.metrics) {
-            (true, _) => println!("{:#}", crate::http::document()),
-            (false, true) => print!("{}", crate::http::page()),
+            (true, _) => println!("{:#}", crate::ctl::http::document()),
+            (false, true) => print!("{}", crate::ctl::http::page()),
             (false, false) => print!("{}", config::reference()),
         }
         return ExitCode::SUCCESS;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
-use crate::control_socket;
+use crate::ctl::socket;
 use crate::ctl::{Arguments, Kind, Outcome, Parameter, Place, VERBS, Verb};
 
 const EXAMPLES: &str = "\
@@ -121,10 +121,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let path = args.control.clone().unwrap_or_else(config::control_path);
     let mut unreachable = false;
     let mut ask = |verb: &str, given: Map<String, Value>| {
-        control_socket::ask_verb(&path, verb, given).unwrap_or_else(|error| {
+        socket::ask_verb(&path, verb, given).unwrap_or_else(|error| {
             unreachable = true;
             let what = format!("{}: {error}", path.display());
-            Err(crate::ctl::Refused::bad(what, control_socket::remedy(&error)))
+            Err(crate::ctl::Refused::bad(what, socket::remedy(&error)))
         })
     };
     let outcome = carry_out(args, &mut ask);

@@ -15,9 +15,9 @@ use net::{Clock, UdpOptions};
 use sip::Transport;
 
 use crate::demo::{Callers, Farm, Pacing, Screen, Settings, Tally, View, milliseconds, quantile, signal};
-use crate::log::log;
-use crate::signals::Signals;
-use crate::status_report::StatusReport;
+use crate::process::log::log;
+use crate::process::signals::Signals;
+use crate::report::status::StatusReport;
 use net::worker::{Handle, Setup, Worker};
 
 const SERVERS: usize = 3;

@@ -1,42 +1,121 @@
-//! Load manager: makes the control side and the workers, starts them, and ends them orderly.
+//! Load manager: the command line, a file or the short form, which both end in the same checks.
 
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
-use config::{Checked, Faults, LogFormat, NewCalls, word};
-use fcaps::{FaultLog, Output};
-use lb::settings::{Settings, Threads};
-use lb::shared::Shared;
-use lb::way::router::Router;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use net::{Clock, Identities, Limits, Spread, UdpOptions};
+use config::{Checked, LogFormat, Problems, ShortForm, help};
 
-use super::lb_args::Args;
-use crate::beside::Beside;
-use crate::certificates::Certificates;
-use crate::choices::ChoiceLog;
-use crate::control::{self, Control, SharedThread, lock};
-use crate::control_socket::{self, ControlSocket};
-use crate::converged::Front;
-use crate::ctl::desk::Desk;
-use crate::ctl::{self, Host};
-use crate::http;
-use crate::log::{log, log_as};
-use crate::measuring::Measuring;
-use crate::peers::Peers;
-use crate::signals::Signals;
-use net::worker::{self, Handle, Setup, Worker};
+use crate::lb::start::serve;
+use crate::process::log::{log, log_as};
 
-/// Between two looks at what is left while the load manager ends.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
-/// A wait without end, in steps, after each of which ended certificates are complained of.
-const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+const EXAMPLES: &str = "\
+Examples:
+  Two servers, nothing else needed:
+    strowger lb --listen udp:127.0.0.1:5060 --server 127.0.0.1:7000 --server 127.0.0.1:7001
+
+  UDP and TCP on one port; calls go where the least work is left:
+    strowger lb --listen udp:192.0.2.1:5060 --listen tcp:192.0.2.1:5060 \\
+        --server 10.0.0.11 --server 10.0.0.12 --selection tlwl
+
+  Phones by TLS and browsers by WebSocket, servers by UDP:
+    strowger lb --listen udp:192.0.2.1:5060 --listen tls:192.0.2.1:5061 \\
+        --listen wss:192.0.2.1:443 --certificate chain.pem --key key.pem \\
+        --server 10.0.0.11 --server 10.0.0.12
+
+  Servers with agents come by themselves; a shared key, so that calls survive a restart:
+    strowger key > farm.keys; chmod 600 farm.keys
+    strowger lb --listen udp:192.0.2.1:5060 --heartbeat 0.0.0.0:5777 --key-file farm.keys
+
+  All settings, in a file:
+    strowger check farm.toml && strowger lb --config farm.toml
+";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Read all settings from this file (docs/configuration.md); the short form below says the most needed ones
+    #[arg(long, short, value_name = "FILE", conflicts_with = "short")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    short: Short,
+}
+
+#[derive(clap::Args, Debug)]
+#[group(id = "short", multiple = true)]
+struct Short {
+    /// Listen here: udp:ADDRESS:PORT, or with tcp:, tls:, ws: or wss: in front. May be repeated
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "config")]
+    listen: Vec<String>,
+    /// A SIP server: ADDRESS:PORT, with udp:, tcp: or tls: in front if need be. May be repeated
+    #[arg(long, value_name = "ENDPOINT")]
+    server: Vec<String>,
+    #[arg(long, value_name = "KIND", help = help("affinity.kind"))]
+    affinity: Option<String>,
+    #[arg(long, value_name = "POLICY", help = help("selection.kind"))]
+    selection: Option<String>,
+    #[arg(long, value_name = "KIND", help = help("affinity.hash"))]
+    hash: Option<String>,
+    #[arg(long, value_name = "WHICH", help = help("hold_setup.kind"))]
+    hold_setup: Option<String>,
+    #[arg(long, value_name = "WHERE", help = help("register.to"))]
+    register: Option<String>,
+    #[arg(long, value_name = "PROBE", help = help("health.probe"))]
+    health: Option<String>,
+    #[arg(long, value_name = "ADDRESS", help = help("heartbeat.listen"))]
+    heartbeat: Option<String>,
+    #[arg(long, value_name = "MODEL", help = help("threads.model"))]
+    threads: Option<String>,
+    #[arg(long, value_name = "N", help = help("threads.workers"))]
+    workers: Option<String>,
+    #[arg(long, value_name = "PATH", help = help("control.path"))]
+    control: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("keys.file"))]
+    key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("tls.certificate"))]
+    certificate: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("tls.key"))]
+    key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = help("tls.server_ca"))]
+    server_ca: Option<PathBuf>,
+}
+
+impl Args {
+    /// Reads the file, or the short form, and the files that either names. To be called again for what has changed there.
+    pub(crate) fn checked(&self) -> Result<Checked, Problems> {
+        self.read(false)
+    }
+
+    /// The same, where what is better served with than not at all is a warning.
+    pub(crate) fn checked_to_start(&self) -> Result<Checked, Problems> {
+        self.read(true)
+    }
+
+    fn read(&self, to_start: bool) -> Result<Checked, Problems> {
+        if let Some(path) = &self.config {
+            return if to_start { config::load_to_start(path) } else { config::load(path) };
+        }
+        let short = &self.short;
+        config::short_form(&ShortForm {
+            listen: short.listen.clone(),
+            server: short.server.clone(),
+            affinity: short.affinity.clone(),
+            selection: short.selection.clone(),
+            hash: short.hash.clone(),
+            hold_setup: short.hold_setup.clone(),
+            register: short.register.clone(),
+            health: short.health.clone(),
+            heartbeat: short.heartbeat.clone(),
+            threads: short.threads.clone(),
+            workers: short.workers.clone(),
+            control: short.control.clone(),
+            key_file: short.key_file.clone(),
+            certificate: short.certificate.clone(),
+            key: short.key.clone(),
+            server_ca: short.server_ca.clone(),
+            to_start,
+        })
+    }
+}
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -54,263 +133,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             LogFormat::Json => log(notice.trim()),
         }
     }
-    match serve(checked, args) {
+    match serve(checked, &|| args.checked()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn serve(checked: Checked, args: &Args) -> io::Result<()> {
-    let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
-    let clock = Clock::start();
-    let settings = checked.settings.clone();
-    let count = worker_count(settings.threads);
-    crate::ports::check(&settings.listeners)?;
-    let faults = FaultLog::start(match checked.faults.clone() {
-        Faults::Off => Output::Off,
-        Faults::Stderr => Output::Stderr,
-        Faults::File(path) => Output::File(path),
-    })?;
-    let mut control = Control::new(clock.now(), settings.clone(), count)?;
-    if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
-        control.measure_by(measuring);
-    }
-    // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
-    let _ = net::option::raise_descriptor_limit();
-    let certificates = Certificates::new(checked.tls.clone());
-    let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
-    let beside =
-        |index| Beside { faults: faults.clone(), teller: peers.as_ref().map(|peers| peers.teller(index)) };
-    let mut workers = make_workers(&settings, count, clock, beside, &control, &certificates.identities)?;
-    let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
-    let heartbeat_fd = control.heartbeat_fd();
-    let control = Arc::new(Mutex::new(control));
-    let choices = ChoiceLog::new(lock(&control).shared(), clock);
-    choices.write_to(&checked.choices)?;
-    let serve_http = |http: config::Http| {
-        Front::serve(http, Shared::clone(&lock(&control).shared()), clock, os::chance()?)
-    };
-    let converged = checked.http.clone().map(serve_http).transpose()?;
-    let host = Arc::new(Host {
-        clock,
-        started: clock.now(),
-        shared: lock(&control).shared(),
-        workers: handles.clone(),
-        faults: faults.clone(),
-        choices,
-        file: checked.file.clone(),
-        certificates,
-        tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),
-        api: http::counters::Counters::default(),
-        converged: converged.clone(),
-        peers,
-    });
-    let (desk, tray) = ctl::desk::open(host);
-    lock(&control).attend(tray);
-    lock(&control).run_as(checked.clone());
-    let _socket = ControlSocket::serve(&checked.control, desk.clone())
-        .map_err(|error| control_socket::explained(&checked.control, &error))?;
-    let mut silent = None;
-    if settings.threads == Threads::One {
-        let source = match heartbeat_fd {
-            Some(fd) => fd,
-            None => silent.insert(never_readable()?).as_raw_fd(),
-        };
-        let aside = SharedThread { control: Arc::clone(&control), source };
-        workers[0].share_thread(Box::new(aside))?;
-    } else {
-        start_control_thread(Arc::clone(&control), clock, heartbeat_fd)?;
-    }
-    if let Some(api) = &checked.api {
-        let address = http::serve(api.listen, api.open_metrics, desk.clone())?;
-        log(&format!("HTTP API at http://{address}/"));
-    }
-    announce(&settings, count, &checked.control);
-    if let Some(front) = converged {
-        log(&format!("HTTP to the servers at http://{}/", front.address()));
-    }
-    let threads: Vec<JoinHandle<io::Result<()>>> =
-        workers.into_iter().map(start).collect::<io::Result<_>>()?;
-    // A worker that ends by itself has failed: the process goes down with it rather than serve half its sockets.
-    let ended = end_with_workers(threads)?;
-    wait_for_the_end(&signals, &control, &desk, args);
-    for handle in &handles {
-        handle.stop();
-    }
-    drop(silent);
-    ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
-}
-
-/// SIGHUP reloads. SIGTERM goes on with known calls for a time, SIGINT or a second SIGTERM ends at once.
-fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, args: &Args) {
-    let clock = desk.host().clock;
-    loop {
-        match signals.wait(LONG) {
-            Some(libc::SIGHUP) => reload(desk, args),
-            Some(libc::SIGTERM) => break,
-            Some(_) => return log("told to stop"),
-            None => desk.host().certificates.complain(SystemTime::now()),
-        }
-    }
-    let Some(drain) = lock(control).checked().map(|checked| checked.drain) else { return };
-    if drain.time.is_zero() {
-        return log("told to stop");
-    }
-    let serves = match drain.new_calls {
-        NewCalls::Refuse => {
-            lock(control).close();
-            "new calls are refused"
-        }
-        NewCalls::Serve => "new calls are served on",
-    };
-    let seconds = drain.time.as_secs();
-    log(&format!("told to stop: known calls go on for {seconds} s at most, {serves}"));
-    let end = clock.now() + drain.time;
-    loop {
-        match signals.wait(LOOK) {
-            Some(libc::SIGHUP) => log("no reload: this load manager is about to end"),
-            Some(_) => return log("told again: ends at once"),
-            None => {}
-        }
-        let now = clock.now();
-        let left = lock(control).left_in_all(now);
-        if left == 0 && drain.new_calls == NewCalls::Refuse {
-            return log("no call is left that only this load manager remembers");
-        }
-        if now >= end {
-            return log(&format!("the time is over, {left} known calls are left"));
-        }
-    }
-}
-
-fn reload(desk: &Desk, args: &Args) {
-    if desk.host().file.is_none() {
-        // The command line stays what it was; the files that it names may hold other certificates.
-        return desk.host().certificates.read_again(args);
-    }
-    match desk.ask("reload", serde_json::Map::new()) {
-        Ok(answer) => log(&format!("configuration reloaded: {}", answer.text.trim_end().replace('\n', "; "))),
-        Err(refused) => log(&format!("configuration not reloaded\n{refused}")),
-    }
-}
-
-fn worker_count(threads: Threads) -> u8 {
-    match threads {
-        Threads::One | Threads::Two => 1,
-        Threads::PerCore { workers } => workers.max(1),
-    }
-}
-
-fn make_workers(
-    settings: &Settings,
-    count: u8,
-    clock: Clock,
-    beside: impl Fn(u8) -> Beside,
-    control: &Control,
-    identities: &Arc<Identities>,
-) -> io::Result<Vec<Worker<Router>>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let listeners: Vec<_> =
-        settings.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
-    let mut workers = Vec::new();
-    for index in 0..count {
-        let setup = Setup {
-            index,
-            // One per core means that each has its own; fewer or more are left to the kernel.
-            pin: (usize::from(count) == cores && cores > 1).then_some(usize::from(index)),
-            clock,
-            listeners: &listeners,
-            udp: UdpOptions { segments_max: settings.segments_max, ..UdpOptions::default() },
-            spread: Spread::default(),
-            limits: Limits::default(),
-            identities: Arc::clone(identities),
-            beside: Box::new(beside(index)),
-            log,
-        };
-        let router = Router::new(control.shared(), index, os::chance()?);
-        workers.push(Worker::new(setup, router)?);
-    }
-    worker::introduce(&mut workers)?;
-    Ok(workers)
-}
-
-fn start(worker: Worker<Router>) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name("worker".into()).spawn(move || worker.run())
-}
-
-/// Ends the process when one worker fails; ends well when all have stopped.
-fn end_with_workers(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name("workers".into()).spawn(move || {
-        for thread in threads {
-            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-            if let Err(error) = ended {
-                eprintln!("error: a worker ended: {error}");
-                std::process::exit(1);
-            }
-        }
-        Ok(())
-    })
-}
-
-fn start_control_thread(
-    control: Arc<Mutex<Control>>,
-    clock: Clock,
-    heartbeats: Option<i32>,
-) -> io::Result<()> {
-    let mut poll = Poll::new()?;
-    if let Some(fd) = heartbeats {
-        poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
-    }
-    std::thread::Builder::new().name("control".into()).spawn(move || {
-        let mut events = Events::with_capacity(4);
-        loop {
-            let wait = lock(&control).next_deadline().since(clock.now());
-            // Interrupted or not, a turn does no harm.
-            let _ = poll.poll(&mut events, Some(wait));
-            while lock(&control).turn(clock.now(), control::BUDGET) == control::BUDGET {}
-        }
-    })?;
-    Ok(())
-}
-
-/// An end of a pipe that nobody writes to.
-fn never_readable() -> io::Result<OwnedFd> {
-    let (read, write) = io::pipe()?;
-    // The other end stays open for as long as the process runs: a closed one would be readable.
-    std::mem::forget(write);
-    Ok(read.into())
-}
-
-fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
-    for listener in &settings.listeners {
-        let transport = listener.transport.word();
-        log(&format!("listening on {transport}:{}, known as {}", listener.bind, listener.advertise));
-    }
-    if let Some(listen) = settings.heartbeat.listen {
-        let signed = if settings.keys.heartbeat.is_some() { "signed" } else { "unsigned" };
-        log(&format!("heartbeats at {listen}, {signed}"));
-    }
-    log(&format!(
-        "servers named: {}, affinity {}, selection {}, workers: {workers}, control socket {}",
-        settings.servers.len(),
-        word(settings.affinity),
-        word(settings.selection),
-        control.display()
-    ));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_thread_models_have_as_many_workers_as_they_say() {
-        assert_eq!(worker_count(Threads::One), 1);
-        assert_eq!(worker_count(Threads::Two), 1);
-        assert_eq!(worker_count(Threads::PerCore { workers: 3 }), 3);
-        assert_eq!(worker_count(Threads::PerCore { workers: 0 }), 1);
     }
 }

@@ -8,8 +8,7 @@ mod check;
 mod ctl;
 mod demo;
 mod key;
-pub(crate) mod lb;
-mod lb_args;
+mod lb;
 mod perf;
 mod status;
 mod top;
@@ -17,14 +16,12 @@ mod why;
 
 use std::process::ExitCode;
 
-pub(crate) use lb_args::Args;
-
 use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub(crate) enum Role {
     /// Load manager: one address in front of a farm of SIP servers
-    Lb(Box<lb_args::Args>),
+    Lb(Box<lb::Args>),
     /// Beside a SIP server: start it, watch it, measure it, send its heartbeat
     Agent(Box<agent::Args>),
     /// Performance server: poll agents and serve the newest figures to load managers

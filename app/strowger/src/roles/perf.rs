@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ::perf::Poller;
 use config::{Perf, PerfForm, Problems, help};
 
-use crate::log::log;
-use crate::signals::Signals;
+use crate::process::log::log;
+use crate::process::signals::Signals;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +80,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn serve(perf: Perf) -> ExitCode {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT]);
-    crate::log::log_as(config::LogFormat::Text);
+    crate::process::log::log_as(config::LogFormat::Text);
     for notice in &perf.notices {
         eprintln!("{notice}");
     }

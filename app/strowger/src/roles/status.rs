@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::control_socket;
-use crate::status_text::for_people;
+use crate::ctl::socket;
+use crate::report::text::for_people;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let path = args.control.clone().unwrap_or_else(config::control_path);
-    match control_socket::ask(&path) {
+    match socket::ask(&path) {
         Ok(report) if args.json => for_scripts(&report),
         Ok(report) => {
             print!("{}", for_people(&report));
@@ -52,6 +52,6 @@ pub(crate) fn for_scripts(report: &impl serde::Serialize) -> ExitCode {
 
 /// Says what to do when a load manager cannot be asked.
 pub(crate) fn unreachable_socket(path: &Path, error: &io::Error) -> ExitCode {
-    eprintln!("error: {}: {error}\n  remedy: {}", path.display(), control_socket::remedy(error));
+    eprintln!("error: {}: {error}\n  remedy: {}", path.display(), socket::remedy(error));
     ExitCode::FAILURE
 }

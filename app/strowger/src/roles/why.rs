@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::control_socket;
+use crate::ctl::socket;
 use crate::roles::status::{for_scripts, unreachable_socket};
 
 const EXAMPLES: &str = "\
@@ -32,8 +32,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let path = args.control.clone().unwrap_or_else(config::control_path);
     let asked = match (&args.call_id, args.last) {
-        (Some(call_id), _) => control_socket::ask_why(&path, call_id),
-        (None, last) => control_socket::ask_choices(&path, last.unwrap_or(1)),
+        (Some(call_id), _) => socket::ask_why(&path, call_id),
+        (None, last) => socket::ask_choices(&path, last.unwrap_or(1)),
     };
     match asked {
         Ok(report) if args.json => for_scripts(&report),

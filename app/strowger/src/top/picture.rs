@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-use crate::status_report::{ServerStatus, StatusReport};
-use crate::table::{aligned, or_dash};
+use crate::report::status::{ServerStatus, StatusReport};
+use crate::report::table::{aligned, or_dash};
 use crate::top::Order;
 
 /// Cells of the longest bar.
@@ -83,7 +83,7 @@ impl Looks<'_> {
 pub(super) fn picture(looks: &Looks<'_>, order: Order, first: usize, rows: usize) -> String {
     let now = looks.now;
     let mut text = String::new();
-    let workers = |of: fn(&crate::status_report::WorkerStatus) -> u64| {
+    let workers = |of: fn(&crate::report::status::WorkerStatus) -> u64| {
         let sum = |report: &StatusReport| report.workers.iter().map(of).sum();
         looks.per_second(sum(looks.before), sum(now))
     };
@@ -186,7 +186,7 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status_report::{Counter, WorkerStatus};
+    use crate::report::status::{Counter, WorkerStatus};
 
     fn report(new_calls: [u64; 2], dropped: u64) -> StatusReport {
         let server = |index: u32, new_calls: u64| ServerStatus {

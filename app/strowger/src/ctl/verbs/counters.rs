@@ -1,8 +1,8 @@
 //! `counters`: everything that is counted, by name.
 
+use crate::ctl::report;
 use crate::ctl::{Answer, Method, Route, Verb};
-use crate::report;
-use crate::table::aligned;
+use crate::report::table::aligned;
 
 pub(crate) const VERB: Verb = Verb {
     name: "counters",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use crate::ctl::{Answer, Arguments, Kind, Method, Outcome, Parameter, Place, Refused, Route, Verb, Why};
-use crate::left::{Left, QUIET};
+use crate::report::left::{Left, QUIET};
 
 pub(super) const SERVER: Parameter = Parameter {
     name: "server",

@@ -1,7 +1,7 @@
 //! `status`: all that the load manager sees.
 
+use crate::ctl::report;
 use crate::ctl::{Answer, Method, Refused, Route, Verb, Why};
-use crate::report;
 
 pub(crate) const VERB: Verb = Verb {
     name: "status",
@@ -14,7 +14,7 @@ pub(crate) const VERB: Verb = Verb {
             let document = serde_json::to_value(&report).map_err(|error| {
                 Refused::new(Why::Impossible, error.to_string(), "this is a defect: report it")
             })?;
-            Ok(Answer { text: crate::status_text::for_people(&report), document })
+            Ok(Answer { text: crate::report::text::for_people(&report), document })
         }))
     },
     follow: None,

@@ -1,7 +1,7 @@
 //! `why`: why a call went to its server.
 
 use crate::ctl::{Answer, Host, Kind, Method, Outcome, Parameter, Place, Refused, Route, Verb, Why};
-use crate::why_report::{Explainer, WhyReport};
+use crate::report::why::{Explainer, WhyReport};
 
 pub(crate) const VERB: Verb = Verb {
     name: "why",

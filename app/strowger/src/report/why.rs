@@ -13,8 +13,8 @@ use lb::why::{Choice, Kind};
 use net::Clock;
 use serde::{Deserialize, Serialize};
 
-use crate::control::condition_name;
-use crate::table::{aligned, or_dash};
+use crate::lb::control::condition_name;
+use crate::report::table::{aligned, or_dash};
 
 /// The answer to one question. Fields are added at the end, never renamed: scripts read this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

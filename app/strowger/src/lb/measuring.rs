@@ -10,7 +10,7 @@ use heartbeat::measure::Measures;
 use net::Clock;
 use perf::{Board, Poller};
 
-use crate::status_report::Counter;
+use crate::report::status::Counter;
 
 type Wanted = (Measures, Option<Vec<u8>>);
 

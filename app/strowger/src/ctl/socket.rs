@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::ctl::desk::Desk;
 use crate::ctl::{Answer, Outcome, Refused};
-use crate::status_report::StatusReport;
-use crate::why_report::WhyReport;
+use crate::report::status::StatusReport;
+use crate::report::why::WhyReport;
 
 /// Longer than any request.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;

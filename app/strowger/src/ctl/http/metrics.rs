@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::ctl::desk::Desk;
 use crate::ctl::{Refused, Why};
-use crate::status_report::{CertificateStatus, DelayStatus, ServerStatus, StatusReport};
+use crate::report::status::{CertificateStatus, DelayStatus, ServerStatus, StatusReport};
 use definitions::{DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
 pub(crate) use page::page;
 
@@ -94,7 +94,7 @@ fn help_of(name: &str) -> String {
     let of_calls = lb::counters::Counter::ALL.iter().map(|counter| (counter.name(), counter.help()));
     let mut all = of_calls
         .chain(net::Counters::definitions())
-        .chain(crate::converged::counters::DEFINITIONS.iter().copied());
+        .chain(crate::lb::converged::counters::DEFINITIONS.iter().copied());
     match all.find(|(known, help)| *known == name && !help.is_empty()) {
         Some((_, help)) => help.trim().trim_end_matches('.').to_owned(),
         None => format!("Counter {name} of `strowger ctl counters`"),
@@ -128,7 +128,7 @@ fn gauge(name: &str, report: &StatusReport) -> Vec<(Labels, f64)> {
         let one = |server: &ServerStatus| Some((vec![("server", server_name(server))], value(server)?));
         report.servers.iter().filter_map(one).collect()
     };
-    let of_memory = |value: fn(&crate::status_report::MemoryStatus) -> f64| -> Vec<(Labels, f64)> {
+    let of_memory = |value: fn(&crate::report::status::MemoryStatus) -> f64| -> Vec<(Labels, f64)> {
         report.memory.iter().map(|row| (vec![("memory", row.name.clone())], value(row))).collect()
     };
     let sessions = |names: &[&str]| names.iter().map(|name| counter(name)).sum::<f64>();

@@ -17,7 +17,7 @@ use lb::shared::Shared;
 use net::Clock;
 use socket2::SockRef;
 
-use crate::log::log;
+use crate::process::log::log;
 
 /// Room for what the others tell while the thread waits for its turn: some thousand batches.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -80,7 +80,7 @@ impl Peers {
     pub(crate) fn start(shared: Arc<Shared>, clock: Clock, sender: u64) -> io::Result<Option<Arc<Peers>>> {
         let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
         let place = format!("{} (peers.listen)", settings.listen);
-        let socket = open(&settings).map_err(|error| crate::ports::unavailable(&place, &error))?;
+        let socket = open(&settings).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
         let counters = Arc::new(Counters::default());
         let sender = sender << WORKER_BITS;
         let peers = Peers { shared, socket, to: settings.to, sender, counters };

@@ -9,7 +9,7 @@ use super::definitions::{COUNTERS_OF_PARTS, DELAYS, GAUGES, GAUGES_OF_SOCKETS, O
 const HEAD: &str = "\
 # Metrics
 
-<!-- Made by `strowger check --metrics`; change app/strowger/src/http/metrics instead. -->
+<!-- Made by `strowger check --metrics`; change app/strowger/src/ctl/http/metrics instead. -->
 
 `GET /metrics` at `api.listen` gives the text format of OpenMetrics, which Prometheus asks for first:
 

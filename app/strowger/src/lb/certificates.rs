@@ -9,8 +9,7 @@ use arc_swap::ArcSwapOption;
 use config::{Checked, Problems, Shown, Tls};
 use net::{Identities, Identity};
 
-use crate::log::log;
-use crate::roles::Args;
+use crate::process::log::log;
 
 /// What new connections use.
 #[derive(Debug, Default)]
@@ -46,9 +45,9 @@ impl Certificates {
         complaints(&self.shown(), now).iter().for_each(|line| log(line));
     }
 
-    /// Reads the configuration again and changes the certificates; when anything in it is wrong, nothing changes.
-    pub(crate) fn read_again(&self, args: &Args) {
-        match args.checked() {
+    /// Takes the certificates of a configuration that was read again; when anything in it is wrong, nothing changes.
+    pub(crate) fn read_again(&self, read: Result<Checked, Problems>) {
+        match read {
             Ok(checked) => self.change(checked.tls),
             Err(problems) => log(&format!("the certificates stay as they were:\n{problems}")),
         }

@@ -8,7 +8,7 @@ use heartbeat::notice::Notice;
 use lb::outbox::Event;
 use lb::way::router::Router;
 
-use crate::peers::Teller;
+use crate::lb::peers::Teller;
 
 pub(crate) struct Beside {
     pub(crate) faults: FaultLog,

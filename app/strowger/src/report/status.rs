@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::left::Left;
+use crate::report::left::Left;
 
 /// All of it at one moment. Fields are added at the end, never renamed: scripts read this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

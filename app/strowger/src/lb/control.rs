@@ -23,10 +23,10 @@ use net::worker::Aside;
 
 use crate::ctl::desk::Tray;
 use crate::ctl::{Refused, Why};
-use crate::left::{self, Left};
-use crate::log::log;
-use crate::measuring::Measuring;
-use crate::ports;
+use crate::lb::measuring::Measuring;
+use crate::process::log::log;
+use crate::process::ports;
+use crate::report::left::{self, Left};
 
 /// Longest time between two looks at evidence and deadlines.
 const TICK: Duration = Duration::from_millis(50);

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use super::*;
-use crate::control::Control;
+use crate::lb::control::Control;
 
 const GET: &str = "GET /page HTTP/1.1\r\nHost: app\r\n";
 const POST: &str = "POST /page HTTP/1.1\r\nHost: app\r\nContent-Length: 5\r\n";

@@ -15,7 +15,7 @@ use lb::why::Follower;
 use net::Clock;
 use serde::Serialize;
 
-use crate::why_report::{ChoiceReport, Explainer};
+use crate::report::why::{ChoiceReport, Explainer};
 
 /// Between two looks. The rings of 16,384 choices hold what 80,000 calls a second bring each worker meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
@@ -170,7 +170,7 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::why_report::CandidateReport;
+    use crate::report::why::CandidateReport;
 
     #[test]
     fn a_line_is_one_object_and_a_large_farm_does_not_make_it_long() {
@@ -206,7 +206,7 @@ mod tests {
     fn a_file_that_cannot_be_opened_is_refused_by_name() {
         let clock = Clock::start();
         let settings = config::parse(crate::ctl::testing::TWO).unwrap().settings;
-        let control = crate::control::Control::new(clock.now(), settings, 1).unwrap();
+        let control = crate::lb::control::Control::new(clock.now(), settings, 1).unwrap();
         let log = ChoiceLog::new(control.shared(), clock);
         let error = log.write_to(&Faults::File("/nonexistent/choices.json".into())).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/choices.json"), "{error}");

@@ -11,10 +11,10 @@ use lb::settings::{Affinity, Threads};
 use lb::shared::Shared;
 use net::worker::Handle;
 
-use crate::control::{Control, condition_name};
 use crate::ctl::Host;
-use crate::left::Left;
-use crate::status_report::{
+use crate::lb::control::{Control, condition_name};
+use crate::report::left::Left;
+use crate::report::status::{
     CertificateStatus, Counter, DelayStatus, MemoryStatus, ReasonStatus, ServerStatus, StatusReport,
     WorkerStatus,
 };

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::status_report::StatusReport;
-use crate::table::{aligned, or_dash};
+use crate::report::status::StatusReport;
+use crate::report::table::{aligned, or_dash};
 
 pub(crate) fn for_people(report: &StatusReport) -> String {
     let mut text = String::new();
@@ -156,7 +156,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status_report::{CertificateStatus, Counter, MemoryStatus, ServerStatus, WorkerStatus};
+    use crate::report::status::{CertificateStatus, Counter, MemoryStatus, ServerStatus, WorkerStatus};
 
     #[test]
     fn a_report_reads_like_this() {

@@ -32,7 +32,8 @@ const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// Listens, and serves on a thread of its own until the process ends.
 pub(crate) fn serve(listen: SocketAddr, open_metrics: bool, desk: Desk) -> io::Result<SocketAddr> {
     let place = format!("{listen} (api.listen)");
-    let listener = TcpListener::bind(listen).map_err(|error| crate::ports::unavailable(&place, &error))?;
+    let listener =
+        TcpListener::bind(listen).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;

@@ -1,0 +1,10 @@
+//! The load manager as a process: the owner of its tables, what stands beside the workers, and the start of all of it.
+
+pub(crate) mod beside;
+pub(crate) mod certificates;
+pub(crate) mod choices;
+pub(crate) mod control;
+pub(crate) mod converged;
+pub(crate) mod measuring;
+pub(crate) mod peers;
+pub(crate) mod start;

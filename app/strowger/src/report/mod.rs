@@ -1,0 +1,7 @@
+//! What a load manager tells about itself: the documents, and the same as text for people. Programs that ask one read them too.
+
+pub(crate) mod left;
+pub(crate) mod status;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod why;
