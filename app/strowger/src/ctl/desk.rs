@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use base::Time;
 use serde_json::{Map, Value};
 
 use super::{Arguments, Context, Host, Outcome, Refused, Why, Work, verb};
+use crate::lb::control::Control;
 
 /// Work that waits for the owner: far more than operators give, far less than would keep it from its heartbeats.
 const WAITING_MAX: usize = 64;
@@ -66,16 +68,12 @@ impl Desk {
 }
 
 impl Tray {
-    /// Work that waits, at most a turn's worth.
-    pub(crate) fn take(&self) -> Vec<impl FnOnce(base::Time, &mut crate::lb::control::Control) + use<>> {
-        let one = |job: Job| {
-            let host = Arc::clone(&self.host);
-            move |now, control: &mut crate::lb::control::Control| {
-                let outcome = (job.work)(&mut Context { now, control, host: &host });
-                // Whoever asked may have lost patience; then nobody wants to know.
-                let _ = job.reply.try_send(outcome);
-            }
-        };
-        self.jobs.try_iter().take(TURN_MAX).map(one).collect()
+    /// Does the work that waits, at most a turn's worth: for the owner of the tables to call.
+    pub(crate) fn work_on(&self, now: Time, control: &mut Control) {
+        for job in self.jobs.try_iter().take(TURN_MAX) {
+            let outcome = (job.work)(&mut Context { now, control, host: &self.host });
+            // Whoever asked may have lost patience; then nobody wants to know.
+            let _ = job.reply.try_send(outcome);
+        }
     }
 }

@@ -85,6 +85,15 @@ pub(crate) struct Context<'a> {
     pub(crate) host: &'a Host,
 }
 
+impl Context<'_> {
+    /// The configuration as it runs now, to be changed.
+    fn as_it_runs(&self) -> Result<config::Checked, Refused> {
+        let starting =
+            || Refused::new(Why::Busy, "the load manager is still starting", "ask again in a moment");
+        self.control.as_it_runs(self.now).ok_or_else(starting)
+    }
+}
+
 /// What came of it: for people, and as a document for programs.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Answer {

@@ -12,7 +12,7 @@ use lb::shared::Shared;
 use net::worker::Handle;
 
 use crate::ctl::Host;
-use crate::lb::control::{Control, condition_name};
+use crate::lb::control::Control;
 use crate::report::left::Left;
 use crate::report::status::{
     CertificateStatus, Counter, DelayStatus, MemoryStatus, ReasonStatus, ServerStatus, StatusReport,
@@ -146,7 +146,7 @@ fn server(shared: &Shared, row: &RowView, left: Option<Left>) -> ServerStatus {
         index: row.index as u32,
         address: Some(row.address),
         transport: row.transport.word().into(),
-        state: condition_name(row.condition).into(),
+        state: row.condition.name().into(),
         reason: row.cause.to_string(),
         since_seconds: row.unchanged_for.as_secs(),
         heartbeat_age_ms: row.heartbeat_age.map(|age| age.as_millis() as u64),
@@ -197,7 +197,7 @@ fn reason(reason: &lb::farm::server_table::Reason) -> ReasonStatus {
     ReasonStatus {
         source: reason.source.name().into(),
         says: reason.cause.to_string(),
-        allows: condition_name(reason.allows).into(),
+        allows: reason.allows.name().into(),
         since_seconds: reason.for_time.as_secs(),
     }
 }

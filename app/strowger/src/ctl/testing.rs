@@ -44,13 +44,12 @@ impl Owner {
             peers: None,
         };
         let (desk, tray) = open(Arc::new(host));
-        control.attend(tray);
         control.run_as(checked);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                control.turn(clock.now(), 1);
+                control.turn(clock.now(), 1, |now, control| tray.work_on(now, control));
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
         });

@@ -19,10 +19,7 @@ use lb::farm::server_table::{Refusal, RowView, ServerTable};
 use lb::settings::{Heartbeats, ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
 use net::Clock;
-use net::worker::Aside;
 
-use crate::ctl::desk::Tray;
-use crate::ctl::{Refused, Why};
 use crate::lb::measuring::Measuring;
 use crate::process::log::log;
 use crate::process::ports;
@@ -57,8 +54,6 @@ pub(crate) struct Control {
     /// Figures of servers that the table does not have.
     pub(crate) measured_unknown: u64,
     next_tick: Time,
-    /// What operators ask for.
-    tray: Option<Tray>,
     /// The configuration that runs.
     checked: Option<Arc<Checked>>,
     /// Calls that the memory holds, where a server drains, and when they were counted.
@@ -92,7 +87,6 @@ impl Control {
             measuring: None,
             measured_unknown: 0,
             next_tick: now,
-            tray: None,
             checked: None,
             remembered: HashMap::new(),
             looked_at_drained: now,
@@ -129,11 +123,6 @@ impl Control {
         self.measuring.as_ref()
     }
 
-    /// Serves what operators ask for from now on.
-    pub(crate) fn attend(&mut self, tray: Tray) {
-        self.tray = Some(tray);
-    }
-
     /// The configuration that runs from now on.
     pub(crate) fn run_as(&mut self, checked: Checked) {
         self.key.clone_from(&checked.settings.keys.heartbeat);
@@ -144,17 +133,15 @@ impl Control {
         self.checked.clone()
     }
 
-    /// The configuration as it runs now, with all that was changed since it was read.
-    pub(crate) fn as_it_runs(&self, now: Time) -> Result<Checked, Refused> {
-        let starting =
-            || Refused::new(Why::Busy, "the load manager is still starting", "ask again in a moment");
-        let mut checked = Checked::clone(self.checked.as_ref().ok_or_else(starting)?);
+    /// The configuration as it runs now, with all that was changed since it was read. `None`: it does not run yet.
+    pub(crate) fn as_it_runs(&self, now: Time) -> Option<Checked> {
+        let mut checked = Checked::clone(self.checked.as_ref()?);
         checked.settings = Settings::clone(&self.shared.settings);
         let configured = self.table.rows(now).into_iter().filter(|row| row.configured);
         checked.settings.servers = configured
             .map(|row| ServerEntry { address: row.address, transport: row.transport, weight: row.weight })
             .collect();
-        Ok(checked)
+        Some(checked)
     }
 
     /// New terms for workers and tables; they are seen with the snapshot that this turn publishes.
@@ -235,17 +222,16 @@ impl Control {
         self.socket.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Takes at most `budget` heartbeats, then judges: the number of heartbeats taken.
-    pub(crate) fn turn(&mut self, now: Time, budget: usize) -> usize {
+    /// Takes at most `budget` heartbeats, has the `work` done that others want of the tables, then judges: the number of
+    /// heartbeats taken.
+    pub(crate) fn turn(&mut self, now: Time, budget: usize, work: impl FnOnce(Time, &mut Control)) -> usize {
         let taken = self.take_heartbeats(now, budget);
         if let Some(measuring) = &self.measuring {
             for heartbeat in measuring.board.take_fresh(now) {
                 self.measured_unknown += u64::from(!self.table.measured(now, &heartbeat));
             }
         }
-        for work in self.tray.as_ref().map(Tray::take).unwrap_or_default() {
-            work(now, self);
-        }
+        work(now, self);
         for result in self.shared.probes.take_results() {
             let retry_after = result.retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
             match result.call.zip(retry_after) {
@@ -344,18 +330,10 @@ impl Control {
         for row in rows {
             let before = self.conditions.insert(row.address, row.condition);
             if say && before != Some(row.condition) {
-                let now = condition_name(row.condition);
+                let now = row.condition.name();
                 log(&format!("server {} is {now}: {}", row.address, row.cause));
             }
         }
-    }
-}
-
-pub(crate) fn condition_name(condition: Condition) -> &'static str {
-    match condition {
-        Condition::Active => "active",
-        Condition::KnownCallsOnly => "known calls only",
-        Condition::Failed => "failed",
     }
 }
 
@@ -376,27 +354,6 @@ fn heartbeat_socket(settings: &Heartbeats) -> io::Result<Option<UdpSocket>> {
         Some(IpAddr::V6(group)) => socket.join_multicast_v6(&group, 0).map_err(context)?,
     }
     Ok(Some(socket))
-}
-
-/// The control side in the worker's thread (SPEC A7: one thread for both ports).
-pub(crate) struct SharedThread {
-    pub(crate) control: Arc<Mutex<Control>>,
-    /// Stands for the heartbeat port where there is none: never readable.
-    pub(crate) source: RawFd,
-}
-
-impl Aside for SharedThread {
-    fn source(&self) -> RawFd {
-        self.source
-    }
-
-    fn turn(&mut self, now: Time, budget: usize) -> usize {
-        lock(&self.control).turn(now, budget)
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        Some(lock(&self.control).next_deadline())
-    }
 }
 
 /// Guards the tables against the status print, which reads them from another thread.

@@ -1,12 +1,13 @@
 //! The start of a load manager: makes the control side and the workers, starts them, and ends them orderly.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use base::Time;
 use config::{Checked, Faults, NewCalls, Problems, word};
 use fcaps::{FaultLog, Output};
 use lb::settings::{Settings, Threads};
@@ -16,20 +17,20 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::{Clock, Identities, Limits, Spread, UdpOptions};
 
-use crate::ctl::desk::Desk;
+use crate::ctl::desk::{Desk, Tray};
 use crate::ctl::http;
 use crate::ctl::socket::{self, ControlSocket};
 use crate::ctl::{self, Host};
 use crate::lb::beside::Beside;
 use crate::lb::certificates::Certificates;
 use crate::lb::choices::ChoiceLog;
-use crate::lb::control::{self, Control, SharedThread, lock};
+use crate::lb::control::{self, Control, lock};
 use crate::lb::converged::Front;
 use crate::lb::measuring::Measuring;
 use crate::lb::peers::Peers;
 use crate::process::log::log;
 use crate::process::signals::Signals;
-use net::worker::{self, Handle, Setup, Worker};
+use net::worker::{self, Aside, Handle, Setup, Worker};
 
 /// Between two looks at what is left while the load manager ends.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -86,7 +87,6 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         peers,
     });
     let (desk, tray) = ctl::desk::open(host);
-    lock(&control).attend(tray);
     lock(&control).run_as(checked.clone());
     let _socket = ControlSocket::serve(&checked.control, desk.clone())
         .map_err(|error| socket::explained(&checked.control, &error))?;
@@ -96,10 +96,10 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
             Some(fd) => fd,
             None => silent.insert(never_readable()?).as_raw_fd(),
         };
-        let aside = SharedThread { control: Arc::clone(&control), source };
+        let aside = SharedThread { control: Arc::clone(&control), source, tray };
         workers[0].share_thread(Box::new(aside))?;
     } else {
-        start_control_thread(Arc::clone(&control), clock, heartbeat_fd)?;
+        start_control_thread(Arc::clone(&control), clock, heartbeat_fd, tray)?;
     }
     if let Some(api) = &checked.api {
         let address = http::serve(api.listen, api.open_metrics, desk.clone())?;
@@ -236,6 +236,7 @@ fn start_control_thread(
     control: Arc<Mutex<Control>>,
     clock: Clock,
     heartbeats: Option<i32>,
+    tray: Tray,
 ) -> io::Result<()> {
     let mut poll = Poll::new()?;
     if let Some(fd) = heartbeats {
@@ -247,10 +248,33 @@ fn start_control_thread(
             let wait = lock(&control).next_deadline().since(clock.now());
             // Interrupted or not, a turn does no harm.
             let _ = poll.poll(&mut events, Some(wait));
-            while lock(&control).turn(clock.now(), control::BUDGET) == control::BUDGET {}
+            let work = |now, control: &mut Control| tray.work_on(now, control);
+            while lock(&control).turn(clock.now(), control::BUDGET, work) == control::BUDGET {}
         }
     })?;
     Ok(())
+}
+
+/// The control side in the worker's thread (SPEC A7: one thread for both ports).
+struct SharedThread {
+    control: Arc<Mutex<Control>>,
+    /// Stands for the heartbeat port where there is none: never readable.
+    source: RawFd,
+    tray: Tray,
+}
+
+impl Aside for SharedThread {
+    fn source(&self) -> RawFd {
+        self.source
+    }
+
+    fn turn(&mut self, now: Time, budget: usize) -> usize {
+        lock(&self.control).turn(now, budget, |now, control| self.tray.work_on(now, control))
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        Some(lock(&self.control).next_deadline())
+    }
 }
 
 /// An end of a pipe that nobody writes to.

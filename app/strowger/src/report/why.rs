@@ -13,7 +13,6 @@ use lb::why::{Choice, Kind};
 use net::Clock;
 use serde::{Deserialize, Serialize};
 
-use crate::lb::control::condition_name;
 use crate::report::table::{aligned, or_dash};
 
 /// The answer to one question. Fields are added at the end, never renamed: scripts read this.
@@ -138,7 +137,7 @@ impl Explainer<'_> {
             index: u32::from(server.index),
             address: Some(server.address),
             transport: server.transport.uri_token().into(),
-            state: condition_name(server.condition).into(),
+            state: server.condition.name().into(),
             weight: server.weight,
             score: server.score.map(|score| score.points()),
             load_permille: server.load_permille,

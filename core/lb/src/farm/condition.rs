@@ -13,6 +13,17 @@ pub enum Condition {
     Failed,
 }
 
+impl Condition {
+    /// As people and documents read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Condition::Active => "active",
+            Condition::KnownCallsOnly => "known calls only",
+            Condition::Failed => "failed",
+        }
+    }
+}
+
 /// Why a row's condition is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {

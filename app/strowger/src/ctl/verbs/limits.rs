@@ -33,7 +33,7 @@ pub(crate) const VERB: Verb = Verb {
             return Err(Refused::bad("no limit was given", "`strowger ctl limits --help` lists them"));
         }
         Ok(Box::new(move |context| {
-            let mut next = context.control.as_it_runs(context.now)?;
+            let mut next = context.as_it_runs()?;
             let settings = &mut next.settings;
             settings.new_call_time = new_call.map_or(settings.new_call_time, Duration::from_secs);
             settings.session_idle = idle.map_or(settings.session_idle, Duration::from_secs);

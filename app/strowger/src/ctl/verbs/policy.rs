@@ -28,7 +28,7 @@ pub(crate) const VERB: Verb = Verb {
             return Err(Refused::bad(what, format!("write one of {}", words.join(", "))));
         };
         Ok(Box::new(move |context| {
-            let mut next = context.control.as_it_runs(context.now)?;
+            let mut next = context.as_it_runs()?;
             if *selection == Selection::Hash || next.settings.affinity == Affinity::Hash {
                 let what =
                     "affinity `hash` and selection `hash` go together, and neither can change while running";
