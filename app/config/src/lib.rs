@@ -19,7 +19,7 @@ pub use files::keys::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line}
 pub use forms::file::{load, load_perf, load_to_start, parse};
 pub use forms::perf::{PerfForm, perf_form};
 pub use forms::short::{ShortForm, server_tls, short_form};
-pub use language::problem::{Place, Problem, Problems, nearest};
+pub use language::problem::{Problem, Problems, SourcePosition, nearest};
 pub use language::value::{Choice, Endpoint, SIP_PORT, Wrong, parse_address, parse_endpoint, word};
 pub use sections::reference::{help, reference};
 pub use sections::words::{LogFormat, NewCalls};

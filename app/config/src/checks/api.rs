@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::files::keys::{as_hex, random, readable_by_others};
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::definition::Raw;
 
 /// The HTTP listener.
@@ -96,7 +96,7 @@ pub(crate) fn api(raw: &Raw, problems: &mut Problems) -> Option<Api> {
     Some(Api { listen, tokens, open_metrics: section.open_metrics.value })
 }
 
-fn read(path: &Path, place: &Place, problems: &mut Problems) -> Tokens {
+fn read(path: &Path, place: &SourcePosition, problems: &mut Problems) -> Tokens {
     let mut text = String::new();
     let opened = std::fs::File::open(path).and_then(|file| {
         let open = readable_by_others(&file.metadata()?);

@@ -8,7 +8,7 @@ use lb::http::{Names, Places};
 use lb::settings::Listener;
 
 use crate::checks::listeners::overlaps;
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::Raw;
 
@@ -34,7 +34,7 @@ pub(crate) fn http(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -
     let Some(listen) = section.listen.value else {
         let of_servers = raw.server.iter().map(|server| &server.http.place);
         if let Some(place) =
-            of_servers.chain([&section.server_port.place]).find(|place| **place != Place::Unwritten)
+            of_servers.chain([&section.server_port.place]).find(|place| **place != SourcePosition::Unwritten)
         {
             let remedy = "add [http] with `listen`, such as \"0.0.0.0:8080\"";
             problems.error(place, "HTTP of servers, and none comes in: `http.listen` is missing", remedy);

@@ -5,7 +5,7 @@ use std::path::Path;
 use lb::settings::Keys;
 
 use crate::files::keys::{KeyFile, heartbeat_key, random, tag_key};
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::definition::Raw;
 
 pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
@@ -42,7 +42,7 @@ pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
             Ok(key) => keys.tag.push((0, key)),
             Err(error) => {
                 problems.error(
-                    &Place::Unwritten,
+                    &SourcePosition::Unwritten,
                     format!("no random numbers: {error}"),
                     "give a key file (--key-file)",
                 );
@@ -53,13 +53,13 @@ pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
             let what = "no shared key: a random one is used for this run";
             let remedy = "calls survive a restart, and two load managers know each other's calls, only with one key for \
                           all: strowger key > farm.keys; chmod 600 farm.keys; then keys.file (--key-file)";
-            problems.warn(&Place::Unwritten, what, remedy);
+            problems.warn(&SourcePosition::Unwritten, what, remedy);
         }
     }
     keys
 }
 
-fn key_file(path: &Path, place: &Place, keys: &mut Keys, problems: &mut Problems) {
+fn key_file(path: &Path, place: &SourcePosition, keys: &mut Keys, problems: &mut Problems) {
     match KeyFile::read(path) {
         Ok(file) => {
             if file.readable_by_others {

@@ -15,7 +15,7 @@ use crate::checks::register::register;
 use crate::checks::servers::servers;
 use crate::checks::tls::{Tls, needs_of_tls, tls};
 use crate::files::control_path::control_path;
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::{Raw, ThreadModel};
 use crate::sections::words::{LogFormat, NewCalls};
@@ -76,7 +76,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     let http = http(raw, &listeners, &mut problems);
     if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
-        problems.error(&Place::Unwritten, "no server can ever be known", remedy);
+        problems.error(&SourcePosition::Unwritten, "no server can ever be known", remedy);
     }
     if raw.log.choices.value != "off" && raw.log.why_calls.value == 0 {
         let remedy = "set log.why_calls, or leave log.choices out";

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lb::settings::Listener;
 use sip::Transport;
 
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::language::value::parse_address;
 use crate::sections::definition::{Listen, Raw};
 
@@ -28,7 +28,7 @@ pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     if raw.listen.is_empty() {
         let remedy = "add [[listen]] with address = \"udp:127.0.0.1:5060\" (--listen udp:127.0.0.1:5060)";
-        problems.error(&Place::Unwritten, "nothing to listen on", remedy);
+        problems.error(&SourcePosition::Unwritten, "nothing to listen on", remedy);
     }
     if let Some(one_too_many) = raw.listen.get(LISTENERS_MAX) {
         let what = format!("more than {LISTENERS_MAX} listeners");
@@ -66,7 +66,7 @@ pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
                 if listen.advertise.is_written() { &listen.advertise.place } else { &listen.address.place };
             let what = format!("{} is no address that a client or server could send to", advertise.ip());
             let remedy = match place {
-                Place::Option(_) => {
+                SourcePosition::Option(_) => {
                     "listen on one address, or use a file with `advertise = \"ADDRESS\"` in [[listen]]"
                 }
                 _ => {

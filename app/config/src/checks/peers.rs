@@ -6,7 +6,7 @@ use lb::settings::{Listener, Peers};
 use sip::Transport;
 
 use crate::checks::listeners::overlaps;
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::definition::Raw;
 
 /// Each is sent every notice: a group does better for more.
@@ -16,7 +16,7 @@ pub(crate) fn peers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) 
     let section = &raw.peers;
     let Some(listen) = section.listen.value else {
         for place in [&section.to.place, &section.group.place] {
-            if *place != Place::Unwritten {
+            if *place != SourcePosition::Unwritten {
                 let remedy = "add `listen`, such as \"0.0.0.0:5778\"";
                 problems.error(place, "`peers` without `listen`", remedy);
             }

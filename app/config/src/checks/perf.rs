@@ -8,7 +8,7 @@ use heartbeat::measure::{By, Measured, Measures};
 use lb::farm::score::ScoreSettings;
 
 use crate::checks::keys::keys;
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::definition::Raw;
 
 /// As many as a server table has rows; each costs a descriptor.
@@ -94,7 +94,7 @@ pub(crate) fn perf(raw: &Raw, mut problems: Problems) -> Result<Perf, Problems> 
     }
     if measures.measured.is_empty() && !problems.has_errors() {
         let remedy = "add [[measure]] with by = \"agent\" and the address of one (--agent 10.0.0.11:5778)";
-        problems.error(&Place::Unwritten, "nothing to poll", remedy);
+        problems.error(&SourcePosition::Unwritten, "nothing to poll", remedy);
     }
     let open = |address: &SocketAddr| !address.ip().is_loopback();
     if keys.heartbeat.is_none()
@@ -102,7 +102,7 @@ pub(crate) fn perf(raw: &Raw, mut problems: Problems) -> Result<Perf, Problems> 
     {
         let what = "no heartbeat key: what agents say is believed unsigned, and anybody is answered";
         problems.warn(
-            &Place::Unwritten,
+            &SourcePosition::Unwritten,
             what,
             "strowger key --heartbeat >> farm.keys, the same for all (keys.file)",
         );

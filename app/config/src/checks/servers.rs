@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use lb::settings::{Listener, ServerEntry};
 use sip::Transport;
 
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::definition::Raw;
 
 pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Vec<ServerEntry> {
-    let mut seen: HashMap<SocketAddr, Place> = HashMap::new();
+    let mut seen: HashMap<SocketAddr, SourcePosition> = HashMap::new();
     let has_udp = listeners.iter().any(|listener| listener.transport == Transport::Udp);
     let default = if has_udp || listeners.is_empty() { Transport::Udp } else { Transport::Tcp };
     let mut servers = Vec::new();
@@ -19,8 +19,10 @@ pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems
         let transport = server.address.value.transport.unwrap_or(default);
         if let Some(first) = seen.insert(address, place.clone()) {
             let first = match first {
-                Place::At(offset) => format!(" (first in line {})", problems.line_and_column(offset).0),
-                Place::Unwritten | Place::Option(_) => String::new(),
+                SourcePosition::At(offset) => {
+                    format!(" (first in line {})", problems.line_and_column(offset).0)
+                }
+                SourcePosition::Unwritten | SourcePosition::Option(_) => String::new(),
             };
             let remedy = "name each server once; `weight` gives one a larger share";
             problems.error(place, format!("server {address} is named twice{first}"), remedy);

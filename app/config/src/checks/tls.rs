@@ -14,7 +14,7 @@ use sip::Transport;
 
 use crate::files::certificates::{authorities, certificates, check_validity, explained, private_key};
 use crate::files::validity::day;
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::{ClientCertificate, Listen, Raw, TlsVersion};
 
@@ -227,7 +227,7 @@ impl Setup {
     }
 }
 
-fn usable<T>(made: Result<T, rustls::Error>, place: &Place, problems: &mut Problems) -> Option<T> {
+fn usable<T>(made: Result<T, rustls::Error>, place: &SourcePosition, problems: &mut Problems) -> Option<T> {
     match made {
         Ok(config) => Some(config),
         Err(error) => {

@@ -10,14 +10,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::files::keys::readable_by_others;
 use crate::files::validity::{self, Validity, day};
-use crate::language::problem::{Place, Problems};
+use crate::language::problem::{Problems, SourcePosition};
 
 /// A certificate that ends sooner is worth a warning.
 const SOON_SECONDS: i64 = 14 * 24 * 3600;
 
 pub(crate) fn certificates(
     path: &Path,
-    place: &Place,
+    place: &SourcePosition,
     problems: &mut Problems,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -33,7 +33,7 @@ pub(crate) fn certificates(
 
 pub(crate) fn private_key(
     path: &Path,
-    place: &Place,
+    place: &SourcePosition,
     problems: &mut Problems,
 ) -> Option<PrivateKeyDer<'static>> {
     if std::fs::metadata(path).is_ok_and(|metadata| readable_by_others(&metadata)) {
@@ -64,7 +64,11 @@ fn unreadable(error: &pem::Error, wanted: &str, path: &Path) -> (String, String)
     }
 }
 
-pub(crate) fn authorities(path: &Path, place: &Place, problems: &mut Problems) -> Option<RootCertStore> {
+pub(crate) fn authorities(
+    path: &Path,
+    place: &SourcePosition,
+    problems: &mut Problems,
+) -> Option<RootCertStore> {
     let list = certificates(path, place, problems)?;
     let mut roots = RootCertStore::empty();
     for certificate in list {
@@ -82,7 +86,7 @@ pub(crate) fn authorities(path: &Path, place: &Place, problems: &mut Problems) -
 pub(crate) fn check_validity(
     chain: &[CertificateDer<'_>],
     path: &Path,
-    place: &Place,
+    place: &SourcePosition,
     problems: &mut Problems,
 ) -> Option<i64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use crate::checks::lb::{Checked, check};
 use crate::checks::perf::{Perf, perf};
 use crate::files::keys::readable_by_others;
-use crate::language::problem::{Place, Problems, Source};
+use crate::language::problem::{Problems, Source, SourcePosition};
 use crate::language::syntax::remedy;
 use crate::sections::definition::Raw;
 
@@ -31,13 +31,13 @@ fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => {
             let mut problems = Problems::new(source(String::new()));
-            problems.error(&Place::Unwritten, "is not UTF-8 text", "save the file as UTF-8");
+            problems.error(&SourcePosition::Unwritten, "is not UTF-8 text", "save the file as UTF-8");
             return Err(problems);
         }
         Err(error) => {
             let mut problems = Problems::new(source(String::new()));
             let remedy = "check the path; docs/example.toml is one to start from";
-            problems.error(&Place::Unwritten, format!("cannot be read: {error}"), remedy);
+            problems.error(&SourcePosition::Unwritten, format!("cannot be read: {error}"), remedy);
             return Err(problems);
         }
     };
@@ -73,7 +73,7 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems
     let text = problems.source.text.clone();
     let (root, broken) = DeTable::parse_recoverable(&text);
     for error in broken {
-        let place = error.span().map_or(Place::Unwritten, |span| Place::At(span.start));
+        let place = error.span().map_or(SourcePosition::Unwritten, |span| SourcePosition::At(span.start));
         let what = error.message().trim();
         let offset = error.span().map_or(0, |span| span.start);
         problems.error(&place, what.to_owned(), remedy(&text, offset, what, Raw::HEADINGS));
@@ -86,7 +86,7 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems
     let raw = Raw::read(root.get_ref(), &mut problems);
     let inline = [&raw.keys.tag.place, &raw.keys.heartbeat.place]
         .into_iter()
-        .find(|place| **place != Place::Unwritten);
+        .find(|place| **place != SourcePosition::Unwritten);
     if let (true, Some(place)) = (readable_by_others, inline) {
         let remedy = "chmod 600 the file, or move the keys to one of their own (`keys.file`)";
         problems.warn(place, "others can read the keys in this file", remedy);

@@ -7,7 +7,7 @@ use heartbeat::measure::By;
 
 use crate::checks::perf::{Perf, perf};
 use crate::forms::short::{read, set, set_within};
-use crate::language::problem::{Place, Problems, Source};
+use crate::language::problem::{Problems, Source, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::{MeasureSection, Raw};
 
@@ -27,8 +27,8 @@ pub fn perf_form(given: &PerfForm) -> Result<Perf, Problems> {
     let mut raw = Raw::defaults();
     for text in &given.agent {
         if let Some(address) = read::<SocketAddr>("--agent", text, None, &mut problems) {
-            let by = Field { value: By::Agent, place: Place::Unwritten };
-            let server = Field { value: None, place: Place::Unwritten };
+            let by = Field { value: By::Agent, place: SourcePosition::Unwritten };
+            let server = Field { value: None, place: SourcePosition::Unwritten };
             raw.measure.push(MeasureSection { by, address, server });
         }
     }
@@ -37,7 +37,7 @@ pub fn perf_form(given: &PerfForm) -> Result<Perf, Problems> {
     let within = &mut raw.perf.answer_within_ms;
     set_within(within, "--answer-within-ms", &given.answer_within_ms, Some((10, 60_000)), &mut problems);
     if let Some(path) = &given.key_file {
-        let place = Place::Option(format!("--key-file {}", path.display()));
+        let place = SourcePosition::Option(format!("--key-file {}", path.display()));
         raw.keys.file = Field { value: Some(path.clone()), place };
     }
     if problems.has_errors() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checks::lb::{Checked, check};
 use crate::checks::tls::{Tls, needs_of_tls, tls};
-use crate::language::problem::{Place, Problems, Source};
+use crate::language::problem::{Problems, Source, SourcePosition};
 use crate::language::section::Field;
 use crate::language::value::{Bounds, Value};
 use crate::sections::definition::{Listen, Raw, Server};
@@ -40,8 +40,12 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     add_listeners(&mut raw, &given.listen, &mut problems);
     for text in &given.server {
         if let Some(address) = read("--server", text, None, &mut problems) {
-            let weight = Field { value: 1, place: Place::Unwritten };
-            raw.server.push(Server { address, weight, http: Field { value: None, place: Place::Unwritten } });
+            let weight = Field { value: 1, place: SourcePosition::Unwritten };
+            raw.server.push(Server {
+                address,
+                weight,
+                http: Field { value: None, place: SourcePosition::Unwritten },
+            });
         }
     }
     set(&mut raw.affinity.kind, "--affinity", &given.affinity, &mut problems);
@@ -59,7 +63,7 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     }
     raw.control.path.value.clone_from(&given.control);
     if let Some(path) = &given.key_file {
-        let place = Place::Option(format!("--key-file {}", path.display()));
+        let place = SourcePosition::Option(format!("--key-file {}", path.display()));
         raw.keys.file = Field { value: Some(path.clone()), place };
     }
     let tls = &mut raw.tls;
@@ -108,13 +112,13 @@ fn add_listeners(raw: &mut Raw, texts: &[String], problems: &mut Problems) {
 
 fn set_file(field: &mut Field<Option<PathBuf>>, option: &str, path: Option<&Path>) {
     if let Some(path) = path {
-        let place = Place::Option(format!("{option} {}", path.display()));
+        let place = SourcePosition::Option(format!("{option} {}", path.display()));
         *field = Field { value: Some(path.to_owned()), place };
     }
 }
 
 fn unwritten<T: Default>() -> Field<T> {
-    Field { value: T::default(), place: Place::Unwritten }
+    Field { value: T::default(), place: SourcePosition::Unwritten }
 }
 
 pub(crate) fn set<T: Value>(
@@ -147,7 +151,7 @@ pub(crate) fn read<T: Value>(
     bounds: Bounds,
     problems: &mut Problems,
 ) -> Option<Field<T>> {
-    let place = Place::Option(format!("{option} {text}"));
+    let place = SourcePosition::Option(format!("{option} {text}"));
     match T::from_text(text, bounds) {
         Ok(value) => Some(Field { value, place }),
         Err((what, remedy)) => {

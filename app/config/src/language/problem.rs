@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Where a value was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum SourcePosition {
     /// Nowhere: it is the default, or it is missing as a whole.
     #[default]
     Unwritten,
@@ -18,7 +18,7 @@ pub enum Place {
 /// One thing that is wrong, or (`warning`) that works but should be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    pub place: Place,
+    pub place: SourcePosition,
     pub what: String,
     pub remedy: String,
     pub warning: bool,
@@ -45,25 +45,35 @@ impl Problems {
         Problems { source, list: Vec::new(), starting: false }
     }
 
-    pub(crate) fn error(&mut self, place: &Place, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(crate) fn error(
+        &mut self,
+        place: &SourcePosition,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.push(place, what.into(), remedy.into(), false);
     }
 
     /// What `check` and a reload refuse, and a start only complains of.
     pub(crate) fn error_unless_starting(
         &mut self,
-        place: &Place,
+        place: &SourcePosition,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
         self.push(place, what.into(), remedy.into(), self.starting);
     }
 
-    pub(crate) fn warn(&mut self, place: &Place, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(crate) fn warn(
+        &mut self,
+        place: &SourcePosition,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.push(place, what.into(), remedy.into(), true);
     }
 
-    fn push(&mut self, place: &Place, what: String, remedy: String, warning: bool) {
+    fn push(&mut self, place: &SourcePosition, what: String, remedy: String, warning: bool) {
         let problem = Problem { place: place.clone(), what, remedy, warning };
         if !self.list.contains(&problem) {
             self.list.push(problem);
@@ -88,8 +98,8 @@ impl Problems {
 
     pub(crate) fn sort(&mut self) {
         self.list.sort_by_key(|problem| match problem.place {
-            Place::At(offset) => offset,
-            Place::Unwritten | Place::Option(_) => usize::MAX,
+            SourcePosition::At(offset) => offset,
+            SourcePosition::Unwritten | SourcePosition::Option(_) => usize::MAX,
         });
     }
 
@@ -97,7 +107,7 @@ impl Problems {
         let kind = if problem.warning { "warning" } else { "error" };
         let path = self.source.path.as_ref().map(|path| path.display().to_string());
         match &problem.place {
-            Place::At(offset) => {
+            SourcePosition::At(offset) => {
                 let (line, column) = self.line_and_column(*offset);
                 let path = path.as_deref().unwrap_or("configuration");
                 writeln!(f, "{kind}: {path}:{line}:{column}: {}", problem.what)?;
@@ -107,8 +117,8 @@ impl Problems {
                     writeln!(f, "  {:width$} | {:>column$}", "", "^", width = number.len())?;
                 }
             }
-            Place::Option(option) => writeln!(f, "{kind}: {option}: {}", problem.what)?,
-            Place::Unwritten => match path {
+            SourcePosition::Option(option) => writeln!(f, "{kind}: {option}: {}", problem.what)?,
+            SourcePosition::Unwritten => match path {
                 Some(path) => writeln!(f, "{kind}: {path}: {}", problem.what)?,
                 None => writeln!(f, "{kind}: {}", problem.what)?,
             },

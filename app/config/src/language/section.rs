@@ -7,25 +7,25 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::language::problem::{Place, Problems, nearest};
+use crate::language::problem::{Problems, SourcePosition, nearest};
 use crate::language::value::{Bounds, Value};
 
 /// A value with the place it was written at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field<T> {
     pub value: T,
-    pub place: Place,
+    pub place: SourcePosition,
 }
 
 impl<T> Field<T> {
     pub(crate) fn is_written(&self) -> bool {
-        self.place != Place::Unwritten
+        self.place != SourcePosition::Unwritten
     }
 }
 
 /// What a key is when it is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Default {
+pub(crate) enum LeftOut {
     /// It must be written.
     Required,
     /// It stays unset; the help says what that means.
@@ -57,7 +57,7 @@ pub(crate) struct Key {
     pub form: String,
     /// The words of a choice, each with what it does.
     pub words: Vec<(&'static str, &'static str)>,
-    pub default: Default,
+    pub default: LeftOut,
     pub help: String,
 }
 
@@ -74,19 +74,19 @@ pub(crate) fn read_key<T: Value>(
     section: SectionName,
     table: &DeTable<'_>,
     span: &Range<usize>,
-    (name, default, bounds): (&str, Default, Bounds),
+    (name, default, bounds): (&str, LeftOut, Bounds),
     problems: &mut Problems,
 ) -> Option<Field<T>> {
     let Some(value) = table.get(name) else {
         let value = default_of::<T>(default, bounds);
         if value.is_none() {
-            let place = Place::At(span.start);
+            let place = SourcePosition::At(span.start);
             let remedy = format!("add `{name} = …`: {}", T::form(bounds));
             problems.error(&place, format!("`{name}` is missing in {section}"), remedy);
         }
-        return value.map(|value| Field { value, place: Place::Unwritten });
+        return value.map(|value| Field { value, place: SourcePosition::Unwritten });
     };
-    let place = Place::At(value.span().start);
+    let place = SourcePosition::At(value.span().start);
     match T::from_toml(value.get_ref(), bounds) {
         Ok(value) => Some(Field { value, place }),
         Err((what, remedy)) => {
@@ -96,11 +96,11 @@ pub(crate) fn read_key<T: Value>(
     }
 }
 
-pub(crate) fn default_of<T: Value>(default: Default, bounds: Bounds) -> Option<T> {
+pub(crate) fn default_of<T: Value>(default: LeftOut, bounds: Bounds) -> Option<T> {
     match default {
-        Default::Required => None,
-        Default::Unset => T::absent(),
-        Default::Is(text) => T::from_text(text, bounds).ok(),
+        LeftOut::Required => None,
+        LeftOut::Unset => T::absent(),
+        LeftOut::Is(text) => T::from_text(text, bounds).ok(),
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn unknown_keys(
             None => format!("{section} knows {}", known.join(", ")),
         };
         problems.error(
-            &Place::At(key.span().start),
+            &SourcePosition::At(key.span().start),
             format!("unknown key `{}` in {section}", key.get_ref()),
             remedy,
         );
@@ -133,7 +133,7 @@ pub(crate) fn tables<'a>(
 ) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
     let SectionName { name, repeated } = section;
     let Some(value) = root.get(name) else { return Vec::new() };
-    let place = Place::At(value.span().start);
+    let place = SourcePosition::At(value.span().start);
     match value.get_ref() {
         DeValue::Table(table) if !repeated => vec![(table, value.span())],
         DeValue::Array(list) if repeated => {
@@ -142,7 +142,7 @@ pub(crate) fn tables<'a>(
                 match item.get_ref() {
                     DeValue::Table(table) => found.push((table, item.span())),
                     _ => problems.error(
-                        &Place::At(item.span().start),
+                        &SourcePosition::At(item.span().start),
                         format!("`{name}` holds something other than sections"),
                         format!("write each as a section of its own, headed {section}"),
                     ),
@@ -197,7 +197,7 @@ macro_rules! sections {
                 pub(crate) fn defaults() -> Option<$struct> {
                     Some($struct { $( $key: Field {
                         value: default_of($default, sections!(@bounds $($low, $high)?))?,
-                        place: Place::Unwritten,
+                        place: SourcePosition::Unwritten,
                     }, )+ })
                 }
             }
@@ -264,6 +264,10 @@ pub(crate) fn unknown_sections(root: &DeTable<'_>, known: &[SectionName], proble
             Some(near) => format!("did you mean {near}?"),
             None => format!("known sections are {}", names().collect::<Vec<_>>().join(", ")),
         };
-        problems.error(&Place::At(key.span().start), format!("unknown section [{}]", key.get_ref()), remedy);
+        problems.error(
+            &SourcePosition::At(key.span().start),
+            format!("unknown section [{}]", key.get_ref()),
+            remedy,
+        );
     }
 }

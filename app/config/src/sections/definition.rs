@@ -10,8 +10,8 @@ use lb::register::settings::{Accept, InsertPath, RegisterTo};
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
 use toml::de::DeTable;
 
-use crate::language::problem::{Place, Problems};
-use crate::language::section::Default::{Is, Required, Unset};
+use crate::language::problem::{Problems, SourcePosition};
+use crate::language::section::LeftOut::{Is, Required, Unset};
 use crate::language::section::{
     Field, Key, SectionHelp, SectionName, default_of, read_key, sections, tables, unknown_keys,
     unknown_sections,

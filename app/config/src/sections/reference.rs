@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::language::section::{Default, Key};
+use crate::language::section::{Key, LeftOut};
 use crate::sections::definition::described;
 
 /// The help of a key, `affinity.kind`, on one line with its words; for the command line.
@@ -19,7 +19,7 @@ pub fn help(path: &str) -> String {
     for (word, meaning) in &key.words {
         let _ = write!(text, "\n  {word}: {meaning}");
     }
-    if let Default::Is(value) = key.default {
+    if let LeftOut::Is(value) = key.default {
         let _ = write!(text, "\n[default: {value}]");
     }
     text
@@ -49,9 +49,9 @@ pub fn reference() -> String {
 
 fn default(key: &Key) -> String {
     match key.default {
-        Default::Required => "required".into(),
-        Default::Unset => "none".into(),
-        Default::Is(value) => format!("`{value}`"),
+        LeftOut::Required => "required".into(),
+        LeftOut::Unset => "none".into(),
+        LeftOut::Is(value) => format!("`{value}`"),
     }
 }
 

@@ -10,15 +10,15 @@ use super::{Refused, Verb};
 /// One thing that a verb can be given.
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) place: Place,
+    pub(crate) kind: ParameterKind,
+    pub(crate) place: ParameterPlace,
     pub(crate) required: bool,
     pub(crate) help: &'static str,
 }
 
 /// What values it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ParameterKind {
     /// Address of a server, `ADDRESS:PORT`, with or without `udp:` or `tcp:` in front.
     Server,
     Text,
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 /// Where it stands in an HTTP request. On the command line a path parameter and a required one stand by themselves, any
 /// other behind its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ParameterPlace {
     Path,
     /// In the JSON object of the body, or in the query of a GET.
     Body,
@@ -90,25 +90,25 @@ impl Parameter {
         let name = self.name;
         let wrong = |what: &str| Err(Refused::bad(format!("`{name}`: {what}"), self.help));
         match (self.kind, value) {
-            (Kind::Server, Value::String(text)) => endpoint(text).map(drop),
-            (Kind::Text, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Ok(()),
-            (Kind::Number(low, high), Value::Number(number)) => match number.as_u64() {
+            (ParameterKind::Server, Value::String(text)) => endpoint(text).map(drop),
+            (ParameterKind::Text, Value::String(_)) | (ParameterKind::Flag, Value::Bool(_)) => Ok(()),
+            (ParameterKind::Number(low, high), Value::Number(number)) => match number.as_u64() {
                 Some(number) if (low..=high).contains(&number) => Ok(()),
                 _ => wrong(&format!("{number} is no whole number from {low} to {high}")),
             },
-            (Kind::Server, _) => wrong("no address stands here"),
-            (Kind::Text, _) => wrong("no text stands here"),
-            (Kind::Flag, _) => wrong("neither true nor false stands here"),
-            (Kind::Number(..), _) => wrong("no number stands here"),
+            (ParameterKind::Server, _) => wrong("no address stands here"),
+            (ParameterKind::Text, _) => wrong("no text stands here"),
+            (ParameterKind::Flag, _) => wrong("neither true nor false stands here"),
+            (ParameterKind::Number(..), _) => wrong("no number stands here"),
         }
     }
 
     /// From the text of the command line or of a query.
     pub(crate) fn value_of(&self, text: &str) -> Result<Value, Refused> {
         let value = match self.kind {
-            Kind::Server | Kind::Text => Value::from(text),
-            Kind::Number(..) => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
-            Kind::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
+            ParameterKind::Server | ParameterKind::Text => Value::from(text),
+            ParameterKind::Number(..) => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
+            ParameterKind::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
         };
         self.check(&value).map(|()| value)
     }
@@ -123,7 +123,7 @@ fn endpoint(text: &str) -> Result<(Option<Transport>, SocketAddr), Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::{Why, verb};
+    use crate::ctl::{RefusalKind, verb};
 
     #[test]
     fn arguments_are_checked_against_the_parameters() {
@@ -137,7 +137,7 @@ mod tests {
             serde_json::json!({"server": "127.0.0.1:7000", "sever": true}),
         ] {
             let refused = read(bad.clone()).err().unwrap_or_else(|| panic!("{bad} was taken"));
-            assert_eq!(refused.why, Why::Bad);
+            assert_eq!(refused.why, RefusalKind::Bad);
             assert!(!refused.remedy.is_empty());
         }
     }

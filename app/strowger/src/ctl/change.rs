@@ -9,7 +9,7 @@ use lb::farm::server_table::RowView;
 use lb::settings::{Heartbeats, Selection, Settings};
 
 use super::sections;
-use super::{Context, Refused, Why};
+use super::{Context, RefusalKind, Refused};
 
 /// What differs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -254,7 +254,11 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
 pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> Result<Difference, Refused> {
     let (now, shared) = (context.now, context.control.shared());
     let Some(before) = context.control.checked() else {
-        return Err(Refused::new(Why::Busy, "the load manager is still starting", "ask again in a moment"));
+        return Err(Refused::new(
+            RefusalKind::Busy,
+            "the load manager is still starting",
+            "ask again in a moment",
+        ));
     };
     if before.random_keys && next.random_keys {
         next.settings.keys.tag.clone_from(&shared.settings.keys.tag);
@@ -263,10 +267,10 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     if let Some(what) = difference.refusal() {
         let remedy =
             "nothing was changed; leave these as they were, or start the load manager anew with them";
-        return Err(Refused::new(Why::Impossible, what, remedy));
+        return Err(Refused::new(RefusalKind::Impossible, what, remedy));
     }
     if let Some(refusal) = context.control.table_mut().would_refuse(&next.settings.servers) {
-        return Err(Refused::new(Why::Conflict, refusal.to_string(), "nothing was changed"));
+        return Err(Refused::new(RefusalKind::Conflict, refusal.to_string(), "nothing was changed"));
     }
     if dry {
         return Ok(difference);
@@ -275,7 +279,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     if next.choices != before.choices {
         context.host.choices.write_to(&next.choices).map_err(|error| {
             let remedy = "nothing was changed; let the load manager write there, or name another file";
-            Refused::new(Why::Impossible, format!("log.choices: {error}"), remedy)
+            Refused::new(RefusalKind::Impossible, format!("log.choices: {error}"), remedy)
         })?;
     }
     let key = next.settings.keys.heartbeat.clone();
@@ -283,7 +287,11 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     if polled != (&next.settings.measures, &key) {
         let clock = context.host.clock;
         context.control.measure(next.settings.measures.clone(), key, clock).map_err(|error| {
-            Refused::new(Why::Impossible, format!("[[measure]]: {error}"), "nothing was changed; try again")
+            Refused::new(
+                RefusalKind::Impossible,
+                format!("[[measure]]: {error}"),
+                "nothing was changed; try again",
+            )
         })?;
     }
     crate::process::log::log_as(next.log_format);
@@ -320,7 +328,7 @@ impl Difference {
 mod tests {
     use serde_json::json;
 
-    use crate::ctl::Why;
+    use crate::ctl::RefusalKind;
     use crate::ctl::testing::{Owner, TWO};
 
     fn written(name: &str, text: &str) -> std::path::PathBuf {
@@ -385,13 +393,13 @@ mod tests {
         ] {
             std::fs::write(&path, &text).unwrap();
             let refused = owner.ask("reload", json!({})).err().unwrap_or_else(|| panic!("taken: {text}"));
-            assert_eq!(refused.why, Why::Impossible);
+            assert_eq!(refused.why, RefusalKind::Impossible);
             assert!(refused.what.contains(what), "no `{what}` in: {}", refused.what);
             assert_eq!(servers(&owner), before, "{what}");
         }
         std::fs::remove_file(path).unwrap();
         let short = Owner::of(config::parse(TWO).unwrap());
-        assert_eq!(short.ask("reload", json!({})).err().unwrap().why, Why::Conflict);
+        assert_eq!(short.ask("reload", json!({})).err().unwrap().why, RefusalKind::Conflict);
     }
 
     #[test]
@@ -434,11 +442,17 @@ mod tests {
         let owner = Owner::of_two();
         let done = owner.ask("policy", json!({ "selection": "least-loaded" })).unwrap();
         assert_eq!(done.text, "selection.kind: \"round-robin\" becomes \"least-loaded\"\n");
-        assert_eq!(owner.ask("policy", json!({ "selection": "best" })).err().unwrap().why, Why::Bad);
-        assert_eq!(owner.ask("policy", json!({ "selection": "hash" })).err().unwrap().why, Why::Impossible);
+        assert_eq!(owner.ask("policy", json!({ "selection": "best" })).err().unwrap().why, RefusalKind::Bad);
+        assert_eq!(
+            owner.ask("policy", json!({ "selection": "hash" })).err().unwrap().why,
+            RefusalKind::Impossible
+        );
         let done = owner.ask("limits", json!({ "retry-after-seconds": 9 })).unwrap();
         assert_eq!(done.text, "limits.retry_after_seconds: 5 becomes 9\n");
-        assert_eq!(owner.ask("limits", json!({ "retry-after-seconds": 0 })).err().unwrap().why, Why::Bad);
-        assert_eq!(owner.ask("limits", json!({})).err().unwrap().why, Why::Bad);
+        assert_eq!(
+            owner.ask("limits", json!({ "retry-after-seconds": 0 })).err().unwrap().why,
+            RefusalKind::Bad
+        );
+        assert_eq!(owner.ask("limits", json!({})).err().unwrap().why, RefusalKind::Bad);
     }
 }

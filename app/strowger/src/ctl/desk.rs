@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::Time;
 use serde_json::{Map, Value};
 
-use super::{Arguments, Context, Host, Outcome, Refused, Why, Work, verb};
+use super::{Arguments, Context, Host, Outcome, RefusalKind, Refused, Work, verb};
 use crate::lb::control::Control;
 
 /// Work that waits for the owner: far more than operators give, far less than would keep it from its heartbeats.
@@ -54,7 +54,7 @@ impl Desk {
             return Err(Refused::bad(what, format!("known are {}", names.join(", "))));
         };
         let work = (verb.read)(&self.host, &Arguments::read(verb, given)?)?;
-        let busy = |what: &str| Refused::new(Why::Busy, what, "ask again in a moment");
+        let busy = |what: &str| Refused::new(RefusalKind::Busy, what, "ask again in a moment");
         let (reply, answer) = sync_channel(1);
         match self.jobs.try_send(Job { work, reply }) {
             Ok(()) => {}

@@ -13,7 +13,7 @@ use lb::shared::Shared;
 use net::Clock;
 use net::worker::Handle;
 
-use crate::ctl::http::counters::Counters;
+use crate::ctl::http::counters::ApiCounters;
 use crate::lb::certificates::Certificates;
 use crate::lb::choices::ChoiceLog;
 use crate::lb::converged::Front;
@@ -31,7 +31,7 @@ pub(crate) struct Host {
     pub(crate) choices: ChoiceLog,
     /// Who may do what by HTTP.
     pub(crate) tokens: ArcSwap<Tokens>,
-    pub(crate) api: Counters,
+    pub(crate) api: ApiCounters,
     /// HTTP to the servers; `None`: none.
     pub(crate) converged: Option<Arc<Front>>,
     /// What telling other load managers and hearing them came to.

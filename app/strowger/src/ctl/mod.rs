@@ -16,9 +16,9 @@ mod sections;
 pub(crate) mod socket;
 mod verbs;
 
-pub(crate) use arguments::{Arguments, Kind, Parameter, Place};
+pub(crate) use arguments::{Arguments, Parameter, ParameterKind, ParameterPlace};
 pub(crate) use host::Host;
-pub(crate) use refused::{Refused, Why};
+pub(crate) use refused::{RefusalKind, Refused};
 
 use base::Time;
 use serde_json::{Map, Value};
@@ -57,7 +57,7 @@ pub(crate) struct Verb {
     pub(crate) follow: Option<Follow>,
 }
 
-/// How the verb is reached by HTTP. A parameter with [`Place::Path`] stands in the path in braces.
+/// How the verb is reached by HTTP. A parameter with [`ParameterPlace::Path`] stands in the path in braces.
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
@@ -89,7 +89,7 @@ impl Context<'_> {
     /// The configuration as it runs now, to be changed.
     fn as_it_runs(&self) -> Result<config::Checked, Refused> {
         let starting =
-            || Refused::new(Why::Busy, "the load manager is still starting", "ask again in a moment");
+            || Refused::new(RefusalKind::Busy, "the load manager is still starting", "ask again in a moment");
         self.control.as_it_runs(self.now).ok_or_else(starting)
     }
 }
@@ -126,7 +126,13 @@ mod tests {
             }
             for parameter in verb.parameters {
                 let braces = verb.route.path.contains(&format!("{{{}}}", parameter.name));
-                assert_eq!(braces, parameter.place == Place::Path, "{} {}", verb.name, parameter.name);
+                assert_eq!(
+                    braces,
+                    parameter.place == ParameterPlace::Path,
+                    "{} {}",
+                    verb.name,
+                    parameter.name
+                );
             }
         }
     }

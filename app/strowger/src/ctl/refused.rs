@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Why {
+pub(crate) enum RefusalKind {
     /// The request itself is wrong: an unknown verb or parameter, a value out of range.
     Bad,
     /// What it names is not there.
@@ -17,38 +17,44 @@ pub(crate) enum Why {
     Busy,
 }
 
-impl Why {
-    pub(crate) const ALL: [Why; 5] = [Why::Bad, Why::NotFound, Why::Conflict, Why::Impossible, Why::Busy];
+impl RefusalKind {
+    pub(crate) const ALL: [RefusalKind; 5] = [
+        RefusalKind::Bad,
+        RefusalKind::NotFound,
+        RefusalKind::Conflict,
+        RefusalKind::Impossible,
+        RefusalKind::Busy,
+    ];
 
     /// Of `strowger ctl`; 1 means that no load manager answered.
     pub(crate) fn exit(self) -> u8 {
         match self {
-            Why::Bad => config::EXIT_USAGE,
-            Why::NotFound => 2,
-            Why::Conflict => 3,
-            Why::Impossible => 4,
-            Why::Busy => 5,
+            RefusalKind::Bad => config::EXIT_USAGE,
+            RefusalKind::NotFound => 2,
+            RefusalKind::Conflict => 3,
+            RefusalKind::Impossible => 4,
+            RefusalKind::Busy => 5,
         }
     }
 
     pub(crate) fn http(self) -> u16 {
         match self {
-            Why::Bad => 400,
-            Why::NotFound => 404,
-            Why::Conflict => 409,
-            Why::Impossible => 422,
-            Why::Busy => 503,
+            RefusalKind::Bad => 400,
+            RefusalKind::NotFound => 404,
+            RefusalKind::Conflict => 409,
+            RefusalKind::Impossible => 422,
+            RefusalKind::Busy => 503,
         }
     }
 
     /// A few words that do not change, for documents.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Why::Bad => "the request is wrong",
-            Why::NotFound => "there is no such thing",
-            Why::Conflict => "the present state does not allow it",
-            Why::Impossible => "this cannot be done while running",
-            Why::Busy => "too much is asked at once",
+            RefusalKind::Bad => "the request is wrong",
+            RefusalKind::NotFound => "there is no such thing",
+            RefusalKind::Conflict => "the present state does not allow it",
+            RefusalKind::Impossible => "this cannot be done while running",
+            RefusalKind::Busy => "too much is asked at once",
         }
     }
 }
@@ -56,23 +62,23 @@ impl Why {
 /// Says where, what, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refused {
-    pub(crate) why: Why,
+    pub(crate) why: RefusalKind,
     pub(crate) what: String,
     pub(crate) remedy: String,
 }
 
 impl Refused {
-    pub(crate) fn new(why: Why, what: impl Into<String>, remedy: impl Into<String>) -> Refused {
+    pub(crate) fn new(why: RefusalKind, what: impl Into<String>, remedy: impl Into<String>) -> Refused {
         Refused { why, what: what.into(), remedy: remedy.into() }
     }
 
     pub(crate) fn bad(what: impl Into<String>, remedy: impl Into<String>) -> Refused {
-        Refused::new(Why::Bad, what, remedy)
+        Refused::new(RefusalKind::Bad, what, remedy)
     }
 
     pub(crate) fn no_server(server: std::net::SocketAddr) -> Refused {
         let remedy = "`strowger ctl status` lists those that there are";
-        Refused::new(Why::NotFound, format!("there is no server {server}"), remedy)
+        Refused::new(RefusalKind::NotFound, format!("there is no server {server}"), remedy)
     }
 }
 
@@ -98,13 +104,13 @@ mod tests {
 
     #[test]
     fn each_reason_has_a_status_of_its_own() {
-        let mut exits: Vec<u8> = Why::ALL.iter().map(|why| why.exit()).collect();
-        let mut statuses: Vec<u16> = Why::ALL.iter().map(|why| why.http()).collect();
+        let mut exits: Vec<u8> = RefusalKind::ALL.iter().map(|why| why.exit()).collect();
+        let mut statuses: Vec<u16> = RefusalKind::ALL.iter().map(|why| why.http()).collect();
         exits.sort_unstable();
         exits.dedup();
         statuses.sort_unstable();
         statuses.dedup();
-        assert_eq!((exits.len(), statuses.len()), (Why::ALL.len(), Why::ALL.len()));
+        assert_eq!((exits.len(), statuses.len()), (RefusalKind::ALL.len(), RefusalKind::ALL.len()));
         assert!(!exits.contains(&0) && !exits.contains(&1));
     }
 }

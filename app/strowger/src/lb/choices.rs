@@ -26,13 +26,13 @@ const CANDIDATES_MAX: usize = 64;
 
 /// What came of the choices.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct ChoiceCounters {
     written: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicU64,
 }
 
-impl Counters {
+impl ChoiceCounters {
     pub(crate) fn read(&self) -> [(&'static str, u64); 3] {
         [
             ("choices_written", self.written.load(Relaxed)),
@@ -46,7 +46,7 @@ impl Counters {
 pub(crate) struct ChoiceLog {
     clock: Clock,
     shared: Arc<Shared>,
-    counters: Arc<Counters>,
+    counters: Arc<ChoiceCounters>,
     /// Set when the present writer shall end.
     stop: Mutex<Arc<AtomicBool>>,
 }
@@ -57,7 +57,7 @@ impl ChoiceLog {
         ChoiceLog { clock, shared, counters: Arc::default(), stop: Mutex::default() }
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &ChoiceCounters {
         &self.counters
     }
 
@@ -97,7 +97,7 @@ impl ChoiceLog {
 struct Writer {
     shared: Arc<Shared>,
     clock: Clock,
-    counters: Arc<Counters>,
+    counters: Arc<ChoiceCounters>,
     to: Faults,
     follower: Follower,
 }

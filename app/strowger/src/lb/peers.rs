@@ -28,7 +28,7 @@ const WORKER_BITS: u32 = 8;
 
 /// What telling and hearing came to.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct PeerCounters {
     told: AtomicU64,
     unsent: AtomicU64,
     heard: AtomicU64,
@@ -38,7 +38,7 @@ pub(crate) struct Counters {
     ignored: [AtomicU64; Disbelieved::ALL.len()],
 }
 
-impl Counters {
+impl PeerCounters {
     /// By the names of status and metrics.
     pub(crate) fn read(&self) -> Vec<(String, u64)> {
         let named = [
@@ -72,7 +72,7 @@ pub(crate) struct Peers {
     to: Vec<SocketAddr>,
     /// Upper bits of the sender in every batch of ours.
     sender: u64,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<PeerCounters>,
 }
 
 impl Peers {
@@ -81,7 +81,7 @@ impl Peers {
         let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
         let place = format!("{} (peers.listen)", settings.listen);
         let socket = open(&settings).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(PeerCounters::default());
         let sender = sender << WORKER_BITS;
         let peers = Peers { shared, socket, to: settings.to, sender, counters };
         let peers = Arc::new(peers);

@@ -82,7 +82,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         file: checked.file.clone(),
         certificates,
         tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),
-        api: http::counters::Counters::default(),
+        api: http::counters::ApiCounters::default(),
         converged: converged.clone(),
         peers,
     });

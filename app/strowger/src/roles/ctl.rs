@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use crate::ctl::socket;
-use crate::ctl::{Arguments, Kind, Outcome, Parameter, Place, VERBS, Verb};
+use crate::ctl::{Arguments, Outcome, Parameter, ParameterKind, ParameterPlace, VERBS, Verb};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,13 +69,13 @@ fn subcommand(verb: &'static Verb) -> Command {
     let command = Command::new(verb.name).about(verb.about);
     verb.parameters.iter().fold(command, |command, parameter| {
         let arg = Arg::new(parameter.name).help(parameter.help);
-        let stands_alone = parameter.place == Place::Path || parameter.required;
+        let stands_alone = parameter.place == ParameterPlace::Path || parameter.required;
         let arg = if stands_alone { arg.required(parameter.required) } else { arg.long(parameter.name) };
         command.arg(match parameter.kind {
-            Kind::Flag => arg.action(ArgAction::SetTrue),
-            Kind::Server => arg.value_name("ADDRESS:PORT"),
-            Kind::Text => arg.value_name("TEXT"),
-            Kind::Number(..) => arg.value_name("N"),
+            ParameterKind::Flag => arg.action(ArgAction::SetTrue),
+            ParameterKind::Server => arg.value_name("ADDRESS:PORT"),
+            ParameterKind::Text => arg.value_name("TEXT"),
+            ParameterKind::Number(..) => arg.value_name("N"),
         })
     })
 }
@@ -110,8 +110,8 @@ impl clap::FromArgMatches for Args {
 
 fn value_of(parameter: &Parameter, matches: &ArgMatches) -> Result<Option<Value>, crate::ctl::Refused> {
     match parameter.kind {
-        Kind::Flag => Ok(matches.get_flag(parameter.name).then_some(Value::Bool(true))),
-        Kind::Server | Kind::Text | Kind::Number(..) => {
+        ParameterKind::Flag => Ok(matches.get_flag(parameter.name).then_some(Value::Bool(true))),
+        ParameterKind::Server | ParameterKind::Text | ParameterKind::Number(..) => {
             matches.get_one::<String>(parameter.name).map(|text| parameter.value_of(text)).transpose()
         }
     }
@@ -146,7 +146,7 @@ fn carry_out(args: &Args, ask: &mut dyn FnMut(&str, Map<String, Value>) -> Outco
     let remote = |name: &str| {
         verb.parameters
             .iter()
-            .all(|parameter| parameter.name != name || parameter.place != Place::CommandLine)
+            .all(|parameter| parameter.name != name || parameter.place != ParameterPlace::CommandLine)
     };
     let asked = given.iter().filter(|(name, _)| remote(name));
     let answer = ask(verb.name, asked.map(|(name, value)| (name.clone(), value.clone())).collect())?;

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct ApiCounters {
     requests: AtomicU64,
     unauthorized: AtomicU64,
     forbidden: AtomicU64,
     refused: AtomicU64,
 }
 
-impl Counters {
+impl ApiCounters {
     /// A request was answered with this status.
     pub(crate) fn answered(&self, status: u16) {
         self.requests.fetch_add(1, Relaxed);

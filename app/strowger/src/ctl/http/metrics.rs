@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::ctl::desk::Desk;
-use crate::ctl::{Refused, Why};
+use crate::ctl::{RefusalKind, Refused};
 use crate::report::status::{CertificateStatus, DelayStatus, ServerStatus, StatusReport};
 use definitions::{DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
 pub(crate) use page::page;
@@ -23,21 +23,21 @@ pub(super) const TYPE: &str = "application/openmetrics-text; version=1.0.0; char
 
 pub(super) fn text(desk: &Desk) -> Result<String, Refused> {
     let answer = desk.ask("status", serde_json::Map::new())?;
-    let broken = |what: String| Refused::new(Why::Impossible, what, "this is a defect: report it");
+    let broken = |what: String| Refused::new(RefusalKind::Impossible, what, "this is a defect: report it");
     let report = serde_json::from_value(answer.document).map_err(|error| broken(error.to_string()))?;
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Farm(report)));
+    registry.register_collector(Box::new(FarmMetrics(report)));
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| broken(error.to_string()))?;
     Ok(text.trim_end().to_owned())
 }
 
 #[derive(Debug)]
-struct Farm(StatusReport);
+struct FarmMetrics(StatusReport);
 
 type Encoded = Result<(), std::fmt::Error>;
 
-impl Collector for Farm {
+impl Collector for FarmMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
         let report = &self.0;
         for counter in &report.counters {
@@ -234,8 +234,10 @@ mod tests {
         let server =
             ServerStatus { address, transport: "udp".into(), delays: vec![delay], ..ServerStatus::default() };
         let mut registry = Registry::default();
-        registry
-            .register_collector(Box::new(Farm(StatusReport { servers: vec![server], ..Default::default() })));
+        registry.register_collector(Box::new(FarmMetrics(StatusReport {
+            servers: vec![server],
+            ..Default::default()
+        })));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         let name = "strowger_server_session_request_delay_seconds";

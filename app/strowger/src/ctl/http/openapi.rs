@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::request::{method_name, schema};
-use crate::ctl::{Method, Place, VERBS, Verb, Why};
+use crate::ctl::{Method, ParameterPlace, RefusalKind, VERBS, Verb};
 
 /// docs/openapi.json.
 pub(crate) fn document() -> Value {
@@ -38,20 +38,24 @@ fn operation(verb: &Verb) -> Value {
             "schema": schema(parameter.kind),
         })
     };
-    let of = |wanted: Place| verb.parameters.iter().filter(move |parameter| parameter.place == wanted);
-    let mut parameters: Vec<Value> = of(Place::Path).map(|parameter| one("path", parameter)).collect();
+    let of =
+        |wanted: ParameterPlace| verb.parameters.iter().filter(move |parameter| parameter.place == wanted);
+    let mut parameters: Vec<Value> =
+        of(ParameterPlace::Path).map(|parameter| one("path", parameter)).collect();
     let mut operation = json!({ "operationId": verb.name, "summary": verb.about, "responses": responses() });
     if in_query {
-        parameters.extend(of(Place::Body).map(|parameter| one("query", parameter)));
-    } else if of(Place::Body).next().is_some() {
+        parameters.extend(of(ParameterPlace::Body).map(|parameter| one("query", parameter)));
+    } else if of(ParameterPlace::Body).next().is_some() {
         let mut properties = Map::new();
-        for parameter in of(Place::Body) {
+        for parameter in of(ParameterPlace::Body) {
             let mut described = schema(parameter.kind);
             described["description"] = parameter.help.into();
             properties.insert(parameter.name.into(), described);
         }
-        let required: Vec<&str> =
-            of(Place::Body).filter(|parameter| parameter.required).map(|parameter| parameter.name).collect();
+        let required: Vec<&str> = of(ParameterPlace::Body)
+            .filter(|parameter| parameter.required)
+            .map(|parameter| parameter.name)
+            .collect();
         let object = json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
         operation["requestBody"] = json!({ "content": { "application/json": { "schema": object } } });
     }
@@ -65,7 +69,7 @@ fn responses() -> Value {
     all.insert("200".into(), json!({ "description": "Done", "content": { "application/json": {} } }));
     all.insert("401".into(), problem("no good token was shown"));
     all.insert("403".into(), problem("the token does not allow this"));
-    for why in Why::ALL {
+    for why in RefusalKind::ALL {
         all.insert(why.http().to_string(), problem(why.title()));
     }
     all.into()
@@ -96,7 +100,8 @@ mod tests {
                 &document["paths"][verb.route.path][method_name(verb.route.method).to_lowercase()];
             assert_eq!(described["operationId"], verb.name);
             let text = described.to_string();
-            for parameter in verb.parameters.iter().filter(|parameter| parameter.place != Place::CommandLine)
+            for parameter in
+                verb.parameters.iter().filter(|parameter| parameter.place != ParameterPlace::CommandLine)
             {
                 assert!(
                     text.contains(&format!("\"{}\"", parameter.name)),

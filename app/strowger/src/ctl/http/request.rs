@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::metrics;
 use crate::ctl::desk::Desk;
-use crate::ctl::{Kind, Method, Place, Refused, VERBS, Verb, Why};
+use crate::ctl::{Method, ParameterKind, ParameterPlace, RefusalKind, Refused, VERBS, Verb};
 
 /// Far above any body that a verb takes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -70,7 +70,7 @@ async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) ->
 async fn waiting<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
-    let lost = || Refused::new(Why::Busy, "the request was lost", "ask again");
+    let lost = || Refused::new(RefusalKind::Busy, "the request was lost", "ask again");
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(lost()))
 }
 
@@ -184,7 +184,8 @@ fn read_query(verb: &Verb, query: &str, given: &mut Map<String, Value>) -> Resul
         let text = decoded(&text.replace('+', " ")).ok_or_else(|| {
             Refused::bad(format!("`{name}` is no text"), "write it in UTF-8, percent-encoded")
         })?;
-        let parameter = verb.parameters.iter().find(|one| one.name == name && one.place == Place::Body);
+        let parameter =
+            verb.parameters.iter().find(|one| one.name == name && one.place == ParameterPlace::Body);
         let value = match parameter {
             Some(parameter) => parameter.value_of(&text)?,
             None => Value::from(text),
@@ -235,11 +236,11 @@ fn reply(status: u16, content: &'static str, text: String) -> Reply {
 }
 
 /// What a parameter is, in JSON Schema.
-pub(super) fn schema(kind: Kind) -> Value {
+pub(super) fn schema(kind: ParameterKind) -> Value {
     match kind {
-        Kind::Server => json!({ "type": "string", "examples": ["10.0.0.11:5060"] }),
-        Kind::Text => json!({ "type": "string" }),
-        Kind::Number(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
-        Kind::Flag => json!({ "type": "boolean" }),
+        ParameterKind::Server => json!({ "type": "string", "examples": ["10.0.0.11:5060"] }),
+        ParameterKind::Text => json!({ "type": "string" }),
+        ParameterKind::Number(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+        ParameterKind::Flag => json!({ "type": "boolean" }),
     }
 }

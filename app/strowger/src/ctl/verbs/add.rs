@@ -5,7 +5,9 @@ use serde_json::json;
 use sip::Transport;
 
 use super::weight::WEIGHT;
-use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb, Why};
+use crate::ctl::{
+    Answer, Method, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route, Verb,
+};
 
 pub(crate) const VERB: Verb = Verb {
     name: "add",
@@ -13,8 +15,8 @@ pub(crate) const VERB: Verb = Verb {
     parameters: &[
         Parameter {
             name: "server",
-            kind: Kind::Server,
-            place: Place::Body,
+            kind: ParameterKind::Server,
+            place: ParameterPlace::Body,
             required: true,
             help: "[udp:|tcp:]ADDRESS:PORT of the new server",
         },
@@ -37,19 +39,19 @@ pub(crate) const VERB: Verb = Verb {
                     "{address} is reached by {token}, and there is no such listener of its IP version"
                 );
                 let remedy = format!("add a listener {token}:… to the configuration and restart");
-                return Err(Refused::new(Why::Impossible, what, remedy));
+                return Err(Refused::new(RefusalKind::Impossible, what, remedy));
             }
             if context.control.row(context.now, address).is_some() {
                 let what = format!("server {address} is there already");
                 return Err(Refused::new(
-                    Why::Conflict,
+                    RefusalKind::Conflict,
                     what,
                     "`weight` changes its share, `undrain` resumes it",
                 ));
             }
             let entry = ServerEntry { address, transport, weight };
             context.control.table_mut().add(context.now, &entry).map_err(|refusal| {
-                Refused::new(Why::Conflict, refusal.to_string(), "`status` shows the server table")
+                Refused::new(RefusalKind::Conflict, refusal.to_string(), "`status` shows the server table")
             })?;
             let text = format!("server {address} added, {}, weight {weight}", transport.uri_token());
             context.control.note(&text);

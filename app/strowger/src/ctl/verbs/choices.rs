@@ -1,15 +1,15 @@
 //! `choices`: the newest choices of a server, each with its reasons.
 
 use super::why::{answer, explainer};
-use crate::ctl::{Kind, Method, Parameter, Place, Route, Verb};
+use crate::ctl::{Method, Parameter, ParameterKind, ParameterPlace, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
     name: "choices",
     about: "The newest choices of a server for a new call, each with its reasons",
     parameters: &[Parameter {
         name: "last",
-        kind: Kind::Number(1, 1_000_000),
-        place: Place::Body,
+        kind: ParameterKind::Number(1, 1_000_000),
+        place: ParameterPlace::Body,
         required: false,
         help: "How many, 10 when left out",
     }],

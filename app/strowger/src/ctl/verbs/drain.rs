@@ -4,19 +4,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use crate::ctl::{Answer, Arguments, Kind, Method, Outcome, Parameter, Place, Refused, Route, Verb, Why};
+use crate::ctl::{
+    Answer, Arguments, Method, Outcome, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused,
+    Route, Verb,
+};
 use crate::report::left::{Left, QUIET};
 
 pub(super) const SERVER: Parameter = Parameter {
     name: "server",
-    kind: Kind::Server,
-    place: Place::Path,
+    kind: ParameterKind::Server,
+    place: ParameterPlace::Path,
     required: true,
     help: "ADDRESS:PORT of the server, as `status` lists it",
 };
 
-const fn of_command_line(name: &'static str, kind: Kind, help: &'static str) -> Parameter {
-    Parameter { name, kind, place: Place::CommandLine, required: false, help }
+const fn of_command_line(name: &'static str, kind: ParameterKind, help: &'static str) -> Parameter {
+    Parameter { name, kind, place: ParameterPlace::CommandLine, required: false, help }
 }
 
 pub(crate) const VERB: Verb = Verb {
@@ -24,11 +27,15 @@ pub(crate) const VERB: Verb = Verb {
     about: "No new calls for a server; it keeps those that are known",
     parameters: &[
         SERVER,
-        of_command_line("wait", Kind::Flag, "Return when no call is left at it"),
-        of_command_line("timeout", Kind::Number(1, 86_400), "With --wait: give up after so many seconds"),
+        of_command_line("wait", ParameterKind::Flag, "Return when no call is left at it"),
+        of_command_line(
+            "timeout",
+            ParameterKind::Number(1, 86_400),
+            "With --wait: give up after so many seconds",
+        ),
         of_command_line(
             "quiet",
-            Kind::Number(1, 86_400),
+            ParameterKind::Number(1, 86_400),
             "With --wait, where calls are not counted: it is empty when it was sent nothing for so many seconds; 900",
         ),
     ],
@@ -79,7 +86,7 @@ fn wait(
         let left: Left = match ask("left", given) {
             Ok(answer) => serde_json::from_value(answer.document["left"].clone()).unwrap_or_default(),
             // One that the configuration no longer names goes by itself when it is empty.
-            Err(refused) if refused.why == Why::NotFound => Left { empty: true, ..Left::default() },
+            Err(refused) if refused.why == RefusalKind::NotFound => Left { empty: true, ..Left::default() },
             Err(refused) => return Err(refused),
         };
         let quiet = arguments.number("quiet").is_some_and(|quiet| left.quiet_seconds >= quiet);
@@ -90,7 +97,7 @@ fn wait(
         if end.is_some_and(|end| Instant::now() >= end) {
             let what = format!("server {server} is not empty yet: {}", words(&left));
             return Err(Refused::new(
-                Why::Conflict,
+                RefusalKind::Conflict,
                 what,
                 "it goes on draining; wait longer, or `undrain` it",
             ));
@@ -103,7 +110,7 @@ fn wait(
 mod tests {
     use serde_json::json;
 
-    use crate::ctl::Why;
+    use crate::ctl::RefusalKind;
     use crate::ctl::testing::Owner;
 
     #[test]
@@ -124,6 +131,6 @@ mod tests {
         assert_eq!(state(&owner), "active");
         assert_eq!(owner.ask("left", server).unwrap().document["left"]["empty"], false);
         let refused = owner.ask("drain", json!({ "server": "127.0.0.1:7002" })).err().unwrap();
-        assert_eq!(refused.why, Why::NotFound);
+        assert_eq!(refused.why, RefusalKind::NotFound);
     }
 }

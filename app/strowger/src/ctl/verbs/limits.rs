@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use super::reload::answer;
 use crate::ctl::change::apply;
-use crate::ctl::{Kind, Method, Parameter, Place, Refused, Route, Verb};
+use crate::ctl::{Method, Parameter, ParameterKind, ParameterPlace, Refused, Route, Verb};
 
 const fn limit(name: &'static str, low: u64, high: u64, help: &'static str) -> Parameter {
-    Parameter { name, kind: Kind::Number(low, high), place: Place::Body, required: false, help }
+    Parameter {
+        name,
+        kind: ParameterKind::Number(low, high),
+        place: ParameterPlace::Body,
+        required: false,
+        help,
+    }
 }
 
 pub(crate) const VERB: Verb = Verb {
@@ -54,7 +60,7 @@ mod tests {
     fn ranges_are_those_of_the_configuration() {
         let page = config::reference();
         for parameter in VERB.parameters {
-            let Kind::Number(low, high) = parameter.kind else { panic!("{}", parameter.name) };
+            let ParameterKind::Number(low, high) = parameter.kind else { panic!("{}", parameter.name) };
             let row = format!("| `{}` | number, {low} … {high} |", parameter.name.replace('-', "_"));
             assert!(page.contains(&row), "no `{row}`");
         }

@@ -6,15 +6,15 @@ use lb::settings::{Affinity, Selection};
 
 use super::reload::answer;
 use crate::ctl::change::apply;
-use crate::ctl::{Kind, Method, Parameter, Place, Refused, Route, Verb, Why};
+use crate::ctl::{Method, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
     name: "policy",
     about: "Change how the servers for new calls are chosen",
     parameters: &[Parameter {
         name: "selection",
-        kind: Kind::Text,
-        place: Place::Body,
+        kind: ParameterKind::Text,
+        place: ParameterPlace::Body,
         required: true,
         help: "round-robin, least-loaded, score, cjsq, tjsq or tlwl",
     }],
@@ -33,7 +33,7 @@ pub(crate) const VERB: Verb = Verb {
                 let what =
                     "affinity `hash` and selection `hash` go together, and neither can change while running";
                 let remedy = "change both in the configuration, and start the load manager anew";
-                return Err(Refused::new(Why::Impossible, what, remedy));
+                return Err(Refused::new(RefusalKind::Impossible, what, remedy));
             }
             next.settings.selection = *selection;
             Ok(answer(&apply(context, next, false)?))

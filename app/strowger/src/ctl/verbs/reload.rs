@@ -3,15 +3,17 @@
 use serde_json::json;
 
 use crate::ctl::change::{Difference, apply};
-use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb, Why};
+use crate::ctl::{
+    Answer, Method, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route, Verb,
+};
 
 pub(crate) const VERB: Verb = Verb {
     name: "reload",
     about: "Read the configuration file anew, check it whole, and swap it in whole or not at all",
     parameters: &[Parameter {
         name: "dry-run",
-        kind: Kind::Flag,
-        place: Place::Body,
+        kind: ParameterKind::Flag,
+        place: ParameterPlace::Body,
         required: false,
         help: "Only say what would change",
     }],
@@ -20,11 +22,15 @@ pub(crate) const VERB: Verb = Verb {
         let dry = arguments.flag("dry-run");
         let Some(path) = host.file.clone() else {
             let remedy = "start it with --config FILE, or change it by the other verbs";
-            return Err(Refused::new(Why::Conflict, "the load manager was started without a file", remedy));
+            return Err(Refused::new(
+                RefusalKind::Conflict,
+                "the load manager was started without a file",
+                remedy,
+            ));
         };
         let checked = host.certificates.reload(&path).map_err(|problems| {
             let remedy = "nothing was changed; mend the file and reload it, `strowger check` says the same";
-            Refused::new(Why::Impossible, problems.to_string().trim_end().to_owned(), remedy)
+            Refused::new(RefusalKind::Impossible, problems.to_string().trim_end().to_owned(), remedy)
         })?;
         Ok(Box::new(move |context| Ok(answer(&apply(context, checked, dry)?))))
     },

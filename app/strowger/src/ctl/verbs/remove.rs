@@ -4,7 +4,9 @@ use lb::farm::condition::Condition;
 use serde_json::json;
 
 use super::drain::SERVER;
-use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb, Why};
+use crate::ctl::{
+    Answer, Method, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route, Verb,
+};
 
 pub(crate) const VERB: Verb = Verb {
     name: "remove",
@@ -13,8 +15,8 @@ pub(crate) const VERB: Verb = Verb {
         SERVER,
         Parameter {
             name: "force",
-            kind: Kind::Flag,
-            place: Place::Body,
+            kind: ParameterKind::Flag,
+            place: ParameterPlace::Body,
             required: false,
             help: "Although it is in use: other servers take its known calls over, and those that they do not know fail",
         },
@@ -30,7 +32,7 @@ pub(crate) const VERB: Verb = Verb {
             if row.condition == Condition::Active && !force {
                 let what = format!("server {server} is active: its known calls would be lost");
                 let remedy = format!("`strowger ctl drain {server} --wait` first, or --force");
-                return Err(Refused::new(Why::Conflict, what, remedy));
+                return Err(Refused::new(RefusalKind::Conflict, what, remedy));
             }
             context.control.table_mut().remove(server);
             let text = format!("server {server} removed");

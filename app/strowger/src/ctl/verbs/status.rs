@@ -1,7 +1,7 @@
 //! `status`: all that the load manager sees.
 
 use crate::ctl::report;
-use crate::ctl::{Answer, Method, Refused, Route, Verb, Why};
+use crate::ctl::{Answer, Method, RefusalKind, Refused, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
     name: "status",
@@ -12,7 +12,7 @@ pub(crate) const VERB: Verb = Verb {
         Ok(Box::new(|context| {
             let report = report::report(context.now, context.control, context.host);
             let document = serde_json::to_value(&report).map_err(|error| {
-                Refused::new(Why::Impossible, error.to_string(), "this is a defect: report it")
+                Refused::new(RefusalKind::Impossible, error.to_string(), "this is a defect: report it")
             })?;
             Ok(Answer { text: crate::report::text::for_people(&report), document })
         }))

@@ -4,12 +4,12 @@ use lb::farm::server_table::WEIGHT_MAX;
 use serde_json::json;
 
 use super::drain::SERVER;
-use crate::ctl::{Answer, Kind, Method, Parameter, Place, Refused, Route, Verb};
+use crate::ctl::{Answer, Method, Parameter, ParameterKind, ParameterPlace, Refused, Route, Verb};
 
 pub(super) const WEIGHT: Parameter = Parameter {
     name: "weight",
-    kind: Kind::Number(1, WEIGHT_MAX as u64),
-    place: Place::Body,
+    kind: ParameterKind::Number(1, WEIGHT_MAX as u64),
+    place: ParameterPlace::Body,
     required: true,
     help: "Share of new calls against the other servers, 1 to 1000; for none at all, `drain` the server",
 };

@@ -1,6 +1,9 @@
 //! `why`: why a call went to its server.
 
-use crate::ctl::{Answer, Host, Kind, Method, Outcome, Parameter, Place, Refused, Route, Verb, Why};
+use crate::ctl::{
+    Answer, Host, Method, Outcome, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route,
+    Verb,
+};
 use crate::report::why::{Explainer, WhyReport};
 
 pub(crate) const VERB: Verb = Verb {
@@ -8,8 +11,8 @@ pub(crate) const VERB: Verb = Verb {
     about: "Why a call went to its server: candidates, what was excluded, the winner",
     parameters: &[Parameter {
         name: "call-id",
-        kind: Kind::Text,
-        place: Place::Body,
+        kind: ParameterKind::Text,
+        place: ParameterPlace::Body,
         required: true,
         help: "The call, as its Call-ID header field names it",
     }],
@@ -29,7 +32,8 @@ pub(super) fn explainer(host: &Host) -> Explainer<'_> {
 }
 
 pub(super) fn answer(report: &WhyReport) -> Outcome {
-    let document = serde_json::to_value(report)
-        .map_err(|error| Refused::new(Why::Impossible, error.to_string(), "this is a defect: report it"))?;
+    let document = serde_json::to_value(report).map_err(|error| {
+        Refused::new(RefusalKind::Impossible, error.to_string(), "this is a defect: report it")
+    })?;
     Ok(Answer { text: report.text(), document })
 }

@@ -47,15 +47,15 @@ counters! {
 }
 
 #[derive(Debug)]
-pub(crate) struct Counters([AtomicU64; DEFINITIONS.len()]);
+pub(crate) struct FrontCounters([AtomicU64; DEFINITIONS.len()]);
 
-impl Default for Counters {
-    fn default() -> Counters {
-        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
+impl Default for FrontCounters {
+    fn default() -> FrontCounters {
+        FrontCounters(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 }
 
-impl Counters {
+impl FrontCounters {
     pub(crate) fn add(&self, counter: Counter) {
         self.0[counter as usize].fetch_add(1, Relaxed);
     }

@@ -29,7 +29,7 @@ use net::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use counters::{Counter, Counters};
+use counters::{Counter, FrontCounters};
 use patient::Patient;
 use pool::Pool;
 
@@ -52,7 +52,7 @@ pub(crate) struct Front {
     pool: Pool,
     /// Servers whose HTTP did not take a connection, and until when they are passed over.
     resting: Mutex<HashMap<ServerId, Instant>>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: FrontCounters,
 }
 
 impl Front {
@@ -76,7 +76,7 @@ impl Front {
             chance: Mutex::new(chance),
             pool: Pool::default(),
             resting: Mutex::default(),
-            counters: Counters::default(),
+            counters: FrontCounters::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let served = Arc::clone(&front);

@@ -27,7 +27,7 @@ use super::pool::{Sender, connect};
 use super::{Front, tunnel};
 
 pub(super) type Reply = Response<Either<Guarded, Full<Bytes>>>;
-type Place = Arc<OwnedSemaphorePermit>;
+type Permit = Arc<OwnedSemaphorePermit>;
 
 /// Servers that are tried for one request.
 const TRIES: usize = 4;
@@ -35,7 +35,7 @@ const TRIES: usize = 4;
 pub(super) async fn answer(
     front: Arc<Front>,
     client: SocketAddr,
-    place: Place,
+    place: Permit,
     mut request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     front.counters.add(Counter::Requests);
@@ -214,7 +214,7 @@ impl Front {
         choice: &Choice,
         mut sender: Sender,
         upgraded: Option<(HeaderValue, OnUpgrade)>,
-        place: Place,
+        place: Permit,
     ) -> Reply {
         self.counters.add(match choice.found {
             Found::Tag => Counter::ByTag,
