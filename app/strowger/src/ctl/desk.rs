@@ -68,9 +68,11 @@ impl Desk {
 }
 
 impl Tray {
-    /// Does the work that waits, at most a turn's worth: for the owner of the tables to call.
+    /// Does the work that waits, at most a turn's worth: for the owner of the tables to call. What is asked meanwhile is for
+    /// the next turn: whoever was answered and asks again sees what the end of this turn publishes.
     pub(crate) fn work_on(&self, now: Time, control: &mut Control) {
-        for job in self.jobs.try_iter().take(TURN_MAX) {
+        let waiting: Vec<Job> = self.jobs.try_iter().take(TURN_MAX).collect();
+        for job in waiting {
             let outcome = (job.work)(&mut Context { now, control, host: &self.host });
             // Whoever asked may have lost patience; then nobody wants to know.
             let _ = job.reply.try_send(outcome);
