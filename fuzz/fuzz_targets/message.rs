@@ -63,7 +63,7 @@ fn read_all(message: &Message<'_>) {
                 within(value, via.bytes) && within(via.bytes, via.sent_by) && within(value, via.parameters)
             );
             assert_eq!(via.branch, via.parameter(b"branch"));
-            assert_eq!(via.received.is_some(), via.parameter(b"received").is_some());
+            assert!(via.received.is_none() || via.parameter(b"received").is_some());
             assert_eq!(via.rport.is_some(), via.parameter(b"rport").is_some());
         }
         for address in address::values(value).flatten() {
@@ -101,20 +101,19 @@ fn within(outer: &[u8], inner: &[u8]) -> bool {
 /// What a router relies on when validation let a message through.
 fn good(message: &Message<'_>) {
     let top = via::top(message).expect("a Via").expect("a good one");
-    let call_id = message.first_value(Name::CallId).expect("a Call-ID");
-    assert!(!call_id.is_empty() && !call_id.contains(&b'\n'));
     assert!(cseq::parse(message.first_value(Name::CSeq).expect("a CSeq")).is_some());
     match message.start() {
         Start::Request { .. } => {
             let good = validate::request(message).expect("judged before");
             assert_eq!(good.via.bytes, top.bytes);
+            let call_id = message.first_value(Name::CallId).expect("a Call-ID");
+            assert!(!call_id.is_empty() && !call_id.contains(&b'\n'));
             assert!(good.uri.headers.is_empty());
         }
         Start::Response { .. } => {
             let good = validate::response(message).expect("judged before");
             assert_eq!(good.via.bytes, top.bytes);
-            let below = via::all(message).nth(1).map(|via| via.expect("judged before").bytes);
-            assert_eq!(good.below.map(|via| via.bytes), below);
+            assert!(good.has_below || via::all(message).nth(1).is_none_or(|via| via.is_err()));
         }
     }
 }

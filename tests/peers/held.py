@@ -7,14 +7,17 @@ import time
 
 from farm import Farm
 from report import Report
-from scenario import answering, calling
-from sipp import Sipp, start_client
+from scenario import SDP, answering, calling, expect, pause, respond
+from setup import REMEMBER_VIAS, to_invite
+from sipp import Sipp, all_clean, client, start_client
 
 SERVERS = 4
 RINGING = 100
 RING_MS = 5000
 COUNT = SERVERS * RINGING
 RATE = 400
+# Longer than the 8 s after which a silent server loses the call.
+THINKING_MS = 9000
 
 
 def run(transport, hold_setup, probe):
@@ -45,10 +48,31 @@ def run(transport, hold_setup, probe):
     return f"{ringing} calls rang at the server that died, {outcome.good} of {COUNT} were answered, all by others", problems
 
 
+def one_via():
+    """A server that answers as sofia-sip does: its 100 has the Via of the load manager and no other."""
+    trying = respond(100, to_tag="").replace("[last_Via:]", "Via:[$via_1]")
+    later = [to_invite(respond(180)), to_invite(respond(200, SDP, repeated=True)), expect("ACK"), expect("BYE"), respond(200, to_tag="")]
+    return [expect("INVITE", routes=True, action=REMEMBER_VIAS), trying, pause(THINKING_MS), *later]
+
+
+def thinking():
+    """Such servers think for longer than the load manager is patient with silent ones: they keep their calls."""
+    with Farm("held-thinking") as farm:
+        servers = [Sipp(farm, one_via(), farm.address()) for _ in range(2)]
+        front = farm.address("tcp")
+        farm.load_manager([front, farm.address()], [server.place for server in servers], "--selection", "round-robin", "--health", "off")
+        caller = client(farm, calling(), front, RINGING, RATE, "-d", "500")
+        answered = [server.stop() for server in servers]
+        moved = farm.counters(farm.control())["setups_moved"]
+    problems = all_clean(caller, RINGING, answered) + ([f"{moved} calls were given to others"] if moved else [])
+    return f"{caller.good} of {RINGING} calls answered where they were sent first, after {THINKING_MS} ms", problems
+
+
 def main():
     report = Report("held")
     report.case("udp/hold_all", run, "udp", "all", "options")
     report.case("tcp/hold_stream", run, "tcp", "stream", "traffic")
+    report.case("tcp/100_with_one_via", thinking)
     report.end()
 
 

@@ -34,14 +34,14 @@ def to_invite(step):
     return step.replace("[last_Via:]", "Via:[$via_1]\nVia:[$via_2]").replace("[last_CSeq:]", "CSeq: 1 INVITE")
 
 
-def cancelled():
-    caller = [invite(), expect(100, optional=True), expect(180), pause(50), cancel(), expect(200), expect(487), ack_failure()]
+def cancelled(body=SDP):
+    caller = [invite(body), expect(100, optional=True), expect(180), pause(50), cancel(), expect(200), expect(487), ack_failure()]
     ended = to_invite(respond(487))
     return caller, [expect("INVITE", action=REMEMBER_VIAS), respond(180), expect("CANCEL"), respond(200), ended, expect("ACK")]
 
 
-def refused(status):
-    caller = [invite(), expect(100, optional=True), expect(status), ack_failure()]
+def refused(status, body=SDP):
+    caller = [invite(body), expect(100, optional=True), expect(status), ack_failure()]
     return caller, [expect("INVITE"), respond(status, repeated=True), expect("ACK")]
 
 

@@ -2,14 +2,12 @@
 //!
 //! What an element in the middle must understand is checked; what it only passes on is not (a bad Date, Contact or
 //! Content-Type goes through). Messages of RFC 2543, without branch, From tag, Max-Forwards or Content-Length, pass.
-
-use std::net::IpAddr;
+//! Of a response that is its topmost Via and its CSeq alone (RFC 3261 §17.1.3).
 
 use crate::headers::address;
 use crate::headers::cseq::{self, CSeq};
 use crate::headers::max_forwards;
-use crate::headers::via::{self, BadVia, Via};
-use crate::host::Host;
+use crate::headers::via::{self, Via};
 use crate::message::{Length, Message, Method, Name, Start};
 use crate::scan::{uri_end, visible_end};
 use crate::status::Reject;
@@ -34,12 +32,13 @@ pub struct GoodRequest<'a> {
     pub uri: Uri<'a>,
 }
 
-/// A response that can be forwarded, with what was read of it on the way.
+/// A response whose transaction can be found, with what was read of it on the way.
 #[derive(Clone, Copy, Debug)]
 pub struct GoodResponse<'a> {
     pub via: Via<'a>,
-    /// The Via below the topmost: where the response goes when the topmost is ours.
-    pub below: Option<Via<'a>>,
+    /// Something stands below the topmost Via, so the response goes on when that one is ours. What it says is for the next
+    /// element to judge.
+    pub has_below: bool,
     pub cseq: CSeq<'a>,
 }
 
@@ -98,6 +97,9 @@ pub fn request<'a>(message: &Message<'a>) -> Result<GoodRequest<'a>, Reject> {
     Ok(GoodRequest { via, from_tag, to_tag, cseq, uri })
 }
 
+/// A response belongs to a request by its topmost Via and its CSeq alone (RFC 3261 §17.1.3), so nothing else is asked for: a
+/// stateless element that checked more would drop what a stateful one acts upon. Where the response goes, the topmost Via
+/// says to whoever wrote that; a broadcast address in the Via below leads nowhere (RFC 4475 §3.3.10).
 pub fn response<'a>(message: &Message<'a>) -> Result<GoodResponse<'a>, BadResponse> {
     let Start::Response { version, status, .. } = message.start() else {
         return Err(BadResponse("Not a Response"));
@@ -112,16 +114,11 @@ pub fn response<'a>(message: &Message<'a>) -> Result<GoodResponse<'a>, BadRespon
     if !(100..700).contains(&status) {
         return Err(BadResponse("Bad Status Code"));
     }
-    let fields = Fields::of(message).map_err(BadResponse)?;
-    let Some(cseq) = cseq::parse(fields.cseq) else { return Err(BadResponse("Bad CSeq")) };
-    let Ok(via) = via::first(fields.via) else { return Err(BadResponse("Bad Via")) };
-    let below = match via::below(message, &via) {
-        Some(Ok(below)) if !is_unicast(&below) => return Err(BadResponse("Via is No Unicast Address")),
-        Some(Ok(below)) => Some(below),
-        Some(Err(BadVia)) => return Err(BadResponse("Bad Via")),
-        None => None,
-    };
-    Ok(GoodResponse { via, below, cseq })
+    let value = |name, missing| message.first_value(name).ok_or(BadResponse(missing));
+    let (via, cseq) = (value(Name::Via, "Missing Via")?, value(Name::CSeq, "Missing CSeq")?);
+    let Some(cseq) = cseq::parse(cseq) else { return Err(BadResponse("Bad CSeq")) };
+    let Ok(via) = via::first(via) else { return Err(BadResponse("Bad Via")) };
+    Ok(GoodResponse { via, has_below: via::has_below(message, &via), cseq })
 }
 
 /// The body against Content-Length. More octets than it says are ignored (RFC 3261 §18.3).
@@ -135,7 +132,7 @@ fn body(message: &Message<'_>) -> Result<(), &'static str> {
     }
 }
 
-/// The values of the fields that every message has (RFC 3261 §8.1.1), each once but Via.
+/// The values of the fields that every request has (RFC 3261 §8.1.1), each once but Via.
 struct Fields<'a> {
     via: &'a [u8],
     from: &'a [u8],
@@ -162,7 +159,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The fields of which a message has one at most.
+/// The fields of which a request has one at most.
 const SINGLE: u32 =
     Name::From.bit() | Name::To.bit() | Name::CallId.bit() | Name::CSeq.bit() | Name::MaxForwards.bit();
 
@@ -185,16 +182,4 @@ fn repeated(message: &Message<'_>) -> &'static str {
 fn requires_extensions(message: &Message<'_>) -> bool {
     let values = message.all(Name::ProxyRequire).map(|header| message.value(header));
     values.flat_map(|value| value.split(|&byte| byte == b',')).any(|tag| !trim(tag).is_empty())
-}
-
-/// Whether a response can be sent there: it is not a broadcast, multicast or unspecified address (RFC 4475 §3.3.10).
-fn is_unicast(via: &Via<'_>) -> bool {
-    let host = match via.host {
-        Host::Ip(ip) => Some(ip),
-        Host::Name(_) => None,
-    };
-    [host, via.received].into_iter().flatten().all(|ip| match ip.to_canonical() {
-        IpAddr::V4(ip) => !ip.is_broadcast() && !ip.is_multicast() && !ip.is_unspecified(),
-        IpAddr::V6(ip) => !ip.is_multicast() && !ip.is_unspecified(),
-    })
 }

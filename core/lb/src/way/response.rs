@@ -1,7 +1,8 @@
 //! Responses: no table is asked where one goes. Our own topmost Via says it (RFC 3261 §16.11, §18.2.2; SPEC C4).
 //!
 //! The hop in it is authenticated and holds all that is needed, so a datagram whose second line is a Via of ours is passed on
-//! without a look at the rest ([`Core::quick_response`]). Every other response is parsed and validated whole.
+//! without a look at the rest ([`Core::quick_response`]). Every other response is parsed; of it the topmost Via and the CSeq
+//! must be good, which is what a response is known by (RFC 3261 §17.1.3), and nothing else.
 
 use std::ops::Range;
 
@@ -67,10 +68,7 @@ impl Core {
         if good.cseq.method == Method::Register && hop.connection.is_some() {
             self.note_registered(now, message, &hop, branch, status);
         }
-        // A response without another Via below ours would be for us, and we asked nothing.
-        let Some(cut) = via::pop(message, &good.via).filter(|_| good.below.is_some()) else {
-            return self.count(Counter::ForeignResponse);
-        };
+        let cut = via::pop(message, &good.via).filter(|_| good.has_below);
         let method = good.cseq.method;
         let mut keeps_away = false;
         let full = self.said_full(&hop, status, message);
@@ -92,13 +90,15 @@ impl Core {
             return self.note_failure(&hop, status);
         }
         // Held for its answer alone (`register`); a server that sends one to a client has no answer of ours to wait for.
-        if method == Method::Register && hop.held {
+        // One that nobody may have as it is comes to nothing but a sign of life.
+        if method == Method::Register && hop.held && (cut.is_some() || status < 200) {
             return self.register_response(now, message, &hop, branch, status);
         }
         if hop.held && !self.held_response(now, message, hop.server, branch, status, method, out) {
             self.heard(&hop);
             return self.count(Counter::LateResponse);
         }
+        let Some(cut) = cut else { return self.for_us(now, &hop, branch, status, out) };
         self.pass_on(now, &hop, branch, status, out, |core, text| {
             core.edits.clear();
             core.edits.delete(cut);
@@ -119,11 +119,23 @@ impl Core {
         });
     }
 
-    /// The hop and the branch of the topmost Via, if that is one of this farm's.
+    /// The hop and the branch of the topmost Via, if that is one of this farm's. The rest of our Via may be written as the
+    /// server likes: its parameters in another order, more of them, another case, the default port in or out.
     fn our_hop<'m>(&self, good: &GoodResponse<'m>) -> Option<(Hop, &'m [u8])> {
-        let branch = good.via.branch?;
-        let hop = Hop::read(&self.shared.keys, good.via.parameter(hop::PARAMETER)?, branch)?;
+        let branch = unquoted(good.via.branch?);
+        let hop = Hop::read(&self.shared.keys, unquoted(good.via.parameter(hop::PARAMETER)?), branch)?;
         Some((hop, branch))
+    }
+
+    /// No Via below ours: the response goes no further (RFC 3261 §16.7 step 3). A 100 may well be so, as it is for one hop;
+    /// whoever writes any other so has lost what its caller needs.
+    fn for_us(&mut self, now: Time, hop: &Hop, branch: &[u8], status: u16, out: &mut Outbox) {
+        self.heard(hop);
+        if status != 100 {
+            self.note_failure(hop, status);
+            self.count(Counter::BadResponse);
+            self.remember_response(now, hop, branch, status, Ended::of(hop, status), out);
+        }
     }
 
     fn heard(&self, hop: &Hop) {
@@ -284,6 +296,11 @@ impl Ended {
             (Asked::Invite | Asked::Register | Asked::Other, _) => Ended::Nothing,
         }
     }
+}
+
+/// A value without the quotes that a server may have put around it.
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// A response that begins as we made its Via: the status line, and a line that is our Via to the letter.

@@ -74,6 +74,12 @@ pub fn below<'a>(message: &Message<'a>, top: &Via<'a>) -> Option<Result<Via<'a>,
     }
 }
 
+/// Whether anything stands below the topmost Via, which is `top`.
+pub fn has_below(message: &Message<'_>, top: &Via<'_>) -> bool {
+    let follows = |field: &[u8]| top.next().is_some_and(|next| skip_lws(field, next) < field.len());
+    message.is_repeated(Name::Via) || message.first_value(Name::Via).is_some_and(follows)
+}
+
 /// All Via values of a message from the topmost down, across fields.
 pub fn all<'a>(message: &Message<'a>) -> impl Iterator<Item = Result<Via<'a>, BadVia>> + use<'a> {
     let message = *message;
@@ -451,6 +457,21 @@ mod tests {
         edits.delete(pop(&message, &via).unwrap());
         edits.write_into(message.bytes(), message.end(), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), request(expected));
+    }
+
+    #[test]
+    fn what_stands_below_the_topmost_value() {
+        for (vias, expected) in [
+            ("Via: SIP/2.0/UDP a\r\n", false),
+            ("Via: SIP/2.0/UDP a ,\r\n", false),
+            ("Via: SIP/2.0/UDP a, SIP/2.0/UDP b\r\n", true),
+            ("Via: SIP/2.0/UDP a, not a Via\r\n", true),
+            ("Via: SIP/2.0/UDP a\r\nv: not a Via\r\n", true),
+        ] {
+            let (bytes, mut parser) = (request(vias), Parser::new());
+            let message = parser.parse(bytes.as_bytes()).unwrap();
+            assert_eq!(has_below(&message, &top(&message).unwrap().unwrap()), expected, "{vias}");
+        }
     }
 
     #[test]

@@ -12,5 +12,6 @@ mod lost_connections;
 pub(crate) mod nat;
 mod outbound;
 mod returning;
+mod unusual_responses;
 mod whole_calls;
 mod work;
