@@ -52,6 +52,8 @@ fn good_requests() {
     check("Call-ID: 1@a", "i: <\"1\">@[a]", GOOD);
     check("sip:bob@192.0.2.4", "tel:+1-201-555-0123;phone-context=a", GOOD);
     check("sip:bob@192.0.2.4", "urn:service:sos", GOOD);
+    check("192.0.2.1:5060", "0.0.0.0:0", GOOD);
+    check(";rport", ";rport=x;received=here", GOOD);
 }
 
 #[test]
@@ -72,7 +74,7 @@ fn bad_requests() {
     check("CSeq: 2 BYE", "CSeq: 2", bad("Bad CSeq"));
     check("CSeq: 2 BYE", "CSeq: 2147483648 BYE", bad("Bad CSeq"));
     check("CSeq: 2 BYE", "CSeq: 2 bye", bad("CSeq Method Does Not Match"));
-    check("192.0.2.1:5060", "192.0.2.1:0", bad("Bad Via"));
+    check("192.0.2.1:5060", "192.0.2.1:99999", bad("Bad Via"));
     check("z9hG4bK1", "z9hG4bK", bad("Bad Via Branch"));
     check(";tag=1", ";tag=", bad("Bad From"));
     check("<sip:bob@b.example>", "<sip:bob@b.example", bad("Bad To"));
@@ -192,6 +194,7 @@ fn a_response_is_not_dropped_for_what_the_way_back_does_not_need() {
     good("Call-ID: 1@a", "Call-ID: 1 a");
     good("Call-ID: 1@a", "Call-ID: 1@a\r\nMax-Forwards: 1\r\nMax-Forwards: 2");
     good("CSeq: 2 BYE", "cseq :  2 \t BYE ");
+    good("192.0.2.50;", "192.0.2.50;rport=x;received=here;");
     good("192.0.2.1;", "192.0.2.1;;");
     good("z9hG4bK2", "z9hG4bK2,SIP/2.0/UDP 255.255.255.255");
     for host in

@@ -46,7 +46,7 @@ pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
         return Target::Connection { listener: flow.listener, id, to: flow.remote, or_connect: false };
     }
     let port = match via::top(request) {
-        Some(Ok(via)) if via.rport.is_none() => via.port.unwrap_or(SIP_PORT),
+        Some(Ok(via)) if via.rport.is_none() && via.port != Some(0) => via.port.unwrap_or(SIP_PORT),
         _ => flow.remote.port(),
     };
     Target::Datagram { listener: flow.listener, to: SocketAddr::new(flow.remote.ip(), port) }

@@ -170,6 +170,8 @@ fn write_number(number: u32, text: &mut Vec<u8>) {
 pub(crate) fn way_back(via: Option<&sip::headers::via::Via<'_>>, flow: Flow) -> SocketAddr {
     let port = match via {
         Some(via) if flow.transport == Transport::Udp && via.rport.is_some() => flow.remote.port(),
+        // It does not know its own port; the source has one.
+        Some(via) if via.port == Some(0) => flow.remote.port(),
         Some(via) => via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 }),
         None => flow.remote.port(),
     };

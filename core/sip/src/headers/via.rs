@@ -20,18 +20,20 @@ pub struct Via<'a> {
     /// As written: `UDP`, `TCP`, `TLS`, any token.
     pub transport: &'a [u8],
     pub host: Host<'a>,
+    /// 0 is written by senders who do not know their own.
     pub port: Option<u16>,
     /// `host[:port]` as written.
     pub sent_by: &'a [u8],
     pub branch: Option<&'a [u8]>,
+    /// `None` also where it is no address: who receives a request overwrites it.
     pub received: Option<IpAddr>,
-    /// `Some(None)`: `rport` without a value, a request for it (RFC 3581 §3).
+    /// `Some(None)`: `rport` without a value, a request for it (RFC 3581 §3); or with one that is no port.
     pub rport: Option<Option<u16>>,
     /// Header field parameters, behind the first `;`. [`Via::parameter`] finds one, also its place for an edit.
     pub parameters: &'a [u8],
     /// Their values as written, for [`Via::mark`].
     rport_value: &'a [u8],
-    received_value: &'a [u8],
+    received_value: Option<&'a [u8]>,
     /// The offset behind the comma that follows in the field, or [`LAST`].
     behind: u32,
 }
@@ -110,14 +112,15 @@ fn read(field: &[u8], at: usize) -> Result<Via<'_>, BadVia> {
     let mut port_value = None;
     if field.get(at) == Some(&b':') {
         let digits = skip_lws(field, at + 1);
-        let (number, digits_end) = read_port(field, digits).ok_or(BadVia)?;
+        let (number, digits_end) =
+            read_port(field, digits).or_else(|| no_port(field, digits)).ok_or(BadVia)?;
         (port_value, end) = (Some(number), digits_end);
         at = skip_lws(field, end);
     }
     let sent_by = &field[sent_by..end];
     let first = at + 1;
     let (mut branch, mut rport, mut received) = (None, None, None);
-    let (mut rport_value, mut received_value) = (&field[end..end], &field[end..end]);
+    let (mut rport_value, mut received_value) = (&field[end..end], None);
     while field.get(at) == Some(&b';') {
         let (parameter, next) = read_parameter(field, at + 1).ok_or(BadVia)?;
         // Of two with the same name the first counts.
@@ -126,11 +129,11 @@ fn read(field: &[u8], at: usize) -> Result<Via<'_>, BadVia> {
             6 if branch.is_none() && same(parameter.name, b"branch") => branch = Some(value),
             5 if rport.is_none() && same(parameter.name, b"rport") => {
                 rport_value = value;
-                rport = Some(if value.is_empty() { None } else { Some(port(value).ok_or(BadVia)?) });
+                rport = Some(port(value));
             }
-            8 if received.is_none() && same(parameter.name, b"received") => {
-                received_value = value;
-                received = Some(host::ip(value).ok_or(BadVia)?);
+            8 if received_value.is_none() && same(parameter.name, b"received") => {
+                received_value = Some(value);
+                received = host::ip(value);
             }
             _ => {}
         }
@@ -162,6 +165,14 @@ fn read(field: &[u8], at: usize) -> Result<Via<'_>, BadVia> {
         received_value,
         behind,
     })
+}
+
+/// The port 0, written in any number of digits, and the offset behind it.
+#[cold]
+fn no_port(field: &[u8], at: usize) -> Option<(u16, usize)> {
+    let zeros = field[at..].iter().take_while(|digit| **digit == b'0').count();
+    let end = at + zeros;
+    (zeros > 0 && !field.get(end).is_some_and(u8::is_ascii_digit)).then_some((0, end))
 }
 
 /// As [`parameters::read`]; a branch written plainly, which every Via has, and a wish for `rport` are found without a
@@ -222,9 +233,9 @@ impl<'a> Via<'a> {
     fn marks(&self, remote: SocketAddr) -> [Option<Mark<'a>>; 2] {
         let ip = remote.ip().to_canonical();
         let rport = self.rport.map(|_| Mark::Port(self.rport_value));
-        let received = match (self.received, rport.is_some() || self.host != Host::Ip(ip)) {
-            (Some(written), _) if written == ip => None,
-            (Some(_), _) => Some(Mark::Address(self.received_value)),
+        let received = match (self.received_value, rport.is_some() || self.host != Host::Ip(ip)) {
+            (Some(_), _) if self.received == Some(ip) => None,
+            (Some(written), _) => Some(Mark::Address(written)),
             (None, true) => Some(Mark::NewAddress(&self.bytes[self.bytes.len()..])),
             (None, false) => None,
         };
@@ -262,7 +273,7 @@ impl<'a> Via<'a> {
 enum Mark<'a> {
     /// The value of `rport`, or the empty place behind the name.
     Port(&'a [u8]),
-    /// The value of `received`.
+    /// The value of `received`, or the empty place behind the name.
     Address(&'a [u8]),
     /// The end of the Via value.
     NewAddress(&'a [u8]),
@@ -283,7 +294,12 @@ impl<'a> Mark<'a> {
                 }
                 write_decimal(u64::from(remote.port()), out);
             }
-            Mark::Address(_) => write_ip(remote.ip(), out),
+            Mark::Address(place) => {
+                if place.is_empty() {
+                    out.push(b'=');
+                }
+                write_ip(remote.ip(), out);
+            }
             Mark::NewAddress(_) => {
                 out.extend_from_slice(b";received=");
                 write_ip(remote.ip(), out);
@@ -347,6 +363,8 @@ mod tests {
         check("SIP  / 2.0\r\n /UDP\r\n    192.0.2.2;branch=390skdjuw", &["UDP 192.0.2.2 390skdjuw - -"]);
         check("SIP/2.0/UDP a : 5061 ; branch = z ;x=\",;\"", &["UDP a : 5061 z - -"]);
         check("HTTP/1.1/UNKNOWN a;branch=a=b;BRANCH=c", &["UNKNOWN a a=b - -"]);
+        check("SIP/2.0/TCP a:0;branch=z", &["TCP a:0 z - -"]);
+        check("SIP/2.0/UDP a;received=b;rport=x;branch=z", &["UDP a z - None"]);
     }
 
     #[test]
@@ -373,14 +391,13 @@ mod tests {
             "SIP/2.0/UDP a:",
             "SIP/2.0/UDP a:x",
             "SIP/2.0/UDP a:99999",
+            "SIP/2.0/UDP a:0x",
             "SIP/2.0/UDP 2001:db8::1",
             "SIP/2.0/UDP [::1",
             "SIP/2.0/UDP 192.0.2.15;;,;,,",
             "SIP/2.0/UDP a;",
             "SIP/2.0/UDP a;branch=",
             "SIP/2.0/UDP a;x=\"",
-            "SIP/2.0/UDP a;received=b",
-            "SIP/2.0/UDP a;rport=x",
         ] {
             check(bad, &["bad"]);
         }
@@ -436,6 +453,16 @@ mod tests {
             "Via: SIP/2.0/UDP a;received=203.0.113.1;rport=1, SIP/2.0/UDP b;rport\r\n",
             here,
             "Via: SIP/2.0/UDP a;received=192.0.2.9;rport=7000, SIP/2.0/UDP b;rport\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP a;received=b;rport=x;branch=z;received=192.0.2.9\r\n",
+            here,
+            "Via: SIP/2.0/UDP a;received=192.0.2.9;rport=7000;branch=z;received=192.0.2.9\r\n",
+        );
+        check_mark(
+            "Via: SIP/2.0/UDP a;received;branch=z\r\n",
+            here,
+            "Via: SIP/2.0/UDP a;received=192.0.2.9;branch=z\r\n",
         );
         check_mark(
             "Via: SIP/2.0/UDP [2001:db8::1]\r\n",

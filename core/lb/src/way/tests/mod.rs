@@ -13,5 +13,6 @@ pub(crate) mod nat;
 mod outbound;
 mod returning;
 mod unusual_responses;
+mod unusual_vias;
 mod whole_calls;
 mod work;

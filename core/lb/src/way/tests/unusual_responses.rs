@@ -112,6 +112,7 @@ fn our_own_via_may_come_back_in_another_form() {
         "Via: SIP/2.0/UDP 198.51.100.1:5060;hop=HOP;branch=BRANCH",
         "Via: SIP/2.0/UDP 198.51.100.1:5060;branch=BRANCH;hop=HOP;received=198.51.100.1;rport=5060",
         "v: SIP/2.0/UDP 198.51.100.1:5060;rport=5060;received=198.51.100.1;branch=BRANCH;hop=HOP",
+        "Via: SIP/2.0/UDP 198.51.100.1:5060;branch=BRANCH;hop=HOP;received=lb.example;rport=none",
         "VIA: sip/2.0/udp 198.51.100.1:5060;Branch=BRANCH;Hop=HOP",
         "Via : SIP / 2.0 / UDP  198.51.100.1 : 5060 ; branch = BRANCH ;\r\n hop = HOP",
         "Via: SIP/2.0/UDP 198.51.100.1;branch=BRANCH;hop=HOP",
