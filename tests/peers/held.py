@@ -8,7 +8,7 @@ import time
 from farm import Farm
 from report import Report
 from scenario import SDP, answering, calling, expect, pause, respond
-from setup import REMEMBER_VIAS, to_invite
+from setup import remember_vias, to_invite
 from sipp import Sipp, all_clean, client, start_client
 
 SERVERS = 4
@@ -52,7 +52,7 @@ def one_via():
     """A server that answers as sofia-sip does: its 100 has the Via of the load manager and no other."""
     trying = respond(100, to_tag="").replace("[last_Via:]", "Via:[$via_1]")
     later = [to_invite(respond(180)), to_invite(respond(200, SDP, repeated=True)), expect("ACK"), expect("BYE"), respond(200, to_tag="")]
-    return [expect("INVITE", routes=True, action=REMEMBER_VIAS), trying, pause(THINKING_MS), *later]
+    return [expect("INVITE", routes=True, action=remember_vias()), trying, pause(THINKING_MS), *later]
 
 
 def thinking():

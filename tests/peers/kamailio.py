@@ -3,6 +3,7 @@
 from farm import HERE, Farm
 from report import Report, calls
 from scenario import SDP, agree, answering, calling, expect, pause, server_bye, within
+from setup import LONG_SDP, cancelled, refused
 from sipp import Sipp, all_clean, clean, client
 
 SERVERS = 2
@@ -52,11 +53,30 @@ def as_proxy(transport):
     return f"{caller.good} calls, {caller.failed} failed", all_clean(caller, count, answered)
 
 
+def followed(story, takes_tcp):
+    """INVITEs above 1,300 bytes go to Kamailio by TCP, or by UDP after all where it takes none. It knows the CANCEL of one, and the ACK
+    to its failure, only where they come as the INVITE came: else it says 481 and the callee rings on."""
+    count = calls(20, 200, 2000)
+    caller_steps, callee_steps = cancelled(LONG_SDP, vias=3) if story == "cancel" else refused(486, LONG_SDP)
+    with Farm(f"kamailio-followed-{story}-{takes_tcp}") as farm:
+        callee = Sipp(farm, callee_steps, farm.address())
+        proxy, front = farm.address(), farm.address()
+        listen = f"{proxy}\nlisten=tcp:{proxy.host_port}" if takes_tcp else proxy
+        start_kamailio(farm, "proxy.cfg", proxy, listen=listen, next=f"sip:{callee.place.host_port}")
+        farm.load_manager([front, farm.address("tcp")], [proxy], "--workers", 2)
+        caller = client(farm, caller_steps, front, count, RATE)
+        answered = callee.stop()
+    return f"{caller.good} calls, {caller.failed} failed", all_clean(caller, count, [answered])
+
+
 def main():
     report = Report("kamailio")
     for transport in ("udp", "tcp"):
         report.case(f"behind/{transport}", as_server, transport)
         report.case(f"before/{transport}", as_proxy, transport)
+    for story in ("cancel", "busy"):
+        report.case(f"followed/{story}/by_tcp", followed, story, True)
+        report.case(f"followed/{story}/tcp_refused", followed, story, False)
     report.end()
 
 

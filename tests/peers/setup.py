@@ -23,21 +23,25 @@ TRAVELLED = "".join(f"Via: SIP/2.0/UDP 192.0.2.{hop}:5060;branch=z9hG4bKhop{hop}
 RELIABLE = "Require: 100rel\nRSeq: 1"
 
 
-# The load manager's Via and the caller's.
-REMEMBER_VIAS = "<action>" + "".join(
-    f'<ereg regexp=".*" search_in="hdr" header="Via:" occurrence="{number}" check_it="true" assign_to="via_{number}"/>' for number in (1, 2)
-) + "</action>"
+def remember_vias(count=2):
+    """The Vias of an INVITE: that of the load manager, then the caller's; one more for each proxy between."""
+    found = "".join(
+        f'<ereg regexp=".*" search_in="hdr" header="Via:" occurrence="{number}" check_it="true" assign_to="via_{number}"/>'
+        for number in range(1, count + 1)
+    )
+    return f"<action>{found}</action>"
 
 
-def to_invite(step):
+def to_invite(step, vias=2):
     """An answer to the INVITE after another request came: SIPp takes Via and CSeq from the last one."""
-    return step.replace("[last_Via:]", "Via:[$via_1]\nVia:[$via_2]").replace("[last_CSeq:]", "CSeq: 1 INVITE")
+    written = "\n".join(f"Via:[$via_{number}]" for number in range(1, vias + 1))
+    return step.replace("[last_Via:]", written).replace("[last_CSeq:]", "CSeq: 1 INVITE")
 
 
-def cancelled(body=SDP):
+def cancelled(body=SDP, vias=2):
     caller = [invite(body), expect(100, optional=True), expect(180), pause(50), cancel(), expect(200), expect(487), ack_failure()]
-    ended = to_invite(respond(487))
-    return caller, [expect("INVITE", action=REMEMBER_VIAS), respond(180), expect("CANCEL"), respond(200), ended, expect("ACK")]
+    ended = to_invite(respond(487), vias)
+    return caller, [expect("INVITE", action=remember_vias(vias)), respond(180), expect("CANCEL"), respond(200), ended, expect("ACK")]
 
 
 def refused(status, body=SDP):
@@ -62,7 +66,7 @@ def reliable():
         within("BYE", 3), expect(200),
     ]
     callee = [
-        expect("INVITE", routes=True, action=REMEMBER_VIAS), respond(180, headers=RELIABLE, repeated=True), expect("PRACK"), agree(), pause(50),
+        expect("INVITE", routes=True, action=remember_vias()), respond(180, headers=RELIABLE, repeated=True), expect("PRACK"), agree(), pause(50),
         to_invite(respond(200, SDP, to_tag="", repeated=True)), expect("ACK"), expect("BYE"), agree(),
     ]
     return caller, callee

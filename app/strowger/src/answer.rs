@@ -158,7 +158,7 @@ impl Core for Answerer {
             Input::SendFailed { to } if self.is_to_group(to) => {}
             Input::SendFailed { .. } => self.counters.unsent.add(1),
             // What is due on the connection is repeated until its timers end; the call itself lives on.
-            Input::Closed { .. } | Input::Judged { .. } => {}
+            Input::Closed { .. } | Input::Judged { .. } | Input::FellBack { .. } => {}
             Input::Answer(never) | Input::Letter(never) => match *never {},
         }
         self.encapsulate(before, out);

@@ -1,8 +1,9 @@
 //! Requests that a client transaction makes by itself for one hop: the ACK to a failure (RFC 3261 §17.1.1.3) and the
 //! CANCEL of an INVITE (RFC 3261 §9.1).
 //!
-//! Both are made of the response that calls for them, since it repeats the Via, From, Call-ID and CSeq of the INVITE.
-//! What a response does not repeat is the [`RequestLine`]: it alone has to be remembered.
+//! Both are made of the response that calls for them, since it repeats the From, Call-ID and CSeq of the INVITE.
+//! What a response does not repeat is the [`RequestLine`]: it alone has to be remembered. The Via is handed in: it is to be
+//! equal to that of the INVITE, and a response may have it with marks or in another form.
 
 use sip::headers::{address, cseq, via};
 use sip::{Message, Name, Start};
@@ -41,16 +42,22 @@ enum To {
     WithoutTag,
 }
 
-/// Appends the ACK to the failure `response`. False, and nothing appended, where the response lacks a field.
-pub fn acknowledge(line: &RequestLine, response: &Message<'_>, out: &mut Vec<u8>) -> bool {
-    write("ACK", line, To::AsAnswered, response, out)
+/// Appends the ACK to the failure `response`, with this Via. False, and nothing appended, where the response lacks a field.
+pub fn acknowledge(line: &RequestLine, via: &[u8], response: &Message<'_>, out: &mut Vec<u8>) -> bool {
+    write("ACK", line, To::AsAnswered, via, response, out)
 }
 
-/// Appends the CANCEL of the INVITE that the provisional `response` answers. `in_dialog`: that INVITE had a To tag
+/// Appends the CANCEL of the INVITE that the provisional `response` answers, with this Via. `in_dialog`: that INVITE had a To tag
 /// itself, which then stays. False, and nothing appended, where the response lacks a field.
-pub fn cancel(line: &RequestLine, in_dialog: bool, response: &Message<'_>, out: &mut Vec<u8>) -> bool {
+pub fn cancel(
+    line: &RequestLine,
+    in_dialog: bool,
+    via: &[u8],
+    response: &Message<'_>,
+    out: &mut Vec<u8>,
+) -> bool {
     let to = if in_dialog { To::AsAnswered } else { To::WithoutTag };
-    write("CANCEL", line, to, response, out)
+    write("CANCEL", line, to, via, response, out)
 }
 
 /// Appends the CANCEL that the sender of `invite` would send: with its topmost Via and its Route fields, so that it takes
@@ -77,15 +84,18 @@ pub fn cancel_of(invite: &Message<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn write(method: &str, line: &RequestLine, to: To, response: &Message<'_>, out: &mut Vec<u8>) -> bool {
+fn write(
+    method: &str,
+    line: &RequestLine,
+    to: To,
+    via: &[u8],
+    response: &Message<'_>,
+    out: &mut Vec<u8>,
+) -> bool {
     let value = |name| response.first_value(name);
-    let (Some(Ok(via)), Some(from), Some(answered), Some(call_id), Some(sequence)) = (
-        via::top(response),
-        value(Name::From),
-        value(Name::To),
-        value(Name::CallId),
-        value(Name::CSeq).and_then(cseq::parse),
-    ) else {
+    let (Some(from), Some(answered), Some(call_id), Some(sequence)) =
+        (value(Name::From), value(Name::To), value(Name::CallId), value(Name::CSeq).and_then(cseq::parse))
+    else {
         return false;
     };
     let (to, after) = match to {
@@ -93,7 +103,7 @@ fn write(method: &str, line: &RequestLine, to: To, response: &Message<'_>, out: 
         To::WithoutTag => without_tag(answered),
     };
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[method.as_bytes(), &line.0, b"Via: ", via.bytes, b"\r\nMax-Forwards: ", MAX_FORWARDS]);
+    put(&[method.as_bytes(), &line.0, b"Via: ", via, b"\r\nMax-Forwards: ", MAX_FORWARDS]);
     put(&[b"\r\nFrom: ", from, b"\r\nTo: ", to, after, b"\r\nCall-ID: ", call_id, b"\r\nCSeq: "]);
     put(&[sequence.number.to_string().as_bytes(), b" ", method.as_bytes()]);
     put(&[b"\r\nContent-Length: 0\r\n\r\n"]);
@@ -118,6 +128,7 @@ mod tests {
     use super::*;
 
     const INVITE: &str = "INVITE sip:bob@192.0.2.4 SIP/2.0\r\n\r\n";
+    const VIA: &[u8] = b"SIP/2.0/UDP lb:5060;branch=z9hG4bKours";
     const ROUTES: &str = "Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\n";
 
     fn response(to: &str) -> String {
@@ -141,17 +152,20 @@ mod tests {
     #[test]
     fn an_ack_has_one_via_and_the_to_of_the_answer() {
         let expected = "ACK sip:bob@192.0.2.4 SIP/2.0\r\nRoute: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\n\
-            Via: SIP/2.0/UDP lb:5060;branch=z9hG4bKours;received=192.0.2.9\r\nMax-Forwards: 70\r\n\
+            Via: SIP/2.0/UDP lb:5060;branch=z9hG4bKours\r\nMax-Forwards: 70\r\n\
             From: \"A\" <sip:a@b>;tag=1\r\nTo: <sip:bob@b>;tag=9;x=y\r\nCall-ID: x@y\r\nCSeq: 7 ACK\r\n\
             Content-Length: 0\r\n\r\n";
-        assert_eq!(made("<sip:bob@b>;tag=9;x=y", acknowledge).unwrap(), expected);
+        let ack = |line: &RequestLine, response: &Message<'_>, out: &mut Vec<u8>| {
+            acknowledge(line, VIA, response, out)
+        };
+        assert_eq!(made("<sip:bob@b>;tag=9;x=y", ack).unwrap(), expected);
     }
 
     #[test]
     fn a_cancel_has_the_to_of_its_invite() {
         let to = |answered: &str, in_dialog| {
             let cancel =
-                made(answered, |line, response, out| cancel(line, in_dialog, response, out)).unwrap();
+                made(answered, |line, response, out| cancel(line, in_dialog, VIA, response, out)).unwrap();
             assert!(
                 cancel.starts_with("CANCEL sip:bob@192.0.2.4 SIP/2.0\r\n")
                     && cancel.contains("CSeq: 7 CANCEL\r\n")
@@ -187,7 +201,10 @@ mod tests {
             let without = whole.replace(&format!("\r\n{field}: "), "\r\nX: ");
             let line = RequestLine::of(INVITE.as_bytes(), b"").unwrap();
             let mut out = Vec::new();
-            assert!(!acknowledge(&line, &parser.parse(without.as_bytes()).unwrap(), &mut out), "{field}");
+            assert!(
+                !acknowledge(&line, VIA, &parser.parse(without.as_bytes()).unwrap(), &mut out),
+                "{field}"
+            );
             assert!(out.is_empty());
         }
     }

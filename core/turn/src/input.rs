@@ -15,6 +15,8 @@ pub enum Input<'a, Answer = None, Letter = None> {
     BrokenFrame { bytes: &'a [u8], flow: Flow },
     /// A send to this target failed: ICMP unreachable, connection refused or lost.
     SendFailed { to: Target },
+    /// A message could not leave by its stream, and its fallback has left for this place.
+    FellBack { bytes: &'a [u8], to: SocketAddr },
     /// A connection is gone; `peer` was at its other end.
     Closed { id: ConnectionId, peer: SocketAddr },
     /// What the worker found about a peer that asked to be reached by its connection.

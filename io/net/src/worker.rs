@@ -383,6 +383,9 @@ impl<C: Core> Worker<C> {
             for (claim, proven) in std::mem::take(&mut self.edge.judged) {
                 self.core.handle(now, Input::Judged { claim: &claim, proven }, &mut self.outbox);
             }
+            for (bytes, to) in self.edge.take_fallbacks() {
+                self.core.handle(now, Input::FellBack { bytes: &bytes, to }, &mut self.outbox);
+            }
             let (mut failed, mut closed) = self.edge.take_reports();
             for to in failed.drain(..) {
                 self.core.handle(now, Input::SendFailed { to }, &mut self.outbox);

@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
+use sip::headers::via::Via;
 use sip::{Host, Transport, Uri};
 
 use crate::settings::Listener;
+use crate::signed::hop::BEHIND_BRANCH;
 use crate::signed::tag;
 
 /// A listener with the text that Via and Record-Route carry for it, made once.
@@ -27,6 +29,9 @@ pub struct OwnAddresses {
     /// Addresses of load managers whose calls come to us when they are gone: what they wrote into a Route is ours to read.
     others: Vec<SocketAddr>,
 }
+
+/// How a Via line of ours begins.
+const VIA: &[u8] = b"Via: ";
 
 /// RFC 3261 §19.1.2; RFC 7118 §5.2.3 leaves WebSocket those of HTTP.
 const fn default_port(transport: Option<Transport>) -> u16 {
@@ -64,6 +69,26 @@ impl OwnAddresses {
 
     pub fn get(&self, index: u8) -> Option<&OwnAddress> {
         self.all.get(usize::from(index))
+    }
+
+    /// The listener that a Via of ours names, as it comes back, and whether it does so to the address and port: the server may have
+    /// written these in another way, or another load manager of the farm wrote them.
+    pub(crate) fn named_by(&self, via: &Via<'_>) -> Option<(u8, bool)> {
+        let speaks =
+            |own: &OwnAddress| own.transport.via_token().as_bytes().eq_ignore_ascii_case(via.transport);
+        let is_at = |own: &OwnAddress| {
+            via.host == Host::Ip(own.address.ip()) && via.port.is_none_or(|port| port == own.address.port())
+        };
+        let exact = self.all.iter().position(|own| speaks(own) && is_at(own));
+        let found = exact.or_else(|| self.all.iter().position(speaks))?;
+        Some((found as u8, exact.is_some()))
+    }
+
+    /// The Via of a request that left by this listener with this branch and hop, without the name of the field.
+    pub(crate) fn via_of(&self, listener: u8, branch: &[u8], hop: &[u8]) -> Option<Vec<u8>> {
+        let own = self.get(listener)?;
+        let alias: &[u8] = if own.transport == Transport::Tls { b";alias" } else { b"" };
+        Some([&own.via[VIA.len()..], branch, BEHIND_BRANCH, hop, alias].concat())
     }
 
     /// The listener that a URI names: by address and port, and by transport where several share them.
@@ -111,8 +136,8 @@ impl OwnAddress {
             record_route.push_str(transport.uri_token());
         }
         record_route.push_str(";lr");
-        let mut via = Vec::new();
-        write!(via, "Via: SIP/2.0/{} {address};branch=", transport.via_token()).expect("a Vec takes all");
+        let mut via = VIA.to_vec();
+        write!(via, "SIP/2.0/{} {address};branch=", transport.via_token()).expect("a Vec takes all");
         let record_route = [record_route.as_bytes(), b";", tag::PARAMETER, b"="].concat();
         OwnAddress { transport, address, via, record_route }
     }

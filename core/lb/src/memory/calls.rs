@@ -16,6 +16,7 @@ use sip::Method;
 use crate::farm::server::{Seat, Server, ServerId};
 use crate::farm::server_counters::ServerCounters;
 use crate::memory::expiring::{Entry, Expiring, Remembered};
+use crate::memory::large_invites::LargeInvites;
 use crate::memory::ledger::{Ledger, Unit};
 use crate::settings::{Affinity, Settings};
 use crate::signed::keyring::CallKey;
@@ -87,6 +88,7 @@ impl News {
 #[derive(Debug)]
 pub struct Calls {
     known: Arc<Expiring>,
+    large_invites: Arc<LargeInvites>,
     /// Transactions, where the selection counts them.
     ledger: Option<Arc<Ledger>>,
     /// Calls, where they are counted.
@@ -101,17 +103,23 @@ impl Calls {
     pub fn new(settings: &Settings, counters: &ServerCounters) -> Calls {
         let keeps_sessions = settings.affinity == Affinity::Session;
         let max = if keeps_sessions { settings.sessions_max } else { settings.new_calls_max };
-        Calls::over(Arc::new(Expiring::new(max)), settings, counters)
+        Calls::over(Arc::new(Expiring::new(max)), Arc::new(LargeInvites::new()), settings, counters)
     }
 
     /// The same memory under other settings. Its affinity and its bounds are those that it was made with.
     pub fn renewed(&self, settings: &Settings, counters: &ServerCounters) -> Calls {
-        Calls::over(self.known.clone(), settings, counters)
+        Calls::over(self.known.clone(), self.large_invites.clone(), settings, counters)
     }
 
-    fn over(known: Arc<Expiring>, settings: &Settings, counters: &ServerCounters) -> Calls {
+    fn over(
+        known: Arc<Expiring>,
+        large_invites: Arc<LargeInvites>,
+        settings: &Settings,
+        counters: &ServerCounters,
+    ) -> Calls {
         Calls {
             known,
+            large_invites,
             ledger: counters.ledger.clone().filter(|ledger| ledger.unit() != Unit::Calls),
             census: counters.census.clone(),
             keeps_sessions: settings.affinity == Affinity::Session,
@@ -146,6 +154,10 @@ impl Calls {
     /// The map behind, for status: entries, bytes, bound, refusals.
     pub fn known_calls(&self) -> &Expiring {
         &self.known
+    }
+
+    pub(crate) fn large_invites(&self) -> &LargeInvites {
+        &self.large_invites
     }
 
     pub(crate) fn server_of(&self, now: Time, call: CallKey) -> Option<ServerId> {
@@ -352,6 +364,7 @@ impl Calls {
     /// To be called ten times a second or more often by one thread: ends what has expired.
     pub fn sweep(&self, now: Time) {
         self.known.sweep_paced(now, |_, _| {});
+        self.large_invites.sweep(now);
         for ledger in self.ledger.iter().chain(&self.census) {
             ledger.sweep(now);
         }

@@ -2,4 +2,5 @@
 
 pub mod calls;
 pub mod expiring;
+pub(crate) mod large_invites;
 pub mod ledger;

@@ -3,7 +3,9 @@
 
 use base::Time;
 use heartbeat::notice::What as Told;
-use sip::{Flow, Message, Method, Reject, Target};
+use sip::headers::via;
+use sip::{Flow, Message, Method, Reject, Target, Transport};
+use transaction::hop_by_hop;
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
@@ -12,6 +14,7 @@ use crate::outbox::{Event, Outbox, Outgoing};
 use crate::selection::known::known;
 use crate::settings::HoldSetup;
 use crate::signed::branch::{BranchKey, branch_key};
+use crate::signed::hop;
 use crate::signed::tag::Direction;
 use crate::way::plan::{Holding, Way};
 use crate::way::request::Request;
@@ -167,19 +170,32 @@ impl Core {
         out: &mut Outbox,
     ) -> bool {
         let from = out.bytes.len();
+        if matches!(verdict, Verdict::Pass | Verdict::Drop) {
+            return *verdict == Verdict::Pass;
+        }
+        let Some(Ok(via)) = via::top(message) else { return false };
+        let left_by = self.shared.own.named_by(&via);
+        let as_sent = left_by.and_then(|(listener, exactly)| {
+            let hop = via.parameter(hop::PARAMETER).filter(|_| exactly)?;
+            self.shared.own.via_of(listener, via.branch?, hop)
+        });
+        let text = as_sent.as_deref().unwrap_or(via.bytes);
         let (written, client) = match verdict {
-            Verdict::Pass => return true,
-            Verdict::Drop => return false,
+            Verdict::Pass | Verdict::Drop => return false,
             Verdict::Acknowledge(line, to) => {
-                (transaction::hop_by_hop::acknowledge(line, message, &mut out.bytes), *to)
+                (hop_by_hop::acknowledge(line, text, message, &mut out.bytes), *to)
             }
             Verdict::Cancel { line, in_dialog } => {
-                (transaction::hop_by_hop::cancel(line, *in_dialog, message, &mut out.bytes), None)
+                (hop_by_hop::cancel(line, *in_dialog, text, message, &mut out.bytes), None)
             }
         };
         let target = client.or_else(|| {
             let server = self.snapshot.by_id(server)?;
             self.way_to(server, 0).ok().map(|way| way.target)
+        });
+        let target = target.map(|target| match left_by {
+            Some((listener, _)) => self.by_listener(target, listener),
+            None => target,
         });
         match target.filter(|_| written) {
             Some(to) => {
@@ -189,6 +205,19 @@ impl Core {
             None => out.bytes.truncate(from),
         }
         false
+    }
+
+    /// The same place by the listener, and so the transport, that the INVITE left by (RFC 3261 §9.1, §17.1.1.3).
+    fn by_listener(&self, target: Target, listener: u8) -> Target {
+        let transport = self.shared.own.get(listener).map(|own| own.transport);
+        match (target, transport) {
+            (Target::Datagram { to, .. }, Some(Transport::Udp)) => Target::Datagram { listener, to },
+            (Target::Datagram { to, .. }, Some(Transport::Tcp)) => Target::Stream { listener, to },
+            (Target::Stream { to, .. }, Some(transport)) if transport.is_reliable() => {
+                Target::Stream { listener, to }
+            }
+            _ => target,
+        }
     }
 
     /// Something is due at a held request; `message` is as it was received.

@@ -6,6 +6,7 @@ pub mod encapsulated;
 pub(crate) mod forward;
 mod full;
 mod held;
+mod large;
 mod outcome;
 mod own_answer;
 pub(crate) mod plan;

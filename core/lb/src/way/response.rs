@@ -19,7 +19,7 @@ use crate::farm::delays::Delay;
 use crate::hold::Why;
 use crate::memory::calls::{Ended, News};
 use crate::outbox::{Outbox, Outgoing};
-use crate::signed::branch::BRANCH_LENGTH;
+use crate::signed::branch::{BRANCH_LENGTH, branch_key};
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::stamp::Stamp;
 use crate::way::encapsulated::NextHop;
@@ -210,6 +210,13 @@ impl Core {
     ) {
         if status >= 200 {
             self.shared.calls.transaction_ended(now, branch, ended);
+        }
+        let large = self.shared.calls.large_invites();
+        if ended == Ended::Ringing
+            && !large.is_empty()
+            && let (Some(server), Some(branch)) = (self.snapshot.by_id(hop.server), branch_key(branch))
+        {
+            large.rings(now, branch, server.address);
         }
         let mut news = News::Unknown;
         if ended != Ended::Nothing {

@@ -13,6 +13,7 @@ use crate::counters::Counter;
 use crate::farm::condition::Condition;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
+use crate::memory::large_invites::WentBy;
 use crate::outbox::{Event, Outbox, Outgoing};
 use crate::selection::known::known;
 use crate::settings::Affinity;
@@ -335,7 +336,8 @@ impl Core {
         let send = Outgoing { bytes, to: way.target, fallback: None, call: request.call.0 };
         match way.target {
             Target::Datagram { to, .. }
-                if length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX) =>
+                if length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX)
+                    || self.follows_a_stream(now, request.method, branch, to) =>
             {
                 self.send_large(now, request, set, &outfit, to, send, flow, out)?;
             }
@@ -377,7 +379,7 @@ impl Core {
     }
 
     /// RFC 3261 §18.1.1: a request too large for a datagram leaves by a stream, and by UDP all the same if that cannot be
-    /// had. What was written for UDP is the fallback.
+    /// had. What was written for UDP is the fallback. A copy of an INVITE, its CANCEL and its ACK go by what the first went by.
     #[allow(clippy::too_many_arguments)]
     #[cold]
     fn send_large(
@@ -395,10 +397,21 @@ impl Core {
         // A flow is all there is to a client behind a NAT, which lets no connection in.
         let along_flow = outfit.hop.to_client && set.next(request).and_then(address_of) != Some(to);
         let bound = self.shared.settings.datagram_bytes_max;
-        if length <= bound || along_flow || self.refuses_streams(now, to) {
+        let shared = self.shared.clone();
+        let large = shared.calls.large_invites();
+        let is_invite = request.method == Method::Invite;
+        let by_datagram = match large.went_by(now, outfit.branch, to) {
+            Some(WentBy::Datagram) => true,
+            Some(WentBy::Stream) if !is_invite => false,
+            _ => length <= bound || self.refuses_streams(now, to),
+        };
+        if by_datagram || along_flow {
             if length > DATAGRAM_MAX {
                 out.bytes.truncate(send.bytes.start as usize);
                 return Err(Reject::message_too_large());
+            }
+            if is_invite && !along_flow {
+                large.note(now, outfit.branch, to, WentBy::Datagram);
             }
             out.sends.push(send);
             return Ok(());
@@ -416,6 +429,9 @@ impl Core {
         }
         let bytes = self.write(request, outfit, listener, flow, out)?;
         let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
+        if is_invite {
+            large.note(now, outfit.branch, to, WentBy::Stream);
+        }
         out.sends.push(Outgoing {
             bytes,
             to: Target::Stream { listener, to },

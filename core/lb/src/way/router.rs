@@ -116,6 +116,11 @@ impl Router {
             },
             Input::BrokenFrame { bytes, flow } => self.broken_frame(bytes, flow, out),
             Input::SendFailed { to } => self.core.send_failed(now, to),
+            Input::FellBack { bytes, to } => {
+                if let Ok(message) = self.parser.parse(bytes) {
+                    self.core.fell_back(now, &message, to);
+                }
+            }
             Input::Closed { id, peer } => {
                 self.core.shared.flows.closed(id);
                 let peer = self.core.shared.aliases.closed(id).unwrap_or(peer);

@@ -30,6 +30,9 @@ pub(super) struct Edge<L> {
     pub(super) mailboxes: Vec<Arc<Mailbox<L>>>,
     failed: Vec<Target>,
     closed: Vec<(ConnectionId, SocketAddr)>,
+    /// Messages that left by UDP because their stream could not be had, and where for: few, since a peer that refuses a
+    /// stream is not asked for one again soon.
+    fell_back: Vec<(Box<[u8]>, SocketAddr)>,
     /// When a handshake that failed was last told to the operator.
     handshake_told: Option<Time>,
     /// Claims of peers, and whether their certificates prove them.
@@ -61,6 +64,7 @@ impl<L> Edge<L> {
             mailboxes: vec![mailbox],
             failed: Vec::new(),
             closed: Vec::new(),
+            fell_back: Vec::new(),
             handshake_told: None,
             judged: Vec::new(),
             log,
@@ -212,6 +216,8 @@ impl<L> Edge<L> {
             };
             let position = usize::from(self.by_listener[usize::from(listener)]);
             if let Some(socket) = self.udp.get_mut(position) {
+                self.fell_back
+                    .push((news.fallback_bytes[range.start as usize..range.end as usize].into(), to));
                 socket.queue(&news.fallback_bytes, range, to, 0, &mut self.failed, &self.counters);
             }
         }
@@ -234,7 +240,12 @@ impl<L> Edge<L> {
     }
 
     pub(super) fn has_reports(&self) -> bool {
+        // What fell back had failed before.
         !self.failed.is_empty() || !self.closed.is_empty() || !self.judged.is_empty()
+    }
+
+    pub(super) fn take_fallbacks(&mut self) -> Vec<(Box<[u8]>, SocketAddr)> {
+        std::mem::take(&mut self.fell_back)
     }
 
     /// Lends what the core is to be told; [`Edge::give_back`] returns the memory.
@@ -254,6 +265,7 @@ impl<L> Edge<L> {
     pub(super) fn forget_failed(&mut self) {
         self.counters.failures_unreported.add(self.failed.len() as u64);
         self.failed.clear();
+        self.fell_back.clear();
     }
 
     /// What changes slowly: once every few hundred milliseconds.

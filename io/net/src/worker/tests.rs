@@ -92,6 +92,11 @@ impl Core for Forwarder {
                 self.next += 1;
                 post(out, bytes, Target::Datagram { listener: flow.listener, to });
             }
+            Input::FellBack { bytes, to } if self.servers.contains(&to) => {
+                if let Some(spare) = self.spare {
+                    post(out, bytes, Target::Datagram { listener: 0, to: spare });
+                }
+            }
             Input::SendFailed { to: Target::Datagram { listener, to } } => {
                 if let Some(spare) = self.spare {
                     post(out, to.to_string().as_bytes(), Target::Datagram { listener, to: spare });
@@ -263,6 +268,7 @@ fn a_server_without_tcp_gets_the_message_by_udp() {
     client.write_all(MESSAGE.as_bytes()).unwrap();
     assert_eq!(receive(&server), MESSAGE);
     assert_eq!(worker.sum("fallbacks"), 1);
+    assert_eq!(receive(&spare), MESSAGE, "the core is told what fell back");
 }
 
 #[test]

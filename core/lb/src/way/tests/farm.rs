@@ -123,6 +123,14 @@ impl Farm {
         self.datagram(from, text.as_bytes())
     }
 
+    /// The same by another listener of UDP.
+    pub(crate) fn by_listener(&mut self, listener: u8, from: &str, text: &str) -> Vec<Left> {
+        let remote = from.parse().unwrap();
+        let flow = Flow { listener, transport: Transport::Udp, remote, connection: None };
+        let bytes = text.as_bytes();
+        self.drive(|router, now, out| router.handle(now, Input::Message { bytes, flow }, out))
+    }
+
     /// Any bytes by UDP.
     pub(crate) fn datagram(&mut self, from: &str, bytes: &[u8]) -> Vec<Left> {
         let flow =
@@ -173,6 +181,16 @@ impl Farm {
     /// What was sent there could not be.
     pub(crate) fn send_failed(&mut self, to: Target) -> Vec<Left> {
         self.drive(|router, now, out| router.handle(now, Input::SendFailed { to }, out))
+    }
+
+    /// The stream that this was to leave by could not be had, so its fallback has left.
+    pub(crate) fn fell_back(&mut self, left: &Left) {
+        let Some(Target::Datagram { to, .. }) = left.fallback else { panic!("no fallback: {left:?}") };
+        let bytes = left.text.replacen("SIP/2.0/TCP", "SIP/2.0/UDP", 1);
+        self.drive(|router, now, out| {
+            router.handle(now, Input::FellBack { bytes: bytes.as_bytes(), to }, out);
+            router.handle(now, Input::SendFailed { to: left.to }, out);
+        });
     }
 
     pub(crate) fn timers(&mut self) -> Vec<Left> {

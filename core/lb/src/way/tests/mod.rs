@@ -6,6 +6,7 @@ mod change;
 mod delays;
 mod failing;
 pub(crate) mod farm;
+mod followers;
 mod full;
 mod lost_calls;
 mod lost_connections;
