@@ -151,6 +151,11 @@ impl Calls {
         self.known.get(now, call.0).is_some() || self.census.as_ref().is_some_and(counted)
     }
 
+    /// There is no room for one more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.known.len() >= self.known.entries_max()
+    }
+
     /// The map behind, for status: entries, bytes, bound, refusals.
     pub fn known_calls(&self) -> &Expiring {
         &self.known

@@ -1,13 +1,27 @@
 //! Selection by hash of the Call-ID (SPEC A5): modulo over the active table (FIG. 5B), cascade over the server table
 //! (FIG. 6), or consistent. The first choice is the one that hash affinity gives, as long as that server has room.
 
+use crate::farm::admitted::Admitted;
 use crate::farm::consistent::mix;
+use crate::farm::server::Server;
 use crate::farm::snapshot::Snapshot;
 use crate::selection::Ask;
 use crate::settings::HashKind;
 
 pub(crate) fn pick(ask: &Ask<'_>, kind: HashKind) -> Option<u16> {
     first_usable(ask.snapshot, kind, ask.hash, |position| ask.usable(position))
+}
+
+/// The first server in the order of the hash that may be given one more new call.
+pub(crate) fn with_room<'a>(
+    snapshot: &'a Snapshot,
+    kind: HashKind,
+    hash: u64,
+    admitted: &Admitted,
+) -> Option<&'a Server> {
+    let servers = snapshot.servers();
+    first_usable(snapshot, kind, hash, |position| admitted.has_room(&servers[usize::from(position)]))
+        .map(|position| &servers[usize::from(position)])
 }
 
 /// The first position in the order of the hash that is usable.

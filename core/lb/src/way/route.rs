@@ -15,6 +15,7 @@ use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
 use crate::memory::large_invites::WentBy;
 use crate::outbox::{Event, Outbox, Outgoing};
+use crate::selection::hash;
 use crate::selection::known::known;
 use crate::settings::Affinity;
 use crate::signed::branch::BranchKey;
@@ -157,11 +158,11 @@ impl Core {
                         shared.calls.adopt(now, request.call, server);
                         server
                     }
-                    None => self.by_hash(request)?,
+                    None => self.by_hash_of_unknown(request)?,
                 },
                 (None, Affinity::Hash) => match tag.filter(|tag| tag.placed) {
                     Some(tag) => tag.server,
-                    None => self.by_hash(request)?,
+                    None => self.by_hash_of_unknown(request)?,
                 },
             };
             return self.present(now, server, request, flow, out);
@@ -189,7 +190,7 @@ impl Core {
             }
             Remembered::Full => {
                 self.count(Counter::MemoryFull);
-                (self.by_hash(request)?, Kind::Hashed)
+                (self.by_hash_of_new(request)?, Kind::Hashed)
             }
             Remembered::Declined => {
                 self.count(Counter::NoServer);
@@ -239,6 +240,35 @@ impl Core {
             why: if known.is_some() { "server failed" } else { "server removed" },
         });
         Ok(to)
+    }
+
+    /// The memory of calls is full: the hash says where a new call goes, among those that any choice may name.
+    fn by_hash_of_new(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
+        let (shared, snapshot, call) = (&self.shared, &self.snapshot, request.call.0);
+        let found = hash::with_room(snapshot, shared.hash_kind(), call, shared.selector.admitted());
+        match found {
+            Some(server) => Ok(server.id),
+            // As where there is room to remember it.
+            None if request.uri.is_emergency() => self.by_hash(request),
+            None => {
+                self.count(Counter::NoServer);
+                Err(Reject::no_server(shared.settings.retry_after))
+            }
+        }
+    }
+
+    /// Of a call that neither memory nor tag knows. What began while the memory was full is where new calls went then: its CANCEL, and
+    /// the ACK to its failure, have no tag. With hash affinity a dialog has one, where the hash does not say it.
+    fn by_hash_of_unknown(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
+        let shared = &self.shared;
+        let set_up = matches!(request.method, Method::Cancel | Method::Ack);
+        if shared.calls.is_full() && (set_up || shared.settings.affinity != Affinity::Hash) {
+            let (kind, admitted) = (shared.hash_kind(), shared.selector.admitted());
+            if let Some(server) = hash::with_room(&self.snapshot, kind, request.call.0, admitted) {
+                return Ok(server.id);
+            }
+        }
+        self.by_hash(request)
     }
 
     /// Where memory and tag say nothing, the hash of the Call-ID does: every load manager finds the same server.

@@ -10,6 +10,7 @@ mod followers;
 mod full;
 mod lost_calls;
 mod lost_connections;
+mod memory_full;
 pub(crate) mod nat;
 mod outbound;
 mod returning;
