@@ -18,6 +18,7 @@ use crate::farm::server_counters::ServerCounters;
 use crate::memory::expiring::{Entry, Expiring, Remembered};
 use crate::memory::large_invites::LargeInvites;
 use crate::memory::ledger::{Ledger, Unit};
+use crate::memory::mark::Mark;
 use crate::settings::{Affinity, Settings};
 use crate::signed::keyring::CallKey;
 
@@ -169,10 +170,10 @@ impl Calls {
         self.known.get(now, call.0).map(|entry| ServerId(entry.server))
     }
 
-    /// The same for a request of a dialog; a session that is heard of is not idle.
-    pub(crate) fn server_of_dialog(&self, now: Time, call: CallKey) -> Option<ServerId> {
+    /// What is remembered of a call, for a request of its dialog; a session that is heard of is not idle.
+    pub(crate) fn of_dialog(&self, now: Time, call: CallKey) -> Option<Entry> {
         if !self.keeps_sessions {
-            return self.server_of(now, call);
+            return self.known.get(now, call.0);
         }
         let until = now + self.idle;
         let prolonged = self.known.update(now, call.0, |entry| {
@@ -180,18 +181,29 @@ impl Calls {
                 entry.until = entry.until.max(until);
             }
         });
-        prolonged.map(|(entry, _)| ServerId(entry.server))
+        prolonged.map(|(entry, _)| entry)
     }
 
-    /// The server of this call, chosen by `choose` if the call is new. Of two workers one chooses.
+    /// Who began the call, as far as that is remembered.
+    pub(crate) fn mark(&self, now: Time, call: CallKey) -> Option<Mark> {
+        self.known.get(now, call.0).and_then(|entry| Mark::in_flags(entry.flags))
+    }
+
+    /// What is ended by a response, or counted, is told from what a stranger sends: by the tags.
+    pub(crate) fn keeps_anything(&self) -> bool {
+        self.keeps_sessions || self.census.is_some()
+    }
+
+    /// The server of this call, chosen by `choose` if the call is new, which who has this From tag begins. Of two workers one chooses.
     pub(crate) fn server_or(
         &self,
         now: Time,
         call: CallKey,
+        from_tag: &[u8],
         choose: impl FnOnce() -> Option<ServerId>,
     ) -> Remembered {
         self.known.get_or_insert_with(now, call.0, now + self.new_call_time, || {
-            choose().map(|server| (server.0, 0))
+            choose().map(|server| (server.0, Mark::of(from_tag).to_flags()))
         })
     }
 

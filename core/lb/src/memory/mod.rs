@@ -4,3 +4,4 @@ pub mod calls;
 pub mod expiring;
 pub(crate) mod large_invites;
 pub mod ledger;
+pub(crate) mod mark;

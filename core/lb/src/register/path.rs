@@ -102,7 +102,7 @@ impl Core {
                 return Err(Reject::flow_failed());
             }
         };
-        let way = Way { target, leaves_by: listener, server, direction: Direction::ToClient };
+        let way = Way { target, leaves_by: listener, server, direction: Direction::ToClient, of_call: true };
         self.send(now, request, set, branch, &way, Holding::AsSet, flow, out)
     }
 

@@ -327,7 +327,8 @@ impl Core {
             let way = match server.filter(|_| !action.to_client) {
                 Some(server) => {
                     self.note_sent(&server, request.method);
-                    self.way_to(&server, flow.listener)?
+                    let of_call = self.is_of_call(now, request, set.tag.as_ref());
+                    Way { of_call, ..self.way_to(&server, flow.listener)? }
                 }
                 None => {
                     self.add_echoed_tag(request, &mut set);

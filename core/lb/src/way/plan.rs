@@ -17,6 +17,9 @@ pub(crate) struct Way {
     /// The server it goes to or comes from.
     pub server: ServerId,
     pub direction: Direction,
+    /// Its tags are those of the call that has its Call-ID, as far as that is known: what is answered may end what is kept of
+    /// the call.
+    pub of_call: bool,
 }
 
 /// Whether a request is held on its way.

@@ -14,6 +14,7 @@ use crate::farm::condition::Condition;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
 use crate::memory::large_invites::WentBy;
+use crate::memory::mark::Mark;
 use crate::outbox::{Event, Outbox, Outgoing};
 use crate::selection::hash;
 use crate::selection::known::known;
@@ -78,8 +79,8 @@ impl Core {
                 return self.register(now, &request, branch, flow, out);
             }
             Direction::ToServer => {
-                let server = match copy_at {
-                    Some(server) => server,
+                let (server, of_call) = match copy_at {
+                    Some(server) => (server, self.is_of_call(now, &request, set.tag.as_ref())),
                     None => self.server_for(now, &request, set.tag.as_ref(), flow, out)?,
                 };
                 if self.shared.calls.counts_transactions()
@@ -87,7 +88,7 @@ impl Core {
                 {
                     self.shared.calls.transaction_begun(now, branch, to, request.method);
                 }
-                self.way_to_server(server, &request, flow)?
+                Way { of_call, ..self.way_to_server(server, &request, flow)? }
             }
             Direction::ToClient => self.way_to_client(now, &request, &set, flow, out)?,
         };
@@ -131,7 +132,7 @@ impl Core {
         })
     }
 
-    /// The server of the request's call; chosen if the call is new.
+    /// The server of the request's call; chosen if the call is new. And whether it is of that call by its tags, too.
     fn server_for(
         &mut self,
         now: Time,
@@ -139,7 +140,7 @@ impl Core {
         tag: Option<&Tag>,
         flow: Flow,
         out: &mut Outbox,
-    ) -> Result<ServerId, Reject> {
+    ) -> Result<(ServerId, bool), Reject> {
         let shared = &*self.shared;
         let tagged = tag.map(|tag| tag.server);
         // Only a request that may be the first of its call is remembered. ACK and CANCEL follow one.
@@ -147,12 +148,15 @@ impl Core {
         if shared.settings.affinity == Affinity::Tag
             && let Some(server) = tagged
         {
-            return self.present(now, server, request, flow, out);
+            let of_call = self.is_of_call(now, request, tag);
+            return Ok((self.present(now, server, request, flow, out)?, of_call));
         }
         if !may_be_new {
-            let known = shared.calls.server_of_dialog(now, request.call);
+            let known = shared.calls.of_dialog(now, request.call);
+            let mark = known.and_then(|entry| Mark::in_flags(entry.flags));
+            let of_call = fits(mark, request, tag);
             let server = match (known, shared.settings.affinity) {
-                (Some(server), _) => server,
+                (Some(entry), _) => ServerId(entry.server),
                 (None, Affinity::Session | Affinity::Tag) => match tagged {
                     Some(server) => {
                         shared.calls.adopt(now, request.call, server);
@@ -165,10 +169,10 @@ impl Core {
                     None => self.by_hash_of_unknown(request)?,
                 },
             };
-            return self.present(now, server, request, flow, out);
+            return Ok((self.present(now, server, request, flow, out)?, of_call));
         }
         let (emergency, call) = (request.uri.is_emergency(), request.call.0);
-        let remembered = shared.calls.server_or(now, request.call, || {
+        let remembered = shared.calls.server_or(now, request.call, request.from_tag, || {
             let mut candidates = shared.selector.candidates(&self.snapshot, call, &mut self.chance);
             let chosen = if shared.closing && !emergency { None } else { candidates.next() };
             // Full or draining is no reason to turn a call for help away (RFC 5031): whoever lives gets it.
@@ -182,7 +186,8 @@ impl Core {
             }
             Remembered::Known(entry) => {
                 self.count(Counter::Remembered);
-                return self.present(now, ServerId(entry.server), request, flow, out);
+                let of_call = fits(Mark::in_flags(entry.flags), request, tag);
+                return Ok((self.present(now, ServerId(entry.server), request, flow, out)?, of_call));
             }
             Remembered::Full | Remembered::Declined if shared.closing && !emergency => {
                 self.count(Counter::Closing);
@@ -206,7 +211,17 @@ impl Core {
                 self.shared.calls.begun(now, request.call, chosen);
             }
         }
-        Ok(server)
+        Ok((server, true))
+    }
+
+    /// Whether a request is of the call that has its Call-ID, by its tags. Looked up only where something is kept of answered calls.
+    pub(crate) fn is_of_call(&self, now: Time, request: &Request<'_>, tag: Option<&Tag>) -> bool {
+        // No other request within a dialog ends anything.
+        let may_end = request.method == Method::Bye || request.method == Method::Invite && request.first;
+        if !may_end || !self.shared.calls.keeps_anything() {
+            return true;
+        }
+        fits(self.shared.calls.mark(now, request.call), request, tag)
     }
 
     /// The server itself if it is up; else the one that takes its calls over (SPEC A9), with a record of it.
@@ -290,7 +305,7 @@ impl Core {
 
     pub(crate) fn way_to(&self, server: &Server, came_by: u8) -> Result<Way, Reject> {
         let (leaves_by, target) = self.out_to(came_by, server.transport, server.address)?;
-        Ok(Way { target, leaves_by, server: server.id, direction: Direction::ToServer })
+        Ok(Way { target, leaves_by, server: server.id, direction: Direction::ToServer, of_call: true })
     }
 
     /// An ACK asks for no answer, so its silence says nothing.
@@ -349,6 +364,8 @@ impl Core {
             server: way.server,
             call: request.call,
             asked: match request.method {
+                // A stranger who knows the Call-ID: what it gets for an answer says nothing of the call.
+                Method::Invite | Method::Bye if !way.of_call => Asked::Other,
                 Method::Invite => Asked::Invite,
                 Method::Bye => Asked::Bye,
                 Method::Register => Asked::Register,
@@ -469,5 +486,13 @@ impl Core {
             call: request.call.0,
         });
         Ok(())
+    }
+}
+
+/// By who began the call, where that is remembered; else a request within a dialog needs a tag of ours, which is bound to the call.
+fn fits(mark: Option<Mark>, request: &Request<'_>, tag: Option<&Tag>) -> bool {
+    match mark {
+        Some(mark) => mark.fits(request.from_tag, request.to_tag),
+        None => request.first || tag.is_some(),
     }
 }

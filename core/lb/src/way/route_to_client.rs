@@ -39,7 +39,13 @@ impl Core {
         {
             let BehindNat { listener, address, .. } = nat;
             let target = Target::Datagram { listener, to: address.into() };
-            return Ok(Way { target, leaves_by: listener, server, direction: Direction::ToClient });
+            return Ok(Way {
+                target,
+                leaves_by: listener,
+                server,
+                direction: Direction::ToClient,
+                of_call: true,
+            });
         }
         let came_by = set.leaves_by.unwrap_or(flow.listener);
         let peer = self.connection_to(request, set.tag.as_ref(), next, transport.is_reliable());
@@ -73,7 +79,7 @@ impl Core {
                 }
             }
         };
-        Ok(Way { target, leaves_by, server, direction: Direction::ToClient })
+        Ok(Way { target, leaves_by, server, direction: Direction::ToClient, of_call: true })
     }
 
     /// The server that sends to a client.
@@ -91,7 +97,7 @@ impl Core {
         let server = self.server_that_sent(request, flow).map(|server| server.id);
         let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
         // A call that a server begins: what comes back untagged belongs to it.
-        let known = self.shared.calls.server_or(now, request.call, || Some(server));
+        let known = self.shared.calls.server_or(now, request.call, request.from_tag, || Some(server));
         if matches!(known, Remembered::New { .. }) {
             self.note_choice(now, request, Kind::FromServer, Some(server), None);
             self.tell(request.call, server, What::Begun, out);

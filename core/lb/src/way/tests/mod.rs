@@ -14,6 +14,7 @@ mod memory_full;
 pub(crate) mod nat;
 mod outbound;
 mod returning;
+mod strangers;
 mod unusual_responses;
 mod unusual_vias;
 mod whole_calls;
