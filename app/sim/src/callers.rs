@@ -11,6 +11,8 @@ use transaction::{
 };
 
 use crate::link::Packet;
+use crate::node::{Arrival, Node};
+use crate::phones::RECONNECT_AFTER;
 use crate::text::{self, Ask, Read};
 
 /// What a caller intends.
@@ -35,6 +37,8 @@ pub enum Outcome {
     Refused(u16),
     /// Nothing came at all, until timer B.
     Unheard,
+    /// It gave up, and nothing came of that either (RFC 3261 §9.1).
+    GivenUp,
 }
 
 /// A dialog that an answer made.
@@ -60,6 +64,7 @@ struct Bye {
 
 #[derive(Debug)]
 pub struct Caller {
+    pub number: usize,
     pub address: SocketAddr,
     pub plan: Plan,
     pub call_id: String,
@@ -72,6 +77,13 @@ pub struct Caller {
     pub byes: Vec<u16>,
     timers: Timers,
     parser: Parser,
+    /// When the call was answered, refused or given up, by its own clock.
+    pub settled: Option<Time>,
+    /// It spoke on a connection that has ended, and is to open another one for what is unanswered.
+    again_at: Option<Time>,
+    /// It has sent something twice over streams, so that it may be answered twice.
+    sent_again: bool,
+    cancelled: Option<Time>,
     invite: Option<(InviteClient, Packet)>,
     cancel: Option<(NonInviteClient, Packet)>,
     dialogs: Vec<Dialog>,
@@ -80,6 +92,7 @@ pub struct Caller {
 impl Caller {
     pub fn new(address: SocketAddr, number: usize, plan: Plan) -> Caller {
         Caller {
+            number,
             address,
             plan,
             call_id: format!("call{number}@{}", address.ip()),
@@ -89,6 +102,10 @@ impl Caller {
             byes: Vec::new(),
             timers: Timers::default(),
             parser: Parser::new(),
+            settled: None,
+            again_at: None,
+            sent_again: false,
+            cancelled: None,
             invite: None,
             cancel: None,
             dialogs: Vec::new(),
@@ -102,18 +119,6 @@ impl Caller {
         self.outcome != Outcome::Pending && !self.dialogs.iter().any(talking)
     }
 
-    pub fn next_deadline(&self) -> Option<Time> {
-        let Some((invite, _)) = &self.invite else { return Some(self.plan.starts) };
-        let patience = self.cancel_at();
-        let cancel = self.cancel.as_ref().and_then(|(machine, _)| machine.next_deadline());
-        let dialogs =
-            self.dialogs.iter().filter(|dialog| !dialog.ended).filter_map(|dialog| match &dialog.bye {
-                None => Some(dialog.bye_at),
-                Some(bye) => bye.machine.next_deadline(),
-            });
-        [invite.next_deadline(), patience, cancel].into_iter().flatten().chain(dialogs).min()
-    }
-
     /// A CANCEL may go once a provisional answer has come (RFC 3261 §9.1).
     fn cancel_at(&self) -> Option<Time> {
         let (invite, _) = self.invite.as_ref()?;
@@ -121,39 +126,22 @@ impl Caller {
         self.plan.patience.filter(|_| ringing).map(|patience| self.plan.starts + patience)
     }
 
-    pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
-        if self.invite.is_none() && self.plan.starts <= now {
-            let packet =
-                self.packet(self.plan.manager, self.ask("INVITE", "sip:bob@farm.example", "", 1, &[]));
-            let reliable = self.plan.transport.is_reliable();
-            self.invite = Some((InviteClient::start(now, reliable, &self.timers), packet.clone()));
-            out.push(packet);
-        }
-        if let Some((machine, packet)) = &mut self.invite
-            && let Some(event) = machine.due(now)
-        {
-            match machine.handle(now, event, &self.timers) {
-                Output::Repeat => out.push(packet.clone()),
-                Output::Timeout => self.outcome = Outcome::Unheard,
-                _ => {}
-            }
-        }
-        if self.cancel_at().is_some_and(|at| at <= now) {
-            let packet =
-                self.packet(self.plan.manager, self.ask("CANCEL", "sip:bob@farm.example", "", 1, &[]));
-            let reliable = self.plan.transport.is_reliable();
-            self.cancel = Some((NonInviteClient::start(now, reliable, &self.timers), packet.clone()));
-            out.push(packet);
-        }
-        if let Some((machine, packet)) = &mut self.cancel
-            && let Some(event) = machine.due(now)
-            && machine.handle(now, event, &self.timers) == Output::Repeat
-        {
-            out.push(packet.clone());
-        }
-        for at in 0..self.dialogs.len() {
-            self.bye(at, now, out);
-        }
+    /// No answer to an INVITE is waited for longer than this after its CANCEL (RFC 3261 §9.1).
+    fn hopeless_at(&self) -> Option<Time> {
+        let pending = self.outcome == Outcome::Pending;
+        self.cancelled.filter(|_| pending).map(|at| at + self.timers.t1 * 64)
+    }
+
+    /// What is unanswered goes over a new connection; an INVITE that rings is answered over one that the other side opens.
+    fn send_again(&mut self, out: &mut Vec<Packet>) {
+        self.sent_again = true;
+        let calling = |(machine, _): &&(InviteClient, Packet)| machine.state() == InviteClientState::Calling;
+        out.extend(self.invite.as_ref().filter(calling).map(|(_, packet)| packet.clone()));
+        let waits = |(machine, _): &&(NonInviteClient, Packet)| machine.next_deadline().is_some();
+        out.extend(self.cancel.as_ref().filter(waits).map(|(_, packet)| packet.clone()));
+        let byes =
+            self.dialogs.iter().filter(|dialog| !dialog.ended).filter_map(|dialog| dialog.bye.as_ref());
+        out.extend(byes.filter(|bye| bye.status.is_none()).map(|bye| bye.packet.clone()));
     }
 
     fn bye(&mut self, at: usize, now: Time, out: &mut Vec<Packet>) {
@@ -181,7 +169,7 @@ impl Caller {
         }
     }
 
-    pub fn receive(&mut self, now: Time, packet: &Packet, out: &mut Vec<Packet>) {
+    fn message(&mut self, now: Time, packet: &Packet, out: &mut Vec<Packet>) {
         let mut parser = std::mem::take(&mut self.parser);
         match parser.parse(&packet.bytes) {
             Ok(message) => match Read::of(&message) {
@@ -209,7 +197,7 @@ impl Caller {
         if read.branch.ends_with("-1") && read.method == Method::Cancel {
             match &mut self.cancel {
                 Some((machine, _)) => {
-                    if machine.handle(now, event, &self.timers) == Output::Ignored {
+                    if machine.handle(now, event, &self.timers) == Output::Ignored && !self.sent_again {
                         self.strays.push(format!("late: {}", read.name()));
                     }
                 }
@@ -227,7 +215,10 @@ impl Caller {
                 if event == NonInviteClientEvent::Final && output == Output::Pass {
                     bye.status = Some(status);
                     self.byes.push(status);
-                } else if output == Output::Ignored && before == NonInviteClientState::Terminated {
+                } else if output == Output::Ignored
+                    && before == NonInviteClientState::Terminated
+                    && !self.sent_again
+                {
                     self.strays.push(format!("late: {}", read.name()));
                 }
             }
@@ -257,7 +248,7 @@ impl Caller {
         match (event, output) {
             (InviteClientEvent::Success, Output::Pass) => self.answered(now, read, out),
             (InviteClientEvent::Failure, Output::AcknowledgeAndPass) => {
-                self.outcome = Outcome::Refused(status);
+                (self.outcome, self.settled) = (Outcome::Refused(status), Some(now));
                 out.push(self.acknowledge(read));
             }
             (InviteClientEvent::Failure, Output::Acknowledge) => out.push(self.acknowledge(read)),
@@ -275,6 +266,7 @@ impl Caller {
         }
         let first = self.dialogs.is_empty();
         self.outcome = Outcome::Answered;
+        self.settled.get_or_insert(now);
         let mut dialog = Dialog {
             to_tag: tag,
             target: read.contact.clone().unwrap_or_else(|| "sip:nobody.invalid".into()),
@@ -344,5 +336,75 @@ impl Caller {
 
     fn packet(&self, to: SocketAddr, bytes: Vec<u8>) -> Packet {
         Packet { from: self.address, to, stream: self.plan.transport.is_reliable(), bytes }
+    }
+}
+
+impl Node for Caller {
+    fn receive(&mut self, now: Time, arrival: Arrival<'_>, out: &mut Vec<Packet>) {
+        match arrival {
+            Arrival::Message(packet) => self.message(now, packet, out),
+            Arrival::Closed(_) | Arrival::Refused(_) if self.plan.transport.is_reliable() => {
+                self.again_at = Some(now + RECONNECT_AFTER);
+            }
+            Arrival::Closed(_) | Arrival::Refused(_) | Arrival::Unreachable(_) => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let Some((invite, _)) = &self.invite else { return Some(self.plan.starts) };
+        let patience = self.cancel_at();
+        let cancel = self.cancel.as_ref().and_then(|(machine, _)| machine.next_deadline());
+        let dialogs =
+            self.dialogs.iter().filter(|dialog| !dialog.ended).filter_map(|dialog| match &dialog.bye {
+                None => Some(dialog.bye_at),
+                Some(bye) => bye.machine.next_deadline(),
+            });
+        [invite.next_deadline(), patience, cancel, self.again_at, self.hopeless_at()]
+            .into_iter()
+            .flatten()
+            .chain(dialogs)
+            .min()
+    }
+
+    fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
+        if self.invite.is_none() && self.plan.starts <= now {
+            let packet =
+                self.packet(self.plan.manager, self.ask("INVITE", "sip:bob@farm.example", "", 1, &[]));
+            let reliable = self.plan.transport.is_reliable();
+            self.invite = Some((InviteClient::start(now, reliable, &self.timers), packet.clone()));
+            out.push(packet);
+        }
+        if let Some((machine, packet)) = &mut self.invite
+            && let Some(event) = machine.due(now)
+        {
+            match machine.handle(now, event, &self.timers) {
+                Output::Repeat => out.push(packet.clone()),
+                Output::Timeout => (self.outcome, self.settled) = (Outcome::Unheard, Some(now)),
+                _ => {}
+            }
+        }
+        if self.cancel_at().is_some_and(|at| at <= now) {
+            let packet =
+                self.packet(self.plan.manager, self.ask("CANCEL", "sip:bob@farm.example", "", 1, &[]));
+            let reliable = self.plan.transport.is_reliable();
+            self.cancel = Some((NonInviteClient::start(now, reliable, &self.timers), packet.clone()));
+            out.push(packet);
+            self.cancelled = Some(now);
+        }
+        if let Some((machine, packet)) = &mut self.cancel
+            && let Some(event) = machine.due(now)
+            && machine.handle(now, event, &self.timers) == Output::Repeat
+        {
+            out.push(packet.clone());
+        }
+        if self.hopeless_at().is_some_and(|at| at <= now) {
+            (self.outcome, self.settled) = (Outcome::GivenUp, Some(now));
+        }
+        if self.again_at.take_if(|at| *at <= now).is_some() {
+            self.send_again(out);
+        }
+        for at in 0..self.dialogs.len() {
+            self.bye(at, now, out);
+        }
     }
 }

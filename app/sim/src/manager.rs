@@ -1,95 +1,177 @@
 //! A load manager as it runs in the product: a server table, what workers share, and a router for each worker, moved by
-//! the virtual clock instead of sockets.
+//! the virtual clock instead of sockets. It can die and be started again with all forgotten, and be given other settings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{Chance, Time};
 use heartbeat::datagram::{Heartbeat, ServerState};
+use heartbeat::notice::{self, NOTICES_MAX, Senders};
+use lb::farm::condition::Condition;
+use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
-use lb::outbox::Outbox;
+use lb::outbox::{Outbox, Outgoing};
 use lb::settings::Settings;
 use lb::shared::Shared;
 use lb::way::router::{Input, Router};
 use sip::{ConnectionId, Flow, Target, Transport};
 
+use crate::fault::Change;
 use crate::link::Packet;
+use crate::node::{Arrival, Node};
+use crate::scenario::NOTICE_PORT;
 
 /// Listeners of a simulated load manager: UDP first, TCP second, at one address.
 const UDP: u8 = 0;
 const TCP: u8 = 1;
 
+/// How often in one turn failed sends may lead to sends that fail: as in the product.
+const FAILURE_ROUNDS: usize = 4;
+
 pub struct Manager {
     /// What it sends from.
     pub address: SocketAddr,
+    pub is_dead: bool,
     pub shared: Arc<Shared>,
+    /// What workers shared in its former lives, for their counters.
+    pub former: Vec<Arc<Shared>>,
     /// Held set-ups that were given to another server, and other messages that went to one that took over.
     pub taken_over: u64,
+    /// Servers that it has called failed at some time.
+    pub called_failed: BTreeSet<SocketAddr>,
+    /// Notices that told it of another server than the one that it knew.
+    pub conflicts: u64,
+    settings: Settings,
+    workers: u8,
+    seed: u64,
+    /// The wall clock at the beginning of its own clock, microseconds since 1970.
+    clock_began_us: u64,
     table: ServerTable,
     routers: Vec<Router>,
     outbox: Outbox,
-    connections: HashMap<SocketAddr, ConnectionId>,
+    /// By the other end: the present or last connection with it, and whether it is open.
+    connections: HashMap<SocketAddr, (ConnectionId, bool)>,
+    senders: Senders,
+    told: u64,
 }
 
 impl Manager {
     /// Listens where the settings say, in this order: UDP, TCP.
-    pub fn new(settings: Settings, workers: u8, seed: u64) -> Manager {
-        let counters =
-            lb::farm::server_counters::ServerCounters::for_settings(&settings, usize::from(workers));
-        let table = ServerTable::new(Time::ZERO, &settings, counters.clone())
-            .expect("servers of a scenario are good");
-        let address = settings.listeners[usize::from(UDP)].bind;
-        let shared = Arc::new(Shared::new(settings, counters, table.snapshot(), workers));
-        let chance = |worker| Chance::seeded(seed.wrapping_add(u64::from(worker)));
-        let router = |worker| Router::new(shared.clone(), worker, chance(worker));
-        let routers = (0..workers).map(router).collect();
-        let (outbox, connections) = (Outbox::default(), HashMap::new());
-        Manager { address, shared, taken_over: 0, table, routers, outbox, connections }
-    }
-
-    pub fn next_deadline(&self) -> Option<Time> {
-        self.routers.iter().filter_map(Router::next_deadline).min()
-    }
-
-    pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
-        for worker in 0..self.routers.len() {
-            if self.routers[worker].next_deadline().is_some_and(|deadline| deadline <= now) {
-                self.routers[worker].handle_timeout(now, &mut self.outbox);
-                self.flush(out);
-            }
+    pub fn new(now: Time, settings: Settings, workers: u8, seed: u64, clock_began_us: u64) -> Manager {
+        let life = Life::new(now, &settings, workers, seed, 0, clock_began_us);
+        Manager {
+            address: settings.listeners[usize::from(UDP)].bind,
+            is_dead: false,
+            shared: life.shared,
+            former: Vec::new(),
+            taken_over: 0,
+            called_failed: BTreeSet::new(),
+            conflicts: 0,
+            settings,
+            workers,
+            seed,
+            clock_began_us,
+            table: life.table,
+            routers: life.routers,
+            outbox: Outbox::default(),
+            connections: HashMap::new(),
+            senders: Senders::default(),
+            told: 0,
         }
+    }
+
+    pub fn die(&mut self) {
+        self.is_dead = true;
+    }
+
+    /// A new process, with the settings that the last one had. Of its memory nothing is left.
+    pub fn start(&mut self, now: Time) {
+        let run = self.former.len() as u32 + 1;
+        let seed = self.seed.wrapping_add(u64::from(run) << 8);
+        let life = Life::new(now, &self.settings, self.workers, seed, run, self.clock_began_us);
+        self.former.push(std::mem::replace(&mut self.shared, life.shared));
+        (self.table, self.routers, self.outbox) = (life.table, life.routers, Outbox::default());
+        (self.is_dead, self.senders) = (false, Senders::default());
+        self.connections.clear();
+    }
+
+    /// What all its lives counted together.
+    pub fn lives(&self) -> impl Iterator<Item = &Arc<Shared>> {
+        self.former.iter().chain([&self.shared])
+    }
+
+    /// A reload, in the order of the product: table, terms, snapshot.
+    pub fn reload(&mut self, now: Time, change: Change) {
+        change.apply(&mut self.settings);
+        if self.is_dead {
+            return;
+        }
+        let refused = self.table.reconfigure(now, &self.settings.servers);
+        assert!(refused.is_empty(), "{refused:?}");
+        let terms = self.shared.terms().with(self.settings.clone());
+        self.table.set_terms(&terms.settings, terms.tables.clone());
+        self.shared.publish_terms(terms);
+        self.tick(now);
     }
 
     /// What the control thread does ten times a second.
     pub fn tick(&mut self, now: Time) {
-        if self.table.tick(now) {
-            self.shared.publish(self.table.snapshot());
+        if self.is_dead {
+            return;
         }
+        for result in self.shared.probes.take_results() {
+            let retry_after = result.retry_after.map(|seconds| base::Duration::from_secs(u64::from(seconds)));
+            match result.call.zip(retry_after) {
+                Some((refused, retry_after)) => {
+                    self.table.refused_call(now, result.server, refused, retry_after);
+                }
+                None => self.table.probe_answered(now, result.server, result.status, retry_after),
+            }
+        }
+        if self.table.tick(now) {
+            let snapshot = self.table.snapshot();
+            let failed = snapshot.servers().iter().filter(|server| server.condition == Condition::Failed);
+            self.called_failed.extend(failed.map(|server| server.address));
+            self.shared.publish(snapshot);
+        }
+        let probes = &self.shared.probes;
+        self.table.take_probes(now, |server, _, _| probes.want(server));
+        self.shared.terms().calls.sweep(now);
     }
 
     /// The agent beside a server says how its server is.
-    pub fn heartbeat(&mut self, now: Time, server: SocketAddr, state: ServerState) {
-        let heartbeat = Heartbeat::plain(u32::from(server.port()), server.port(), state);
+    pub fn heartbeat(&mut self, now: Time, server: SocketAddr, state: ServerState, transport: Transport) {
+        if self.is_dead {
+            return;
+        }
+        let transport = match transport {
+            Transport::Udp => heartbeat::Transport::Udp,
+            _ => heartbeat::Transport::Tcp,
+        };
+        let plain = Heartbeat::plain(u32::from(server.port()), server.port(), state);
+        let heartbeat = Heartbeat { transport: Some(transport), ..plain };
         let heard = self.table.heartbeat(now, server.ip(), &heartbeat);
         assert!(heard.is_ok(), "{heard:?}");
-        self.tick(now);
     }
 
-    pub fn receive(&mut self, now: Time, packet: &Packet, out: &mut Vec<Packet>) {
-        let flow = self.flow(packet);
-        let worker = self.worker_of(packet.from);
-        let input = Input::Message { bytes: &packet.bytes, flow };
+    fn input(&mut self, now: Time, worker: u8, input: Input<'_>, out: &mut Vec<Packet>) {
         self.routers[usize::from(worker)].handle(now, input, &mut self.outbox);
-        self.flush(out);
+        self.flush(now, worker, out);
     }
 
-    /// A datagram to this address came back as ICMP port unreachable.
-    pub fn unreachable(&mut self, now: Time, to: SocketAddr, out: &mut Vec<Packet>) {
-        let worker = self.worker_of(to);
-        let input = Input::SendFailed { to: Target::Datagram { listener: UDP, to } };
-        self.routers[usize::from(worker)].handle(now, input, &mut self.outbox);
-        self.flush(out);
+    /// Another load manager tells of its calls.
+    fn hear(&mut self, now: Time, bytes: &[u8]) {
+        let terms = self.shared.terms();
+        let Ok(batch) = notice::decode(bytes, |id| terms.keys.notice_key(id)) else { return };
+        let wall = self.clock_began_us + now.as_micros();
+        if self.senders.admit(wall, &batch).is_err() {
+            return;
+        }
+        for notice in batch.notices() {
+            let told = terms.calls.told(now, notice);
+            self.conflicts += u64::from(told == lb::memory::calls::Told::Otherwise);
+        }
     }
 
     /// As SO_REUSEPORT does: by the other end. So a caller's connection and its server's answers lie at different workers.
@@ -104,28 +186,148 @@ impl Manager {
     fn flow(&mut self, packet: &Packet) -> Flow {
         let (listener, transport) = if packet.stream { (TCP, Transport::Tcp) } else { (UDP, Transport::Udp) };
         let connection = packet.stream.then(|| {
-            let worker = self.worker_of(packet.from);
-            let slot = self.connections.len() as u16;
-            *self.connections.entry(packet.from).or_insert(ConnectionId { worker, slot, generation: 1 })
+            let (worker, slot) = (self.worker_of(packet.from), self.connections.len() as u16);
+            // As in the product: by chance, so that an id of another process reaches nobody.
+            let fresh = (ConnectionId { worker, slot, generation: self.shared.run }, false);
+            let (id, open) = self.connections.entry(packet.from).or_insert(fresh);
+            if !*open {
+                (id.generation, *open) = (id.generation.wrapping_add(1), true);
+            }
+            *id
         });
         Flow { listener, transport, remote: packet.from, connection }
     }
 
-    fn flush(&mut self, out: &mut Vec<Packet>) {
-        for send in self.outbox.sends.drain(..) {
-            let (to, stream) = match send.to {
-                Target::Datagram { to, .. } => (to, false),
-                Target::Connection { id, to, .. } => {
-                    let open = self.connections.iter().find(|(_, open)| **open == id);
-                    (open.map_or(to, |(remote, _)| *remote), true)
-                }
-                Target::Stream { to, .. } => (to, true),
-            };
-            let bytes = self.outbox.bytes[send.bytes.start as usize..send.bytes.end as usize].to_vec();
-            out.push(Packet { from: self.address, to, stream, bytes });
+    /// Where a message goes, and whether by a stream. `None`: its connection is gone, and no other may take its place.
+    fn way_of(&self, send: &Outgoing) -> Option<(SocketAddr, bool)> {
+        match send.to {
+            Target::Datagram { to, .. } => Some((to, false)),
+            Target::Connection { id, to, or_connect, .. } => {
+                let is =
+                    |(_, (open, is_open)): &(&SocketAddr, &(ConnectionId, bool))| *open == id && *is_open;
+                let open = self.connections.iter().find(is);
+                open.map(|(remote, _)| *remote).or(or_connect.then_some(to)).map(|to| (to, true))
+            }
+            Target::Stream { to, .. } => Some((to, true)),
         }
-        self.taken_over += self.outbox.events.len() as u64;
-        self.outbox.bytes.clear();
-        self.outbox.events.clear();
+    }
+
+    /// Sends what is in the outbox: notices first. What cannot be sent is told to the router, whose answer is sent too.
+    fn flush(&mut self, now: Time, worker: u8, out: &mut Vec<Packet>) {
+        for round in 0..=FAILURE_ROUNDS {
+            self.tell(now, out);
+            let mut failed = Vec::new();
+            for send in std::mem::take(&mut self.outbox.sends) {
+                let Some((to, stream)) = self.way_of(&send) else {
+                    failed.push(send.to);
+                    continue;
+                };
+                let bytes = self.outbox.bytes[send.bytes.start as usize..send.bytes.end as usize].to_vec();
+                out.push(Packet { from: self.address, to, stream, bytes });
+            }
+            self.taken_over += self.outbox.events.len() as u64;
+            self.outbox.bytes.clear();
+            self.outbox.events.clear();
+            if failed.is_empty() || round == FAILURE_ROUNDS {
+                return;
+            }
+            for to in failed {
+                let input = Input::SendFailed { to };
+                self.routers[usize::from(worker)].handle(now, input, &mut self.outbox);
+            }
+            self.routers[usize::from(worker)].handle_timeout(now, &mut self.outbox);
+        }
+    }
+
+    fn tell(&mut self, now: Time, out: &mut Vec<Packet>) {
+        let notices = std::mem::take(&mut self.outbox.asks);
+        let Some(peers) = self.settings.peers.as_ref().filter(|_| !notices.is_empty()) else { return };
+        let (id, key) = self.shared.terms().keys.signing_notice_key();
+        for part in notices.chunks(NOTICES_MAX) {
+            let mut bytes = Vec::new();
+            self.told = (self.told + 1).max(self.clock_began_us + now.as_micros());
+            notice::encode(
+                self.seed << 8 | u64::from(self.shared.run),
+                self.told,
+                part,
+                (id, &key),
+                &mut bytes,
+            );
+            for to in &peers.to {
+                let from = SocketAddr::new(self.address.ip(), NOTICE_PORT);
+                out.push(Packet { from, to: *to, stream: false, bytes: bytes.clone() });
+            }
+        }
+    }
+}
+
+impl Node for Manager {
+    fn receive(&mut self, now: Time, arrival: Arrival<'_>, out: &mut Vec<Packet>) {
+        if self.is_dead {
+            return;
+        }
+        match arrival {
+            Arrival::Message(packet) if packet.to.port() == NOTICE_PORT => self.hear(now, &packet.bytes),
+            Arrival::Message(packet) => {
+                let flow = self.flow(packet);
+                let input = Input::Message { bytes: &packet.bytes, flow };
+                self.input(now, self.worker_of(packet.from), input, out);
+            }
+            Arrival::Unreachable(to) => {
+                let input = Input::SendFailed { to: Target::Datagram { listener: UDP, to } };
+                self.input(now, self.worker_of(to), input, out);
+            }
+            Arrival::Refused(to) => {
+                let input = Input::SendFailed { to: Target::Stream { listener: TCP, to } };
+                self.input(now, self.worker_of(to), input, out);
+            }
+            Arrival::Closed(peer) => {
+                let Some((id, open)) = self.connections.get_mut(&peer).filter(|(_, open)| *open) else {
+                    return;
+                };
+                *open = false;
+                let id = *id;
+                self.input(now, id.worker, Input::Closed { id, peer }, out);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.routers.iter().filter_map(Router::next_deadline).min().filter(|_| !self.is_dead)
+    }
+
+    fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
+        for worker in 0..self.routers.len() {
+            let due = self.routers[worker].next_deadline().is_some_and(|deadline| deadline <= now);
+            if due && !self.is_dead {
+                self.routers[worker].handle_timeout(now, &mut self.outbox);
+                self.flush(now, worker as u8, out);
+            }
+        }
+    }
+}
+
+/// What a process has from its start to its end.
+struct Life {
+    shared: Arc<Shared>,
+    table: ServerTable,
+    routers: Vec<Router>,
+}
+
+impl Life {
+    fn new(now: Time, settings: &Settings, workers: u8, seed: u64, run: u32, clock_began_us: u64) -> Life {
+        let counters = ServerCounters::for_settings(settings, usize::from(workers));
+        let table =
+            ServerTable::new(now, settings, counters.clone()).expect("servers of a scenario are good");
+        // In the product chance from outside, so that no two processes have the same.
+        let process = Chance::seeded(seed ^ u64::from(run) << 32).next_u64() as u32;
+        let shared = Shared::new(settings.clone(), counters, table.snapshot(), workers)
+            .started_as(process)
+            .with_clock(clock_began_us);
+        let shared = Arc::new(shared);
+        let chance = |worker| Chance::seeded(seed.wrapping_add(u64::from(worker)));
+        let router = |worker| Router::new(shared.clone(), worker, chance(worker));
+        let routers = (0..workers).map(router).collect();
+        Life { shared, table, routers }
     }
 }

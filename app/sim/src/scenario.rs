@@ -1,35 +1,23 @@
 //! What a run is made of, all of it drawn from one seed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use base::{Chance, Duration, Time};
-use lb::settings::{Affinity, Heartbeats, HoldSetup, Listener, Probe, Selection, ServerEntry, Settings};
+use lb::register::settings::{RegisterSettings, RegisterTo};
+use lb::settings::{
+    Affinity, Heartbeats, HoldSetup, Listener, Peers, Probe, Selection, ServerEntry, Settings,
+};
 use sip::Transport;
 
 use crate::callers::Plan;
+use crate::fault::{Fault, KEYS};
+pub use crate::kinds::Kind;
+use crate::kinds::faults;
 use crate::link::Weather;
-use crate::servers::{Fate, Manners};
-
-/// What may go wrong in a scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Servers stay well; the network need not be.
-    Calm,
-    /// One server dies or hangs, and returns (T3, T4).
-    ServerLost,
-    /// One server joins and another is drained in the middle of it (T1, T2).
-    FarmChanges,
-    /// All load managers share one address; each datagram reaches any of them (T5).
-    Anycast,
-}
-
-/// Something that happens to a server.
-#[derive(Clone, Copy, Debug)]
-pub struct Fault {
-    pub at: Time,
-    pub server: usize,
-    pub fate: Fate,
-}
+use crate::node::Id;
+use crate::phones;
+use crate::servers::Manners;
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -39,31 +27,64 @@ pub struct Scenario {
     pub workers: u8,
     pub managers: Vec<Settings>,
     pub servers: Vec<SocketAddr>,
+    pub server_transport: Transport,
     pub manners: Manners,
     pub calls: Vec<Plan>,
+    pub phones: Vec<phones::Plan>,
     pub faults: Vec<Fault>,
+    pub clocks: Clocks,
     /// A datagram to a dead server comes back as ICMP port unreachable.
     pub icmp: bool,
+    /// Servers have agents, whose heartbeats say how they are.
+    pub agents: bool,
+}
+
+/// How far each node's clock is from the farm's.
+#[derive(Clone, Debug, Default)]
+pub struct Clocks(BTreeMap<Id, (Duration, i64)>);
+
+impl Clocks {
+    /// By how much its own clock began earlier than the run.
+    pub fn offset(&self, id: Id) -> Duration {
+        self.0.get(&id).map_or(Duration::ZERO, |(offset, _)| *offset)
+    }
+
+    /// By how much its wall clock is wrong, microseconds.
+    pub fn wrong_us(&self, id: Id) -> i64 {
+        self.0.get(&id).map_or(0, |(_, wrong)| *wrong)
+    }
+
+    pub fn are_apart(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 /// Between heartbeats; three of them missed and a server is failed.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
 
+/// Where load managers hear each other.
+pub const NOTICE_PORT: u16 = 5070;
+
 const CALLS: u64 = 8;
 /// All calls begin within this time.
 const RUSH: Duration = Duration::from_secs(10);
+/// A session from which nothing is heard is forgotten after this: longer than any call, shorter than the quiet after a run.
+const SESSION_IDLE: Duration = Duration::from_secs(120);
+/// Where calls may be lost, everybody gives up at last.
+const PATIENCE_AT_LAST: Duration = Duration::from_secs(60);
+/// Clocks of load managers that tell each other of calls must agree to ten minutes.
+const WRONG_US_MAX: u64 = 240_000_000;
 
 impl Scenario {
     pub fn drawn(seed: u64, kind: Kind) -> Scenario {
         let mut chance = Chance::seeded(seed ^ 0x05CE_4A71);
         let servers: Vec<SocketAddr> =
             (0..2 + chance.below(3)).map(|number| address(2, number as u8 + 1)).collect();
-        let managers = 1 + chance.below(2) as u8 + u8::from(kind == Kind::Anycast);
-        // A datagram that any load manager may get asks for a choice that all make alike (SPEC A8).
-        let (affinity, selection) = match kind {
-            Kind::Anycast => (Affinity::Hash, Selection::Hash),
-            Kind::Calm | Kind::ServerLost | Kind::FarmChanges => drawn_policy(&mut chance),
-        };
+        let several = matches!(kind, Kind::Anycast | Kind::AddressMoves);
+        let managers = 1 + chance.below(2) as u8 + u8::from(several);
+        let fair = chance.permille(300) || kind == Kind::Forged;
+        let weather = if fair { Weather::FAIR } else { Weather::FOUL };
+        let (affinity, selection) = drawn_policy(&mut chance, kind, fair);
         // A caller over UDP that heard its call ring repeats no more: it survives its server only where it is held too.
         // And it can be held only where the answers come back to who holds it.
         let hold_all = chance.permille(500) && kind != Kind::Anycast;
@@ -71,24 +92,44 @@ impl Scenario {
         let streams_permille = match (kind, hold_setup) {
             // A connection is one load manager's own: through a shared address it would reach any.
             (Kind::Anycast, _) => 0,
-            (Kind::ServerLost, HoldSetup::Stream) => 1000,
+            (Kind::ServerLost | Kind::WaysCut, HoldSetup::Stream) => 1000,
             (_, _) => 600,
         };
+        let tcp_permille = match kind {
+            Kind::ConnectionsEnd => 700,
+            Kind::Everything => 400,
+            Kind::Calm | Kind::Reload | Kind::ManagerLost => 200,
+            _ => 0,
+        };
+        let server_transport = if chance.permille(tcp_permille) { Transport::Tcp } else { Transport::Udp };
         // The last server of a farm that changes joins later, by its heartbeat.
         let known = servers.len() - usize::from(kind == Kind::FarmChanges);
-        let policy = Policy { affinity, selection, hold_setup };
+        let policy = Policy { affinity, selection, hold_setup, server_transport };
+        let register_to = match chance.permille(500) && kind != Kind::Anycast {
+            true => RegisterTo::All,
+            false => RegisterTo::Hash,
+        };
         let settings = (0..managers).map(|number| {
-            let shared = (kind == Kind::Anycast).then(|| address(1, 100));
-            settings(address(1, number + 1), shared, &servers[..known], policy, kind)
+            let shared = several.then(|| address(1, 100));
+            let mut settings = settings(address(1, number + 1), shared, &servers[..known], policy, kind);
+            settings.register = RegisterSettings { to: register_to.clone(), ..settings.register };
+            let told = (0..managers).filter(|other| *other != number);
+            let at = |number: u8| SocketAddr::new(address(1, number + 1).ip(), NOTICE_PORT);
+            settings.peers = (kind == Kind::AddressMoves || kind == Kind::Everything).then(|| Peers {
+                listen: at(number),
+                group: None,
+                to: told.map(at).collect(),
+            });
+            settings
         });
         let managers: Vec<Settings> = settings.collect();
-        let calls = (0..CALLS).map(|_| drawn_call(&mut chance, &managers, streams_permille)).collect();
-        let faults = match kind {
-            Kind::ServerLost => drawn_loss(&mut chance, servers.len()),
-            Kind::FarmChanges => drawn_changes(&mut chance, servers.len()),
-            Kind::Calm | Kind::Anycast => Vec::new(),
-        };
-        let weather = if chance.permille(300) { Weather::FAIR } else { Weather::FOUL };
+        let mut calls: Vec<Plan> =
+            (0..CALLS).map(|_| drawn_call(&mut chance, &managers, streams_permille)).collect();
+        if kind.loses_calls() {
+            calls.iter_mut().for_each(|call| _ = call.patience.get_or_insert(PATIENCE_AT_LAST));
+        }
+        let phones = (0..chance.below(4)).map(|_| drawn_phone(&mut chance, &managers, streams_permille));
+        let phones: Vec<phones::Plan> = phones.collect();
         let manners = Manners {
             refuses_permille: 200,
             hangs_up_permille: 200,
@@ -96,7 +137,35 @@ impl Scenario {
         };
         let workers = 1 + chance.below(2) as u8;
         let icmp = chance.permille(500);
-        Scenario { seed, kind, weather, workers, managers, servers, manners, calls, faults, icmp }
+        let agents = kind != Kind::Forged || chance.permille(500);
+        let clocks = drawn_clocks(&mut chance, managers.len(), servers.len(), calls.len(), phones.len());
+        let mut scenario = Scenario {
+            seed,
+            kind,
+            weather,
+            workers,
+            managers,
+            servers,
+            server_transport,
+            manners,
+            calls,
+            phones,
+            faults: Vec::new(),
+            clocks,
+            icmp,
+            agents,
+        };
+        scenario.faults = faults(&mut chance, &scenario);
+        scenario
+    }
+
+    /// One address leads to one load manager or another.
+    pub fn has_shared_address(&self) -> bool {
+        matches!(self.kind, Kind::Anycast | Kind::AddressMoves)
+    }
+
+    pub fn shared_address(&self) -> SocketAddr {
+        address(1, 100)
     }
 }
 
@@ -104,8 +173,15 @@ pub fn address(network: u8, host: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, network, host], 5060))
 }
 
-fn drawn_policy(chance: &mut Chance) -> (Affinity, Selection) {
-    let affinity = [Affinity::Hash, Affinity::Session, Affinity::Tag][chance.below(3) as usize];
+fn drawn_policy(chance: &mut Chance, kind: Kind, fair: bool) -> (Affinity, Selection) {
+    let affinity = match kind {
+        // A datagram that any load manager may get asks for a choice that all make alike (SPEC A8).
+        Kind::Anycast => return (Affinity::Hash, Selection::Hash),
+        // A session list dies with its process; another has it as far as it was told.
+        Kind::ManagerLost => [Affinity::Hash, Affinity::Tag][chance.below(2) as usize],
+        Kind::AddressMoves if !fair => [Affinity::Hash, Affinity::Tag][chance.below(2) as usize],
+        _ => [Affinity::Hash, Affinity::Session, Affinity::Tag][chance.below(3) as usize],
+    };
     let selection = match affinity {
         Affinity::Hash => Selection::Hash,
         Affinity::Session | Affinity::Tag => {
@@ -130,24 +206,38 @@ fn drawn_call(chance: &mut Chance, managers: &[Settings], streams_permille: u32)
     }
 }
 
-/// One server is lost in the thick of it and comes back later; whoever hangs answers what he was asked meanwhile.
-fn drawn_loss(chance: &mut Chance, servers: usize) -> Vec<Fault> {
-    let server = chance.below(servers as u64) as usize;
-    let fate = if chance.permille(500) { Fate::Dead } else { Fate::Hung };
-    let at = Time::from_millis(2000 + chance.below(10_000));
-    let back = at + Duration::from_millis(3000 + chance.below(15_000));
-    vec![Fault { at, server, fate }, Fault { at: back, server, fate: Fate::Alive }]
+fn drawn_phone(chance: &mut Chance, managers: &[Settings], streams_permille: u32) -> phones::Plan {
+    let manager = &managers[chance.below(managers.len() as u64) as usize];
+    phones::Plan {
+        transport: if chance.permille(streams_permille) { Transport::Tcp } else { Transport::Udp },
+        manager: manager.listeners[0].advertise,
+        starts: Time::from_millis(500 + chance.below(5000)),
+        pause: Duration::from_millis(1000 + chance.below(4000)),
+        registrations: 1 + chance.below(4) as u32,
+    }
 }
 
-/// The last server joins; the first one gets no more new calls.
-fn drawn_changes(chance: &mut Chance, servers: usize) -> Vec<Fault> {
-    let joins = Time::from_millis(2000 + chance.below(4000));
-    let drained = joins + Duration::from_millis(1000 + chance.below(4000));
-    vec![
-        Fault { at: Time::ZERO, server: servers - 1, fate: Fate::Absent },
-        Fault { at: joins, server: servers - 1, fate: Fate::Alive },
-        Fault { at: drained, server: 0, fate: Fate::Drained },
-    ]
+/// In half of the runs all clocks are one.
+fn drawn_clocks(
+    chance: &mut Chance,
+    managers: usize,
+    servers: usize,
+    callers: usize,
+    phones: usize,
+) -> Clocks {
+    if chance.permille(500) {
+        return Clocks::default();
+    }
+    let all = (0..managers)
+        .map(Id::Manager)
+        .chain((0..servers).map(Id::Server))
+        .chain((0..callers).map(Id::Caller))
+        .chain((0..phones).map(Id::Phone));
+    let drawn = all.map(|id| {
+        let offset = Duration::from_micros(chance.below(1 << 40));
+        (id, (offset, chance.below(2 * WRONG_US_MAX) as i64 - WRONG_US_MAX as i64))
+    });
+    Clocks(drawn.collect())
 }
 
 #[derive(Clone, Copy)]
@@ -155,6 +245,7 @@ struct Policy {
     affinity: Affinity,
     selection: Selection,
     hold_setup: HoldSetup,
+    server_transport: Transport,
 }
 
 fn settings(
@@ -164,18 +255,19 @@ fn settings(
     policy: Policy,
     kind: Kind,
 ) -> Settings {
-    let Policy { affinity, selection, hold_setup } = policy;
+    let Policy { affinity, selection, hold_setup, server_transport } = policy;
     let advertise = shared_address.unwrap_or(bind);
     let listener = |transport| Listener { transport, bind, advertise };
     let entry =
-        |address: &SocketAddr| ServerEntry { address: *address, transport: Transport::Udp, weight: 1 };
+        |address: &SocketAddr| ServerEntry { address: *address, transport: server_transport, weight: 1 };
     let listeners = vec![listener(Transport::Udp), listener(Transport::Tcp)];
-    let small = Settings::small(listeners, servers.iter().map(entry).collect(), *b"a key of the sim");
+    let small = Settings::small(listeners, servers.iter().map(entry).collect(), KEYS[0].1);
     Settings {
         affinity,
         selection,
         new_calls_max: 1024,
         sessions_max: 1024,
+        session_idle: SESSION_IDLE,
         hold_setup,
         held_bytes_max: 10_000_000,
         // One of several that share an address sees half of the answers: their absence says nothing there.

@@ -11,6 +11,9 @@ use transaction::{
 };
 
 use crate::link::Packet;
+use crate::node::{Arrival, Node};
+use crate::phones::RECONNECT_AFTER;
+use crate::stranger;
 use crate::text::{self, Ask, Read};
 
 /// How a server treats calls.
@@ -48,7 +51,7 @@ impl Fate {
     }
 }
 
-/// Longer than any caller talks.
+/// Longer than any caller talks, and than any way is cut.
 const ABANDONED_AFTER: Duration = Duration::from_secs(20);
 
 /// An INVITE and what became of it.
@@ -83,6 +86,8 @@ enum Phase {
     HangingUp {
         machine: NonInviteClient,
         packet: Packet,
+        /// On a new connection, after the last one has ended.
+        again_at: Option<Time>,
     },
     Over,
 }
@@ -99,6 +104,13 @@ pub struct Server {
     pub answered: Vec<(String, Time)>,
     /// Call-IDs of all INVITEs that it saw, in all its lives.
     pub seen: Vec<String>,
+    /// The client transaction of each INVITE for which it rang, by Call-ID, From tag and CSeq, and in which of its lives.
+    pub rang: Vec<(String, String, u32, u32)>,
+    /// Call-ID and status of the answer to each BYE of its own; 408 where none came.
+    pub byes: Vec<(String, u16)>,
+    /// Calls that end by themselves if nobody hangs up: where faults may have lost the caller.
+    pub abandons: bool,
+    life: u32,
     backlog: Vec<Packet>,
     manners: Manners,
     chance: Chance,
@@ -117,6 +129,10 @@ impl Server {
             strays: Vec::new(),
             answered: Vec::new(),
             seen: Vec::new(),
+            rang: Vec::new(),
+            byes: Vec::new(),
+            abandons: false,
+            life: 0,
             backlog: Vec::new(),
             manners,
             chance,
@@ -128,18 +144,26 @@ impl Server {
     }
 
     pub fn suffer(&mut self, now: Time, fate: Fate, out: &mut Vec<Packet>) {
-        self.failed_once |= matches!(fate, Fate::Hung | Fate::Dead);
-        for call in self.calls.values_mut().filter(|_| self.failed_once) {
-            if let Phase::Talking { hang_up_at } = &mut call.phase {
-                *hang_up_at = Some(now + ABANDONED_AFTER);
-            }
+        if matches!(fate, Fate::Hung | Fate::Dead) {
+            self.may_be_given_up(now);
         }
         if fate == Fate::Dead {
             self.calls.clear();
+            self.life += 1;
         }
         self.fate = fate;
         for packet in std::mem::take(&mut self.backlog) {
-            self.receive(now, &packet, out);
+            self.message(now, &packet, out);
+        }
+    }
+
+    /// Others may take it for failed from now on, and its callers be lost to it.
+    pub fn may_be_given_up(&mut self, now: Time) {
+        self.failed_once = true;
+        for call in self.calls.values_mut() {
+            if let Phase::Talking { hang_up_at } = &mut call.phase {
+                *hang_up_at = Some(now + ABANDONED_AFTER);
+            }
         }
     }
 
@@ -151,90 +175,7 @@ impl Server {
             .map(|(key, call)| format!("{key} is {:?}", call.phase))
     }
 
-    pub fn next_deadline(&self) -> Option<Time> {
-        if !self.fate.is_well() {
-            return None;
-        }
-        let deadline = |call: &Call| match &call.phase {
-            Phase::Ringing { answer_at, .. } => Some(*answer_at),
-            Phase::Answered { resend_at, give_up_at, .. } => Some(*resend_at.min(give_up_at)),
-            Phase::Refused(machine) => machine.next_deadline(),
-            Phase::Talking { hang_up_at } => *hang_up_at,
-            Phase::HangingUp { machine, .. } => machine.next_deadline(),
-            Phase::Over => None,
-        };
-        self.calls.values().filter_map(deadline).min()
-    }
-
-    pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
-        if !self.fate.is_well() {
-            return;
-        }
-        let (address, timers) = (self.address, self.timers);
-        for call in self.calls.values_mut() {
-            match &mut call.phase {
-                Phase::Ringing { answer_at, status } if *answer_at <= now => {
-                    let status = *status;
-                    self.answered.push((call.call_id.clone(), now));
-                    call.last = self.parser.parse(&call.invite).map_or_else(
-                        |_| Vec::new(),
-                        |invite| text::response(&invite, status, &call.to_tag, Some(address)),
-                    );
-                    out.push(call.reply(address));
-                    call.phase = final_phase(now, status, &timers);
-                }
-                Phase::Answered { give_up_at, .. } if *give_up_at <= now => {
-                    self.strays.push(format!("no ACK for {}", call.to_tag));
-                    call.phase = Phase::Over;
-                }
-                Phase::Answered { resend_at, pause, .. } if *resend_at <= now => {
-                    *pause = (*pause * 2).min(timers.t2);
-                    *resend_at = now + *pause;
-                    out.push(call.reply(address));
-                }
-                Phase::Refused(machine) => {
-                    if let Some(event) = machine.due(now) {
-                        match machine.handle(now, event, &timers) {
-                            Output::Repeat => out.push(call.reply(address)),
-                            Output::Timeout => self.strays.push(format!("no ACK for {}", call.to_tag)),
-                            _ => {}
-                        }
-                    }
-                    call.end_if_terminated();
-                }
-                Phase::Talking { hang_up_at: Some(at) } if *at <= now => {
-                    if let Some(packet) = call.bye(address, &mut self.parser) {
-                        out.push(packet.clone());
-                        let machine = NonInviteClient::start(now, packet.stream, &timers);
-                        call.phase = Phase::HangingUp { machine, packet };
-                    } else {
-                        call.phase = Phase::Over;
-                    }
-                }
-                Phase::HangingUp { machine, packet } => {
-                    if let Some(event) = machine.due(now) {
-                        match machine.handle(now, event, &timers) {
-                            Output::Repeat => out.push(packet.clone()),
-                            Output::Timeout => {
-                                self.strays.push(format!("BYE unanswered: {}", call.to_tag));
-                                call.phase = Phase::Over;
-                            }
-                            _ => call.phase = Phase::Over,
-                        }
-                    }
-                }
-                Phase::Ringing { .. } | Phase::Answered { .. } | Phase::Talking { .. } | Phase::Over => {}
-            }
-        }
-    }
-
-    pub fn receive(&mut self, now: Time, packet: &Packet, out: &mut Vec<Packet>) {
-        if self.fate == Fate::Hung {
-            self.backlog.push(packet.clone());
-        }
-        if !self.fate.is_well() {
-            return;
-        }
+    fn message(&mut self, now: Time, packet: &Packet, out: &mut Vec<Packet>) {
         let mut parser = std::mem::take(&mut self.parser);
         match parser.parse(&packet.bytes) {
             Ok(message) => match Read::of(&message) {
@@ -276,6 +217,7 @@ impl Server {
                 }
                 None => {
                     self.seen.push(read.call_id.clone());
+                    self.rang.push((read.call_id.clone(), read.from_tag.clone(), read.sequence, self.life));
                     self.tags += 1;
                     let to_tag = format!("s{}n{}x{}", self.address, self.tags, self.chance.below(1 << 30))
                         .replace([':', '.'], "_");
@@ -311,7 +253,7 @@ impl Server {
                     }
                 }
                 None => {
-                    if !self.failed_once {
+                    if !self.failed_once && read.from_tag != stranger::TAG {
                         self.strays.push(format!("nothing to cancel: {}", read.name()));
                     }
                     out.push(answer(481, "none"));
@@ -330,6 +272,8 @@ impl Server {
                     }
                 }
             }
+            // A load manager asks whether we live; a telephone registers, and the answer lists its contact.
+            Method::Options | Method::Register => out.push(answer(200, "none")),
             _ => {
                 self.strays.push(format!("asked: {}", read.name()));
                 out.push(answer(501, "none"));
@@ -340,11 +284,12 @@ impl Server {
     fn acknowledged(&mut self, now: Time, read: &Read) {
         let tag = read.to_tag.clone().unwrap_or_default();
         // One that was lost may have lost its callers meanwhile; it hangs up by itself, as session timers would have it.
-        let hangs_up = match (self.failed_once, self.chance.permille(self.manners.hangs_up_permille)) {
-            (true, _) => Some(ABANDONED_AFTER),
-            (false, true) => Some(self.manners.rings),
-            (false, false) => None,
-        };
+        let hangs_up =
+            match (self.failed_once || self.abandons, self.chance.permille(self.manners.hangs_up_permille)) {
+                (true, _) => Some(ABANDONED_AFTER),
+                (false, true) => Some(self.manners.rings),
+                (false, false) => None,
+            };
         let Some(call) = self.calls.values_mut().find(|call| call.to_tag == tag) else {
             return self.unknown(read);
         };
@@ -370,17 +315,125 @@ impl Server {
             return;
         };
         let is_final = read.status.is_some_and(|status| status >= 200);
-        if let Phase::HangingUp { machine, .. } = &mut call.phase
+        if let Phase::HangingUp { machine, again_at, .. } = &mut call.phase
             && is_final
+            && machine.handle(now, NonInviteClientEvent::Final, &self.timers) == Output::Pass
         {
-            machine.handle(now, NonInviteClientEvent::Final, &self.timers);
+            *again_at = None;
+            self.byes.push((call.call_id.clone(), read.status.unwrap_or_default()));
+            // Over a stream no copy of the answer is waited for.
+            if machine.next_deadline().is_none() {
+                call.phase = Phase::Over;
+            }
         }
     }
 
     /// A request of a dialog that is not known here: right only where another server died and this one took over.
     fn unknown(&mut self, read: &Read) {
-        if !self.failed_once {
+        if !self.failed_once && read.from_tag != stranger::TAG {
             self.strays.push(format!("unknown dialog: {} to {:?}", read.name(), read.to_tag));
+        }
+    }
+}
+
+impl Node for Server {
+    fn receive(&mut self, now: Time, arrival: Arrival<'_>, out: &mut Vec<Packet>) {
+        match arrival {
+            Arrival::Message(packet) if self.fate == Fate::Hung => self.backlog.push(packet.clone()),
+            Arrival::Message(packet) if self.fate.is_well() => self.message(now, packet, out),
+            Arrival::Closed(_) | Arrival::Refused(_) => {
+                for call in self.calls.values_mut() {
+                    if let Phase::HangingUp { machine, packet, again_at } = &mut call.phase {
+                        let waits = packet.stream && machine.next_deadline().is_some();
+                        *again_at = waits.then(|| now + RECONNECT_AFTER);
+                    }
+                }
+            }
+            Arrival::Message(_) | Arrival::Unreachable(_) => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        if !self.fate.is_well() {
+            return None;
+        }
+        let deadline = |call: &Call| match &call.phase {
+            Phase::Ringing { answer_at, .. } => Some(*answer_at),
+            Phase::Answered { resend_at, give_up_at, .. } => Some(*resend_at.min(give_up_at)),
+            Phase::Refused(machine) => machine.next_deadline(),
+            Phase::Talking { hang_up_at } => *hang_up_at,
+            Phase::HangingUp { machine, again_at, .. } => {
+                machine.next_deadline().into_iter().chain(*again_at).min()
+            }
+            Phase::Over => None,
+        };
+        self.calls.values().filter_map(deadline).min()
+    }
+
+    fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
+        if !self.fate.is_well() {
+            return;
+        }
+        let (address, timers) = (self.address, self.timers);
+        for call in self.calls.values_mut() {
+            match &mut call.phase {
+                Phase::Ringing { answer_at, status } if *answer_at <= now => {
+                    let status = *status;
+                    self.answered.push((call.call_id.clone(), now));
+                    call.last = self.parser.parse(&call.invite).map_or_else(
+                        |_| Vec::new(),
+                        |invite| text::response(&invite, status, &call.to_tag, Some(address)),
+                    );
+                    out.push(call.reply(address));
+                    call.phase = final_phase(now, status, &timers);
+                }
+                Phase::Answered { give_up_at, .. } if *give_up_at <= now => {
+                    self.strays.push(format!("no ACK for {} ({})", call.call_id, call.to_tag));
+                    call.phase = Phase::Over;
+                }
+                Phase::Answered { resend_at, pause, .. } if *resend_at <= now => {
+                    *pause = (*pause * 2).min(timers.t2);
+                    *resend_at = now + *pause;
+                    out.push(call.reply(address));
+                }
+                Phase::Refused(machine) => {
+                    if let Some(event) = machine.due(now) {
+                        match machine.handle(now, event, &timers) {
+                            Output::Repeat => out.push(call.reply(address)),
+                            Output::Timeout => {
+                                self.strays.push(format!("no ACK for {} ({})", call.call_id, call.to_tag))
+                            }
+                            _ => {}
+                        }
+                    }
+                    call.end_if_terminated();
+                }
+                Phase::Talking { hang_up_at: Some(at) } if *at <= now => {
+                    if let Some(packet) = call.bye(address, &mut self.parser) {
+                        out.push(packet.clone());
+                        let machine = NonInviteClient::start(now, packet.stream, &timers);
+                        call.phase = Phase::HangingUp { machine, packet, again_at: None };
+                    } else {
+                        call.phase = Phase::Over;
+                    }
+                }
+                Phase::HangingUp { machine, packet, again_at } => {
+                    if again_at.take_if(|at| *at <= now).is_some() {
+                        out.push(packet.clone());
+                    }
+                    if let Some(event) = machine.due(now) {
+                        match machine.handle(now, event, &timers) {
+                            Output::Repeat => out.push(packet.clone()),
+                            Output::Timeout => {
+                                self.byes.push((call.call_id.clone(), 408));
+                                call.phase = Phase::Over;
+                            }
+                            _ => call.phase = Phase::Over,
+                        }
+                    }
+                }
+                Phase::Ringing { .. } | Phase::Answered { .. } | Phase::Talking { .. } | Phase::Over => {}
+            }
         }
     }
 }

@@ -7,8 +7,9 @@ use sip::Transport;
 use crate::callers::{Outcome, Plan};
 use crate::checkers;
 use crate::farm::Farm;
+use crate::fault::Fault;
 use crate::link::Weather;
-use crate::scenario::{Fault, Kind, Scenario};
+use crate::scenario::{Kind, Scenario};
 use crate::servers::{Fate, Manners};
 
 fn ms(ms: u64) -> Time {
@@ -22,6 +23,9 @@ fn story(change: impl FnOnce(&mut Scenario)) -> Farm {
     scenario.workers = 2;
     scenario.managers.truncate(1);
     scenario.icmp = false;
+    scenario.clocks = Default::default();
+    scenario.phones.clear();
+    scenario.server_transport = Transport::Udp;
     scenario.faults.clear();
     scenario.manners = Manners { refuses_permille: 0, hangs_up_permille: 0, rings: Duration::from_secs(4) };
     scenario.servers.truncate(2);
@@ -50,7 +54,7 @@ fn rings_at() -> usize {
 }
 
 fn lost(at: u64, fate: Fate) -> Fault {
-    Fault { at: ms(at), server: rings_at(), fate }
+    Fault::server(ms(at), rings_at(), fate)
 }
 
 fn is_right(farm: &Farm) {
@@ -122,7 +126,7 @@ fn a_caller_gives_up_and_then_the_server_dies() {
 fn a_server_hangs_before_it_says_anything_and_another_is_asked() {
     let farm = story(|scenario| {
         scenario.faults.push(lost(0, Fate::Hung));
-        scenario.faults.push(Fault { at: ms(20_000), fate: Fate::Alive, ..lost(0, Fate::Hung) });
+        scenario.faults.push(lost(20_000, Fate::Alive));
     });
     let counts = farm.managers[0].shared.held.counts();
     assert_eq!(farm.callers[0].outcome, Outcome::Answered);

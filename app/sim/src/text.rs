@@ -83,6 +83,7 @@ pub fn address_of(uri: &str) -> Option<SocketAddr> {
 /// A response as a user agent server makes it (RFC 3261 §8.2.6, §12.1.1).
 pub fn response(request: &Message<'_>, status: u16, to_tag: &str, contact: Option<SocketAddr>) -> Vec<u8> {
     let mut text = format!("SIP/2.0 {status} {}\r\n", if status < 300 { "Fine" } else { "Sorry" });
+    let contact_is_listed = request.method() == Some(Method::Register);
     for header in request.headers() {
         let value = String::from_utf8_lossy(request.value(header));
         let _ = match header.name {
@@ -90,6 +91,8 @@ pub fn response(request: &Message<'_>, status: u16, to_tag: &str, contact: Optio
             Name::From => write!(text, "From: {value}\r\n"),
             Name::CallId => write!(text, "Call-ID: {value}\r\n"),
             Name::CSeq => write!(text, "CSeq: {value}\r\n"),
+            // The registrar's answer lists the contact (RFC 3261 §10.3).
+            Name::Contact if contact_is_listed => write!(text, "Contact: {value};expires=60\r\n"),
             Name::RecordRoute => write!(text, "Record-Route: {value}\r\n"),
             Name::To => {
                 let tagged = address::parse(request.value(header)).is_ok_and(|to| to.tag().is_some());
@@ -99,7 +102,7 @@ pub fn response(request: &Message<'_>, status: u16, to_tag: &str, contact: Optio
             _ => Ok(()),
         };
     }
-    if let Some(contact) = contact {
+    if let Some(contact) = contact.filter(|_| !contact_is_listed) {
         let _ = write!(text, "Contact: <sip:{contact}>\r\n");
     }
     text += "Content-Length: 0\r\n\r\n";

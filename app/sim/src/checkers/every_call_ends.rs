@@ -11,15 +11,19 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
         if lost && answer_lost(farm, caller) {
             continue;
         }
+        if !caller.is_done() {
+            wrong.push(format!("{} does not end", caller.call_id));
+        }
+        if farm.was_disturbed(caller) {
+            continue;
+        }
         match caller.outcome {
+            Outcome::GivenUp => wrong.push(format!("{} was given up", caller.call_id)),
             Outcome::Pending => wrong.push(format!("{} has no final answer", caller.call_id)),
             Outcome::Unheard => wrong.push(format!("{} was never heard", caller.call_id)),
             // What a server says; 487 to a caller that gave up. With a server lost another one answers: there is one.
             Outcome::Refused(486 | 487) | Outcome::Answered => {}
             Outcome::Refused(status) => wrong.push(format!("{} was refused with {status}", caller.call_id)),
-        }
-        if !caller.is_done() {
-            wrong.push(format!("{} does not end", caller.call_id));
         }
         // The dialogs of a dead server are known to no other: 481.
         let good = |status: &&u16| **status == 200 || lost && matches!(**status, 481 | 408);
@@ -41,5 +45,6 @@ fn answer_lost(farm: &Farm, caller: &Caller) -> bool {
     let answered_and_lost = |server: &Server| {
         server.failed_once && server.answered.iter().any(|(call_id, _)| *call_id == caller.call_id)
     };
-    udp && caller.outcome == Outcome::Pending && farm.servers.iter().any(answered_and_lost)
+    let unheard = matches!(caller.outcome, Outcome::Pending | Outcome::GivenUp);
+    udp && unheard && farm.servers.iter().any(answered_and_lost)
 }

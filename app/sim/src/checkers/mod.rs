@@ -1,20 +1,30 @@
 //! What must hold after every run, one file per promise. A checker looks at what all saw and says what was wrong.
 
+mod counters_agree;
 mod every_call_ends;
+mod hung_up_from_both_sides;
 mod no_stray;
 mod nothing_left;
 mod one_server;
+mod registered;
+mod rings_once;
+mod strangers_change_nothing;
 
 use crate::farm::Farm;
 
 type Checker = fn(&Farm) -> Vec<String>;
 
 /// By the name of the promise.
-const ALL: [(&str, Checker); 4] = [
+const ALL: [(&str, Checker); 9] = [
+    ("counters agree", counters_agree::check),
     ("every call ends", every_call_ends::check),
+    ("hung up from both sides", hung_up_from_both_sides::check),
     ("no stray", no_stray::check),
     ("nothing left", nothing_left::check),
     ("one server", one_server::check),
+    ("registered", registered::check),
+    ("rings once", rings_once::check),
+    ("strangers change nothing", strangers_change_nothing::check),
 ];
 
 /// All that is wrong with a run; empty if nothing is.

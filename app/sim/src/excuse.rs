@@ -1,0 +1,61 @@
+//! What a run's faults excuse: checkers ask here before they call something wrong, so that each excuse is written once.
+
+use base::{Duration, Time};
+
+use crate::callers::{Caller, Outcome};
+use crate::farm::Farm;
+use crate::fault::What;
+use crate::kinds::Kind;
+use crate::node::Id;
+use crate::servers::Fate;
+
+/// A final answer that its caller has is acknowledged after this time.
+const ON_THE_WAY: Duration = Duration::from_millis(500);
+/// A refusal that was acknowledged in vain is repeated this long: timer H (RFC 3261 §17.2.1).
+const REFUSED_TIME: Duration = Duration::from_secs(32);
+
+impl Farm {
+    /// A server was lost or cut off, or so many datagrams in a row that it seemed to be.
+    pub fn lost_one(&self) -> bool {
+        self.loses_a_server() || self.managers.iter().any(|manager| manager.taken_over > 0)
+    }
+
+    /// The scenario has it so.
+    pub fn loses_a_server(&self) -> bool {
+        self.scenario.faults.iter().any(|fault| match fault.what {
+            What::Server { fate, .. } => matches!(fate, Fate::Dead | Fate::Hung),
+            What::Cut { from, to, .. } => matches!(from, Id::Server(_)) || matches!(to, Id::Server(_)),
+            _ => false,
+        })
+    }
+
+    /// The call was being set up while its load manager was gone, or lost its address: what was held is gone, and nobody knows
+    /// which server a CANCEL is for. Calls that were up must go on.
+    pub fn was_disturbed(&self, caller: &Caller) -> bool {
+        if self.scenario.kind == Kind::Everything {
+            return true;
+        }
+        let offset = self.scenario.clocks.offset(Id::Caller(caller.number));
+        let began = caller.plan.starts - offset;
+        let settled = caller.settled.map(|at| at - offset);
+        let unacknowledged = match caller.outcome {
+            Outcome::Refused(_) => REFUSED_TIME,
+            _ => ON_THE_WAY,
+        };
+        self.disturbances()
+            .any(|(from, to)| began <= to && settled.is_none_or(|settled| settled + unacknowledged >= from))
+    }
+
+    /// When load managers were gone, or had lost their address.
+    pub fn disturbances(&self) -> impl Iterator<Item = (Time, Time)> {
+        let faults = &self.scenario.faults;
+        faults.iter().enumerate().filter_map(|(at, fault)| match fault.what {
+            What::ManagerDies(_) | What::AddressMoves { .. } => {
+                let ends = |what: &What| matches!(what, What::ManagerStarts(_) | What::AddressMoves { .. });
+                let end = faults[at + 1..].iter().find(|later| ends(&later.what));
+                Some((fault.at, end.map_or(fault.at, |later| later.at)))
+            }
+            _ => None,
+        })
+    }
+}

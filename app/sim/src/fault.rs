@@ -1,0 +1,157 @@
+//! What may go wrong in a run, as values: each is drawn from the seed, happens at its moment, and is written in the trace, so
+//! that a seed can be read as a story.
+
+use base::Time;
+use lb::settings::{HoldSetup, Selection, Settings};
+
+use crate::link::Weather;
+use crate::node::Id;
+use crate::servers::Fate;
+use crate::stranger::Forgery;
+
+/// Something that happens at a time of the farm's own clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    pub at: Time,
+    pub what: What,
+}
+
+impl Fault {
+    pub fn server(at: Time, server: usize, fate: Fate) -> Fault {
+        Fault { at, what: What::Server { server, fate } }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A server is lost, returns, joins or is drained.
+    Server { server: usize, fate: Fate },
+    /// A load manager's process is gone, with all that it remembers and all its connections.
+    ManagerDies(usize),
+    /// It is started again, with the same settings and the same key.
+    ManagerStarts(usize),
+    /// The address that load managers share is this one's from now on (VRRP).
+    AddressMoves { to: usize },
+    /// Nothing passes from the one to the other, and back if `both`.
+    Cut { from: Id, to: Id, both: bool },
+    /// The end of the same cut.
+    Heal { from: Id, to: Id, both: bool },
+    /// The first closes its connection with the second, after all that is on its way.
+    Closes { by: Id, with: Id },
+    /// The connection between them is gone, and what was on its way.
+    Tears { by: Id, with: Id },
+    /// A load manager gets other settings under its calls.
+    Reload { manager: usize, change: Change },
+    /// A forged ICMP port unreachable says to a load manager that a server is not there.
+    ForgedUnreachable { manager: usize, server: usize },
+    /// The stranger sends something about a caller's call.
+    Forged { forgery: Forgery, caller: usize, manager: usize },
+    /// The network gets better or worse.
+    Weather(Weather),
+}
+
+/// What a reload changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Selection(Selection),
+    HoldSetup(HoldSetup),
+    /// A second key is put in front of the first; when the longest call is over, the first one goes.
+    KeyAdded,
+    KeyRemoved,
+    /// Calls are counted, or no longer.
+    CountCalls(bool),
+}
+
+/// Of the first key and of the one that takes its place.
+pub const KEYS: [(u8, [u8; 16]); 2] = [(1, *b"a key of the sim"), (2, *b"its next key....")];
+
+impl Change {
+    pub fn apply(self, settings: &mut Settings) {
+        let [first, second] = KEYS;
+        match self {
+            Change::Selection(selection) => settings.selection = selection,
+            Change::HoldSetup(hold_setup) => settings.hold_setup = hold_setup,
+            Change::KeyAdded => settings.keys.tag = vec![second, first],
+            Change::KeyRemoved => settings.keys.tag = vec![second],
+            Change::CountCalls(count) => settings.count_calls = count,
+        }
+    }
+}
+
+impl What {
+    /// The kinds, in the order of a summary.
+    pub const NAMES: [&str; 19] = [
+        "server dies",
+        "server hangs",
+        "server is back",
+        "server joins late",
+        "server is drained",
+        "load manager dies",
+        "load manager starts",
+        "address moves",
+        "way cut both ways",
+        "way cut one way",
+        "client closes",
+        "server closes",
+        "load manager closes",
+        "connection torn",
+        "reload",
+        "forged ICMP",
+        "forged message",
+        "weather changes",
+        "clocks apart",
+    ];
+
+    /// Which of [`What::NAMES`]; the end of a cut is no kind of its own.
+    pub fn name(&self) -> Option<&'static str> {
+        Some(match self {
+            What::Server { fate: Fate::Dead, .. } => "server dies",
+            What::Server { fate: Fate::Hung, .. } => "server hangs",
+            What::Server { fate: Fate::Alive, .. } => "server is back",
+            What::Server { fate: Fate::Absent, .. } => "server joins late",
+            What::Server { fate: Fate::Drained, .. } => "server is drained",
+            What::ManagerDies(_) => "load manager dies",
+            What::ManagerStarts(_) => "load manager starts",
+            What::AddressMoves { .. } => "address moves",
+            What::Cut { both: true, .. } => "way cut both ways",
+            What::Cut { both: false, .. } => "way cut one way",
+            What::Heal { .. } => return None,
+            What::Closes { by: Id::Server(_), .. } => "server closes",
+            What::Closes { by: Id::Manager(_), .. } => "load manager closes",
+            What::Closes { .. } => "client closes",
+            What::Tears { .. } => "connection torn",
+            What::Reload { .. } => "reload",
+            What::ForgedUnreachable { .. } => "forged ICMP",
+            What::Forged { .. } => "forged message",
+            What::Weather(_) => "weather changes",
+        })
+    }
+}
+
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ways = |both: bool| if both { "and back" } else { "only" };
+        match self {
+            What::Server { server, fate } => write!(f, "server {server} is {fate:?}"),
+            What::ManagerDies(manager) => write!(f, "load manager {manager} dies"),
+            What::ManagerStarts(manager) => write!(f, "load manager {manager} is started again"),
+            What::AddressMoves { to } => write!(f, "the shared address moves to load manager {to}"),
+            What::Cut { from, to, both } => {
+                write!(f, "nothing passes from {from} to {to} {}", ways(*both))
+            }
+            What::Heal { from, to, both } => {
+                write!(f, "all passes again from {from} to {to} {}", ways(*both))
+            }
+            What::Closes { by, with } => write!(f, "{by} closes its connection with {with}"),
+            What::Tears { by, with } => write!(f, "the connection of {by} with {with} is torn"),
+            What::Reload { manager, change } => write!(f, "load manager {manager} reloads: {change:?}"),
+            What::ForgedUnreachable { manager, server } => {
+                write!(f, "load manager {manager} gets a forged ICMP unreachable of server {server}")
+            }
+            What::Forged { forgery, caller, manager } => {
+                write!(f, "the stranger forges {forgery:?} of caller {caller} at load manager {manager}")
+            }
+            What::Weather(weather) => write!(f, "the network changes: {weather:?}"),
+        }
+    }
+}

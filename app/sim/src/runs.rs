@@ -1,0 +1,95 @@
+//! Many runs of one kind, and what they came to: for the tests of this crate and for running seeds by hand.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use lb::hold::Counts;
+
+use crate::checkers;
+use crate::farm::Farm;
+use crate::fault::What;
+use crate::kinds::Kind;
+use crate::scenario::Scenario;
+
+/// What runs of one kind came to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    pub runs: usize,
+    /// Runs in which a server was lost, or seemed to be.
+    pub lost: usize,
+    /// What holding did, over all load managers and their lives.
+    pub held: Counts,
+    /// Messages and set-ups that went to another server than before.
+    pub taken_over: u64,
+    /// Notices of a call that the hearer knew to be at another server.
+    pub conflicts: u64,
+    /// By kind of fault: in how many runs it happened.
+    pub seen: BTreeMap<&'static str, usize>,
+    /// What checkers found, by seed.
+    pub failed: Vec<String>,
+}
+
+impl Summary {
+    /// Takes one run in.
+    pub fn add(&mut self, farm: &Farm) {
+        self.runs += 1;
+        self.lost += usize::from(farm.lost_one());
+        for manager in &farm.managers {
+            manager.lives().for_each(|life| add(&mut self.held, &life.held.counts()));
+            self.taken_over += manager.taken_over;
+            self.conflicts += manager.conflicts;
+        }
+        for name in &farm.seen {
+            *self.seen.entry(name).or_default() += 1;
+        }
+        let wrong = checkers::all(farm);
+        if !wrong.is_empty() {
+            let Scenario { seed, kind, .. } = farm.scenario;
+            self.failed.push(format!("STROWGER_SEED={seed} {kind:?}\n  {}", wrong.join("\n  ")));
+        }
+    }
+
+    /// The same with what other runs came to.
+    pub fn join(&mut self, other: &Summary) {
+        self.runs += other.runs;
+        self.lost += other.lost;
+        add(&mut self.held, &other.held);
+        self.taken_over += other.taken_over;
+        self.conflicts += other.conflicts;
+        for (name, runs) in &other.seen {
+            *self.seen.entry(name).or_default() += runs;
+        }
+        self.failed.extend_from_slice(&other.failed);
+    }
+
+    /// Kinds of faults that no run saw: these runs have proved nothing of them.
+    pub fn unseen(&self) -> Vec<&'static str> {
+        What::NAMES.into_iter().filter(|name| !self.seen.contains_key(name)).collect()
+    }
+}
+
+/// Runs these seeds; `after` sees what they have come to after each.
+pub fn run(kind: Kind, seeds: Range<u64>, mut after: impl FnMut(&Summary)) -> Summary {
+    let mut summary = Summary::default();
+    for seed in seeds {
+        summary.add(&Farm::new(Scenario::drawn(seed, kind)).run());
+        after(&summary);
+    }
+    summary
+}
+
+fn add(sum: &mut Counts, of: &Counts) {
+    sum.kept += of.kept;
+    sum.full += of.full;
+    sum.repeated += of.repeated;
+    sum.resent += of.resent;
+    sum.rerouted_failed += of.rerouted_failed;
+    sum.rerouted_silent += of.rerouted_silent;
+    sum.rerouted_full += of.rerouted_full;
+    sum.answered += of.answered;
+    sum.absorbed += of.absorbed;
+    sum.acknowledged += of.acknowledged;
+    sum.cancelled += of.cancelled;
+    sum.let_go += of.let_go;
+    sum.unanswered += of.unanswered;
+}
