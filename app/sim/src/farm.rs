@@ -26,6 +26,9 @@ const BEGAN_US: i64 = 1_790_000_000_000_000;
 /// How soon the other end of a connection that is refused says so.
 const REFUSED_AFTER: Duration = Duration::from_millis(2);
 
+/// A fault that no network has, for tests of the checkers: what is sent instead of a packet.
+pub type Plant = fn(Packet) -> Vec<Packet>;
+
 #[derive(Debug)]
 enum Event {
     Deliver {
@@ -61,6 +64,7 @@ pub struct Farm {
     pub afterwards: Vec<String>,
     /// What went over the network, if it is to be kept.
     pub trace: Option<Vec<String>>,
+    pub plant: Option<Plant>,
     /// Kinds of faults that happened.
     pub seen: BTreeSet<&'static str>,
     clock: Clock<Event>,
@@ -136,6 +140,7 @@ impl Farm {
             stranger,
             afterwards: Vec::new(),
             trace: None,
+            plant: None,
             seen: BTreeSet::new(),
             clock,
             nodes,
@@ -404,7 +409,8 @@ impl Farm {
 
     fn send(&mut self, from: Id, packets: Vec<Packet>) {
         let now = self.clock.now();
-        for packet in packets {
+        let plant: Plant = self.plant.unwrap_or(|packet| vec![packet]);
+        for packet in packets.into_iter().flat_map(plant) {
             for arrives in self.link.send(now, &packet) {
                 self.clock.add(arrives, Event::Deliver { packet: packet.clone(), sent: now });
             }

@@ -6,6 +6,8 @@ mod hung_up_from_both_sides;
 mod no_stray;
 mod nothing_left;
 mod one_server;
+#[cfg(test)]
+mod planted;
 mod registered;
 mod rings_once;
 mod strangers_change_nothing;
