@@ -18,7 +18,7 @@ from wire import Datagrams, Dialog
 NAMES = ("one", "two", "three")
 KEY = "6b" * 32
 THRESHOLD = 10
-PROTOCOL_ID = 0xDEADFAD0
+PROTOCOL_ID = 0xDEADFAD2
 RATE = 50
 TALK_MS = 500
 

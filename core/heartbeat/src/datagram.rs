@@ -4,11 +4,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::form::Form;
 use crate::load::Load;
 use crate::tail;
 
 /// First field of every heartbeat.
-pub const PROTOCOL_ID: u32 = 0xDEAD_FACE;
+pub const PROTOCOL_ID: u32 = Form::Heartbeat.id();
 
 /// Length of the document's plain form: protocol id, server id, SIP port, state.
 pub const PLAIN_BYTES: usize = 16;

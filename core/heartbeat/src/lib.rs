@@ -7,6 +7,7 @@
 pub mod authenticator;
 pub mod datagram;
 pub mod decay;
+pub mod form;
 #[cfg(test)]
 mod golden;
 pub mod load;

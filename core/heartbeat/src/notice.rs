@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
+use crate::form::Form;
 
-/// First field of every batch, in network byte order; unlike those of heartbeats and queries.
-pub const NOTICE_ID: u32 = 0xDEAD_FAD0;
+/// First field of every batch, in network byte order.
+pub const NOTICE_ID: u32 = Form::Notice.id();
 
 /// Raised only when a receiver of the old version must not read the rest.
 const VERSION: u8 = 1;
@@ -252,10 +253,10 @@ mod tests {
         let (covered, authenticator) = hex.split_at(2 * (HEADER_BYTES + ENTRY_BYTES));
         assert_eq!(
             covered,
-            "deadfad00107000111121314151617182122232425262728010203040506070\
+            "deadfad10107000111121314151617182122232425262728010203040506070\
             80a0b0c0d03"
         );
-        assert_eq!(authenticator, "709739dd5d241e2afa2bf695b191e426");
+        assert_eq!(authenticator, "41e160a2e16dfbfaec6dea16d4e80c2e");
     }
 
     #[test]

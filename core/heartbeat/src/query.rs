@@ -6,9 +6,10 @@
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
 use crate::datagram::Ignored;
+use crate::form::Form;
 
 /// First field of a query, in network byte order; unlike that of a heartbeat in either order.
-pub const QUERY_ID: u32 = 0xDEAD_FACF;
+pub const QUERY_ID: u32 = Form::Query.id();
 
 /// Length of every query: protocol id, four bytes of zero, nonce, padding, authenticator (zero without a key).
 pub const QUERY_BYTES: usize = 192;

@@ -3,14 +3,15 @@
 //! [`Query`], the [`Heartbeat`] of a server, or the [`End`] of an answer.
 //!
 //! An answer is a heartbeat for each server, with the nonce of the query, and an end that says how many they were. A heartbeat
-//! without a nonce is a notification: a threshold was crossed, and nobody asked. Each datagram is signed as over UDP.
+//! without a nonce is a notification: its server is above a threshold, or its state changed, and nobody asked. Each datagram is signed as over UDP.
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
 use crate::datagram::{DATAGRAM_BYTES_MAX, Heartbeat, Ignored};
+use crate::form::Form;
 use crate::query::{QUERY_ID, Query};
 
 /// First field of an end, in network byte order.
-pub const END_ID: u32 = 0xDEAD_FAD0;
+pub const END_ID: u32 = Form::End.id();
 
 /// Length of every end: id, number of servers, nonce, authenticator (zero without a key).
 pub const END_BYTES: usize = 32;

@@ -21,8 +21,8 @@ pub(crate) use body::is_of_uri;
 pub(crate) use sections::is_name;
 use sections::{Reader, Writer};
 
-/// First field of every datagram. No heartbeat and no query begins so, though the key is the same.
-pub const PROTOCOL_ID: u32 = 0xDEAD_FAD0;
+/// First field of every datagram. Nothing else that is signed with the same key begins so.
+pub const PROTOCOL_ID: u32 = heartbeat::form::Form::Shift.id();
 
 /// Raised only when a receiver of the old version must not read the rest; additions are new sections.
 const VERSION: u8 = 1;
