@@ -143,7 +143,7 @@ pub(crate) fn skip_quoted(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// One or more digits and nothing else; a number above `u32::MAX` stays there (RFC 4475 §3.1.2.4).
-pub(crate) fn decimal(bytes: &[u8]) -> Option<u32> {
+pub fn decimal(bytes: &[u8]) -> Option<u32> {
     if bytes.is_empty() {
         return None;
     }
@@ -160,6 +160,11 @@ pub(crate) fn decimal(bytes: &[u8]) -> Option<u32> {
         number = (number * 10 + u64::from(digit)).min(u64::from(u32::MAX));
     }
     Some(number as u32)
+}
+
+/// The number at the beginning, whatever follows its digits.
+pub fn leading_decimal(bytes: &[u8]) -> Option<u32> {
+    decimal(&bytes[..bytes.iter().take_while(|byte| byte.is_ascii_digit()).count()])
 }
 
 /// As [`decimal`], of digits so few that no number is too large.
@@ -312,6 +317,12 @@ mod tests {
         assert_eq!(decimal(b"36893488147419103232"), Some(u32::MAX));
         for bad in [&b""[..], b"-1", b"+1", b"1 ", b"five", b"1\0"] {
             assert_eq!(decimal(bad), None);
+        }
+        assert_eq!(leading_decimal(b"120 (in a meeting);duration=60"), Some(120));
+        assert_eq!(leading_decimal(b"18"), Some(18));
+        assert_eq!(leading_decimal(b"99999999999999999999s"), Some(u32::MAX));
+        for bad in [&b""[..], b"soon", b" 1", b"-1"] {
+            assert_eq!(leading_decimal(bad), None);
         }
     }
 }

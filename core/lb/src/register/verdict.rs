@@ -131,9 +131,7 @@ pub(super) fn asked_seconds(request: &Message<'_>) -> Option<u32> {
 
 /// Delta seconds; more than fit are as many as fit.
 pub(super) fn number(text: &[u8]) -> Option<u32> {
-    let digits = std::str::from_utf8(text).ok()?.trim();
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().unwrap_or(u32::MAX))
+    sip::text::decimal(text.trim_ascii())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use base::Time;
 use heartbeat::authenticator::{self, AUTHENTICATOR_BYTES};
-use sip::text::{write_decimal, write_host};
+use sip::text::{decimal, write_decimal, write_host};
 use sip::{Flow, Host, Parser, Start, Transport, Uri};
 
 use crate::counters::Counter;
@@ -113,7 +113,7 @@ impl<'a> Parts<'a> {
         }
         let rest = rest.strip_prefix(TYPE_LINE)?;
         let end = rest.iter().take(6).position(|byte| *byte == b'\r')?;
-        let length = decimal(&rest[..end])?;
+        let length = length(&rest[..end])?;
         let response = rest[end..].strip_prefix(END)?;
         (length == response.len()).then(|| Parts {
             next_hop,
@@ -131,12 +131,10 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-fn decimal(digits: &[u8]) -> Option<usize> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) || (digits.len() > 1 && digits[0] == b'0')
-    {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+/// A number that is written in one way: the bytes are signed as they are.
+fn length(digits: &[u8]) -> Option<usize> {
+    let plain = digits.len() == 1 || !digits.starts_with(b"0");
+    decimal(digits).filter(|_| plain).map(|length| length as usize)
 }
 
 /// `sip:ADDRESS:PORT;transport=NAME`, an address of one host.

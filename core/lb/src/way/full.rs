@@ -16,14 +16,13 @@ use crate::hold::{Tried, Why};
 use crate::outbox::Outbox;
 use crate::signed::branch::branch_key;
 use crate::signed::hop::{Asked, Hop};
-use crate::way::probe::leading_number;
 use crate::way::router::Core;
 
 impl Core {
     /// For how many seconds the server of this request says that it is full. Without Retry-After 503 says no more than 500.
     #[cold]
     pub(crate) fn said_full(&self, hop: &Hop, status: u16, response: &Message<'_>) -> Option<u32> {
-        let seconds = response.first_value(Name::RetryAfter).and_then(leading_number)?;
+        let seconds = response.first_value(Name::RetryAfter).and_then(sip::text::leading_decimal)?;
         (status == 503 && !hop.to_client && seconds > 0).then_some(seconds)
     }
 

@@ -77,18 +77,13 @@ impl Core {
     }
 
     pub(crate) fn probe_answered(&self, message: &Message<'_>, hop: &Hop, status: u16) {
-        let retry_after = message.first_value(Name::RetryAfter).and_then(leading_number);
+        // A comment or parameters may follow the seconds (RFC 3261 §20.33).
+        let retry_after = message.first_value(Name::RetryAfter).and_then(sip::text::leading_decimal);
         push(
             &self.shared.probes.results,
             ProbeResult { server: hop.server, call: None, status, retry_after },
         );
     }
-}
-
-/// The seconds at the beginning of a Retry-After field (RFC 3261 §20.33); a comment or parameters may follow.
-pub(crate) fn leading_number(field: &[u8]) -> Option<u32> {
-    let digits = field.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&field[..digits]).ok()?.parse().ok()
 }
 
 fn unique(chance: &mut Chance, now: Time) -> u64 {
