@@ -78,6 +78,11 @@ impl Board {
         fresh.iter().filter_map(|server| self.merged(now, *server, inner.newest.get(server)?)).collect()
     }
 
+    /// What is known of one server, if it is still good.
+    pub fn of(&self, now: Time, server: SocketAddr) -> Option<Heartbeat> {
+        self.merged(now, server, self.lock().newest.get(&server)?)
+    }
+
     /// Everything that is still good.
     pub fn all(&self, now: Time) -> Vec<Heartbeat> {
         let mut inner = self.lock();

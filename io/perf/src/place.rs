@@ -2,6 +2,7 @@
 //! out, and what came of it. Whatever a place sends, it costs a bounded amount of memory and time, and what is wrong in it
 //! ends the connection and counts as no answer.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -17,8 +18,10 @@ use crate::connect::Link;
 use crate::options::Options;
 use crate::poller::Counts;
 
-/// Notifications between two polls; an agent sends one when a threshold is crossed.
-const NOTIFICATIONS_MAX: u32 = 64;
+/// Notifications at most in a second, and some more: an agent sends one in each round of its collection loop while it is above
+/// a threshold, and a round takes 50 ms at least. A performance server passes on those of all its servers.
+const NOTIFICATIONS_PER_SECOND_MAX: u64 = 20;
+const NOTIFICATIONS_MORE: u64 = 64;
 
 /// The question that is out.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +49,9 @@ pub(crate) struct Place {
     /// The server that the place is about; of an agent it may only be known once it has answered.
     server: Option<SocketAddr>,
     replay: Replay,
-    notifications: u32,
+    notifications: u64,
+    /// It did not answer, and that was told.
+    down: bool,
     /// The last failure as it was logged, so that each is said once and its end too.
     failure: Option<String>,
 }
@@ -61,6 +66,7 @@ impl Place {
             server: measured.server,
             replay: Replay::default(),
             notifications: 0,
+            down: false,
             failure: None,
         }
     }
@@ -226,16 +232,24 @@ impl Place {
     /// A threshold was crossed there.
     fn notified(&mut self, now: Time, heartbeat: Heartbeat, context: &mut Context<'_>) -> Result<(), String> {
         self.notifications += 1;
-        if self.notifications > NOTIFICATIONS_MAX {
-            return Err(format!("more than {NOTIFICATIONS_MAX} notifications between two polls"));
+        let most = self.notifications_max(context.poll);
+        if self.notifications > most {
+            return Err(format!("more than {most} notifications between two polls"));
         }
         if context.key.is_some() && self.replay.admit(&heartbeat).is_err() {
             context.counts.ignored[Ignored::Replayed.index()] += 1;
             return Err("a notification is older than what it said before".to_owned());
         }
         context.counts.notifications += 1;
-        self.keep(now, heartbeat, context);
+        if let Some(server) = self.keep(now, heartbeat, context) {
+            context.told.insert(server);
+        }
         Ok(())
+    }
+
+    fn notifications_max(&self, poll: Duration) -> u64 {
+        let servers = if self.measured.by == By::PerformanceServer { SERVERS_MAX as u64 } else { 1 };
+        (NOTIFICATIONS_MORE + NOTIFICATIONS_PER_SECOND_MAX * poll.as_secs().max(1)) * servers
     }
 
     fn take_line(&mut self, now: Time, line: &[u8], context: &mut Context<'_>) -> Result<(), String> {
@@ -261,16 +275,19 @@ impl Place {
 
     fn answered(&mut self, now: Time, heartbeats: Vec<Heartbeat>, context: &mut Context<'_>) {
         self.asked = None;
+        let back = std::mem::take(&mut self.down);
         context.counts.answers += 1;
         if self.failure.take().is_some() {
             crate::log::line(&format!("{} answers again", self.name()));
         }
         for heartbeat in heartbeats {
-            self.keep(now, heartbeat, context);
+            let server = self.keep(now, heartbeat, context);
+            context.told.extend(server.filter(|_| back));
         }
     }
 
-    fn keep(&mut self, now: Time, heartbeat: Heartbeat, context: &mut Context<'_>) {
+    /// The server whose figures were kept.
+    fn keep(&mut self, now: Time, heartbeat: Heartbeat, context: &mut Context<'_>) -> Option<SocketAddr> {
         let ip = heartbeat.sip_address.unwrap_or(self.measured.address.ip()).to_canonical();
         let server = SocketAddr::new(ip, heartbeat.sip_port);
         let heartbeat = match self.measured.by {
@@ -287,11 +304,11 @@ impl Place {
                     crate::log::line(&format!("{}: {why}", self.name()));
                     self.failure = Some(why);
                 }
-                return;
+                return None;
             }
             Some(_) | None => self.server = Some(server),
         }
-        context.board.put(now, server, self.measured.by, heartbeat);
+        context.board.put(now, server, self.measured.by, heartbeat).then_some(server)
     }
 
     /// No answer: the server is down. What a performance server said before only grows older: it is another machine that
@@ -310,6 +327,10 @@ impl Place {
         if let (Some(server), false) = (self.server, self.measured.by == By::PerformanceServer) {
             let down = Heartbeat { down: true, ..self.told(ServerState::Started, Load::default()) };
             context.board.put(now, server, self.measured.by, down);
+            // Whoever polls us need not find out by his next poll; he is told once, as nothing of it changes until an answer.
+            if !std::mem::replace(&mut self.down, true) {
+                context.told.insert(server);
+            }
         }
     }
 
@@ -326,4 +347,6 @@ pub(crate) struct Context<'a> {
     pub(crate) board: &'a Board,
     pub(crate) counts: &'a mut Counts,
     pub(crate) chance: &'a mut Chance,
+    /// Servers of which there is news that whoever polls us shall hear at once.
+    pub(crate) told: &'a mut BTreeSet<SocketAddr>,
 }

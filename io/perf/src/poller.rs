@@ -1,6 +1,7 @@
 //! The poll loop (SPEC B3, FIG. 10 and 12): every place is asked once a period, all at a time, each over a connection that
 //! stays; the newest answers lie on the [`Board`], and are served to whoever asks.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -117,6 +118,7 @@ impl Poller {
     pub fn turn(&mut self) {
         self.wait();
         let now = self.now();
+        let mut told = BTreeSet::new();
         let mut context = Context {
             key: self.key.as_deref(),
             poll: self.measures.poll,
@@ -124,12 +126,16 @@ impl Poller {
             board: &self.board,
             counts: &mut self.counts,
             chance: &mut self.chance,
+            told: &mut told,
         };
         for place in &mut self.places {
             place.turn(now, &mut context);
         }
         if let Some(server) = &mut self.server {
             let (board, key, count) = (&self.board, self.key.as_deref(), &mut self.count);
+            for heartbeat in told.iter().filter_map(|server| board.of(now, *server)) {
+                server.notify(&frame(&heartbeat, None, key, count));
+            }
             server.turn(now, key, |nonce| answer(&board.all(now), nonce, key, count));
         }
     }
@@ -160,13 +166,17 @@ impl Poller {
     }
 }
 
+/// What is known of one server, in answer to a query or, without a nonce, unasked.
+fn frame(heartbeat: &Heartbeat, nonce: Option<u64>, key: Option<&[u8]>, count: &mut u64) -> Vec<u8> {
+    *count = next_count(*count, os::since_1970().as_micros() as u64);
+    Frame::Heartbeat(Heartbeat { nonce, count: Some(*count), ..*heartbeat }).encode(key)
+}
+
 /// The frames of one answer: all servers, and the end.
 fn answer(servers: &[Heartbeat], nonce: u64, key: Option<&[u8]>, count: &mut u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     for heartbeat in servers {
-        *count = next_count(*count, os::since_1970().as_micros() as u64);
-        let frame = Frame::Heartbeat(Heartbeat { nonce: Some(nonce), count: Some(*count), ..*heartbeat });
-        bytes.extend(frame.encode(key));
+        bytes.extend(frame(heartbeat, Some(nonce), key, count));
     }
     bytes.extend(Frame::End(End { nonce, servers: servers.len() as u32 }).encode(key));
     bytes

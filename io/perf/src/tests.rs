@@ -33,9 +33,13 @@ fn told(port: u16, cpu: u16, nonce: Option<u64>, count: u64) -> Heartbeat {
 
 /// A poller of these places, with short periods.
 fn poller(measured: &[Measured], answer_within_ms: u64) -> Poller {
+    poller_each(Duration::from_millis(50), measured, answer_within_ms)
+}
+
+fn poller_each(poll: Duration, measured: &[Measured], answer_within_ms: u64) -> Poller {
     let measures = Measures {
         measured: measured.to_vec(),
-        poll: Duration::from_millis(50),
+        poll,
         answer_within: Duration::from_millis(answer_within_ms),
         listen: Some(LOCAL.parse().unwrap()),
     };
@@ -140,7 +144,7 @@ fn what_is_garbage_forged_replayed_or_too_much_is_no_answer() {
             Frame::Heartbeat(told(5060, 1, Some(nonce), 1)).encode(Some(KEY)).repeat(100)
         }),
         ("notifications without end", |_| {
-            (1..200)
+            (1..300)
                 .flat_map(|count| Frame::Heartbeat(told(5060, 1, None, count)).encode(Some(KEY)))
                 .collect()
         }),
@@ -224,6 +228,63 @@ fn what_one_performance_server_knows_another_learns_from_it() {
     let mut second = poller(&[Measured { by: By::PerformanceServer, address, server: None }], 5000);
     until(&mut second, || first.turn(), |poller| known(poller) == Some((Some(330), false)));
     assert_eq!(second.counts().0.misses, 0);
+}
+
+/// An agent, a performance server that polls it and another that polls that one: once an hour, after the first time.
+#[test]
+fn a_notification_is_passed_on_at_once() {
+    let hour = Duration::from_secs(3600);
+    let mut agent = Server::open(LOCAL.parse().unwrap()).unwrap();
+    let mut first = poller_each(hour, &[agent_at(agent.address().unwrap())], 5000);
+    let (began, mut count) = (Instant::now(), 0);
+    let mut serve = |agent: &mut Server| {
+        agent.turn(Time::ZERO + began.elapsed(), Some(KEY), |nonce| {
+            count += 1;
+            let mut answer = Frame::Heartbeat(told(5060, 200, Some(nonce), count)).encode(Some(KEY));
+            answer.extend(Frame::End(End { nonce, servers: 1 }).encode(Some(KEY)));
+            answer
+        });
+    };
+    until(&mut first, || serve(&mut agent), |poller| poller.counts().0.answers == 1);
+    let address = first.address().unwrap();
+    let mut second =
+        poller_each(hour, &[Measured { by: By::PerformanceServer, address, server: None }], 5000);
+    until(&mut second, || first.turn(), |poller| known(poller) == Some((Some(200), false)));
+    for cpu in [900, 950] {
+        let notice = Frame::Heartbeat(told(5060, cpu, None, 1_000_000 + u64::from(cpu)));
+        agent.notify(&notice.encode(Some(KEY)));
+        until(&mut second, || first.turn(), |poller| known(poller) == Some((Some(cpu), false)));
+    }
+    assert_eq!((first.counts().0.polls, second.counts().0.polls), (1, 1), "none of it by a poll");
+    assert_eq!((first.counts().0.notifications, second.counts().0.notifications), (2, 2));
+}
+
+#[test]
+fn that_an_agent_is_down_and_back_is_passed_on_at_once_and_once() {
+    let listener = TcpListener::bind(LOCAL).unwrap();
+    let agent = listener.local_addr().unwrap();
+    let mut first = poller(&[agent_at(agent)], 100);
+    let measured = Measured { by: By::PerformanceServer, address: first.address().unwrap(), server: None };
+    let mut second = poller_each(Duration::from_secs(3600), &[measured], 5000);
+    until(&mut second, || first.turn(), |poller| poller.counts().0.answers == 1);
+    until(&mut second, || first.turn(), |poller| known(poller) == Some((None, true)));
+    until(&mut first, || (), |poller| poller.counts().0.misses >= 5);
+    drop(listener);
+    let Ok(mut agent) = Server::open(agent) else { return };
+    let (began, mut count) = (Instant::now(), 0);
+    let mut beside = || {
+        first.turn();
+        agent.turn(Time::ZERO + began.elapsed(), Some(KEY), |nonce| {
+            count += 1;
+            let mut answer = Frame::Heartbeat(told(5060, 10, Some(nonce), count)).encode(Some(KEY));
+            answer.extend(Frame::End(End { nonce, servers: 1 }).encode(Some(KEY)));
+            answer
+        });
+    };
+    until(&mut second, &mut beside, |poller| known(poller) == Some((Some(10), false)));
+    let (counts, _) = second.counts();
+    assert_eq!(counts.polls, 1, "none of it by a poll");
+    assert!(counts.notifications <= 2, "{counts:?}");
 }
 
 #[test]
