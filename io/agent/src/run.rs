@@ -66,8 +66,6 @@ struct Agent {
     collector: Collector,
     collect_at: Time,
     load: Load,
-    /// A threshold of SPEC B3 was crossed and the load manager was told.
-    strained: bool,
     get_data: Option<GetData>,
     /// The same over streams, for performance servers.
     stream: Option<perf::Server>,
@@ -109,7 +107,7 @@ impl Agent {
         }
         let chance = os::chance().map_err(|error| error.to_string())?;
         let signals = Signals::hold(&signals::HELD).map_err(|error| format!("signals: {error}"))?;
-        let sender = Sender::open(&settings).map_err(|error| format!("heartbeat socket: {error}"))?;
+        let mut sender = Sender::open(&settings).map_err(|error| format!("heartbeat socket: {error}"))?;
         let get_data = match settings.query {
             Some(at) => Some(GetData::open(at).map_err(|error| refused("--query", at, &error))?),
             None => None,
@@ -142,6 +140,7 @@ impl Agent {
         };
         let clock = Clock::start();
         let now = clock.now();
+        sender.count_from(remembered.as_ref().map_or(0, |remembered| remembered.count_below));
         let draining = remembered.as_ref().is_some_and(|remembered| remembered.draining);
         Ok(Agent {
             supervisor: Supervisor::new(settings.policy.clone(), draining, now),
@@ -159,7 +158,6 @@ impl Agent {
             collector: Collector::default(),
             collect_at: now,
             load: Load::default(),
-            strained: false,
             get_data,
             stream,
             control,
@@ -318,13 +316,12 @@ impl Agent {
             let strained = self.load.cpu_permille.is_some_and(|cpu| cpu >= self.settings.cpu_high_permille)
                 || self.load.memory_available_kib.is_some_and(|kib| kib <= self.settings.memory_low_kib);
             self.sender.set(self.supervisor.state(), self.load);
-            if strained && !self.strained {
+            if strained {
                 self.notify(now);
             }
-            self.strained = strained;
         }
         if now >= self.beat_at {
-            self.sender.send();
+            self.sender.send(now);
             self.beat_at = self.beat_at + self.settings.period;
             if self.beat_at < now {
                 self.beat_at = now + self.settings.period;
@@ -332,7 +329,8 @@ impl Agent {
         }
     }
 
-    /// The notification loop (SPEC B3): everybody hears at once, by heartbeat and on the streams.
+    /// The notification loop (SPEC B3): everybody hears at once, by heartbeat and on the streams, in each round of the collection
+    /// loop for as long as there is too much to do or too little memory.
     fn notify(&mut self, now: Time) {
         self.beat_at = now;
         if let Some(stream) = &mut self.stream {
@@ -365,6 +363,9 @@ impl Agent {
         status::line(&mut text, "pid", self.supervisor.pid());
         status::line(&mut text, "draining", Some(self.supervisor.draining()));
         status::line(&mut text, "restarts", Some(self.supervisor.restarts_total()));
+        for (to, word) in self.sender.targets() {
+            status::line(&mut text, "heartbeats_to", Some(format!("{to} {word}")));
+        }
         if let Some(get_data) = &self.get_data {
             status::line(&mut text, "queries_answered", Some(get_data.answered));
             for reason in Ignored::ALL {

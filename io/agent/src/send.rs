@@ -3,11 +3,19 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use base::{Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState, next_count};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::log;
 use crate::settings::Settings;
+
+/// A place of which no refusal was heard for this long takes heartbeats again: hosts limit what they refuse to one in a second.
+const REFUSED_NO_MORE: Duration = Duration::from_secs(10);
+/// How often it is said again that a place goes on refusing.
+const REFUSED_SAID_EVERY: Duration = Duration::from_secs(600);
+/// Reports taken before a send: each target has at most a few.
+const REPORTS_MAX: usize = 64;
 
 /// Sends heartbeats, and builds the answers to load queries from the same figures.
 pub struct Sender {
@@ -24,6 +32,44 @@ struct Target {
     to: SocketAddr,
     /// The last failure, so that each is logged once and its end too.
     failure: Option<io::ErrorKind>,
+    refused: Option<Refused>,
+}
+
+/// What was sent came to nobody, as ICMP said.
+#[derive(Debug)]
+struct Refused {
+    heard: Time,
+    said: Time,
+}
+
+impl Target {
+    fn refused(&mut self, now: Time, error: &io::Error) {
+        let said = self.refused.as_ref().map(|refused| refused.said);
+        let say = said.is_none_or(|said| now.since(said) >= REFUSED_SAID_EVERY);
+        if say {
+            let to = self.to;
+            log::line(&format!(
+                "heartbeats to {to} reach nobody: {error}\n  remedy: is a load manager running there, with \
+                 heartbeat.listen at this port? Does a firewall between reject it?"
+            ));
+        }
+        self.refused = Some(Refused { heard: now, said: if say { now } else { said.unwrap_or(now) } });
+    }
+
+    fn settle(&mut self, now: Time) {
+        if self.refused.as_ref().is_some_and(|refused| now.since(refused.heard) >= REFUSED_NO_MORE) {
+            self.refused = None;
+            log::line(&format!("heartbeats to {} are refused no more", self.to));
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match (self.failure, &self.refused) {
+            (Some(_), _) => "unsent",
+            (None, Some(_)) => "refused",
+            (None, None) => "sent",
+        }
+    }
 }
 
 impl Sender {
@@ -47,8 +93,18 @@ impl Sender {
         } else {
             None
         };
-        let targets = settings.to.iter().map(|to| Target { to: *to, failure: None }).collect();
+        let targets = settings.to.iter().map(|to| Target { to: *to, failure: None, refused: None }).collect();
         Ok(Sender { heartbeat, key: settings.key.clone(), count: 0, ipv4, ipv6, targets })
+    }
+
+    /// Counts go on above this one, which an earlier agent may have used.
+    pub fn count_from(&mut self, count: u64) {
+        self.count = self.count.max(count);
+    }
+
+    /// That of the last datagram.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// What the next heartbeats and answers say. One set of figures for both (SPEC A12).
@@ -58,14 +114,21 @@ impl Sender {
     }
 
     /// The same datagram to all: a load manager that gets it twice knows it by its count.
-    pub fn send(&mut self) {
+    pub fn send(&mut self, now: Time) {
+        self.take_reports(now);
         let datagram = self.encode(None);
         for target in &mut self.targets {
             let socket = match (&target.to, &self.ipv6) {
                 (SocketAddr::V6(_), Some(ipv6)) => ipv6,
                 (SocketAddr::V6(_), None) | (SocketAddr::V4(_), _) => &self.ipv4,
             };
-            match socket.send_to(&datagram, target.to) {
+            let mut sent = socket.send_to(&datagram, target.to);
+            // A report on what went to another place came in between, and was told to this send.
+            if sent.is_err() {
+                sent = socket.send_to(&datagram, target.to);
+            }
+            target.settle(now);
+            match sent {
                 Ok(_) => {
                     if target.failure.take().is_some() {
                         log::line(&format!("heartbeats to {} go out again", target.to));
@@ -78,6 +141,23 @@ impl Sender {
                 }
             }
         }
+    }
+
+    /// What came back of earlier heartbeats. A report belongs to the place that was sent to.
+    fn take_reports(&mut self, now: Time) {
+        for socket in [Some(&self.ipv4), self.ipv6.as_ref()].into_iter().flatten() {
+            for _ in 0..REPORTS_MAX {
+                let Some((to, error)) = os::icmp::take(socket) else { break };
+                if let Some(target) = self.targets.iter_mut().find(|target| same(target.to, to)) {
+                    target.refused(now, &error);
+                }
+            }
+        }
+    }
+
+    /// Where heartbeats go, and whether they are sent, refused there, or unsent.
+    pub fn targets(&self) -> impl Iterator<Item = (SocketAddr, &'static str)> {
+        self.targets.iter().map(|target| (target.to, target.word()))
     }
 
     /// The answer to a query: what a heartbeat would say now.
@@ -96,6 +176,11 @@ impl Sender {
     }
 }
 
+/// Without the scope of an IPv6 address, which a report may leave out.
+fn same(a: SocketAddr, b: SocketAddr) -> bool {
+    (a.ip(), a.port()) == (b.ip(), b.port())
+}
+
 fn socket(domain: Domain) -> io::Result<UdpSocket> {
     let any: SocketAddr = if domain == Domain::IPV4 {
         (Ipv4Addr::UNSPECIFIED, 0).into()
@@ -109,5 +194,33 @@ fn socket(domain: Domain) -> io::Result<UdpSocket> {
     // A full queue loses one heartbeat; waiting would lose the supervision.
     socket.set_nonblocking(true)?;
     socket.bind(&any.into())?;
-    Ok(socket.into())
+    let socket = UdpSocket::from(socket);
+    os::icmp::keep(&socket)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_over_when_none_was_heard_for_a_while() {
+        let refusal = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let mut target = Target { to: ([127, 0, 0, 1], 9).into(), failure: None, refused: None };
+        let (begin, second) = (Time::from_secs(100), Duration::from_secs(1));
+        target.refused(begin, &refusal);
+        target.settle(begin + REFUSED_NO_MORE - second);
+        assert_eq!(target.word(), "refused");
+        // Heard again, which is not said again yet.
+        let again = begin + REFUSED_NO_MORE - second;
+        target.refused(again, &refusal);
+        assert_eq!(target.refused.as_ref().map(|refused| refused.said), Some(begin));
+        target.settle(begin + REFUSED_NO_MORE);
+        assert_eq!(target.word(), "refused");
+        target.settle(again + REFUSED_NO_MORE);
+        assert_eq!(target.word(), "sent");
+        target.refused(begin, &refusal);
+        target.refused(begin + REFUSED_SAID_EVERY, &refusal);
+        assert_eq!(target.refused.map(|refused| refused.said), Some(begin + REFUSED_SAID_EVERY));
+    }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Remembered {
     pub(crate) boot_id: String,
     pub(crate) ready: bool,
     pub(crate) draining: bool,
+    /// No heartbeat of this agent had a larger count: the next agent's are above it, also where the clock was set back.
+    pub(crate) count_below: u64,
 }
 
 #[derive(Debug)]
@@ -79,8 +81,8 @@ impl Remembered {
 fn print(remembered: &Remembered) -> String {
     let (pid, start_time) = remembered.process.unwrap_or((0, 0));
     format!(
-        "{HEADER}\npid {pid}\nstart_time {start_time}\nboot_id {}\nready {}\ndraining {}\n",
-        remembered.boot_id, remembered.ready, remembered.draining
+        "{HEADER}\npid {pid}\nstart_time {start_time}\nboot_id {}\nready {}\ndraining {}\ncount_below {}\n",
+        remembered.boot_id, remembered.ready, remembered.draining, remembered.count_below
     )
 }
 
@@ -106,6 +108,11 @@ fn parse(text: &str) -> Result<Remembered, String> {
         boot_id: field("boot_id")?,
         ready: value(field("ready")?)?,
         draining: value(field("draining")?)?,
+        // Earlier versions did not write it.
+        count_below: match field("count_below") {
+            Ok(count) => value(count)?,
+            Err(_) => 0,
+        },
     })
 }
 
@@ -116,7 +123,15 @@ mod tests {
     #[test]
     fn what_is_printed_is_read() {
         for process in [None, Some((4711, 99))] {
-            let remembered = Remembered { process, boot_id: "abc-def".into(), ready: true, draining: false };
+            let remembered = Remembered {
+                process,
+                boot_id: "abc-def".into(),
+                ready: true,
+                draining: false,
+                count_below: 1_795_172_185_042_000,
+            };
+            let earlier = print(&remembered).replace("count_below 1795172185042000\n", "");
+            assert_eq!(parse(&earlier), Ok(Remembered { count_below: 0, ..remembered.clone() }));
             assert_eq!(parse(&print(&remembered)), Ok(remembered));
         }
     }
@@ -128,6 +143,7 @@ mod tests {
             "strowger agent state 2\n",
             "strowger agent state 1\npid x\n",
             "strowger agent state 1\npid 5\n",
+            "strowger agent state 1\npid 5\nstart_time 1\nboot_id a\nready true\ndraining false\ncount_below x\n",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
@@ -136,7 +152,8 @@ mod tests {
     #[test]
     fn a_process_of_another_boot_is_none() {
         let boot_id = proc::boot_id();
-        let mut remembered = Remembered { process: Some((1, 1)), boot_id, ready: true, draining: false };
+        let mut remembered =
+            Remembered { process: Some((1, 1)), boot_id, ready: true, draining: false, count_below: 0 };
         assert_eq!(remembered.process_now(), Some((1, 1)));
         remembered.boot_id = "another".to_owned();
         assert_eq!(remembered.process_now(), None);

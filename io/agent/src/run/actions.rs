@@ -19,6 +19,11 @@ const LEFTOVERS_EVERY: Duration = Duration::from_millis(50);
 const LEFTOVERS_LOOKS: u32 = 40;
 const LEFTOVERS_PAUSE: Duration = Duration::from_millis(5);
 
+/// How far ahead counts are set aside in the state file, and how many are left when more are: two minutes and one, in
+/// microseconds. The loop turns once a minute at the least.
+const COUNTS_SET_ASIDE: u64 = 120_000_000;
+const COUNTS_LEFT_MIN: u64 = 60_000_000;
+
 impl Agent {
     /// Hands an event to the supervisor and carries out what it asks for.
     pub(super) fn act(&mut self, event: Event) {
@@ -47,7 +52,7 @@ impl Agent {
             Action::Finish(outcome) => {
                 if outcome != Outcome::Detached {
                     // Once more, as one datagram can be lost and no further one follows.
-                    self.sender.send();
+                    self.sender.send(self.clock.now());
                 }
                 log::line(match outcome {
                     Outcome::Stopped => "stopped",
@@ -123,12 +128,24 @@ impl Agent {
 
     fn report(&mut self, state: ServerState) {
         self.sender.set(state, self.load);
-        self.sender.send();
+        self.sender.send(self.clock.now());
         if let Some(stream) = &mut self.stream {
             stream.notify(&framed(&self.sender.notification()));
         }
         log::line(&format!("heartbeats say {state}"));
         self.beat_at = self.now() + self.settings.period;
+    }
+
+    /// Counts are clocks, and move on by themselves: some are set aside, so that not every heartbeat is written down.
+    fn count_below(&self) -> u64 {
+        let (count, below) =
+            (self.sender.count(), self.remembered.as_ref().map_or(0, |before| before.count_below));
+        match self.outcome {
+            // None follows.
+            Some(_) => count,
+            None if count.saturating_add(COUNTS_LEFT_MIN) > below => count.saturating_add(COUNTS_SET_ASIDE),
+            None => below,
+        }
     }
 
     /// Writes the state file where something in it has changed.
@@ -142,6 +159,7 @@ impl Agent {
             // The phase is gone when the agent detaches; what was known before still holds.
             ready: if detached { self.remembered.as_ref().is_some_and(|before| before.ready) } else { ready },
             draining: self.supervisor.draining(),
+            count_below: self.count_below(),
         };
         if self.remembered.as_ref() == Some(&remembered) {
             return;

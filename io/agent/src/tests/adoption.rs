@@ -118,3 +118,24 @@ fn a_detached_server_runs_on_and_draining_is_remembered() {
     assert_eq!(rig.heartbeat().state, ServerState::Draining);
     assert_eq!(rig.server(), server);
 }
+
+#[test]
+fn counts_go_on_above_those_of_an_earlier_life_though_the_clock_was_set_back() {
+    let mut rig = Rig::new().with_key();
+    // What an agent left whose clock was ahead by years.
+    let earlier = 9_000_000_000_000_000_u64;
+    let left = "pid 0\nstart_time 0\nboot_id x\nready false\ndraining false";
+    fs::write(rig.file("state"), format!("strowger agent state 1\n{left}\ncount_below {earlier}\n")).unwrap();
+    rig.start("exec sleep 60", &[]);
+    let first = rig.until(ServerState::Started);
+    assert!(first.iter().all(|heartbeat| heartbeat.count > Some(earlier)), "{first:?}");
+    // The next life is above all of this one, however it ends.
+    let server = rig.server();
+    rig.signal_agent(libc::SIGKILL);
+    rig.agent_exit();
+    let last = rig.pending().into_iter().chain(first).filter_map(|heartbeat| heartbeat.count).max();
+    rig.start("exec sleep 60", &[]);
+    let second = rig.until(ServerState::Started);
+    assert!(second.iter().all(|heartbeat| heartbeat.count > last), "{last:?} {second:?}");
+    assert_eq!(rig.server(), server);
+}

@@ -259,6 +259,7 @@ fn settings_of(text: &str) -> Settings {
     // Out of reach unless asked for: a busy machine would add heartbeats that a test does not expect.
     settings.cpu_high_permille = get("cpu_high_permille").map_or(1001, |value| value.parse().unwrap());
     let policy = &mut settings.policy;
+    settings.collect = millis("collect_ms");
     settings.period = millis("period_ms").unwrap_or(Duration::from_millis(100));
     policy.restart_delay = millis("restart_delay_ms").unwrap_or(policy.restart_delay);
     policy.drain = millis("drain_ms").unwrap_or(Duration::ZERO);
