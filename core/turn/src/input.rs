@@ -13,10 +13,13 @@ pub enum Input<'a, Answer = None, Letter = None> {
     Message { bytes: &'a [u8], flow: Flow },
     /// The framing of a stream is lost; the worker closes the connection. `bytes` is what was received.
     BrokenFrame { bytes: &'a [u8], flow: Flow },
-    /// A send to this target failed: ICMP unreachable, connection refused or lost.
+    /// A send to this target failed: this host refused it, or the connection was refused or lost.
     SendFailed { to: Target },
     /// A message could not leave by its stream, and its fallback has left for this place.
     FellBack { bytes: &'a [u8], to: SocketAddr },
+    /// An ICMP message says that a datagram to this target did not arrive, and quotes the front of it. Anybody can send such a
+    /// message; only what it quotes can show that the datagram was one of ours.
+    Returned { to: Target, quoted: &'a [u8] },
     /// A connection is gone; `peer` was at its other end.
     Closed { id: ConnectionId, peer: SocketAddr },
     /// What the worker found about a peer that asked to be reached by its connection.

@@ -74,8 +74,10 @@ counters! {
     datagrams_dropped_full,
     /// Not sent: the kernel refused this datagram (no route, too large, forbidden).
     datagrams_refused,
-    /// ICMP errors received for datagrams sent earlier (port, host or network unreachable).
+    /// ICMP messages received that say that a datagram of ours did not arrive (RFC 3261 §18.4); true or forged.
     icmp_errors,
+    /// Other ICMP messages about datagrams of ours: too many hops, too large for a link.
+    icmp_ignored,
     /// Sends to a listener that is no UDP listener, or of an address of the wrong family.
     sends_without_socket,
     /// Failed sends not reported to the core, because a turn reports a bounded number of rounds.

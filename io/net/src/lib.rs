@@ -3,6 +3,7 @@
 mod capture;
 pub mod connections;
 pub mod counters;
+pub mod failures;
 pub mod mailbox;
 pub mod mmsg;
 pub mod option;
@@ -18,6 +19,7 @@ pub mod worker;
 pub use capture::is_capturing;
 pub use connections::{Connections, Limits, News, Received};
 pub use counters::{Counter, Counters};
+pub use failures::{Failures, Returned};
 pub use mailbox::{Letter, Mailbox, Passing};
 pub use mmsg::{Datagram, Receiver};
 pub use os::Clock;

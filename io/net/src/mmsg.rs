@@ -167,22 +167,77 @@ impl Receiver {
     }
 }
 
-/// Takes one error report off the socket's error queue: the destination of the datagram that failed, if the report
-/// came from the network. One that the kernel made itself (a datagram was too large) names no port, and was returned
-/// by the send as well. `None`: the queue is empty.
-pub fn take_error(socket: BorrowedFd<'_>) -> Option<Option<SocketAddr>> {
+/// Why the kernel put a report into the error queue of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// An ICMP message says that a datagram to this address did not arrive, and quotes so many bytes of its payload. They are
+    /// as little proven as the message is.
+    Returned { to: SocketAddr, quoted: usize },
+    /// An ICMP message that RFC 3261 §18.4 has us ignore: the datagram took too many hops, or was too large for a link.
+    Ignored,
+    /// The kernel made it itself (a datagram was too large), and the send returned it as well.
+    Own,
+}
+
+/// Room for the control data of a report: the error and the address of who reported it.
+#[repr(C, align(8))]
+struct Control([u8; 128]);
+
+/// Takes one report off the socket's error queue; the quoted payload goes to `quoted`. `None`: the queue is empty.
+pub(crate) fn take_error(socket: BorrowedFd<'_>, quoted: &mut [u8]) -> Option<Report> {
     let mut name = Name::empty();
     let mut header = no_header().msg_hdr;
+    let mut control = Control([0; 128]);
+    let mut iovec = libc::iovec { iov_base: quoted.as_mut_ptr().cast(), iov_len: quoted.len() };
     header.msg_name = ptr::from_mut(&mut name).cast();
     header.msg_namelen = NAME_BYTES;
-    // SAFETY: the header points to one name on this stack, with its length, and to no buffers: neither the payload
-    // nor the control data of the report are asked for.
+    header.msg_iov = &mut iovec;
+    header.msg_iovlen = 1;
+    header.msg_control = ptr::from_mut(&mut control).cast();
+    header.msg_controllen = size_of::<Control>() as _;
+    // SAFETY: the header points to one name, one iovec and one block of control data on this stack, each with its length, and
+    // the iovec to `quoted`, which is borrowed for the call.
     let got =
         unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
-    if got < 0 {
-        return None;
+    let got = usize::try_from(got).ok()?;
+    let error = extended_error(&header);
+    Some(match (name.get().filter(|address| address.port() != 0), error) {
+        (Some(to), Some(error)) if is_unreachable(&error) => Report::Returned { to, quoted: got },
+        (Some(_), Some(error)) if error.ee_origin != libc::SO_EE_ORIGIN_LOCAL => Report::Ignored,
+        _ => Report::Own,
+    })
+}
+
+fn extended_error(header: &libc::msghdr) -> Option<libc::sock_extended_err> {
+    // SAFETY: the kernel filled the control data and its length; the macros stay within both. The structure is plain numbers
+    // and is read from where the kernel wrote one, whatever its alignment.
+    unsafe {
+        let mut at = libc::CMSG_FIRSTHDR(header);
+        while let Some(part) = at.as_ref() {
+            let whole = part.cmsg_len >= libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as u32) as usize;
+            match (part.cmsg_level, part.cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) if whole => {
+                    return Some(libc::CMSG_DATA(at).cast::<libc::sock_extended_err>().read_unaligned());
+                }
+                _ => at = libc::CMSG_NXTHDR(header, at),
+            }
+        }
     }
-    Some(name.get().filter(|address| address.port() != 0))
+    None
+}
+
+/// The kinds of ICMP message of which RFC 3261 §18.4 has the transport tell its user: host, network, port or protocol
+/// unreachable, and parameter problem.
+fn is_unreachable(error: &libc::sock_extended_err) -> bool {
+    const FRAGMENTATION_NEEDED: u8 = 4;
+    match (error.ee_origin, error.ee_type) {
+        // RFC 792: destination unreachable is 3, parameter problem 12.
+        (libc::SO_EE_ORIGIN_ICMP, 3) => error.ee_code != FRAGMENTATION_NEEDED,
+        (libc::SO_EE_ORIGIN_ICMP, 12) => true,
+        // RFC 4443 §3.1, §3.4.
+        (libc::SO_EE_ORIGIN_ICMP6, 1 | 4) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

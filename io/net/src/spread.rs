@@ -167,7 +167,8 @@ mod tests {
         let second = Udp::bind(0, address, UdpOptions::default()).unwrap();
         let mut sockets = [first, second];
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (mut batch, mut failed, counters) = (Receiver::new(64), Vec::new(), Counters::default());
+        let (mut batch, mut failed, counters) =
+            (Receiver::new(64), crate::Failures::default(), Counters::default());
         let mut counts = |sockets: &mut [Udp; 2]| {
             for _ in 0..64 {
                 client.send_to(b"of one trunk", address).unwrap();

@@ -10,7 +10,8 @@ use sip::Target;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::counters::Counters;
-use crate::mmsg::{self, Receiver};
+use crate::failures::{Failures, QUOTED_MAX};
+use crate::mmsg::{self, Receiver, Report};
 use crate::option;
 use crate::sender::Sender;
 
@@ -19,6 +20,10 @@ pub const BATCH: usize = 64;
 
 /// Error reports taken at one time, so that a flood of ICMP cannot keep a worker from its messages.
 const ERRORS_PER_TURN: usize = 256;
+
+/// Attempts for one datagram while reports on others come between: a flood of ICMP costs the datagram neither its way nor the
+/// worker its time.
+const ATTEMPTS_MAX: usize = 8;
 
 /// Settings of a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +81,8 @@ impl Udp {
     }
 
     /// Takes one batch: how many datagrams came. Fewer than `batch.batch()` means that no more were there.
-    /// Errors of earlier sends that show up instead are added to `failed`.
-    pub fn receive(&mut self, batch: &mut Receiver, failed: &mut Vec<Target>, counters: &Counters) -> usize {
+    /// Errors of earlier sends that show up instead are added to `failures`.
+    pub fn receive(&mut self, batch: &mut Receiver, failures: &mut Failures, counters: &Counters) -> usize {
         // A pending error is reported instead of datagrams and cleared by that; the second call sees the datagrams.
         for _ in 0..2 {
             match batch.receive(self.socket.as_fd()) {
@@ -89,7 +94,9 @@ impl Udp {
                     return count;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
-                Err(_) => self.take_errors(failed, counters),
+                Err(_) => {
+                    self.take_errors(failures, counters);
+                }
             }
         }
         0
@@ -103,49 +110,53 @@ impl Udp {
         range: Range<u32>,
         to: SocketAddr,
         call: u64,
-        failed: &mut Vec<Target>,
+        failures: &mut Failures,
         counters: &Counters,
     ) {
         if to.is_ipv6() != self.v6 {
             counters.sends_without_socket.add(1);
-            failed.push(Target::Datagram { listener: self.listener, to });
+            failures.unsent.push(Target::Datagram { listener: self.listener, to });
             return;
         }
         if self.sender.is_full() {
-            self.flush(bytes, failed, counters);
+            self.flush(bytes, failures, counters);
         }
         self.queued_bytes += range.len() as u64;
         self.sender.push(range, to, call);
     }
 
-    /// Sends all that was queued. When the kernel stops at a datagram, that one is tried once more: the error may be
-    /// the late report on another destination. If it is refused again, it is given up and the rest goes on.
-    pub fn flush(&mut self, bytes: &[u8], failed: &mut Vec<Target>, counters: &Counters) {
-        let mut refused_once = false;
+    /// Sends all that was queued. When the kernel stops at a datagram, that one is tried again: the error may be the late report
+    /// on another destination. If it is refused although no such report was there, it is given up and the rest goes on.
+    pub fn flush(&mut self, bytes: &[u8], failures: &mut Failures, counters: &Counters) {
+        let mut attempts = 0;
         while self.sender.waiting() > 0 {
             match self.sender.send(self.socket.as_fd(), bytes) {
                 Ok(taken) if taken.datagrams > 0 => {
                     counters.datagrams_out.add(taken.datagrams as u64);
                     counters.datagrams_joined.add(taken.joined as u64);
-                    refused_once = false;
+                    attempts = 0;
                 }
                 Ok(_) => break,
-                Err(_) if !refused_once => {
-                    refused_once = true;
-                    self.take_errors(failed, counters);
-                }
-                Err(_) if self.sender.separate() => {}
                 Err(error) => {
-                    refused_once = false;
-                    let full =
-                        error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS);
+                    attempts += 1;
+                    let others = self.take_errors(failures, counters) > 0;
+                    if attempts == 1 || others && attempts < ATTEMPTS_MAX {
+                        continue;
+                    }
+                    if self.sender.separate() {
+                        continue;
+                    }
+                    attempts = 0;
                     let Some((to, length)) = self.sender.skip() else { break };
                     self.queued_bytes -= length as u64;
-                    if full {
+                    if is_full(&error) {
                         counters.datagrams_dropped_full.add(1);
-                    } else {
-                        counters.datagrams_refused.add(1);
-                        failed.push(Target::Datagram { listener: self.listener, to });
+                        continue;
+                    }
+                    counters.datagrams_refused.add(1);
+                    // Refused by whom? Never by this kernel: so it is a report on some destination, with nothing to show for it.
+                    if error.kind() != ErrorKind::ConnectionRefused {
+                        failures.unsent.push(Target::Datagram { listener: self.listener, to });
                     }
                 }
             }
@@ -159,15 +170,27 @@ impl Udp {
         self.sender.keep_apart(captured);
     }
 
-    /// Reads the socket's error queue: which destinations could not be reached.
-    pub fn take_errors(&mut self, failed: &mut Vec<Target>, counters: &Counters) {
+    /// Reads the socket's error queue: which destinations could not be reached, as far as ICMP messages can be believed. How many
+    /// of these there were.
+    pub fn take_errors(&mut self, failures: &mut Failures, counters: &Counters) -> usize {
+        let mut quoted = [0; QUOTED_MAX];
+        let mut from_the_network = 0;
         for _ in 0..ERRORS_PER_TURN {
-            let Some(destination) = mmsg::take_error(self.socket.as_fd()) else { break };
-            if let Some(to) = destination {
-                counters.icmp_errors.add(1);
-                failed.push(Target::Datagram { listener: self.listener, to });
+            let Some(report) = mmsg::take_error(self.socket.as_fd(), &mut quoted) else { break };
+            from_the_network += usize::from(report != Report::Own);
+            match report {
+                Report::Returned { to, quoted: length } => {
+                    counters.icmp_errors.add(1);
+                    let to = Target::Datagram { listener: self.listener, to };
+                    if !failures.add_returned(to, quoted.get(..length).unwrap_or_default()) {
+                        counters.failures_unreported.add(1);
+                    }
+                }
+                Report::Ignored => counters.icmp_ignored.add(1),
+                Report::Own => {}
             }
         }
+        from_the_network
     }
 
     /// Adds what the kernel dropped since the last call. One system call, so once a second is enough.
@@ -191,6 +214,12 @@ impl AsRawFd for Udp {
     }
 }
 
+/// The send buffer or the queue of the device has no room. Memory that is short is a fault of this host, not of the destination.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+        || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
+}
+
 /// Linux grants a smaller buffer silently; other limits refuse, so halve until it is granted.
 fn shrink_until_granted(wanted: usize, set: impl Fn(usize) -> io::Result<()>) {
     let mut bytes = wanted;
@@ -204,20 +233,26 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
+    use crate::failures::Returned;
     use crate::mmsg::Datagram;
     use crate::sender::tests::{arrived, peer};
 
     struct Bench {
         udp: Udp,
         batch: Receiver,
-        failed: Vec<Target>,
+        failures: Failures,
         counters: Counters,
     }
 
     impl Bench {
         fn at(address: &str) -> Bench {
             let udp = Udp::bind(3, address.parse().unwrap(), UdpOptions::default()).unwrap();
-            Bench { udp, batch: Receiver::new(16), failed: Vec::new(), counters: Counters::default() }
+            Bench {
+                udp,
+                batch: Receiver::new(16),
+                failures: Failures::default(),
+                counters: Counters::default(),
+            }
         }
 
         fn address(&self) -> SocketAddr {
@@ -225,7 +260,7 @@ mod tests {
         }
 
         fn receive(&mut self) -> usize {
-            self.udp.receive(&mut self.batch, &mut self.failed, &self.counters)
+            self.udp.receive(&mut self.batch, &mut self.failures, &self.counters)
         }
 
         fn send(&mut self, messages: &[(&str, SocketAddr)]) {
@@ -234,9 +269,9 @@ mod tests {
             for (text, to) in messages {
                 let range = start..start + text.len() as u32;
                 start = range.end;
-                self.udp.queue(bytes.as_bytes(), range, *to, 0, &mut self.failed, &self.counters);
+                self.udp.queue(bytes.as_bytes(), range, *to, 0, &mut self.failures, &self.counters);
             }
-            self.udp.flush(bytes.as_bytes(), &mut self.failed, &self.counters);
+            self.udp.flush(bytes.as_bytes(), &mut self.failures, &self.counters);
         }
 
         fn failure_of(&self, to: SocketAddr) -> Target {
@@ -308,12 +343,17 @@ mod tests {
             bench.send(&[("a", to_one), ("b", dead), ("c", to_other), ("d", dead), ("e", to_one)]);
         }
         bench.receive();
-        bench.udp.take_errors(&mut bench.failed, &bench.counters);
+        bench.udp.take_errors(&mut bench.failures, &bench.counters);
         assert_eq!(arrived(&one).concat(), "ae".repeat(50));
         assert_eq!(arrived(&other).concat(), "c".repeat(50));
-        assert!(!bench.failed.is_empty());
+        assert!(!bench.failures.is_empty());
         let dead = bench.failure_of(dead);
-        assert!(bench.failed.iter().all(|failed| *failed == dead), "{:?}", bench.failed);
+        assert!(bench.failures.unsent.is_empty());
+        for returned in bench.failures.returned() {
+            assert_eq!(returned.to, dead);
+            // Those that left as one come back as one.
+            assert!(matches!(returned.quoted, b"b" | b"d" | b"bd"), "{returned:?}");
+        }
     }
 
     #[test]
@@ -325,9 +365,12 @@ mod tests {
         let v6: SocketAddr = "[::1]:5060".parse().unwrap();
         bench.send(&[("a", to), (&too_large, to), ("b", to), ("c", no_port), ("d", v6), ("e", to)]);
         assert_eq!(arrived(&server).concat(), "abe");
-        bench.failed.sort_by_key(|failed| matches!(failed, Target::Datagram { to, .. } if *to == no_port));
+        bench
+            .failures
+            .unsent
+            .sort_by_key(|failed| matches!(failed, Target::Datagram { to, .. } if *to == no_port));
         let expected = [bench.failure_of(v6), bench.failure_of(to), bench.failure_of(no_port)];
-        assert_eq!(bench.failed, expected);
+        assert_eq!(bench.failures.unsent, expected);
         assert_eq!(bench.counters.datagrams_refused.get(), 2);
         assert_eq!(bench.counters.sends_without_socket.get(), 1);
         assert_eq!(bench.counters.datagram_bytes_out.get(), 3);
@@ -341,7 +384,26 @@ mod tests {
         bench.send(&[("x", dead)]);
         client.send_to(b"after", bench.address()).unwrap();
         assert_eq!(bench.receive(), 1);
-        assert_eq!(bench.failed, [bench.failure_of(dead)]);
+        let to = bench.failure_of(dead);
+        assert_eq!(bench.failures.returned().collect::<Vec<_>>(), [Returned { to, quoted: b"x" }]);
+        assert!(bench.failures.unsent.is_empty());
+    }
+
+    #[test]
+    fn what_came_back_is_told_by_the_front_of_it() {
+        for (address, quoted_least) in [("127.0.0.1:0", 500), ("[::1]:0", 1100)] {
+            let mut bench = Bench::at(address);
+            let dead = UdpSocket::bind(address).unwrap().local_addr().unwrap();
+            let text: String = (0..3000).map(|number: u32| char::from(b'a' + (number % 23) as u8)).collect();
+            bench.send(&[(&text, dead)]);
+            bench.udp.take_errors(&mut bench.failures, &bench.counters);
+            let to = bench.failure_of(dead);
+            let returned: Vec<_> = bench.failures.returned().collect();
+            let [Returned { to: told, quoted }] = returned[..] else { panic!("{returned:?}") };
+            assert_eq!(told, to);
+            assert!(quoted.len() >= quoted_least && text.as_bytes().starts_with(quoted), "{}", quoted.len());
+            assert_eq!((bench.counters.icmp_errors.get(), bench.counters.icmp_ignored.get()), (1, 0));
+        }
     }
 
     #[test]
@@ -356,7 +418,7 @@ mod tests {
         udp.count_kernel_drops(&counters);
         let (mut batch, mut received) = (Receiver::new(64), 0);
         loop {
-            match udp.receive(&mut batch, &mut Vec::new(), &counters) {
+            match udp.receive(&mut batch, &mut Failures::default(), &counters) {
                 0 => break,
                 count => received += count as u64,
             }

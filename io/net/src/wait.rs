@@ -106,9 +106,9 @@ mod tests {
     fn tells_of_sends_that_failed() {
         let (mut udp, poll) = (sockets(), Poll::new().unwrap());
         let gone: SocketAddr = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (mut failed, counters) = (Vec::new(), crate::Counters::default());
-        udp[0].queue(b"x", 0..1, gone, 0, &mut failed, &counters);
-        udp[0].flush(b"x", &mut failed, &counters);
+        let (mut failures, counters) = (crate::Failures::default(), crate::Counters::default());
+        udp[0].queue(b"x", 0..1, gone, 0, &mut failures, &counters);
+        udp[0].flush(b"x", &mut failures, &counters);
         let mut wait = Wait::new(&udp, poll.as_raw_fd());
         wait.wait(SOON).unwrap();
         assert_eq!(wait.sockets().collect::<Vec<_>>(), [Ready { socket: 0, errors: true }]);

@@ -24,8 +24,8 @@ use turn::{Core, Input};
 
 use crate::udp::BATCH;
 use crate::{
-    Clock, Connections, Counters, Datagram, Identities, Limits, Mailbox, Received, Receiver, Spread, Udp,
-    UdpOptions, Wait,
+    Clock, Connections, Counters, Datagram, Identities, Limits, Mailbox, Received, Receiver, Returned,
+    Spread, Udp, UdpOptions, Wait,
 };
 
 pub use aside::Aside;
@@ -386,14 +386,18 @@ impl<C: Core> Worker<C> {
             for (bytes, to) in self.edge.take_fallbacks() {
                 self.core.handle(now, Input::FellBack { bytes: &bytes, to }, &mut self.outbox);
             }
-            let (mut failed, mut closed) = self.edge.take_reports();
-            for to in failed.drain(..) {
+            let (mut failures, mut closed) = self.edge.take_reports();
+            for to in failures.unsent.drain(..) {
                 self.core.handle(now, Input::SendFailed { to }, &mut self.outbox);
             }
+            for Returned { to, quoted } in failures.returned() {
+                self.core.handle(now, Input::Returned { to, quoted }, &mut self.outbox);
+            }
+            failures.clear();
             for (id, peer) in closed.drain(..) {
                 self.core.handle(now, Input::Closed { id, peer }, &mut self.outbox);
             }
-            self.edge.give_back((failed, closed));
+            self.edge.give_back((failures, closed));
             self.send(now);
         }
         self.edge.forget_failed();

@@ -14,6 +14,7 @@ mod private_tag;
 mod probe;
 pub(crate) mod request;
 mod response;
+mod returned;
 mod returning;
 pub(crate) mod route;
 pub(crate) mod route_set;

@@ -121,6 +121,7 @@ impl Router {
                     self.core.fell_back(now, &message, to);
                 }
             }
+            Input::Returned { to, quoted } => self.core.returned(now, to, quoted),
             Input::Closed { id, peer } => {
                 self.core.shared.flows.closed(id);
                 let peer = self.core.shared.aliases.closed(id).unwrap_or(peer);
@@ -206,7 +207,7 @@ impl Core {
         }
     }
 
-    fn send_failed(&mut self, now: Time, to: Target) {
+    pub(crate) fn send_failed(&mut self, now: Time, to: Target) {
         self.count(Counter::SendFailed);
         if let Target::Connection { to, or_connect: false, .. } = to
             && to.ip().is_unspecified()

@@ -8,7 +8,7 @@ use base::Time;
 use sip::{ConnectionId, Target};
 use turn::{Claim, Outbox, Outgoing};
 
-use crate::{Connections, Counters, Letter, Mailbox, Passing, Receiver, Udp};
+use crate::{Connections, Counters, Failures, Letter, Mailbox, Passing, Receiver, Udp};
 
 /// How often in one turn the core may answer failed sends with sends that fail: the cascade of a request to its next
 /// server is one round. More are not told, so that a farm without any reachable server cannot hold a worker.
@@ -28,7 +28,7 @@ pub(super) struct Edge<L> {
     pub(super) connections: Connections,
     /// Those of all workers, by their number; the own one too.
     pub(super) mailboxes: Vec<Arc<Mailbox<L>>>,
-    failed: Vec<Target>,
+    failures: Failures,
     closed: Vec<(ConnectionId, SocketAddr)>,
     /// Messages that left by UDP because their stream could not be had, and where for: few, since a peer that refuses a
     /// stream is not asked for one again soon.
@@ -62,7 +62,7 @@ impl<L> Edge<L> {
             connections,
             // Until the workers are introduced to each other each knows only itself.
             mailboxes: vec![mailbox],
-            failed: Vec::new(),
+            failures: Failures::default(),
             closed: Vec::new(),
             fell_back: Vec::new(),
             handshake_told: None,
@@ -85,11 +85,11 @@ impl<L> Edge<L> {
     /// Takes one batch from the socket at this position: the number of datagrams and the listener.
     pub(super) fn receive(&mut self, position: usize, receiver: &mut Receiver) -> (usize, u8) {
         let socket = &mut self.udp[position];
-        (socket.receive(receiver, &mut self.failed, &self.counters), socket.listener())
+        (socket.receive(receiver, &mut self.failures, &self.counters), socket.listener())
     }
 
     pub(super) fn take_errors(&mut self, position: usize) {
-        self.udp[position].take_errors(&mut self.failed, &self.counters);
+        self.udp[position].take_errors(&mut self.failures, &self.counters);
     }
 
     /// Sends all messages and letters of the outbox, and empties it of them.
@@ -100,7 +100,7 @@ impl<L> Edge<L> {
                     let position = usize::from(self.by_listener[usize::from(listener)]);
                     let Some(socket) = self.udp.get_mut(position) else {
                         self.counters.sends_without_socket.add(1);
-                        self.failed.push(send.to);
+                        self.failures.unsent.push(send.to);
                         continue;
                     };
                     socket.queue(
@@ -108,7 +108,7 @@ impl<L> Edge<L> {
                         send.bytes.clone(),
                         to,
                         send.call,
-                        &mut self.failed,
+                        &mut self.failures,
                         &self.counters,
                     );
                 }
@@ -122,7 +122,7 @@ impl<L> Edge<L> {
             }
         }
         for socket in &mut self.udp {
-            socket.flush(&outbox.bytes, &mut self.failed, &self.counters);
+            socket.flush(&outbox.bytes, &mut self.failures, &self.counters);
         }
         self.connections.flush(&outbox.bytes, now);
         for claim in outbox.claims.drain(..) {
@@ -159,7 +159,7 @@ impl<L> Edge<L> {
             self.counters.mailbox_out.add(1);
         } else {
             self.counters.mailbox_dropped_full.add(1);
-            self.failed.push(send.to);
+            self.failures.unsent.push(send.to);
         }
     }
 
@@ -218,11 +218,11 @@ impl<L> Edge<L> {
             if let Some(socket) = self.udp.get_mut(position) {
                 self.fell_back
                     .push((news.fallback_bytes[range.start as usize..range.end as usize].into(), to));
-                socket.queue(&news.fallback_bytes, range, to, 0, &mut self.failed, &self.counters);
+                socket.queue(&news.fallback_bytes, range, to, 0, &mut self.failures, &self.counters);
             }
         }
         for socket in &mut self.udp {
-            socket.flush(&news.fallback_bytes, &mut self.failed, &self.counters);
+            socket.flush(&news.fallback_bytes, &mut self.failures, &self.counters);
         }
         self.connections.flush(&news.fallback_bytes, now);
         for (server, why) in news.handshakes_failed.drain(..) {
@@ -234,14 +234,14 @@ impl<L> Edge<L> {
                 ));
             }
         }
-        self.failed.append(&mut news.failed);
+        self.failures.unsent.append(&mut news.failed);
         self.closed.append(&mut news.closed);
         self.connections.give_back(news);
     }
 
     pub(super) fn has_reports(&self) -> bool {
         // What fell back had failed before.
-        !self.failed.is_empty() || !self.closed.is_empty() || !self.judged.is_empty()
+        !self.failures.is_empty() || !self.closed.is_empty() || !self.judged.is_empty()
     }
 
     pub(super) fn take_fallbacks(&mut self) -> Vec<(Box<[u8]>, SocketAddr)> {
@@ -249,22 +249,23 @@ impl<L> Edge<L> {
     }
 
     /// Lends what the core is to be told; [`Edge::give_back`] returns the memory.
-    pub(super) fn take_reports(&mut self) -> (Vec<Target>, Vec<(ConnectionId, SocketAddr)>) {
-        (std::mem::take(&mut self.failed), std::mem::take(&mut self.closed))
+    pub(super) fn take_reports(&mut self) -> (Failures, Vec<(ConnectionId, SocketAddr)>) {
+        (std::mem::take(&mut self.failures), std::mem::take(&mut self.closed))
     }
 
+    /// Both are empty but for what was added meanwhile.
     pub(super) fn give_back(
         &mut self,
-        (mut failed, mut closed): (Vec<Target>, Vec<(ConnectionId, SocketAddr)>),
+        (mut failures, mut closed): (Failures, Vec<(ConnectionId, SocketAddr)>),
     ) {
-        failed.append(&mut self.failed);
+        failures.append(&mut self.failures);
         closed.append(&mut self.closed);
-        (self.failed, self.closed) = (failed, closed);
+        (self.failures, self.closed) = (failures, closed);
     }
 
     pub(super) fn forget_failed(&mut self) {
-        self.counters.failures_unreported.add(self.failed.len() as u64);
-        self.failed.clear();
+        self.counters.failures_unreported.add(self.failures.len() as u64);
+        self.failures.clear();
         self.fell_back.clear();
     }
 

@@ -193,6 +193,11 @@ impl Farm {
         });
     }
 
+    /// An ICMP message says that what was sent there did not arrive.
+    pub(crate) fn returned(&mut self, to: Target, quoted: &[u8]) -> Vec<Left> {
+        self.drive(|router, now, out| router.handle(now, Input::Returned { to, quoted }, out))
+    }
+
     pub(crate) fn timers(&mut self) -> Vec<Left> {
         self.drive(|router, now, out| router.handle_timeout(now, out))
     }
