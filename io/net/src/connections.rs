@@ -187,8 +187,11 @@ impl Connections {
             self.write_ready(key, now);
         }
         if event.is_readable() || event.is_error() || event.is_read_closed() {
-            if let Some(connection) = self.slots.get_mut(key) {
-                connection.stream.ready();
+            let Some(connection) = self.slots.get_mut(key) else { return };
+            connection.stream.ready();
+            if event.is_error() && matches!(connection.phase, Phase::HalfClosed { .. }) {
+                // Behind the end of the stream, a read would not tell.
+                return self.refused_answers(key);
             }
             let ends = event.is_error() || event.is_read_closed();
             self.read(key, now, ends, take);
@@ -302,6 +305,12 @@ impl Connections {
             let Some(connection) = self.slots.get_mut(key) else { return };
             let length = match read {
                 Ok(0) => {
+                    let open = connection.phase == Phase::Open;
+                    if connection.half_close(now) {
+                        self.counters.connections_half_closed.add(open.into());
+                        self.account(key);
+                        return self.watch(key);
+                    }
                     let why = match connection.phase {
                         Phase::Ended { .. } if connection.transport.is_websocket() => Close::WebSocketEnded,
                         Phase::Ended { .. } => Close::BrokenFrame,
@@ -376,6 +385,15 @@ impl Connections {
             self.counters.buffered_bytes.set(self.buffered as u64);
         }
         self.buffered
+    }
+
+    /// A peer that had written its last took no more either: what it was told last goes another way.
+    fn refused_answers(&mut self, key: Key) {
+        let kept = self.slots.get_mut(key).and_then(|connection| connection.unconfirmed.take());
+        self.close(key, Close::Peer);
+        for (bytes, to) in kept.into_iter().flat_map(|kept| *kept) {
+            self.instead(&bytes, to);
+        }
     }
 
     /// Takes the connection away, reports it, and what waited in its queue as failed.

@@ -124,6 +124,8 @@ counters! {
     /// Attempts to connect that failed or ran into the deadline.
     connect_failures,
     connections_closed_by_peer,
+    /// Connections whose peer wrote no more and still had answers to come, which it got.
+    connections_half_closed,
     connections_closed_error,
     connections_closed_idle,
     /// A partial message older than the bound.

@@ -138,6 +138,11 @@ impl Stream {
         }
     }
 
+    /// Whether a peer that has said that it writes no more can still be written to.
+    pub(crate) fn may_write_after_the_end(&self) -> bool {
+        self.tls.as_ref().is_none_or(|session| session.may_write_after_the_end())
+    }
+
     /// Says that nothing more will be written; what was written arrives before the end.
     pub(crate) fn end(&mut self) {
         if let Some(session) = &mut self.tls {

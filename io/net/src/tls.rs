@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use mio::net::TcpStream;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, ProtocolVersion, ServerConfig, ServerConnection};
 
 /// Encrypted bytes that may wait within a session for the socket; one record. What does not fit stays in the queue of
 /// the connection, whose bytes are counted.
@@ -98,6 +98,8 @@ pub(crate) struct Session {
     connection: Connection,
     /// The socket may hold more: it was reported ready, and no read since then has come back short.
     readable: bool,
+    /// The peer has sent a close_notify, so that the end is no loss of the connection below.
+    notified: bool,
 }
 
 impl fmt::Debug for Session {
@@ -123,7 +125,7 @@ impl Read for Counting<'_> {
 impl Session {
     fn over(mut connection: Connection) -> Session {
         connection.set_buffer_limit(Some(WAITING_MAX));
-        Session { connection, readable: true }
+        Session { connection, readable: true, notified: false }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -141,6 +143,11 @@ impl Session {
     /// The socket was reported ready.
     pub(crate) fn ready(&mut self) {
         self.readable = true;
+    }
+
+    /// TLS 1.3 closes either way by itself (RFC 8446 §6.1), earlier ones both at once (RFC 5246 §7.2.1).
+    pub(crate) fn may_write_after_the_end(&self) -> bool {
+        !self.notified || self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Whether encrypted bytes wait for the socket.
@@ -161,6 +168,10 @@ impl Session {
                 // Without a close_notify the end is the same to us: messages know their own length.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok(0) if !into.is_empty() => {
+                    self.notified = true;
+                    return Ok(0);
+                }
                 read => return read,
             }
             if !self.readable {

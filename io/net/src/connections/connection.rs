@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use base::Time;
 use sip::frame::{Frame, Framer};
-use sip::{Flow, Transport};
+use sip::{Flow, Target, Transport};
 
 use super::Received;
 use super::limits::Limits;
@@ -15,6 +15,9 @@ use crate::websocket::{self, End, OwnHead, Taken, WebSocket};
 
 /// Keep-alives answered after one read. A client sends one in some minutes; the rest of a flood is not answered.
 const ANSWERS_MAX: usize = 32;
+
+/// Messages kept for a peer that may have closed both ways. Most have one request open.
+const UNCONFIRMED_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -27,6 +30,10 @@ pub(crate) enum Phase {
         since: Time,
     },
     Open,
+    /// The peer has said that it writes no more, and listens on: what it has asked is answered (RFC 3261 §18.2.2).
+    HalfClosed {
+        since: Time,
+    },
     /// Nothing more is read; once the queue is written, so is the end.
     Ending,
     /// We have written the end and wait for that of the peer, since closing with unread bytes would make the kernel
@@ -78,6 +85,12 @@ pub(crate) struct Connection {
     /// We opened it; else the peer did.
     pub(crate) opened: bool,
     websocket: Option<Box<WebSocket>>,
+    /// Requests of the peer whose final response has not gone back here. It decides nothing but how long a peer that has written
+    /// its last is waited for, so it may be wrong by a response that is repeated or by a request that nobody answers.
+    unanswered: u16,
+    /// What was written to a peer that has written its last. One that has closed both ways looks the same until it refuses what it
+    /// gets; then these go by another connection where their targets allow (RFC 3261 §18.2.2).
+    pub(crate) unconfirmed: Option<Box<Vec<Unconfirmed>>>,
     /// When a byte last went either way.
     pub(crate) active: Time,
     /// It is in the list of those that are looked at in every tick.
@@ -87,6 +100,9 @@ pub(crate) struct Connection {
     partial: Option<Box<Partial>>,
     pub(crate) queue: Option<Box<OutQueue>>,
 }
+
+/// A message and where it goes by another connection.
+pub(crate) type Unconfirmed = (Box<[u8]>, Target);
 
 /// What the peer took of a queue.
 #[derive(Debug, Default)]
@@ -100,6 +116,8 @@ pub(crate) struct Written {
 pub(crate) struct Cut {
     consumed: usize,
     pub(crate) messages: u64,
+    /// Of these, requests that are answered.
+    requests: u16,
     pub(crate) pings: u64,
     pub(crate) broken: bool,
     /// The WebSocket is over.
@@ -130,6 +148,8 @@ impl Connection {
             phase,
             opened,
             websocket,
+            unanswered: 0,
+            unconfirmed: None,
             active: now,
             watched: false,
             accounted: 0,
@@ -139,7 +159,47 @@ impl Connection {
     }
 
     pub(crate) fn takes_messages(&self) -> bool {
-        matches!(self.phase, Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Open)
+        match self.phase {
+            Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Open | Phase::HalfClosed { .. } => {
+                true
+            }
+            Phase::Ending | Phase::Ended { .. } => false,
+        }
+    }
+
+    /// This message is written to the peer, now or as soon as the peer takes it.
+    pub(crate) fn says(&mut self, message: &[u8], target: Target) {
+        self.unanswered -= u16::from(self.unanswered > 0 && is_final_response(message));
+        if let (Phase::HalfClosed { .. }, Target::Connection { listener, to, or_connect: true, .. }) =
+            (self.phase, target)
+        {
+            let kept = self.unconfirmed.get_or_insert_default();
+            if kept.len() < UNCONFIRMED_MAX {
+                kept.push((Box::from(message), Target::Stream { listener, to }));
+            }
+        }
+    }
+
+    /// The peer has written its last. True: there are answers for it, and it may still read them. Over TLS 1.2 it may not: who has
+    /// got a close_notify has to close at once (RFC 5246 §7.2.1). Nor over WebSocket, where nothing follows the close frames
+    /// (RFC 6455 §5.5.1). A server that closes towards us gives up what we asked it, so that it is asked anew.
+    pub(crate) fn half_close(&mut self, now: Time) -> bool {
+        match self.phase {
+            Phase::HalfClosed { .. } => true,
+            Phase::Open if !self.opened && self.websocket.is_none() => {
+                let stays = self.has_answers_to_come() && self.stream.may_write_after_the_end();
+                if stays {
+                    self.phase = Phase::HalfClosed { since: now };
+                    self.partial = None;
+                }
+                stays
+            }
+            _ => false,
+        }
+    }
+
+    fn has_answers_to_come(&self) -> bool {
+        self.unanswered > 0 || self.queue.is_some() || self.stream.is_waiting()
     }
 
     /// Whether what is sent must wait: something does already, or the peer is not there yet.
@@ -157,7 +217,9 @@ impl Connection {
         match self.phase {
             Phase::Open => true,
             Phase::Handshaking { .. } => self.websocket.is_some(),
-            Phase::Connecting { .. } | Phase::Ending | Phase::Ended { .. } => false,
+            Phase::Connecting { .. } | Phase::HalfClosed { .. } | Phase::Ending | Phase::Ended { .. } => {
+                false
+            }
         }
     }
 
@@ -187,7 +249,9 @@ impl Connection {
     pub(crate) fn held(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.len());
         let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.held());
-        partial + websocket + self.queue.as_ref().map_or(0, |queue| queue.size())
+        let unconfirmed = self.unconfirmed.iter().flat_map(|kept| kept.iter());
+        let unconfirmed = unconfirmed.map(|(bytes, _)| bytes.len()).sum::<usize>();
+        partial + websocket + unconfirmed + self.queue.as_ref().map_or(0, |queue| queue.size())
     }
 
     /// Hands out the messages that are whole now and keeps what is left. With nothing kept from before, messages are
@@ -208,6 +272,7 @@ impl Connection {
         let Some(mut partial) = self.partial.take() else {
             let mut framer = Framer::default();
             let mut cut = cut(&mut framer, bytes, flow, take);
+            self.unanswered = self.unanswered.saturating_add(cut.requests);
             if cut.consumed < bytes.len() && !cut.broken {
                 let bytes = bytes[cut.consumed..].to_vec();
                 self.partial = Some(Box::new(Partial { bytes, framer, since: now }));
@@ -217,6 +282,7 @@ impl Connection {
         };
         partial.bytes.extend_from_slice(bytes);
         let mut cut = cut(&mut partial.framer, &partial.bytes, flow, take);
+        self.unanswered = self.unanswered.saturating_add(cut.requests);
         if cut.consumed < partial.bytes.len() && !cut.broken {
             if cut.consumed > 0 {
                 partial.bytes.drain(..cut.consumed);
@@ -306,6 +372,14 @@ impl Connection {
                     false => Close::BrokenFrame,
                 });
             }
+            Phase::HalfClosed { since } => {
+                // Whether it took the last of them shows within a round trip.
+                let said = !self.has_answers_to_come()
+                    && (self.unconfirmed.is_none() || now.since(self.active) >= limits.linger_time);
+                if said || now.since(since) >= limits.half_closed_time {
+                    return Some(Close::Peer);
+                }
+            }
             Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Ended { .. } => return None,
             Phase::Open | Phase::Ending => {}
         }
@@ -333,6 +407,15 @@ impl Cut {
     }
 }
 
+/// Whether a received message is a request that gets a response; an ACK gets none.
+fn is_answered(message: &[u8]) -> bool {
+    !message.starts_with(b"SIP/2.0 ") && !message.starts_with(b"ACK ")
+}
+
+fn is_final_response(message: &[u8]) -> bool {
+    matches!(message.strip_prefix(b"SIP/2.0 "), Some([b'2'..=b'6', ..]))
+}
+
 /// Cuts whole messages off the front of `bytes`.
 fn cut(framer: &mut Framer, bytes: &[u8], flow: Flow, take: &mut dyn FnMut(Received<'_>)) -> Cut {
     let mut cut = Cut::default();
@@ -341,6 +424,7 @@ fn cut(framer: &mut Framer, bytes: &[u8], flow: Flow, take: &mut dyn FnMut(Recei
         let length = match framer.next(rest) {
             Frame::Message(length) => {
                 cut.messages += 1;
+                cut.requests = cut.requests.saturating_add(is_answered(&rest[..length]).into());
                 take(Received::Message { bytes: &rest[..length], flow });
                 length
             }

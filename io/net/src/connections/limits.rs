@@ -35,6 +35,9 @@ pub struct Limits {
     pub idle_accepted: Duration,
     /// The same on a connection that we opened; default 5 min. It is opened again on demand.
     pub idle_opened: Duration,
+    /// How long a peer that writes no more, and listens on, is waited for while it has answers to come; default 180 s, since an
+    /// INVITE may ring that long (RFC 3261 §16.6, Timer C).
+    pub half_closed_time: Duration,
     /// Until the peer closes a connection whose last word we have said; default 1 s.
     pub linger_time: Duration,
     /// Between two looks at connections that wait for something, which is the precision of the times above;
@@ -57,6 +60,7 @@ impl Default for Limits {
             partial_time: Duration::from_secs(30),
             idle_accepted: Duration::from_secs(600),
             idle_opened: Duration::from_secs(300),
+            half_closed_time: Duration::from_secs(180),
             linger_time: Duration::from_secs(1),
             tick: Duration::from_millis(100),
         }

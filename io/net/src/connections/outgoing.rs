@@ -158,6 +158,7 @@ impl Connections {
                 let Some(connection) = self.slots.get_mut(key) else { return };
                 let body = part(bytes, &message.range);
                 let length = connection.head(body).bytes().len() + body.len();
+                connection.says(body, message.target);
                 if written >= length {
                     written -= length;
                     self.counters.messages_out.add(1);
@@ -165,6 +166,9 @@ impl Connections {
                     self.enqueue(key, message, written, bytes, now);
                     written = 0;
                 }
+            }
+            if self.slots.get_mut(key).is_some_and(|connection| connection.unconfirmed.is_some()) {
+                self.account(key);
             }
         }
     }
@@ -210,11 +214,16 @@ impl Connections {
     pub(super) fn lose(&mut self, target: Target, fallback: Option<(&[u8], Target)>) {
         self.news.failed.push(target);
         if let Some((bytes, to)) = fallback {
-            let start = self.news.fallback_bytes.len() as u32;
-            self.news.fallback_bytes.extend_from_slice(bytes);
-            self.news.fallbacks.push((start..self.news.fallback_bytes.len() as u32, to));
+            self.instead(bytes, to);
             self.counters.fallbacks.add(1);
         }
+    }
+
+    /// Hands back what is to be sent instead.
+    pub(super) fn instead(&mut self, bytes: &[u8], to: Target) {
+        let start = self.news.fallback_bytes.len() as u32;
+        self.news.fallback_bytes.extend_from_slice(bytes);
+        self.news.fallbacks.push((start..self.news.fallback_bytes.len() as u32, to));
     }
 }
 

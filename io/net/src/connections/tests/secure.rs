@@ -302,3 +302,35 @@ fn a_connection_proves_what_one_of_ours_to_its_peer_would_have() {
     );
     assert_eq!(proven(Some(ours.sign()), &ours, &ours, Some("farm.example")), none);
 }
+
+#[test]
+fn a_close_notify_ends_both_ways_before_tls_1_3_and_one_way_since() {
+    for (versions, answered) in [(&[&rustls::version::TLS13], true), (&[&rustls::version::TLS12], false)] {
+        let authority = Authority::new();
+        let mut bench = bench(authority.identity(), Limits::default());
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(authority.roots())
+            .with_no_client_auth();
+        let mut client = client(&mut bench, config).unwrap();
+        client.sock.set_nodelay(true).unwrap();
+        client.write_all(message(0).as_bytes()).unwrap();
+        client.conn.send_close_notify();
+        client.flush().unwrap();
+        bench.until("the request", |bench| bench.messages.len() == 1);
+        for _ in 0..5 {
+            bench.turn(Duration::from_millis(1));
+        }
+        let answer = "SIP/2.0 200 OK\r\n\r\n";
+        bench.send(answer, back(bench.messages[0].1, false));
+        bench.pass(Duration::ZERO);
+        let got = beside(&mut bench, move || {
+            let mut got = String::new();
+            let _ = client.read_to_string(&mut got);
+            got
+        });
+        assert_eq!(got, if answered { answer } else { "" });
+        bench.until("it is closed", |bench| bench.connections.open_count() == 0);
+    }
+}
