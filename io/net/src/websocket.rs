@@ -16,6 +16,9 @@ use upgrade::Upgrade;
 /// Pings answered after one read; the rest of a flood is not answered.
 const PONGS_MAX: usize = 32;
 
+/// An allocation up to this size is kept when most of what was in it is gone.
+const ROOM_TO_KEEP: usize = 4 << 10;
+
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -27,6 +30,8 @@ pub(crate) enum End {
     WrongFrame,
     TooLarge,
     NotUtf8,
+    /// The memory that the message needs cannot be had.
+    NoMemory,
 }
 
 /// What came of received bytes, besides the messages.
@@ -48,7 +53,7 @@ pub(crate) struct WebSocket {
     partial: Vec<u8>,
     /// The message whose last frame has not come: its kind and what it holds.
     fragments: Option<(Kind, Vec<u8>)>,
-    /// When the first byte of what is kept came.
+    /// When the first byte of the message came that is not whole; of the request or the frame where it is none of a message.
     since: Option<Time>,
 }
 
@@ -60,7 +65,7 @@ impl WebSocket {
 
     /// Bytes kept.
     pub(crate) fn held(&self) -> usize {
-        self.partial.len() + self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.len())
+        self.partial.capacity() + self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.capacity())
     }
 
     /// Since when a request, frame or message is not whole.
@@ -72,21 +77,20 @@ impl WebSocket {
     pub(crate) fn take_in(&mut self, bytes: &[u8], now: Time, take: &mut dyn FnMut(&[u8])) -> Taken {
         let mut taken = Taken::default();
         let mut kept = std::mem::take(&mut self.partial);
-        let bytes = match kept.is_empty() {
-            true => bytes,
-            false => {
-                kept.extend_from_slice(bytes);
-                &kept[..]
-            }
-        };
+        if !kept.is_empty() && !append(&mut kept, bytes) {
+            return Taken { end: Some(End::NoMemory), ..taken };
+        }
+        let whole = if kept.is_empty() { bytes } else { &kept[..] };
         let mut at = 0;
+        // What is kept now began in these bytes, not in earlier ones.
+        let mut is_new = false;
         if !self.is_open {
-            match upgrade::read(bytes) {
+            match upgrade::read(whole) {
                 Upgrade::Incomplete => {}
                 Upgrade::Agreed(answer, length) => {
                     taken.answer.extend_from_slice(answer.as_bytes());
                     self.is_open = true;
-                    at = length;
+                    (at, is_new) = (length, true);
                 }
                 Upgrade::Refused(answer) => {
                     taken.answer.extend_from_slice(answer.as_bytes());
@@ -95,21 +99,35 @@ impl WebSocket {
             }
         }
         while self.is_open && taken.end.is_none() {
-            match self.frame(&bytes[at..], &mut taken, take) {
+            match self.frame(&whole[at..], &mut taken, take) {
                 Ok(0) => break,
-                Ok(length) => at += length,
+                Ok(length) => {
+                    at += length;
+                    // Between fragments, pings and fragments are no progress of the message: only its end is.
+                    is_new |= self.fragments.is_none();
+                }
                 Err(end) => {
                     close_frame(end, &mut taken.answer);
                     taken.end = Some(end);
                 }
             }
         }
-        if taken.end.is_none() && at < bytes.len() {
-            self.partial = bytes[at..].to_vec();
+        let rest = whole.len() - at;
+        if taken.end.is_none() && rest > 0 {
+            if kept.is_empty() {
+                if !append(&mut self.partial, &bytes[at..]) {
+                    taken.end = Some(End::NoMemory);
+                }
+            } else {
+                kept.drain(..at);
+                if kept.capacity() > ROOM_TO_KEEP.max(4 * kept.len()) {
+                    kept.shrink_to_fit();
+                }
+                self.partial = kept;
+            }
         }
-        let waits = self.held() > 0 || self.fragments.is_some();
-        // Progress makes a partial one young again only when a whole frame came of it.
-        self.since = waits.then(|| self.since.filter(|_| at == 0).unwrap_or(now));
+        let waits = !self.partial.is_empty() || self.fragments.is_some();
+        self.since = waits.then(|| self.since.filter(|_| !is_new).unwrap_or(now));
         taken
     }
 
@@ -121,7 +139,9 @@ impl WebSocket {
             Err(BadHead::Unmasked) => return Err(End::Unmasked),
             Err(BadHead::Wrong) => return Err(End::WrongFrame),
         };
-        let before = self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        // A control frame is no part of the message between whose fragments it stands.
+        let before = self.fragments.as_ref().filter(|_| !head.kind.is_control());
+        let before = before.map_or(0, |(_, bytes)| bytes.len());
         // Said with the head already: who announces too much need not send it.
         if head.payload > (MESSAGE_BYTES_MAX - before.min(MESSAGE_BYTES_MAX)) as u64 {
             return Err(End::TooLarge);
@@ -164,10 +184,17 @@ impl WebSocket {
     ) -> Result<(), End> {
         let (kind, mut message) = match (head.kind, self.fragments.take()) {
             (Kind::Continuation, Some(fragments)) => fragments,
-            (Kind::Text | Kind::Binary, None) => (head.kind, Vec::with_capacity(payload.len())),
+            (Kind::Text | Kind::Binary, None) => (head.kind, Vec::new()),
             // The next message before the last has ended, or the rest of none.
             _ => return Err(End::WrongFrame),
         };
+        let room = match head.last {
+            true => message.try_reserve_exact(payload.len()),
+            false => message.try_reserve(payload.len()),
+        };
+        if room.is_err() {
+            return Err(End::NoMemory);
+        }
         unmask(head, payload, &mut message);
         if !head.last {
             self.fragments = Some((kind, message));
@@ -199,6 +226,16 @@ pub(crate) fn head_of(message: &[u8]) -> OwnHead {
     OwnHead::new(kind, message.len())
 }
 
+/// False: the memory cannot be had. How much is asked for is the client's choice, so it costs the client its connection and not
+/// the process its life.
+fn append(to: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let has_room = to.try_reserve(bytes.len()).is_ok();
+    if has_room {
+        to.extend_from_slice(bytes);
+    }
+    has_room
+}
+
 fn unmask(head: &Head, payload: &[u8], out: &mut Vec<u8>) {
     out.extend(payload.iter().zip(head.mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
@@ -210,6 +247,7 @@ fn close_frame(end: End, out: &mut Vec<u8>) {
         End::WrongFrame => (1002, "not a frame that may stand here"),
         End::NotUtf8 => (1007, "a text message must be UTF-8"),
         End::TooLarge => (1009, "a message may have 65535 bytes"),
+        End::NoMemory => (1013, "no memory for the message"),
     };
     out.extend_from_slice(OwnHead::new(Kind::Close, 2 + why.len()).bytes());
     out.extend_from_slice(&code.to_be_bytes());

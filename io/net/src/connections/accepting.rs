@@ -111,6 +111,7 @@ impl Connections {
             End::WrongFrame => counters.frames_wrong.add(1),
             End::TooLarge => counters.frames_too_large.add(1),
             End::NotUtf8 => counters.texts_not_utf8.add(1),
+            End::NoMemory => counters.connections_closed_memory.add(1),
         }
         let Some(connection) = self.slots.get_mut(key) else { return };
         let (shook_hands, remote) = (connection.is_shaking_hands(), connection.remote);

@@ -150,3 +150,22 @@ fn nobody_is_connected_to() {
     assert_eq!(bench.count("messages_without_connection"), 1);
     assert_eq!(bench.connections.open_count(), 0);
 }
+
+#[test]
+fn a_message_whose_fragments_do_not_end_costs_its_connection() {
+    let mut bench = bench();
+    let (mut endless, mut good) = (client(&mut bench), client(&mut bench));
+    endless.write_all(&framed(0x01, b"MESSAGE sip:a@b SIP/2.0\r\n")).unwrap();
+    let tenth = Limits::default().partial_time / 10;
+    for _ in 0..9 {
+        let before = bench.count("stream_bytes_in");
+        endless.write_all(&framed(0x00, b"X: y\r\n")).unwrap();
+        good.write_all(&framed(0x81, message(0).as_bytes())).unwrap();
+        bench.until("both arrive", |bench| bench.count("stream_bytes_in") > before + 50);
+        bench.pass(tenth - base::Duration::from_millis(1200));
+    }
+    assert_eq!(bench.connections.open_count(), 2);
+    bench.pass(4 * tenth);
+    assert_eq!((bench.connections.open_count(), bench.count("connections_closed_slow")), (1, 1));
+    assert!(rest(&mut endless).is_empty());
+}
