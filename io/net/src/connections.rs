@@ -14,7 +14,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -107,7 +107,7 @@ pub struct Connections {
     handshakes: usize,
     scratch: Vec<u8>,
     /// Connections that may hold more than was read.
-    unread: Vec<Key>,
+    unread: VecDeque<Key>,
     /// Connections that wait for something; see [`Connection::is_waiting`].
     watched: Vec<Key>,
     /// Connections to be ended when the outbox of this turn is sent.
@@ -155,7 +155,7 @@ impl Connections {
             per_source: HashMap::new(),
             handshakes: 0,
             scratch: vec![0; READ_BYTES],
-            unread: Vec::new(),
+            unread: VecDeque::new(),
             watched: Vec::new(),
             ending: Vec::new(),
             staged: Vec::new(),
@@ -221,8 +221,9 @@ impl Connections {
     /// Goes on reading one connection that had more than its turn allowed.
     pub fn resume(&mut self, now: Time, take: &mut dyn FnMut(Received<'_>)) {
         // From the front, and back to the end if there is still more: each has its turn.
-        if !self.unread.is_empty() {
-            let key = self.unread.remove(0);
+        let Some(key) = self.unread.pop_front() else { return };
+        if let Some(connection) = self.slots.get_mut(key) {
+            connection.unread = false;
             self.read(key, now, true, take);
         }
     }
@@ -372,8 +373,10 @@ impl Connections {
                 return;
             }
         }
-        if !self.unread.contains(&key) {
-            self.unread.push(key);
+        if let Some(connection) = self.slots.get_mut(key)
+            && !std::mem::replace(&mut connection.unread, true)
+        {
+            self.unread.push_back(key);
         }
     }
 

@@ -95,6 +95,8 @@ pub(crate) struct Connection {
     pub(crate) active: Time,
     /// It is in the list of those that are looked at in every tick.
     pub(crate) watched: bool,
+    /// It is in the list of those that may hold more than was read.
+    pub(crate) unread: bool,
     /// What [`Connection::held`] was when it was last added to the sum of the worker.
     pub(crate) accounted: usize,
     partial: Option<Box<Partial>>,
@@ -152,6 +154,7 @@ impl Connection {
             unconfirmed: None,
             active: now,
             watched: false,
+            unread: false,
             accounted: 0,
             partial: None,
             queue: None,
