@@ -156,7 +156,9 @@ impl Core for Answerer {
             Input::BrokenFrame { .. } => self.counters.malformed.add(1),
             // A member that is not there: its silence says so.
             Input::SendFailed { to } | Input::Returned { to, .. } if self.is_to_group(to) => {}
-            Input::SendFailed { .. } | Input::Returned { .. } => self.counters.unsent.add(1),
+            Input::SendFailed { .. } | Input::NoRoom { .. } | Input::Returned { .. } => {
+                self.counters.unsent.add(1)
+            }
             // What is due on the connection is repeated until its timers end; the call itself lives on.
             Input::Closed { .. } | Input::Judged { .. } | Input::FellBack { .. } => {}
             Input::Answer(never) | Input::Letter(never) => match *never {},

@@ -123,6 +123,8 @@ counters! {
     Unresolved => "unresolved",
     /// Sends that failed: unreachable, refused, connection lost.
     SendFailed => "sends_failed",
+    /// Sends that failed because this host or a bound of ours had no room: descriptors, memory, ports, queues. No server is blamed.
+    NoRoom => "sends_without_room",
     /// ICMP messages that name a server and quote no request of ours to it: forged, or by a router that quotes too little.
     ReturnedUnproven => "icmp_unproven",
 }

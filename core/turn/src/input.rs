@@ -17,6 +17,9 @@ pub enum Input<'a, Answer = None, Letter = None> {
     SendFailed { to: Target },
     /// A message could not leave by its stream, and its fallback has left for this place.
     FellBack { bytes: &'a [u8], to: SocketAddr },
+    /// A message to this target could not be sent because this host, or a bound of ours, had no room: descriptors, memory, ports.
+    /// That says nothing of who should get it.
+    NoRoom { to: Target },
     /// An ICMP message says that a datagram to this target did not arrive, and quotes the front of it. Anybody can send such a
     /// message; only what it quotes can show that the datagram was one of ours.
     Returned { to: Target, quoted: &'a [u8] },

@@ -10,6 +10,7 @@ mod deadlines;
 mod limits;
 mod out_queue;
 mod outgoing;
+mod shares;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,11 @@ use crate::counters::Counters;
 use crate::tcp;
 use crate::tls::Identities;
 
-use accepting::{Source, source};
+use accepting::source;
 use connection::{Close, Connection, Phase};
 pub use limits::Limits;
 use outgoing::Staged;
+use shares::Source;
 use slots::{Key, Slots};
 
 /// Bytes read from a connection at once: one message of the largest size.
@@ -64,8 +66,10 @@ pub enum Received<'a> {
 /// What happened besides messages; the worker takes it, tells the core, and sends the fallbacks.
 #[derive(Debug, Default)]
 pub struct News {
-    /// Messages that could not be sent.
+    /// Messages that could not be sent: their connection was refused or lost, or the peer takes nothing.
     pub failed: Vec<Target>,
+    /// Messages that could not be sent because this host or a bound of ours had no room. That says nothing of who should get them.
+    pub without_room: Vec<Target>,
     /// Connections that are gone, and who was at their other end.
     pub closed: Vec<(ConnectionId, SocketAddr)>,
     /// Handshakes that we began and that failed: with whom, and what TLS says of it. Each is among the closed, too.
@@ -77,7 +81,10 @@ pub struct News {
 
 impl News {
     pub fn is_empty(&self) -> bool {
-        self.failed.is_empty() && self.closed.is_empty() && self.fallbacks.is_empty()
+        self.failed.is_empty()
+            && self.without_room.is_empty()
+            && self.closed.is_empty()
+            && self.fallbacks.is_empty()
     }
 }
 
@@ -103,6 +110,8 @@ pub struct Connections {
     slots: Slots<Connection>,
     by_remote: HashMap<(u8, SocketAddr), Key>,
     per_source: HashMap<IpAddr, Source>,
+    /// Accepted connections.
+    accepted: usize,
     /// Accepted connections whose handshake is not over.
     handshakes: usize,
     scratch: Vec<u8>,
@@ -153,6 +162,7 @@ impl Connections {
             slots: Slots::new(limits.connections, u32::from_ne_bytes(os::chance::bytes()?)),
             by_remote: HashMap::new(),
             per_source: HashMap::new(),
+            accepted: 0,
             handshakes: 0,
             scratch: vec![0; READ_BYTES],
             unread: VecDeque::new(),
@@ -241,6 +251,7 @@ impl Connections {
     pub fn give_back(&mut self, mut emptied: News) {
         if self.news.is_empty() {
             emptied.failed.clear();
+            emptied.without_room.clear();
             emptied.closed.clear();
             emptied.handshakes_failed.clear();
             emptied.fallbacks.clear();
@@ -299,9 +310,12 @@ impl Connections {
                 return;
             }
             let shakes_hands = matches!(connection.phase, Phase::Handshaking { .. });
-            let read = connection.stream.read(&mut self.scratch, to_the_end);
+            let read = connection.stream.read(&mut self.scratch, to_the_end, now);
             if shakes_hands {
                 self.settle(key, now);
+            }
+            if read.is_err() && self.account(key) > self.limits.buffered_bytes {
+                self.make_room();
             }
             let Some(connection) = self.slots.get_mut(key) else { return };
             let length = match read {
@@ -347,6 +361,9 @@ impl Connections {
             let cut = connection.take_in(&self.scratch[..length], now, flow, take);
             self.counters.stream_bytes_in.add(length as u64);
             self.counters.messages_in.add(cut.messages);
+            if cut.no_memory {
+                return self.close(key, Close::Memory);
+            }
             if cut.broken {
                 self.counters.frames_broken.add(1);
                 connection.phase = Phase::Ending;
@@ -367,7 +384,7 @@ impl Connections {
                 self.settle(key, now);
             }
             if self.account(key) > self.limits.buffered_bytes {
-                return self.close(key, Close::Memory);
+                self.make_room();
             }
             if all {
                 return;
@@ -380,11 +397,19 @@ impl Connections {
         }
     }
 
-    /// Adds what the connection has come to hold since the last time, or to hold no more, to the sum of all.
+    /// Adds what the connection has come to hold since the last time, or to hold no more, to the sum of all and to that of its
+    /// source.
     fn account(&mut self, key: Key) -> usize {
-        if let Some(connection) = self.slots.get_mut(key) {
-            let held = connection.held();
-            self.buffered = self.buffered + held - std::mem::replace(&mut connection.accounted, held);
+        let Some(connection) = self.slots.get_mut(key) else { return self.buffered };
+        let held = connection.held();
+        if held != connection.accounted {
+            let before = std::mem::replace(&mut connection.accounted, held);
+            self.buffered = self.buffered + held - before;
+            if !connection.opened
+                && let Some(share) = self.per_source.get_mut(&source(connection.remote.ip()))
+            {
+                share.held = share.held + held - before;
+            }
             self.counters.buffered_bytes.set(self.buffered as u64);
         }
         self.buffered
@@ -413,8 +438,10 @@ impl Connections {
         }
         if !connection.opened {
             let from = source(connection.remote.ip());
+            self.accepted -= 1;
             if let Some(has) = self.per_source.get_mut(&from) {
                 has.connections -= 1;
+                has.held -= connection.accounted;
                 if has.connections == 0 {
                     self.per_source.remove(&from);
                 }
@@ -434,6 +461,8 @@ impl Connections {
             Close::ConnectFailed => &counters.connect_failures,
             Close::HandshakeFailed => &counters.handshakes_failed,
             Close::HandshakeSlow => &counters.handshakes_slow,
+            Close::Displaced => &counters.connections_displaced,
+            Close::HandshakeDisplaced => &counters.handshakes_displaced,
         };
         counter.add(1);
         self.news.closed.push((id_of(self.worker, key), connection.remote));

@@ -95,6 +95,10 @@ counters! {
     connections_opened,
     connections_refused_worker_full,
     connections_refused_source_full,
+    /// Accepted connections closed to make place: idle ones of the source that had the most.
+    connections_displaced,
+    /// Handshakes ended to make place: old ones of the source that had the most.
+    handshakes_displaced,
     /// Handshakes of TLS and WebSocket that ended well, either way.
     handshakes_done,
     /// Handshakes that a peer broke off, or in which something was wrong: no common version, a certificate that was
@@ -133,7 +137,7 @@ counters! {
     /// Queued bytes did not move for longer than the bound.
     connections_closed_stuck,
     connections_closed_broken_frame,
-    /// A partial message for which the worker had no room.
+    /// Connections of the sources that held the most, closed because partial messages and queues had no more room.
     connections_closed_memory,
     /// Bytes of partial messages and queues now.
     buffered_bytes,

@@ -27,17 +27,19 @@ pub struct Returned<'a> {
 pub struct Failures {
     /// Messages that did not leave: the kernel refused them, or their connection is lost.
     pub unsent: Vec<Target>,
+    /// Messages that did not leave because this host or a bound of ours had no room.
+    pub without_room: Vec<Target>,
     returned: Vec<(Target, Range<u32>)>,
     quoted: Vec<u8>,
 }
 
 impl Failures {
     pub fn is_empty(&self) -> bool {
-        self.unsent.is_empty() && self.returned.is_empty()
+        self.len() == 0
     }
 
     pub fn len(&self) -> usize {
-        self.unsent.len() + self.returned.len()
+        self.unsent.len() + self.without_room.len() + self.returned.len()
     }
 
     pub fn returned(&self) -> impl Iterator<Item = Returned<'_>> {
@@ -60,6 +62,7 @@ impl Failures {
 
     pub fn clear(&mut self) {
         self.unsent.clear();
+        self.without_room.clear();
         self.returned.clear();
         self.quoted.clear();
     }
@@ -67,6 +70,7 @@ impl Failures {
     /// Adds the messages of another list that did not leave, behind the own ones, and all that came back.
     pub fn append(&mut self, other: &mut Failures) {
         self.unsent.append(&mut other.unsent);
+        self.without_room.append(&mut other.without_room);
         for returned in other.returned() {
             self.add_returned(returned.to, returned.quoted);
         }

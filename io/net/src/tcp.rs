@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd as _;
 
-use base::Duration;
+use base::{Duration, Time};
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
@@ -31,6 +31,20 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// The process or the host has no descriptor left.
+pub(crate) fn is_short_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// The fault is this host's: descriptors, memory, or ports of the own address are short.
+pub(crate) fn is_ours(error: &io::Error) -> bool {
+    is_short_of_descriptors(error)
+        || matches!(
+            error.raw_os_error(),
+            Some(libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL | libc::EADDRINUSE | libc::EAGAIN)
+        )
 }
 
 /// The bytes of one connection, either way.
@@ -71,6 +85,16 @@ impl Stream {
         if let Some(session) = &mut self.tls {
             session.ready();
         }
+    }
+
+    /// Bytes of memory held below the messages, as far as the peer decides of them.
+    pub(crate) fn held(&self) -> usize {
+        self.tls.as_ref().map_or(0, |session| session.held())
+    }
+
+    /// Since when a record is not whole.
+    pub(crate) fn partial_since(&self) -> Option<Time> {
+        self.tls.as_ref().and_then(|session| session.partial_since())
     }
 
     /// Whether bytes wait below the messages: encrypted ones.
@@ -120,9 +144,9 @@ impl Stream {
     }
 
     /// `to_the_end`: the end of the stream may lie behind what is there.
-    pub(crate) fn read(&mut self, into: &mut [u8], to_the_end: bool) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, into: &mut [u8], to_the_end: bool, now: Time) -> io::Result<usize> {
         match &mut self.tls {
-            Some(session) => session.read(&mut self.socket, into, to_the_end),
+            Some(session) => session.read(&mut self.socket, into, to_the_end, now),
             None => self.socket.read(into),
         }
     }

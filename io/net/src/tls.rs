@@ -3,13 +3,17 @@
 //! A session reads and writes what the socket takes, never waits, and holds no more than one record either way once it
 //! is idle. Which certificates are good is left to `rustls` and to whoever made the [`Identity`].
 
+mod records;
+
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use base::Time;
 use mio::net::TcpStream;
+use records::Records;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, Connection, ProtocolVersion, ServerConfig, ServerConnection};
@@ -100,6 +104,7 @@ pub(crate) struct Session {
     readable: bool,
     /// The peer has sent a close_notify, so that the end is no loss of the connection below.
     notified: bool,
+    records: Records,
 }
 
 impl fmt::Debug for Session {
@@ -111,6 +116,8 @@ impl fmt::Debug for Session {
 /// A read that leaves room has taken all there was.
 struct Counting<'a> {
     socket: &'a mut TcpStream,
+    records: &'a mut Records,
+    now: Time,
     short: bool,
 }
 
@@ -118,6 +125,7 @@ impl Read for Counting<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let length = self.socket.read(into)?;
         self.short = length < into.len();
+        self.records.see(&into[..length], self.now);
         Ok(length)
     }
 }
@@ -125,7 +133,7 @@ impl Read for Counting<'_> {
 impl Session {
     fn over(mut connection: Connection) -> Session {
         connection.set_buffer_limit(Some(WAITING_MAX));
-        Session { connection, readable: true, notified: false }
+        Session { connection, readable: true, notified: false, records: Records::default() }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -150,6 +158,17 @@ impl Session {
         !self.notified || self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
+    /// Bytes that `rustls` keeps of a record that is not whole. While hands are shaken it may keep more, which the bound on
+    /// handshakes bounds.
+    pub(crate) fn held(&self) -> usize {
+        self.records.held
+    }
+
+    /// Since when a record is not whole.
+    pub(crate) fn partial_since(&self) -> Option<Time> {
+        (self.records.held > 0).then_some(self.records.since)
+    }
+
     /// Whether encrypted bytes wait for the socket.
     pub(crate) fn is_waiting(&self) -> bool {
         self.connection.wants_write()
@@ -162,6 +181,7 @@ impl Session {
         socket: &mut TcpStream,
         into: &mut [u8],
         to_the_end: bool,
+        now: Time,
     ) -> io::Result<usize> {
         loop {
             match self.connection.reader().read(into) {
@@ -177,7 +197,7 @@ impl Session {
             if !self.readable {
                 return Err(ErrorKind::WouldBlock.into());
             }
-            let mut counting = Counting { socket, short: false };
+            let mut counting = Counting { socket, records: &mut self.records, now, short: false };
             match self.connection.read_tls(&mut counting) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.readable = false;

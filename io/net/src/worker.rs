@@ -390,6 +390,9 @@ impl<C: Core> Worker<C> {
             for to in failures.unsent.drain(..) {
                 self.core.handle(now, Input::SendFailed { to }, &mut self.outbox);
             }
+            for to in failures.without_room.drain(..) {
+                self.core.handle(now, Input::NoRoom { to }, &mut self.outbox);
+            }
             for Returned { to, quoted } in failures.returned() {
                 self.core.handle(now, Input::Returned { to, quoted }, &mut self.outbox);
             }

@@ -121,6 +121,7 @@ impl Router {
                     self.core.fell_back(now, &message, to);
                 }
             }
+            Input::NoRoom { to } => self.core.no_room(now, to),
             Input::Returned { to, quoted } => self.core.returned(now, to, quoted),
             Input::Closed { id, peer } => {
                 self.core.shared.flows.closed(id);
@@ -221,10 +222,9 @@ impl Core {
         if let Some(server) = self.snapshot.by_address(address) {
             if stream == server.transport.is_reliable() {
                 self.shared.tables.evidence.unreachable(self.worker, server.seat.slot);
-                let look = Some((now, server.id));
-                if stream && !self.shared.held.is_empty() && self.unsent != look {
-                    self.unsent = look;
-                    self.shared.held.unsent(now, &mut self.alarms, server.id);
+                let server = server.id;
+                if stream {
+                    self.send_again_later(now, server);
                 }
             } else if stream {
                 // A server of UDP that takes no streams is not ill.
@@ -232,6 +232,24 @@ impl Core {
             }
         } else if stream {
             self.refusing.note(now, address);
+        }
+    }
+
+    /// What is held for the server is sent again after a pause, as after a refused connection. The server itself is not suspected.
+    fn no_room(&mut self, now: Time, to: Target) {
+        self.count(Counter::NoRoom);
+        if let Target::Connection { to, .. } | Target::Stream { to, .. } = to
+            && let Some(server) = self.snapshot.by_address(to).filter(|server| server.transport.is_reliable())
+        {
+            self.send_again_later(now, server.id);
+        }
+    }
+
+    fn send_again_later(&mut self, now: Time, server: ServerId) {
+        let look = Some((now, server));
+        if !self.shared.held.is_empty() && self.unsent != look {
+            self.unsent = look;
+            self.shared.held.unsent(now, &mut self.alarms, server);
         }
     }
 

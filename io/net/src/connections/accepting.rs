@@ -9,18 +9,11 @@ use sip::Transport;
 use super::Connections;
 use super::connection::{Connection, Phase};
 use super::slots::Key;
-use crate::tcp::Stream;
+use crate::tcp::{Stream, is_short_of_descriptors};
 use crate::websocket::End;
 
 /// Connections accepted before messages have their turn.
 pub(super) const ACCEPTS_PER_TURN: usize = 64;
-
-/// What one source has of a worker.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Source {
-    pub(super) connections: u32,
-    pub(super) handshakes: u32,
-}
 
 impl Connections {
     /// Goes on accepting where more waited than a turn allowed.
@@ -44,10 +37,14 @@ impl Connections {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // The peer gave up before we came to it; the next may be there.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(_) => {
+                Err(error) => {
                     self.counters.accept_errors.add(1);
-                    listening.short = true;
-                    return;
+                    // Who waits can be let in for another, but not told to go: that takes a descriptor as well.
+                    let another = is_short_of_descriptors(&error) && self.displace(1);
+                    if let Some(listening) = self.listening.get_mut(index).filter(|_| !another) {
+                        listening.short = true;
+                        return;
+                    }
                 }
             }
         }
@@ -56,17 +53,19 @@ impl Connections {
 
     fn admit(&mut self, mut stream: Stream, place: (u8, Transport), remote: SocketAddr, now: Time) {
         let from = source(remote.ip());
-        let has = self.per_source.get(&from).copied().unwrap_or_default();
+        let has = self.share_of(from);
         if has.connections >= self.limits.per_source {
             self.counters.connections_refused_source_full.add(1);
             return;
         }
-        if self.slots.is_full() {
+        let full = self.accepted >= self.limits.accepted || self.slots.is_full();
+        if full && !self.displace(has.connections) {
             self.counters.connections_refused_worker_full.add(1);
             return;
         }
         if place.1 != Transport::Tcp {
-            if self.handshakes >= self.limits.handshakes {
+            let full = self.handshakes >= self.limits.handshakes;
+            if full && !self.displace_handshake(has.handshakes, now) {
                 self.counters.connections_refused_handshakes_full.add(1);
                 return;
             }
@@ -86,6 +85,7 @@ impl Connections {
         if let Some(key) = self.add(connection) {
             let has = self.per_source.entry(from).or_default();
             has.connections += 1;
+            self.accepted += 1;
             has.handshakes += u32::from(shakes_hands);
             self.handshakes += usize::from(shakes_hands);
             self.counters.connections_accepted.add(1);

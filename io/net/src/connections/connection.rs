@@ -58,6 +58,9 @@ pub(crate) enum Close {
     ConnectFailed,
     HandshakeFailed,
     HandshakeSlow,
+    /// Its place was needed for a source that has fewer.
+    Displaced,
+    HandshakeDisplaced,
 }
 
 #[derive(Debug)]
@@ -122,6 +125,8 @@ pub(crate) struct Cut {
     requests: u16,
     pub(crate) pings: u64,
     pub(crate) broken: bool,
+    /// The memory to keep a partial message cannot be had.
+    pub(crate) no_memory: bool,
     /// The WebSocket is over.
     pub(crate) end: Option<End>,
     /// To be written, as it is.
@@ -201,7 +206,7 @@ impl Connection {
         }
     }
 
-    fn has_answers_to_come(&self) -> bool {
+    pub(crate) fn has_answers_to_come(&self) -> bool {
         self.unanswered > 0 || self.queue.is_some() || self.stream.is_waiting()
     }
 
@@ -248,13 +253,17 @@ impl Connection {
         !self.opened && matches!(self.phase, Phase::Handshaking { .. })
     }
 
-    /// Bytes that it holds for a partial message and for what waits to be written.
+    /// Bytes of memory that it holds for a partial message and for what waits to be written.
     pub(crate) fn held(&self) -> usize {
-        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.len());
+        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity());
         let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.held());
         let unconfirmed = self.unconfirmed.iter().flat_map(|kept| kept.iter());
         let unconfirmed = unconfirmed.map(|(bytes, _)| bytes.len()).sum::<usize>();
-        partial + websocket + unconfirmed + self.queue.as_ref().map_or(0, |queue| queue.size())
+        partial
+            + websocket
+            + unconfirmed
+            + self.queue.as_ref().map_or(0, |queue| queue.held())
+            + self.stream.held()
     }
 
     /// Hands out the messages that are whole now and keeps what is left. With nothing kept from before, messages are
@@ -277,12 +286,19 @@ impl Connection {
             let mut cut = cut(&mut framer, bytes, flow, take);
             self.unanswered = self.unanswered.saturating_add(cut.requests);
             if cut.consumed < bytes.len() && !cut.broken {
-                let bytes = bytes[cut.consumed..].to_vec();
-                self.partial = Some(Box::new(Partial { bytes, framer, since: now }));
+                let mut kept = Vec::new();
+                cut.no_memory = kept.try_reserve_exact(bytes.len() - cut.consumed).is_err();
+                if !cut.no_memory {
+                    kept.extend_from_slice(&bytes[cut.consumed..]);
+                    self.partial = Some(Box::new(Partial { bytes: kept, framer, since: now }));
+                }
             }
             cut.answer_pings();
             return cut;
         };
+        if partial.bytes.try_reserve(bytes.len()).is_err() {
+            return Cut { no_memory: true, ..Cut::default() };
+        }
         partial.bytes.extend_from_slice(bytes);
         let mut cut = cut(&mut partial.framer, &partial.bytes, flow, take);
         self.unanswered = self.unanswered.saturating_add(cut.requests);
@@ -340,8 +356,11 @@ impl Connection {
                 Err(error) => return Err(error),
             },
         };
-        if written < answers.len() && self.has_room(answers.len(), limits.queue_bytes) {
-            self.queue_of(now).push(&[&answers[written..]], None, None);
+        if written < answers.len()
+            && self.has_room(answers.len(), limits.queue_bytes)
+            && !self.queue_of(now).push(&[&answers[written..]], None, None)
+        {
+            return Err(ErrorKind::OutOfMemory.into());
         }
         Ok(())
     }
@@ -392,8 +411,10 @@ impl Connection {
         let slow =
             |partial: &Partial| partial.is_message() && now.since(partial.since) >= limits.partial_time;
         let since = self.websocket.as_ref().and_then(|websocket| websocket.partial_since());
+        let late = |since: Time| now.since(since) >= limits.partial_time;
         if self.partial.as_deref().is_some_and(slow)
-            || since.is_some_and(|since| now.since(since) >= limits.partial_time)
+            || since.is_some_and(late)
+            || self.stream.partial_since().is_some_and(late)
         {
             return Some(Close::Slow);
         }

@@ -5,19 +5,22 @@ use base::Duration;
 /// Bounds on the connections of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections per worker, both ways; default 60,000, at most 65,535. More are accepted and closed at once.
+    /// Connections per worker, both ways; default 60,000, at most 65,535.
     pub connections: usize,
+    /// Of these, accepted ones; default 59,000. The rest is kept back for connections to servers. At the bound the longest idle
+    /// connection of the source that has the most gives way to one of a source that has fewer.
+    pub accepted: usize,
     /// Accepted connections per worker from one source: an IPv4 address, or an IPv6 network of 64 bits. Default
     /// 10,000; a trunk or a gateway of many users is one source.
     pub per_source: u32,
     /// Bytes that may wait to be written to one connection; default 1 MiB, some thousand
     /// messages. More survives longer stalls of the peer and bursts while a connection is being opened.
     pub queue_bytes: usize,
-    /// Bytes of partial messages and of queues on all connections of one worker; default 256 MiB. Beyond it, what would
-    /// take more is turned away: a partial message with its connection, a message as if its queue were full.
+    /// Bytes of partial messages and of queues on all connections of one worker; default 64 MiB. At the bound whoever holds the
+    /// most of it loses connections; a message that still finds no room is turned away as if its queue were full.
     pub buffered_bytes: usize,
     /// Handshakes of TLS and WebSocket under way per worker on accepted connections; default 1,000. A handshake holds up
-    /// to 64 KiB. One more connection is closed at once.
+    /// to 64 KiB. At the bound the oldest one of the source that has the most gives way to one of a source that has fewer.
     pub handshakes: usize,
     /// Of those from one source; default 250, so that no single one can keep all others out.
     pub handshakes_per_source: u32,
@@ -49,9 +52,10 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 60_000,
+            accepted: 59_000,
             per_source: 10_000,
             queue_bytes: 1 << 20,
-            buffered_bytes: 256 << 20,
+            buffered_bytes: 64 << 20,
             handshakes: 1000,
             handshakes_per_source: 250,
             handshake_time: Duration::from_secs(10),

@@ -46,13 +46,27 @@ impl OutQueue {
         self.bytes.len() - self.written + self.fallback_bytes
     }
 
-    /// Adds a message, or what is left of one, in parts. `target`: `None` for what nobody needs to hear of, such as an answer
+    /// Bytes of memory for those.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity() + self.fallback_bytes
+    }
+
+    /// Adds a message, or what is left of one, in parts; false: the memory cannot be had. `target`: `None` for what nobody needs to hear of, such as an answer
     /// to a keep-alive.
-    pub(crate) fn push(&mut self, rest: &[&[u8]], target: Option<Target>, fallback: Option<(&[u8], Target)>) {
+    pub(crate) fn push(
+        &mut self,
+        rest: &[&[u8]],
+        target: Option<Target>,
+        fallback: Option<(&[u8], Target)>,
+    ) -> bool {
+        if self.bytes.try_reserve(rest.iter().map(|part| part.len()).sum()).is_err() {
+            return false;
+        }
         rest.iter().for_each(|part| self.bytes.extend_from_slice(part));
         let fallback = fallback.map(|(bytes, to)| (Box::from(bytes), to));
         self.fallback_bytes += fallback.as_ref().map_or(0, |(bytes, _): &(Box<[u8]>, _)| bytes.len());
         self.messages.push_back(Waiting { end: self.gone + self.bytes.len() as u64, target, fallback });
+        true
     }
 
     pub(crate) fn unwritten(&self) -> &[u8] {

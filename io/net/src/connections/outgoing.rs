@@ -10,11 +10,20 @@ use sip::{Target, Transport};
 use super::connection::{Close, Connection, Phase};
 use super::slots::Key;
 use super::{Connections, tcp};
+use crate::tcp::{is_ours, is_short_of_descriptors};
 use crate::tls::PARTS_MAX;
 use crate::websocket::OwnHead;
 
 /// Messages handed to the kernel in one write, each with what stands before it.
 const MESSAGES: usize = PARTS_MAX / 2;
+
+/// Where it lies that a message has no connection.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// This process or host has no descriptor, port, memory or certificate for it, or a bound of ours is reached.
+    Here,
+    There,
+}
 
 /// A message of this turn whose connection is known. Its ranges lie in the bytes that `flush` is given.
 #[derive(Debug)]
@@ -39,17 +48,18 @@ impl Connections {
         now: Time,
     ) {
         match self.connection_for(target, now) {
-            Some(key) => {
+            Ok(key) => {
                 let order = self.staged.len() as u32;
                 self.staged.push(Staged { key, order, range, target, fallback });
             }
-            None => {
+            Err(fault) => {
                 let counters = &self.counters;
                 match address_to_connect(target) {
                     Some(_) => counters.messages_failed.add(1),
                     None => counters.messages_without_connection.add(1),
                 }
-                self.lose(target, fallback.map(|(range, to)| (part(bytes, &range), to)));
+                let fallback = fallback.map(|(range, to)| (part(bytes, &range), to));
+                self.lose_by(fault, target, fallback);
             }
         }
     }
@@ -71,47 +81,52 @@ impl Connections {
     }
 
     /// The connection that RFC 3261 §18.1.1 and §18.2.2 name for this target, opened if need be and allowed.
-    fn connection_for(&mut self, target: Target, now: Time) -> Option<Key> {
+    fn connection_for(&mut self, target: Target, now: Time) -> Result<Key, Fault> {
         if let Target::Connection { id, .. } = target {
             let key = Key { slot: id.slot, generation: id.generation };
             // One that ends with this turn still takes the answer to what broke it.
             let alive = |connection: &mut Connection| !matches!(connection.phase, Phase::Ended { .. });
             if id.worker == self.worker && self.slots.get_mut(key).is_some_and(alive) {
-                return Some(key);
+                return Ok(key);
             }
         }
-        let (listener, to) = address_to_connect(target)?;
+        let (listener, to) = address_to_connect(target).ok_or(Fault::There)?;
         match self.by_remote.get(&(listener, to)) {
-            Some(&key) if self.slots.get_mut(key).is_some_and(|c| c.takes_messages()) => Some(key),
+            Some(&key) if self.slots.get_mut(key).is_some_and(|c| c.takes_messages()) => Ok(key),
             _ => self.open(listener, to, now),
         }
     }
 
-    fn open(&mut self, listener: u8, to: SocketAddr, now: Time) -> Option<Key> {
-        let (transport, from) = *self.bound.get(usize::from(listener))?;
+    fn open(&mut self, listener: u8, to: SocketAddr, now: Time) -> Result<Key, Fault> {
+        let (transport, from) = *self.bound.get(usize::from(listener)).ok_or(Fault::Here)?;
         if transport.is_websocket() {
             // Nobody listens for us there: a client opens its connection itself (RFC 7118 §5).
             self.counters.messages_without_connection.add(1);
-            return None;
+            return Err(Fault::There);
         }
-        if self.slots.is_full() {
+        if self.slots.is_full() && !self.displace(0) {
             self.counters.connections_refused_worker_full.add(1);
-            return None;
+            return Err(Fault::Here);
         }
-        let Ok(mut stream) = tcp::Stream::connect(from, to, self.limits.stuck_time) else {
+        let mut connected = tcp::Stream::connect(from, to, self.limits.stuck_time);
+        if connected.as_ref().is_err_and(is_short_of_descriptors) && self.displace(0) {
+            connected = tcp::Stream::connect(from, to, self.limits.stuck_time);
+        }
+        let mut stream = connected.map_err(|error| {
             self.counters.connect_failures.add(1);
-            return None;
-        };
+            if is_ours(&error) { Fault::Here } else { Fault::There }
+        })?;
         if transport == Transport::Tls {
             let Ok(session) = self.identities.connect(to.ip()) else {
                 self.counters.connections_without_identity.add(1);
-                return None;
+                return Err(Fault::Here);
             };
             stream.secure(session);
         }
-        let key = self.add(Connection::new(stream, to, (listener, transport), true, now))?;
+        let connection = Connection::new(stream, to, (listener, transport), true, now);
+        let key = self.add(connection).ok_or(Fault::Here)?;
         self.watch(key);
-        Some(key)
+        Ok(key)
     }
 
     /// Writes the messages of one connection in as few calls as possible; what the peer does not take waits.
@@ -184,35 +199,59 @@ impl Connections {
         let rest = [&head.bytes()[of_head..], &body[written - of_head..]];
         let rest_bytes = rest.iter().map(|part| part.len()).sum::<usize>();
         let fallback_bytes = fallback.map_or(0, |(bytes, _)| bytes.len());
-        let all = self.buffered + rest_bytes + fallback_bytes;
-        let has_room = all <= self.limits.buffered_bytes
-            && connection.has_room(rest_bytes + fallback_bytes, self.limits.queue_bytes);
-        if written == 0 && !has_room {
+        if written == 0 && !connection.has_room(rest_bytes + fallback_bytes, self.limits.queue_bytes) {
             self.counters.messages_dropped_full.add(1);
             self.lose(message.target, fallback);
             return;
         }
-        connection.queue_of(now).push(&rest, Some(message.target), fallback);
-        self.account(key);
-        self.watch(key);
+        let room = self.limits.buffered_bytes;
+        if self.buffered + rest_bytes + fallback_bytes > room {
+            self.make_room();
+        }
+        let has_room = written > 0 || self.buffered + rest_bytes + fallback_bytes <= room;
+        let queued =
+            self.slots.get_mut(key).filter(|_| has_room).is_some_and(|connection| {
+                connection.queue_of(now).push(&rest, Some(message.target), fallback)
+            });
+        if queued {
+            self.account(key);
+            return self.watch(key);
+        }
+        self.counters.messages_dropped_full.add(1);
+        self.lose_here(message.target, fallback);
+        if written > 0 {
+            self.close(key, Close::Memory);
+        }
     }
 
     /// The connection broke under the message: once more on a new one, if the target allows it. A second loss is
     /// reported, since that connection is being opened and only queues.
     fn try_elsewhere(&mut self, message: &Staged, bytes: &[u8], now: Time) {
         match self.connection_for(message.target, now) {
-            Some(key) => self.enqueue(key, message, 0, bytes, now),
-            None => {
+            Ok(key) => self.enqueue(key, message, 0, bytes, now),
+            Err(fault) => {
                 self.counters.messages_failed.add(1);
                 let fallback = message.fallback.as_ref().map(|(range, to)| (part(bytes, range), *to));
-                self.lose(message.target, fallback);
+                self.lose_by(fault, message.target, fallback);
             }
         }
     }
 
-    /// Reports a message that was not sent, and hands back what is to be sent instead.
+    /// Reports a message that was not sent through the fault of its destination, and hands back what is to be sent instead.
     pub(super) fn lose(&mut self, target: Target, fallback: Option<(&[u8], Target)>) {
-        self.news.failed.push(target);
+        self.lose_by(Fault::There, target, fallback);
+    }
+
+    /// The same through a fault of this host, which says nothing of the destination.
+    fn lose_here(&mut self, target: Target, fallback: Option<(&[u8], Target)>) {
+        self.lose_by(Fault::Here, target, fallback);
+    }
+
+    fn lose_by(&mut self, fault: Fault, target: Target, fallback: Option<(&[u8], Target)>) {
+        match fault {
+            Fault::Here => self.news.without_room.push(target),
+            Fault::There => self.news.failed.push(target),
+        }
         if let Some((bytes, to)) = fallback {
             self.instead(bytes, to);
             self.counters.fallbacks.add(1);

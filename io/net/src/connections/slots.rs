@@ -55,6 +55,11 @@ impl<T> Slots<T> {
         self.places[usize::from(key.slot)].value = Some(value);
     }
 
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let place = self.places.get(usize::from(key.slot))?;
+        if place.generation == key.generation { place.value.as_ref() } else { None }
+    }
+
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.places.get_mut(usize::from(key.slot))?;
         if place.generation == key.generation { place.value.as_mut() } else { None }
@@ -73,6 +78,10 @@ impl<T> Slots<T> {
         let place = self.places.get(position)?;
         let key = Key { slot: position as u16, generation: place.generation };
         place.value.as_ref().map(|value| (key, value))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        (0..self.places.len()).filter_map(|position| self.at(position))
     }
 
     pub(crate) fn places(&self) -> usize {

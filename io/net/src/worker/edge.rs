@@ -100,7 +100,7 @@ impl<L> Edge<L> {
                     let position = usize::from(self.by_listener[usize::from(listener)]);
                     let Some(socket) = self.udp.get_mut(position) else {
                         self.counters.sends_without_socket.add(1);
-                        self.failures.unsent.push(send.to);
+                        self.failures.without_room.push(send.to);
                         continue;
                     };
                     socket.queue(
@@ -159,7 +159,7 @@ impl<L> Edge<L> {
             self.counters.mailbox_out.add(1);
         } else {
             self.counters.mailbox_dropped_full.add(1);
-            self.failures.unsent.push(send.to);
+            self.failures.without_room.push(send.to);
         }
     }
 
@@ -235,6 +235,7 @@ impl<L> Edge<L> {
             }
         }
         self.failures.unsent.append(&mut news.failed);
+        self.failures.without_room.append(&mut news.without_room);
         self.closed.append(&mut news.closed);
         self.connections.give_back(news);
     }

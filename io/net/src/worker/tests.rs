@@ -97,7 +97,8 @@ impl Core for Forwarder {
                     post(out, bytes, Target::Datagram { listener: 0, to: spare });
                 }
             }
-            Input::SendFailed { to: Target::Datagram { listener, to } } => {
+            Input::SendFailed { to: Target::Datagram { listener, to } }
+            | Input::Returned { to: Target::Datagram { listener, to }, .. } => {
                 if let Some(spare) = self.spare {
                     post(out, to.to_string().as_bytes(), Target::Datagram { listener, to: spare });
                 }

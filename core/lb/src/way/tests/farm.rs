@@ -193,6 +193,11 @@ impl Farm {
         });
     }
 
+    /// This host had no room to send it.
+    pub(crate) fn no_room(&mut self, to: Target) -> Vec<Left> {
+        self.drive(|router, now, out| router.handle(now, Input::NoRoom { to }, out))
+    }
+
     /// An ICMP message says that what was sent there did not arrive.
     pub(crate) fn returned(&mut self, to: Target, quoted: &[u8]) -> Vec<Left> {
         self.drive(|router, now, out| router.handle(now, Input::Returned { to, quoted }, out))

@@ -2,6 +2,7 @@
 //! what their sender does not repeat, we do.
 
 use super::farm::*;
+use crate::counters::Counter;
 use crate::outbox::Event;
 use crate::settings::*;
 use base::Duration;
@@ -105,6 +106,22 @@ fn a_server_that_refuses_every_connection_is_given_up_without_any_judge() {
         farm.send_failed(again.to);
     }
     assert_ne!(only(of_callers(farm.timers())).address(), bye.address());
+}
+
+#[test]
+fn a_server_is_not_blamed_for_what_this_host_had_no_room_for() {
+    let mut farm = tcp_farm(Affinity::Tag, Selection::RoundRobin);
+    let (bye, _) = hanging_up(&mut farm, "c1");
+    let server = farm.shared.snapshot().by_address(place(&bye).parse().unwrap()).unwrap().seat.slot;
+    farm.closed(&place(&bye));
+    for pause_ms in [0, 500, 1000] {
+        farm.now = farm.now + Duration::from_millis(pause_ms);
+        let again = only(of_callers(farm.timers()));
+        assert_eq!(again.address(), bye.address());
+        farm.no_room(again.to);
+    }
+    assert_eq!(farm.count(Counter::NoRoom), 3);
+    assert_eq!(farm.shared.tables.evidence.totals(server).unreachable, 0);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) struct Bench {
     pub(super) messages: Vec<(String, Flow)>,
     pub(super) broken: Vec<(String, Flow)>,
     pub(super) failed: Vec<Target>,
+    pub(super) without_room: Vec<Target>,
     pub(super) handshakes_failed: Vec<(SocketAddr, String)>,
     pub(super) closed: Vec<(ConnectionId, SocketAddr)>,
     pub(super) fallbacks: Vec<(String, Target)>,
@@ -54,6 +55,7 @@ impl Bench {
             messages: Vec::new(),
             broken: Vec::new(),
             failed: Vec::new(),
+            without_room: Vec::new(),
             handshakes_failed: Vec::new(),
             closed: Vec::new(),
             fallbacks: Vec::new(),
@@ -102,6 +104,7 @@ impl Bench {
         self.connections.flush(&[], self.now);
         let news = self.connections.take_news();
         self.failed.extend(&news.failed);
+        self.without_room.extend(&news.without_room);
         self.closed.extend(&news.closed);
         self.handshakes_failed.extend(news.handshakes_failed.iter().cloned());
         for (range, to) in &news.fallbacks {

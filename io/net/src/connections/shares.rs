@@ -1,0 +1,109 @@
+//! What strangers share: room for what is not whole or not written yet, connections, and handshakes.
+//!
+//! Each bound is one for all. At the bound whoever holds the most loses first, so that nobody can keep the others out: a source
+//! gets more only while no other source with less needs it. Connections that we opened, to servers, are never taken for this.
+
+use std::net::IpAddr;
+
+use base::{Duration, Time};
+
+use super::Connections;
+use super::accepting::source;
+use super::connection::{Close, Phase};
+use super::slots::Key;
+
+/// At the bound a sixteenth of the room is made free at once, so that the look at all connections is paid for by as many bytes.
+const PART_OF_ROOM: usize = 16;
+
+/// Sources that lose connections in one search for room.
+const SOURCES_MAX: usize = 64;
+
+/// Connections closed at once to make place, for the same reason; of few connections it is one.
+const DISPLACED_MAX: usize = 32;
+const PART_OF_CONNECTIONS: usize = 64;
+
+/// A handshake that is younger is not displaced for one of a source that has but one less: it takes a few round trips, and who
+/// is displaced comes again, so a crowd that reconnects would displace itself for ever.
+const HANDSHAKE_UNDISTURBED: Duration = Duration::from_secs(1);
+
+/// What one source has of a worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Source {
+    pub(super) connections: u32,
+    pub(super) handshakes: u32,
+    /// Bytes of partial messages and queues.
+    pub(super) held: usize,
+}
+
+impl Connections {
+    pub(super) fn share_of(&self, from: IpAddr) -> Source {
+        self.per_source.get(&from).copied().unwrap_or_default()
+    }
+
+    /// Closes connections of the sources that hold the most bytes until there is room again. The connection with the most goes
+    /// first.
+    pub(super) fn make_room(&mut self) {
+        let goal = self.limits.buffered_bytes - self.limits.buffered_bytes / PART_OF_ROOM;
+        for _ in 0..SOURCES_MAX {
+            let most = self.per_source.iter().max_by_key(|(_, share)| share.held);
+            let Some((&from, _)) = most.filter(|(_, share)| share.held > 0) else { return };
+            let mut holders: Vec<(usize, Key)> = self
+                .slots
+                .iter()
+                .filter(|(_, connection)| connection.accounted > 0 && !connection.opened)
+                .filter(|(_, connection)| source(connection.remote.ip()) == from)
+                .map(|(key, connection)| (connection.accounted, key))
+                .collect();
+            holders.sort_unstable_by(|a, b| b.cmp(a));
+            for (_, key) in holders {
+                self.close(key, Close::Memory);
+                if self.buffered <= goal {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Closes accepted connections to make place for another: the longest idle ones of the sources that have the most, where
+    /// that is more than the `has` of who asks. False: nobody has more.
+    pub(super) fn displace(&mut self, has: u32) -> bool {
+        let most = self.per_source.values().map(|share| share.connections).max().unwrap_or(0);
+        if most <= has {
+            return false;
+        }
+        let mut idle: Vec<(bool, Time, Key)> = self
+            .slots
+            .iter()
+            .filter(|(_, connection)| !connection.opened)
+            .filter(|(_, connection)| self.share_of(source(connection.remote.ip())).connections == most)
+            .map(|(key, connection)| (connection.has_answers_to_come(), connection.active, key))
+            .collect();
+        let spare = idle.len() - idle.len() / most as usize * has as usize;
+        let count = (self.accepted / PART_OF_CONNECTIONS).clamp(1, DISPLACED_MAX).min(spare);
+        idle.sort_unstable();
+        for (_, _, key) in idle.into_iter().take(count) {
+            self.close(key, Close::Displaced);
+        }
+        count > 0
+    }
+
+    /// Ends the oldest handshake of the sources that have the most under way, where that is more than the `has` of who asks.
+    pub(super) fn displace_handshake(&mut self, has: u32, now: Time) -> bool {
+        let oldest = self
+            .watched
+            .iter()
+            .filter_map(|key| {
+                let connection = self.slots.get(*key).filter(|connection| connection.is_shaking_hands())?;
+                let Phase::Handshaking { since } = connection.phase else { return None };
+                let share = self.share_of(source(connection.remote.ip()));
+                Some((share.handshakes, std::cmp::Reverse(since), *key))
+            })
+            .max();
+        let Some((most, std::cmp::Reverse(since), key)) = oldest else { return false };
+        let yields = most > has + 1 || most > has && now.since(since) >= HANDSHAKE_UNDISTURBED;
+        if yields {
+            self.close(key, Close::HandshakeDisplaced);
+        }
+        yields
+    }
+}
