@@ -419,7 +419,7 @@ impl Connections {
     fn refused_answers(&mut self, key: Key) {
         let kept = self.slots.get_mut(key).and_then(|connection| connection.unconfirmed.take());
         self.close(key, Close::Peer);
-        for (bytes, to) in kept.into_iter().flat_map(|kept| *kept) {
+        for (bytes, to) in kept.into_iter().flat_map(|kept| kept.0) {
             self.instead(&bytes, to);
         }
     }

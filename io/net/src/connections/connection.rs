@@ -93,7 +93,7 @@ pub(crate) struct Connection {
     unanswered: u16,
     /// What was written to a peer that has written its last. One that has closed both ways looks the same until it refuses what it
     /// gets; then these go by another connection where their targets allow (RFC 3261 §18.2.2).
-    pub(crate) unconfirmed: Option<Box<Vec<Unconfirmed>>>,
+    pub(crate) unconfirmed: Option<Box<Unconfirmed>>,
     /// When a byte last went either way.
     pub(crate) active: Time,
     /// It is in the list of those that are looked at in every tick.
@@ -106,8 +106,9 @@ pub(crate) struct Connection {
     pub(crate) queue: Option<Box<OutQueue>>,
 }
 
-/// A message and where it goes by another connection.
-pub(crate) type Unconfirmed = (Box<[u8]>, Target);
+/// Messages, and where each goes by another connection.
+#[derive(Debug, Default)]
+pub(crate) struct Unconfirmed(pub(crate) Vec<(Box<[u8]>, Target)>);
 
 /// What the peer took of a queue.
 #[derive(Debug, Default)]
@@ -182,8 +183,8 @@ impl Connection {
             (self.phase, target)
         {
             let kept = self.unconfirmed.get_or_insert_default();
-            if kept.len() < UNCONFIRMED_MAX {
-                kept.push((Box::from(message), Target::Stream { listener, to }));
+            if kept.0.len() < UNCONFIRMED_MAX {
+                kept.0.push((Box::from(message), Target::Stream { listener, to }));
             }
         }
     }
@@ -257,7 +258,7 @@ impl Connection {
     pub(crate) fn held(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity());
         let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.held());
-        let unconfirmed = self.unconfirmed.iter().flat_map(|kept| kept.iter());
+        let unconfirmed = self.unconfirmed.iter().flat_map(|kept| kept.0.iter());
         let unconfirmed = unconfirmed.map(|(bytes, _)| bytes.len()).sum::<usize>();
         partial
             + websocket
