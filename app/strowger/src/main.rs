@@ -1,6 +1,5 @@
 //! One binary, several roles; [`roles::run`] shows them all. A role's file holds its arguments and its `run`.
 
-mod answer;
 mod ctl;
 mod demo;
 mod lb;

@@ -10,7 +10,7 @@ use turn::Input;
 use turn::Outbox;
 
 use super::{Callers, Pacing};
-use crate::answer::{Address, Answerer, Behaviour};
+use answer::{Address, Answerer, Behaviour};
 use turn::Core;
 
 struct Line {

@@ -13,12 +13,12 @@ use lb::settings::Listener;
 use net::{Clock, Identities, UdpOptions};
 use sip::Transport;
 
-use crate::answer::{Address, Answerer, Behaviour, Counters, Desk, Shifting};
 use crate::lb::certificates::identity;
 use crate::process::log::log;
 use crate::process::signals::Signals;
 use crate::report::table::aligned;
 use crate::roles::answer_figures::Figures;
+use answer::{Address, Answerer, Behaviour, Counters, Desk, Shifting};
 use net::worker::{Setup, Worker};
 
 const EXAMPLES: &str = "\

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use agent::collect::Collector;
 use base::{Duration, Time};
 
-use crate::answer::{Load, Meter};
+use answer::{Load, Meter};
 
 /// Between two looks: some twenty-five clock ticks of a neighbour, and short enough for an agent that looks once a second.
 const PERIOD: Duration = Duration::from_millis(250);

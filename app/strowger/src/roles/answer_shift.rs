@@ -12,7 +12,7 @@ use net::Clock;
 use shift::{AllAbove, Criterion, Group, Identity, Measure, Model, ServiceState, Settings, Sharing};
 use sip::Transport;
 
-use crate::answer::Shifting;
+use answer::Shifting;
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Workload shifting")]

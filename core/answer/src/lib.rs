@@ -24,31 +24,31 @@ use turn::Input;
 use turn::Outbox;
 
 use book::Book;
-pub(crate) use counters::Counters;
+pub use counters::Counters;
 use processor::Processor;
-pub(crate) use processor::{Load, Meter};
-pub(crate) use shifting::{Desk, Shifting};
+pub use processor::{Load, Meter};
+pub use shifting::{Desk, Shifting};
 use turn::Core;
 
 /// What the server does with a call.
 #[derive(Clone, Debug)]
-pub(crate) struct Behaviour {
+pub struct Behaviour {
     /// From the INVITE to the 180.
-    pub(crate) ring_after: Duration,
+    pub ring_after: Duration,
     /// From the 180 to the 200.
-    pub(crate) answer_after: Duration,
+    pub answer_after: Duration,
     /// Of its processor for each call before the 200, one call after the other. Zero: none.
-    pub(crate) work: Duration,
+    pub work: Duration,
     /// From the ACK to a BYE of its own; `None`: the caller hangs up.
-    pub(crate) hang_up_after: Option<Duration>,
+    pub hang_up_after: Option<Duration>,
     /// So many of a thousand calls are refused.
-    pub(crate) failure_permille: u32,
-    pub(crate) failure_status: u16,
+    pub failure_permille: u32,
+    pub failure_status: u16,
     /// Calls at once; one more gets `full_status`.
-    pub(crate) calls_max: usize,
-    pub(crate) full_status: u16,
+    pub calls_max: usize,
+    pub full_status: u16,
     /// Answer requests of calls it does not know as if it knew them: it takes over the calls of a server that died (SPEC A9).
-    pub(crate) take_over: bool,
+    pub take_over: bool,
 }
 
 impl Default for Behaviour {
@@ -69,12 +69,12 @@ impl Default for Behaviour {
 
 /// Where a listener of the server is reached.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Address {
-    pub(crate) transport: Transport,
-    pub(crate) address: SocketAddr,
+pub struct Address {
+    pub transport: Transport,
+    pub address: SocketAddr,
 }
 
-pub(crate) struct Answerer {
+pub struct Answerer {
     behaviour: Behaviour,
     /// By listener.
     addresses: Vec<Address>,
@@ -93,7 +93,7 @@ pub(crate) struct Answerer {
 }
 
 impl Answerer {
-    pub(crate) fn new(behaviour: Behaviour, addresses: Vec<Address>, mut chance: Chance) -> Answerer {
+    pub fn new(behaviour: Behaviour, addresses: Vec<Address>, mut chance: Chance) -> Answerer {
         Answerer {
             behaviour,
             addresses,
@@ -110,21 +110,21 @@ impl Answerer {
     }
 
     /// Makes it a member of a group.
-    pub(crate) fn with_shifting(self, shifting: Shifting) -> Answerer {
+    pub fn with_shifting(self, shifting: Shifting) -> Answerer {
         Answerer { shifting: Some(shifting), ..self }
     }
 
     /// Has responses leave encapsulated, authenticated with this key.
-    pub(crate) fn with_encapsulation(self, key: Option<Vec<u8>>) -> Answerer {
+    pub fn with_encapsulation(self, key: Option<Vec<u8>>) -> Answerer {
         Answerer { encapsulating_key: key, ..self }
     }
 
-    pub(crate) fn counters(&self) -> Arc<Counters> {
+    pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
 
     /// What its processor does.
-    pub(crate) fn load(&self) -> Arc<Load> {
+    pub fn load(&self) -> Arc<Load> {
         self.processor.load()
     }
 }

@@ -1,16 +1,34 @@
 //! What the server counts, for its summary.
 
-use net::Counter;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One count: one thread writes it, any may read it.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.set(self.get() + n);
+    }
+
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
         /// Written by the worker, read by whoever prints.
         #[derive(Debug, Default)]
-        pub(crate) struct Counters { $($(#[$doc])* pub(crate) $name: Counter,)* }
+        pub struct Counters { $($(#[$doc])* pub $name: Counter,)* }
 
         impl Counters {
             /// Text and value of each, in the order of the definition.
-            pub(crate) fn read(&self) -> Vec<(&'static str, u64)> {
+            pub fn read(&self) -> Vec<(&'static str, u64)> {
                 vec![$(($text, self.$name.get()),)*]
             }
         }

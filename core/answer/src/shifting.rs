@@ -30,7 +30,7 @@ const MAX_FORWARDS: u8 = 70;
 const TICKET: &[u8] = b"shift";
 
 /// How the server takes part.
-pub(crate) struct Shifting {
+pub struct Shifting {
     pub(super) group: Group,
     /// The listener of the group's datagrams.
     pub(super) listener: u8,
@@ -46,23 +46,23 @@ pub(crate) struct Shifting {
 
 /// Where whoever runs the server asks it to leave the group, and reads what the group counted.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub struct Desk {
     leaving: AtomicBool,
     left: AtomicBool,
     counts: Vec<AtomicU64>,
 }
 
 impl Desk {
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_left(&self) -> bool {
+    pub fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)
     }
 
     /// Text and value of each count.
-    pub(crate) fn read(&self) -> Vec<(String, u64)> {
+    pub fn read(&self) -> Vec<(String, u64)> {
         let names = Counter::ALL.iter().map(|counter| counter.name().to_owned());
         let ignored = Ignored::ALL.iter().map(|reason| format!("datagrams ignored: {reason}"));
         let values = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
@@ -74,12 +74,7 @@ impl Desk {
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Shifting {
-    pub(crate) fn new(
-        group: Group,
-        listener: u8,
-        identity: Identity,
-        cpu_permille: Arc<AtomicU32>,
-    ) -> Shifting {
+    pub fn new(group: Group, listener: u8, identity: Identity, cpu_permille: Arc<AtomicU32>) -> Shifting {
         Shifting {
             group,
             listener,
@@ -95,7 +90,7 @@ impl Shifting {
         }
     }
 
-    pub(crate) fn desk(&self) -> Arc<Desk> {
+    pub fn desk(&self) -> Arc<Desk> {
         Arc::clone(&self.desk)
     }
 

@@ -12,7 +12,7 @@ const TAKEN_PERMILLE_MAX: u32 = 950;
 
 /// What the worker and whoever measures it share.
 #[derive(Debug, Default)]
-pub(crate) struct Load {
+pub struct Load {
     /// Of the time of the processor, by its neighbour.
     taken_permille: AtomicU32,
     /// All work given so far as it takes on this processor, and when it will be done; microseconds.
@@ -21,7 +21,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn set_taken_permille(&self, permille: u32) {
+    pub fn set_taken_permille(&self, permille: u32) {
         self.taken_permille.store(permille.min(TAKEN_PERMILLE_MAX), Relaxed);
     }
 
@@ -58,19 +58,19 @@ impl Processor {
 
 /// Turns the measure into CPU use between two looks.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     load: Arc<Load>,
     before: (Time, u64),
 }
 
 impl Meter {
-    pub(crate) fn new(load: Arc<Load>, now: Time) -> Meter {
+    pub fn new(load: Arc<Load>, now: Time) -> Meter {
         let before = (now, load.worked_us(now));
         Meter { load, before }
     }
 
     /// CPU use since the last look, permille: the neighbour's, and its own of what that one leaves.
-    pub(crate) fn cpu_permille(&mut self, now: Time) -> u32 {
+    pub fn cpu_permille(&mut self, now: Time) -> u32 {
         let worked = self.load.worked_us(now);
         let (at, before) = std::mem::replace(&mut self.before, (now, worked));
         let elapsed = now.since(at).as_micros().max(1);
