@@ -184,7 +184,7 @@ fn what_is_recorded_and_sent_again_is_refused_where_a_key_protects_the_count() {
     let replayed = table.table.heartbeat(START + SECOND, from, &beat(10, ServerState::Started));
     assert_eq!(replayed, Err(Refusal::Replayed { server: address(1) }));
     table.table.tick(START + SECOND);
-    table.check(START + SECOND, 1, Condition::Failed, Cause::Stopped);
+    table.check(START + SECOND, 1, Condition::Failed, Cause::Replayed { behind_seconds: 0 });
 }
 
 #[test]

@@ -272,11 +272,11 @@ impl Control {
 
     fn take_heartbeat(&mut self, now: Time, bytes: &[u8], from: SocketAddr) {
         let heartbeat = Heartbeat::decode(bytes, self.key.as_deref()).and_then(|heartbeat| {
-            self.admit(&heartbeat, from)?;
+            self.admit(now, &heartbeat, from)?;
             Ok(heartbeat)
         });
         match heartbeat {
-            Err(ignored) => self.counts.ignored[ignored.index()] += 1,
+            Err(ignored) => self.ignored(ignored, bytes, from),
             Ok(heartbeat) => {
                 let ip = heartbeat.sip_address.unwrap_or(from.ip());
                 match self.table.heartbeat(now, ip, &heartbeat) {
@@ -300,7 +300,7 @@ impl Control {
     }
 
     /// A count proves nothing without a key, so it is asked for only with one.
-    fn admit(&mut self, heartbeat: &Heartbeat, from: SocketAddr) -> Result<(), Ignored> {
+    fn admit(&mut self, now: Time, heartbeat: &Heartbeat, from: SocketAddr) -> Result<(), Ignored> {
         if self.key.is_none() {
             return Ok(());
         }
@@ -308,7 +308,30 @@ impl Control {
         if self.replay.len() >= SENDERS_MAX && !self.replay.contains_key(&sender) {
             return Err(Ignored::Replayed);
         }
-        self.replay.entry(sender).or_default().admit(heartbeat)
+        let replay = self.replay.entry(sender).or_default();
+        let admitted = replay.admit(heartbeat);
+        if admitted.is_err() {
+            let behind = replay.behind(heartbeat);
+            if self.table.replayed(now, sender, behind) {
+                log(&format!(
+                    "heartbeats of {sender} are refused as replayed: its clock is {} s behind\n  remedy: set its clock, or give \
+                     its agent a --state-file, which keeps its count over restarts",
+                    behind.as_secs()
+                ));
+            }
+        }
+        admitted
+    }
+
+    /// Said once in a while, as whoever sends wrong datagrams sends many; what is replayed is said of its server.
+    fn ignored(&mut self, ignored: Ignored, bytes: &[u8], from: SocketAddr) {
+        let count = &mut self.counts.ignored[ignored.index()];
+        *count += 1;
+        if ignored == Ignored::Replayed || !count.is_power_of_two() {
+            return;
+        }
+        let what = heartbeat::form::named(bytes);
+        log(&format!("{what} from {from} is ignored at the heartbeat port: {ignored} ({count} such so far)"));
     }
 
     /// Said once in a while, not per heartbeat: a farm that is too large for its table repeats itself.

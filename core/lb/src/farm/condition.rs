@@ -37,6 +37,11 @@ pub enum Cause {
     MeasuredDraining,
     /// No heartbeat within the decay (SPEC A4).
     Decayed,
+    /// Its heartbeats come, signed with the right key, and none is newer than one before.
+    Replayed {
+        /// How far its counts, which are clocks, are behind.
+        behind_seconds: u32,
+    },
     /// An operator drains it.
     Drained,
     /// The configuration no longer names it: it goes when its known calls are over.
@@ -59,6 +64,9 @@ impl std::fmt::Display for Cause {
             Cause::Stopped => write!(f, "its last heartbeat said stopped"),
             Cause::MeasuredDraining => write!(f, "whoever measures it says draining"),
             Cause::Decayed => write!(f, "no heartbeat within the decay"),
+            Cause::Replayed { behind_seconds } => {
+                write!(f, "its heartbeats are refused as replayed: its clock is {behind_seconds} s behind")
+            }
             Cause::Drained => write!(f, "drained by an operator"),
             Cause::Leaving => write!(f, "no longer in the configuration; goes when its known calls are over"),
             Cause::Full => write!(f, "it has no room for more calls"),

@@ -168,6 +168,8 @@ impl ServerTable {
             None => self.make_row(now, address, transport.unwrap_or(Transport::Udp), 1)?,
         };
         if self.heartbeats_signed && self.rows[at].replay.admit(heartbeat).is_err() {
+            let behind = self.rows[at].replay.behind(heartbeat);
+            self.replayed(now, address, behind);
             return Err(Refusal::Replayed { server: address });
         }
         // Whoever comes, comes back or takes another id is compared with all others; the rest were.
@@ -188,6 +190,18 @@ impl ServerTable {
         self.stale |= row.judge(now, admitted, self.slow_start);
         self.due = self.due.into_iter().chain(row.next_deadline()).min();
         Ok(Heard { joined: found.is_none(), same_id_as })
+    }
+
+    /// A heartbeat of this server was right, but its count was so far behind an earlier one. True: that is to be logged, as the
+    /// server has no other word; once, and then every ten minutes.
+    pub fn replayed(&mut self, now: Time, server: SocketAddr, behind: Duration) -> bool {
+        let Some(at) = self.find(server) else { return false };
+        let row = &mut self.rows[at];
+        let say = row.refuse_replayed(now, behind);
+        let admitted = self.counters.admitted.count(row.seat.slot);
+        self.stale |= row.judge(now, admitted, self.slow_start);
+        self.due = self.due.into_iter().chain(row.next_deadline()).min();
+        say
     }
 
     /// Figures that a poll brought (SPEC B3), or that none came: `down`. False: no server of the table is at that address;

@@ -16,6 +16,7 @@ use crate::farm::score::Figures;
 use crate::farm::server::{Score, Seat, Server, ServerId, WHOLE};
 
 mod reasons;
+mod replayed;
 pub use reasons::{Reason, Source};
 
 /// What one call adds to the load of a server that does not tell its calls: a permille.
@@ -123,6 +124,8 @@ pub(super) struct Row {
     measured: Option<Measured>,
     lately: Lately,
     pub(super) replay: Replay,
+    /// Heartbeats of it are refused as replayed, and none has been taken since.
+    replayed: Option<replayed::Replayed>,
     pub(super) same_id_as: Option<SocketAddr>,
     pub(super) health: Health,
     pub(super) condition: Condition,
@@ -172,6 +175,7 @@ impl Row {
                 failed: Recent::new(now, evidence.failures()),
             },
             replay: Replay::default(),
+            replayed: None,
             same_id_as: None,
             condition: Condition::Active,
             cause: Cause::Health(health.state(), health.reason()),
@@ -201,6 +205,7 @@ impl Row {
         settings: HealthSettings,
         admitted: u64,
     ) -> bool {
+        self.replayed = None;
         let before = self.agent;
         let restarted = before.is_some_and(|agent| agent.state == ServerState::Stopped)
             && heartbeat.state != ServerState::Stopped;
@@ -351,8 +356,8 @@ impl Row {
         let decayed = self.agent.is_some_and(|agent| agent.decay.failed(agent.heard, now));
         let state = self.agent.map(|agent| agent.state);
         match (state, self.health.state()) {
-            (Some(ServerState::Stopped), _) => (Failed, Cause::Stopped),
-            _ if decayed => (Failed, Cause::Decayed),
+            (Some(ServerState::Stopped), _) => (Failed, self.refused(now).unwrap_or(Cause::Stopped)),
+            _ if decayed => (Failed, self.refused(now).unwrap_or(Cause::Decayed)),
             (_, health::State::Failed) => (Failed, health),
             _ if self.drained.is_some() => (KnownCallsOnly, Cause::Drained),
             _ if self.leaving.is_some() => (KnownCallsOnly, Cause::Leaving),
@@ -385,16 +390,20 @@ impl Row {
 
     /// How long a server that is known by heartbeat alone has been gone; zero for any other.
     pub(super) fn gone_since(&self, now: Time) -> Duration {
+        // One whose heartbeats come is not gone, though they are refused.
         let gone = !self.configured && matches!(self.cause, Cause::Decayed | Cause::Stopped);
         let heard = self.agent.map_or(now, |agent| agent.heard);
         if gone { now.since(heard) } else { Duration::ZERO }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        let decays = self.agent.filter(|_| !matches!(self.cause, Cause::Decayed | Cause::Stopped));
+        let decays = self
+            .agent
+            .filter(|_| !matches!(self.cause, Cause::Decayed | Cause::Stopped | Cause::Replayed { .. }));
         let decays = decays.map(|agent| agent.decay.deadline(agent.heard) + Duration::from_micros(1));
         let failing = self.failing.next_deadline();
-        self.health.next_deadline(self.is_probed()).into_iter().chain(decays).chain(failing).min()
+        let others = decays.into_iter().chain(failing).chain(self.refused_until());
+        self.health.next_deadline(self.is_probed()).into_iter().chain(others).min()
     }
 
     /// The newer of what its heartbeats say and what polls bring; a poll without an answer brings nothing.

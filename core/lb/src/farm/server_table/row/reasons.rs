@@ -49,8 +49,10 @@ impl Row {
         };
         if let Some(agent) = &self.agent {
             let (cause, allows) = match agent.state {
-                ServerState::Stopped => (Cause::Stopped, Failed),
-                _ if agent.decay.failed(agent.heard, now) => (Cause::Decayed, Failed),
+                ServerState::Stopped => (self.refused(now).unwrap_or(Cause::Stopped), Failed),
+                _ if agent.decay.failed(agent.heard, now) => {
+                    (self.refused(now).unwrap_or(Cause::Decayed), Failed)
+                }
                 ServerState::Draining => (Cause::Draining, KnownCallsOnly),
                 ServerState::Started if self.residual() == Some(0) => (Cause::Full, KnownCallsOnly),
                 ServerState::Started => (Cause::Started, Active),
