@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 mod dependencies;
+mod requirements;
 
 /// Above this a file holds a second noun.
 const LINES_MAX: usize = 500;
