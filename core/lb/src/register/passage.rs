@@ -106,8 +106,10 @@ impl Core {
         };
         let outfit = Outfit { branch: register.branch, hop, tag: None };
         let passage = Passage { keys: &shared.keys, outfit: &outfit, tag_header: false, came_by, leaves_by };
+        let mut set = RouteSet::default();
+        set.take(request, &shared.own, &shared.keys)?;
         self.edits.clear();
-        RouteSet::default().take(request, &shared.own, &shared.keys, &mut self.edits)?;
+        set.write(request, &mut self.edits);
         forward::edit(request, flow, &passage, &mut self.edits);
         let message = request.message;
         let mut path = Vec::new();

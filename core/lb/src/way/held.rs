@@ -321,9 +321,8 @@ impl Core {
         if server.is_none() && !action.to_client {
             return;
         }
-        self.edits.clear();
         let mut set = RouteSet::default();
-        let sent = set.take(request, &shared.own, &shared.keys, &mut self.edits).and_then(|()| {
+        let sent = set.take(request, &shared.own, &shared.keys).and_then(|()| {
             let way = match server.filter(|_| !action.to_client) {
                 Some(server) => {
                     self.note_sent(&server, request.method);

@@ -27,7 +27,7 @@ use crate::way::forward::{self, Outfit, Passage};
 use crate::way::held::Repeat;
 use crate::way::plan::{DATAGRAM_MAX, Holding, Way};
 use crate::way::request::Request;
-use crate::way::route_set::{Along, RouteSet, write_for_strict_router};
+use crate::way::route_set::{Along, RouteSet};
 use crate::way::router::Core;
 use crate::why::Kind;
 
@@ -47,9 +47,8 @@ impl Core {
     ) -> Result<(), Reject> {
         let good = sip::validate::request(message);
         let request = self.read(now, message, good.as_ref().map_err(|reject| *reject)?);
-        self.edits.clear();
         let mut set = RouteSet::default();
-        set.take(&request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
+        set.take(&request, &self.shared.own, &self.shared.keys)?;
         self.add_echoed_tag(&request, &mut set);
         if set.forged {
             self.count(Counter::ForgedTag);
@@ -345,11 +344,6 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
-        if way.direction == Direction::ToClient
-            && let Some(route) = set.next_is_strict
-        {
-            write_for_strict_router(request, route, &mut self.edits);
-        }
         let begins = request.first && forward::may_begin_dialog(request.method);
         let tag = begins.then(|| self.new_tag(request, set, way, flow));
         let (is_held, since) = match holding {
@@ -378,7 +372,7 @@ impl Core {
             sent: Stamp::new(since, self.shared.clock_began_us),
         };
         let outfit = Outfit { branch, hop, tag };
-        let bytes = self.write(request, &outfit, way.leaves_by, flow, out)?;
+        let bytes = self.write(request, set, &outfit, way.leaves_by, flow, out)?;
         let length = (bytes.end - bytes.start) as usize;
         let send = Outgoing { bytes, to: way.target, fallback: None, call: request.call.0 };
         match way.target {
@@ -401,10 +395,11 @@ impl Core {
         Ok(())
     }
 
-    /// Writes the request with the edits made so far and those that every forwarded request gets; where it lies.
+    /// Writes the request with the changes of its route set and those that every forwarded request gets; where it lies.
     fn write(
         &mut self,
         request: &Request<'_>,
+        set: &RouteSet<'_>,
         outfit: &Outfit,
         leaves_by: u8,
         flow: Flow,
@@ -418,6 +413,8 @@ impl Core {
         };
         let tag_header = shared.settings.tag_header;
         let passage = Passage { keys: &shared.keys, outfit, tag_header, came_by, leaves_by };
+        self.edits.clear();
+        set.write(request, &mut self.edits);
         forward::edit(request, flow, &passage, &mut self.edits);
         let message = request.message;
         let from = out.bytes.len() as u32;
@@ -467,14 +464,7 @@ impl Core {
             out.sends.push(send);
             return Ok(());
         };
-        self.edits.clear();
-        RouteSet::default().take(request, &self.shared.own, &self.shared.keys, &mut self.edits)?;
-        if outfit.hop.to_client
-            && let Some(route) = set.next_is_strict
-        {
-            write_for_strict_router(request, route, &mut self.edits);
-        }
-        let bytes = self.write(request, outfit, listener, flow, out)?;
+        let bytes = self.write(request, set, outfit, listener, flow, out)?;
         let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
         if is_invite {
             large.note(now, outfit.branch, to, WentBy::Stream);

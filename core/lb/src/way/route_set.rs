@@ -1,5 +1,7 @@
-//! The route set of a request as it arrives: our own entries are taken out and read, what is next is found, and what a
-//! strict router did to the request is undone (RFC 3261 §16.4).
+//! The route set of a request as it arrives: our own entries are read, what is next is found, and what a strict router did
+//! to the request is undone (RFC 3261 §16.4). Reading changes nothing; [`RouteSet::write`] says what is left of the Routes.
+
+use std::ops::Range;
 
 use sip::headers::address;
 use sip::{Edits, Name, Reject, Uri};
@@ -21,17 +23,6 @@ pub(crate) enum Along {
     Flow(FlowToken),
 }
 
-/// Where a request goes if it goes to a client.
-#[derive(Debug, Default)]
-pub(crate) enum Next<'m> {
-    /// Nothing says it.
-    #[default]
-    Nowhere,
-    RequestUri,
-    /// The next Route, or what a strict router put behind the last.
-    Route(Uri<'m>),
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct RouteSet<'m> {
     /// The tag of our topmost entry, if it is one of this farm's for this call.
@@ -44,168 +35,202 @@ pub(crate) struct RouteSet<'m> {
     pub leaves_by: Option<u8>,
     /// The Request-URI names us.
     pub request_uri_ours: bool,
-    /// The next Route, else the Request-URI.
-    pub next: Next<'m>,
-    /// The next Route lacks `lr`: the request is written for a strict router (RFC 3261 §16.6 step 6).
-    pub next_is_strict: Option<&'m [u8]>,
+    /// The Request-URI is an entry of ours, and there is no Route that says whom the request is for.
+    nowhere: bool,
+    /// The last Route, which a strict router took out of the Request-URI, and where in the message it stands, with the comma
+    /// before it.
+    last: Option<(Uri<'m>, Range<u32>)>,
+    /// The first Route that is not ours, and where it begins.
+    route: Option<(Uri<'m>, u32)>,
+    /// That Route lacks `lr`: the request is written for a strict router (RFC 3261 §16.6 step 6).
+    strict: bool,
+    /// Where the Route behind it begins, if it is strict.
+    second: Option<u32>,
+    /// Our entries that were read.
+    passed: Passed<'m>,
+}
+
+/// Entries of ours in front of a route set.
+#[derive(Debug, Default)]
+struct Passed<'m> {
+    /// How many with a tag.
+    tagged: u8,
+    /// The tag of the first.
+    tag: Option<&'m [u8]>,
+}
+
+impl<'m> Passed<'m> {
+    /// A second entry of ours belongs to the same passage only when it bears the same tag (we wrote two because the sides
+    /// differ); another tag is another passage through us, and its turn comes later.
+    fn takes(&self, tag: Option<&[u8]>) -> bool {
+        self.tagged == 0 || (self.tagged == 1 && tag == self.tag)
+    }
 }
 
 impl<'m> RouteSet<'m> {
-    /// Reads the set of a request; leaves in `edits` what takes our entries out.
+    /// Reads the set of a request.
     pub(crate) fn take(
         &mut self,
         request: &Request<'m>,
         own: &OwnAddresses,
         keys: &KeyRing,
-        edits: &mut Edits,
     ) -> Result<(), Reject> {
-        self.request_uri_ours = own.find(request.uri).is_some();
-        if self.request_uri_ours && request.uri.parameter(tag::PARAMETER).is_some() {
-            self.undo_strict_router(request, own, keys, edits)
-        } else {
-            self.next = Next::RequestUri;
-            self.pop_ours(request, own, keys, edits)
+        let ours = own.find(request.uri);
+        self.request_uri_ours = ours.is_some();
+        let is_entry = |uri: &Uri<'_>| {
+            uri.parameter(tag::PARAMETER).is_some() || uri.parameter(flow_token::PARAMETER).is_some()
+        };
+        if let Some(listener) = ours.filter(|_| is_entry(request.uri)) {
+            self.pass(request.uri, listener, request, keys);
+            self.undo_strict_router(request, own)?;
         }
+        self.read_routes(request, own, keys)
     }
 
     /// Where the request, which this set was taken from, goes if it goes to a client.
     pub(crate) fn next<'s>(&'s self, request: &'s Request<'m>) -> Option<&'s Uri<'m>> {
-        match &self.next {
-            Next::Nowhere => None,
-            Next::RequestUri => Some(request.uri),
-            Next::Route(uri) => Some(uri),
+        match &self.route {
+            Some((uri, _)) => Some(uri),
+            None if self.nowhere => None,
+            None => Some(self.uri(request)),
         }
     }
 
-    fn pop_ours(
+    /// Whom the request is for: its Request-URI, or what a strict router put behind the last Route.
+    pub(crate) fn uri<'s>(&'s self, request: &'s Request<'m>) -> &'s Uri<'m> {
+        self.last.as_ref().map_or(request.uri, |(uri, _)| uri)
+    }
+
+    fn read_routes(
         &mut self,
         request: &Request<'m>,
         own: &OwnAddresses,
         keys: &KeyRing,
-        edits: &mut Edits,
     ) -> Result<(), Reject> {
         let message = request.message;
-        let mut first_tag: Option<&[u8]> = None;
-        let mut popped = 0;
+        let last = self.last.as_ref().map(|(_, place)| place.end);
         for header in message.all(Name::Route) {
             let field = message.value(header);
             // As we wrote it, which is how most send it back.
             if let Some((listener, tag)) = own.route(field)
-                && (popped == 0 || (popped == 1 && first_tag == Some(tag)))
+                && last.is_none()
+                && self.route.is_none()
+                && self.passed.takes(Some(tag))
             {
-                if popped == 0 {
-                    first_tag = Some(tag);
-                    self.read_tag(first_tag, request, keys);
-                }
-                popped += 1;
-                self.leaves_by = Some(listener);
-                edits.delete(header.start..header.end);
+                self.pass_tagged(tag, listener, request, keys);
                 continue;
             }
             for value in address::values(field) {
                 let value = value.map_err(|_| Reject::bad_request("Bad Route"))?;
-                let uri = Uri::parse(value.uri).map_err(|_| Reject::bad_request("Bad Route"))?;
-                let parameter = uri.parameter(tag::PARAMETER);
-                // A second entry of ours belongs to the same passage only when it bears the same tag (we wrote two
-                // because the sides differ); another tag is another passage through us, and its turn comes later.
-                let ours = own.find(&uri).filter(|_| popped == 0 || (popped == 1 && parameter == first_tag));
-                let Some(listener) = ours else {
-                    let from = message.range_of(value.bytes).start;
-                    if from > header.value_start {
-                        edits.delete(header.value_start..from);
-                    }
-                    self.next = Next::Route(uri);
-                    self.next_is_strict = uri.parameter(b"lr").is_none().then_some(value.bytes);
+                let place = message.range_of(value.bytes);
+                if last == Some(place.end) {
                     return Ok(());
-                };
-                // One without a tag is a client's that has us for its outbound proxy, and says nothing.
-                if parameter.is_some() {
-                    if popped == 0 {
-                        first_tag = parameter;
-                        self.read_tag(parameter, request, keys);
-                    }
-                    popped += 1;
-                } else if popped == 0
-                    && let Some(token) = uri.parameter(flow_token::PARAMETER)
-                {
-                    self.along = FlowToken::read(keys, token).map_or(Along::Forged, Along::Flow);
                 }
-                self.leaves_by = Some(listener);
+                if self.route.is_some() {
+                    self.second = Some(place.start);
+                    return Ok(());
+                }
+                let uri = Uri::parse(value.uri).map_err(|_| Reject::bad_request("Bad Route"))?;
+                let ours = own.find(&uri).filter(|_| self.passed.takes(uri.parameter(tag::PARAMETER)));
+                if let Some(listener) = ours {
+                    self.pass(&uri, listener, request, keys);
+                    continue;
+                }
+                self.strict = uri.parameter(b"lr").is_none();
+                self.route = Some((uri, place.start));
+                if !self.strict {
+                    return Ok(());
+                }
             }
-            edits.delete(header.start..header.end);
         }
         Ok(())
     }
 
+    /// Reads an entry of ours.
+    fn pass(&mut self, uri: &Uri<'m>, listener: u8, request: &Request<'m>, keys: &KeyRing) {
+        // One without a tag is a client's that has us for its outbound proxy, and says nothing.
+        if let Some(tag) = uri.parameter(tag::PARAMETER) {
+            return self.pass_tagged(tag, listener, request, keys);
+        }
+        if self.passed.tagged == 0
+            && let Some(token) = uri.parameter(flow_token::PARAMETER)
+        {
+            self.along = FlowToken::read(keys, token).map_or(Along::Forged, Along::Flow);
+        }
+        self.leaves_by = Some(listener);
+    }
+
+    fn pass_tagged(&mut self, tag: &'m [u8], listener: u8, request: &Request<'m>, keys: &KeyRing) {
+        if self.passed.tagged == 0 {
+            self.passed.tag = Some(tag);
+            self.tag = Tag::read(keys, tag, request.call, request.call_id);
+            self.forged = self.tag.is_none();
+        }
+        self.passed.tagged += 1;
+        self.leaves_by = Some(listener);
+    }
+
     /// A strict router put our entry into the Request-URI and the real one behind the last Route.
-    fn undo_strict_router(
-        &mut self,
-        request: &Request<'m>,
-        own: &OwnAddresses,
-        keys: &KeyRing,
-        edits: &mut Edits,
-    ) -> Result<(), Reject> {
+    fn undo_strict_router(&mut self, request: &Request<'m>, own: &OwnAddresses) -> Result<(), Reject> {
         let message = request.message;
-        self.read_tag(request.uri.parameter(tag::PARAMETER), request, keys);
-        self.leaves_by = own.find(request.uri);
         let mut last = None;
         for header in message.all(Name::Route) {
             let mut before = header.value_start;
             for value in address::values(message.value(header)) {
                 let value = value.map_err(|_| Reject::bad_request("Bad Route"))?;
-                let range = message.range_of(value.bytes);
-                last = Some((header, value.uri, before..range.end));
-                before = range.end;
+                let end = message.range_of(value.bytes).end;
+                last = Some((value.uri, before..end));
+                before = end;
             }
         }
-        let Some((header, target, range)) = last else {
-            // The tag in a Request-URI without a Route: a peer that took our entry for a contact. It still says where.
+        let Some((uri, place)) = last else {
+            // A peer that took our entry for a contact. A tag in it still says where.
+            self.nowhere = true;
             return Ok(());
         };
-        let uri = Uri::parse(target).map_err(|_| Reject::bad_request("Bad Route"))?;
-        edits.replace(message.range_of(request.uri.bytes), |text| text.extend_from_slice(target));
-        if range.start == header.value_start {
-            edits.delete(header.start..header.end);
-        } else {
-            edits.delete(range);
-        }
+        let uri = Uri::parse(uri).map_err(|_| Reject::bad_request("Bad Route"))?;
         self.request_uri_ours = own.find(&uri).is_some();
-        self.next = Next::Route(uri);
+        self.last = Some((uri, place));
         Ok(())
     }
 
-    fn read_tag(&mut self, parameter: Option<&[u8]>, request: &Request<'_>, keys: &KeyRing) {
-        if let Some(parameter) = parameter {
-            self.tag = Tag::read(keys, parameter, request.call, request.call_id);
-            self.forged = self.tag.is_none();
+    /// Leaves in `edits` what takes our entries out, and what undoes a strict router before us and serves one behind us.
+    pub(crate) fn write(&self, request: &Request<'_>, edits: &mut Edits) {
+        let message = request.message;
+        let kept = if self.strict { self.second } else { self.route.as_ref().map(|(_, start)| *start) };
+        let mut behind = message.headers_start();
+        for header in message.all(Name::Route) {
+            behind = header.end;
+            let from = match kept {
+                Some(kept) if kept < header.value_end => kept.max(header.value_start),
+                Some(_) | None => header.value_end,
+            };
+            let last = self.last.as_ref().map(|(_, last)| last.clone());
+            let last = last.filter(|last| (header.value_start..header.value_end).contains(&last.start));
+            let until = last.map_or(header.value_end, |last| last.start);
+            if from >= until {
+                edits.delete(header.start..header.end);
+                continue;
+            }
+            if from > header.value_start {
+                edits.delete(header.value_start..from);
+            }
+            if until < header.value_end {
+                edits.delete(until..header.value_end);
+            }
+        }
+        let uri = self.uri(request);
+        let strict = self.route.as_ref().filter(|_| self.strict).map(|(route, _)| route);
+        let written = strict.unwrap_or(uri);
+        if !std::ptr::eq(written, request.uri) {
+            edits.replace(message.range_of(request.uri.bytes), |text| text.extend_from_slice(written.bytes));
+        }
+        if strict.is_some() {
+            edits.insert(behind, |text| {
+                text.extend_from_slice(b"Route: <");
+                text.extend_from_slice(uri.bytes);
+                text.extend_from_slice(b">\r\n");
+            });
         }
     }
-}
-
-/// RFC 3261 §16.6 step 6: the strict router's URI becomes the Request-URI, and the Request-URI the last Route.
-pub(crate) fn write_for_strict_router(request: &Request<'_>, route: &[u8], edits: &mut Edits) {
-    let message = request.message;
-    let Ok(address) = address::parse(route) else { return };
-    edits.replace(message.range_of(request.uri.bytes), |text| text.extend_from_slice(address.uri));
-    let Some(header) = message.all(Name::Route).find(|header| holds(message.value(header), route)) else {
-        return;
-    };
-    let from = message.range_of(route);
-    let rest = &message.bytes()[from.end as usize..header.value_end as usize];
-    if rest.is_empty() {
-        edits.delete(header.start..header.end);
-    } else {
-        let comma = rest.iter().position(|byte| *byte == b',').map_or(rest.len(), |at| at + 1);
-        edits.delete(from.start..from.end + comma as u32);
-    }
-    let end = message.all(Name::Route).last().map_or(message.headers_start(), |last| last.end);
-    edits.insert(end, |text| {
-        text.extend_from_slice(b"Route: <");
-        text.extend_from_slice(request.uri.bytes);
-        text.extend_from_slice(b">\r\n");
-    });
-}
-
-fn holds(field: &[u8], part: &[u8]) -> bool {
-    field.as_ptr_range().contains(&part.as_ptr())
 }

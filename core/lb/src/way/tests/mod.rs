@@ -15,6 +15,7 @@ pub(crate) mod nat;
 mod outbound;
 mod returning;
 mod strangers;
+mod strict;
 mod unusual_responses;
 mod unusual_vias;
 mod whole_calls;
