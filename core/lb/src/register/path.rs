@@ -1,6 +1,5 @@
 //! Path (RFC 3327): our entry in a REGISTER, and the way of a request that bears it as a Route to the telephone.
 
-use base::Time;
 use sip::{Flow, Message, Method, Name, Reject, Target};
 
 use super::settings::InsertPath;
@@ -8,10 +7,8 @@ use crate::connections::keep_alive;
 use crate::connections::own::OwnAddress;
 use crate::counters::Counter;
 use crate::outbox::Outbox;
-use crate::signed::branch::BranchKey;
 use crate::signed::flow_token::{self, FlowToken, Reach};
-use crate::signed::tag::{Direction, PARAMETER as TAG, PeerConnection};
-use crate::way::plan::{Holding, Way};
+use crate::signed::tag::{PARAMETER as TAG, PeerConnection};
 use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet};
 use crate::way::route_to_client::flow_or_nothing;
@@ -52,15 +49,7 @@ impl Core {
 
     /// A request with a Path entry in front: a server's goes to the telephone, along the flow or not at all
     /// (RFC 5626 §5.3.1). False: it is the telephone's own, which has taken our entry for an outbound proxy, and goes to the farm.
-    pub(crate) fn along_flow(
-        &mut self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        branch: BranchKey,
-        flow: Flow,
-        out: &mut Outbox,
-    ) -> Result<bool, Reject> {
+    pub(crate) fn is_along_flow(&self, set: &RouteSet<'_>, flow: Flow) -> Result<bool, Reject> {
         let Along::Flow(token) = set.along else {
             self.count(Counter::ForgedFlow);
             return Err(Reject::forbidden("Bad Flow Token"));
@@ -74,36 +63,23 @@ impl Core {
             self.count(Counter::NotAServer);
             return Err(Reject::forbidden("Not A Server Of This Farm"));
         }
-        self.send_along(now, request, set, &token, branch, flow, out)?;
         Ok(true)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn send_along(
-        &mut self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        token: &FlowToken,
-        branch: BranchKey,
-        flow: Flow,
-        out: &mut Outbox,
-    ) -> Result<(), Reject> {
-        let server = self.server_at_our_back(now, request, set, flow, out)?;
-        let (listener, target) = match token.reach {
-            Reach::Datagram(to) => (token.listener, Target::Datagram { listener: token.listener, to }),
+    /// Listener and target along the flow of a Path entry.
+    pub(crate) fn along(&self, request: &Request<'_>, token: &FlowToken) -> Result<(u8, Target), Reject> {
+        match token.reach {
+            Reach::Datagram(to) => Ok((token.listener, Target::Datagram { listener: token.listener, to })),
             Reach::Connection { run, id } if run == self.shared.run => {
                 let written = PeerConnection { listener: token.listener, id };
                 let PeerConnection { listener, id } = self.connection_along(request, written);
-                (listener, flow_or_nothing(listener, id))
+                Ok((listener, flow_or_nothing(listener, id)))
             }
             Reach::Connection { .. } => {
                 self.count(Counter::FlowFailed);
-                return Err(Reject::flow_failed());
+                Err(Reject::flow_failed())
             }
-        };
-        let way = Way { target, leaves_by: listener, server, direction: Direction::ToClient, of_call: true };
-        self.send(now, request, set, branch, &way, Holding::AsSet, flow, out)
+        }
     }
 
     /// The last request of the outbox is answered with 430 if its connection turns out to be gone.

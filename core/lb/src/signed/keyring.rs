@@ -159,7 +159,7 @@ impl KeyRing {
         // With one key, as nearly always, or under the oldest, `call` is it already.
         let oldest = self.previous.is_none() && self.signing.last().is_some_and(|last| last.id == key.id);
         let call = if oldest { call } else { CallKey(key.call.hash(call_id)) };
-        let mut signed = [0u8; 32];
+        let mut signed = [0u8; token::BYTES_MAX];
         let length = tag.len() + 8;
         signed[..tag.len()].copy_from_slice(tag);
         signed[tag.len()..length].copy_from_slice(&call.0.to_le_bytes());

@@ -3,7 +3,7 @@
 //! It names the server, tells the two directions of the dialog apart, and for a peer on a stream the connection that
 //! reaches it. It is authenticated together with the Call-ID: a [`Tag`] exists only if it was made here for this call.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sip::ConnectionId;
 
@@ -16,12 +16,15 @@ pub const PARAMETER: &[u8] = b"farmtag";
 
 const SHORT: usize = 9;
 const WITH_CONNECTION: usize = SHORT + 8;
-const WITH_ADDRESS: usize = SHORT + 9;
+const WITH_IPV4: usize = SHORT + 9;
+const WITH_IPV6: usize = SHORT + 21;
 /// In the byte of the worker, of which there are at most 64: this copy is the client's.
 const PRIVATE: u8 = 1 << 7;
+/// In the same: the client names the address that it is at.
+const LISTENS: u8 = 1 << 6;
 /// Bytes of a tag before its authenticator: without and with the connection or the address that a client is reached by.
-const LENGTHS: [usize; 3] = [SHORT, WITH_CONNECTION, WITH_ADDRESS];
-const _: () = assert!(WITH_ADDRESS + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
+const LENGTHS: [usize; 4] = [SHORT, WITH_CONNECTION, WITH_IPV4, WITH_IPV6];
+const _: () = assert!(WITH_IPV6 + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
 
 /// A text of so many characters may be a tag.
 pub(crate) fn may_be(characters: usize) -> bool {
@@ -52,25 +55,32 @@ pub struct PeerConnection {
 }
 
 /// Where a client over UDP is reached that a NAT hides: it is sent to where it sends from, by the listener that it sends
-/// to, as RFC 5626 §5.3.2 has it of a flow. For IPv4, which has such NATs.
+/// to, as RFC 5626 §5.3.2 has it of a flow. With IPv6 it is a firewall that lets nothing else in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BehindNat {
     pub listener: u8,
-    pub address: SocketAddrV4,
-    /// What the client calls itself, hashed: another contact is taken for what it says. `None`: whatever it calls itself.
+    pub address: SocketAddr,
+    /// What the client calls itself, hashed: another contact is taken for what it says. All names count as one, since none
+    /// says where the client is. `None`: whatever it calls itself.
     contact: Option<u16>,
 }
 
 impl BehindNat {
-    pub(crate) fn new(
-        keys: &KeyRing,
-        listener: u8,
-        address: SocketAddrV4,
-        contact: Option<SocketAddr>,
-    ) -> BehindNat {
-        let contact = contact.map(|contact| contact_mark(keys, keys.signing_id(), contact));
+    pub(crate) fn new(keys: &KeyRing, listener: u8, address: SocketAddr, contact: Contact) -> BehindNat {
+        let contact = match contact {
+            Contact::Any => None,
+            Contact::Is(contact) => Some(contact_mark(keys, keys.signing_id(), contact)),
+        };
         BehindNat { listener, address, contact }
     }
+}
+
+/// For which contacts a client is reached where it sends from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contact {
+    Any,
+    /// This address; `None`: a name.
+    Is(Option<SocketAddr>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +95,9 @@ pub struct Tag {
     /// The copy that only the client itself is given, of a tag with its connection: who sends it is that client. The server
     /// and the other party of the call see another ([`crate::way::private_tag`]).
     pub private: bool,
+    /// Of a client with a connection: its Contact is at the address that it came from, so that no NAT hides it and it may be
+    /// reached there when the connection is gone.
+    pub listens: bool,
     /// Which way the request went that made the dialog, and a mark of its From tag.
     first: Direction,
     mark: u32,
@@ -108,6 +121,7 @@ impl Tag {
             behind_nat,
             placed: false,
             private: false,
+            listens: false,
             first,
             mark: mark(keys, key, from_tag),
             key,
@@ -126,8 +140,8 @@ impl Tag {
 
     /// Where a client is, if a NAT hides it and it still calls itself by that contact.
     pub(crate) fn hidden_at(&self, keys: &KeyRing, contact: Option<SocketAddr>) -> Option<BehindNat> {
-        let marked = || contact.map(|contact| contact_mark(keys, self.key, contact));
-        self.behind_nat.filter(|nat| nat.contact.is_none() || nat.contact == marked())
+        let marked = || contact_mark(keys, self.key, contact);
+        self.behind_nat.filter(|nat| nat.contact.is_none_or(|contact| contact == marked()))
     }
 
     /// A request whose From tag is that of the first one goes its way; any other goes the other way.
@@ -158,16 +172,23 @@ impl Tag {
         let mut length = SHORT;
         if let Some(peer) = self.peer {
             bytes[9] = peer.listener;
-            bytes[10] = peer.id.worker | if self.private { PRIVATE } else { 0 };
+            let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+            bytes[10] = peer.id.worker | flag(self.private, PRIVATE) | flag(self.listens, LISTENS);
             bytes[11..13].copy_from_slice(&peer.id.slot.to_be_bytes());
             bytes[13..17].copy_from_slice(&peer.id.generation.to_be_bytes());
             length = WITH_CONNECTION;
         } else if let Some(nat) = self.behind_nat {
             bytes[9] = nat.listener;
-            bytes[10..14].copy_from_slice(&nat.address.ip().octets());
-            bytes[14..16].copy_from_slice(&nat.address.port().to_be_bytes());
-            bytes[16..18].copy_from_slice(&nat.contact.unwrap_or(0).to_be_bytes());
-            length = WITH_ADDRESS;
+            bytes[10..12].copy_from_slice(&nat.address.port().to_be_bytes());
+            bytes[12..14].copy_from_slice(&nat.contact.unwrap_or(0).to_be_bytes());
+            length = match nat.address.ip() {
+                IpAddr::V4(_) => WITH_IPV4,
+                IpAddr::V6(_) => WITH_IPV6,
+            };
+            match nat.address.ip() {
+                IpAddr::V4(ip) => bytes[14..length].copy_from_slice(&ip.octets()),
+                IpAddr::V6(ip) => bytes[14..length].copy_from_slice(&ip.octets()),
+            }
         }
         let signed = keys.tag_authenticator(&bytes[..length], call, call_id);
         let authenticator = signed.expect("the signing key is there");
@@ -189,19 +210,24 @@ impl Tag {
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
         let slot = half(11);
-        let contact = Some(half(16)).filter(|mark| *mark != 0);
-        let address = SocketAddrV4::new(Ipv4Addr::from(word(10)), half(14));
-        let id = ConnectionId { worker: bytes[10] & !PRIVATE, slot, generation: word(13) };
+        let contact = Some(half(12)).filter(|mark| *mark != 0);
+        let ip: Option<IpAddr> = match length {
+            WITH_IPV4 => bytes[14..length].first_chunk().map(|octets| Ipv4Addr::from(*octets).into()),
+            WITH_IPV6 => bytes[14..length].first_chunk().map(|octets| Ipv6Addr::from(*octets).into()),
+            _ => None,
+        };
+        let behind_nat = ip.map(|ip| {
+            let address = SocketAddr::new(ip, half(10));
+            BehindNat { listener: bytes[9], address, contact }
+        });
+        let id = ConnectionId { worker: bytes[10] & !(PRIVATE | LISTENS), slot, generation: word(13) };
         Some(Tag {
             server: ServerId(word(1)),
             peer: (length == WITH_CONNECTION).then_some(PeerConnection { listener: bytes[9], id }),
-            behind_nat: (length == WITH_ADDRESS).then_some(BehindNat {
-                listener: bytes[9],
-                address,
-                contact,
-            }),
+            behind_nat,
             placed: word(5) & 2 != 0,
             private: length == WITH_CONNECTION && bytes[10] & PRIVATE != 0,
+            listens: length == WITH_CONNECTION && bytes[10] & LISTENS != 0,
             first: if word(5) & 1 == 0 { Direction::ToServer } else { Direction::ToClient },
             mark: word(5) >> 2,
             key: bytes[0],
@@ -215,13 +241,15 @@ fn mark(keys: &KeyRing, key: u8, from_tag: &[u8]) -> u32 {
 }
 
 /// Never zero, which stands for none. That two contacts of one client look alike once in 65,535 does no harm.
-fn contact_mark(keys: &KeyRing, key: u8, contact: SocketAddr) -> u16 {
+fn contact_mark(keys: &KeyRing, key: u8, contact: Option<SocketAddr>) -> u16 {
     let mut bytes = [0; 18];
     match contact {
-        SocketAddr::V4(contact) => bytes[..4].copy_from_slice(&contact.ip().octets()),
-        SocketAddr::V6(contact) => bytes[..16].copy_from_slice(&contact.ip().octets()),
+        // No client is at port 0.
+        None => {}
+        Some(SocketAddr::V4(contact)) => bytes[..4].copy_from_slice(&contact.ip().octets()),
+        Some(SocketAddr::V6(contact)) => bytes[..16].copy_from_slice(&contact.ip().octets()),
     }
-    bytes[16..].copy_from_slice(&contact.port().to_be_bytes());
+    bytes[16..].copy_from_slice(&contact.map_or(0, |contact| contact.port()).to_be_bytes());
     ((keys.mark(key, &bytes) >> 48) as u16).max(1)
 }
 
@@ -261,19 +289,22 @@ mod tests {
             assert_eq!(read.direction(&keys, b"caller"), Direction::ToServer);
             assert_eq!(read.direction(&keys, b"callee"), Direction::ToClient);
         }
-        let (address, contact) = ("192.0.2.9:33000".parse().unwrap(), "192.168.1.5:5060".parse().unwrap());
-        for contact in [None, Some(contact)] {
-            let behind_nat = Some(BehindNat::new(&keys, 2, address, contact));
-            let tag = Tag { behind_nat, ..sample(&keys, false) };
-            assert_eq!(read(&keys, &written(&keys, &tag, b"call"), b"call"), Some(tag));
-            assert_eq!(tag.hidden_at(&keys, contact), behind_nat);
-            assert_eq!(
-                tag.hidden_at(&keys, Some("192.168.1.6:5060".parse().unwrap())).is_some(),
-                contact.is_none()
-            );
+        let named = Some("192.168.1.5:5060".parse().unwrap());
+        for address in ["192.0.2.9:33000", "[2001:db8::9]:65535"] {
+            for contact in [Contact::Any, Contact::Is(named), Contact::Is(None)] {
+                let behind_nat = Some(BehindNat::new(&keys, 2, address.parse().unwrap(), contact));
+                let tag = Tag { behind_nat, ..sample(&keys, false) };
+                assert_eq!(read(&keys, &written(&keys, &tag, b"call"), b"call"), Some(tag));
+                for seen in [named, None, Some("192.168.1.6:5060".parse().unwrap())] {
+                    let expected = contact == Contact::Any || contact == Contact::Is(seen);
+                    assert_eq!(tag.hidden_at(&keys, seen).is_some(), expected, "{contact:?} {seen:?}");
+                }
+            }
         }
-        let private = Tag { private: true, ..sample(&keys, true) };
-        assert_eq!(read(&keys, &written(&keys, &private, b"call"), b"call"), Some(private));
+        for (private, listens) in [(true, false), (false, true), (true, true)] {
+            let tag = Tag { private, listens, ..sample(&keys, true) };
+            assert_eq!(read(&keys, &written(&keys, &tag, b"call"), b"call"), Some(tag));
+        }
     }
 
     #[test]

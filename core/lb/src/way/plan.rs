@@ -20,6 +20,8 @@ pub(crate) struct Way {
     /// Its tags are those of the call that has its Call-ID, as far as that is known: what is answered may end what is kept of
     /// the call.
     pub of_call: bool,
+    /// It goes along a flow that the client opened, and no other way, however large it is.
+    pub keeps_flow: bool,
 }
 
 /// Whether a request is held on its way.

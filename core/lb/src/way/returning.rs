@@ -5,9 +5,10 @@ use std::io::Write;
 
 use base::Time;
 use sip::headers::address;
-use sip::{Flow, Host, Message, Method, Name, Uri};
+use sip::{Flow, Host, Message, Method, Name, Transport, Uri};
 
 use crate::connections::flows::{Proof, Registration};
+use crate::connections::own::{address_of, transport_of};
 use crate::counters::Counter;
 use crate::register::at_server;
 use crate::signed::branch::{BranchKey, branch_key};
@@ -105,17 +106,16 @@ impl Core {
     }
 
     /// The connection for a request to a client: the one that it has proven itself on last, else the one of its dialog; when
-    /// that is gone, the one that its contact is registered on. `stream`: the request is to go by one, so that without a tag a
-    /// registered client is looked for.
+    /// that is gone, the one that its contact is registered on. Without a tag a registered client is looked for where the
+    /// request is to go by a stream, or where its contact is a name, which says no place.
     pub(crate) fn connection_to(
         &self,
         request: &Request<'_>,
         tag: Option<&Tag>,
         target: &Uri<'_>,
-        stream: bool,
     ) -> Option<PeerConnection> {
         let peer = tag.and_then(|tag| tag.peer);
-        if peer.is_none() && !stream {
+        if peer.is_none() && transport_of(target) == Some(Transport::Udp) && address_of(target).is_some() {
             return None;
         }
         let flows = &self.shared.flows;

@@ -8,7 +8,6 @@ use base::Time;
 use heartbeat::notice::What;
 use sip::{Flow, Message, Method, Reject, Target, Transport};
 
-use crate::connections::own::address_of;
 use crate::counters::Counter;
 use crate::farm::condition::Condition;
 use crate::farm::server::{Server, ServerId};
@@ -66,10 +65,11 @@ impl Core {
             }
             Repeat::No => None,
         };
-        if set.along != Along::Nothing && self.along_flow(now, &request, &set, branch, flow, out)? {
-            return Ok(());
-        }
-        let direction = self.direction(&request, &set, flow);
+        let direction = match set.along {
+            Along::Nothing => self.direction(&request, &set, flow),
+            _ if self.is_along_flow(&set, flow)? => Direction::ToClient,
+            _ => self.direction(&request, &set, flow),
+        };
         if direction == Direction::ToServer {
             self.note_proof(now, &request, &set, branch, flow);
         }
@@ -304,7 +304,8 @@ impl Core {
 
     pub(crate) fn way_to(&self, server: &Server, came_by: u8) -> Result<Way, Reject> {
         let (leaves_by, target) = self.out_to(came_by, server.transport, server.address)?;
-        Ok(Way { target, leaves_by, server: server.id, direction: Direction::ToServer, of_call: true })
+        let direction = Direction::ToServer;
+        Ok(Way { target, leaves_by, server: server.id, direction, of_call: true, keeps_flow: false })
     }
 
     /// An ACK asks for no answer, so its silence says nothing.
@@ -376,13 +377,18 @@ impl Core {
         let length = (bytes.end - bytes.start) as usize;
         let send = Outgoing { bytes, to: way.target, fallback: None, call: request.call.0 };
         match way.target {
+            Target::Datagram { .. } if length > DATAGRAM_MAX && way.keeps_flow => {
+                out.bytes.truncate(send.bytes.start as usize);
+                return Err(Reject::message_too_large());
+            }
             Target::Datagram { to, .. }
-                if length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX)
-                    || self.follows_a_stream(now, request.method, branch, to) =>
+                if !way.keeps_flow
+                    && (length > self.shared.settings.datagram_bytes_max.min(DATAGRAM_MAX)
+                        || self.follows_a_stream(now, request.method, branch, to)) =>
             {
                 self.send_large(now, request, set, &outfit, to, send, flow, out)?;
             }
-            Target::Connection { or_connect: false, .. } => {
+            Target::Connection { .. } if way.direction == Direction::ToClient => {
                 out.sends.push(send);
                 self.or_flow_failed(request, flow, out);
             }
@@ -438,8 +444,6 @@ impl Core {
         out: &mut Outbox,
     ) -> Result<(), Reject> {
         let length = (send.bytes.end - send.bytes.start) as usize;
-        // A flow is all there is to a client behind a NAT, which lets no connection in.
-        let along_flow = outfit.hop.to_client && set.next(request).and_then(address_of) != Some(to);
         let bound = self.shared.settings.datagram_bytes_max;
         let shared = self.shared.clone();
         let large = shared.calls.large_invites();
@@ -449,12 +453,12 @@ impl Core {
             Some(WentBy::Stream) if !is_invite => false,
             _ => length <= bound || self.refuses_streams(now, to),
         };
-        if by_datagram || along_flow {
+        if by_datagram {
             if length > DATAGRAM_MAX {
                 out.bytes.truncate(send.bytes.start as usize);
                 return Err(Reject::message_too_large());
             }
-            if is_invite && !along_flow {
+            if is_invite {
                 large.note(now, outfit.branch, to, WentBy::Datagram);
             }
             out.sends.push(send);

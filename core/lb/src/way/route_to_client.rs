@@ -12,16 +12,17 @@ use crate::counters::Counter;
 use crate::farm::server::ServerId;
 use crate::memory::expiring::Remembered;
 use crate::outbox::Outbox;
+use crate::signed::flow_token::FlowToken;
 use crate::signed::tag::{BehindNat, Direction, PeerConnection};
 use crate::way::plan::Way;
 use crate::way::request::Request;
-use crate::way::route_set::RouteSet;
+use crate::way::route_set::{Along, RouteSet};
 use crate::way::router::Core;
 use crate::why::Kind;
 
 impl Core {
-    /// From a server to a client: to the next Route or the Request-URI, by the listener that the client came by; on the
-    /// client's own connection where it has one.
+    /// From a server to a client: along the flow of the client where it has one, whatever its Contact says; else to the next
+    /// Route or the Request-URI, by the listener that the client came by.
     pub(crate) fn way_to_client(
         &mut self,
         now: Time,
@@ -31,55 +32,62 @@ impl Core {
         out: &mut Outbox,
     ) -> Result<Way, Reject> {
         let next = set.next(request).ok_or(Reject::bad_request("No Route"))?;
-        let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
         let server = self.server_at_our_back(now, request, set, flow, out)?;
-        if transport == Transport::Udp
-            && let Some(nat) = set.tag.and_then(|tag| tag.hidden_at(&self.shared.keys, address_of(next)))
-            && self.shared.own.get(nat.listener).is_some_and(|own| own.transport == Transport::Udp)
+        let way = |(leaves_by, target), keeps_flow| Way {
+            target,
+            leaves_by,
+            server,
+            direction: Direction::ToClient,
+            of_call: true,
+            keeps_flow,
+        };
+        if let Along::Flow(token) = &set.along
+            && *token != FlowToken::of(flow, self.shared.run)
         {
-            let BehindNat { listener, address, .. } = nat;
-            let target = Target::Datagram { listener, to: address.into() };
-            return Ok(Way {
-                target,
-                leaves_by: listener,
-                server,
-                direction: Direction::ToClient,
-                of_call: true,
-            });
+            return Ok(way(self.along(request, token)?, true));
+        }
+        let nat = set.tag.and_then(|tag| tag.hidden_at(&self.shared.keys, address_of(next)));
+        if let Some(BehindNat { listener, address: to, .. }) = nat
+            && self.shared.own.get(listener).is_some_and(|own| own.transport == Transport::Udp)
+        {
+            return Ok(way((listener, Target::Datagram { listener, to }), true));
         }
         let came_by = set.leaves_by.unwrap_or(flow.listener);
-        let peer = self.connection_to(request, set.tag.as_ref(), next, transport.is_reliable());
-        // What came over TLS or WebSocket goes back there whatever the client calls itself: it is the safe way, and for
-        // WebSocket the only one (RFC 7118 §5.3). A GRUU says who is meant and not where it is (RFC 5627 §1).
-        let only_there = peer.filter(|peer| {
-            let own = self.shared.own.get(peer.listener);
-            own.is_some_and(|own| own.transport > Transport::Tcp) || next.parameter(b"gr").is_some()
-        });
-        let peer = peer.filter(|_| transport.is_reliable());
-        // RFC 5626 §4.3: who says `ob` wants its flow and nothing else.
-        let keeps_flow = next.parameter(b"ob").is_some();
-        let (leaves_by, target) = match (only_there.or(peer), address_of(next).filter(|_| !keeps_flow)) {
-            (Some(PeerConnection { listener, id }), Some(to))
-                if only_there.is_some() && transport == Transport::Tls =>
-            {
+        if let Some(peer) = self.connection_to(request, set.tag.as_ref(), next) {
+            // Of one that was found by its registration nobody knows whether a NAT hides it.
+            let may_listen = set.tag.is_none_or(|tag| tag.peer.is_none() || tag.listens);
+            return Ok(way(self.down(peer, next, may_listen, came_by)?, false));
+        }
+        let address = self.resolve(next, set.forged)?;
+        let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
+        Ok(way(self.out_to(came_by, transport, address)?, false))
+    }
+
+    /// Down the connection of a client. When that is gone, another place is tried only if the client says that it is there, by a
+    /// Contact with the address that it came from: by a new connection, or by UDP, where a client came over TCP because it
+    /// had something large to say (RFC 3261 §18.1.1). What came over TLS or WebSocket goes back no other way (RFC 7118 §5.3).
+    fn down(
+        &self,
+        peer: PeerConnection,
+        next: &Uri<'_>,
+        may_listen: bool,
+        came_by: u8,
+    ) -> Result<(u8, Target), Reject> {
+        let PeerConnection { listener, id } = peer;
+        // RFC 5626 §4.3: who says `ob` wants its flow and nothing else. A GRUU says who is meant and not where it is
+        // (RFC 5627 §1).
+        let is_place = may_listen && next.parameter(b"ob").is_none() && next.parameter(b"gr").is_none();
+        let came_over = self.shared.own.get(listener).map(|own| own.transport);
+        Ok(match (came_over, transport_of(next), address_of(next).filter(|_| is_place)) {
+            (Some(Transport::Tcp), Some(Transport::Tcp), Some(to))
+            | (Some(Transport::Tls), Some(Transport::Tls), Some(to)) => {
                 (listener, Target::Connection { listener, id, to, or_connect: true })
             }
-            // A name that only the client knows, as behind a NAT: its connection is the one way to it.
-            (Some(PeerConnection { listener, id }), to) if to.is_none() || only_there.is_some() => {
-                (listener, flow_or_nothing(listener, id))
+            (Some(Transport::Tcp), Some(Transport::Udp), Some(to)) if !self.shared.flows.is_open(id) => {
+                self.out_to(came_by, Transport::Udp, to)?
             }
-            (peer, _) => {
-                let address = self.resolve(next, set.forged)?;
-                let (leaves_by, target) = self.out_to(came_by, transport, address)?;
-                match peer.filter(|peer| peer.listener == leaves_by) {
-                    Some(PeerConnection { listener, id }) => {
-                        (leaves_by, Target::Connection { listener, id, to: address, or_connect: true })
-                    }
-                    None => (leaves_by, target),
-                }
-            }
-        };
-        Ok(Way { target, leaves_by, server, direction: Direction::ToClient, of_call: true })
+            _ => (listener, flow_or_nothing(listener, id)),
+        })
     }
 
     /// The server that sends to a client.

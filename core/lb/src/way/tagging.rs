@@ -1,14 +1,13 @@
 //! Which tag a request gets on its way, and where one is found beside the Route.
 
-use std::net::{IpAddr, SocketAddr};
-
 use sip::headers::address;
 use sip::{Flow, Host, Name, Target, Transport, Uri};
 
-use crate::connections::own::{address_of, transport_of};
+use crate::connections::own::address_of;
 use crate::selection::known::known;
 use crate::settings::Affinity;
-use crate::signed::tag::{BehindNat, Direction, PeerConnection, Tag};
+use crate::signed::tag::{BehindNat, Contact, Direction, PeerConnection, Tag};
+use crate::way::forward;
 use crate::way::plan::Way;
 use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet};
@@ -21,6 +20,7 @@ impl Core {
         tag.behind_nat = self.behind_nat(request, set, way, flow);
         tag.placed = self.is_placed(request, way);
         tag.private = way.direction == Direction::ToClient && peer.is_some();
+        tag.listens = peer.is_some() && listens(request, way, flow);
         tag
     }
 
@@ -33,8 +33,8 @@ impl Core {
     }
 
     /// Where a client over UDP is that cannot be reached by its contact: one that names an address in Via and Contact that it
-    /// does not send from, and asks by `rport` for answers to where it does; or one that the request of a server finds by
-    /// its Path entry alone.
+    /// does not send from, and asks by `rport` for answers to where it does; one whose Contact is a name, which nobody else may
+    /// know; or one that the request of a server finds by its Path entry.
     fn behind_nat(
         &self,
         request: &Request<'_>,
@@ -43,22 +43,26 @@ impl Core {
         flow: Flow,
     ) -> Option<BehindNat> {
         let keys = &self.shared.keys;
-        match (way.direction, way.target, flow.remote) {
-            (Direction::ToClient, Target::Datagram { listener, to: SocketAddr::V4(to) }, _)
-                if matches!(set.along, Along::Flow(_)) && address_of(request.uri) != Some(to.into()) =>
+        match (way.direction, way.target) {
+            (Direction::ToClient, Target::Datagram { listener, to })
+                if matches!(set.along, Along::Flow(_)) =>
             {
-                Some(BehindNat::new(keys, listener, to, None))
+                // Where its contact is the place itself, it may move.
+                let contact = address_of(set.uri(request)).filter(|address| *address == to);
+                let contact = contact.map_or(Contact::Any, |address| Contact::Is(Some(address)));
+                Some(BehindNat::new(keys, listener, to, contact))
             }
-            (Direction::ToServer, _, SocketAddr::V4(from))
-                if flow.transport == Transport::Udp
-                    && request.via.rport.is_some()
-                    && matches!(request.via.host, Host::Ip(IpAddr::V4(named)) if named != *from.ip())
-                    && is_first_hop(request) =>
-            {
-                let contact = address::first(request.message.first_value(Name::Contact)?).ok()?;
-                let contact = Uri::parse(contact.uri).ok().filter(|uri| uri.host == request.via.host)?;
-                let address = address_of(&contact).filter(|_| transport_of(&contact) == Some(Transport::Udp));
-                Some(BehindNat::new(keys, flow.listener, from, Some(address?)))
+            (Direction::ToServer, _) if flow.transport == Transport::Udp && is_first_hop(request) => {
+                let contact = contact(request)?;
+                let address = match contact.host {
+                    Host::Name(_) => forward::way_back(Some(request.via), flow),
+                    Host::Ip(_) => {
+                        let asks = request.via.rport.is_some() && request.via.host == contact.host;
+                        let elsewhere = matches!(contact.host, Host::Ip(named) if named != flow.remote.ip());
+                        Some(flow.remote).filter(|_| asks && elsewhere)?
+                    }
+                };
+                Some(BehindNat::new(keys, flow.listener, address, Contact::Is(address_of(&contact))))
             }
             _ => None,
         }
@@ -75,7 +79,12 @@ impl Core {
             };
         }
         let id = flow.connection?;
-        (is_first_hop(request) || request.message.first(Name::RecordRoute).is_some())
+        let stays = |proxy: Uri<'_>| match proxy.host {
+            // Of a name nobody can tell.
+            Host::Name(_) => true,
+            Host::Ip(ip) => ip == flow.remote.ip().to_canonical() || proxy.host == request.via.host,
+        };
+        (is_first_hop(request) || first_uri(request, Name::RecordRoute).is_some_and(stays))
             .then_some(PeerConnection { listener: flow.listener, id })
     }
 
@@ -90,6 +99,26 @@ impl Core {
             set.tag = Tag::read(&self.shared.keys, field, request.call, request.call_id);
         }
     }
+}
+
+/// Requests that come back would go to an address that the client, or the proxy before it, has shown to be at.
+fn listens(request: &Request<'_>, way: &Way, flow: Flow) -> bool {
+    if way.direction == Direction::ToClient {
+        return matches!(way.target, Target::Connection { or_connect: true, .. });
+    }
+    let next = first_uri(request, Name::RecordRoute).or_else(|| contact(request));
+    next.and_then(|uri| address_of(&uri))
+        .is_some_and(|address| address.ip() == flow.remote.ip().to_canonical())
+}
+
+fn contact<'m>(request: &Request<'m>) -> Option<Uri<'m>> {
+    first_uri(request, Name::Contact)
+}
+
+/// The URI of the first value of such fields.
+fn first_uri<'m>(request: &Request<'m>, name: Name) -> Option<Uri<'m>> {
+    let first = address::first(request.message.first_value(name)?).ok()?;
+    Uri::parse(first.uri).ok()
 }
 
 /// It comes from the client itself: there is one Via.

@@ -6,6 +6,7 @@ mod change;
 mod delays;
 mod failing;
 pub(crate) mod farm;
+mod flow;
 mod followers;
 mod full;
 mod lost_calls;
