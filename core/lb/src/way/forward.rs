@@ -39,10 +39,12 @@ pub(crate) struct Passage<'a> {
     pub leaves_by: &'a OwnAddress,
 }
 
-/// Whether answers to it may carry our Record-Route into a dialog (RFC 3261 §16.6 step 4, RFC 6665 §4).
-pub(crate) fn may_begin_dialog(method: Method) -> bool {
-    match method {
-        Method::Invite | Method::Subscribe | Method::Refer | Method::Notify | Method::Other => true,
+/// Whether it, or an answer to it, may carry our Record-Route into a dialog (RFC 3261 §16.6 step 4). A NOTIFY makes the dialog
+/// of a subscription at its receiver, though it has the tags of both, and so each one gets our entry (RFC 6665 §4.3).
+pub(crate) fn may_begin_dialog(request: &Request<'_>) -> bool {
+    match request.method {
+        Method::Notify => true,
+        Method::Invite | Method::Subscribe | Method::Refer | Method::Other => request.first,
         Method::Ack
         | Method::Bye
         | Method::Cancel

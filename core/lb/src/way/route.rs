@@ -345,8 +345,7 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<(), Reject> {
-        let begins = request.first && forward::may_begin_dialog(request.method);
-        let tag = begins.then(|| self.new_tag(request, set, way, flow));
+        let tag = forward::may_begin_dialog(request).then(|| self.tag_for(request, set, way, flow));
         let (is_held, since) = match holding {
             Holding::AsSet => (false, now),
             Holding::Held { since } => (true, since),

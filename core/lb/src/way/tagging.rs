@@ -14,7 +14,17 @@ use crate::way::route_set::{Along, RouteSet};
 use crate::way::router::Core;
 
 impl Core {
-    pub(crate) fn new_tag(&self, request: &Request<'_>, set: &RouteSet<'_>, way: &Way, flow: Flow) -> Tag {
+    /// The tag for our Record-Route entry. Within a dialog, where a NOTIFY gets one, it is the one that the request came with:
+    /// both sides then have the same, of the same server and the same connection.
+    pub(crate) fn tag_for(&self, request: &Request<'_>, set: &RouteSet<'_>, way: &Way, flow: Flow) -> Tag {
+        match set.tag.filter(|_| !request.first) {
+            // The client gets its own copy, and the server the other.
+            Some(tag) => tag.copy_for(way.direction == Direction::ToClient && tag.peer.is_some()),
+            None => self.new_tag(request, set, way, flow),
+        }
+    }
+
+    fn new_tag(&self, request: &Request<'_>, set: &RouteSet<'_>, way: &Way, flow: Flow) -> Tag {
         let peer = self.peer(request, way, flow);
         let mut tag = Tag::new(&self.shared.keys, way.server, way.direction, request.from_tag, peer);
         tag.behind_nat = self.behind_nat(request, set, way, flow);

@@ -13,6 +13,7 @@ mod lost_calls;
 mod lost_connections;
 mod memory_full;
 pub(crate) mod nat;
+mod notify;
 mod outbound;
 mod returning;
 mod strangers;
