@@ -18,8 +18,9 @@ pub struct OwnAddress {
     pub address: SocketAddr,
     /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=`
     pub via: Vec<u8>,
-    /// `<sip:192.0.2.1:5060;lr;farmtag=`, with `;transport=tcp` for a stream.
-    pub record_route: Vec<u8>,
+    /// `<sip:192.0.2.1:5060;lr;farmtag=`, with `;transport=tcp` for a stream; and with `sips:`.
+    entry: Vec<u8>,
+    secure_entry: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -57,10 +58,12 @@ impl OwnAddresses {
 
     /// The listener and the tag of a Route field that is one entry of ours to the letter.
     pub(crate) fn route<'m>(&self, field: &'m [u8]) -> Option<(u8, &'m [u8])> {
+        let secure = field.starts_with(b"<sips:");
         let (index, own) =
-            self.all.iter().enumerate().find(|(_, own)| field.starts_with(&own.record_route))?;
-        let end = sip::text::plain_end(field, own.record_route.len());
-        (&field[end..] == b">").then_some((index as u8, &field[own.record_route.len()..end]))
+            self.all.iter().enumerate().find(|(_, own)| field.starts_with(own.entry(secure)))?;
+        let start = own.entry(secure).len();
+        let end = sip::text::plain_end(field, start);
+        (&field[end..] == b">").then_some((index as u8, &field[start..end]))
     }
 
     pub fn is_own_ip(&self, ip: IpAddr) -> bool {
@@ -110,10 +113,11 @@ impl OwnAddresses {
         if self.all.len() == 1 {
             return Some(first as u8);
         }
-        let exact = self.all.iter().position(|place| {
-            ours(place) && transport.is_some_and(|asked| asked.uri_token() == place.transport.uri_token())
-        });
-        Some(exact.unwrap_or(first) as u8)
+        // Of several with one address and port the one that is written so.
+        let alike = |place: &&OwnAddress| ours(place).then(|| likeness(uri, place.transport));
+        let best = self.all.iter().filter_map(|place| alike(&place)).max()?;
+        let best = self.all.iter().position(|place| alike(&place) == Some(best));
+        Some(best.unwrap_or(first) as u8)
     }
 
     /// The listener by which a message leaves: the one it came in by where that fits, else the first that does.
@@ -130,17 +134,49 @@ impl OwnAddresses {
 impl OwnAddress {
     fn new(listener: &Listener) -> OwnAddress {
         let (address, transport) = (listener.advertise, listener.transport);
-        let mut record_route = format!("<sip:{address}");
-        if transport != Transport::Udp {
-            record_route.push_str(";transport=");
-            record_route.push_str(transport.uri_token());
-        }
-        record_route.push_str(";lr");
         let mut via = VIA.to_vec();
         write!(via, "SIP/2.0/{} {address};branch=", transport.via_token()).expect("a Vec takes all");
-        let record_route = [record_route.as_bytes(), b";", tag::PARAMETER, b"="].concat();
-        OwnAddress { transport, address, via, record_route }
+        let entry = |secure: bool| {
+            let mut text = Vec::new();
+            let scheme = if secure { "sips" } else { "sip" };
+            write!(text, "<{scheme}:{address}").expect("a Vec takes all");
+            if let Some(token) = written_transport(secure, transport) {
+                write!(text, ";transport={token}").expect("a Vec takes all");
+            }
+            text.extend_from_slice(b";lr;");
+            text.extend_from_slice(tag::PARAMETER);
+            text.push(b'=');
+            text
+        };
+        OwnAddress { transport, address, via, entry: entry(false), secure_entry: entry(true) }
     }
+
+    /// Our entry in a Record-Route up to its tag. `secure`: with `sips:`.
+    pub(crate) fn entry(&self, secure: bool) -> &[u8] {
+        if secure { &self.secure_entry } else { &self.entry }
+    }
+}
+
+/// The `transport` parameter of our own URIs. With `sips:` TLS is what the scheme says, and `tls` is not to be written
+/// (RFC 3261 §26.2.2, RFC 5630 §3.1.4); with `sip:` nothing else says it.
+fn written_transport(secure: bool, transport: Transport) -> Option<&'static str> {
+    match (secure, transport) {
+        (_, Transport::Udp) | (true, Transport::Tls) => None,
+        (_, transport) => Some(transport.uri_token()),
+    }
+}
+
+/// How well a URI with our address fits a listener of this transport: as we write it, else as RFC 3261 reads it.
+fn likeness(uri: &Uri<'_>, transport: Transport) -> u8 {
+    let asked = uri.parameter(b"transport").filter(|token| !token.is_empty());
+    let is = |token: &str| asked.is_some_and(|asked| asked.eq_ignore_ascii_case(token.as_bytes()));
+    let as_written = match written_transport(uri.secure, transport) {
+        Some(token) => is(token),
+        None => asked.is_none() || is(transport.uri_token()),
+    };
+    let as_read = transport_of(uri).is_some_and(|asked| asked.uri_token() == transport.uri_token());
+    // One of ours with `sips:` was written for that scheme, whatever protects it.
+    u8::from(as_written) * 2 + u8::from(as_read) + u8::from(uri.secure && as_written && transport.is_secure())
 }
 
 /// The transport that a URI asks for; UDP when it says nothing (RFC 3263 §4.1, for an address), `None` when we do not

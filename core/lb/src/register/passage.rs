@@ -105,15 +105,17 @@ impl Core {
             sent: Stamp::new(register.since, shared.clock_began_us),
         };
         let outfit = Outfit { branch: register.branch, hop, tag: None };
-        let passage = Passage { keys: &shared.keys, outfit: &outfit, tag_header: false, came_by, leaves_by };
         let mut set = RouteSet::default();
         set.take(request, &shared.own, &shared.keys)?;
+        let secure = set.is_secure(request);
+        let (keys, tag_header) = (&shared.keys, false);
+        let passage = Passage { keys, outfit: &outfit, tag_header, secure, came_by, leaves_by };
         self.edits.clear();
         set.write(request, &mut self.edits);
         forward::edit(request, flow, &passage, &mut self.edits);
         let message = request.message;
         let mut path = Vec::new();
-        self.write_path(message, flow, leaves_by, &mut path);
+        self.write_path(message, flow, leaves_by.entry(secure), &mut path);
         self.edits.insert(message.headers_start(), |text| text.extend_from_slice(&path));
         for field in register.without {
             self.edits.delete(field.clone());

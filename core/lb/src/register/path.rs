@@ -4,7 +4,6 @@ use sip::{Flow, Message, Method, Name, Reject, Target};
 
 use super::settings::InsertPath;
 use crate::connections::keep_alive;
-use crate::connections::own::OwnAddress;
 use crate::counters::Counter;
 use crate::outbox::Outbox;
 use crate::signed::flow_token::{self, FlowToken, Reach};
@@ -15,15 +14,9 @@ use crate::way::route_to_client::flow_or_nothing;
 use crate::way::router::Core;
 
 impl Core {
-    /// Appends our Path entry for the telephone that `flow` leads to, where it gets one. `leaves_by`: the listener that the
-    /// registrar knows us by.
-    pub(super) fn write_path(
-        &self,
-        message: &Message<'_>,
-        flow: Flow,
-        leaves_by: &OwnAddress,
-        text: &mut Vec<u8>,
-    ) {
+    /// Appends our Path entry for the telephone that `flow` leads to, where it gets one. `entry`: what we write for the
+    /// listener that the registrar knows us by.
+    pub(super) fn write_path(&self, message: &Message<'_>, flow: Flow, entry: &[u8], text: &mut Vec<u8>) {
         let (outbound, is_first_hop) = (supports(message, b"outbound"), keep_alive::has_vias(message, 1));
         let wanted = match self.shared.settings.register.path {
             InsertPath::Never => false,
@@ -33,7 +26,7 @@ impl Core {
             InsertPath::Supported => supports(message, b"path") || (outbound && is_first_hop),
         };
         // The Record-Route entry up to its tag is our URI.
-        let uri = leaves_by.record_route.strip_suffix(b"=").and_then(|uri| uri.strip_suffix(TAG));
+        let uri = entry.strip_suffix(b"=").and_then(|uri| uri.strip_suffix(TAG));
         let Some(uri) = uri.filter(|_| wanted) else { return };
         text.extend_from_slice(b"Path: ");
         text.extend_from_slice(uri);

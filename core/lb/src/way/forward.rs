@@ -34,6 +34,8 @@ pub(crate) struct Passage<'a> {
     pub outfit: &'a Outfit,
     /// Put the tag in the extension header field too.
     pub tag_header: bool,
+    /// Our URIs are `sips:`, as the Request-URI or the next Route is (RFC 3261 §16.6 step 4).
+    pub secure: bool,
     /// The listener it came in by, and the one it leaves by.
     pub came_by: &'a OwnAddress,
     pub leaves_by: &'a OwnAddress,
@@ -107,7 +109,7 @@ fn write_record_route(request: &Request<'_>, tag: &Tag, passage: &Passage<'_>, t
     let length = tag.encode(passage.keys, request.call, request.call_id, &mut written);
     let mut entry = |place: &OwnAddress| {
         text.extend_from_slice(b"Record-Route: ");
-        text.extend_from_slice(&place.record_route);
+        text.extend_from_slice(place.entry(passage.secure));
         text.extend_from_slice(&written[..length]);
         text.extend_from_slice(b">\r\n");
     };

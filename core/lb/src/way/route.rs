@@ -417,7 +417,8 @@ impl Core {
             return Err(Reject::server_error("No Listener"));
         };
         let tag_header = shared.settings.tag_header;
-        let passage = Passage { keys: &shared.keys, outfit, tag_header, came_by, leaves_by };
+        let secure = set.is_secure(request);
+        let passage = Passage { keys: &shared.keys, outfit, tag_header, secure, came_by, leaves_by };
         self.edits.clear();
         set.write(request, &mut self.edits);
         forward::edit(request, flow, &passage, &mut self.edits);

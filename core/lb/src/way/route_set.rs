@@ -101,6 +101,11 @@ impl<'m> RouteSet<'m> {
         self.last.as_ref().map_or(request.uri, |(uri, _)| uri)
     }
 
+    /// The Request-URI or the topmost Route, as they are written, is `sips:`.
+    pub(crate) fn is_secure(&self, request: &Request<'_>) -> bool {
+        self.uri(request).secure || self.route.as_ref().is_some_and(|(uri, _)| uri.secure)
+    }
+
     fn read_routes(
         &mut self,
         request: &Request<'m>,

@@ -16,6 +16,7 @@ pub(crate) mod nat;
 mod notify;
 mod outbound;
 mod returning;
+mod sips;
 mod strangers;
 mod strict;
 mod unusual_responses;
