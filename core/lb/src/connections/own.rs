@@ -98,7 +98,8 @@ impl OwnAddresses {
     pub fn find(&self, uri: &Uri<'_>) -> Option<u8> {
         let transport = transport_of(uri);
         let port = uri.port.unwrap_or(default_port(transport));
-        let ours = |own: &OwnAddress| match uri.host {
+        let host = host_to_ask(uri)?;
+        let ours = |own: &OwnAddress| match host {
             Host::Ip(ip) => {
                 let named = SocketAddr::new(ip, port);
                 own.address == named || self.others.contains(&named)
@@ -195,10 +196,27 @@ pub(crate) fn transport_of(uri: &Uri<'_>) -> Option<Transport> {
     }
 }
 
-/// The address that a URI names, where it names one.
-pub(crate) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
-    match uri.host {
-        Host::Ip(ip) => Some(SocketAddr::new(ip, uri.port.unwrap_or(default_port(transport_of(uri))))),
-        Host::Name(_) => None,
+/// The host that a request to this URI is sent to: `maddr`, where the URI has one (RFC 3261 §19.1.1). `None`: that is no host.
+pub(crate) fn host_to_ask<'m>(uri: &Uri<'m>) -> Option<Host<'m>> {
+    match uri.parameter(b"maddr") {
+        Some(maddr) => Host::parse(maddr),
+        None => Some(uri.host),
     }
+}
+
+/// The address that a URI names, where it names one that one host has.
+pub(crate) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
+    match host_to_ask(uri)? {
+        Host::Ip(ip) if is_of_one_host(ip) => {
+            Some(SocketAddr::new(ip, uri.port.unwrap_or(default_port(transport_of(uri)))))
+        }
+        Host::Ip(_) | Host::Name(_) => None,
+    }
+}
+
+/// Not a group, not all hosts, and not none: nothing is sent there.
+pub(crate) fn is_of_one_host(ip: IpAddr) -> bool {
+    let all = matches!(ip.to_canonical(), IpAddr::V4(ip) if ip.is_broadcast());
+    let ip = ip.to_canonical();
+    !all && !ip.is_multicast() && !ip.is_unspecified()
 }

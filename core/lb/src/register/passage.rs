@@ -93,7 +93,7 @@ impl Core {
         };
         let hop = Hop {
             listener: flow.listener,
-            to: forward::way_back(Some(request.via), flow),
+            to: self.way_back(Some(request.via), flow),
             connection: flow.connection,
             server: way.server,
             call: request.call,

@@ -51,8 +51,7 @@ impl Core {
             return Ok(false);
         }
         // As for a tag: whoever learns a token must not have us send to somebody else's telephone.
-        let ip = flow.remote.ip();
-        if !self.snapshot.is_server_ip(ip) && !self.shared.own.is_own_ip(ip) {
+        if !self.sends_to_clients(flow) {
             self.count(Counter::NotAServer);
             return Err(Reject::forbidden("Not A Server Of This Farm"));
         }

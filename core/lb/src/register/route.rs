@@ -20,7 +20,6 @@ use crate::settings::HashKind;
 use crate::signed::branch::{BranchKey, branch_key};
 use crate::signed::hop::Hop;
 use crate::signed::keyring::{CallKey, KeyRing};
-use crate::way::forward;
 use crate::way::request::Request;
 use crate::way::router::{ACTIONS_MAX, Core};
 
@@ -87,7 +86,7 @@ impl Core {
         let message = request.message;
         let (round, branches) = self.shares(now, message, request, order, to);
         let wait = shared.settings.register.wait;
-        let back = forward::way_back(Some(request.via), flow);
+        let back = self.way_back(Some(request.via), flow);
         let received = (&message.bytes()[..message.end() as usize], flow, back);
         let mut fanout = Fanout::new(now, received, order, branches, round, wait);
         let asked = fanout.begin(now, shared.registrations.timers());

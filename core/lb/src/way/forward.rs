@@ -1,7 +1,6 @@
 //! How a request is written on its way: our Via and Record-Route in, our Routes out, counters of hops down.
 
 use std::io::Write;
-use std::net::SocketAddr;
 
 use sip::headers::max_forwards as hops;
 use sip::text::decimal;
@@ -159,19 +158,6 @@ fn write_number(number: u32, text: &mut Vec<u8>) {
     } else {
         write!(text, "{number}").expect("a Vec takes all");
     }
-}
-
-/// Where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4): for UDP to its source when it asked for that, else
-/// to its source address at the port of its Via; for a stream back on the connection, or to that place by a new one.
-pub(crate) fn way_back(via: Option<&sip::headers::via::Via<'_>>, flow: Flow) -> SocketAddr {
-    let port = match via {
-        Some(via) if flow.transport == Transport::Udp && via.rport.is_some() => flow.remote.port(),
-        // It does not know its own port; the source has one.
-        Some(via) if via.port == Some(0) => flow.remote.port(),
-        Some(via) => via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 }),
-        None => flow.remote.port(),
-    };
-    SocketAddr::new(flow.remote.ip(), port)
 }
 
 #[cfg(test)]

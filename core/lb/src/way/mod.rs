@@ -1,6 +1,7 @@
 //! The way of a message: read, decided, written, passed on. `router` is what a worker drives; each other file is one step.
 
 pub(crate) mod alias;
+mod back;
 mod choice;
 pub mod encapsulated;
 pub(crate) mod forward;

@@ -5,7 +5,6 @@ use sip::{Flow, Message, Method, Name, Reject, Target};
 use crate::counters::Counter;
 use crate::outbox::{Outbox, Outgoing};
 use crate::signed::branch::BranchKey;
-use crate::way::forward;
 use crate::way::request::Request;
 use crate::way::router::Core;
 
@@ -37,7 +36,7 @@ impl Core {
     pub(crate) fn write_answer(&self, message: &Message<'_>, reject: &Reject, flow: Flow, out: &mut Outbox) {
         let via = message.first(Name::Via).map(|header| message.value(header));
         let via = via.and_then(|field| sip::headers::via::values(field).next()).and_then(Result::ok);
-        let to = forward::way_back(via.as_ref(), flow);
+        let to = self.way_back(via.as_ref(), flow);
         let target = match flow.connection {
             Some(id) => Target::Connection { listener: flow.listener, id, to, or_connect: false },
             None => Target::Datagram { listener: flow.listener, to },

@@ -104,7 +104,7 @@ impl Core {
             // A tag lets its bearer reach the server of its own call. To reach a client through us one must be a server:
             // or whoever holds a call could have us send to any address. Another's goes to that server: where it is a proxy
             // that did not stay in the path, the callee has our entry alone, and the proxy sends on what it hangs up.
-            if self.snapshot.is_server_ip(flow.remote.ip()) || self.shared.own.is_own_ip(flow.remote.ip()) {
+            if self.sends_to_clients(flow) {
                 return direction;
             }
             self.count(Counter::NotAServer);
@@ -353,7 +353,7 @@ impl Core {
         let held = is_held || self.hold(now, request, branch, way, flow);
         let hop = Hop {
             listener: flow.listener,
-            to: forward::way_back(Some(request.via), flow),
+            to: self.way_back(Some(request.via), flow),
             connection: flow.connection,
             server: way.server,
             call: request.call,

@@ -37,9 +37,11 @@ pub(crate) struct RouteSet<'m> {
     pub request_uri_ours: bool,
     /// The Request-URI is an entry of ours, and there is no Route that says whom the request is for.
     nowhere: bool,
-    /// The last Route, which a strict router took out of the Request-URI, and where in the message it stands, with the comma
-    /// before it.
-    last: Option<(Uri<'m>, Range<u32>)>,
+    /// Whom the request is for, where its Request-URI does not say it: what a strict router put behind the last Route, or the
+    /// Request-URI without what led it to us.
+    uri: Option<Uri<'m>>,
+    /// Where in the message the last Route stands, with the comma before it, if that is it.
+    last: Option<Range<u32>>,
     /// The first Route that is not ours, and where it begins.
     route: Option<(Uri<'m>, u32)>,
     /// That Route lacks `lr`: the request is written for a strict router (RFC 3261 §16.6 step 6).
@@ -83,6 +85,11 @@ impl<'m> RouteSet<'m> {
         if let Some(listener) = ours.filter(|_| is_entry(request.uri)) {
             self.pass(request.uri, listener, request, keys);
             self.undo_strict_router(request, own)?;
+        } else if ours.is_some() && request.uri.parameter(b"maddr").is_some() {
+            // What is read of it here: neither the parameters nor the port that led it to us.
+            let uri = Uri { port: None, parameters: b"", ..*request.uri };
+            self.request_uri_ours = own.find(&uri).is_some();
+            self.uri = Some(uri);
         }
         self.read_routes(request, own, keys)
     }
@@ -96,9 +103,10 @@ impl<'m> RouteSet<'m> {
         }
     }
 
-    /// Whom the request is for: its Request-URI, or what a strict router put behind the last Route.
+    /// Whom the request is for: its Request-URI, what a strict router put behind the last Route, or the Request-URI without
+    /// the `maddr` that led it to us (RFC 3261 §16.4).
     pub(crate) fn uri<'s>(&'s self, request: &'s Request<'m>) -> &'s Uri<'m> {
-        self.last.as_ref().map_or(request.uri, |(uri, _)| uri)
+        self.uri.as_ref().unwrap_or(request.uri)
     }
 
     /// The Request-URI or the topmost Route, as they are written, is `sips:`.
@@ -113,7 +121,7 @@ impl<'m> RouteSet<'m> {
         keys: &KeyRing,
     ) -> Result<(), Reject> {
         let message = request.message;
-        let last = self.last.as_ref().map(|(_, place)| place.end);
+        let last = self.last.as_ref().map(|place| place.end);
         for header in message.all(Name::Route) {
             let field = message.value(header);
             // As we wrote it, which is how most send it back.
@@ -195,7 +203,7 @@ impl<'m> RouteSet<'m> {
         };
         let uri = Uri::parse(uri).map_err(|_| Reject::bad_request("Bad Route"))?;
         self.request_uri_ours = own.find(&uri).is_some();
-        self.last = Some((uri, place));
+        (self.uri, self.last) = (Some(uri), Some(place));
         Ok(())
     }
 
@@ -210,9 +218,8 @@ impl<'m> RouteSet<'m> {
                 Some(kept) if kept < header.value_end => kept.max(header.value_start),
                 Some(_) | None => header.value_end,
             };
-            let last = self.last.as_ref().map(|(_, last)| last.clone());
-            let last = last.filter(|last| (header.value_start..header.value_end).contains(&last.start));
-            let until = last.map_or(header.value_end, |last| last.start);
+            let is_here = |last: &&Range<u32>| (header.value_start..header.value_end).contains(&last.start);
+            let until = self.last.as_ref().filter(is_here).map_or(header.value_end, |last| last.start);
             if from >= until {
                 edits.delete(header.start..header.end);
                 continue;
@@ -224,18 +231,42 @@ impl<'m> RouteSet<'m> {
                 edits.delete(until..header.value_end);
             }
         }
-        let uri = self.uri(request);
-        let strict = self.route.as_ref().filter(|_| self.strict).map(|(route, _)| route);
-        let written = strict.unwrap_or(uri);
-        if !std::ptr::eq(written, request.uri) {
-            edits.replace(message.range_of(request.uri.bytes), |text| text.extend_from_slice(written.bytes));
+        let strict = self.route.as_ref().filter(|_| self.strict).map(|(route, _)| route.bytes);
+        if strict.is_some() || self.uri.is_some() {
+            edits.replace(message.range_of(request.uri.bytes), |text| match strict {
+                Some(strict) => text.extend_from_slice(strict),
+                None => self.write_uri(request, text),
+            });
         }
         if strict.is_some() {
             edits.insert(behind, |text| {
                 text.extend_from_slice(b"Route: <");
-                text.extend_from_slice(uri.bytes);
+                self.write_uri(request, text);
                 text.extend_from_slice(b">\r\n");
             });
+        }
+    }
+
+    /// [`RouteSet::uri`] as text.
+    fn write_uri(&self, request: &Request<'_>, text: &mut Vec<u8>) {
+        if self.uri.is_none() || self.last.is_some() {
+            return text.extend_from_slice(self.uri(request).bytes);
+        }
+        let Uri { bytes, port, parameters, .. } = *request.uri;
+        // A URI with `maddr` has parameters; before them are a semicolon and maybe a port.
+        let mut front = &bytes[..parameters.as_ptr() as usize - bytes.as_ptr() as usize - 1];
+        if port.is_some() {
+            let colon = front.iter().rposition(|byte| *byte == b':').unwrap_or(front.len());
+            front = &front[..colon];
+        }
+        text.extend_from_slice(front);
+        let led_here = |parameter: &&[u8]| {
+            let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(b"maddr") || name.eq_ignore_ascii_case(b"transport")
+        };
+        for parameter in parameters.split(|byte| *byte == b';').filter(|parameter| !led_here(parameter)) {
+            text.push(b';');
+            text.extend_from_slice(parameter);
         }
     }
 }

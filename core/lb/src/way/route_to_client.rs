@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use base::Time;
 use heartbeat::notice::What;
-use sip::{ConnectionId, Flow, Reject, Target, Transport, Uri};
+use sip::{ConnectionId, Flow, Host, Reject, Target, Transport, Uri};
 
-use crate::connections::own::{address_of, transport_of};
+use crate::connections::own::{address_of, host_to_ask, transport_of};
 use crate::counters::Counter;
 use crate::farm::server::ServerId;
 use crate::memory::expiring::Remembered;
@@ -117,7 +117,12 @@ impl Core {
     fn resolve(&self, uri: &Uri<'_>, forged: bool) -> Result<SocketAddr, Reject> {
         address_of(uri).ok_or_else(|| {
             self.count(Counter::Unresolved);
-            if forged { Reject::forbidden("Bad Flow Token") } else { Reject::not_found() }
+            match host_to_ask(uri) {
+                Some(Host::Name(_)) if forged => Reject::forbidden("Bad Flow Token"),
+                Some(Host::Name(_)) => Reject::not_found(),
+                Some(Host::Ip(_)) => Reject::forbidden("Not an Address of One Host"),
+                None => Reject::bad_request("Bad maddr"),
+            }
         })
     }
 }

@@ -7,7 +7,6 @@ use crate::connections::own::address_of;
 use crate::selection::known::known;
 use crate::settings::Affinity;
 use crate::signed::tag::{BehindNat, Contact, Direction, PeerConnection, Tag};
-use crate::way::forward;
 use crate::way::plan::Way;
 use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet};
@@ -65,7 +64,7 @@ impl Core {
             (Direction::ToServer, _) if flow.transport == Transport::Udp && is_first_hop(request) => {
                 let contact = contact(request)?;
                 let address = match contact.host {
-                    Host::Name(_) => forward::way_back(Some(request.via), flow),
+                    Host::Name(_) => self.way_back(Some(request.via), flow),
                     Host::Ip(_) => {
                         let asks = request.via.rport.is_some() && request.via.host == contact.host;
                         let elsewhere = matches!(contact.host, Host::Ip(named) if named != flow.remote.ip());

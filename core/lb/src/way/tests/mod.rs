@@ -11,6 +11,7 @@ mod followers;
 mod full;
 mod lost_calls;
 mod lost_connections;
+mod maddr;
 mod memory_full;
 pub(crate) mod nat;
 mod notify;

@@ -1,0 +1,43 @@
+//! Where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4).
+
+use std::net::SocketAddr;
+
+use sip::headers::via::Via;
+use sip::{Flow, Host, Transport};
+
+use crate::connections::own::is_of_one_host;
+use crate::way::router::Core;
+
+impl Core {
+    /// For UDP to the source of the request when it asked for that, else to its source address at the port of its Via; for a
+    /// stream back on the connection, or to that place by a new one. `maddr` in the Via of a server over UDP names another
+    /// place. From anybody else it is ignored: an answer goes to nobody but who asked.
+    pub(crate) fn way_back(&self, via: Option<&Via<'_>>, flow: Flow) -> SocketAddr {
+        let port = match via {
+            Some(via) if flow.transport == Transport::Udp && via.rport.is_some() => flow.remote.port(),
+            // It does not know its own port; the source has one.
+            Some(via) if via.port == Some(0) => flow.remote.port(),
+            Some(via) => port_of(via, flow),
+            None => flow.remote.port(),
+        };
+        if let Some(via) = via.filter(|_| flow.transport == Transport::Udp && self.sends_to_clients(flow))
+            && let Some(Host::Ip(ip)) = via.parameter(b"maddr").and_then(Host::parse)
+            && via.port != Some(0)
+            && is_of_one_host(ip)
+            && ip.is_ipv4() == flow.remote.is_ipv4()
+        {
+            return SocketAddr::new(ip, port_of(via, flow));
+        }
+        SocketAddr::new(flow.remote.ip(), port)
+    }
+
+    /// It comes from the address of a server, or from one of our own: who may have us send to any address.
+    pub(crate) fn sends_to_clients(&self, flow: Flow) -> bool {
+        let ip = flow.remote.ip();
+        self.snapshot.is_server_ip(ip) || self.shared.own.is_own_ip(ip)
+    }
+}
+
+fn port_of(via: &Via<'_>, flow: Flow) -> u16 {
+    via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 })
+}
