@@ -57,10 +57,12 @@ pub enum Kind {
     MovedFull = 8,
     /// A held set-up that its server refused by its own fault.
     MovedRefused = 9,
+    /// The request itself named the server: a new call, or one that was at another server before.
+    Named = 10,
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 10] = [
         Kind::Selected,
         Kind::Hashed,
         Kind::Refused,
@@ -70,6 +72,7 @@ impl Kind {
         Kind::FromServer,
         Kind::MovedFull,
         Kind::MovedRefused,
+        Kind::Named,
     ];
 
     /// As reports and logs name it.
@@ -84,6 +87,7 @@ impl Kind {
             Kind::FromServer => "begun by the server",
             Kind::MovedFull => "set-up moved: server full",
             Kind::MovedRefused => "set-up moved: server refused it",
+            Kind::Named => "named by the request",
         }
     }
 
@@ -165,7 +169,7 @@ impl Ring {
             | Kind::MovedSilent
             | Kind::MovedFull
             | Kind::MovedRefused => figures(cell, snapshot, selector, note.winner),
-            Kind::Hashed | Kind::TakenOver | Kind::FromServer => (0, 0),
+            Kind::Hashed | Kind::TakenOver | Kind::FromServer | Kind::Named => (0, 0),
         };
         let flags = u64::from(note.winner.is_some()) | u64::from(note.from.is_some()) << 1;
         let length = note.call_id.len().min(usize::from(u16::MAX)) as u64;

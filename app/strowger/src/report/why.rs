@@ -184,6 +184,9 @@ fn reason(explained: &Explanation) -> String {
         Kind::MovedFull => "its server was full; ".into(),
         Kind::MovedRefused => "its server refused it; ".into(),
         Kind::FromServer => return "the server began the call itself".into(),
+        Kind::Named => {
+            return "the request itself named the server, by its Request-URI or the next Route".into();
+        }
     };
     let hundredths = |counted: Option<u32>| {
         counted.map_or_else(String::new, |counted| format!(" ({}.{:02})", counted / 100, counted % 100))
@@ -207,7 +210,7 @@ fn reason(explained: &Explanation) -> String {
         By::Selection(Selection::Tlwl) => write!(text, "least work left per weight{}", hundredths(counted)),
         By::Selection(Selection::Hash) => write!(text, "the hash of its Call-ID"),
         By::Hash(kind) => write!(text, "the hash of its Call-ID names it ({})", word(kind)),
-        By::Itself => Ok(()),
+        By::Itself | By::Request => Ok(()),
     };
     if open > 0 && explained.choice.kind == Kind::Selected {
         let _ = write!(text, ", of {open} that could take it");

@@ -229,6 +229,14 @@ impl Calls {
         }
     }
 
+    /// The set-up of a known call goes to another server than before, which had moved it there itself, as by a 302.
+    pub(crate) fn begun_elsewhere(&self, now: Time, call: CallKey, to: &Server) {
+        self.begun(now, call, to);
+        if let Some(ledger) = &self.census {
+            ledger.begin_elsewhere(now, call.0, to.seat, true, now + RINGING_TIME);
+        }
+    }
+
     /// The selection counts transactions: every request to a server is to be told to [`Calls::transaction_begun`].
     pub(crate) fn counts_transactions(&self) -> bool {
         self.ledger.is_some()

@@ -171,6 +171,18 @@ impl Ledger {
         });
     }
 
+    /// It is begun anew at another server after it was ended at the one before: it counts there, once.
+    pub fn begin_elsewhere(&self, now: Time, key: u64, seat: Seat, is_invite: bool, until: Time) {
+        let weight = self.weight(is_invite);
+        self.entries.update(now, key, |entry| {
+            if weight_of(*entry) == 0 && (entry.server, slot_of(*entry)) != (seat.incarnation, seat.slot) {
+                self.add(seat, weight);
+                (entry.server, entry.flags) = (seat.incarnation, flags(seat.slot, weight));
+                entry.until = until;
+            }
+        });
+    }
+
     /// Ends what has expired; to be called ten times a second or more often.
     pub fn sweep(&self, now: Time) -> usize {
         self.entries.sweep_paced(now, |_, entry| self.subtract(entry))

@@ -21,6 +21,7 @@ use crate::signed::branch::{BranchKey, branch_key};
 use crate::signed::hop::Hop;
 use crate::signed::keyring::{CallKey, KeyRing};
 use crate::way::request::Request;
+use crate::way::route_set::RouteSet;
 use crate::way::router::{ACTIONS_MAX, Core};
 
 impl Core {
@@ -29,6 +30,7 @@ impl Core {
         &mut self,
         now: Time,
         request: &Request<'_>,
+        set: &RouteSet<'_>,
         branch: BranchKey,
         flow: Flow,
         out: &mut Outbox,
@@ -48,7 +50,11 @@ impl Core {
         }
         self.count(Counter::Register);
         let (order, mut to) = match &shared.settings.register.to {
-            RegisterTo::Hash => (Order::InTurn, vec![self.by_address_of_record(request)?]),
+            RegisterTo::Hash => {
+                // Calls for that user name the same server.
+                let named = self.named(request, set).cloned();
+                (Order::InTurn, vec![named.map_or_else(|| self.by_address_of_record(request), Ok)?])
+            }
             RegisterTo::Registrar(registrars) => (Order::InTurn, self.registrars(registrars)),
             RegisterTo::All => {
                 let reachable = self.snapshot.servers().iter().filter(|server| server.is_reachable());

@@ -8,6 +8,7 @@ pub(crate) mod forward;
 mod full;
 mod held;
 mod large;
+mod named;
 mod outcome;
 mod own_answer;
 pub(crate) mod plan;

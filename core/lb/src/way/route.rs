@@ -75,12 +75,15 @@ impl Core {
         }
         let way = match direction {
             Direction::ToServer if request.method == Method::Register => {
-                return self.register(now, &request, branch, flow, out);
+                return self.register(now, &request, &set, branch, flow, out);
             }
             Direction::ToServer => {
                 let (server, of_call) = match copy_at {
                     Some(server) => (server, self.is_of_call(now, &request, set.tag.as_ref())),
-                    None => self.server_for(now, &request, set.tag.as_ref(), flow, out)?,
+                    None => match self.server_named(now, &request, &set, out) {
+                        Some(server) => server?,
+                        None => self.server_for(now, &request, set.tag.as_ref(), flow, out)?,
+                    },
                 };
                 if self.shared.calls.counts_transactions()
                     && let Some(to) = self.snapshot.by_id(server)
@@ -484,7 +487,7 @@ impl Core {
 }
 
 /// By who began the call, where that is remembered; else a request within a dialog needs a tag of ours, which is bound to the call.
-fn fits(mark: Option<Mark>, request: &Request<'_>, tag: Option<&Tag>) -> bool {
+pub(crate) fn fits(mark: Option<Mark>, request: &Request<'_>, tag: Option<&Tag>) -> bool {
     match mark {
         Some(mark) => mark.fits(request.from_tag, request.to_tag),
         None => request.first || tag.is_some(),

@@ -28,6 +28,8 @@ pub enum By {
     Hash(HashKind),
     /// The server itself began the call.
     Itself,
+    /// The Request-URI or the next Route.
+    Request,
 }
 
 /// One server of the farm at that moment.
@@ -86,6 +88,7 @@ pub fn explain(shared: &Shared, choice: Choice) -> Explanation {
         },
         Kind::Hashed | Kind::TakenOver => By::Hash(shared.hash_kind()),
         Kind::FromServer => By::Itself,
+        Kind::Named => By::Request,
     };
     let candidates = match shared.why.snapshot(choice.epoch) {
         Some(snapshot) => candidates(&choice, &snapshot, by),
@@ -98,7 +101,7 @@ fn candidates(choice: &Choice, snapshot: &Snapshot, by: By) -> Vec<Candidate> {
     let servers = snapshot.servers();
     let first = choice.winner.and_then(|winner| snapshot.position(winner)).map_or(0, usize::from);
     let noted = |position: usize| (position + servers.len() - first) % servers.len();
-    let is_new = !matches!(choice.kind, Kind::Hashed | Kind::TakenOver | Kind::FromServer);
+    let is_new = !matches!(choice.kind, Kind::Hashed | Kind::TakenOver | Kind::FromServer | Kind::Named);
     let mut all: Vec<Candidate> = servers
         .iter()
         .enumerate()
@@ -149,7 +152,8 @@ fn share(all: &mut [Candidate], by: By) {
         By::Selection(Selection::LeastLoaded | Selection::Cjsq | Selection::Tjsq | Selection::Tlwl)
         | By::Selection(Selection::Hash)
         | By::Hash(_)
-        | By::Itself => None,
+        | By::Itself
+        | By::Request => None,
     };
     let open = |candidate: &&Candidate| candidate.excluded.is_none();
     let scores: Vec<u64> = all

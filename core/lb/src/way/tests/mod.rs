@@ -13,6 +13,7 @@ mod lost_calls;
 mod lost_connections;
 mod maddr;
 mod memory_full;
+mod named;
 pub(crate) mod nat;
 mod notify;
 mod outbound;

@@ -1,0 +1,104 @@
+//! Requests that say by their Request-URI, or by the Route that is next, to which server of the farm they go (RFC 3261 §16.5):
+//! those that follow a 302 or a REFER, and those within a dialog of a client that keeps no Route.
+//!
+//! The server that is named gets the request whatever the selection would have said, also one that drains or is full: what it
+//! is wanted for is there. Only one that has failed is passed over, as for any known call. The memory of calls follows, so that
+//! what comes later without such a name finds the same server.
+
+use base::Time;
+use heartbeat::notice::What;
+use sip::{Method, Reject};
+
+use crate::connections::own::address_of;
+use crate::counters::Counter;
+use crate::farm::server::{Server, ServerId};
+use crate::memory::expiring::Remembered;
+use crate::memory::mark::Mark;
+use crate::outbox::Outbox;
+use crate::way::request::Request;
+use crate::way::route::fits;
+use crate::way::route_set::RouteSet;
+use crate::way::router::Core;
+use crate::why::Kind;
+
+impl Core {
+    /// The server that a request towards the farm names. Within a dialog that has a tag, the tag is what says it.
+    pub(crate) fn named(&self, request: &Request<'_>, set: &RouteSet<'_>) -> Option<&Server> {
+        if set.tag.is_some() {
+            return None;
+        }
+        let address = set.next(request).and_then(address_of)?;
+        self.snapshot.by_address(address).filter(|server| server.is_reachable())
+    }
+
+    /// The same, remembered; and whether the request is of the call that has its Call-ID, by its tags. A stranger's request moves
+    /// nothing. ACK and CANCEL have the Request-URI of their INVITE, and move nothing either.
+    pub(crate) fn server_named(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        set: &RouteSet<'_>,
+        out: &mut Outbox,
+    ) -> Option<Result<(ServerId, bool), Reject>> {
+        let server = self.named(request, set)?.clone();
+        if matches!(request.method, Method::Ack | Method::Cancel) {
+            return Some(Ok((server.id, true)));
+        }
+        if request.first {
+            return Some(self.begin_at(now, request, &server, out));
+        }
+        let known = self.shared.calls.of_dialog(now, request.call);
+        let of_call = fits(known.and_then(|entry| Mark::in_flags(entry.flags)), request, None);
+        if let Some(entry) = known.filter(|entry| of_call && entry.server != server.id.0) {
+            self.move_to(now, request, ServerId(entry.server), &server, out);
+        }
+        Some(Ok((server.id, of_call)))
+    }
+
+    /// A request that may be the first of its call.
+    fn begin_at(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        server: &Server,
+        out: &mut Outbox,
+    ) -> Result<(ServerId, bool), Reject> {
+        let shared = self.shared.clone();
+        let closing = shared.closing && !request.uri.is_emergency();
+        let choose = || (!closing).then_some(server.id);
+        match shared.calls.server_or(now, request.call, request.from_tag, choose) {
+            Remembered::Known(entry) => {
+                self.count(Counter::Remembered);
+                let of_call = fits(Mark::in_flags(entry.flags), request, None);
+                if of_call && entry.server != server.id.0 {
+                    self.move_to(now, request, ServerId(entry.server), server, out);
+                    shared.selector.admit(server);
+                    if request.method == Method::Invite {
+                        shared.calls.begun_elsewhere(now, request.call, server);
+                    }
+                }
+                return Ok((server.id, of_call));
+            }
+            Remembered::Full | Remembered::Declined if closing => {
+                self.count(Counter::Closing);
+                return Err(Reject::no_server(shared.settings.retry_after));
+            }
+            Remembered::Full => self.count(Counter::MemoryFull),
+            Remembered::New { .. } | Remembered::Declined => self.count(Counter::NewCall),
+        }
+        self.note_choice(now, request, Kind::Named, Some(server.id), None);
+        self.tell(request.call, server.id, What::Begun, out);
+        shared.selector.admit(server);
+        if request.method == Method::Invite {
+            shared.calls.begun(now, request.call, server);
+        }
+        Ok((server.id, true))
+    }
+
+    /// The call was at another server.
+    fn move_to(&self, now: Time, request: &Request<'_>, from: ServerId, server: &Server, out: &mut Outbox) {
+        self.note_choice(now, request, Kind::Named, Some(server.id), Some(from));
+        self.shared.calls.moved(now, request.call, server);
+        self.tell(request.call, server.id, What::Moved, out);
+    }
+}
