@@ -29,10 +29,15 @@ const NEVER: Time = Time::from_micros(u64::MAX);
 
 /// Flag of an entry: the call is over, and nothing prolongs it.
 const OVER: u32 = 1;
-/// Flags: a provisional response, a success, a failure of its set-up has passed, so that a repeated one counts no more.
+/// Flags: a provisional response, a success, a failure of its set-up, an answer to its BYE has passed, so that a repeated one
+/// counts no more.
 const RANG: u32 = 1 << 1;
 const ANSWERED: u32 = 1 << 2;
 const FAILED: u32 = 1 << 3;
+const ENDED: u32 = 1 << 6;
+/// The same flags, so much higher, of the passage to a client: a call may pass twice, from a client to a server and from that to
+/// another client, and each response of it passes twice.
+const TO_CLIENT: u32 = 8;
 /// Two bits: how many servers refused the set-up by their own fault, and it was given to another.
 const REFUSED: u32 = 1 << 4;
 const REFUSED_ALL: u32 = 3 << 4;
@@ -75,9 +80,9 @@ pub(crate) enum News {
 }
 
 impl News {
-    /// `before`: the flags of the entry, `kind`: what this response sets.
-    fn of(before: Option<u32>, kind: u32) -> News {
-        match before {
+    /// `before`: the flags of the entry, `kind`: what this response sets, higher by `shift`.
+    fn of(before: Option<u32>, kind: u32, shift: u32) -> News {
+        match before.map(|flags| flags >> shift) {
             None => News::Unknown,
             Some(flags) if flags & kind != 0 => News::Repeated,
             Some(flags) if flags & (RANG | ANSWERED | FAILED) != 0 => News::Further,
@@ -271,8 +276,16 @@ impl Calls {
         changed.is_some_and(|(before, after)| before.flags != after.flags)
     }
 
-    /// Gives what other load managers should know of it, and whether it is news.
-    pub(crate) fn ended(&self, now: Time, call: CallKey, what: Ended) -> (Option<What>, News) {
+    /// Gives what other load managers should know of it, and whether it is news. `of_server`: it is said of the passage of a call
+    /// that a server began.
+    pub(crate) fn ended(
+        &self,
+        now: Time,
+        call: CallKey,
+        what: Ended,
+        of_server: bool,
+    ) -> (Option<What>, News) {
+        let shift = if of_server { TO_CLIENT } else { 0 };
         let calls = self.census.as_ref();
         let flags = |changed: Option<(Entry, Entry)>| changed.map(|(before, _)| before.flags);
         match what {
@@ -281,38 +294,38 @@ impl Calls {
                 let until = now + RINGING_TIME;
                 let changed = self.known.update(now, call.0, |entry| {
                     entry.until = entry.until.max(until);
-                    entry.flags |= RANG;
+                    entry.flags |= RANG << shift;
                 });
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + RINGING_TIME);
                 }
                 // Once: with the first that says it.
                 let told = changed.filter(|(before, _)| !self.is_long(now, *before)).map(|_| What::Ringing);
-                (told, News::of(flags(changed), RANG))
+                (told, News::of(flags(changed), RANG, shift))
             }
             Ended::Answered if self.keeps_sessions => {
                 let until = now + self.idle;
                 let changed = self.known.update(now, call.0, |entry| {
                     entry.until = entry.until.max(until);
-                    entry.flags |= ANSWERED;
+                    entry.flags |= ANSWERED << shift;
                 });
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + self.idle);
                 }
-                (Some(What::Answered), News::of(flags(changed), ANSWERED))
+                (Some(What::Answered), News::of(flags(changed), ANSWERED, shift))
             }
             Ended::Answered => {
                 let until = now + self.new_call_time;
                 let changed = self.known.update(now, call.0, |entry| {
                     entry.until = entry.until.min(until);
-                    entry.flags |= ANSWERED;
+                    entry.flags |= ANSWERED << shift;
                 });
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + self.idle);
                 }
                 // One that never rang is remembered no longer anyway.
                 let told = changed.filter(|(before, _)| self.is_long(now, *before)).map(|_| What::Answered);
-                (told, News::of(flags(changed), ANSWERED))
+                (told, News::of(flags(changed), ANSWERED, shift))
             }
             // A proxy that forks sends several set-ups with one Call-ID: where one fails, another may ring on, and its
             // CANCEL must find the server. So a failure shortens nothing.
@@ -327,19 +340,19 @@ impl Calls {
                         ledger.end_unless_after(now, call.0, after);
                     }
                 }
-                let changed = self.known.update(now, call.0, |entry| entry.flags |= FAILED);
-                (None, News::of(flags(changed), FAILED))
+                let changed = self.known.update(now, call.0, |entry| entry.flags |= FAILED << shift);
+                (None, News::of(flags(changed), FAILED, shift))
             }
             Ended::Over => {
                 let until = now + self.new_call_time;
                 let changed = self.known.update(now, call.0, |entry| {
                     entry.until = entry.until.min(until);
-                    entry.flags |= OVER;
+                    entry.flags |= OVER | ENDED << shift;
                 });
                 if let Some(ledger) = calls {
                     ledger.end(now, call.0);
                 }
-                (self.keeps_sessions.then_some(What::Over), News::of(flags(changed), OVER))
+                (self.keeps_sessions.then_some(What::Over), News::of(flags(changed), ENDED, shift))
             }
         }
     }

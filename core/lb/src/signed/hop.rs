@@ -32,6 +32,7 @@ const IPV6: u8 = 1 << 1;
 const FIRST: u8 = 1 << 2;
 const HELD: u8 = 1 << 3;
 const TO_CLIENT: u8 = 1 << 4;
+/// We asked ourselves; beside BYE: the call was begun by a server.
 const PROBE: u8 = 1 << 5;
 const INVITE: u8 = 1 << 6;
 const BYE: u8 = 1 << 7;
@@ -43,6 +44,8 @@ const REGISTER: u8 = INVITE | BYE;
 pub enum Asked {
     Invite,
     Bye,
+    /// A BYE of a call that a server began, as the one of two passages that goes from a server to a client.
+    ByeOfServersCall,
     Register,
     Other,
 }
@@ -73,6 +76,15 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// It is said of the passage of a call that a server began.
+    pub fn is_of_servers_call(&self) -> bool {
+        match self.asked {
+            Asked::Invite => self.to_client,
+            Asked::ByeOfServersCall => true,
+            Asked::Bye | Asked::Register | Asked::Other => false,
+        }
+    }
+
     /// How long the answer takes is measured. Not of other methods, which nobody waits for; and not for a client with IPv6 on a
     /// stream, whose hop has no room.
     pub fn is_timed(&self) -> bool {
@@ -114,6 +126,7 @@ impl Hop {
             | match self.asked {
                 Asked::Invite => INVITE,
                 Asked::Bye => BYE,
+                Asked::ByeOfServersCall => BYE | PROBE,
                 Asked::Register => REGISTER,
                 Asked::Other => 0,
             };
@@ -178,6 +191,7 @@ impl Hop {
             call: CallKey(u64::from_be_bytes(bytes[9..FIXED].try_into().expect("eight bytes"))),
             asked: match flags & REGISTER {
                 INVITE => Asked::Invite,
+                BYE if flags & PROBE != 0 => Asked::ByeOfServersCall,
                 BYE => Asked::Bye,
                 REGISTER => Asked::Register,
                 _ => Asked::Other,
@@ -185,7 +199,7 @@ impl Hop {
             first: flags & FIRST != 0,
             held: flags & HELD != 0,
             to_client: flags & TO_CLIENT != 0,
-            probe: flags & PROBE != 0,
+            probe: flags & PROBE != 0 && flags & REGISTER == 0,
             sent: if timed { sent } else { Stamp::default() },
         })
     }
@@ -207,10 +221,11 @@ mod tests {
             for connection in [None, Some(id)] {
                 for bits in 0..16u8 {
                     let (first, held) = (bits & 1 != 0, bits & 2 != 0);
-                    let (to_client, probe) = (bits & 4 != 0, bits & 8 != 0);
+                    let (to_client, probe) = (bits & 4 != 0, false);
                     let (to, server) = (to.parse().unwrap(), ServerId(9));
                     let asked =
-                        [Asked::Invite, Asked::Bye, Asked::Register, Asked::Other][usize::from(bits) % 4];
+                        [Asked::Invite, Asked::Bye, Asked::Register, Asked::Other, Asked::ByeOfServersCall];
+                    let asked = asked[usize::from(bits) % 5];
                     let call = CallKey(0x0123_4567_89AB_CDEF);
                     let mut hop = Hop {
                         sent: Stamp::default(),
@@ -229,6 +244,7 @@ mod tests {
                         hop.sent = Stamp::from_bytes([1, 2, 250 + bits % 6]);
                     }
                     all.push(hop);
+                    all.push(Hop { asked: Asked::Other, sent: Stamp::default(), probe: true, ..hop });
                 }
             }
         }

@@ -221,7 +221,7 @@ impl Core {
         let mut news = News::Unknown;
         if ended != Ended::Nothing {
             let told;
-            (told, news) = self.shared.calls.ended(now, hop.call, ended);
+            (told, news) = self.shared.calls.ended(now, hop.call, ended, hop.is_of_servers_call());
             if let Some(what) = told {
                 self.tell(hop.call, hop.server, what, out);
             }
@@ -254,9 +254,9 @@ impl Core {
                 }
                 (first && status >= 400 && !challenge).then_some(Delay::FailedSession)
             }
-            (Asked::Bye, Ended::Over) => {
+            (Asked::Bye | Asked::ByeOfServersCall, Ended::Over) => {
                 let good = status < 300;
-                if !repeated && !challenge {
+                if !repeated && !challenge && hop.asked == Asked::Bye {
                     self.count(if good { Counter::SessionCompleted } else { Counter::SessionNotCompleted });
                 }
                 let what = if good { Delay::Disconnect } else { Delay::FailedDisconnect };
@@ -296,10 +296,10 @@ impl Ended {
             (_, 101..200) => Ended::Nothing,
             (Asked::Invite, 200..300) if hop.first => Ended::Answered,
             // Tried again at once with the same Call-ID: the call goes on.
-            (Asked::Invite | Asked::Bye, 401 | 407 | 422) => Ended::Nothing,
+            (Asked::Invite | Asked::Bye | Asked::ByeOfServersCall, 401 | 407 | 422) => Ended::Nothing,
             (Asked::Invite, 500 | 502..=504) if hop.first && !hop.to_client => Ended::Broken,
             (Asked::Invite, _) if hop.first => Ended::Failed,
-            (Asked::Bye, _) => Ended::Over,
+            (Asked::Bye | Asked::ByeOfServersCall, _) => Ended::Over,
             (Asked::Invite | Asked::Register | Asked::Other, _) => Ended::Nothing,
         }
     }

@@ -364,6 +364,10 @@ impl Core {
                 // A stranger who knows the Call-ID: what it gets for an answer says nothing of the call.
                 Method::Invite | Method::Bye if !way.of_call => Asked::Other,
                 Method::Invite => Asked::Invite,
+                // A tag says who began the call; without one most are begun by clients.
+                Method::Bye if set.tag.is_some_and(|tag| tag.first() == Direction::ToClient) => {
+                    Asked::ByeOfServersCall
+                }
                 Method::Bye => Asked::Bye,
                 Method::Register => Asked::Register,
                 _ => Asked::Other,

@@ -99,6 +99,86 @@ fn the_end_of_a_call_is_timed_long_after_all_memory_of_it() {
     }
 }
 
+/// Phone, load manager, registrar, load manager, phone: a call passes twice, each message of it too.
+#[test]
+fn a_call_that_passes_twice_counts_once() {
+    for mut farm in all() {
+        for (call, by_caller) in [("a", true), ("b", false)] {
+            let first = farm.udp(CLIENT, &request("INVITE", call, &format!("z9hG4bK{call}"), "")).remove(0);
+            let proxy = first.address().trim_start_matches("udp ").to_owned();
+            // The registrar stays in the path and sends it on to the other phone.
+            let callee = "192.0.2.2:5060";
+            let via = format!("Via: SIP/2.0/UDP {proxy};branch=z9hG4bKp{call}\r\n");
+            let stays = format!("Record-Route: <sip:{proxy};lr>\r\n");
+            let on = first.text.replacen("Via: ", &format!("{via}{stays}Via: "), 1);
+            let second =
+                farm.udp(&proxy, &on.replace("sip:bob@198.51.100.1 ", &format!("sip:bob@{callee} ")));
+            let second = second[0].clone();
+            assert_eq!(second.address(), format!("udp {callee}"));
+            let back = |farm: &mut Farm, request: &Left, from: &str, status: &str| {
+                let there = farm.udp(from, &response(request, status)).remove(0);
+                assert_eq!(there.address(), format!("udp {proxy}"));
+                let on = there.text.replacen(&via, "", 1);
+                assert_eq!(farm.udp(&proxy, &on).len(), 1);
+            };
+            for status in ["180 Ringing", "200 OK", "200 OK"] {
+                back(&mut farm, &second, callee, status);
+            }
+            // Who hangs up, and by which route.
+            let entries: Vec<String> =
+                second.fields("Record-Route").iter().map(|entry| entry.to_string()).collect();
+            let route = |entries: &mut dyn Iterator<Item = &String>| -> String {
+                entries.map(|entry| format!("Route: {entry}\r\n")).collect()
+            };
+            let (from, to, routes) = match by_caller {
+                true => (CLIENT, callee, route(&mut entries.iter().rev())),
+                false => (callee, CLIENT, route(&mut entries.iter())),
+            };
+            let bye = from_client("BYE", call, &format!("z9hG4bKb{call}"), "bob", &routes);
+            let bye = match by_caller {
+                true => bye,
+                false => bye
+                    .replace("From: <sip:alice@example.com>;tag=alice", "From: <sip:bob@example.com>;tag=bob")
+                    .replace("To: <sip:bob@example.com>;tag=bob", "To: <sip:alice@example.com>;tag=alice")
+                    .replace("UDP 192.0.2.1;", "UDP 192.0.2.2;"),
+            };
+            let bye = bye.replace("sip:bob@198.51.100.1 ", &format!("sip:x@{to} "));
+            let one = farm.udp(from, &bye).remove(0);
+            assert_eq!(one.address(), format!("udp {proxy}"), "{}", one.text);
+            // The registrar takes its own Route out.
+            let on = one.text.replacen("Via: ", &format!("{via}Via: "), 1);
+            let on = on.replacen(&format!("Route: <sip:{proxy};lr>\r\n"), "", 1);
+            let two = farm.udp(&proxy, &on).remove(0);
+            assert_eq!(two.address(), format!("udp {to}"), "{}", two.text);
+            back(&mut farm, &two, to, "200 OK");
+        }
+        let counted = [
+            Counter::SessionEstablished,
+            Counter::SessionCompleted,
+            Counter::SessionNotCompleted,
+            Counter::SessionFailed,
+        ];
+        assert_eq!(counted.map(|counter| farm.count(counter)), [2, 2, 0, 0]);
+    }
+}
+
+/// Neither its answer nor its end counts: the ratios are of calls to the farm.
+#[test]
+fn a_call_that_a_server_begins_is_no_attempt() {
+    for mut farm in all() {
+        let text = request("INVITE", "a", "z9hG4bKa", "").replace("UDP 192.0.2.1;", "UDP 10.0.0.1;");
+        let invite = farm.udp("10.0.0.1:5060", &text.replace("sip:bob@198.51.100.1 ", "sip:bob@192.0.2.2 "));
+        assert_eq!(farm.udp("192.0.2.2:5060", &response(&invite[0], "200 OK")).len(), 1);
+        let bye = from_client("BYE", "a", "z9hG4bKb", "bob", &routes(&invite[0]))
+            .replace("UDP 192.0.2.1;", "UDP 10.0.0.1;")
+            .replace("sip:bob@198.51.100.1 ", "sip:bob@192.0.2.2 ");
+        let bye = farm.udp("10.0.0.1:5060", &bye);
+        assert_eq!(bye[0].address(), "udp 192.0.2.2:5060");
+        farm.udp("192.0.2.2:5060", &response(&bye[0], "200 OK"));
+        assert_eq!(farm.count(Counter::SessionEstablished) + farm.count(Counter::SessionCompleted), 0);
+    }
+}
+
 #[test]
 fn a_held_set_up_is_timed_from_its_first_sending() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
