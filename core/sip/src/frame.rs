@@ -1,6 +1,7 @@
 //! Where one message ends in a stream (RFC 3261 §18.3, §7.5).
 //!
-//! A stream has no boundaries but Content-Length, so a message without one, or with two that differ, ends the connection.
+//! A stream has no boundaries but Content-Length, so a message without one, or with two that differ, ends the connection. One case
+//! is lenient, and only towards a server: see [`Framer::of_server`].
 //! Every byte is looked at once, however the stream is cut into reads.
 
 use memchr::memchr;
@@ -17,6 +18,8 @@ pub const MESSAGE_BYTES_MAX: usize = 65_535;
 pub enum Frame {
     /// A whole message of this many bytes.
     Message(usize),
+    /// The same from a server, without Content-Length and plainly without a body.
+    WithoutLength(usize),
     /// A keep-alive ping, CRLF CRLF, of this many bytes, to be answered with CRLF (RFC 5626 §3.5.1).
     Ping(usize),
     /// Line ends between messages, to be skipped (RFC 3261 §7.5).
@@ -48,15 +51,30 @@ pub struct Framer {
     length: Option<Length>,
     /// Length of the message, once its header fields are whole.
     total: Option<usize>,
+    of_server: bool,
+    /// A header field says that there is a body.
+    has_body: bool,
 }
 
 impl Framer {
+    /// For a connection that we opened to a server. RFC 3261 §18.3 has Content-Length in every message on a stream; where a server
+    /// leaves it out of those without a body, each would end the connection that all calls of that server share. So a message
+    /// without Content-Length ends with its header fields if nothing says that there is a body: no header field whose name begins
+    /// with Content- (RFC 3261 §20.15 has Content-Type wherever there is one), and behind it nothing yet, a line end, or what can
+    /// be a start line. Anything else is still broken.
+    ///
+    /// From clients nothing of this is taken. Many strangers can share one connection of a proxy, and one of them could hide a
+    /// message in the body of another and have it taken for one of the proxy's. A server speaks for itself already.
+    pub fn of_server(is_one: bool) -> Framer {
+        Framer { of_server: is_one, ..Framer::default() }
+    }
+
     /// Looks at all the bytes received and not yet consumed. After anything but `Incomplete` the caller consumes
     /// those bytes and the framer starts anew.
     pub fn next(&mut self, buffer: &[u8]) -> Frame {
         let frame = self.look(buffer);
         if frame != Frame::Incomplete {
-            *self = Framer::default();
+            *self = Framer::of_server(self.of_server);
         }
         frame
     }
@@ -75,6 +93,7 @@ impl Framer {
         }
         match self.total {
             Some(total) if total > MESSAGE_BYTES_MAX => Frame::Broken(Broken::TooLarge),
+            Some(total) if total <= buffer.len() && self.length.is_none() => Frame::WithoutLength(total),
             Some(total) if total <= buffer.len() => Frame::Message(total),
             None if buffer.len() >= MESSAGE_BYTES_MAX => Frame::Broken(Broken::TooLarge),
             _ => Frame::Incomplete,
@@ -110,11 +129,16 @@ impl Framer {
             if line.is_empty() {
                 return match self.length {
                     Some(Length::Bytes(body)) => Ok(Some((newline + 1).saturating_add(body as usize))),
+                    None if self.of_server && !self.has_body && may_begin(&buffer[newline + 1..]) => {
+                        Ok(Some(newline + 1))
+                    }
                     _ => Err(Broken::ContentLength),
                 };
             }
             if matches!(line[0], b'C' | b'c' | b'L' | b'l') && is_content_length(line) {
                 self.open = Some(start);
+            } else if self.of_server {
+                self.has_body |= is_about_a_body(line);
             }
         }
         self.searched = buffer.len();
@@ -142,6 +166,27 @@ fn between(buffer: &[u8]) -> Option<Frame> {
         [b'\r' | b'\n', ..] => Some(Frame::Broken(Broken::NotSip)),
         _ => None,
     }
+}
+
+/// Whether a message, or what stands between messages, can begin so. No bytes can.
+fn may_begin(rest: &[u8]) -> bool {
+    match (rest.first(), memchr(b'\n', rest)) {
+        (None | Some(b'\r'), _) => true,
+        (_, Some(newline)) => {
+            rest[..newline].strip_suffix(b"\r").is_some_and(|line| start_line(line).is_some())
+        }
+        (_, None) => {
+            let word = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+            word.iter().all(|&byte| is_token(byte)) || b"SIP/2.0".starts_with(word)
+        }
+    }
+}
+
+/// Whether this is one of the header fields of a body: Content-Type, Content-Encoding and the like, long or compact.
+fn is_about_a_body(line: &[u8]) -> bool {
+    let name = line.split(|byte| !is_token(*byte)).next().unwrap_or_default();
+    let begins = name.get(..8).is_some_and(|front| front.eq_ignore_ascii_case(b"Content-"));
+    begins || matches!(name, [b'c' | b'C' | b'e' | b'E'])
 }
 
 /// Whether this line's field name is Content-Length, long or compact.
@@ -234,6 +279,65 @@ mod tests {
         check_fields("l: 1\r\n 0\r\n", "abcde", broken);
     }
 
+    const RESPONSE: &str = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\n\r\n";
+
+    fn of_server(given: &str) -> Frame {
+        Framer::of_server(true).next(given.as_bytes())
+    }
+
+    #[test]
+    fn a_server_may_leave_the_length_out_where_there_is_plainly_no_body() {
+        let next = [
+            "",
+            "\r\n\r\n",
+            "\r\nSIP/2.0 180 Ringing\r\n",
+            "S",
+            "SIP/2",
+            "SIP/2.0 4",
+            "OPT",
+            "INVITE sip:a@b SIP/2.0\r\n",
+            RESPONSE,
+        ];
+        for next in next {
+            let given = format!("{RESPONSE}{next}");
+            assert_eq!(of_server(&given), Frame::WithoutLength(RESPONSE.len()), "{next:?}");
+            check(&given, Frame::Broken(Broken::ContentLength));
+        }
+        // One after the other, and among others.
+        let mut framer = Framer::of_server(true);
+        let three = format!("{RESPONSE}{}{RESPONSE}", RESPONSE.replace("\r\n\r\n", "\r\nl: 2\r\n\r\nab"));
+        assert_eq!(framer.next(three.as_bytes()), Frame::WithoutLength(RESPONSE.len()));
+        let rest = &three.as_bytes()[RESPONSE.len()..];
+        assert_eq!(framer.next(rest), Frame::Message(RESPONSE.len() + 8));
+        assert_eq!(framer.next(&rest[RESPONSE.len() + 8..]), Frame::WithoutLength(RESPONSE.len()));
+    }
+
+    #[test]
+    fn what_may_be_a_body_is_not_guessed_at() {
+        for field in
+            ["Content-Type: a/b", "c: a/b", "C : a/b", "e: gzip", "content-encoding: x", "Content-X: y"]
+        {
+            let given = RESPONSE.replace("\r\n\r\n", &format!("\r\n{field}\r\n\r\n"));
+            assert_eq!(of_server(&given), Frame::Broken(Broken::ContentLength), "{field}");
+        }
+        for body in ["v=0\r\n", "v=", "<xml>", "\n", "SIP/2.0 200 OK\n", "GET / HTTP/1.1\r\n", "\0"] {
+            assert_eq!(
+                of_server(&format!("{RESPONSE}{body}")),
+                Frame::Broken(Broken::ContentLength),
+                "{body:?}"
+            );
+        }
+        // A length that is there and wrong is no length that is missing.
+        for bad in ["l: -1", "l: 1\r\nl: 2", "l:"] {
+            let given = RESPONSE.replace("\r\n\r\n", &format!("\r\n{bad}\r\nX: y\r\n\r\n"));
+            assert_eq!(of_server(&given), Frame::Broken(Broken::ContentLength), "{bad}");
+        }
+        // What comes later and is no message ends the connection then.
+        let mut framer = Framer::of_server(true);
+        assert_eq!(framer.next(RESPONSE.as_bytes()), Frame::WithoutLength(RESPONSE.len()));
+        assert_eq!(framer.next(b"v=0\r\no=- 1 1 IN IP4 a\r\n"), Frame::Broken(Broken::NotSip));
+    }
+
     #[test]
     fn no_sip() {
         for bad in [
@@ -281,7 +385,9 @@ mod tests {
             rest = later;
             loop {
                 match framer.next(&buffer) {
-                    Frame::Message(bytes) => seen.push(buffer.drain(..bytes).collect()),
+                    Frame::Message(bytes) | Frame::WithoutLength(bytes) => {
+                        seen.push(buffer.drain(..bytes).collect())
+                    }
                     Frame::Ping(bytes) | Frame::Blank(bytes) => drop(buffer.drain(..bytes)),
                     Frame::Incomplete => break,
                     Frame::Broken(broken) => panic!("{broken:?}"),

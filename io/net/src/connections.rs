@@ -74,6 +74,8 @@ pub struct News {
     pub closed: Vec<(ConnectionId, SocketAddr)>,
     /// Handshakes that we began and that failed: with whom, and what TLS says of it. Each is among the closed, too.
     pub handshakes_failed: Vec<(SocketAddr, String)>,
+    /// A server that left Content-Length out of a message; the last of them.
+    pub without_length: Option<SocketAddr>,
     /// Messages to send by UDP instead; the ranges lie in `fallback_bytes`.
     pub fallbacks: Vec<(Range<u32>, Target)>,
     pub fallback_bytes: Vec<u8>,
@@ -85,6 +87,7 @@ impl News {
             && self.without_room.is_empty()
             && self.closed.is_empty()
             && self.fallbacks.is_empty()
+            && self.without_length.is_none()
     }
 }
 
@@ -253,6 +256,7 @@ impl Connections {
             emptied.failed.clear();
             emptied.without_room.clear();
             emptied.closed.clear();
+            emptied.without_length = None;
             emptied.handshakes_failed.clear();
             emptied.fallbacks.clear();
             emptied.fallback_bytes.clear();
@@ -361,6 +365,10 @@ impl Connections {
             let cut = connection.take_in(&self.scratch[..length], now, flow, take);
             self.counters.stream_bytes_in.add(length as u64);
             self.counters.messages_in.add(cut.messages);
+            if cut.without_length > 0 {
+                self.counters.messages_without_length.add(cut.without_length);
+                self.news.without_length = Some(connection.remote);
+            }
             if cut.no_memory {
                 return self.close(key, Close::Memory);
             }
@@ -413,15 +421,6 @@ impl Connections {
             self.counters.buffered_bytes.set(self.buffered as u64);
         }
         self.buffered
-    }
-
-    /// A peer that had written its last took no more either: what it was told last goes another way.
-    fn refused_answers(&mut self, key: Key) {
-        let kept = self.slots.get_mut(key).and_then(|connection| connection.unconfirmed.take());
-        self.close(key, Close::Peer);
-        for (bytes, to) in kept.into_iter().flat_map(|kept| kept.0) {
-            self.instead(&bytes, to);
-        }
     }
 
     /// Takes the connection away, reports it, and what waited in its queue as failed.

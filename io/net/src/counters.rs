@@ -87,6 +87,8 @@ counters! {
     messages_out,
     stream_bytes_out,
     pings,
+    /// Messages of servers without Content-Length, taken as without a body.
+    messages_without_length,
     /// Streams whose framing was lost.
     frames_broken,
     /// Connections open now, both ways.

@@ -74,7 +74,14 @@ pub(crate) fn edit(request: &Request<'_>, flow: Flow, passage: &Passage<'_>, edi
     request.via.mark(message, flow.remote, edits);
     max_forwards(message, edits);
     max_breadth(message, edits);
-    if passage.leaves_by.transport.is_reliable() && message.first(Name::ContentLength).is_none() {
+    if passage.leaves_by.transport.is_reliable() {
+        add_length(message, edits);
+    }
+}
+
+/// On a stream a message has a Content-Length (RFC 3261 §18.3), whether or not it had one where it came from.
+pub(crate) fn add_length(message: &Message<'_>, edits: &mut Edits) {
+    if message.first(Name::ContentLength).is_none() {
         let length = message.body().len();
         edits.insert(message.headers_start(), |text| {
             write!(text, "Content-Length: {length}\r\n").expect("a Vec takes all");

@@ -23,6 +23,7 @@ use crate::signed::branch::{BRANCH_LENGTH, branch_key};
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::stamp::Stamp;
 use crate::way::encapsulated::NextHop;
+use crate::way::forward;
 use crate::way::router::Core;
 
 impl Core {
@@ -107,6 +108,9 @@ impl Core {
             }
             if message.first(Name::RecordRoute).is_some() {
                 core.write_copies(message, &hop);
+            }
+            if hop.connection.is_some() {
+                forward::add_length(message, &mut core.edits);
             }
             if method == Method::Register
                 && !hop.to_client

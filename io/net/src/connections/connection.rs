@@ -124,6 +124,8 @@ pub(crate) struct Cut {
     pub(crate) messages: u64,
     /// Of these, requests that are answered.
     requests: u16,
+    /// Of these, from a server that left Content-Length out.
+    pub(crate) without_length: u64,
     pub(crate) pings: u64,
     pub(crate) broken: bool,
     /// The memory to keep a partial message cannot be had.
@@ -283,7 +285,7 @@ impl Connection {
             return Cut { messages, pings, answer, end, ..Cut::default() };
         }
         let Some(mut partial) = self.partial.take() else {
-            let mut framer = Framer::default();
+            let mut framer = Framer::of_server(self.opened);
             let mut cut = cut(&mut framer, bytes, flow, take);
             self.unanswered = self.unanswered.saturating_add(cut.requests);
             if cut.consumed < bytes.len() && !cut.broken {
@@ -447,8 +449,9 @@ fn cut(framer: &mut Framer, bytes: &[u8], flow: Flow, take: &mut dyn FnMut(Recei
     while cut.consumed < bytes.len() {
         let rest = &bytes[cut.consumed..];
         let length = match framer.next(rest) {
-            Frame::Message(length) => {
+            frame @ (Frame::Message(length) | Frame::WithoutLength(length)) => {
                 cut.messages += 1;
+                cut.without_length += u64::from(matches!(frame, Frame::WithoutLength(_)));
                 cut.requests = cut.requests.saturating_add(is_answered(&rest[..length]).into());
                 take(Received::Message { bytes: &rest[..length], flow });
                 length

@@ -258,8 +258,17 @@ impl Connections {
         }
     }
 
+    /// A peer that had written its last took no more either: what it was told last goes another way.
+    pub(super) fn refused_answers(&mut self, key: Key) {
+        let kept = self.slots.get_mut(key).and_then(|connection| connection.unconfirmed.take());
+        self.close(key, Close::Peer);
+        for (bytes, to) in kept.into_iter().flat_map(|kept| kept.0) {
+            self.instead(&bytes, to);
+        }
+    }
+
     /// Hands back what is to be sent instead.
-    pub(super) fn instead(&mut self, bytes: &[u8], to: Target) {
+    fn instead(&mut self, bytes: &[u8], to: Target) {
         let start = self.news.fallback_bytes.len() as u32;
         self.news.fallback_bytes.extend_from_slice(bytes);
         self.news.fallbacks.push((start..self.news.fallback_bytes.len() as u32, to));

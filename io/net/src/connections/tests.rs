@@ -317,6 +317,30 @@ fn a_broken_frame_is_answered_and_ends_the_connection() {
 }
 
 #[test]
+fn a_server_that_leaves_the_length_out_keeps_its_connection_and_a_client_does_not() {
+    let mut bench = Bench::new();
+    let (server, to) = server();
+    bench.send("request", to);
+    bench.until("connected", |bench| bench.count("messages_out") == 1);
+    let mut stream = server.accept().unwrap().0;
+    let answer = "SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n";
+    for count in 1..4 {
+        stream.write_all(answer.as_bytes()).unwrap();
+        bench.until("an answer", |bench| bench.messages.len() == count);
+        assert_eq!(bench.messages[count - 1].0, answer);
+    }
+    assert_eq!((bench.count("messages_without_length"), bench.count("frames_broken")), (3, 0));
+    bench.client().write_all(answer.as_bytes()).unwrap();
+    bench.until("it broke", |bench| bench.broken.len() == 1);
+    assert_eq!(bench.count("messages_without_length"), 3);
+    // A body whose length nobody says is not guessed at.
+    stream
+        .write_all(format!("{}v=0\r\n", answer.replace("\r\n\r\n", "\r\nc: a/b\r\n\r\n")).as_bytes())
+        .unwrap();
+    bench.until("it broke too", |bench| bench.broken.len() == 2);
+}
+
+#[test]
 fn one_source_and_the_worker_have_bounds() {
     let mut bench = Bench::with(Limits { per_source: 2, ..Limits::default() });
     let mut clients: Vec<_> = (0..3).map(|_| bench.client()).collect();

@@ -17,6 +17,9 @@ pub(super) const FAILURE_ROUNDS: usize = 4;
 /// Between two lines in the log about handshakes that failed.
 const TELL_PAUSE: Duration = Duration::from_secs(1);
 
+/// Between two lines about servers that leave Content-Length out: it stays so until somebody mends the server.
+const LENGTH_PAUSE: Duration = Duration::from_secs(600);
+
 /// Position of listeners that are not UDP.
 const NONE: u8 = u8::MAX;
 
@@ -35,6 +38,8 @@ pub(super) struct Edge<L> {
     fell_back: Vec<(Box<[u8]>, SocketAddr)>,
     /// When a handshake that failed was last told to the operator.
     handshake_told: Option<Time>,
+    /// When a server that leaves Content-Length out was last told to the operator.
+    length_told: Option<Time>,
     /// Claims of peers, and whether their certificates prove them.
     pub(super) judged: Vec<(Claim, bool)>,
     log: fn(&str),
@@ -66,6 +71,7 @@ impl<L> Edge<L> {
             closed: Vec::new(),
             fell_back: Vec::new(),
             handshake_told: None,
+            length_told: None,
             judged: Vec::new(),
             log,
             counters,
@@ -233,6 +239,15 @@ impl<L> Edge<L> {
                     "no TLS with {server}: {why}; its certificate is judged by tls.server_ca and tls.server_name"
                 ));
             }
+        }
+        if let Some(server) = news.without_length.take()
+            && self.length_told.is_none_or(|told| now.since(told) >= LENGTH_PAUSE)
+        {
+            self.length_told = Some(now);
+            (self.log)(&format!(
+                "{server} leaves Content-Length out of messages on a stream, which RFC 3261 §18.3 does not allow; they are taken as \
+                 without a body. Mend it there: a message with a body would end the connection and what waits on it"
+            ));
         }
         self.failures.unsent.append(&mut news.failed);
         self.failures.without_room.append(&mut news.without_room);

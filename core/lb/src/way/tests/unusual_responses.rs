@@ -182,3 +182,22 @@ fn a_100_with_our_via_alone_is_heard_of_other_requests_too() {
     let answer = only(farm.udp(&server, &response(&options, "200 OK")));
     assert_eq!(answer.address(), "connection 3");
 }
+
+#[test]
+fn a_response_on_a_stream_says_its_length_whether_or_not_it_came_with_one() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let invite = held(&mut farm);
+    let server = invite.address().trim_start_matches("udp ").to_owned();
+    let without = response(&invite, "200 OK").replace("Content-Length: 0\r\n", "");
+    for (given, length) in [(without.clone(), "0"), (format!("{without}v=0\r\n"), "5")] {
+        let answer = only(farm.udp(&server, &given));
+        assert_eq!(
+            (answer.address(), answer.fields("Content-Length")),
+            ("connection 3".into(), vec![length])
+        );
+    }
+    let udp = only(farm.udp(CLIENT, &request("OPTIONS", "c2", "z9hG4bK2", "")));
+    let server = udp.address().trim_start_matches("udp ").to_owned();
+    let answer = only(farm.udp(&server, &response(&udp, "200 OK").replace("Content-Length: 0\r\n", "")));
+    assert!(answer.fields("Content-Length").is_empty());
+}
