@@ -346,7 +346,7 @@ impl Node for Caller {
             Arrival::Closed(_) | Arrival::Refused(_) if self.plan.transport.is_reliable() => {
                 self.again_at = Some(now + RECONNECT_AFTER);
             }
-            Arrival::Closed(_) | Arrival::Refused(_) | Arrival::Unreachable(_) => {}
+            Arrival::Closed(_) | Arrival::Refused(_) | Arrival::Unreachable { .. } => {}
         }
     }
 

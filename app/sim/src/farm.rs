@@ -23,6 +23,8 @@ const END: Time = Time::from_secs(300);
 const QUIET: Duration = Duration::from_secs(250);
 /// The right time at the beginning of a run, microseconds since 1970.
 const BEGAN_US: i64 = 1_790_000_000_000_000;
+/// So much of a datagram an ICMP message quotes: what common systems do, which fill 576 bytes.
+const QUOTED_BYTES: usize = 500;
 /// How soon the other end of a connection that is refused says so.
 const REFUSED_AFTER: Duration = Duration::from_millis(2);
 
@@ -39,6 +41,7 @@ enum Event {
     Unreachable {
         node: Id,
         to: SocketAddr,
+        quoted: Vec<u8>,
     },
     Closed {
         one: SocketAddr,
@@ -223,7 +226,9 @@ impl Farm {
                 self.node_mut(id).handle_timeout(now, &mut out);
                 self.send(id, out);
             }
-            Event::Unreachable { node, to } => self.arrive(node, Arrival::Unreachable(to)),
+            Event::Unreachable { node, to, quoted } => {
+                self.arrive(node, Arrival::Unreachable { to, quoted: &quoted });
+            }
             Event::Refused { node, to } => self.arrive(node, Arrival::Refused(to)),
             Event::Closed { one, other } => self.closed(one, other),
             Event::Fault(at) => self.fault(self.scenario.faults[at].what),
@@ -313,7 +318,8 @@ impl Farm {
             }
             What::ForgedUnreachable { manager, server } => {
                 let to = self.servers[server].address;
-                self.arrive(Id::Manager(manager), Arrival::Unreachable(to));
+                let quoted = self.stranger.quote(self.managers[manager].address, to);
+                self.arrive(Id::Manager(manager), Arrival::Unreachable { to, quoted: &quoted });
             }
             What::Forged { forgery, caller, manager } => {
                 let (to, caller) = (self.managers[manager].address, &self.callers[caller]);
@@ -393,7 +399,8 @@ impl Farm {
                 self.link.tear(now, packet.from, to);
                 self.clock.add(now + REFUSED_AFTER, Event::Refused { node, to });
             } else if self.scenario.icmp {
-                self.clock.add(now, Event::Unreachable { node, to });
+                let quoted = packet.bytes[..packet.bytes.len().min(QUOTED_BYTES)].to_vec();
+                self.clock.add(now, Event::Unreachable { node, to, quoted });
             }
         }
         self.arrive(id, Arrival::Message(&packet));
@@ -445,6 +452,8 @@ impl Farm {
     fn quiet(&mut self) {
         for at in 0..self.managers.len() {
             let begin = self.local(Id::Manager(at));
+            // Agents are silent now, so that in the end all servers are called failed.
+            let called_failed = self.managers[at].called_failed.clone();
             for second in 0..=QUIET.as_secs() {
                 let (now, mut out) = (begin + Duration::from_secs(second), Vec::new());
                 let manager = &mut self.managers[at];
@@ -453,6 +462,7 @@ impl Farm {
                 let asks = |packet: &&Packet| !packet.bytes.starts_with(b"OPTIONS");
                 self.afterwards.extend(out.iter().filter(asks).map(line));
             }
+            self.managers[at].called_failed = called_failed;
         }
     }
 

@@ -273,8 +273,8 @@ impl Node for Manager {
                 let input = Input::Message { bytes: &packet.bytes, flow };
                 self.input(now, self.worker_of(packet.from), input, out);
             }
-            Arrival::Unreachable(to) => {
-                let input = Input::SendFailed { to: Target::Datagram { listener: UDP, to } };
+            Arrival::Unreachable { to, quoted } => {
+                let input = Input::Returned { to: Target::Datagram { listener: UDP, to }, quoted };
                 self.input(now, self.worker_of(to), input, out);
             }
             Arrival::Refused(to) => {

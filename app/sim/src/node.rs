@@ -18,8 +18,11 @@ pub trait Node {
 #[derive(Clone, Copy, Debug)]
 pub enum Arrival<'a> {
     Message(&'a Packet),
-    /// ICMP port unreachable: a datagram to this address found nobody, or somebody says so.
-    Unreachable(SocketAddr),
+    /// ICMP port unreachable: a datagram to this address found nobody, or somebody says so; and the front of that datagram.
+    Unreachable {
+        to: SocketAddr,
+        quoted: &'a [u8],
+    },
     /// The connection with this address has ended.
     Closed(SocketAddr),
     /// No connection to this address can be had.

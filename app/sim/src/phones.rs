@@ -90,7 +90,7 @@ impl Node for Phone {
     fn receive(&mut self, now: Time, arrival: Arrival<'_>, _out: &mut Vec<Packet>) {
         let packet = match arrival {
             Arrival::Message(packet) => packet,
-            Arrival::Unreachable(_) => return,
+            Arrival::Unreachable { .. } => return,
             Arrival::Closed(_) | Arrival::Refused(_) => {
                 self.again_at = self.asking.is_some().then(|| now + RECONNECT_AFTER);
                 return;

@@ -124,6 +124,12 @@ fn settings_change_under_calls() {
 }
 
 #[test]
+fn a_stranger_forges_what_he_can() {
+    let summary = check_well(Kind::Forged);
+    saw(&summary, &["forged ICMP", "forged message"]);
+}
+
+#[test]
 fn everything_goes_wrong_at_once() {
     let summary = check(Kind::Everything);
     saw(&summary, &["connection torn", "reload", "load manager dies", "way cut one way"]);

@@ -349,7 +349,7 @@ impl Node for Server {
                     }
                 }
             }
-            Arrival::Message(_) | Arrival::Unreachable(_) => {}
+            Arrival::Message(_) | Arrival::Unreachable { .. } => {}
         }
     }
 

@@ -80,6 +80,15 @@ impl Stranger {
         Packet { from: self.address, to: manager, stream: false, bytes }
     }
 
+    /// What a forged ICMP message quotes, in turn: nothing, or a request that the load manager never sent.
+    pub fn quote(&mut self, manager: SocketAddr, server: SocketAddr) -> Vec<u8> {
+        self.sent += 1;
+        let request = format!(
+            "INVITE sip:bob@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {manager};branch=z9hG4bK0000000000a;hop=made-up\r\n"
+        );
+        if self.sent.is_multiple_of(2) { request.into_bytes() } else { Vec::new() }
+    }
+
     fn request(&self, method: &str, call_id: &str, routes: &[String]) -> Vec<u8> {
         text::request(&Ask {
             method,
