@@ -7,7 +7,7 @@ use turn::Outbox;
 
 use super::Answerer;
 use super::call::Phase;
-use super::text::{answer, bye, dialog_fields, session};
+use super::text::{Fields, answer, bye, dialog_fields, session};
 
 impl Answerer {
     /// Does what is due, call by call.
@@ -88,15 +88,11 @@ impl Answerer {
             (200, Some(own)) => session(own.address),
             _ => String::new(),
         };
-        let fields = |out: &mut Vec<u8>| {
-            if let (180 | 200, Some(own)) = (status, own) {
-                dialog_fields(request, own, out);
-            }
-            if !body.is_empty() {
-                out.extend_from_slice(b"Content-Type: application/sdp\r\n");
-            }
+        let fields = match (status, own) {
+            (180 | 200, Some(own)) => dialog_fields(request, own),
+            _ => Fields::new(),
         };
-        let bytes = answer(request, remote, (status, self.tag(request)), fields, &body);
+        let bytes = answer(request, remote, (status, self.tag(request)), &fields, &body);
         out.post(&bytes, target);
         self.book.update(slot, |call| call.last = bytes.into());
     }

@@ -10,7 +10,7 @@ use turn::Outbox;
 
 use super::Answerer;
 use super::call::{Call, Phase};
-use super::text::{ALLOW, answer, answer_target, dialog_fields, required, session};
+use super::text::{Fields, allow, answer, answer_target, dialog_fields, required, session};
 
 /// Call-ID and From tag of a call that is kept, bytes together. Far more than any honest one has.
 const KEY_BYTES_MAX: usize = 1024;
@@ -46,26 +46,17 @@ impl Answerer {
             Method::Bye => self.bye(now, request, flow, (slot, sequence.number), out),
             Method::Options => {
                 self.counters.options.add(1);
-                let allow = |out: &mut Vec<u8>| {
-                    out.extend_from_slice(
-                        format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\n").as_bytes(),
-                    );
-                };
-                let bytes = answer(request, flow.remote, (200, self.tag(request)), allow, "");
+                let fields = vec![allow(), ("Accept", b"application/sdp".to_vec())];
+                let bytes = answer(request, flow.remote, (200, self.tag(request)), &fields, "");
                 out.post(&bytes, answer_target(request, flow));
             }
             Method::Register => {
                 self.counters.registers.add(1);
-                let echo = |out: &mut Vec<u8>| {
-                    for name in [Name::Contact, Name::Expires] {
-                        for header in request.all(name) {
-                            out.extend_from_slice(
-                                &request.bytes()[header.start as usize..header.end as usize],
-                            );
-                        }
-                    }
-                };
-                let bytes = answer(request, flow.remote, (200, self.tag(request)), echo, "");
+                let echoed = [("Contact", Name::Contact), ("Expires", Name::Expires)];
+                let echo = echoed.into_iter().flat_map(|(written, name)| {
+                    request.all(name).map(move |header| (written, request.value(header).to_vec()))
+                });
+                let bytes = answer(request, flow.remote, (200, self.tag(request)), &echo.collect(), "");
                 out.post(&bytes, answer_target(request, flow));
             }
             Method::Update | Method::Info | Method::Message | Method::Notify => {
@@ -73,9 +64,7 @@ impl Answerer {
             }
             Method::Prack | Method::Subscribe | Method::Publish | Method::Refer | Method::Other => {
                 self.counters.unsupported.add(1);
-                let allow =
-                    |out: &mut Vec<u8>| out.extend_from_slice(format!("Allow: {ALLOW}\r\n").as_bytes());
-                let bytes = answer(request, flow.remote, (405, self.tag(request)), allow, "");
+                let bytes = answer(request, flow.remote, (405, self.tag(request)), &vec![allow()], "");
                 out.post(&bytes, answer_target(request, flow));
             }
         }
@@ -93,7 +82,7 @@ impl Answerer {
     }
 
     fn plain(&self, request: &Message<'_>, flow: Flow, status: u16, out: &mut Outbox) {
-        let bytes = answer(request, flow.remote, (status, self.tag(request)), |_| {}, "");
+        let bytes = answer(request, flow.remote, (status, self.tag(request)), &Vec::new(), "");
         out.post(&bytes, answer_target(request, flow));
     }
 
@@ -130,10 +119,8 @@ impl Answerer {
         }
         if let Some(options) = required(request) {
             self.counters.unsupported.add(1);
-            let field = |out: &mut Vec<u8>| {
-                out.extend_from_slice(&[b"Unsupported: ", &options[..], b"\r\n"].concat());
-            };
-            let bytes = answer(request, flow.remote, (420, self.tag(request)), field, "");
+            let field = vec![("Unsupported", options)];
+            let bytes = answer(request, flow.remote, (420, self.tag(request)), &field, "");
             return out.post(&bytes, answer_target(request, flow));
         }
         self.counters.invites.add(1);
@@ -318,15 +305,11 @@ impl Answerer {
             Some(own) if method == Method::Update && !request.body().is_empty() => session(own.address),
             _ => String::new(),
         };
-        let fields = |out: &mut Vec<u8>| {
-            if let (Method::Update, Some(own)) = (method, own) {
-                dialog_fields(request, own, out);
-                if !body.is_empty() {
-                    out.extend_from_slice(b"Content-Type: application/sdp\r\n");
-                }
-            }
+        let fields = match (method, own) {
+            (Method::Update, Some(own)) => dialog_fields(request, own),
+            _ => Fields::new(),
         };
-        let bytes = answer(request, flow.remote, (200, self.tag(request)), fields, &body);
+        let bytes = answer(request, flow.remote, (200, self.tag(request)), &fields, &body);
         out.post(&bytes, answer_target(request, flow));
     }
 

@@ -18,7 +18,7 @@ use turn::Outbox;
 use super::Answerer;
 use super::call::Phase;
 use super::meters::Meters;
-use super::text::{answer, answer_target};
+use super::text::{Fields, answer, answer_target};
 
 /// What ends an answer without body; the answer for the straight way is cut before it.
 const END: &[u8] = b"Content-Length: 0\r\n\r\n";
@@ -186,12 +186,12 @@ impl Answerer {
             match decision {
                 Decision::Take { number } => self.take_after_all(now, number, out),
                 Decision::Redirect { number, contact, told } => {
-                    let field = [&b"Contact: <"[..], &contact, b">\r\n"].concat();
-                    self.answer_search(now, number, (302, &field, told), out);
+                    let field = ("Contact", [&b"<"[..], &contact, b">"].concat());
+                    self.answer_search(now, number, (302, field, told), out);
                 }
                 Decision::Refuse { number, retry_after_seconds } => {
-                    let field = format!("Retry-After: {retry_after_seconds}\r\n").into_bytes();
-                    self.answer_search(now, number, (503, &field, false), out);
+                    let field = ("Retry-After", retry_after_seconds.to_string().into_bytes());
+                    self.answer_search(now, number, (503, field, false), out);
                 }
                 Decision::Tell { client, answer, contact, .. } => self.tell(client, &answer, &contact, out),
             }
@@ -223,7 +223,7 @@ impl Answerer {
         &mut self,
         now: Time,
         number: u64,
-        (status, field, told): (u16, &[u8], bool),
+        (status, field, told): (u16, (&'static str, Vec<u8>), bool),
         out: &mut Outbox,
     ) {
         let Some(slot) = self.book.find_search(number) else { return };
@@ -231,8 +231,7 @@ impl Answerer {
         let (invite, remote, target) = (call.invite.clone(), call.remote, call.target);
         let mut parser = Parser::new();
         let Ok(request) = parser.parse(&invite) else { return self.book.remove(slot) };
-        let fields = |bytes: &mut Vec<u8>| bytes.extend_from_slice(field);
-        let bytes = answer(&request, remote, (status, self.tag(&request)), fields, "");
+        let bytes = answer(&request, remote, (status, self.tag(&request)), &vec![field], "");
         // What another member has sent is not sent again at once; the transaction repeats it if no ACK comes.
         if !told {
             out.post(&bytes, target);
@@ -288,7 +287,7 @@ fn offered_call(
         user: uri.user.unwrap_or_default().to_vec(),
         answer: match identity {
             Identity::Straight if may_be_told_straight(request, transport) => {
-                let mut bytes = answer(request, flow.remote, (302, tag), |_| {}, "");
+                let mut bytes = answer(request, flow.remote, (302, tag), &Fields::new(), "");
                 bytes.truncate(bytes.len() - END.len());
                 bytes
             }

@@ -5,40 +5,22 @@ use std::net::SocketAddr;
 
 use sip::headers::{address, via};
 use sip::text::{write_decimal, write_host};
-use sip::{Flow, Host, Message, Name, Reject, Target, Transport, Uri};
+use sip::write::With;
+use sip::{Flow, Host, Message, Name, Reject, Target, Transport, Uri, Writer};
 
 use super::Address;
 
 /// Methods that are understood, for Allow (RFC 3261 §20.5).
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, UPDATE, INFO, MESSAGE, NOTIFY";
 
-/// What an answer without body ends with.
-const NO_BODY: &[u8] = b"Content-Length: 0\r\n\r\n";
+/// RFC 3261 §8.1.1.6.
+const MAX_FORWARDS: u8 = 70;
 
 /// The port of SIP where none is written (RFC 3261 §18.2.2).
 const SIP_PORT: u16 = 5060;
 
-pub(super) fn reject(status: u16) -> Reject {
-    let reason = match status {
-        100 => "Trying",
-        180 => "Ringing",
-        200 => "OK",
-        302 => "Moved Temporarily",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        420 => "Bad Extension",
-        480 => "Temporarily Unavailable",
-        481 => "Call/Transaction Does Not Exist",
-        486 => "Busy Here",
-        487 => "Request Terminated",
-        500 => "Server Internal Error",
-        503 => "Service Unavailable",
-        600 => "Busy Everywhere",
-        603 => "Decline",
-        _ => "Refused",
-    };
-    Reject { status, reason, retry_after: None }
-}
+/// Names and values of the fields that an answer has besides those of its request.
+pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 
 /// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4).
 pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
@@ -52,31 +34,39 @@ pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
     Target::Datagram { listener: flow.listener, to: SocketAddr::new(flow.remote.ip(), port) }
 }
 
-/// An answer with `fields` before its body.
+/// An answer with `fields` and a session description, where `body` is not empty. Nothing at all where a field would end its line.
 pub(super) fn answer(
     request: &Message<'_>,
     remote: SocketAddr,
     (status, tag): (u16, u64),
-    fields: impl FnOnce(&mut Vec<u8>),
+    fields: &Fields,
     body: &str,
 ) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(request.bytes().len() + 512);
-    sip::answer::write(request, &reject(status), remote, tag, &mut bytes);
-    let end = bytes.len() - NO_BODY.len();
-    bytes.truncate(end);
-    fields(&mut bytes);
-    let _ = write!(bytes, "Content-Length: {}\r\n\r\n{body}", body.len());
+    let begun = sip::answer::begin(request, &Reject::with_status(status), remote, tag, &mut bytes);
+    let whole = fields.iter().fold(begun, |answer, (name, value)| answer.field(name, &value[..]));
+    if body.is_empty() {
+        whole.finish();
+    } else {
+        whole.finish_with("application/sdp", body.as_bytes());
+    }
     bytes
 }
 
+/// What is understood here.
+pub(super) fn allow() -> (&'static str, Vec<u8>) {
+    ("Allow", ALLOW.into())
+}
+
 /// Fields of an answer that makes or changes a dialog: Record-Route as it came (RFC 3261 §12.1.1), and our Contact.
-pub(super) fn dialog_fields(request: &Message<'_>, own: Address, out: &mut Vec<u8>) {
-    for header in request.all(Name::RecordRoute) {
-        out.extend_from_slice(&request.bytes()[header.start as usize..header.end as usize]);
-    }
-    out.extend_from_slice(b"Contact: <sip:answer@");
-    write_address(own.address, out);
-    let _ = write!(out, ";transport={}>\r\nAllow: {ALLOW}\r\n", own.transport.uri_token());
+pub(super) fn dialog_fields(request: &Message<'_>, own: Address) -> Fields {
+    let routes = request.all(Name::RecordRoute).map(|header| request.value(header));
+    let mut fields: Fields = routes.map(|route| ("Record-Route", route.to_vec())).collect();
+    let mut contact = b"<sip:answer@".to_vec();
+    write_address(own.address, &mut contact);
+    let _ = write!(contact, ";transport={}>", own.transport.uri_token());
+    fields.extend([("Contact", contact), allow()]);
+    fields
 }
 
 fn write_address(address: SocketAddr, out: &mut Vec<u8>) {
@@ -110,33 +100,22 @@ pub(super) fn bye(
         .map_or(contact, |route| route.uri);
     let target = hop_target(first_hop, flow_target, addresses)?;
     let own = addresses.get(usize::from(listener_of(target)))?;
-    let mut bytes = Vec::with_capacity(512);
-    bytes.extend_from_slice(b"BYE ");
-    bytes.extend_from_slice(contact);
-    let _ = write!(bytes, " SIP/2.0\r\nVia: SIP/2.0/{} ", own.transport.via_token());
-    write_address(own.address, &mut bytes);
-    let _ = write!(bytes, ";branch=z9hG4bK{branch:016x};rport\r\nMax-Forwards: 70\r\n");
-    for header in invite.all(Name::RecordRoute) {
-        field(b"Route", invite.value(header), &mut bytes);
-    }
-    bytes.extend_from_slice(b"From: ");
     let to = value(Name::To)?;
-    bytes.extend_from_slice(to);
-    if address::parse(to).ok()?.tag().is_none() {
-        bytes.extend_from_slice(b";tag=");
-        bytes.extend_from_slice(own_tag);
-    }
-    bytes.extend_from_slice(b"\r\n");
-    field(b"To", value(Name::From)?, &mut bytes);
-    field(b"Call-ID", value(Name::CallId)?, &mut bytes);
-    let _ = write!(bytes, "CSeq: {sequence} BYE\r\nContent-Length: 0\r\n\r\n");
-    Some((bytes, target))
-}
-
-fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    for part in [name, b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
+    let own_tag = match address::parse(to).ok()?.tag() {
+        None => [b";tag=", own_tag].concat(),
+        Some(_) => Vec::new(),
+    };
+    let mut bytes = Vec::with_capacity(512);
+    let via = |text: &mut Vec<u8>| {
+        let _ = write!(text, "SIP/2.0/{} ", own.transport.via_token());
+        write_address(own.address, text);
+        let _ = write!(text, ";branch=z9hG4bK{branch:016x};rport");
+    };
+    let begun = Writer::request(&mut bytes, "BYE", contact).via(With(via));
+    let routes = invite.all(Name::RecordRoute).map(|header| invite.value(header));
+    let routed = routes.fold(begun, |bye, route| bye.route(route)).max_forwards(MAX_FORWARDS);
+    let to_whom = routed.from((to, &own_tag[..])).to(value(Name::From)?).call_id(value(Name::CallId)?);
+    to_whom.cseq(sequence).finish().then_some((bytes, target))
 }
 
 fn listener_of(target: Target) -> u8 {

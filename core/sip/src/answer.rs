@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use memchr::memchr;
+
 use crate::headers::{address, via};
-use crate::message::{Header, Message, Name};
+use crate::message::{Message, Name};
 use crate::status::Reject;
-use crate::text::{trim, write_decimal, write_hex};
+use crate::text::{trim, write_hex};
+use crate::write::{With, Writer};
 
 /// Appends the response to `request` to `out`: Vias (with `received`/`rport` in the topmost), From, To (with `to_tag`
 /// when it had none), Call-ID and CSeq copied as they came; Unsupported for a 420, Retry-After where given, Content-Length 0.
@@ -14,74 +17,65 @@ use crate::text::{trim, write_decimal, write_hex};
 /// no address or no Via is copied unchanged. The same `to_tag` must be given for a repeated request (RFC 3261 §8.2.7): make it a
 /// hash of the request.
 pub fn write(request: &Message<'_>, reject: &Reject, remote: SocketAddr, to_tag: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"SIP/2.0 ");
-    write_decimal(u64::from(reject.status), out);
-    out.push(b' ');
-    out.extend_from_slice(reject.reason.as_bytes());
-    out.extend_from_slice(b"\r\n");
-
-    let mut vias = request.all(Name::Via);
-    if let Some(header) = vias.next() {
-        let value = request.value(header);
-        match via::first(value) {
-            Ok(top) => {
-                out.extend_from_slice(b"Via: ");
-                top.write_marked(value, remote, out);
-                out.extend_from_slice(b"\r\n");
-            }
-            Err(via::BadVia) => copy(request, header, out),
-        }
-    }
-    for header in vias {
-        copy(request, header, out);
-    }
-    if let Some(from) = request.first(Name::From) {
-        copy(request, from, out);
-    }
-    if let Some(to) = request.first(Name::To) {
-        let value = request.value(to);
-        out.extend_from_slice(b"To: ");
-        out.extend_from_slice(value);
-        // A 100 has the To of the request (RFC 3261 §8.2.6.2).
-        if reject.status > 100 && address::parse(value).is_ok_and(|to| to.tag().is_none()) {
-            out.extend_from_slice(b";tag=");
-            write_hex(to_tag, out);
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-    for name in [Name::CallId, Name::CSeq] {
-        if let Some(header) = request.first(name) {
-            copy(request, header, out);
-        }
-    }
-    if *reject == Reject::bad_extension() {
-        unsupported(request, out);
-    }
-    if let Some(seconds) = reject.retry_after {
-        out.extend_from_slice(b"Retry-After: ");
-        write_decimal(u64::from(seconds), out);
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    begin(request, reject, remote, to_tag, out).finish();
 }
 
-/// The whole field, its line end included.
-fn copy(request: &Message<'_>, header: &Header, out: &mut Vec<u8>) {
-    out.extend_from_slice(&request.bytes()[header.start as usize..header.end as usize]);
+/// As [`write`], up to the fields that the caller adds before the body.
+pub fn begin<'a>(
+    request: &Message<'_>,
+    reject: &Reject,
+    remote: SocketAddr,
+    to_tag: u64,
+    out: &'a mut Vec<u8>,
+) -> Writer<'a> {
+    let mut writer = Writer::response(out, reject.status(), reject.reason());
+    let plain = |value: &&[u8]| memchr(0, value).is_none();
+    for (at, header) in request.all(Name::Via).enumerate() {
+        let value = request.value(header);
+        let top = if at == 0 { Some(value).filter(plain) } else { None };
+        writer = match top.and_then(|value| via::first(value).ok()) {
+            Some(top) => writer.via(With(|out: &mut Vec<u8>| top.write_marked(value, remote, out))),
+            None => writer.copy_field(request, header),
+        };
+    }
+    writer = writer.copy_first(request, Name::From);
+    // A 100 has the To of the request (RFC 3261 §8.2.6.2).
+    let without_tag = |value: &&[u8]| address::parse(value).is_ok_and(|to| to.tag().is_none());
+    let to = request.first_value(Name::To).filter(plain).filter(without_tag);
+    writer = match to.filter(|_| reject.status() > 100) {
+        Some(value) => writer.to(With(|out: &mut Vec<u8>| {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b";tag=");
+            write_hex(to_tag, out);
+        })),
+        None => writer.copy_first(request, Name::To),
+    };
+    writer = writer.copy_first(request, Name::CallId).copy_first(request, Name::CSeq);
+    if *reject == Reject::bad_extension() && asks_for_extensions(request) {
+        writer = writer.field("Unsupported", With(|out: &mut Vec<u8>| unsupported(request, out)));
+    }
+    match reject.retry_after() {
+        Some(seconds) => writer.field("Retry-After", seconds),
+        None => writer,
+    }
 }
 
 /// All option tags of Proxy-Require (RFC 3261 §16.3, step 5; §20.40).
+fn option_tags<'a>(request: &Message<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let request = *request;
+    let fields = request.all(Name::ProxyRequire).map(move |header| request.value(header));
+    fields.flat_map(|value| value.split(|&byte| byte == b',')).map(trim).filter(|tag| !tag.is_empty())
+}
+
+fn asks_for_extensions(request: &Message<'_>) -> bool {
+    option_tags(request).next().is_some()
+}
+
 fn unsupported(request: &Message<'_>, out: &mut Vec<u8>) {
-    let mut separator: &[u8] = b"Unsupported: ";
-    for header in request.all(Name::ProxyRequire) {
-        let tags = request.value(header).split(|&byte| byte == b',').map(trim);
-        for tag in tags.filter(|tag| !tag.is_empty()) {
-            out.extend_from_slice(separator);
-            out.extend_from_slice(tag);
-            separator = b", ";
+    for (at, tag) in option_tags(request).enumerate() {
+        if at > 0 {
+            out.extend_from_slice(b", ");
         }
-    }
-    if separator == b", " {
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(tag);
     }
 }

@@ -125,7 +125,7 @@ fn verdict(bytes: &[u8]) -> (Verdict, String) {
     match message.start() {
         Start::Request { .. } => match validate::request(&message) {
             Ok(_) => (Forward, String::new()),
-            Err(reject) => (Reject(reject.status), reject.reason.into()),
+            Err(reject) => (Reject(reject.status()), reject.reason().into()),
         },
         Start::Response { .. } => match validate::response(&message) {
             Ok(_) => (Forward, String::new()),
@@ -168,7 +168,7 @@ fn every_answer_can_be_read() {
         answer::write(&message, &reject, remote, 7, &mut out);
         let mut parser = Parser::new();
         let answer = parser.parse(&out).unwrap_or_else(|error| panic!("{file}: {error:?}"));
-        assert_eq!(answer.status(), Some(reject.status), "{file}");
+        assert_eq!(answer.status(), Some(reject.status()), "{file}");
         assert_eq!(answer.first_value(Name::CallId), message.first_value(Name::CallId), "{file}");
         assert_eq!(Framer::default().next(&out), Frame::Message(out.len()), "{file}");
     }

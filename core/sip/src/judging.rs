@@ -31,7 +31,7 @@ fn check(from: &str, to: &str, expected: (u16, &str)) {
     let given = changed(BYE, from, to);
     let mut parser = Parser::new();
     let message = parser.parse(given.as_bytes()).unwrap();
-    let seen = validate::request(&message).map(|_| ()).map_err(|reject| (reject.status, reject.reason));
+    let seen = validate::request(&message).map(|_| ()).map_err(|reject| (reject.status(), reject.reason()));
     assert_eq!(seen.err().unwrap_or((0, "")), expected, "{given}");
 }
 

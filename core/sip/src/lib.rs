@@ -3,7 +3,7 @@
 //! A received message is never copied and never changed: [`Parser`] finds its header fields in one pass and lends a
 //! [`Message`] that points into the received buffer; grammar is applied to a header field when it is asked for
 //! ([`headers`]). A change is an anchored insert or delete in [`Edits`], written once into the send buffer.
-//! What cannot be framed is [`Malformed`]; what can is judged by [`validate`], whose [`Reject`] carries the status.
+//! A message of our own is written by [`Writer`] alone. What cannot be framed is [`Malformed`]; what can is judged by [`validate`], whose [`Reject`] carries the status.
 
 pub mod answer;
 mod control;
@@ -31,9 +31,11 @@ pub mod text;
 pub mod uri;
 pub mod validate;
 pub mod work;
+pub mod write;
 
 pub use edits::Edits;
 pub use flow::{ConnectionId, Flow, Target, Transport};
 pub use message::{Header, Length, Malformed, Message, Method, Name, Parser, Start};
 pub use status::Reject;
 pub use uri::{Host, Uri};
+pub use write::Writer;

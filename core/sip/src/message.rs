@@ -34,7 +34,7 @@ pub struct Parser {
 #[derive(Debug)]
 struct Index {
     first: [u16; Name::COUNT],
-    repeated: u32,
+    repeated: u64,
 }
 
 impl Default for Index {
@@ -44,7 +44,7 @@ impl Default for Index {
 }
 
 const ABSENT: u16 = u16::MAX;
-const _: () = assert!(HEADERS_MAX < ABSENT as usize && Name::COUNT <= 32);
+const _: () = assert!(HEADERS_MAX < ABSENT as usize && Name::COUNT <= u64::BITS as usize);
 
 /// One header field (a line and its folded continuation lines) as ranges of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -430,7 +430,7 @@ impl<'a> Message<'a> {
     }
 
     /// Those of the `names`, a sum of [`Name::bit`], that more than one field has.
-    pub(crate) fn repeated_of(&self, names: u32) -> u32 {
+    pub(crate) fn repeated_of(&self, names: u64) -> u64 {
         self.index.repeated & names
     }
 

@@ -31,8 +31,8 @@ impl Name {
     /// How many names there are, `Other` included.
     pub(crate) const COUNT: usize = Name::Other as usize + 1;
 
-    pub(crate) const fn bit(self) -> u32 {
-        1 << self as u32
+    pub(crate) const fn bit(self) -> u64 {
+        1 << self as u64
     }
 
     /// Field names are compared without regard to case (RFC 3261 §7.3.1).

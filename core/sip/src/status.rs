@@ -3,16 +3,81 @@
 /// An answer that the load manager gives itself. Built only by the constructors, so that no handler spells out a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject {
-    pub status: u16,
-    /// The reason phrase: short, says what was wrong (`Bad CSeq`), never echoes the message.
-    pub reason: &'static str,
-    /// Retry-After in seconds.
-    pub retry_after: Option<u32>,
+    status: u16,
+    reason: &'static str,
+    retry_after: Option<u32>,
 }
 
 impl Reject {
     const fn of(status: u16, reason: &'static str) -> Reject {
         Reject { status, reason, retry_after: None }
+    }
+
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason phrase: short, says what was wrong (`Bad CSeq`), never echoes the message.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Retry-After in seconds.
+    pub const fn retry_after(&self) -> Option<u32> {
+        self.retry_after
+    }
+
+    /// With the reason phrase of RFC 3261 §21: for a user agent that answers as it was told to, be that 200 or 486. A number that is no
+    /// status is 500.
+    pub const fn with_status(status: u16) -> Reject {
+        let reason = match status {
+            100 => "Trying",
+            180 => "Ringing",
+            181 => "Call Is Being Forwarded",
+            182 => "Queued",
+            183 => "Session Progress",
+            200 => "OK",
+            202 => "Accepted",
+            300 => "Multiple Choices",
+            301 => "Moved Permanently",
+            302 => "Moved Temporarily",
+            400 => "Bad Request",
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            406 => "Not Acceptable",
+            407 => "Proxy Authentication Required",
+            408 => "Request Timeout",
+            410 => "Gone",
+            413 => "Request Entity Too Large",
+            415 => "Unsupported Media Type",
+            420 => "Bad Extension",
+            421 => "Extension Required",
+            423 => "Interval Too Brief",
+            480 => "Temporarily Unavailable",
+            481 => "Call/Transaction Does Not Exist",
+            482 => "Loop Detected",
+            483 => "Too Many Hops",
+            484 => "Address Incomplete",
+            485 => "Ambiguous",
+            486 => "Busy Here",
+            487 => "Request Terminated",
+            488 => "Not Acceptable Here",
+            491 => "Request Pending",
+            500 => "Server Internal Error",
+            501 => "Not Implemented",
+            502 => "Bad Gateway",
+            503 => "Service Unavailable",
+            504 => "Server Time-out",
+            600 => "Busy Everywhere",
+            603 => "Decline",
+            604 => "Does Not Exist Anywhere",
+            606 => "Not Acceptable",
+            100..=699 => "Refused",
+            _ => return Reject::of(500, "Server Internal Error"),
+        };
+        Reject::of(status, reason)
     }
 
     /// Not a refusal: the request is being worked on (RFC 3261 §17.2.1). Stops the repetitions of an INVITE that is held.

@@ -160,7 +160,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The fields of which a request has one at most.
-const SINGLE: u32 =
+const SINGLE: u64 =
     Name::From.bit() | Name::To.bit() | Name::CallId.bit() | Name::CSeq.bit() | Name::MaxForwards.bit();
 
 #[cold]

@@ -6,10 +6,10 @@
 //! equal to that of the INVITE, and a response may have it with marks or in another form.
 
 use sip::headers::{address, cseq, via};
-use sip::{Message, Name, Start};
+use sip::{Message, Name, Start, Writer};
 
 /// Hops that the request may still take. It is meant for the next one; RFC 3261 §8.1.1.6 recommends 70.
-const MAX_FORWARDS: &[u8] = b"70";
+const MAX_FORWARDS: u8 = 70;
 
 /// Request-URI, version, and Route fields of an INVITE as it was forwarded: what stays when its body is let go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,33 @@ impl RequestLine {
 
     pub fn bytes(&self) -> usize {
         self.0.len()
+    }
+
+    /// Where the INVITE went.
+    fn uri(&self) -> &[u8] {
+        let line = self.0.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let last = line.iter().rposition(|byte| *byte == b' ').unwrap_or_default();
+        line.get(1..last).unwrap_or_default()
+    }
+
+    /// The values of its Route fields.
+    fn routes(&self) -> impl Iterator<Item = &[u8]> {
+        let line = self.0.iter().position(|byte| *byte == b'\n').map_or(self.0.len(), |end| end + 1);
+        let mut rest = &self.0[line..];
+        std::iter::from_fn(move || {
+            let mut end = 0;
+            loop {
+                end = sip::text::line_end(rest, end)?;
+                // A fold belongs to its field.
+                if !matches!(rest.get(end), Some(b' ' | b'\t')) {
+                    break;
+                }
+            }
+            let (field, behind) = rest.split_at(end);
+            rest = behind;
+            let colon = field.iter().position(|byte| *byte == b':')?;
+            Some(field[colon + 1..].trim_ascii())
+        })
     }
 }
 
@@ -74,14 +101,10 @@ pub fn cancel_of(invite: &Message<'_>, out: &mut Vec<u8>) -> bool {
     ) else {
         return false;
     };
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[b"CANCEL ", uri, b" SIP/2.0\r\nVia: ", via.bytes, b"\r\nMax-Forwards: ", MAX_FORWARDS, b"\r\n"]);
-    for route in invite.all(Name::Route) {
-        put(&[b"Route: ", invite.value(route), b"\r\n"]);
-    }
-    put(&[b"From: ", from, b"\r\nTo: ", to, b"\r\nCall-ID: ", call_id, b"\r\nCSeq: "]);
-    put(&[sequence.number.to_string().as_bytes(), b" CANCEL\r\nContent-Length: 0\r\n\r\n"]);
-    true
+    let begun = Writer::request(out, "CANCEL", uri).via(via.bytes);
+    let routed = invite.all(Name::Route).fold(begun, |text, route| text.route(invite.value(route)));
+    let to_whom = routed.max_forwards(MAX_FORWARDS).from(from).to(to);
+    to_whom.call_id(call_id).cseq(sequence.number).finish()
 }
 
 fn write(
@@ -102,12 +125,10 @@ fn write(
         To::AsAnswered => (answered, &b""[..]),
         To::WithoutTag => without_tag(answered),
     };
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[method.as_bytes(), &line.0, b"Via: ", via, b"\r\nMax-Forwards: ", MAX_FORWARDS]);
-    put(&[b"\r\nFrom: ", from, b"\r\nTo: ", to, after, b"\r\nCall-ID: ", call_id, b"\r\nCSeq: "]);
-    put(&[sequence.number.to_string().as_bytes(), b" ", method.as_bytes()]);
-    put(&[b"\r\nContent-Length: 0\r\n\r\n"]);
-    true
+    let begun = Writer::request(out, method, line.uri()).via(via);
+    let routed = line.routes().fold(begun, |text, route| text.route(route));
+    let to_whom = routed.max_forwards(MAX_FORWARDS).from(from).to((to, after));
+    to_whom.call_id(call_id).cseq(sequence.number).finish()
 }
 
 /// What stands before the tag parameter with its semicolon, and what stands behind it.
@@ -129,7 +150,7 @@ mod tests {
 
     const INVITE: &str = "INVITE sip:bob@192.0.2.4 SIP/2.0\r\n\r\n";
     const VIA: &[u8] = b"SIP/2.0/UDP lb:5060;branch=z9hG4bKours";
-    const ROUTES: &str = "Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\n";
+    const ROUTES: &str = "Route: <sip:p1;lr>\r\nroute:<sip:p2;lr>,\r\n <sip:p3;lr>\r\n";
 
     fn response(to: &str) -> String {
         format!(
@@ -151,8 +172,8 @@ mod tests {
 
     #[test]
     fn an_ack_has_one_via_and_the_to_of_the_answer() {
-        let expected = "ACK sip:bob@192.0.2.4 SIP/2.0\r\nRoute: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\n\
-            Via: SIP/2.0/UDP lb:5060;branch=z9hG4bKours\r\nMax-Forwards: 70\r\n\
+        let expected = "ACK sip:bob@192.0.2.4 SIP/2.0\r\nVia: SIP/2.0/UDP lb:5060;branch=z9hG4bKours\r\n\
+            Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>, <sip:p3;lr>\r\nMax-Forwards: 70\r\n\
             From: \"A\" <sip:a@b>;tag=1\r\nTo: <sip:bob@b>;tag=9;x=y\r\nCall-ID: x@y\r\nCSeq: 7 ACK\r\n\
             Content-Length: 0\r\n\r\n";
         let ack = |line: &RequestLine, response: &Message<'_>, out: &mut Vec<u8>| {
@@ -187,8 +208,8 @@ mod tests {
             Contact: <sip:c>\r\nContent-Length: 4\r\n\r\nbody";
         let (mut parser, mut out) = (Parser::new(), Vec::new());
         assert!(cancel_of(&parser.parse(invite.as_bytes()).unwrap(), &mut out));
-        let expected = "CANCEL sip:bob@b SIP/2.0\r\nVia: SIP/2.0/TCP c;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
-            Route: <sip:p1;lr>\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:bob@b>\r\nCall-ID: x\r\nCSeq: 7 CANCEL\r\n\
+        let expected = "CANCEL sip:bob@b SIP/2.0\r\nVia: SIP/2.0/TCP c;branch=z9hG4bK1\r\n\
+            Route: <sip:p1;lr>\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:bob@b>\r\nCall-ID: x\r\nCSeq: 7 CANCEL\r\n\
             Content-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::{Chance, Time};
 use heartbeat::Transport;
 use procfs::net::TcpState;
+use sip::Writer;
 
 use crate::settings::{Ready, ReadyCheck};
 
@@ -100,7 +101,7 @@ impl Probe {
             && let Ok(local) = socket.local_addr()
         {
             self.options_at = now + OPTIONS_EVERY;
-            let _ = socket.send(options(self.sip, local, chance.next_u64()).as_bytes());
+            let _ = socket.send(&options(self.sip, local, chance.next_u64()));
         }
         false
     }
@@ -126,17 +127,17 @@ fn reachable(sip: SocketAddr) -> SocketAddr {
 }
 
 /// An OPTIONS of RFC 3261 §11.1, complete, of a transaction of its own.
-fn options(sip: SocketAddr, local: SocketAddr, unique: u64) -> String {
-    format!(
-        "OPTIONS sip:{sip} SIP/2.0\r\n\
-         Via: SIP/2.0/UDP {local};branch=z9hG4bK{unique:016x};rport\r\n\
-         Max-Forwards: 70\r\n\
-         From: <sip:agent@{local}>;tag={unique:016x}\r\n\
-         To: <sip:{sip}>\r\n\
-         Call-ID: {unique:016x}\r\n\
-         CSeq: 1 OPTIONS\r\n\
-         Content-Length: 0\r\n\r\n"
-    )
+fn options(sip: SocketAddr, local: SocketAddr, unique: u64) -> Vec<u8> {
+    let mut text = Vec::with_capacity(512);
+    Writer::request(&mut text, "OPTIONS", format_args!("sip:{sip}"))
+        .via(format_args!("SIP/2.0/UDP {local};branch=z9hG4bK{unique:016x};rport"))
+        .max_forwards(70)
+        .from(format_args!("<sip:agent@{local}>;tag={unique:016x}"))
+        .to(format_args!("<sip:{sip}>"))
+        .call_id(format_args!("{unique:016x}"))
+        .cseq(1)
+        .finish();
+    text
 }
 
 /// Whether a socket of the server's network namespace is bound to the address, or to the wildcard, and takes what comes.

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
+use sip::Writer;
+
 /// Longer answers are cut; what is looked for stands at their beginning.
 const ANSWER_BYTES_MAX: usize = 4096;
 /// Datagrams looked at in one turn.
@@ -32,17 +34,16 @@ impl Options {
     pub(crate) fn ask(&mut self, nonce: u64) -> io::Result<()> {
         self.count = self.count.wrapping_add(1) & 0x7FFF_FFFF;
         let (from, to, count) = (self.from, self.to, self.count);
-        let text = format!(
-            "OPTIONS sip:{to} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {from};rport;branch=z9hG4bK{nonce:016x}\r\n\
-             Max-Forwards: 70\r\n\
-             From: <sip:perf@{from}>;tag={nonce:016x}\r\n\
-             To: <sip:{to}>\r\n\
-             Call-ID: {nonce:016x}@strowger-perf\r\n\
-             CSeq: {count} OPTIONS\r\n\
-             Content-Length: 0\r\n\r\n"
-        );
-        self.socket.send(text.as_bytes()).map(drop)
+        let mut text = Vec::with_capacity(512);
+        Writer::request(&mut text, "OPTIONS", format_args!("sip:{to}"))
+            .via(format_args!("SIP/2.0/UDP {from};rport;branch=z9hG4bK{nonce:016x}"))
+            .max_forwards(70)
+            .from(format_args!("<sip:perf@{from}>;tag={nonce:016x}"))
+            .to(format_args!("<sip:{to}>"))
+            .call_id(format_args!("{nonce:016x}@strowger-perf"))
+            .cseq(count)
+            .finish();
+        self.socket.send(&text).map(drop)
     }
 
     /// True: the answer to the request with this number has come. An error is that of an ICMP message.

@@ -26,7 +26,7 @@ impl Core {
         if matches!(message.start(), sip::Start::Request { method: Method::Ack, .. }) {
             return self.count(Counter::BadAck);
         }
-        if reject.status != 503 {
+        if reject.status() != 503 {
             self.count(Counter::Rejected);
         }
         self.write_answer(message, reject, flow, out);

@@ -2,10 +2,10 @@
 //! it like any message, from our own address and over the connections that calls use, and reports what came back.
 
 use crate::farm::probes::{ProbeResult, push};
-use std::io::Write;
 
 use base::{Chance, Time};
-use sip::{Message, Name, Target, Transport};
+use sip::write::With;
+use sip::{Message, Name, Target, Transport, Writer};
 
 use crate::counters::Counter;
 use crate::farm::server::Server;
@@ -45,12 +45,6 @@ impl Core {
         };
         let unique = unique(&mut self.chance, now);
         let branch = branch_text(unique);
-        let mut via = own.via.clone();
-        via.extend_from_slice(&branch);
-        via.push(b';');
-        via.extend_from_slice(hop::PARAMETER);
-        via.push(b'=');
-        hop.write(&shared.keys, &branch, &mut via);
         let from = out.bytes.len() as u32;
         let transport = match server.transport {
             Transport::Udp => "",
@@ -59,14 +53,23 @@ impl Core {
             Transport::Ws | Transport::Wss => ";transport=ws",
         };
         let (to, us) = (server.address, own.address);
-        let text = &mut out.bytes;
-        let _ = write!(text, "OPTIONS sip:{to}{transport} SIP/2.0\r\n");
-        text.extend_from_slice(&via);
-        let _ = write!(
-            text,
-            "\r\nMax-Forwards: 70\r\nFrom: <sip:strowger@{us}>;tag={unique:x}\r\nTo: <sip:{to}>\r\n\
-             Call-ID: probe-{unique:x}@{us}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-        );
+        let via = |text: &mut Vec<u8>| {
+            // The text of a listener is a whole line up to the value of its branch.
+            text.extend_from_slice(own.via.strip_prefix(b"Via: ").unwrap_or(&own.via));
+            for part in [&branch[..], b";", hop::PARAMETER, b"="] {
+                text.extend_from_slice(part);
+            }
+            hop.write(&shared.keys, &branch, text);
+        };
+        let written = Writer::request(&mut out.bytes, "OPTIONS", format_args!("sip:{to}{transport}"))
+            .via(With(via))
+            .max_forwards(70)
+            .from(format_args!("<sip:strowger@{us}>;tag={unique:x}"))
+            .to(format_args!("<sip:{to}>"))
+            .call_id(format_args!("probe-{unique:x}@{us}"))
+            .cseq(1)
+            .finish();
+        debug_assert!(written, "addresses and numbers end no line");
         let target = match server.transport {
             Transport::Udp => Target::Datagram { listener, to },
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
