@@ -2,7 +2,7 @@
 
 use base::Time;
 use sip::Target;
-use transaction::{InviteServer, NonInviteClient};
+use transaction::{InviteServer, NonInviteClient, NonInviteClientState, NonInviteServer, Success};
 
 /// How far it is. The 2xx is repeated by the server itself, not by the transaction (RFC 3261 §13.3.1.4).
 #[derive(Clone, Debug)]
@@ -12,16 +12,16 @@ pub(super) enum Phase {
     Sought { search: u64, acknowledged: bool },
     /// The 180 is due at `next` if it was not sent yet, else the 200.
     Ringing { rung: bool, next: Time },
-    /// The 200 was sent `copies` times and is repeated until the ACK or the end of patience.
-    Answered { copies: u8, repeat_at: Time, give_up_at: Time },
+    /// The 200 was sent and is repeated until the ACK or the end of patience.
+    Answered { success: Success },
     /// A BYE of our own is due at `next`: the server hangs up, or nobody was heard of for too long.
     Confirmed { next: Time },
     /// A failure was sent and waits for its ACK.
     Refused,
-    /// Our BYE is on its way.
+    /// Our BYE is on its way, or was answered and absorbs copies of the answer.
     HangingUp { bye: NonInviteClient },
-    /// Kept for repeated requests until then.
-    Ended { until: Time },
+    /// Kept for copies of the caller's BYE; `None`: for nothing.
+    Ended { bye: Option<NonInviteServer> },
 }
 
 pub(super) struct Call {
@@ -48,10 +48,10 @@ impl Call {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         match &self.phase {
             Phase::Ringing { next, .. } | Phase::Confirmed { next } => Some(*next),
-            Phase::Answered { repeat_at, give_up_at, .. } => Some(*repeat_at.min(give_up_at)),
+            Phase::Answered { success } => success.next_deadline(),
             Phase::Refused => self.transaction.next_deadline(),
             Phase::HangingUp { bye } => bye.next_deadline(),
-            Phase::Ended { until } => Some(*until),
+            Phase::Ended { bye } => bye.map_or(Some(Time::ZERO), |bye| bye.next_deadline()),
             // The group keeps the time.
             Phase::Sought { .. } => None,
         }
@@ -60,11 +60,23 @@ impl Call {
     /// Also of a call that another server may take: it is not this one's.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Ended { .. } | Phase::Refused | Phase::Sought { .. })
+            || self.has_hung_up()
     }
 
-    /// From now on only repeated requests are answered; what was kept for more is given back.
-    pub(super) fn end(&mut self, until: Time) {
-        self.phase = Phase::Ended { until };
+    /// Our BYE was answered.
+    pub(super) fn has_hung_up(&self) -> bool {
+        matches!(&self.phase, Phase::HangingUp { bye }
+            if matches!(bye.state(), NonInviteClientState::Completed | NonInviteClientState::Terminated))
+    }
+
+    /// From now on only copies of this BYE are answered.
+    pub(super) fn end(&mut self, bye: Option<NonInviteServer>) {
+        self.phase = Phase::Ended { bye };
+        self.release();
+    }
+
+    /// What was kept for more messages is given back.
+    pub(super) fn release(&mut self) {
         self.invite = Box::default();
         self.last = Box::default();
     }

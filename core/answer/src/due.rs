@@ -2,7 +2,7 @@
 
 use base::Time;
 use sip::{Message, Parser};
-use transaction::{InviteServerEvent, NonInviteClient, NonInviteClientState, Output};
+use transaction::{InviteServerEvent, NonInviteClient, NonInviteClientState, Output, Success};
 use turn::Outbox;
 
 use super::Answerer;
@@ -25,10 +25,6 @@ impl Answerer {
         {
             match &call.phase {
                 Phase::Ringing { rung, .. } => self.ring_or_answer(now, slot, !*rung, out),
-                Phase::Answered { give_up_at, .. } if *give_up_at <= now => {
-                    self.counters.unconfirmed.add(1);
-                    self.hang_up(now, slot, out);
-                }
                 Phase::Answered { .. } => self.repeat_success(now, slot, out),
                 Phase::Confirmed { .. } => self.hang_up(now, slot, out),
                 Phase::Refused => self.repeat_failure(now, slot, out),
@@ -64,13 +60,8 @@ impl Answerer {
     }
 
     pub(super) fn wait_for_ack(&mut self, now: Time, slot: u32) {
-        // A success is repeated over streams too: a proxy on the way may use UDP (RFC 3261 §13.3.1.4).
-        let phase = Phase::Answered {
-            copies: 1,
-            repeat_at: now + self.timers.g(1),
-            give_up_at: now + self.timers.h(),
-        };
-        self.book.update(slot, |call| call.phase = phase);
+        let success = Success::start(now, &self.timers);
+        self.book.update(slot, |call| call.phase = Phase::Answered { success });
     }
 
     /// Sends an answer to the INVITE and keeps it for repetition.
@@ -114,21 +105,29 @@ impl Answerer {
     }
 
     fn repeat_success(&mut self, now: Time, slot: u32, out: &mut Outbox) {
-        self.counters.repeated.add(1);
-        let timers = &self.timers;
+        let (timers, counters) = (&self.timers, &self.counters);
+        let mut unconfirmed = false;
         self.book.update(slot, |call| {
-            if let Phase::Answered { copies, repeat_at, .. } = &mut call.phase {
-                *copies = copies.saturating_add(1);
-                *repeat_at = now + timers.g(*copies);
+            let Phase::Answered { success } = &mut call.phase else { return };
+            let Some(event) = success.due(now) else { return };
+            match success.handle(now, event, timers) {
+                Output::Repeat => {
+                    counters.repeated.add(1);
+                    out.post(&call.last, call.target);
+                }
+                output => unconfirmed = output == Output::Timeout,
             }
-            out.post(&call.last, call.target);
         });
+        if unconfirmed {
+            self.counters.unconfirmed.add(1);
+            self.hang_up(now, slot, out);
+        }
     }
 
     fn repeat_failure(&mut self, now: Time, slot: u32, out: &mut Outbox) {
         let (timers, counters) = (&self.timers, &self.counters);
         self.book.update(slot, |call| {
-            let Some(event) = call.transaction.due(now) else { return call.end(now) };
+            let Some(event) = call.transaction.due(now) else { return call.end(None) };
             match call.transaction.handle(now, event, timers) {
                 Output::Repeat => {
                     counters.repeated.add(1);
@@ -136,9 +135,9 @@ impl Answerer {
                 }
                 Output::Timeout => {
                     counters.unconfirmed.add(1);
-                    call.end(now);
+                    call.end(None);
                 }
-                _ => call.end(now),
+                _ => call.end(None),
             }
         });
     }
@@ -172,10 +171,10 @@ impl Answerer {
         let timers = &self.timers;
         self.book.update(slot, |call| {
             let Phase::HangingUp { bye } = &mut call.phase else { return };
-            let Some(event) = bye.due(now) else { return call.end(now) };
+            let Some(event) = bye.due(now) else { return call.end(None) };
             match bye.handle(now, event, timers) {
                 Output::Repeat => out.post(&call.last, call.target),
-                _ if bye.state() == NonInviteClientState::Terminated => call.end(now),
+                _ if bye.state() == NonInviteClientState::Terminated => call.end(None),
                 _ => {}
             }
         });
@@ -184,7 +183,8 @@ impl Answerer {
     /// Removes a call whose end has no more to wait for.
     pub(super) fn forget_if_done(&mut self, now: Time, slot: u32) {
         let done = self.book.get(slot).is_some_and(|call| match &call.phase {
-            Phase::Ended { until } => *until <= now,
+            Phase::Ended { bye } => bye.and_then(|bye| bye.next_deadline()).is_none_or(|until| until <= now),
+            Phase::HangingUp { bye } => bye.state() == NonInviteClientState::Terminated,
             Phase::Refused => call.transaction.next_deadline().is_none(),
             _ => false,
         });

@@ -5,7 +5,9 @@ use std::hash::BuildHasher as _;
 use base::{Duration, Time};
 use sip::headers::{address, cseq};
 use sip::{Flow, Message, Method, Name, Reject};
-use transaction::{InviteServer, InviteServerEvent, NonInviteClientEvent, Output};
+use transaction::{
+    InviteServer, InviteServerEvent, NonInviteClientEvent, NonInviteServer, NonInviteServerEvent, Output,
+};
 use turn::Outbox;
 
 use super::Answerer;
@@ -74,11 +76,6 @@ impl Answerer {
     pub(super) fn tag(&self, request: &Message<'_>) -> u64 {
         let value = |name| request.first_value(name).unwrap_or_default();
         self.tags.hash_one((value(Name::CallId), value(Name::From)))
-    }
-
-    /// Timer J (RFC 3261 §17.2.2): how long repeated requests of an ended call are known. As long as timer F.
-    fn linger(&self, reliable: bool) -> Duration {
-        if reliable { Duration::ZERO } else { self.timers.f() }
     }
 
     fn plain(&self, request: &Message<'_>, flow: Flow, status: u16, out: &mut Outbox) {
@@ -270,14 +267,24 @@ impl Answerer {
             self.counters.ended.add(1);
             return self.refuse(now, slot, 487, out);
         }
-        let (until, counters) = (now + self.linger(flow.transport.is_reliable()), &self.counters);
-        self.book.update(slot, |call| match call.phase {
-            Phase::Ended { .. } | Phase::Refused => counters.repeated.add(1),
-            _ => {
-                counters.ended.add(1);
-                call.sequence = sequence;
-                call.end(until);
+        let (timers, counters, reliable) = (&self.timers, &self.counters, flow.transport.is_reliable());
+        self.book.update(slot, |call| {
+            let repeated = match &mut call.phase {
+                Phase::Ended { bye: Some(bye) } => {
+                    bye.handle(now, NonInviteServerEvent::Request, timers);
+                    true
+                }
+                Phase::Ended { bye: None } | Phase::Refused => true,
+                _ => call.has_hung_up(),
+            };
+            if repeated {
+                return counters.repeated.add(1);
             }
+            counters.ended.add(1);
+            call.sequence = sequence;
+            let mut bye = NonInviteServer::start(now, reliable, timers);
+            bye.handle(now, NonInviteServerEvent::Final, timers);
+            call.end(Some(bye));
         });
         self.forget_if_done(now, slot);
     }
@@ -321,15 +328,16 @@ impl Answerer {
         let Some(slot) = key(response, Name::To).and_then(|key| self.book.find(&key)) else { return };
         let event =
             if status < 200 { NonInviteClientEvent::Provisional } else { NonInviteClientEvent::Final };
-        let (timers, until) = (&self.timers, now + self.linger(false));
+        let timers = &self.timers;
         self.book.update(slot, |call| {
             if let Phase::HangingUp { bye } = &mut call.phase
                 && bye.handle(now, event, timers) == Output::Pass
                 && status >= 200
             {
-                call.end(until);
+                call.release();
             }
         });
+        self.forget_if_done(now, slot);
     }
 }
 
