@@ -1,10 +1,12 @@
 //! The requests of a caller, and what it takes from the answer that makes its dialog.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use sip::headers::address;
-use sip::{Host, Message, Name, Uri};
+use sip::{Host, Message, Name, Uri, Writer};
+
+/// RFC 3261 §8.1.1.6.
+const MAX_FORWARDS: u8 = 70;
 
 /// Both ends of a caller's way.
 #[derive(Clone, Copy, Debug)]
@@ -32,28 +34,36 @@ pub(super) fn call_number(call_id: &[u8], ends: Ends) -> Option<u64> {
     (u64::from_str_radix(run, 16) == Ok(ends.run)).then(|| number.parse().ok()).flatten()
 }
 
-fn head(
-    ends: Ends,
-    number: u64,
-    (method, sequence): (&str, u32),
-    uri: &str,
-    to: &str,
-    routes: &[String],
-) -> String {
-    let Ends { own, run, .. } = ends;
-    // Each method has a transaction of its own; a copy has the same branch.
-    let mut text = format!(
-        "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{run:x}{method}{number};rport\r\nMax-Forwards: 70\r\n"
-    );
-    for route in routes {
-        let _ = write!(text, "Route: {route}\r\n");
-    }
-    let _ = write!(
-        text,
-        "From: <sip:caller@{own}>;tag=c{number}\r\nTo: {to}\r\nCall-ID: {number}-{run:x}@demo\r\n\
-         CSeq: {sequence} {method}\r\nContact: <sip:caller@{own}>\r\n"
-    );
-    text
+/// What differs from one request of a call to the next.
+struct Ask<'a> {
+    method: &'a str,
+    sequence: u32,
+    /// Each method has a transaction of its own; a copy has the same branch, and the ACK to a failure that of its INVITE.
+    transaction: &'a str,
+    uri: &'a str,
+    to: &'a str,
+    routes: &'a [String],
+    body: &'a str,
+}
+
+fn request(ends: Ends, number: u64, ask: &Ask<'_>) -> String {
+    let (Ends { own, run, .. }, Ask { transaction, .. }) = (ends, ask);
+    let mut bytes = Vec::with_capacity(512);
+    let begun = Writer::request(&mut bytes, ask.method, ask.uri)
+        .via(format_args!("SIP/2.0/UDP {own};branch=z9hG4bK{run:x}{transaction}{number};rport"));
+    let routed = ask.routes.iter().fold(begun, |text, route| text.route(route)).max_forwards(MAX_FORWARDS);
+    let whole = routed
+        .from(format_args!("<sip:caller@{own}>;tag=c{number}"))
+        .to(ask.to)
+        .call_id(format_args!("{number}-{run:x}@demo"))
+        .cseq(ask.sequence)
+        .contact(format_args!("<sip:caller@{own}>"));
+    match ask.body {
+        "" => whole.finish(),
+        body => whole.finish_with("application/sdp", body.as_bytes()),
+    };
+    // Of answers that are no text there is nothing to be said in a demonstration.
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 pub(super) fn invite(ends: Ends, number: u64) -> String {
@@ -64,9 +74,9 @@ pub(super) fn invite(ends: Ends, number: u64) -> String {
          a=rtpmap:0 PCMU/8000\r\na=sendonly\r\n"
     );
     let uri = format!("sip:demo@{}", ends.to);
-    let mut text = head(ends, number, ("INVITE", 1), &uri, &format!("<{uri}>"), &[]);
-    let _ = write!(text, "Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    text
+    let (to, method) = (format!("<{uri}>"), "INVITE");
+    let ask = Ask { method, sequence: 1, transaction: method, uri: &uri, to: &to, routes: &[], body: &body };
+    request(ends, number, &ask)
 }
 
 /// The dialog that a 2xx makes; what is wrong with it otherwise.
@@ -99,17 +109,15 @@ fn hop_of(uri: &[u8]) -> Option<SocketAddr> {
 
 /// An ACK (sequence 1) or a BYE (sequence 2) within the dialog.
 pub(super) fn within(ends: Ends, number: u64, (method, sequence): (&str, u32), dialog: &Dialog) -> String {
-    let mut text = head(ends, number, (method, sequence), &dialog.target, &dialog.to, &dialog.routes);
-    text.push_str("Content-Length: 0\r\n\r\n");
-    text
+    let Dialog { target: uri, routes, to, .. } = dialog;
+    request(ends, number, &Ask { method, sequence, transaction: method, uri, to, routes, body: "" })
 }
 
 /// The ACK to a failure: the INVITE's branch and target, the answer's To (RFC 3261 §17.1.1.3).
 pub(super) fn ack_of_failure(ends: Ends, number: u64, response: &Message<'_>) -> String {
     let to = String::from_utf8_lossy(response.first_value(Name::To).unwrap_or_default()).into_owned();
     let uri = format!("sip:demo@{}", ends.to);
-    let mut text = head(ends, number, ("INVITE", 1), &uri, &to, &[]);
-    text = text.replacen("INVITE ", "ACK ", 1).replacen("CSeq: 1 INVITE", "CSeq: 1 ACK", 1);
-    text.push_str("Content-Length: 0\r\n\r\n");
-    text
+    let ask =
+        Ask { method: "ACK", sequence: 1, transaction: "INVITE", uri: &uri, to: &to, routes: &[], body: "" };
+    request(ends, number, &ask)
 }
