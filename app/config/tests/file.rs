@@ -79,6 +79,65 @@ fn http_is_read_and_what_is_wrong_with_it_is_named() {
 }
 
 #[test]
+fn names_that_no_route_can_have_are_named() {
+    let with = |names: &str| LEAST.replace("[[server]]", &format!("names = [{names}]\n[[server]]"));
+    for (name, what, remedy) in [
+        ("sip:sip.example.com", "is no host name", "write \"sip.example.com\""),
+        ("sips:alice@sip.example.com;lr", "is no host name", "write \"sip.example.com\""),
+        ("sip:203.0.113.9:5060", "is no host name", "write \"203.0.113.9:5060\""),
+        ("sip.example.com:5060", "has a port", "write \"sip.example.com\""),
+        ("203.0.113.9", "has no port", "write \"203.0.113.9:5060\""),
+        ("[2001:db8::1]", "has no port", "write \"[2001:db8::1]:5060\""),
+        ("203.0.113.9:0", "is no address that a Route can name", "address"),
+        ("0.0.0.0:5060", "is no address that a Route can name", "address"),
+        ("*.example.com", "would match by a pattern", "write out each name"),
+        ("m\u{fc}nchen.example", "is no host name", "xn--"),
+        ("", "is no host name", "write a host name"),
+        (".", "is no host name", "write a host name"),
+    ] {
+        bad(&with(&format!("\"{name}\"")), &[(&format!(":3:9: `names`: `{name}` {what}"), remedy)]);
+    }
+    let names =
+        good(&with("\"SIP.Example.com.\", \"192.0.2.9:5060\", \"[2001:DB8::1]:5062\"")).settings.names;
+    assert_eq!(names, ["192.0.2.9:5060", "[2001:db8::1]:5062", "sip.example.com"]);
+}
+
+#[test]
+fn settings_without_effect_are_named() {
+    let warned = |text: &str| good(&format!("{LEAST}{text}")).notices.join("\n");
+    for (text, what) in [
+        (
+            "[affinity]\nkind = \"hash\"\nhash = \"modulo\"\n[[server]]\naddress = \"127.0.0.1:7001\"\nweight = 2\n",
+            "weight",
+        ),
+        ("[affinity]\nkind = \"hash\"\n[health]\nslow_start_ms = 1000\n", "slow_start_ms"),
+        ("[limits]\nsession_idle_seconds = 60\n", "session_idle_seconds"),
+        ("[connections]\ntcp_alias = true\n", "tcp_alias"),
+        ("[threads]\nmodel = \"one\"\nworkers = 2\n", "workers"),
+        ("[heartbeat]\nperiod_ms = 100\n", "period_ms"),
+        ("[perf]\nlisten = \"127.0.0.1:5779\"\n", "listen"),
+        ("[health]\nprobe = \"off\"\nfail_after = 3\n", "fail_after"),
+        ("[register]\naccept = \"all\"\n", "accept"),
+        ("[register]\nwait_ms = 500\n", "wait_ms"),
+        ("[hold_setup]\nkind = \"all\"\nheld_max = 0\n", "kind"),
+        ("[drain]\nseconds = 0\nnew_calls = \"serve\"\n", "new_calls"),
+        ("[api]\nopen_metrics = false\n", "open_metrics"),
+        ("[http]\ncookie = \"a\"\n", "cookie"),
+    ] {
+        let said = warned(text);
+        let line = said.lines().find(|line| line.contains(&format!("`{what}` has no effect: ")));
+        assert!(line.is_some_and(|line| line.starts_with("warning: configuration:")), "{text}\n{said}");
+    }
+    let streams =
+        LEAST.replace("udp:", "tcp:") + "[limits]\nsegments_max = 1\n[connections]\ntcp_alias = true\n";
+    let said = good(&streams).notices.join("\n");
+    assert!(said.contains("`segments_max` has no effect") && !said.contains("`tcp_alias`"), "{said}");
+    let used = "[affinity]\nkind = \"session\"\n[limits]\nsession_idle_seconds = 60\n[health]\nslow_start_ms = 1000\n\
+                [heartbeat]\nlisten = \"127.0.0.1:5777\"\nperiod_ms = 100\n[register]\nto = \"all\"\naccept = \"all\"\nwait_ms = 500\n";
+    assert!(!warned(used).contains("has no effect"), "{}", warned(used));
+}
+
+#[test]
 fn the_example_is_good() {
     let checked = good(include_str!("../../../docs/example.toml"));
     assert_eq!(checked.settings.listeners.len(), 2);

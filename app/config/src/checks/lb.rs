@@ -14,6 +14,7 @@ use crate::checks::peers::peers;
 use crate::checks::register::register;
 use crate::checks::servers::servers;
 use crate::checks::tls::{Tls, needs_of_tls, tls};
+use crate::checks::without_effect::without_effect;
 use crate::files::control_path::control_path;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
@@ -63,6 +64,7 @@ pub enum Faults {
 /// Builds the settings, or returns everything that is wrong.
 pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Problems> {
     let listeners = listeners(raw, &mut problems);
+    let names = names(&raw.listen, &mut problems);
     let servers = servers(raw, &listeners, &mut problems);
     let tls = tls(raw, &mut problems);
     needs_of_tls(raw, tls.as_ref(), &mut problems);
@@ -78,10 +80,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&SourcePosition::Unwritten, "no server can ever be known", remedy);
     }
-    if raw.log.choices.value != "off" && raw.log.why_calls.value == 0 {
-        let remedy = "set log.why_calls, or leave log.choices out";
-        problems.error(&raw.log.choices.place, "choices are noted nowhere: log.why_calls is 0", remedy);
-    }
+    without_effect(raw, &mut problems);
     problems.sort();
     if problems.has_errors() {
         return Err(problems);
@@ -97,7 +96,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         hash: raw.affinity.hash.value,
         keys,
         threads: threads(raw),
-        names: names(&raw.listen),
+        names,
         tag_header: raw.affinity.tag_header.value,
         new_call_time: seconds(&limits.new_call_seconds),
         new_calls_max: limits.new_calls_max.value as usize,

@@ -3,25 +3,73 @@
 use std::net::SocketAddr;
 
 use lb::settings::Listener;
+use sip::Host;
 use sip::Transport;
 
 use crate::language::problem::{Problems, SourcePosition};
-use crate::language::value::parse_address;
+use crate::language::value::{SIP_PORT, Wrong, parse_address};
 use crate::sections::definition::{Listen, Raw};
 
 /// Listeners are counted in a byte, and each costs every worker a socket.
 const LISTENERS_MAX: usize = 64;
 
 /// Names are one set for all listeners: which one a message came by, its socket says.
-pub(crate) fn names(listeners: &[Listen]) -> Vec<String> {
-    let mut names: Vec<String> = listeners
-        .iter()
-        .flat_map(|listen| &listen.names.value)
-        .map(|name| name.trim_end_matches('.').to_ascii_lowercase())
-        .collect();
+pub(crate) fn names(listeners: &[Listen], problems: &mut Problems) -> Vec<String> {
+    let mut names = Vec::new();
+    for listen in listeners {
+        for name in &listen.names.value {
+            match matchable(name) {
+                Ok(name) => names.push(name),
+                Err((what, remedy)) => {
+                    problems.error(&listen.names.place, format!("`names`: `{name}` {what}"), remedy);
+                }
+            }
+        }
+    }
     names.sort();
     names.dedup();
     names
+}
+
+/// A name as a Route can have it: a host name without a port, or an address with one.
+fn matchable(name: &str) -> Result<String, Wrong> {
+    let wrong = |what: &str, remedy: String| Err((what.to_owned(), remedy));
+    let plain = name.trim_end_matches('.').to_ascii_lowercase();
+    if let Ok(address) = plain.parse::<SocketAddr>() {
+        return match address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+            false => Ok(address.to_string()),
+            true => {
+                wrong("is no address that a Route can name", "write the other load manager's address".into())
+            }
+        };
+    }
+    let bare = plain.trim_start_matches("sip:").trim_start_matches("sips:").trim_start_matches("//");
+    let bare = bare.split([';', '?', '/', ' ']).next().unwrap_or_default();
+    let bare = bare.rsplit('@').next().unwrap_or_default();
+    match Host::parse(bare.as_bytes()) {
+        Some(Host::Ip(ip)) => {
+            let remedy =
+                format!("an address is known with its port: write \"{}\"", SocketAddr::new(ip, SIP_PORT));
+            return wrong("has no port", remedy);
+        }
+        Some(Host::Name(_)) if bare == plain => return Ok(plain),
+        Some(Host::Name(_)) => return wrong("is no host name", format!("write \"{bare}\"")),
+        None => {}
+    }
+    if let Ok(address) = bare.parse::<SocketAddr>() {
+        return wrong("is no host name", format!("write \"{address}\""));
+    }
+    if let Some((host, _)) = bare.rsplit_once(':')
+        && matches!(Host::parse(host.as_bytes()), Some(Host::Name(_)))
+    {
+        return wrong("has a port", format!("a name is known by any port of ours: write \"{host}\""));
+    }
+    if plain.starts_with("*.") {
+        return wrong("would match by a pattern", "patterns are not known: write out each name".into());
+    }
+    let remedy =
+        "write a host name, such as \"sip.example.com\"; one with other letters as DNS has it, \"xn--…\"";
+    wrong("is no host name", remedy.into())
 }
 
 pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {

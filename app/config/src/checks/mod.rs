@@ -12,3 +12,4 @@ pub(crate) mod perf;
 pub(crate) mod register;
 pub(crate) mod servers;
 pub(crate) mod tls;
+pub(crate) mod without_effect;
