@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
 use crate::form::Form;
+use crate::replay::next_count;
 
 /// First field of every batch, in network byte order.
 pub const NOTICE_ID: u32 = Form::Notice.id();
@@ -114,9 +115,9 @@ impl Disbelieved {
 /// A batch whose authenticator was right.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Chosen at random by each sender when it starts.
+    /// Who sends: see [`Sender`].
     pub sender: u64,
-    /// Larger in every batch than in all that this sender sent before: microseconds of its wall clock since 1970.
+    /// Larger in every batch than in all that this incarnation of the sender sent before: microseconds of its wall clock since 1970.
     pub count: u64,
     entries: &'a [u8],
 }
@@ -180,11 +181,61 @@ pub fn decode<K: AsRef<[u8]>>(
     Ok(Batch { sender: u64::from_be_bytes(*sender), count: u64::from_be_bytes(*count), entries })
 }
 
-/// What a receiver remembers of senders: their largest counts. A sender whose count has fallen out of the window is
+/// The bits of a sender that number the workers of a process.
+const WORKER_BITS: u32 = 8;
+/// The bits above them: how often its clock was set back by so much that its counts began anew.
+const INCARNATION_BITS: u32 = 16;
+/// What all senders of a process have alike lies above both.
+const PROCESS_BITS: u32 = WORKER_BITS + INCARNATION_BITS;
+/// A clock that is set back by less than this is outrun; by more, and receivers would take the counts for stale before it has caught
+/// up. Half of what they bear: their own clocks may be wrong by the other half.
+const OUTRUN_MICROS: u64 = WINDOW_MICROS / 2;
+
+/// One that tells: a worker of a process. Its counts rise, over a clock that is set back too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    process: u64,
+    worker: u8,
+    incarnation: u16,
+    count: u64,
+}
+
+impl Sender {
+    /// `process`: chance from outside, which tells this run from all others.
+    pub fn new(process: u64, worker: u8) -> Sender {
+        Sender { process: process << PROCESS_BITS, worker, incarnation: 0, count: 0 }
+    }
+
+    /// Whether a batch is of the same process: a group gives us our own.
+    pub fn is_of(process: u64, batch: &Batch<'_>) -> bool {
+        batch.sender >> PROCESS_BITS == process << PROCESS_BITS >> PROCESS_BITS
+    }
+
+    /// Sender and count of the next batch; `clock_micros` is the wall clock since 1970.
+    pub fn next(&mut self, clock_micros: u64) -> (u64, u64) {
+        let next = next_count(self.count, clock_micros);
+        match (self.incarnation.checked_add(1), next.saturating_sub(clock_micros) > OUTRUN_MICROS) {
+            (Some(incarnation), true) => (self.incarnation, self.count) = (incarnation, clock_micros),
+            // After 65,535 such clocks it is outrun for good.
+            (None, _) | (_, false) => self.count = next,
+        }
+        let incarnation = u64::from(self.incarnation) << WORKER_BITS;
+        (self.process | incarnation | u64::from(self.worker), self.count)
+    }
+}
+
+/// A sender without its incarnation, and that.
+const fn taken_apart(sender: u64) -> (u64, u64) {
+    let mask = ((1 << INCARNATION_BITS) - 1) << WORKER_BITS;
+    (sender & !mask, (sender & mask) >> WORKER_BITS)
+}
+
+/// What a receiver remembers of senders: their largest counts, of the newest incarnation. A sender whose count has fallen out of the window is
 /// forgotten, as nothing of that age is believed anyway; so the memory is bounded and nothing can be played back into it.
 #[derive(Clone, Debug, Default)]
 pub struct Senders {
-    largest: HashMap<u64, u64>,
+    /// By sender: its incarnation and count.
+    largest: HashMap<u64, (u64, u64)>,
 }
 
 impl Senders {
@@ -193,17 +244,18 @@ impl Senders {
         if batch.count.abs_diff(clock_micros) > WINDOW_MICROS {
             return Err(Disbelieved::Stale);
         }
-        if self.largest.len() >= SENDERS_MAX && !self.largest.contains_key(&batch.sender) {
-            self.largest.retain(|_, count| count.saturating_add(WINDOW_MICROS) >= clock_micros);
+        let (sender, incarnation) = taken_apart(batch.sender);
+        if self.largest.len() >= SENDERS_MAX && !self.largest.contains_key(&sender) {
+            self.largest.retain(|_, (_, count)| count.saturating_add(WINDOW_MICROS) >= clock_micros);
             if self.largest.len() >= SENDERS_MAX {
                 return Err(Disbelieved::Replayed);
             }
         }
-        let largest = self.largest.entry(batch.sender).or_insert(0);
-        if batch.count <= *largest {
+        let largest = self.largest.entry(sender).or_insert((0, 0));
+        if (incarnation, batch.count) <= *largest {
             return Err(Disbelieved::Replayed);
         }
-        *largest = batch.count;
+        *largest = (incarnation, batch.count);
         Ok(())
     }
 }
@@ -302,17 +354,45 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_an_hour_ahead_silences_nobody() {
+        const HOUR: u64 = 3_600_000_000;
+        let (mut sender, mut senders) = (Sender::new(0x1122_3344_55, 3), Senders::default());
+        let mut tell = |senders: &mut Senders, theirs: u64, ours: u64| {
+            let (who, count) = sender.next(theirs);
+            let mut bytes = Vec::new();
+            encode(who, count, &notices(1), KEY, &mut bytes);
+            let batch = decode(&bytes, key).unwrap();
+            assert!(Sender::is_of(0x1122_3344_55, &batch) && !Sender::is_of(0x1122_3344_56, &batch));
+            (senders.admit(ours, &batch), bytes)
+        };
+        assert_eq!(tell(&mut senders, NOW, NOW).0, Ok(()));
+        let (ahead, recorded) = tell(&mut senders, NOW + HOUR, NOW + 1);
+        assert_eq!(ahead, Err(Disbelieved::Stale));
+        for later in 2..10 {
+            assert_eq!(tell(&mut senders, NOW + later, NOW + later).0, Ok(()), "{later} µs later");
+        }
+        // What was told while the clock was ahead is not believed an hour later either.
+        let batch = decode(&recorded, key).unwrap();
+        assert_eq!(senders.admit(NOW + HOUR, &batch), Err(Disbelieved::Replayed));
+        assert_eq!(tell(&mut senders, NOW + HOUR, NOW + HOUR).0, Ok(()));
+        // A small step is outrun, under the same incarnation.
+        let before = sender.next(NOW + HOUR + 2_000_000);
+        let after = sender.next(NOW + HOUR);
+        assert_eq!((after.0, after.1), (before.0, before.1 + 1));
+    }
+
+    #[test]
     fn senders_are_bounded_and_the_old_make_room() {
         let mut senders = Senders::default();
         let mut admit = |clock: u64, sender: u64| {
             let mut bytes = Vec::new();
-            encode(sender, clock, &[], KEY, &mut bytes);
+            encode(sender << PROCESS_BITS, clock, &[], KEY, &mut bytes);
             senders.admit(clock, &decode(&bytes, key).unwrap())
         };
         for sender in 0..SENDERS_MAX as u64 {
             assert_eq!(admit(NOW, sender), Ok(()));
         }
-        assert_eq!(admit(NOW, u64::MAX), Err(Disbelieved::Replayed));
-        assert_eq!(admit(NOW + WINDOW_MICROS + 1, u64::MAX), Ok(()));
+        assert_eq!(admit(NOW, u64::MAX >> PROCESS_BITS), Err(Disbelieved::Replayed));
+        assert_eq!(admit(NOW + WINDOW_MICROS + 1, u64::MAX >> PROCESS_BITS), Ok(()));
     }
 }

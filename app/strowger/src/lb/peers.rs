@@ -9,8 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use heartbeat::next_count;
-use heartbeat::notice::{self, BATCH_BYTES_MAX, Disbelieved, NOTICES_MAX, Notice, Senders};
+use heartbeat::notice::{self, BATCH_BYTES_MAX, Disbelieved, NOTICES_MAX, Notice, Sender, Senders};
 use lb::memory::calls::Told;
 use lb::settings;
 use lb::shared::Shared;
@@ -23,8 +22,6 @@ use crate::process::log::log;
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// So often the thread looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Workers have 8 bits.
-const WORKER_BITS: u32 = 8;
 
 /// What telling and hearing came to.
 #[derive(Debug, Default)]
@@ -70,20 +67,20 @@ pub(crate) struct Peers {
     shared: Arc<Shared>,
     socket: UdpSocket,
     to: Vec<SocketAddr>,
-    /// Upper bits of the sender in every batch of ours.
-    sender: u64,
+    /// Chance, which tells this run from all others.
+    process: u64,
     pub(crate) counters: Arc<PeerCounters>,
 }
 
 impl Peers {
-    /// Opens the port and begins to hear. `None`: there are no others. `sender`: chance from outside, which tells this run from all others.
-    pub(crate) fn start(shared: Arc<Shared>, clock: Clock, sender: u64) -> io::Result<Option<Arc<Peers>>> {
+    /// Opens the port and begins to hear. `None`: there are no others. `process`: chance from outside, which tells this run
+    /// from all others.
+    pub(crate) fn start(shared: Arc<Shared>, clock: Clock, process: u64) -> io::Result<Option<Arc<Peers>>> {
         let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
         let place = format!("{} (peers.listen)", settings.listen);
         let socket = open(&settings).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
         let counters = Arc::new(PeerCounters::default());
-        let sender = sender << WORKER_BITS;
-        let peers = Peers { shared, socket, to: settings.to, sender, counters };
+        let peers = Peers { shared, socket, to: settings.to, process, counters };
         let peers = Arc::new(peers);
         let hearing = Arc::downgrade(&peers);
         std::thread::Builder::new().name("peers".into()).spawn(move || {
@@ -105,7 +102,7 @@ impl Peers {
         let terms = self.shared.terms();
         let batch = notice::decode(bytes, |id| terms.keys.notice_key(id)).and_then(|batch| {
             // A group gives us our own.
-            if batch.sender >> WORKER_BITS == self.sender >> WORKER_BITS {
+            if Sender::is_of(self.process, &batch) {
                 return Ok(None);
             }
             senders.admit(wall_micros(), &batch)?;
@@ -132,16 +129,15 @@ impl Peers {
 
     /// What one worker tells by.
     pub(crate) fn teller(self: &Arc<Peers>, worker: u8) -> Teller {
-        let sender = self.sender | u64::from(worker);
-        Teller { peers: Arc::clone(self), sender, count: 0, bytes: Vec::with_capacity(BATCH_BYTES_MAX) }
+        let sender = Sender::new(self.process, worker);
+        Teller { peers: Arc::clone(self), sender, bytes: Vec::with_capacity(BATCH_BYTES_MAX) }
     }
 }
 
 /// One worker's voice.
 pub(crate) struct Teller {
     peers: Arc<Peers>,
-    sender: u64,
-    count: u64,
+    sender: Sender,
     bytes: Vec<u8>,
 }
 
@@ -151,9 +147,9 @@ impl Teller {
         let peers = &self.peers;
         let (id, key) = peers.shared.terms().keys.signing_notice_key();
         for batch in notices.chunks(NOTICES_MAX) {
-            self.count = next_count(self.count, wall_micros());
+            let (sender, count) = self.sender.next(wall_micros());
             self.bytes.clear();
-            notice::encode(self.sender, self.count, batch, (id, &key), &mut self.bytes);
+            notice::encode(sender, count, batch, (id, &key), &mut self.bytes);
             for to in &peers.to {
                 let flags = libc::MSG_DONTWAIT;
                 match SockRef::from(&peers.socket).send_to_with_flags(&self.bytes, &(*to).into(), flags) {
