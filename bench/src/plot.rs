@@ -12,8 +12,12 @@ pub(crate) struct Bar {
     pub(crate) spread: Spread,
 }
 
-const WIDTH: f64 = 760.0;
-const LEFT: f64 = 170.0;
+/// Of the axis.
+const LENGTH: f64 = 500.0;
+/// A letter of the widest sans-serif that browsers take, at the size of labels.
+const LETTER: f64 = 8.0;
+/// Before and after a label.
+const GAP: f64 = 8.0;
 const RIGHT: f64 = 90.0;
 const TOP: f64 = 46.0;
 const ROW: f64 = 30.0;
@@ -25,22 +29,31 @@ fn axis_end(bars: &[Bar]) -> f64 {
     10f64.powf(most.log10().ceil())
 }
 
-fn place(value: f64, end: f64) -> f64 {
-    LEFT + (WIDTH - LEFT - RIGHT) * (value.max(1.0).log10() / end.log10())
+/// Room for the longest label.
+fn left(bars: &[Bar]) -> f64 {
+    let longest = bars.iter().map(|bar| bar.name.chars().count()).max().unwrap_or_default();
+    longest as f64 * LETTER + 2.0 * GAP
+}
+
+/// From the beginning of the axis.
+fn along(value: f64, end: f64) -> f64 {
+    LENGTH * (value.max(1.0).log10() / end.log10())
 }
 
 pub(crate) fn draw(bars: &[Bar]) -> String {
     let height = TOP + ROW * bars.len() as f64 + BOTTOM;
-    let end = axis_end(bars);
+    let (left, end) = (left(bars), axis_end(bars));
+    let width = left + LENGTH + RIGHT;
+    let place = |value: f64| left + along(value, end);
     let bottom = height - BOTTOM;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
-         font-size=\"13\">\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"24\" font-size=\"15\" font-weight=\"bold\">CPU per message, saturated (logarithmic)</text>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
+         font-size=\"13\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
+         <text x=\"{left}\" y=\"24\" font-size=\"15\" font-weight=\"bold\">CPU per message, saturated (logarithmic)</text>\n"
     );
     for tick in [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0] {
         if tick <= end {
-            let x = place(tick, end);
+            let x = place(tick);
             let _ = writeln!(
                 svg,
                 "<line x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\" stroke=\"#dddddd\"/>\
@@ -57,18 +70,18 @@ pub(crate) fn draw(bars: &[Bar]) -> String {
             _ => "#c8783c",
         };
         let Spread { median, least, most } = bar.spread;
-        let (x, from, to) = (place(median, end), place(least, end), place(most, end));
+        let (x, from, to) = (place(median), place(least), place(most));
         let middle = y + 10.0;
         let _ = writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-             <rect x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"20\" fill=\"{colour}\"/>\
+             <rect x=\"{left}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"20\" fill=\"{colour}\"/>\
              <line x1=\"{from:.1}\" y1=\"{middle:.1}\" x2=\"{to:.1}\" y2=\"{middle:.1}\" stroke=\"#222222\" stroke-width=\"2\"/>\
              <text x=\"{:.1}\" y=\"{:.1}\">{median:.2} µs</text>",
-            LEFT - 8.0,
+            left - GAP,
             y + 15.0,
             bar.name,
-            x - LEFT,
+            x - left,
             to.max(x) + 8.0,
             y + 15.0
         );
@@ -97,10 +110,21 @@ mod tests {
         let bars = [bar("floor", 2.0), bar("kamailio forward()", 20.0)];
         let end = axis_end(&bars);
         assert_eq!(end, 100.0);
-        let decade = (WIDTH - LEFT - RIGHT) / 2.0;
-        assert!((place(20.0, end) - place(2.0, end) - decade).abs() < 1e-9);
+        assert!((along(20.0, end) - along(2.0, end) - LENGTH / 2.0).abs() < 1e-9);
         let svg = draw(&bars);
         assert_eq!(svg.matches("<rect").count(), 3);
         assert!(svg.contains("20.00 µs"));
+    }
+    /// A label ends [`GAP`] before the axis, so what it takes must lie before that.
+    #[test]
+    fn the_longest_label_has_room() {
+        let spread = Spread { median: 2.0, least: 2.0, most: 2.0 };
+        let bars = ["floor", "strowger tag, one by one"].map(|name| Bar { name: name.into(), spread });
+        assert!(left(&bars) - GAP - 24.0 * LETTER >= GAP);
+        let text = draw(&bars);
+        assert!(
+            text.contains("<text x=\"200.0\" y=\"96.0\" text-anchor=\"end\">strowger tag, one by one</text>"),
+            "{text}"
+        );
     }
 }
