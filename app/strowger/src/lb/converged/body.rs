@@ -1,30 +1,35 @@
 //! A body on its way through: not longer than it may be, and not silent for longer.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::lock;
 
-/// When something last moved, and whether it was too much: seen by whoever waits for the answer.
+/// When something last moved, and what the client did wrong: seen by whoever waits for the answer.
 #[derive(Debug)]
 pub(super) struct Progress {
     moved: Mutex<Instant>,
-    pub(super) too_large: AtomicBool,
+    wrong: OnceLock<(StatusCode, &'static str)>,
 }
 
 impl Progress {
     pub(super) fn begin() -> Arc<Progress> {
-        Arc::new(Progress { moved: Mutex::new(Instant::now()), too_large: AtomicBool::new(false) })
+        Arc::new(Progress { moved: Mutex::new(Instant::now()), wrong: OnceLock::new() })
     }
 
     pub(super) fn note(&self) {
         *lock(&self.moved) = Instant::now();
+    }
+
+    /// The answer to a client whose body was broken off here, whatever the server made of that.
+    pub(super) fn wrong(&self) -> Option<(StatusCode, &'static str)> {
+        self.wrong.get().copied()
     }
 
     pub(super) fn last(&self) -> Instant {
@@ -68,6 +73,16 @@ impl Guarded {
     }
 }
 
+impl Guarded {
+    fn broken_off<T>(&self, status: StatusCode, why: &'static str) -> Poll<Option<Result<T, BrokenOff>>> {
+        if let Some(progress) = &self.progress {
+            // The first is what it was.
+            let _ = progress.wrong.set((status, why));
+        }
+        Poll::Ready(Some(Err(BrokenOff(why))))
+    }
+}
+
 /// Why a body was broken off.
 #[derive(Debug)]
 pub(super) struct BrokenOff(&'static str);
@@ -94,10 +109,7 @@ impl Body for Guarded {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = this.left.checked_sub(length) else {
-                    if let Some(progress) = &this.progress {
-                        progress.too_large.store(true, Relaxed);
-                    }
-                    return Poll::Ready(Some(Err(BrokenOff("the body is too large"))));
+                    return this.broken_off(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
                 };
                 this.left = left;
                 this.alarm.as_mut().reset(Instant::now() + this.idle);
@@ -106,10 +118,12 @@ impl Body for Guarded {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BrokenOff("its sender broke off")))),
+            Poll::Ready(Some(Err(_))) => {
+                this.broken_off(StatusCode::BAD_REQUEST, "the body is not as it was announced")
+            }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match this.alarm.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(BrokenOff("its sender is silent")))),
+                Poll::Ready(()) => this.broken_off(StatusCode::GATEWAY_TIMEOUT, "the body came no further"),
                 Poll::Pending => Poll::Pending,
             },
         }

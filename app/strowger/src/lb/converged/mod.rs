@@ -32,6 +32,7 @@ use tokio::time::Instant;
 use counters::{Counter, FrontCounters};
 use patient::Patient;
 use pool::Pool;
+use request::Slot;
 
 /// A server whose HTTP refused a connection is asked again after this: its SIP may live without.
 const REST: Duration = Duration::from_secs(1);
@@ -106,8 +107,9 @@ impl Front {
             self.counters.add(Counter::Connections);
             // Answers are passed on as they come.
             let _ = stream.set_nodelay(true);
-            let (front, settings, place) = (Arc::clone(&self), self.settings.load_full(), Arc::new(place));
+            let (front, settings, place) = (Arc::clone(&self), self.settings.load_full(), Slot::new(place));
             tokio::spawn(async move {
+                let stream = Patient::of_client(stream, settings.idle, Arc::clone(&place));
                 let service = hyper::service::service_fn(|asked| {
                     request::answer(Arc::clone(&front), client, Arc::clone(&place), asked)
                 });
@@ -115,7 +117,7 @@ impl Front {
                     .timer(TokioTimer::new())
                     .header_read_timeout(settings.head_time)
                     .max_header_size(settings.head_bytes_max)
-                    .serve_connection(TokioIo::new(Patient::new(stream, settings.idle)), service)
+                    .serve_connection(TokioIo::new(stream), service)
                     .with_upgrades()
                     .await;
                 // A client that breaks off is its own affair.

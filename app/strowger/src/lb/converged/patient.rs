@@ -1,12 +1,24 @@
 //! A stream whose peer may take its time to read, but not for ever: what cannot be written for too long ends the connection.
+//!
+//! At the end of a client's stream what the client still sends is read and dropped for a moment: closed at once, the kernel would answer with a reset,
+//! and the client would lose an answer that it had not read yet (RFC 9112 §9.6).
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+
+use super::request::Slot;
+
+/// Longer than an answer and the peer's end need on their way there and back.
+const LINGER: Duration = Duration::from_secs(1);
+/// Read at once of what is dropped.
+const DROPPED_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Patient<S> {
@@ -15,11 +27,26 @@ pub(super) struct Patient<S> {
     /// Runs while a write waits.
     alarm: Pin<Box<Sleep>>,
     waits: bool,
+    /// Nothing is written any more.
+    ends: bool,
+    /// A client has it; `None`: a server.
+    client: Option<Arc<Slot>>,
 }
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Patient<S> {
-        Patient { stream, patience, alarm: Box::pin(tokio::time::sleep(patience)), waits: false }
+        Patient {
+            stream,
+            patience,
+            alarm: Box::pin(tokio::time::sleep(patience)),
+            waits: false,
+            ends: false,
+            client: None,
+        }
+    }
+
+    pub(super) fn of_client(stream: S, patience: Duration, slot: Arc<Slot>) -> Patient<S> {
+        Patient { client: Some(slot), ..Patient::new(stream, patience) }
     }
 
     fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -45,7 +72,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -73,6 +100,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if !self.ends {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            self.ends = true;
+            self.alarm.as_mut().reset(Instant::now() + LINGER);
+        }
+        if self.client.as_ref().is_none_or(|slot| slot.upgraded.load(Relaxed)) {
+            return Poll::Ready(Ok(()));
+        }
+        let mut bytes = [0; DROPPED_BYTES];
+        loop {
+            if self.alarm.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut dropped = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut dropped)) {
+                Ok(()) if !dropped.filled().is_empty() => {}
+                // It has ended too.
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }

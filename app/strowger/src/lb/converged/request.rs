@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use config::Http;
 use http_body_util::{Either, Full};
@@ -27,7 +27,21 @@ use super::pool::{Sender, connect};
 use super::{Front, tunnel};
 
 pub(super) type Reply = Response<Either<Guarded, Full<Bytes>>>;
-type Permit = Arc<OwnedSemaphorePermit>;
+type Permit = Arc<Slot>;
+
+/// The place of a connection among those of clients, for as long as it lasts.
+#[derive(Debug)]
+pub(super) struct Slot {
+    _permit: OwnedSemaphorePermit,
+    /// It became another protocol, whose two ways end by themselves.
+    pub(super) upgraded: AtomicBool,
+}
+
+impl Slot {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Arc<Slot> {
+        Arc::new(Slot { _permit: permit, upgraded: AtomicBool::new(false) })
+    }
+}
 
 /// Servers that are tried for one request.
 const TRIES: usize = 4;
@@ -186,10 +200,11 @@ impl Passage<'_> {
             Some(Ok(response)) => Attempt::Answered(Box::new(Passed { response, choice, sender })),
             Some(Err(mut error)) => match error.take_message() {
                 Some(whole) => Attempt::Untouched(whole.into_body()),
-                None if progress.too_large.load(Relaxed) => {
-                    Attempt::Broken(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+                None => {
+                    let server = (StatusCode::BAD_GATEWAY, "the server broke off without an answer");
+                    let (status, why) = progress.wrong().unwrap_or(server);
+                    Attempt::Broken(status, why)
                 }
-                None => Attempt::Broken(StatusCode::BAD_GATEWAY, "the server broke off without an answer"),
             },
             None => Attempt::Broken(StatusCode::GATEWAY_TIMEOUT, "the server was silent for too long"),
         }
@@ -198,7 +213,7 @@ impl Passage<'_> {
     fn broken(&self, status: StatusCode, why: &'static str) -> Reply {
         self.front.counters.add(match status {
             StatusCode::GATEWAY_TIMEOUT => Counter::Silent,
-            StatusCode::PAYLOAD_TOO_LARGE => Counter::Refused,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST => Counter::Refused,
             _ => Counter::BadGateway,
         });
         refusal(status, why)
@@ -231,6 +246,7 @@ impl Front {
             }
             (true, Some((asked, client))) => {
                 self.counters.add(Counter::Upgraded);
+                place.upgraded.store(true, Relaxed);
                 let server = hyper::upgrade::on(&mut response);
                 let idle = settings.upgraded_idle;
                 tokio::spawn(async move {
