@@ -1,9 +1,14 @@
 //! One binary, several roles; [`roles::run`] shows them all. A role's file holds its arguments and its `run`.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nothing can be written")]
+
+// First, as all others print by its macros.
+#[macro_use]
+mod process;
+
 mod ctl;
 mod demo;
 mod lb;
-mod process;
 mod report;
 mod roles;
 mod top;
@@ -45,20 +50,28 @@ struct CommandLine {
 }
 
 fn main() -> ExitCode {
+    process::print::finish(run())
+}
+
+fn run() -> ExitCode {
     if std::env::args_os().len() <= 1 {
-        print!("{OVERVIEW}");
+        out!("{OVERVIEW}");
         return ExitCode::SUCCESS;
     }
     match CommandLine::try_parse() {
         Ok(CommandLine { role: Some(role) }) => roles::run(role),
         Ok(CommandLine { role: None }) => {
-            let _ = CommandLine::command().print_help();
+            process::print::note(CommandLine::command().print_help());
             ExitCode::SUCCESS
         }
-        Err(error) => {
+        // Help and version are asked for; anything else is a bad command line.
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
-            // Help and version are asked for; anything else is a bad command line.
-            if error.use_stderr() { ExitCode::from(config::EXIT_USAGE) } else { ExitCode::SUCCESS }
+            ExitCode::from(config::EXIT_USAGE)
+        }
+        Err(error) => {
+            process::print::note(error.print());
+            ExitCode::SUCCESS
         }
     }
 }

@@ -4,11 +4,12 @@
 mod picture;
 mod terminal;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::ctl::socket;
+use crate::process::print;
 use crate::report::status::StatusReport;
 use crate::report::table::terminal_size;
 use picture::Looks;
@@ -65,7 +66,7 @@ pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -
     let mut due = begun + Duration::from_millis(200).min(Duration::from_secs(every));
     let mut last: Option<(StatusReport, u64)> = None;
     loop {
-        if end.is_some_and(|end| end < due) {
+        if end.is_some_and(|end| end < due) || print::is_over() {
             return Ok(());
         }
         while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
@@ -73,12 +74,12 @@ pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -
                 return Ok(());
             }
             if let Some((earlier, millis)) = &last {
-                screen.show(&Looks { before: earlier, now: &before, millis: *millis })?;
+                screen.show(&Looks { before: earlier, now: &before, millis: *millis });
             }
         }
         let (now, now_at) = (socket::ask(path)?, Instant::now());
         let millis = now_at.duration_since(before_at).as_millis() as u64;
-        screen.show_anew(&Looks { before: &before, now: &now, millis })?;
+        screen.show_anew(&Looks { before: &before, now: &now, millis });
         last = Some((std::mem::replace(&mut before, now), millis));
         (before_at, due) = (now_at, now_at + Duration::from_secs(every));
     }
@@ -110,22 +111,22 @@ impl Screen {
     }
 
     /// A new look.
-    fn show_anew(&mut self, looks: &Looks<'_>) -> io::Result<()> {
+    fn show_anew(&mut self, looks: &Looks<'_>) {
         if self.terminal.is_some() {
             return self.show(looks);
         }
-        writeln!(io::stdout().lock(), "{}", picture::picture(looks, self.order, 0, usize::MAX))
+        outln!("{}", picture::picture(looks, self.order, 0, usize::MAX));
     }
 
     /// The same look again, after a key.
-    fn show(&mut self, looks: &Looks<'_>) -> io::Result<()> {
-        let Some(terminal) = &self.terminal else { return Ok(()) };
+    fn show(&mut self, looks: &Looks<'_>) {
+        let Some(terminal) = &self.terminal else { return };
         let (columns, lines) = terminal_size().filter(|(_, lines)| *lines > 0).unwrap_or((80, 24));
         let rows = lines.saturating_sub(OTHER_LINES).max(1);
         self.first = self.first.min(looks.now.servers.len().saturating_sub(rows));
         let text = picture::picture(looks, self.order, self.first, rows);
         let cut = |line: &str| line.chars().take(columns).chain(['\n']).collect::<String>();
         let body: String = text.lines().take(lines.saturating_sub(1)).map(cut).collect();
-        terminal.show(&format!("{body}q quits, s sorts (now by {}), arrows scroll", self.order.name()))
+        terminal.show(&format!("{body}q quits, s sorts (now by {}), arrows scroll", self.order.name()));
     }
 }

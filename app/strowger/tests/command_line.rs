@@ -1,6 +1,6 @@
 //! The program as its users meet it: what it says, with which status it ends, and the demo, which loses no call.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn strowger(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_strowger")).args(arguments).output().expect("the program can be run")
@@ -30,6 +30,83 @@ fn alone_it_gives_an_overview() {
             "strowger check",
         ],
     );
+}
+
+/// What a verb says that prints there, on the other stream, and its status.
+fn printing_to(stdout: Stdio, stderr: Stdio, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_strowger"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .output()
+        .expect("the program can be run");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), said.into_owned())
+}
+
+/// A pipe whose reader has gone.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+fn full() -> Stdio {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into()
+}
+
+#[test]
+fn no_verb_panics_when_its_output_is_closed_or_full() {
+    let folder = std::env::temp_dir().join(format!("strowger-print-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (good, bad) = (folder.join("good.toml"), folder.join("bad.toml"));
+    let text = "[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n[[server]]\naddress = \"127.0.0.1:7000\"\n";
+    std::fs::write(&good, text).unwrap();
+    std::fs::write(&bad, "[[listne]]\n".repeat(100)).unwrap();
+    let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
+    for arguments in [
+        &[][..],
+        &["--help"],
+        &["--version"],
+        &["lb", "--help"],
+        &["check", good],
+        &["check", "--reference"],
+        &["check", "--openapi"],
+        &["check", "--metrics"],
+        &["key"],
+        &["key", "--token"],
+    ] {
+        assert_eq!(
+            printing_to(closed(), Stdio::piped(), arguments),
+            (Some(0), String::new()),
+            "{arguments:?}"
+        );
+        let (status, said) = printing_to(full(), Stdio::piped(), arguments);
+        assert_eq!(status, Some(1), "{arguments:?}: {said}");
+        assert!(said.starts_with("error: standard output: No space left"), "{arguments:?}: {said}");
+    }
+    let nobody = folder.join("nobody.sock");
+    let nobody = nobody.to_str().unwrap();
+    for (arguments, status) in [
+        (&["check", bad][..], 64),
+        (&["statsu"], 64),
+        (&["lb", "--config", bad], 64),
+        (&["perf", "--config", bad], 64),
+        (&["answer", "--listen", "nonsense"], 64),
+        (&["demo", "--bind", "nonsense"], 64),
+        (&["status", "--control", nobody], 1),
+        (&["top", "--control", nobody], 1),
+        (&["why", "--control", nobody, "a"], 1),
+        (&["ctl", "status", "--control", nobody], 1),
+        (&["agent", "status", "--control", nobody], 1),
+    ] {
+        for stderr in [closed(), full()] {
+            let (ended, said) = printing_to(Stdio::piped(), stderr, arguments);
+            assert_eq!((ended, said.as_str()), (Some(status), ""), "{arguments:?}");
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 
+use crate::process::print;
 use crate::report::status::StatusReport;
 use crate::report::table::{aligned, or_dash, terminal_size};
 
@@ -41,8 +42,8 @@ impl Screen {
     pub(crate) fn show(&mut self, view: &View<'_>) {
         let text = if self.terminal { self.frame(view) } else { self.lines(view) };
         // A reader that has gone away is no reason to stop the calls.
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        out!("{text}");
+        print::note(io::stdout().flush());
     }
 
     /// The whole picture, over the one before.

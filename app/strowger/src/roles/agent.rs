@@ -207,7 +207,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         None => match settings(args) {
             Ok(settings) => ::agent::run(settings),
             Err(why) => {
-                eprintln!("error: {why}");
+                errln!("error: {why}");
                 ExitCode::from(config::EXIT_USAGE)
             }
         },
@@ -229,11 +229,11 @@ fn query(agent: SocketAddr, key_file: Option<&Path>) -> ExitCode {
 fn said(answer: Result<String, String>) -> ExitCode {
     match answer {
         Ok(text) => {
-            print!("{text}");
+            out!("{text}");
             ExitCode::SUCCESS
         }
         Err(why) => {
-            eprintln!("error: {why}");
+            errln!("error: {why}");
             ExitCode::FAILURE
         }
     }
@@ -245,7 +245,7 @@ pub(super) fn key(path: &Path) -> Result<Vec<u8>, String> {
         line => format!("{}:{line}: {what}\n  remedy: {remedy}", path.display()),
     })?;
     if file.readable_by_others {
-        eprintln!("warning: others can read the key file {0}\n  remedy: chmod 600 {0}", path.display());
+        errln!("warning: others can read the key file {0}\n  remedy: chmod 600 {0}", path.display());
     }
     file.heartbeat.ok_or_else(|| {
         format!(

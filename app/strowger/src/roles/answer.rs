@@ -109,24 +109,24 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let listeners = match listeners(&args.listen) {
         Ok(listeners) => listeners,
         Err((what, remedy)) => {
-            eprintln!("error: {what}\n  remedy: {remedy}");
+            errln!("error: {what}\n  remedy: {remedy}");
             return ExitCode::from(config::EXIT_USAGE);
         }
     };
     let tls = match config::server_tls(&args.listen, args.certificate.as_deref(), args.key.as_deref()) {
         Ok((tls, warnings)) => {
-            eprint!("{warnings}");
+            err!("{warnings}");
             tls
         }
         Err(problems) => {
-            eprint!("{problems}");
+            err!("{problems}");
             return ExitCode::from(config::EXIT_USAGE);
         }
     };
     match serve(args, &listeners, tls) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            errln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -214,7 +214,7 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
     let stop = Arc::new(AtomicBool::new(false));
     let load = burn(args.load, &stop)?;
     for listener in listeners {
-        println!("answers calls on {}:{}", listener.transport.word(), listener.bind);
+        outln!("answers calls on {}:{}", listener.transport.word(), listener.bind);
     }
     let mut collector = agent::collect::Collector::default();
     let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -285,6 +285,6 @@ fn print(counters: &Counters, desk: Option<&Desk>) {
         .map(|(text, value)| vec![text, value.to_string()])
         .collect();
     if !rows.is_empty() {
-        print!("{}", aligned(&["what", "count"], &rows));
+        out!("{}", aligned(&["what", "count"], &rows));
     }
 }

@@ -63,7 +63,7 @@ impl Figures {
         if let Err(error) = written
             && !std::mem::replace(&mut self.complained, true)
         {
-            eprintln!("error: {}: figures cannot be written: {error}", file.display());
+            errln!("error: {}: figures cannot be written: {error}", file.display());
         }
     }
 }

@@ -31,21 +31,21 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let Some(file) = &args.file else {
         match (args.openapi, args.metrics) {
-            (true, _) => println!("{:#}", crate::ctl::http::document()),
-            (false, true) => print!("{}", crate::ctl::http::page()),
-            (false, false) => print!("{}", config::reference()),
+            (true, _) => outln!("{:#}", crate::ctl::http::document()),
+            (false, true) => out!("{}", crate::ctl::http::page()),
+            (false, false) => out!("{}", config::reference()),
         }
         return ExitCode::SUCCESS;
     };
     match config::load(file) {
         Ok(checked) => {
             for notice in &checked.notices {
-                println!("{notice}");
+                outln!("{notice}");
             }
             let settings = &checked.settings;
-            println!("{}: good", file.display());
+            outln!("{}: good", file.display());
             for listener in &settings.listeners {
-                println!(
+                outln!(
                     "  listens on {} {}, known as {}",
                     listener.transport.via_token(),
                     listener.bind,
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                 );
             }
             for server in &settings.servers {
-                println!(
+                outln!(
                     "  server {} by {}, weight {}",
                     server.address,
                     server.transport.via_token(),
@@ -61,9 +61,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                 );
             }
             if let Some(tls) = &checked.tls {
-                println!("  certificate good until {}", tls.last_day());
+                outln!("  certificate good until {}", tls.last_day());
             }
-            println!(
+            outln!(
                 "  affinity {}, selection {}",
                 config::word(settings.affinity),
                 config::word(settings.selection)
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            eprint!("{problems}");
+            err!("{problems}");
             ExitCode::from(config::EXIT_USAGE)
         }
     }

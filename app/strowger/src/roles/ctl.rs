@@ -129,10 +129,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let outcome = carry_out(args, &mut ask);
     match outcome {
-        Ok(answer) if args.json => println!("{:#}", answer.document),
-        Ok(answer) => println!("{}", answer.text.trim_end()),
+        Ok(answer) if args.json => outln!("{:#}", answer.document),
+        Ok(answer) => outln!("{}", answer.text.trim_end()),
         Err(refused) => {
-            eprintln!("{refused}");
+            errln!("{refused}");
             return ExitCode::from(if unreachable { 1 } else { refused.why.exit() });
         }
     }

@@ -79,14 +79,14 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         ..ShortForm::default()
     };
     if let Err(problems) = config::short_form(&words) {
-        eprint!("{problems}");
+        err!("{problems}");
         return ExitCode::from(config::EXIT_USAGE);
     }
     match play(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
+            errln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -105,7 +105,7 @@ fn play(args: &Args) -> io::Result<bool> {
         if args.affinity == "hash" { "hash".to_owned() } else { "round-robin".to_owned() }
     });
     let settings = Settings { affinity: args.affinity.clone(), selection, servers: SERVERS, ports };
-    println!("Starting a load manager on udp:{to} and {SERVERS} servers, each under an agent …");
+    outln!("Starting a load manager on udp:{to} and {SERVERS} servers, each under an agent …");
     let farm = Farm::start(&settings)?;
     // After the children are made: they would inherit that these are held back.
     let signals = Signals::hold(&[libc::SIGINT, libc::SIGTERM]);
@@ -339,13 +339,13 @@ impl Play {
         let tally = Arc::clone(&self.callers.tally);
         let ringing = tally.first_answer.counts();
         let lost = tally.started.get() - tally.ended.get();
-        println!(
+        outln!(
             "\nCalls: {} begun, {} ended well, {lost} lost. {} messages repeated.",
             tally.started.get(),
             tally.ended.get(),
             tally.repeated.get()
         );
-        println!(
+        outln!(
             "Ringing after {} (half of the calls), {} (99 of 100).",
             milliseconds(quantile(&ringing, 500)),
             milliseconds(quantile(&ringing, 990))
@@ -359,7 +359,7 @@ impl Play {
                 true => format!(", back {}", after(&incident.back)),
                 false => String::new(),
             };
-            println!(
+            outln!(
                 "Server {} was killed: out of the farm {}{back}; {} requests taken over by other servers.",
                 incident.server,
                 after(&incident.seen),
@@ -369,12 +369,12 @@ impl Play {
         }
         let reasons = tally.reasons.lock().map(|reasons| reasons.clone()).unwrap_or_default();
         for reason in &reasons {
-            println!("  {reason}");
+            outln!("  {reason}");
         }
         if good {
-            println!("No call was lost.");
+            outln!("No call was lost.");
         } else {
-            println!(
+            outln!(
                 "This is not as it should be. Configuration and logs are in {}",
                 self.farm.keep_logs().display()
             );

@@ -41,11 +41,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     match line {
         Ok(line) => {
-            println!("{line}");
+            outln!("{line}");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: no random numbers: {error}");
+            errln!("error: no random numbers: {error}");
             ExitCode::FAILURE
         }
     }

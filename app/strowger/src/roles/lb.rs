@@ -122,21 +122,21 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let checked = match args.checked_to_start() {
         Ok(checked) => checked,
         Err(problems) => {
-            eprint!("{problems}");
+            err!("{problems}");
             return ExitCode::from(config::EXIT_USAGE);
         }
     };
     log_as(checked.log_format);
     for notice in &checked.notices {
         match checked.log_format {
-            LogFormat::Text => eprintln!("{notice}"),
+            LogFormat::Text => errln!("{notice}"),
             LogFormat::Json => log(notice.trim()),
         }
     }
     match serve(checked, &|| args.checked()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            errln!("error: {error}");
             ExitCode::FAILURE
         }
     }

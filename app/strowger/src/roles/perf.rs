@@ -72,7 +72,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     match args.checked() {
         Ok(perf) => serve(perf),
         Err(problems) => {
-            eprint!("{problems}");
+            err!("{problems}");
             ExitCode::from(config::EXIT_USAGE)
         }
     }
@@ -82,7 +82,7 @@ fn serve(perf: Perf) -> ExitCode {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT]);
     crate::process::log::log_as(config::LogFormat::Text);
     for notice in &perf.notices {
-        eprintln!("{notice}");
+        errln!("{notice}");
     }
     let places = match perf.measures.measured.len() {
         1 => "1 place".to_owned(),
@@ -93,7 +93,7 @@ fn serve(perf: Perf) -> ExitCode {
     let poller = match Poller::open(perf.measures, perf.key, os::Clock::start()) {
         Ok(poller) => poller,
         Err(error) => {
-            eprintln!("error: {error}");
+            errln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match socket::ask(&path) {
         Ok(report) if args.json => for_scripts(&report),
         Ok(report) => {
-            print!("{}", for_people(&report));
+            out!("{}", for_people(&report));
             ExitCode::SUCCESS
         }
         Err(error) => unreachable_socket(&path, &error),
@@ -40,11 +40,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 pub(crate) fn for_scripts(report: &impl serde::Serialize) -> ExitCode {
     match serde_json::to_string_pretty(report) {
         Ok(text) => {
-            println!("{text}");
+            outln!("{text}");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            errln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -52,6 +52,6 @@ pub(crate) fn for_scripts(report: &impl serde::Serialize) -> ExitCode {
 
 /// Says what to do when a load manager cannot be asked.
 pub(crate) fn unreachable_socket(path: &Path, error: &io::Error) -> ExitCode {
-    eprintln!("error: {}: {error}\n  remedy: {}", path.display(), socket::remedy(error));
+    errln!("error: {}: {error}\n  remedy: {}", path.display(), socket::remedy(error));
     ExitCode::FAILURE
 }

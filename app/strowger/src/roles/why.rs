@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match asked {
         Ok(report) if args.json => for_scripts(&report),
         Ok(report) => {
-            print!("{}", report.text());
+            out!("{}", report.text());
             // As `grep` does it: nothing found is no success.
             if report.choices.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }

@@ -4,6 +4,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use crate::process::print;
+
 /// What was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
@@ -36,16 +38,15 @@ impl Terminal {
             libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &settings);
             before
         };
-        print!("\x1b[?1049h\x1b[?25l");
+        out!("\x1b[?1049h\x1b[?25l");
         Some(Terminal { before })
     }
 
-    pub(super) fn show(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+    pub(super) fn show(&self, text: &str) {
         // Over the picture before, line by line: clearing all of it first would flicker.
         let lines: String = text.lines().map(|line| format!("{line}\x1b[K\r\n")).collect();
-        out.write_all(format!("\x1b[H{}\x1b[J", lines.trim_end_matches("\r\n")).as_bytes())?;
-        out.flush()
+        out!("\x1b[H{}\x1b[J", lines.trim_end_matches("\r\n"));
+        print::note(io::stdout().flush());
     }
 
     /// The next key that means something, if one comes in time.
@@ -70,7 +71,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        print!("\x1b[?25h\x1b[?1049l");
+        out!("\x1b[?25h\x1b[?1049l");
         let _ = io::stdout().flush();
         // SAFETY: gives back the settings that were read.
         unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &self.before) };

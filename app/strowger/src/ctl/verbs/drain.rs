@@ -76,8 +76,8 @@ fn wait(
     }
     let (_, server) = arguments.server("server")?;
     let quiet = arguments.number("quiet").unwrap_or(QUIET.as_secs());
-    eprintln!("{}", first.text);
-    eprintln!(
+    errln!("{}", first.text);
+    errln!(
         "waiting until none is left; where calls are not counted, until nothing was sent to it for {quiet} s (--quiet)"
     );
     let end = arguments.number("timeout").map(|seconds| Instant::now() + Duration::from_secs(seconds));
