@@ -1,6 +1,8 @@
 //! Certificates and keys of TLS, checked and made into what connections use: those of [tls], and those that listeners have of
 //! their own.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,6 +36,9 @@ pub struct Tls {
     pub server_verifier: Option<Arc<WebPkiServerVerifier>>,
     /// Every certificate that is used, each once.
     pub shown: Vec<Shown>,
+    /// The settings that this comes from, each with a mark of its value and of what its file holds: by it a reload tells what
+    /// differs. Certificates that are shown are not among them.
+    pub sources: BTreeMap<String, u64>,
 }
 
 /// A certificate that we show.
@@ -100,7 +105,36 @@ pub(crate) fn tls(raw: &Raw, problems: &mut Problems) -> Option<Tls> {
             shown.push(pair.shown);
         }
     }
-    (!shown.is_empty()).then_some(Tls { accepting, client, server_name, server_verifier, shown })
+    let sources = sources(raw);
+    (!shown.is_empty()).then_some(Tls { accepting, client, server_name, server_verifier, shown, sources })
+}
+
+fn sources(raw: &Raw) -> BTreeMap<String, u64> {
+    let mut sources = BTreeMap::new();
+    let mut add = |name: String, value: &dyn std::fmt::Debug, file: Option<&PathBuf>| {
+        let mut mark = DefaultHasher::new();
+        format!("{value:?}").hash(&mut mark);
+        // What cannot be read is complained of by whoever needs it.
+        file.and_then(|path| std::fs::read(path).ok()).hash(&mut mark);
+        sources.insert(name, mark.finish());
+    };
+    let section = &raw.tls;
+    add("tls.minimum_version".into(), &section.minimum_version.value, None);
+    add("tls.client_certificate".into(), &section.client_certificate.value, None);
+    add("tls.server_name".into(), &section.server_name.value, None);
+    for (name, field) in
+        [("key", &section.key), ("client_ca", &section.client_ca), ("server_ca", &section.server_ca)]
+    {
+        add(format!("tls.{name}"), &field.value, field.value.as_ref());
+    }
+    for listen in raw.listen.iter().filter(|listen| is_secure(listen)) {
+        let name = |key: &str| format!("{key} of listener {}", listen.address.value.address);
+        add(name("client_certificate"), &listen.client_certificate.value, None);
+        for (key, field) in [("key", &listen.key), ("client_ca", &listen.client_ca)] {
+            add(name(key), &field.value, field.value.as_ref());
+        }
+    }
+    sources
 }
 
 pub(crate) fn is_secure(listen: &Listen) -> bool {

@@ -243,11 +243,7 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
     let tokens = |api: &Option<config::Api>| api.as_ref().map(|api| api.tokens.clone());
     found.note(tokens(api) != tokens(&next.api), "api.tokens: others from now on");
     sections::http(http.as_ref(), next.http.as_ref(), found);
-    // Certificates are read anew with each reload: the files may hold others under the same names.
-    found.note(
-        tls.is_some() != next.tls.is_some(),
-        "[tls]: certificates come or go; listeners of TLS stay as they are",
-    );
+    sections::certificates(tls.as_ref(), next.tls.as_ref(), found);
 }
 
 /// Swaps whole, or refuses whole.
@@ -418,7 +414,7 @@ mod tests {
             "score.cpu_max_percent: 95 becomes 90",
             "[[measure]] by = \"agent\", address = \"127.0.0.1:9\": polled from now on",
             "perf.poll_ms: 1000 becomes 5000",
-            "drain.seconds: 10 becomes 3",
+            "drain.seconds: 0 becomes 3",
             "drain.new_calls: \"refuse\" becomes \"serve\"",
             "hold_setup.kind: \"stream\" becomes \"all\"",
         ] {

@@ -1,6 +1,6 @@
-//! How whole sections differ, key by key in the words of the file: registrations, scores, polls.
+//! How whole sections differ, key by key in the words of the file: registrations, scores, polls, certificates.
 
-use config::{Http, word};
+use config::{Http, Tls, word};
 use heartbeat::measure::{Measured, Measures};
 use lb::farm::score::ScoreSettings;
 use lb::register::settings::{RegisterSettings, RegisterTo};
@@ -92,10 +92,64 @@ fn keys_of(place: &Measured) -> String {
     format!("by = {}, address = {}{server}", quoted(place.by.name()), quoted(place.address))
 }
 
+/// They are read anew with each reload: the files may hold others under the same names. Open connections keep what they have.
+pub(super) fn certificates(old: Option<&Tls>, new: Option<&Tls>, found: &mut Difference) {
+    let (Some(old), Some(new)) = (old, new) else {
+        let what = "[tls]: certificates come or go; listeners of TLS stay as they are";
+        return found.note(old.is_some() != new.is_some(), what);
+    };
+    for shown in new.shown.iter().filter(|shown| !old.shown.contains(shown)) {
+        let (file, day) = (shown.file.display(), shown.last_day());
+        found
+            .changes
+            .push(format!("certificate in {file}: another one for new connections, good until {day}"));
+    }
+    for shown in old.shown.iter().filter(|shown| new.shown.iter().all(|other| other.file != shown.file)) {
+        found
+            .changes
+            .push(format!("certificate in {}: no longer used for new connections", shown.file.display()));
+    }
+    let names = old.sources.keys().chain(new.sources.keys().filter(|name| !old.sources.contains_key(*name)));
+    for name in names.filter(|name| old.sources.get(*name) != new.sources.get(*name)) {
+        found.changes.push(format!("{name}: another one for new connections"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ctl::testing::TWO;
+
+    #[test]
+    fn certificates_that_differ_are_named() {
+        let shown = |file: &str, ends: i64| config::Shown { file: file.into(), chain: Vec::new(), ends };
+        let tls = |shown: Vec<config::Shown>, authority: u64| Tls {
+            accepting: Vec::new(),
+            client: None,
+            server_name: None,
+            server_verifier: None,
+            shown,
+            sources: [("tls.client_ca".to_owned(), authority), ("tls.key".to_owned(), 1)].into(),
+        };
+        let changes = |old: &Tls, new: &Tls| {
+            let mut found = Difference::default();
+            certificates(Some(old), Some(new), &mut found);
+            found.changes
+        };
+        let old = tls(vec![shown("a.pem", 86_400), shown("b.pem", 86_400)], 1);
+        assert!(changes(&old, &old).is_empty());
+        let renewed = tls(vec![shown("a.pem", 2 * 86_400), shown("b.pem", 86_400)], 1);
+        let said = "certificate in a.pem: another one for new connections, good until 1970-01-03";
+        assert_eq!(changes(&old, &renewed), [said]);
+        let fewer = tls(vec![shown("a.pem", 86_400)], 2);
+        assert_eq!(
+            changes(&old, &fewer),
+            [
+                "certificate in b.pem: no longer used for new connections",
+                "tls.client_ca: another one for new connections",
+            ]
+        );
+    }
 
     #[test]
     fn of_http_all_but_its_listener_can_change() {

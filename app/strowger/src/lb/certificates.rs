@@ -84,7 +84,7 @@ fn complaints(shown: &[Shown], now: SystemTime) -> Vec<String> {
 }
 
 pub(crate) fn identity(tls: Tls) -> Identity {
-    let Tls { accepting, client, server_name, server_verifier, shown: _ } = tls;
+    let Tls { accepting, client, server_name, server_verifier, shown: _, sources: _ } = tls;
     Identity {
         accepting,
         client,
