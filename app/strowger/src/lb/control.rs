@@ -13,6 +13,7 @@ use config::Checked;
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::measure::Measures;
 use heartbeat::{Heartbeat, Ignored, Replay};
+use lb::counters::Counter;
 use lb::farm::condition::Condition;
 use lb::farm::server::ServerId;
 use lb::farm::server_table::{Refusal, RowView, ServerTable};
@@ -20,6 +21,7 @@ use lb::settings::{Heartbeats, ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
 use net::Clock;
 
+use crate::lb::complaints::Complaints;
 use crate::lb::measuring::Measuring;
 use crate::process::log::log;
 use crate::process::ports;
@@ -59,6 +61,7 @@ pub(crate) struct Control {
     /// Calls that the memory holds, where a server drains, and when they were counted.
     remembered: HashMap<ServerId, u32>,
     looked_at_drained: Time,
+    complaints: Complaints,
     /// Drained servers of which it was said that nothing is left.
     said_empty: Vec<SocketAddr>,
 }
@@ -90,6 +93,7 @@ impl Control {
             checked: None,
             remembered: HashMap::new(),
             looked_at_drained: now,
+            complaints: Complaints::default(),
             said_empty: Vec::new(),
         };
         control.note_conditions(now, false);
@@ -242,6 +246,7 @@ impl Control {
             }
         }
         self.look_at_drained(now);
+        self.complain_of_refused(now);
         if self.table.tick(now) {
             self.shared.publish(self.table.snapshot());
             self.note_conditions(now, true);
@@ -340,6 +345,14 @@ impl Control {
         if self.counts.refused.is_power_of_two() {
             log(&format!("{refusal} ({} heartbeats refused so far)", self.counts.refused));
         }
+    }
+
+    /// Calls for which there is no server.
+    fn complain_of_refused(&mut self, now: Time) {
+        let snapshot = self.shared.snapshot();
+        let (takes, all) = (snapshot.active().active().len(), snapshot.servers().len());
+        let refused = self.shared.count_of(Counter::NoServer);
+        self.complaints.no_server(now, refused, takes, all).iter().for_each(|line| log(line));
     }
 
     /// What an operator changed, in the log.

@@ -3,6 +3,7 @@
 pub(crate) mod beside;
 pub(crate) mod certificates;
 pub(crate) mod choices;
+pub(crate) mod complaints;
 pub(crate) mod control;
 pub(crate) mod converged;
 pub(crate) mod measuring;
