@@ -138,6 +138,21 @@ fn settings_without_effect_are_named() {
 }
 
 #[test]
+fn nothing_is_waited_for_at_the_end_where_the_next_start_knows_all() {
+    let key = "[keys]\ntag = [\"1 00112233445566778899aabbccddeeff\"]\n";
+    for (given, seconds) in [
+        (key.to_owned(), 0),
+        (key.to_owned() + "[affinity]\nkind = \"hash\"\n", 0),
+        (key.to_owned() + "[affinity]\nkind = \"session\"\n", 10),
+        (key.to_owned() + "[drain]\nseconds = 7\n", 7),
+        (String::new(), 10),
+        ("[drain]\nseconds = 0\n".into(), 0),
+    ] {
+        assert_eq!(good(&format!("{LEAST}{given}")).drain.time, Duration::from_secs(seconds), "{given}");
+    }
+}
+
+#[test]
 fn the_example_is_good() {
     let checked = good(include_str!("../../../docs/example.toml"));
     assert_eq!(checked.settings.listeners.len(), 2);

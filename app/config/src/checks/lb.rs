@@ -21,6 +21,9 @@ use crate::language::section::Field;
 use crate::sections::definition::{Raw, ThreadModel};
 use crate::sections::words::{LogFormat, NewCalls};
 
+/// Set-ups of the last seconds are those that a next start would not know; most are over by then.
+const DRAIN_SECONDS: u64 = 10;
+
 /// A configuration that fits together.
 #[derive(Clone, Debug)]
 pub struct Checked {
@@ -125,6 +128,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         score: super::perf::score(raw),
         measures,
     };
+    let random_keys = raw.keys.tag.value.is_empty() && !key_file_has_tags(raw);
     Ok(Checked {
         settings,
         tls,
@@ -133,12 +137,20 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         faults: place(&raw.log.faults.value),
         choices: place(&raw.log.choices.value),
         log_format: raw.log.format.value,
-        drain: Drain { time: seconds(&raw.drain.seconds), new_calls: raw.drain.new_calls.value },
+        drain: drain(raw, random_keys),
         api,
         http,
-        random_keys: raw.keys.tag.value.is_empty() && !key_file_has_tags(raw),
+        random_keys,
         notices: problems.to_string().lines().map(str::to_owned).collect(),
     })
+}
+
+/// Where the next start goes on with every call, waiting would only refuse new ones: a tag, or the hash, says with each message
+/// which server has the call. Without the key of now nobody could read the tags, and a list of sessions ends with the process.
+fn drain(raw: &Raw, random_keys: bool) -> Drain {
+    let goes_on = !random_keys && raw.affinity.kind.value != Affinity::Session;
+    let seconds = raw.drain.seconds.value.unwrap_or(if goes_on { 0 } else { DRAIN_SECONDS });
+    Drain { time: Duration::from_secs(seconds), new_calls: raw.drain.new_calls.value }
 }
 
 /// Where records go.

@@ -94,7 +94,7 @@ pub(crate) fn without_effect(raw: &Raw, problems: &mut Problems) {
     registrations(raw, &mut idle);
     held(raw, &mut idle);
     idle.say(
-        raw.drain.seconds.value == 0,
+        raw.drain.seconds.value == Some(0),
         &named!(raw.drain => new_calls),
         "the load manager ends at once",
         "write drain.seconds, or leave `new_calls` out",

@@ -269,8 +269,10 @@ sections! {
 
     /// What happens at SIGTERM. A second one ends the load manager at once, as SIGINT does.
     one drain as DrainSection {
-        /// How long known calls are carried on at SIGTERM, seconds; it ends sooner when it remembers none. 0: ends at once.
-        seconds: u64 = Is("10"), 0..=86400;
+        /// How long known calls are carried on at SIGTERM, seconds; it ends sooner when it remembers none. 0: ends at once. Left out: 0
+        /// where another start goes on with every call that is up, which is with affinity `tag` or `hash` and a tag key that is
+        /// configured; else 10.
+        seconds: Option<u64> = Unset, 0..=86400;
         /// What happens to new calls meanwhile.
         new_calls: NewCalls = Is("refuse");
     }
