@@ -103,6 +103,22 @@ fn names_that_no_route_can_have_are_named() {
 }
 
 #[test]
+fn a_performance_server_that_answers_anybody_is_warned_of() {
+    let at = |place: &str, keys: &str| {
+        let measure = "[[measure]]\nby = \"agent\"\naddress = \"10.0.0.1:5778\"\n";
+        good(&format!("{LEAST}{measure}[perf]\nlisten = \"{place}\"\n{keys}")).notices.join("\n")
+    };
+    let key = "[keys]\nheartbeat = \"00112233445566778899aabbccddeeff\"\n";
+    assert!(
+        at("0.0.0.0:5779", "").contains(":9:10: the performance server answers anybody"),
+        "{}",
+        at("0.0.0.0:5779", "")
+    );
+    assert!(!at("0.0.0.0:5779", key).contains("answers anybody"));
+    assert!(!at("127.0.0.1:5779", "").contains("answers anybody"));
+}
+
+#[test]
 fn settings_without_effect_are_named() {
     let warned = |text: &str| good(&format!("{LEAST}{text}")).notices.join("\n");
     for (text, what) in [

@@ -1,11 +1,12 @@
 //! What every part at the edge asks of the system, once: the clock, chance, signals, waiting for descriptors, small socket
-//! helpers, log lines. What only one part needs stays with that part.
+//! helpers, log lines, what the process may do. What only one part needs stays with that part.
 
 pub mod chance;
 mod clock;
 pub mod icmp;
 pub mod log;
 pub mod poll;
+pub mod privilege;
 mod signals;
 pub mod udp;
 pub mod unix;

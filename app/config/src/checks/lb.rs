@@ -76,6 +76,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     let register = register(raw, &listeners, &mut problems);
     let heartbeat = heartbeats(raw, &listeners, &mut problems);
     let measures = super::perf::measures(raw, &mut problems);
+    super::perf::open_without_key(raw, &mut problems);
     let api = api(raw, &mut problems);
     let peers = peers(raw, &listeners, &mut problems);
     let http = http(raw, &listeners, &mut problems);

@@ -84,6 +84,19 @@ pub(crate) fn measures(raw: &Raw, problems: &mut Problems) -> Measures {
     }
 }
 
+/// In a load manager's own process; `strowger perf` says it of itself.
+pub(crate) fn open_without_key(raw: &Raw, problems: &mut Problems) {
+    if let (Some(listen), None, None) =
+        (raw.perf.listen.value, &raw.keys.heartbeat.value, &raw.keys.file.value)
+        && !listen.ip().is_loopback()
+    {
+        let what = "the performance server answers anybody: there is no heartbeat key";
+        let remedy =
+            "strowger key --heartbeat >> farm.keys, the same for all (keys.file), or listen on 127.0.0.1";
+        problems.warn(&raw.perf.listen.place, what, remedy);
+    }
+}
+
 pub(crate) fn perf(raw: &Raw, mut problems: Problems) -> Result<Perf, Problems> {
     let measures = measures(raw, &mut problems);
     // The tag keys are checked with the rest, and not needed: that there are none is no news here.

@@ -16,6 +16,7 @@ use lb::way::router::Router;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::{Clock, Identities, Limits, Spread, UdpOptions};
+use os::privilege::{self, Power};
 
 use crate::ctl::desk::{Desk, Tray};
 use crate::ctl::http;
@@ -43,6 +44,8 @@ pub(crate) type Again<'a> = dyn Fn() -> Result<Checked, Problems> + 'a;
 /// Runs until it is told to stop. `again` reads the configuration anew, for certificates that were changed.
 pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
+    // Before any thread is made: each has what its maker has.
+    let of_root = keep(&[Power::WriteAnyFile, Power::ReadAnyFile, Power::BindAnyPort]);
     let clock = Clock::start();
     let settings = checked.settings.clone();
     let count = worker_count(settings.threads);
@@ -90,6 +93,11 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     lock(&control).run_as(checked.clone());
     let _socket = ControlSocket::serve(&checked.control, desk.clone())
         .map_err(|error| socket::explained(&checked.control, &error))?;
+    // All is open; a reload reads files, and may have the performance server listen.
+    keep(&[Power::ReadAnyFile, Power::BindAnyPort]);
+    if of_root {
+        log("started by root: of its powers only reading files and listening below port 1024 are kept");
+    }
     let mut silent = None;
     if settings.threads == Threads::One {
         let source = match heartbeat_fd {
@@ -214,8 +222,20 @@ fn make_workers(
     Ok(workers)
 }
 
+/// True: this thread had more powers than these. One that cannot give them up serves all the same.
+fn keep(powers: &[Power]) -> bool {
+    privilege::keep(powers).unwrap_or_else(|error| {
+        log(&format!("root's powers cannot be given up: {error}"));
+        false
+    })
+}
+
 fn start(worker: Worker<Router>) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name("worker".into()).spawn(move || worker.run())
+    std::thread::Builder::new().name("worker".into()).spawn(move || {
+        // Whoever sends messages talks to this thread.
+        keep(&[]);
+        worker.run()
+    })
 }
 
 /// Ends the process when one worker fails; ends well when all have stopped.
@@ -224,7 +244,7 @@ fn end_with_workers(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<Join
         for thread in threads {
             let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
             if let Err(error) = ended {
-                eprintln!("error: a worker ended: {error}");
+                errln!("error: a worker ended: {error}");
                 std::process::exit(1);
             }
         }

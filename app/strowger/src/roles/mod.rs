@@ -45,6 +45,10 @@ pub(crate) enum Role {
 }
 
 pub(crate) fn run(role: Role) -> ExitCode {
+    if matches!(role, Role::Lb(_) | Role::Perf(_) | Role::Agent(_)) {
+        // Keys are in there, or may be after a reload.
+        os::privilege::hide_memory();
+    }
     match role {
         Role::Lb(args) => lb::run(&args),
         Role::Agent(args) => agent::run(*args),
