@@ -74,7 +74,7 @@ impl Reject {
             603 => "Decline",
             604 => "Does Not Exist Anywhere",
             606 => "Not Acceptable",
-            100..=699 => "Refused",
+            _ if status >= 100 && status < 700 => "Refused",
             _ => return Reject::of(500, "Server Internal Error"),
         };
         Reject::of(status, reason)
