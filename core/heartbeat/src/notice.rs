@@ -356,13 +356,13 @@ mod tests {
     #[test]
     fn a_clock_that_was_an_hour_ahead_silences_nobody() {
         const HOUR: u64 = 3_600_000_000;
-        let (mut sender, mut senders) = (Sender::new(0x1122_3344_55, 3), Senders::default());
+        let (mut sender, mut senders) = (Sender::new(0x11_2233_4455, 3), Senders::default());
         let mut tell = |senders: &mut Senders, theirs: u64, ours: u64| {
             let (who, count) = sender.next(theirs);
             let mut bytes = Vec::new();
             encode(who, count, &notices(1), KEY, &mut bytes);
             let batch = decode(&bytes, key).unwrap();
-            assert!(Sender::is_of(0x1122_3344_55, &batch) && !Sender::is_of(0x1122_3344_56, &batch));
+            assert!(Sender::is_of(0x11_2233_4455, &batch) && !Sender::is_of(0x11_2233_4456, &batch));
             (senders.admit(ours, &batch), bytes)
         };
         assert_eq!(tell(&mut senders, NOW, NOW).0, Ok(()));
