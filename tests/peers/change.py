@@ -72,7 +72,7 @@ def changed_under_load():
     with Farm("change-load") as farm:
         scene = Scene(farm)
         caller = start_client(farm, calling(), scene.front, rate * 14, rate, "-d", TALK_MS)
-        time.sleep(1)
+        caller.begun(rate)
         first, second = scene.servers
         third, fourth = scene.server(), scene.server()
         scene.ctl("add", third.place, "--weight", 2)
@@ -154,7 +154,7 @@ def told_to_stop():
         caller = start_client(farm, calling(), scene.front, count, count, "-d", 5000)
         until(lambda: sum(server["calls"] or 0 for server in farm.status(scene.control)["servers"]) == count, "all calls are up", 20)
         scene.process.popen.terminate()
-        time.sleep(0.5)
+        until(lambda: "told to stop" in scene.process.log.read_text(), "it heard the signal")
         late = start_client(farm, calling(), scene.front, 3, 10, "-d", 100)
         refused = late.finish()
         outcome = caller.finish()

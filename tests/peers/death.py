@@ -11,7 +11,7 @@ import time
 from farm import PERIOD_MS, Farm, bound, until
 from report import Report, calls
 from scenario import calling, taking_over
-from sipp import Sipp, start_client
+from sipp import Sipp, counters_now, start_client
 
 SERVERS = 4
 RATE = calls(100, 100, 500)
@@ -38,11 +38,11 @@ def without_agent(transport, affinity):
             control={"path": str(farm.control())},
         )
         caller = start_client(farm, calling(), front, count, RATE, "-d", TALK_MS, "-recv_timeout", PATIENCE_MS)
-        time.sleep(DEATH_SECONDS)
+        caller.begun(RATE * DEATH_SECONDS)
         dead, first = servers[0], servers[0].place
         before = dead.counters().created
         dead.process.kill()
-        time.sleep(BACK_SECONDS)
+        caller.begun(RATE * (DEATH_SECONDS + BACK_SECONDS))
         back = Sipp(farm, taking_over(), first)
         outcome = caller.finish()
         others = [server.stop() for server in servers[1:]]
@@ -77,7 +77,7 @@ def under_agents(whole_host):
         servers = [Sipp(farm, taking_over(), farm.address(), heartbeat=heartbeat) for _ in range(SERVERS)]
         until(lambda: list(farm.server_states(control).values()) == ["active"] * SERVERS, "four active servers")
         caller = start_client(farm, calling(), front, count, RATE, "-d", TALK_MS)
-        time.sleep(DEATH_SECONDS)
+        caller.begun(RATE * DEATH_SECONDS)
         agents = [server.process for server in servers]
         dead, place = servers[0], servers[0].place
         before = dead.counters().created
@@ -95,9 +95,8 @@ def under_agents(whole_host):
         until(lambda: farm.server_states(control)[place.port] == "active", "the server back", 10)
         back = time.monotonic() - began
         outcome = caller.finish()
-        time.sleep(1.5)  # SIPp writes its counters once a second
-        others = [server.counters() for server in servers[1:]]
-        again = dead.counters().created
+        back_again, *others = counters_now(servers)
+        again = back_again.created
         # All at once: each waits a while for its server, which holds calls that were taken over from it.
         for agent in agents:
             agent.popen.terminate()

@@ -13,7 +13,7 @@ import time
 from farm import PERIOD_MS, Farm, until
 from report import Report, calls
 from scenario import calling, taking_over
-from sipp import Sipp, start_client
+from sipp import Sipp, counters_now, start_client
 from wire import Datagrams
 
 TALK_MS = 1500
@@ -89,8 +89,7 @@ def under_load(remembered):
             set_is(size)
             time.sleep(step)
         outcome = caller.finish()
-        time.sleep(1.5)  # SIPp writes its counters once a second
-        begun = [server.counters().created for server in servers]
+        begun = [counters.created for counters in counters_now(servers)]
         full = farm.counters(control)["memory_full"]
         with open(caller.statistics, newline="") as text, contextlib.suppress(ValueError):
             peak = max(int(row["CurrentCall"]) for row in csv.DictReader(text, delimiter=";"))

@@ -3,9 +3,7 @@
 Over UDP nothing is sent to a server that rings, so nothing tells of its death but OPTIONS or heartbeats; over TCP the end
 of the connection does."""
 
-import time
-
-from farm import Farm
+from farm import Farm, until
 from report import Report
 from scenario import SDP, answering, calling, expect, pause, respond
 from setup import remember_vias, to_invite
@@ -34,7 +32,7 @@ def run(transport, hold_setup, probe):
             control={"path": str(farm.control())},
         )
         caller = start_client(farm, calling(), front, COUNT, RATE, "-d", "500")
-        time.sleep(COUNT / RATE + 1.5)
+        until(lambda: all(server.rows() for server in servers) and sum(server.counters().created for server in servers) >= COUNT, "all calls ring")
         ringing = servers[0].counters().created
         servers[0].process.kill()
         outcome = caller.finish()

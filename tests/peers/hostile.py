@@ -181,7 +181,7 @@ def run(transport, attack):
     with Farm(f"hostile-{transport}-{attack.__name__}") as farm:
         scene = Scene(farm, transport)
         caller = start_client(farm, calling(), scene.front, count, RATE * count // CALLS, "-d", TALK_MS)
-        time.sleep(1.5)
+        caller.begun(RATE * count // CALLS)
         before, counted = scene.process.resident_kib(), scene.counters()
         expected = attack(scene)
         time.sleep(0.2)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 from farm import PERIOD_MS, STROWGER, Farm, bound, until
 from report import Report, calls
@@ -57,7 +56,7 @@ def in_front(kill):
         until(lambda: list(farm.server_states(control).values()) == ["active"] * BEHIND, "both load managers active in front")
         caller = start_client(farm, calling(), front, count, RATE, "-d", TALK_MS)
         if kill:
-            time.sleep(DEATH_SECONDS)
+            caller.begun(RATE * DEATH_SECONDS)
             for pid in agents[0].children():
                 os.kill(pid, signal.SIGKILL)
         outcome = caller.finish()

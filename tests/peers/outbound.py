@@ -67,6 +67,12 @@ class Front:
     def count(self, name):
         return self.farm.counters(self.control).get(name, 0)
 
+    def closes(self, stream):
+        """Closes a client's connection, and returns when the load manager has noticed."""
+        before = self.count("connections_open")
+        stream.close()
+        until(lambda: self.count("connections_open") < before, "the connection is closed")
+
     def claims(self):
         """Aliases that were asked for and judged."""
         return self.count("aliases") + self.count("aliases_refused")
@@ -186,8 +192,7 @@ def dialog(kind):
         if front.count("forged_tags") != 1:
             problems.append(f"forged_tags is {front.count('forged_tags')}")
         problems += call.reaches("INFO", telephone.stream, "after that")
-        telephone.stream.close()
-        time.sleep(0.3)
+        front.closes(telephone.stream)
         problems += call.fails("BYE", 430, "gone")
         if front.count("flows_failed") < 1:
             problems.append("flows_failed was not counted")
@@ -221,8 +226,7 @@ def comes_back(kind, registers):
             said = call.ask("INFO")
             problems += [] if said and said.status == 200 else [f"INFO on the new connection: {said and said.start}"]
         problems += call.reaches("INFO", telephone.stream, "back, with the old one open")
-        old.close()
-        time.sleep(0.3)
+        front.closes(old)
         problems += call.reaches("BYE", telephone.stream, "back, with the old one closed")
         while heard := other.stream.receive(0.3):
             if heard.status is None:
@@ -299,8 +303,7 @@ def registrar():
             problems += called(what, 200)
             if what == "registered":
                 telephone.come_back().close()
-        telephone.stream.close()
-        time.sleep(0.3)
+        front.closes(telephone.stream)
         problems += called("gone", 430)
     return "two flows, then 430", problems
 

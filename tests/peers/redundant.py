@@ -190,7 +190,7 @@ def killed():
         # Without rport, so that answers go to the caller and not to the moving address, which is nobody's source.
         steps = [step.replace(";rport", "") for step in calling()]
         caller = start_client(farm, steps, place, count, rate, "-d", TALK_MS)
-        time.sleep(DEATH_SECONDS)
+        caller.begun(rate * DEATH_SECONDS)
         # The last calls reach their servers, but no answer comes back: the callers will repeat them at the other.
         address.deaf_to = {place.port for place in places}
         time.sleep(DEAF_SECONDS)

@@ -188,8 +188,9 @@ def wire():
         answer, _ = again.register()
         second = reached(again)
         # It goes, and nobody has registered since.
+        before = servers.counter("connections_open")
         again.close()
-        time.sleep(0.3)
+        until(lambda: servers.counter("connections_open") < before, "the connection is closed")
         gone = [_call(line, servers.udp) for _ in range(3)]
         for when, statuses, expected in (("registered", first, 200), ("back", second, 200), ("gone", gone, 430)):
             if statuses != [expected] * 3:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 
 import scenario
+from farm import until
 
 SECONDS = 90
 # A client that waits longer than the 32 s of RFC 3261 §17 for a message counts the call as failed.
@@ -76,6 +77,17 @@ class Sipp:
         counters.errors = self.first_errors()
         return counters
 
+    def begun(self, count, seconds=30):
+        """Returns when so many calls have begun; SIPp says so once a second."""
+        until(lambda: self.rows() and self.counters().created >= count, f"{count} calls begun", seconds)
+
+    def rows(self):
+        """How often it has written its counters."""
+        try:
+            return max(0, len(self.statistics.read_text().splitlines()) - 1)
+        except FileNotFoundError:
+            return 0
+
     def finish(self, seconds=SECONDS):
         """A client: waits until its calls are made."""
         self.process.wait(seconds)
@@ -99,6 +111,13 @@ class Sipp:
         if not self.errors.exists():
             return ""
         return " ".join(self.errors.read_text(errors="replace").split())[:900]
+
+
+def counters_now(sipps):
+    """What each has counted so far: the counters that it writes next, within a second."""
+    before = [sipp.rows() for sipp in sipps]
+    until(lambda: all(sipp.rows() > rows for sipp, rows in zip(sipps, before)), "SIPp writes its counters")
+    return [sipp.counters() for sipp in sipps]
 
 
 def client(farm, steps, target, count, rate, *options, ip=None):
