@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use heartbeat::notice::Notice;
+use sip::Transport;
 pub use turn::{Claim, Outgoing};
 
 /// The load manager asks that others be told of its calls, and gets no answer. Notices leave before the messages of the same
@@ -22,5 +23,18 @@ pub enum Event {
         from: Option<SocketAddr>,
         to: SocketAddr,
         why: &'static str,
+    },
+    /// We refused a request, or dropped what came. Not each is told: see `unsaid`.
+    Refused {
+        source: SocketAddr,
+        transport: Transport,
+        /// The method, or the status of a response; empty where neither can be read.
+        method: Box<[u8]>,
+        call_id: Box<[u8]>,
+        /// Of our answer; `None`: there was none.
+        status: Option<u16>,
+        reason: &'static str,
+        /// Messages refused since the last such event without one of their own.
+        unsaid: u64,
     },
 }

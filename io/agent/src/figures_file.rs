@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use heartbeat::Load;
+use tracing::info;
 
 /// Far above eight lines; what is larger is some other file.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
@@ -34,10 +35,13 @@ impl FiguresFile {
         };
         if complaint != self.complaint {
             let path = self.path.display();
-            crate::log::line(&match &complaint {
-                Some(why) => format!("figures of {path} are not used: {why}"),
-                None => format!("figures of {path} are used again"),
-            });
+            info!(
+                "{}",
+                &match &complaint {
+                    Some(why) => format!("figures of {path} are not used: {why}"),
+                    None => format!("figures of {path} are used again"),
+                }
+            );
             self.complaint = complaint;
         }
     }

@@ -13,7 +13,6 @@ pub mod control;
 mod death;
 mod figures_file;
 pub mod get_data;
-mod log;
 mod network;
 mod proc;
 mod ready;

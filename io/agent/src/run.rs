@@ -10,13 +10,13 @@ use base::{Chance, Time};
 use heartbeat::stream::{End, Frame, framed};
 use heartbeat::{Ignored, Load};
 use os::{Clock, Signals};
+use tracing::{info, warn};
 
 use crate::collect::Collector;
 use crate::control::{Command, Control};
 use crate::death::{Death, signal_name};
 use crate::figures_file::FiguresFile;
 use crate::get_data::GetData;
-use crate::log;
 use crate::network::Network;
 use crate::proc::{self, Process};
 use crate::ready::Probe;
@@ -43,7 +43,7 @@ pub fn run(settings: Settings) -> ExitCode {
         Ok(Outcome::Stopped | Outcome::Detached) => ExitCode::SUCCESS,
         Ok(Outcome::GaveUp) => ExitCode::FAILURE,
         Err(why) => {
-            log::line(&format!("error: {why}"));
+            warn!("error: {why}");
             ExitCode::from(EXIT_OPEN)
         }
     }
@@ -103,7 +103,7 @@ fn refused(option: &str, at: impl std::fmt::Display, error: &std::io::Error) -> 
 impl Agent {
     fn open(settings: Settings) -> Result<Agent, String> {
         for odd in settings.check()? {
-            log::line(&format!("warning: {odd}"));
+            warn!("warning: {odd}");
         }
         let chance = os::chance().map_err(|error| error.to_string())?;
         let signals = Signals::hold(&signals::HELD).map_err(|error| format!("signals: {error}"))?;
@@ -131,9 +131,7 @@ impl Agent {
         let remembered = match state_file.as_ref().map(StateFile::read) {
             Some(Ok(remembered)) => remembered,
             Some(Err(why)) => {
-                log::line(&format!(
-                    "warning: state file is not used: {why}; a server that still runs is not found"
-                ));
+                warn!("warning: state file is not used: {why}; a server that still runs is not found");
                 None
             }
             None => None,
@@ -188,13 +186,13 @@ impl Agent {
         let remembered = self.remembered.clone();
         let Some((pid, start_time)) = remembered.as_ref().and_then(Remembered::process_now) else { return };
         let Some(process) = Process::adopt(pid, start_time) else {
-            log::line(&format!("server (pid {pid}) of the earlier agent has ended meanwhile"));
+            info!("server (pid {pid}) of the earlier agent has ended meanwhile");
             // Only if the pid is nobody else's by now is its session surely the server's.
             self.session = (!proc::exists(pid)).then_some(pid);
             return;
         };
         let ready = remembered.is_some_and(|remembered| remembered.ready);
-        log::line(&format!("server (pid {pid}) of the earlier agent still runs: adopted"));
+        info!("server (pid {pid}) of the earlier agent still runs: adopted");
         self.watch(process);
         self.collect(self.now());
         self.act(Event::Adopted { pid: pid as u32, ready });
@@ -211,7 +209,7 @@ impl Agent {
         let came = self.wait();
         if came.contains(&Source::Signals) {
             while let Some(signal) = self.signals.next() {
-                log::line(&format!("{} received", signal_name(signal)));
+                info!("{} received", signal_name(signal));
                 self.act(if signals::STOP.contains(&signal) { Event::Stop } else { Event::Pass(signal) });
             }
         }
@@ -288,10 +286,10 @@ impl Agent {
         let now = self.now();
         let (Some(probe), Some(process)) = (&mut self.probe, &self.process) else { return };
         if probe.look(process.pid, now, &mut self.chance) {
-            log::line("server is ready");
+            info!("server is ready");
             self.act(Event::Ready);
         } else if let Some(reminder) = probe.reminder(now) {
-            log::line(&reminder);
+            info!("{}", &reminder);
         }
     }
 
@@ -344,7 +342,7 @@ impl Agent {
         if let Some(asked) = self.control.as_mut().and_then(|control| control.next(now)) {
             let command = asked.command;
             if command != Command::Status {
-                log::line(&format!("{} asked for on the control socket", command.word()));
+                info!("{} asked for on the control socket", command.word());
             }
             match command {
                 Command::Status => {}

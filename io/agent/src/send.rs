@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use base::{Duration, Time};
 use heartbeat::{Heartbeat, Load, ServerState, next_count};
 use socket2::{Domain, Protocol, Socket, Type};
+use tracing::{info, warn};
 
-use crate::log;
 use crate::settings::Settings;
 
 /// A place of which no refusal was heard for this long takes heartbeats again: hosts limit what they refuse to one in a second.
@@ -48,10 +48,10 @@ impl Target {
         let say = said.is_none_or(|said| now.since(said) >= REFUSED_SAID_EVERY);
         if say {
             let to = self.to;
-            log::line(&format!(
+            warn!(
                 "heartbeats to {to} reach nobody: {error}\n  remedy: is a load manager running there, with \
                  heartbeat.listen at this port? Does a firewall between reject it?"
-            ));
+            );
         }
         self.refused = Some(Refused { heard: now, said: if say { now } else { said.unwrap_or(now) } });
     }
@@ -59,7 +59,7 @@ impl Target {
     fn settle(&mut self, now: Time) {
         if self.refused.as_ref().is_some_and(|refused| now.since(refused.heard) >= REFUSED_NO_MORE) {
             self.refused = None;
-            log::line(&format!("heartbeats to {} are refused no more", self.to));
+            info!("heartbeats to {} are refused no more", self.to);
         }
     }
 
@@ -131,12 +131,12 @@ impl Sender {
             match sent {
                 Ok(_) => {
                     if target.failure.take().is_some() {
-                        log::line(&format!("heartbeats to {} go out again", target.to));
+                        info!("heartbeats to {} go out again", target.to);
                     }
                 }
                 Err(error) => {
                     if target.failure.replace(error.kind()) != Some(error.kind()) {
-                        log::line(&format!("heartbeat to {} was not sent: {error}", target.to));
+                        info!("heartbeat to {} was not sent: {error}", target.to);
                     }
                 }
             }

@@ -73,8 +73,6 @@ pub struct Setup<'a, C: Core> {
     pub spread: Spread,
     /// Whom the core asks, and who records its events.
     pub beside: Box<dyn Beside<C>>,
-    /// Says one line to the operator.
-    pub log: fn(&str),
 }
 
 /// How others reach a running worker.
@@ -165,7 +163,7 @@ impl<C: Core> Worker<C> {
             receiver: Receiver::new(BATCH),
             unread: vec![false; udp.len()],
             wait: Wait::new(&udp, poll.as_raw_fd()),
-            edge: Edge::new(setup.index, udp, connections, mailbox, counters, setup.log),
+            edge: Edge::new(setup.index, udp, connections, mailbox, counters),
             beside: setup.beside,
             answers: Vec::new(),
             poll,

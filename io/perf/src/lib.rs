@@ -8,7 +8,6 @@
 pub mod agent_check;
 pub mod board;
 mod connect;
-mod log;
 mod options;
 mod place;
 pub mod poller;

@@ -11,6 +11,7 @@ use base::{Chance, Duration, Time};
 use heartbeat::measure::{By, Measured};
 use heartbeat::stream::{Frame, FrameReader};
 use heartbeat::{Heartbeat, Ignored, Load, Query, Replay, ServerState};
+use tracing::info;
 
 use crate::agent_check::{self, LINE_BYTES_MAX};
 use crate::board::{Board, SERVERS_MAX};
@@ -278,7 +279,7 @@ impl Place {
         let back = std::mem::take(&mut self.down);
         context.counts.answers += 1;
         if self.failure.take().is_some() {
-            crate::log::line(&format!("{} answers again", self.name()));
+            info!("{} answers again", self.name());
         }
         for heartbeat in heartbeats {
             let server = self.keep(now, heartbeat, context);
@@ -301,7 +302,7 @@ impl Place {
                 context.counts.other_server += 1;
                 if self.failure.is_none() {
                     let why = format!("it speaks of {server}, and {known} was meant");
-                    crate::log::line(&format!("{}: {why}", self.name()));
+                    info!("{}: {why}", self.name());
                     self.failure = Some(why);
                 }
                 return None;
@@ -321,7 +322,7 @@ impl Place {
         }
         context.counts.misses += 1;
         if self.failure.as_deref() != Some(why) {
-            crate::log::line(&format!("{}: {why}", self.name()));
+            info!("{}: {why}", self.name());
             self.failure = Some(why.to_owned());
         }
         if let (Some(server), false) = (self.server, self.measured.by == By::PerformanceServer) {

@@ -19,6 +19,7 @@ use crate::files::control_path::control_path;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::{Raw, ThreadModel};
+use crate::sections::log_filter::LogFilter;
 use crate::sections::words::{LogFormat, NewCalls};
 
 /// Set-ups of the last seconds are those that a next start would not know; most are over by then.
@@ -38,6 +39,7 @@ pub struct Checked {
     /// Where choices of servers are written.
     pub choices: Faults,
     pub log_format: LogFormat,
+    pub log_filter: LogFilter,
     pub drain: Drain,
     /// `None`: no HTTP API.
     pub api: Option<Api>,
@@ -85,6 +87,14 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         problems.error(&SourcePosition::Unwritten, "no server can ever be known", remedy);
     }
     without_effect(raw, &mut problems);
+    let log_filter = LogFilter::parse(&raw.log.filter.value).unwrap_or_else(|what| {
+        problems.error(
+            &raw.log.filter.place,
+            what,
+            "write a level, or a level and MODULE=LEVEL, as in info,net=debug",
+        );
+        LogFilter::default()
+    });
     problems.sort();
     if problems.has_errors() {
         return Err(problems);
@@ -139,6 +149,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         choices: place(&raw.log.choices.value),
         log_format: raw.log.format.value,
         drain: drain(raw, random_keys),
+        log_filter,
         api,
         http,
         random_keys,

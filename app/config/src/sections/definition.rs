@@ -328,6 +328,9 @@ sections! {
     one log as Log {
         /// How lines of the operator's log, on standard error, are written.
         format: LogFormat = Is("text");
+        /// Which lines of the operator's log are written: a level for all (`off`, `error`, `warn`, `info`, `debug`, `trace`), and
+        /// levels for modules, as in `info,net=debug,refused=off`. `strowger ctl log` changes it while the load manager runs.
+        filter: String = Is("info");
         /// Where fault records go, one JSON object per line: the path of a file, `stderr`, or `off`.
         faults: String = Is("stderr");
         /// Where each choice of a server for a call goes, one JSON object per line as `strowger why --json` has it: the path of a

@@ -11,8 +11,12 @@ pub enum LogFormat {
 
 impl Choice for LogFormat {
     const WORDS: &'static [(&'static str, LogFormat, &'static str)] = &[
-        ("text", LogFormat::Text, "time of day and a sentence"),
-        ("json", LogFormat::Json, "one object per line: `time` (RFC 3339), `log` (`operation`), `message`"),
+        ("text", LogFormat::Text, "time (RFC 3339), level, module, a sentence, fields"),
+        (
+            "json",
+            LogFormat::Json,
+            "one object per line: `time` (RFC 3339), `log` (`operation`), `level`, `module`, `message`, fields",
+        ),
     ];
 }
 

@@ -221,6 +221,7 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
         faults,
         choices,
         log_format,
+        log_filter,
         drain,
         api,
         http,
@@ -236,6 +237,7 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
     found.fixed("log.faults", &place(faults), &place(&next.faults));
     found.reworded("log.choices", place(choices), place(&next.choices));
     found.reworded("log.format", word(*log_format), word(next.log_format));
+    found.note(*log_filter != next.log_filter, "log.filter: other lines are written from now on");
     found.changed("drain.seconds", drain.time.as_secs(), next.drain.time.as_secs());
     found.reworded("drain.new_calls", word(drain.new_calls), word(next.drain.new_calls));
     let listen = |api: &Option<config::Api>| api.as_ref().map(|api| (api.listen, api.open_metrics));
@@ -290,7 +292,10 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
             )
         })?;
     }
-    crate::process::log::log_as(next.log_format);
+    crate::process::log::write_as(next.log_format);
+    if next.log_filter != before.log_filter {
+        crate::process::log::filter_by(&next.log_filter);
+    }
     context.control.table_mut().reconfigure(now, &next.settings.servers);
     context.control.set_terms(shared.terms().with(next.settings.clone()));
     // A new certificate goes to connections that are made from now on.

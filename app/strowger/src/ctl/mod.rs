@@ -37,6 +37,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verbs::weight::VERB,
     verbs::policy::VERB,
     verbs::limits::VERB,
+    verbs::log::VERB,
     verbs::reload::VERB,
     verbs::why::VERB,
     verbs::choices::VERB,

@@ -7,6 +7,7 @@ use fcaps::{Fault, FaultLog};
 use heartbeat::notice::Notice;
 use lb::outbox::Event;
 use lb::way::router::Router;
+use tracing::info;
 
 use crate::lb::peers::Teller;
 
@@ -26,8 +27,19 @@ impl net::Beside<Router> for Beside {
 
     fn record(&mut self, _now: Time, events: &mut Vec<Event>) {
         for event in events.drain(..) {
-            let Event::TakenOver { call_id, method, client, from, to, why } = event;
-            self.faults.record(Fault { time: SystemTime::now(), call_id, method, client, from, to, why });
+            match event {
+                Event::TakenOver { call_id, method, client, from, to, why } => {
+                    let time = SystemTime::now();
+                    self.faults.record(Fault { time, call_id, method, client, from, to, why });
+                }
+                Event::Refused { source, transport, method, call_id, status, reason, unsaid } => {
+                    let (method, call_id) =
+                        (String::from_utf8_lossy(&method), String::from_utf8_lossy(&call_id));
+                    let source = format!("{}:{source}", transport.word());
+                    let what = if status.is_some() { "request refused" } else { "message dropped" };
+                    info!(target: "strowger::refused", %source, %method, %call_id, status, unsaid, "{what}: {reason}");
+                }
+            }
         }
     }
 }

@@ -8,8 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use config::{Checked, Problems, Shown, Tls};
 use net::{Identities, Identity};
-
-use crate::process::log::log;
+use tracing::{info, warn};
 
 /// What new connections use.
 #[derive(Debug, Default)]
@@ -32,24 +31,24 @@ impl Certificates {
 
     /// Has new connections use these.
     pub(crate) fn change(&self, tls: Option<Tls>) {
-        let Some(tls) = tls else { return log("no certificate is named: nothing to read again") };
+        let Some(tls) = tls else { return info!("no certificate is named: nothing to read again") };
         let last_day = tls.last_day();
         self.identities.change(Some(identity(tls.clone())));
         self.running.store(Some(Arc::new(tls)));
         // Whoever reads this line and connects then finds it so.
-        log(&format!("new connections use the certificate that is good until {last_day}"));
+        info!("new connections use the certificate that is good until {last_day}");
     }
 
     /// Says of those that have ended that they have, for who looks at the end of a log only.
     pub(crate) fn complain(&self, now: SystemTime) {
-        complaints(&self.shown(), now).iter().for_each(|line| log(line));
+        complaints(&self.shown(), now).iter().for_each(|line| info!("{}", line));
     }
 
     /// Takes the certificates of a configuration that was read again; when anything in it is wrong, nothing changes.
     pub(crate) fn read_again(&self, read: Result<Checked, Problems>) {
         match read {
             Ok(checked) => self.change(checked.tls),
-            Err(problems) => log(&format!("the certificates stay as they were:\n{problems}")),
+            Err(problems) => warn!("the certificates stay as they were:\n{problems}"),
         }
     }
 

@@ -20,10 +20,10 @@ use lb::farm::server_table::{Refusal, RowView, ServerTable};
 use lb::settings::{Heartbeats, ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
 use net::Clock;
+use tracing::{info, warn};
 
 use crate::lb::complaints::Complaints;
 use crate::lb::measuring::Measuring;
-use crate::process::log::log;
 use crate::process::ports;
 use crate::report::left::{self, Left};
 
@@ -201,10 +201,10 @@ impl Control {
                 self.said_empty.retain(|said| *said != address);
             } else if row.leaving {
                 self.table.remove(address);
-                log(&format!("server {address} is gone: no call was left ({})", left.known_by));
+                info!("server {address} is gone: no call was left ({})", left.known_by);
             } else if !self.said_empty.contains(&address) {
                 self.said_empty.push(address);
-                log(&format!("server {address} is drained: no call is left ({})", left.known_by));
+                info!("server {address} is drained: no call is left ({})", left.known_by);
             }
         }
     }
@@ -288,14 +288,11 @@ impl Control {
                     Ok(heard) => {
                         self.counts.accepted += 1;
                         if heard.joined {
-                            log(&format!(
-                                "server {} joins by heartbeat",
-                                SocketAddr::new(ip, heartbeat.sip_port)
-                            ));
+                            info!("server {} joins by heartbeat", SocketAddr::new(ip, heartbeat.sip_port));
                         }
                         if let Some(other) = heard.same_id_as {
                             let id = heartbeat.server_id;
-                            log(&format!("servers {ip}:{} and {other} both say id {id}", heartbeat.sip_port));
+                            warn!("servers {ip}:{} and {other} both say id {id}", heartbeat.sip_port);
                         }
                     }
                     Err(refusal) => self.refused(&refusal),
@@ -318,11 +315,11 @@ impl Control {
         if admitted.is_err() {
             let behind = replay.behind(heartbeat);
             if self.table.replayed(now, sender, behind) {
-                log(&format!(
+                warn!(
                     "heartbeats of {sender} are refused as replayed: its clock is {} s behind\n  remedy: set its clock, or give \
                      its agent a --state-file, which keeps its count over restarts",
                     behind.as_secs()
-                ));
+                );
             }
         }
         admitted
@@ -336,14 +333,14 @@ impl Control {
             return;
         }
         let what = heartbeat::form::named(bytes);
-        log(&format!("{what} from {from} is ignored at the heartbeat port: {ignored} ({count} such so far)"));
+        warn!("{what} from {from} is ignored at the heartbeat port: {ignored} ({count} such so far)");
     }
 
     /// Said once in a while, not per heartbeat: a farm that is too large for its table repeats itself.
     fn refused(&mut self, refusal: &Refusal) {
         self.counts.refused += 1;
         if self.counts.refused.is_power_of_two() {
-            log(&format!("{refusal} ({} heartbeats refused so far)", self.counts.refused));
+            warn!("{refusal} ({} heartbeats refused so far)", self.counts.refused);
         }
     }
 
@@ -352,12 +349,12 @@ impl Control {
         let snapshot = self.shared.snapshot();
         let (takes, all) = (snapshot.active().active().len(), snapshot.servers().len());
         let refused = self.shared.count_of(Counter::NoServer);
-        self.complaints.no_server(now, refused, takes, all).iter().for_each(|line| log(line));
+        self.complaints.no_server(now, refused, takes, all).iter().for_each(|line| warn!("{}", line));
     }
 
     /// What an operator changed, in the log.
     pub(crate) fn note(&self, line: &str) {
-        log(line);
+        info!("{}", line);
     }
 
     fn note_conditions(&mut self, now: Time, say: bool) {
@@ -367,7 +364,7 @@ impl Control {
             let before = self.conditions.insert(row.address, row.condition);
             if say && before != Some(row.condition) {
                 let now = row.condition.name();
-                log(&format!("server {} is {now}: {}", row.address, row.cause));
+                info!("server {} is {now}: {}", row.address, row.cause);
             }
         }
     }

@@ -15,8 +15,7 @@ use lb::settings;
 use lb::shared::Shared;
 use net::Clock;
 use socket2::SockRef;
-
-use crate::process::log::log;
+use tracing::info;
 
 /// Room for what the others tell while the thread waits for its turn: some thousand batches.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -93,7 +92,7 @@ impl Peers {
                 }
             }
         })?;
-        log(&format!("other load managers are heard at {}", settings.listen));
+        info!("other load managers are heard at {}", settings.listen);
         Ok(Some(peers))
     }
 

@@ -29,9 +29,9 @@ use crate::lb::control::{self, Control, lock};
 use crate::lb::converged::Front;
 use crate::lb::measuring::Measuring;
 use crate::lb::peers::Peers;
-use crate::process::log::log;
 use crate::process::signals::Signals;
 use net::worker::{self, Aside, Handle, Setup, Worker};
+use tracing::{info, warn};
 
 /// Between two looks at what is left while the load manager ends.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -96,7 +96,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     // All is open; a reload reads files, and may have the performance server listen.
     keep(&[Power::ReadAnyFile, Power::BindAnyPort]);
     if of_root {
-        log("started by root: of its powers only reading files and listening below port 1024 are kept");
+        info!("started by root: of its powers only reading files and listening below port 1024 are kept");
     }
     let mut silent = None;
     if settings.threads == Threads::One {
@@ -111,11 +111,11 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     }
     if let Some(api) = &checked.api {
         let address = http::serve(api.listen, api.open_metrics, desk.clone())?;
-        log(&format!("HTTP API at http://{address}/"));
+        info!("HTTP API at http://{address}/");
     }
     announce(&settings, count, &checked.control);
     if let Some(front) = converged {
-        log(&format!("HTTP to the servers at http://{}/", front.address()));
+        info!("HTTP to the servers at http://{}/", front.address());
     }
     let threads: Vec<JoinHandle<io::Result<()>>> =
         workers.into_iter().map(start).collect::<io::Result<_>>()?;
@@ -136,13 +136,13 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
         match signals.wait(LONG) {
             Some(libc::SIGHUP) => reload(desk, again),
             Some(libc::SIGTERM) => break,
-            Some(_) => return log("told to stop"),
+            Some(_) => return info!("told to stop"),
             None => desk.host().certificates.complain(SystemTime::now()),
         }
     }
     let Some(drain) = lock(control).checked().map(|checked| checked.drain) else { return };
     if drain.time.is_zero() {
-        return log("told to stop");
+        return info!("told to stop");
     }
     let serves = match drain.new_calls {
         NewCalls::Refuse => {
@@ -152,21 +152,21 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
         NewCalls::Serve => "new calls are served on",
     };
     let seconds = drain.time.as_secs();
-    log(&format!("told to stop: known calls go on for {seconds} s at most, {serves}"));
+    info!("told to stop: known calls go on for {seconds} s at most, {serves}");
     let end = clock.now() + drain.time;
     loop {
         match signals.wait(LOOK) {
-            Some(libc::SIGHUP) => log("no reload: this load manager is about to end"),
-            Some(_) => return log("told again: ends at once"),
+            Some(libc::SIGHUP) => warn!("no reload: this load manager is about to end"),
+            Some(_) => return warn!("told again: ends at once"),
             None => {}
         }
         let now = clock.now();
         let left = lock(control).left_in_all(now);
         if left == 0 && drain.new_calls == NewCalls::Refuse {
-            return log("no call is left that only this load manager remembers");
+            return info!("no call is left that only this load manager remembers");
         }
         if now >= end {
-            return log(&format!("the time is over, {left} known calls are left"));
+            return warn!("the time is over, {left} known calls are left");
         }
     }
 }
@@ -177,8 +177,8 @@ fn reload(desk: &Desk, again: &Again<'_>) {
         return desk.host().certificates.read_again(again());
     }
     match desk.ask("reload", serde_json::Map::new()) {
-        Ok(answer) => log(&format!("configuration reloaded: {}", answer.text.trim_end().replace('\n', "; "))),
-        Err(refused) => log(&format!("configuration not reloaded\n{refused}")),
+        Ok(answer) => info!("configuration reloaded: {}", answer.text.trim_end().replace('\n', "; ")),
+        Err(refused) => warn!("configuration not reloaded\n{refused}"),
     }
 }
 
@@ -213,7 +213,6 @@ fn make_workers(
             limits: Limits::default(),
             identities: Arc::clone(identities),
             beside: Box::new(beside(index)),
-            log,
         };
         let router = Router::new(control.shared(), index, os::chance()?);
         workers.push(Worker::new(setup, router)?);
@@ -225,7 +224,7 @@ fn make_workers(
 /// True: this thread had more powers than these. One that cannot give them up serves all the same.
 fn keep(powers: &[Power]) -> bool {
     privilege::keep(powers).unwrap_or_else(|error| {
-        log(&format!("root's powers cannot be given up: {error}"));
+        warn!("root's powers cannot be given up: {error}");
         false
     })
 }
@@ -308,19 +307,19 @@ fn never_readable() -> io::Result<OwnedFd> {
 fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
     for listener in &settings.listeners {
         let transport = listener.transport.word();
-        log(&format!("listening on {transport}:{}, known as {}", listener.bind, listener.advertise));
+        info!("listening on {transport}:{}, known as {}", listener.bind, listener.advertise);
     }
     if let Some(listen) = settings.heartbeat.listen {
         let signed = if settings.keys.heartbeat.is_some() { "signed" } else { "unsigned" };
-        log(&format!("heartbeats at {listen}, {signed}"));
+        info!("heartbeats at {listen}, {signed}");
     }
-    log(&format!(
+    info!(
         "servers named: {}, affinity {}, selection {}, workers: {workers}, control socket {}",
         settings.servers.len(),
         word(settings.affinity),
         word(settings.selection),
         control.display()
-    ));
+    );
 }
 
 #[cfg(test)]

@@ -205,7 +205,10 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Some(Action::Detach(at)) => tell(at, Command::Detach),
         Some(Action::Query { agent, key_file }) => query(*agent, key_file.as_deref()),
         None => match settings(args) {
-            Ok(settings) => ::agent::run(settings),
+            Ok(settings) => {
+                crate::process::log::start_plainly();
+                ::agent::run(settings)
+            }
             Err(why) => {
                 errln!("error: {why}");
                 ExitCode::from(config::EXIT_USAGE)

@@ -14,7 +14,6 @@ use net::{Clock, Identities, UdpOptions};
 use sip::Transport;
 
 use crate::lb::certificates::identity;
-use crate::process::log::log;
 use crate::process::signals::Signals;
 use crate::report::table::aligned;
 use crate::roles::answer_figures::Figures;
@@ -106,6 +105,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
+    crate::process::log::start_plainly();
     let listeners = match listeners(&args.listen) {
         Ok(listeners) => listeners,
         Err((what, remedy)) => {
@@ -204,7 +204,6 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
             identities: Arc::new(Identities::new(tls.map(identity))),
             spread: net::Spread::default(),
             beside: Box::new(()),
-            log,
         },
         answerer,
     )

@@ -15,7 +15,6 @@ use net::{Clock, UdpOptions};
 use sip::Transport;
 
 use crate::demo::{Callers, Farm, Pacing, Screen, Settings, Tally, View, milliseconds, quantile, signal};
-use crate::process::log::log;
 use crate::process::signals::Signals;
 use crate::report::status::StatusReport;
 use net::worker::{Handle, Setup, Worker};
@@ -71,6 +70,7 @@ enum Victim {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
+    crate::process::log::start_plainly();
     let words = ShortForm {
         listen: vec!["udp:127.0.0.1:5060".into()],
         server: vec!["127.0.0.1:7000".into()],
@@ -151,7 +151,6 @@ fn start_callers(pacing: Pacing, own: SocketAddr, to: SocketAddr) -> io::Result<
         identities: Arc::default(),
         spread: net::Spread::default(),
         beside: Box::new(()),
-        log,
     };
     let worker = Worker::new(setup, callers)?;
     let handle = worker.handle();

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use config::{Checked, LogFormat, Problems, ShortForm, help};
+use tracing::warn;
 
 use crate::lb::start::serve;
-use crate::process::log::{log, log_as};
+use crate::process::log;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,11 +127,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(config::EXIT_USAGE);
         }
     };
-    log_as(checked.log_format);
+    log::start(checked.log_format, &checked.log_filter);
     for notice in &checked.notices {
         match checked.log_format {
             LogFormat::Text => errln!("{notice}"),
-            LogFormat::Json => log(notice.trim()),
+            LogFormat::Json => warn!("{}", notice.trim()),
         }
     }
     match serve(checked, &|| args.checked()) {

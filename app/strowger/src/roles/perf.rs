@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::perf::Poller;
 use config::{Perf, PerfForm, Problems, help};
+use tracing::info;
 
-use crate::process::log::log;
 use crate::process::signals::Signals;
 
 const EXAMPLES: &str = "\
@@ -80,7 +80,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn serve(perf: Perf) -> ExitCode {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT]);
-    crate::process::log::log_as(config::LogFormat::Text);
+    crate::process::log::start_plainly();
     for notice in &perf.notices {
         errln!("{notice}");
     }
@@ -98,14 +98,14 @@ fn serve(perf: Perf) -> ExitCode {
         }
     };
     match poller.address() {
-        Some(address) => log(&format!("polling {places}, data served at {address}")),
-        None => log(&format!("polling {places}, data served nowhere: give --listen (perf.listen)")),
+        Some(address) => info!("polling {places}, data served at {address}"),
+        None => info!("polling {places}, data served nowhere: give --listen (perf.listen)"),
     }
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let thread = std::thread::spawn(move || poller.run(&stopped, |_| ()));
     while signals.wait(std::time::Duration::from_secs(3600)).is_none() {}
-    log("told to stop");
+    info!("told to stop");
     stop.store(true, Ordering::Relaxed);
     if thread.join().is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

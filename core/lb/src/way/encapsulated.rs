@@ -169,12 +169,15 @@ impl Core {
             None => None,
         };
         let Some(Encapsulated { next_hop, response }) = believed else {
-            return self.count(Counter::ForgedEncapsulation);
+            self.count(Counter::ForgedEncapsulation);
+            return self.say_dropped(None, "an encapsulated response that is not believed", flow, out);
         };
         match parser.parse(&bytes[response]) {
             Ok(message) if matches!(message.start(), Start::Response { .. }) => {
                 self.count(Counter::Encapsulated);
-                self.response(now, &message, Some(next_hop), out);
+                if let Err(why) = self.response(now, &message, Some(next_hop), out) {
+                    self.say_dropped(Some(&message), why, flow, out);
+                }
             }
             _ => self.count(Counter::BadResponse),
         }

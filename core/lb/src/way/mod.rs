@@ -14,6 +14,7 @@ mod own_answer;
 pub(crate) mod plan;
 mod private_tag;
 mod probe;
+mod refused;
 pub(crate) mod request;
 mod response;
 mod returned;

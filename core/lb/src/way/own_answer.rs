@@ -24,8 +24,10 @@ impl Core {
     /// Our own answer to a request. An ACK is never answered (RFC 3261 §17).
     pub(crate) fn answer(&mut self, message: &Message<'_>, reject: &Reject, flow: Flow, out: &mut Outbox) {
         if matches!(message.start(), sip::Start::Request { method: Method::Ack, .. }) {
-            return self.count(Counter::BadAck);
+            self.count(Counter::BadAck);
+            return self.say_dropped(Some(message), reject.reason(), flow, out);
         }
+        self.say_refused(message, reject, flow, out);
         if reject.status() != 503 {
             self.count(Counter::Rejected);
         }

@@ -42,20 +42,36 @@ impl Core {
         true
     }
 
-    /// `next_hop`: the server named it; else it is where the request came from.
+    /// `next_hop`: the server named it; else it is where the request came from. An error says why nobody gets the response.
     pub(crate) fn response(
         &mut self,
         now: Time,
         message: &Message<'_>,
         next_hop: Option<NextHop>,
         out: &mut Outbox,
-    ) {
+    ) -> Result<(), &'static str> {
         let Ok(good) = sip::validate::response(message) else {
-            return self.count(Counter::BadResponse);
+            self.count(Counter::BadResponse);
+            return Err("not a valid response");
         };
-        let Some((mut hop, branch)) = self.our_hop(&good) else {
-            return self.count(Counter::ForeignResponse);
+        let Some(way) = self.our_hop(&good) else {
+            self.count(Counter::ForeignResponse);
+            return Err("the topmost Via is not ours");
         };
+        self.response_by_hop(now, message, &good, way, next_hop, out);
+        Ok(())
+    }
+
+    /// A valid response to a request that we sent on.
+    fn response_by_hop(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        good: &GoodResponse<'_>,
+        (mut hop, branch): (Hop, &[u8]),
+        next_hop: Option<NextHop>,
+        out: &mut Outbox,
+    ) {
         let Start::Response { status, .. } = message.start() else { return };
         if hop.probe {
             return self.probe_answered(message, &hop, status);

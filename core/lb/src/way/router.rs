@@ -15,6 +15,7 @@ use crate::hold::Alarms;
 use crate::outbox::{Event, Outbox};
 use crate::shared::Shared;
 use crate::way::encapsulated;
+use crate::way::refused::Refusals;
 
 /// How often a worker looks whether a probe is wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -47,6 +48,7 @@ pub(crate) struct Core {
     pub why: Arc<crate::why::Ring>,
     /// The turn and the server of the last look for requests that could not be sent: one look finds all.
     unsent: Option<(Time, ServerId)>,
+    pub refusals: Refusals,
 }
 
 impl turn::Core for Router {
@@ -88,6 +90,7 @@ impl Router {
             refusing: Default::default(),
             why,
             unsent: None,
+            refusals: Refusals::default(),
         };
         Router { parser: Parser::new(), core, looked: Time::ZERO, kept: Vec::new() }
     }
@@ -95,6 +98,7 @@ impl Router {
     /// Never fails: a bad input becomes an answer, a counter, or both.
     pub fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         self.core.refresh(now);
+        self.core.refusals.now = now;
         if let Input::Message { flow: Flow { connection: Some(id), .. }, .. } = input {
             self.core.shared.flows.heard(id);
         }
@@ -108,10 +112,17 @@ impl Router {
                 Err(_) if flow.transport == Transport::Udp && sip::stun::is_meant(bytes) => {
                     self.core.keep_alive(bytes, flow, out);
                 }
-                Err(_) => self.core.count(Counter::Malformed),
+                Err(_) => {
+                    self.core.count(Counter::Malformed);
+                    self.core.say_dropped(None, "no SIP message", flow, out);
+                }
                 Ok(message) => match message.start() {
                     Start::Request { .. } => self.core.request(now, &message, flow, out),
-                    Start::Response { .. } => self.core.response(now, &message, None, out),
+                    Start::Response { .. } => {
+                        if let Err(why) = self.core.response(now, &message, None, out) {
+                            self.core.say_dropped(Some(&message), why, flow, out);
+                        }
+                    }
                 },
             },
             Input::BrokenFrame { bytes, flow } => self.broken_frame(bytes, flow, out),
@@ -151,6 +162,7 @@ impl Router {
     /// Repeats and moves what is held, sends probes that are wanted.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
         self.core.refresh(now);
+        self.core.refusals.now = now;
         if self.looks() && now >= self.looked + LOOK_EVERY {
             self.looked = now;
             self.core.send_wanted_probes(now, out);

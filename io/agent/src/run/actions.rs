@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use heartbeat::ServerState;
 use heartbeat::stream::framed;
+use tracing::info;
 
 use super::Agent;
 use crate::death::{Death, signal_name};
-use crate::log;
 use crate::proc::{self, Process};
 use crate::state_file::Remembered;
 use crate::supervise::{Action, Event, Outcome, Phase};
@@ -42,23 +42,26 @@ impl Agent {
                 if let Some(process) = &self.process
                     && let Err(error) = process.signal(signal)
                 {
-                    log::line(&format!("{} was not passed to the server: {error}", signal_name(signal)));
+                    info!("{} was not passed to the server: {error}", signal_name(signal));
                 }
             }
             Action::Terminate => self.signal_session(libc::SIGTERM),
             Action::Kill => self.signal_session(libc::SIGKILL),
             Action::Report(state) => self.report(state),
-            Action::Log(what) => log::line(&what),
+            Action::Log(what) => info!("{}", &what),
             Action::Finish(outcome) => {
                 if outcome != Outcome::Detached {
                     // Once more, as one datagram can be lost and no further one follows.
                     self.sender.send(self.clock.now());
                 }
-                log::line(match outcome {
-                    Outcome::Stopped => "stopped",
-                    Outcome::GaveUp => "stopped: the server was given up",
-                    Outcome::Detached => "detached: the server runs on without an agent",
-                });
+                info!(
+                    "{}",
+                    match outcome {
+                        Outcome::Stopped => "stopped",
+                        Outcome::GaveUp => "stopped: the server was given up",
+                        Outcome::Detached => "detached: the server runs on without an agent",
+                    }
+                );
                 self.outcome = Some(outcome);
             }
         }
@@ -71,7 +74,7 @@ impl Agent {
                 let pid = process.pid;
                 let command: Vec<_> =
                     self.settings.command.iter().map(|word| word.to_string_lossy()).collect();
-                log::line(&format!("server started (pid {pid}): {}", command.join(" ")));
+                info!("server started (pid {pid}): {}", command.join(" "));
                 self.watch(process);
                 self.act(Event::Started(pid as u32));
             }
@@ -93,9 +96,9 @@ impl Agent {
             }
             std::thread::sleep(LEFTOVERS_PAUSE);
         }
-        log::line(&format!(
+        info!(
             "processes of the earlier server (session {session}) do not end; starting another all the same"
-        ));
+        );
     }
 
     fn signal_session(&self, signal: i32) {
@@ -132,7 +135,7 @@ impl Agent {
         if let Some(stream) = &mut self.stream {
             stream.notify(&framed(&self.sender.notification()));
         }
-        log::line(&format!("heartbeats say {state}"));
+        info!("heartbeats say {state}");
         self.beat_at = self.now() + self.settings.period;
     }
 
@@ -165,9 +168,7 @@ impl Agent {
             return;
         }
         if let Err(error) = state_file.write(&remembered) {
-            log::line(&format!(
-                "state file was not written: {error}; a restarted agent will not find the server"
-            ));
+            info!("state file was not written: {error}; a restarted agent will not find the server");
         }
         self.remembered = Some(remembered);
     }

@@ -42,7 +42,6 @@ pub(super) struct Edge<L> {
     length_told: Option<Time>,
     /// Claims of peers, and whether their certificates prove them.
     pub(super) judged: Vec<(Claim, bool)>,
-    log: fn(&str),
     pub(super) counters: Arc<Counters>,
 }
 
@@ -54,7 +53,6 @@ impl<L> Edge<L> {
         connections: Connections,
         mailbox: Arc<Mailbox<L>>,
         counters: Arc<Counters>,
-        log: fn(&str),
     ) -> Edge<L> {
         let mut by_listener = vec![NONE; 256];
         for (position, socket) in udp.iter().enumerate() {
@@ -73,7 +71,6 @@ impl<L> Edge<L> {
             handshake_told: None,
             length_told: None,
             judged: Vec::new(),
-            log,
             counters,
         }
     }
@@ -235,19 +232,19 @@ impl<L> Edge<L> {
             // Each message to such a server may try again, so not each is told.
             if self.handshake_told.is_none_or(|told| now.since(told) >= TELL_PAUSE) {
                 self.handshake_told = Some(now);
-                (self.log)(&format!(
+                tracing::warn!(
                     "no TLS with {server}: {why}; its certificate is judged by tls.server_ca and tls.server_name"
-                ));
+                );
             }
         }
         if let Some(server) = news.without_length.take()
             && self.length_told.is_none_or(|told| now.since(told) >= LENGTH_PAUSE)
         {
             self.length_told = Some(now);
-            (self.log)(&format!(
+            tracing::warn!(
                 "{server} leaves Content-Length out of messages on a stream, which RFC 3261 §18.3 does not allow; they are taken as \
                  without a body. Mend it there: a message with a body would end the connection and what waits on it"
-            ));
+            );
         }
         self.failures.unsent.append(&mut news.failed);
         self.failures.without_room.append(&mut news.without_room);

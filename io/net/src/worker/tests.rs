@@ -140,7 +140,6 @@ fn setup(
         identities: Arc::default(),
         spread,
         beside: Box::new(()),
-        log: |_| {},
     }
 }
 

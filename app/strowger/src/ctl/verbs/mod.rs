@@ -6,6 +6,7 @@ pub(super) mod counters;
 pub(super) mod drain;
 pub(super) mod left;
 pub(super) mod limits;
+pub(super) mod log;
 pub(super) mod policy;
 pub(super) mod reload;
 pub(super) mod remove;

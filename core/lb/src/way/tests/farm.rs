@@ -40,7 +40,9 @@ pub(crate) struct Farm {
     pub(crate) table: ServerTable,
     router: Router,
     pub(crate) now: Time,
+    /// All events but those of refused messages.
     pub(crate) events: Vec<Event>,
+    pub(crate) refused: Vec<Event>,
     pub(crate) notices: Vec<heartbeat::notice::Notice>,
     pub(crate) claims: Vec<Claim>,
 }
@@ -89,7 +91,16 @@ impl Farm {
         let shared = Shared::new(settings, counters, table.snapshot(), 1).started_as(run);
         let shared = Arc::new(shared);
         let router = Router::new(shared.clone(), 0, base::Chance::seeded(42));
-        Farm { shared, table, router, now, events: Vec::new(), notices: Vec::new(), claims: Vec::new() }
+        Farm {
+            shared,
+            table,
+            router,
+            now,
+            events: Vec::new(),
+            refused: Vec::new(),
+            notices: Vec::new(),
+            claims: Vec::new(),
+        }
     }
 
     pub(crate) fn of(affinity: Affinity, selection: Selection) -> Farm {
@@ -104,7 +115,10 @@ impl Farm {
     fn drive(&mut self, turn: impl FnOnce(&mut Router, Time, &mut Outbox)) -> Vec<Left> {
         let mut out = Outbox::default();
         turn(&mut self.router, self.now, &mut out);
-        self.events.append(&mut out.events);
+        let (refused, events): (Vec<_>, Vec<_>) =
+            out.events.drain(..).partition(|event| matches!(event, Event::Refused { .. }));
+        self.events.extend(events);
+        self.refused.extend(refused);
         self.notices.append(&mut out.asks);
         self.claims.append(&mut out.claims);
         let text = |range: &std::ops::Range<u32>| {

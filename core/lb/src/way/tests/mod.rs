@@ -17,6 +17,7 @@ mod named;
 pub(crate) mod nat;
 mod notify;
 mod outbound;
+mod refused;
 mod returning;
 mod sips;
 mod strangers;

@@ -151,7 +151,7 @@ fn a_dead_servers_calls_go_to_one_other_server_with_a_record() {
     assert_ne!(bye.address(), invite.address());
     assert_eq!(bye.address(), ack.address());
     assert_eq!(farm.count(Counter::TakenOver), 2);
-    let Event::TakenOver { call_id, method, .. } = &farm.events[1];
+    let Event::TakenOver { call_id, method, .. } = &farm.events[1] else { panic!() };
     assert_eq!((&call_id[..], &method[..]), (&b"c1"[..], &b"BYE"[..]));
 }
 

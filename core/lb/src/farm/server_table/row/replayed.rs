@@ -74,7 +74,7 @@ mod tests {
         let mut table =
             ServerTable::new(start, &settings, ServerCounters::for_settings(&settings, 1)).unwrap();
         let from = [10, 0, 0, 1].into();
-        let mut hear = |table: &mut ServerTable, now, count, state| {
+        let hear = |table: &mut ServerTable, now, count, state| {
             let heartbeat = Heartbeat { count: Some(count), ..Heartbeat::plain(1, 5060, state) };
             let taken = table.heartbeat(now, from, &heartbeat).is_ok();
             table.tick(now);

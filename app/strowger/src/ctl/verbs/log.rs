@@ -1,0 +1,33 @@
+//! `log`: which lines of the operator's log are written from now on. A reload or a restart brings back what the configuration says.
+
+use config::LogFilter;
+use serde_json::json;
+
+use crate::ctl::{Answer, Method, Parameter, ParameterKind, ParameterPlace, Refused, Route, Verb};
+use crate::process::log::filter_by;
+
+pub(crate) const VERB: Verb = Verb {
+    name: "log",
+    about: "Change which lines of the log are written",
+    parameters: &[Parameter {
+        name: "filter",
+        kind: ParameterKind::Text,
+        place: ParameterPlace::Body,
+        required: true,
+        help: "a level for all, and levels for modules, as in info,net=debug,refused=off",
+    }],
+    route: Route { method: Method::Put, path: "/v1/log" },
+    read: |_, arguments| {
+        let text = arguments.text("filter").unwrap_or_default().to_owned();
+        let filter = LogFilter::parse(&text).map_err(|what| {
+            Refused::bad(what, "write a level, or a level and MODULE=LEVEL, as in info,net=debug".to_owned())
+        })?;
+        Ok(Box::new(move |context| {
+            filter_by(&filter);
+            let said = format!("log lines written from now on: {text}");
+            context.control.note(&said);
+            Ok(Answer { text: said, document: json!({ "filter": text }) })
+        }))
+    },
+    follow: None,
+};
