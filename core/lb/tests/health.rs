@@ -51,6 +51,8 @@ fn every_state_meets_every_event() {
         ("answered", Event::Answered),
         ("unreachable once", Event::Unreachable(1)),
         ("unreachable twice", Event::Unreachable(2)),
+        ("returned once", Event::Returned(1)),
+        ("returned twice", Event::Returned(2)),
         ("silence", Event::Silence),
         ("pause over", Event::PauseOver),
         ("OPTIONS 200", OK),
@@ -85,6 +87,8 @@ traffic, answered traffic
   answered            ·              Up             Trial          Up
   unreachable once    ·              Failed         ·              Failed
   unreachable twice   Failed         Failed         ·              Failed
+  returned once       ·              ·              ·              ·
+  returned twice      Suspect        ·              ·              ·
   silence             Suspect        Failed         ·              Failed
   pause over          ·              ·              Trial          ·
   OPTIONS 200         ·              Up             Trial          Up
@@ -95,6 +99,8 @@ options, answered OPTIONS
   answered            ·              Up             Trial          Up
   unreachable once    ·              Failed         ·              Failed
   unreachable twice   Failed         Failed         ·              Failed
+  returned once       ·              ·              ·              ·
+  returned twice      Suspect        ·              ·              ·
   silence             Suspect        Failed         ·              Failed
   pause over          ·              ·              ·              ·
   OPTIONS 200         ·              Up             Trial          Up
@@ -105,6 +111,8 @@ options, answered traffic, never OPTIONS
   answered            ·              Up             Trial          Up
   unreachable once    ·              Failed         ·              Failed
   unreachable twice   Failed         Failed         ·              Failed
+  returned once       ·              ·              ·              ·
+  returned twice      Suspect        ·              ·              ·
   silence             Suspect        Failed         ·              Failed
   pause over          ·              ·              Trial          ·
   OPTIONS 200         ·              Up             Trial          Up
@@ -340,4 +348,64 @@ fn hysteresis_is_a_setting() {
     assert_eq!(health.state(), State::Failed, "it has to stay out, whatever it answers");
     health.handle_timeout(START + SECOND * 20);
     assert_eq!(health.state(), State::Trial);
+}
+
+#[test]
+fn datagrams_that_do_not_arrive_make_suspect_and_options_decide() {
+    for (probe, answers, end) in [
+        (Probe::Traffic, true, State::Up),
+        (Probe::Traffic, false, State::Failed),
+        (Probe::Options, false, State::Failed),
+    ] {
+        let mut health = health(probe);
+        let (mut asked, mut answer) = (0, false);
+        let seen = run(&mut health, START, 10, |health, now| {
+            // The answer takes a tick.
+            if std::mem::take(&mut answer) {
+                health.handle(now, OK);
+            }
+            // The network goes on saying so.
+            if health.state() != State::Failed && now.since(START) <= SECOND * 2 {
+                health.handle(now, Event::Returned(1));
+            }
+            if health.take_probe(now) && health.state() == State::Suspect {
+                asked += 1;
+                answer = answers;
+            }
+        });
+        assert_eq!(seen[1].1, State::Suspect, "{seen:?}");
+        assert!(seen.iter().any(|(_, state)| *state == end), "{seen:?}");
+        if answers {
+            assert!(seen.iter().all(|(_, state)| *state != State::Failed), "{seen:?}");
+        } else {
+            let failed = seen.iter().find(|(_, state)| *state == State::Failed).unwrap().0;
+            assert!(failed <= 1600, "{seen:?}");
+        }
+        assert!(asked > 0);
+    }
+}
+
+#[test]
+fn while_answers_come_no_returned_datagram_says_anything() {
+    let mut health = health(Probe::Traffic);
+    let seen = run(&mut health, START, 30, |health, now| {
+        health.handle(now, Event::Sent(1));
+        health.handle(now, Event::Returned(50));
+        health.handle(now, Event::Answered);
+        assert_ne!(health.state(), State::Failed);
+    });
+    assert_eq!(seen, [(0, State::Up)]);
+}
+
+#[test]
+fn returned_datagrams_keep_no_server_out_that_comes_back() {
+    let mut health = health(Probe::Traffic);
+    health.handle(START, Event::Unreachable(2));
+    let again = health.next_deadline(true).unwrap();
+    health.handle_timeout(again);
+    health.handle(again, Event::Sent(1));
+    health.handle(again, Event::Returned(100));
+    assert_eq!(health.state(), State::Trial);
+    health.handle(again, Event::Answered);
+    assert_eq!(health.state(), State::Up);
 }

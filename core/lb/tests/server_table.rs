@@ -288,7 +288,7 @@ fn refused_connections_fail_a_server_and_a_trial_limits_what_it_gets() {
     assert_eq!(table.row(trial, 1).cause.to_string(), "on trial: tried again after a pause");
     let snapshot = table.table.snapshot();
     let server = snapshot.by_address(address(1)).unwrap();
-    assert_eq!((server.condition, server.residual_calls), (Condition::Active, Some(3)));
+    assert_eq!((server.condition, server.residual_calls), (Condition::Trial, Some(3)));
     table.counters.evidence.answered(0, slot);
     assert!(table.table.tick(trial + SECOND));
     assert_eq!(table.table.snapshot().by_address(address(1)).unwrap().residual_calls, None);
@@ -305,7 +305,7 @@ fn silence_of_all_does_not_take_the_farm_out() {
         let now = START + Duration::from_millis(tick * 100);
         table.table.tick(now);
         assert!(
-            table.table.snapshot().servers().iter().any(|server| server.condition == Condition::Active),
+            table.table.snapshot().servers().iter().any(|server| server.takes_new_calls()),
             "nobody is tried at {tick}"
         );
     }

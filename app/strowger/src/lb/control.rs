@@ -14,7 +14,6 @@ use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::measure::Measures;
 use heartbeat::{Heartbeat, Ignored, Replay};
 use lb::counters::Counter;
-use lb::farm::condition::Condition;
 use lb::farm::server::ServerId;
 use lb::farm::server_table::{Refusal, RowView, ServerTable};
 use lb::settings::{Heartbeats, ServerEntry, Settings};
@@ -24,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::lb::complaints::Complaints;
 use crate::lb::measuring::Measuring;
+use crate::lb::said::Said;
 use crate::process::ports;
 use crate::report::left::{self, Left};
 
@@ -51,7 +51,7 @@ pub(crate) struct Control {
     key: Option<Vec<u8>>,
     replay: HashMap<SocketAddr, Replay>,
     pub(crate) counts: HeartbeatCounts,
-    conditions: HashMap<SocketAddr, Condition>,
+    conditions: HashMap<SocketAddr, Said>,
     measuring: Option<Measuring>,
     /// Figures of servers that the table does not have.
     pub(crate) measured_unknown: u64,
@@ -361,8 +361,12 @@ impl Control {
         let rows = self.table.rows(now);
         self.conditions.retain(|address, _| rows.iter().any(|row| row.address == *address));
         for row in rows {
-            let before = self.conditions.insert(row.address, row.condition);
-            if say && before != Some(row.condition) {
+            let mut is_new = false;
+            let said = self.conditions.entry(row.address).or_insert_with(|| {
+                is_new = true;
+                Said::new(row.condition)
+            });
+            if (said.note(row.condition) || is_new) && say {
                 let now = row.condition.name();
                 info!("server {} is {now}: {}", row.address, row.cause);
             }

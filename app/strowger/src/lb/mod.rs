@@ -8,4 +8,5 @@ pub(crate) mod control;
 pub(crate) mod converged;
 pub(crate) mod measuring;
 pub(crate) mod peers;
+mod said;
 pub(crate) mod start;

@@ -51,7 +51,7 @@ pub(crate) struct ServerStatus {
     pub(crate) address: Option<SocketAddr>,
     /// `udp`, `tcp`.
     pub(crate) transport: String,
-    /// `active`, `known calls only`, `failed`.
+    /// `active`, `trial`, `known calls only`, `failed`.
     pub(crate) state: String,
     /// Why it is in this state.
     pub(crate) reason: String,

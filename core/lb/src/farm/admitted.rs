@@ -42,7 +42,7 @@ impl Admitted {
 
     /// The server takes new calls and has room for one more.
     pub fn has_room(&self, server: &Server) -> bool {
-        server.condition == Condition::Active
+        matches!(server.condition, Condition::Active | Condition::Trial)
             && server.residual_calls.is_none_or(|residual| self.since_heartbeat(server) < residual)
     }
 }

@@ -7,6 +7,8 @@ use crate::farm::failing::Share;
 pub enum Condition {
     /// Started, current, healthy: new calls and known calls.
     Active,
+    /// It failed, and nothing shows yet that it is back: a few new calls find out. Known calls follow when it has answered.
+    Trial,
     /// Known calls only: it says so itself, an operator does, or it is full.
     KnownCallsOnly,
     /// Failed or stopped: its known calls are taken over by others.
@@ -18,6 +20,7 @@ impl Condition {
     pub fn name(self) -> &'static str {
         match self {
             Condition::Active => "active",
+            Condition::Trial => "trial",
             Condition::KnownCallsOnly => "known calls only",
             Condition::Failed => "failed",
         }

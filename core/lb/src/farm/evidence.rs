@@ -9,6 +9,7 @@ struct Cell {
     sent: AtomicU64,
     answered: AtomicU64,
     unreachable: AtomicU64,
+    returned: AtomicU64,
     failed: AtomicU64,
     setups_taken: AtomicU64,
     setups_failed: AtomicU64,
@@ -28,6 +29,8 @@ pub struct Totals {
     pub sent: u64,
     pub answered: u64,
     pub unreachable: u64,
+    /// Of these, datagrams: nobody but the network says so.
+    pub returned: u64,
     /// Time-outs, 5xx, and requests within a dialog that it did not know any more.
     pub failed: u64,
     /// Set-ups of calls that came to something, be it a refusal of the callee; each call once.
@@ -66,6 +69,12 @@ impl Evidence {
         self.bump(worker, slot, |cell| &cell.unreachable);
     }
 
+    /// A datagram to the server did not arrive, as the network says. Counts as [`Evidence::unreachable`], too.
+    pub fn returned(&self, worker: u8, slot: u16) {
+        self.unreachable(worker, slot);
+        self.bump(worker, slot, |cell| &cell.returned);
+    }
+
     /// A request came to nothing through the server's fault: a time-out, 5xx, a call that it lost.
     #[inline]
     pub fn failed(&self, worker: u8, slot: u16) {
@@ -99,6 +108,7 @@ impl Evidence {
             totals.sent += cell.sent.load(Relaxed);
             totals.answered += cell.answered.load(Relaxed);
             totals.unreachable += cell.unreachable.load(Relaxed);
+            totals.returned += cell.returned.load(Relaxed);
             totals.failed += cell.failed.load(Relaxed);
             totals.setups_taken += cell.setups_taken.load(Relaxed);
             totals.setups_failed += cell.setups_failed.load(Relaxed);

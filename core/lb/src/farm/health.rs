@@ -15,6 +15,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A server up for this long is forgiven its earlier failures.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
+/// OPTIONS to a server that is not there, as the network says: so many in a row unanswered, this long each, and it is so.
+const HINTED_MISSES: u32 = 2;
+const HINTED_WAIT: Duration = Duration::from_millis(500);
 /// New calls that a server on trial is given.
 pub const TRIAL_CALLS: u32 = 3;
 /// A server that says "full" is believed for this long at most: a Retry-After of minutes must not outlast the fullness.
@@ -50,8 +53,10 @@ pub enum Event {
     Sent(u32),
     /// Any response of it passed.
     Answered,
-    /// So many sends failed: ICMP unreachable, connection refused or lost.
+    /// So many connections to it were refused or lost.
     Unreachable(u32),
+    /// So many datagrams did not arrive, as the network says: a hint, since whoever sees our datagrams can say so. OPTIONS decide.
+    Returned(u32),
     /// It was sent requests and gave no sign for the time of silence.
     Silence,
     /// The pause after its failure has passed.
@@ -78,6 +83,7 @@ pub struct Health {
     silent_since: Option<Time>,
     unanswered: u32,
     unreachable_hits: u32,
+    returned_hits: u32,
     last_answer: Option<Time>,
     full_until: Option<Time>,
     /// That it is full was said by those whose calls it refused.
@@ -101,6 +107,7 @@ impl Health {
             silent_since: None,
             unanswered: 0,
             unreachable_hits: 0,
+            returned_hits: 0,
             last_answer: None,
             full_until: None,
             full_by_hearsay: false,
@@ -162,9 +169,17 @@ impl Health {
         match (self.state, event) {
             (Up, Event::Unreachable(_)) if self.unreachable_hits < self.settings.fail_after => {}
             (Up | Suspect | Trial, Event::Unreachable(_)) => self.fail(now, Reason::Unreachable),
+            (Up, Event::Returned(_))
+                if self.is_answering(now) || self.returned_hits < self.settings.fail_after => {}
+            (Up, Event::Returned(_)) => self.enter(now, Suspect, Reason::Unreachable),
             (Up, Event::Silence) => self.enter(now, Suspect, Reason::Silence),
             (Suspect | Trial, Event::Silence) => self.fail(now, Reason::Silence),
             (Up | Suspect | Trial, Event::ProbeTimeout) if !self.probe_silence_counts(now) => {}
+            (Suspect | Trial, Event::ProbeTimeout)
+                if self.is_hinted() && self.probe_misses < HINTED_MISSES =>
+            {
+                self.next_probe = now;
+            }
             (Up, Event::ProbeTimeout) if self.probe_misses < self.settings.fail_after => {
                 self.enter(now, Suspect, Reason::ProbeSilence);
             }
@@ -187,7 +202,8 @@ impl Health {
             (Up, Event::ProbeAnswered { status, .. }) => self.reason = Reason::ProbeAnswered(status),
             (Up, Event::Answered | Event::PauseOver)
             | (Suspect | Trial, Event::PauseOver)
-            | (Failed, Event::Unreachable(_) | Event::Silence | Event::ProbeTimeout)
+            | (Suspect | Trial, Event::Returned(_))
+            | (Failed, Event::Unreachable(_) | Event::Returned(_) | Event::Silence | Event::ProbeTimeout)
             | (_, Event::Sent(_) | Event::Full(_)) => {}
         }
         self.state != before
@@ -204,6 +220,14 @@ impl Health {
                 self.answers_traffic = true;
             }
             Event::Unreachable(count) => self.unreachable_hits = self.unreachable_hits.saturating_add(count),
+            // While answers come, something else is wrong: with one port, one message, or with who says so.
+            Event::Returned(_) if self.is_answering(now) => {}
+            Event::Returned(count) => {
+                if !self.is_hinted() {
+                    self.next_probe = now;
+                }
+                self.returned_hits = self.returned_hits.saturating_add(count);
+            }
             Event::ProbeAnswered { status, retry_after } => {
                 self.heard(now);
                 self.probe_sent = None;
@@ -227,14 +251,23 @@ impl Health {
 
     fn heard(&mut self, now: Time) {
         (self.silent_since, self.unanswered, self.unreachable_hits, self.probe_misses) = (None, 0, 0, 0);
+        self.returned_hits = 0;
         self.last_answer = Some(now);
     }
 
     /// OPTIONS unanswered tell nothing of a server that never answers them but answers its traffic, nor of one whose
     /// traffic is being answered.
     fn probe_silence_counts(&self, now: Time) -> bool {
-        let answering = self.last_answer.is_some_and(|at| now.since(at) < self.settings.silence);
-        !answering && (self.answers_options || !self.answers_traffic)
+        !self.is_answering(now) && (self.answers_options || !self.answers_traffic)
+    }
+
+    fn is_answering(&self, now: Time) -> bool {
+        self.last_answer.is_some_and(|at| now.since(at) < self.settings.silence)
+    }
+
+    /// The network says that it is not there.
+    fn is_hinted(&self) -> bool {
+        self.returned_hits >= self.settings.fail_after
     }
 
     fn fail(&mut self, now: Time, reason: Reason) {
@@ -250,7 +283,9 @@ impl Health {
         (self.state, self.reason, self.since) = (state, reason, now);
         match state {
             State::Suspect => self.next_probe = now,
-            State::Failed | State::Trial => (self.silent_since, self.unanswered) = (None, 0),
+            State::Failed | State::Trial => {
+                (self.silent_since, self.unanswered, self.returned_hits, self.probe_misses) = (None, 0, 0, 0);
+            }
             State::Up => {}
         }
     }
@@ -292,7 +327,7 @@ impl Health {
     fn is_asked(&self) -> bool {
         match self.settings.probe {
             Probe::Off => false,
-            Probe::Traffic => self.state == State::Suspect,
+            Probe::Traffic => self.state == State::Suspect || self.state == State::Trial && self.is_hinted(),
             Probe::Options => true,
         }
     }
@@ -316,7 +351,9 @@ impl Health {
     }
 
     fn probe_deadline(&self) -> Option<Time> {
-        self.probe_sent.map(|sent| sent + self.settings.silence)
+        let wait =
+            if self.is_hinted() { HINTED_WAIT.min(self.settings.silence) } else { self.settings.silence };
+        self.probe_sent.map(|sent| sent + wait)
     }
 
     fn silence_deadline(&self) -> Option<Time> {

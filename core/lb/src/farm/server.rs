@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sip::Transport;
 
-use crate::farm::condition::{Cause, Condition};
+use crate::farm::condition::{Cause, Condition, Reason, State};
 
 /// Identity of a server that every load manager computes alike: a fixed hash of its SIP address. The table refuses a
 /// second server whose id collides with that of another.
@@ -58,6 +58,8 @@ pub struct Server {
     pub residual_calls: Option<u32>,
     /// Calls that we had given it at that time ([`crate::farm::admitted::Admitted`]), modulo 2^32: what came since is taken off.
     pub admitted_before: u32,
+    /// Responses of it that had passed when its trial began, modulo 2^32: one more, and it has answered.
+    pub answered_before: u32,
     /// Row in the server table, for display.
     pub index: u16,
     /// Where its counters lie.
@@ -80,6 +82,7 @@ impl Server {
             call_load_ppm: 0,
             residual_calls: None,
             admitted_before: 0,
+            answered_before: 0,
             index: 0,
             seat: Seat::default(),
         }
@@ -87,12 +90,22 @@ impl Server {
 
     /// New calls can go there, as of its last heartbeat.
     pub fn takes_new_calls(&self) -> bool {
-        self.condition == Condition::Active && self.residual_calls != Some(0)
+        matches!(self.condition, Condition::Active | Condition::Trial) && self.residual_calls != Some(0)
     }
 
     /// Known calls can go there.
     pub fn is_reachable(&self) -> bool {
-        self.condition != Condition::Failed
+        match self.condition {
+            Condition::Active | Condition::KnownCallsOnly => true,
+            Condition::Trial => !self.awaits_answer(),
+            Condition::Failed => false,
+        }
+    }
+
+    /// It had failed, and has said nothing since: its known calls stay where they were taken over.
+    pub fn awaits_answer(&self) -> bool {
+        self.condition == Condition::Trial
+            && matches!(self.cause, Cause::Health(State::Trial, Reason::PauseOver))
     }
 }
 

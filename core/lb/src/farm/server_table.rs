@@ -276,12 +276,15 @@ impl ServerTable {
         self.forget(now);
         self.set_aside(now);
         self.judge_all(now);
-        if !self.rows.iter().any(|row| row.condition == Condition::Active) {
+        let takes_calls = |row: &Row| matches!(row.condition, Condition::Active | Condition::Trial);
+        if !self.rows.iter().any(takes_calls) {
             // Fail-safe: silence alone must not take the whole farm out; the silent are asked again at once.
             for row in self.rows.iter_mut().filter(|row| row.failed_by_silence()) {
                 row.health.try_now(now);
             }
-            self.call_back(now);
+            self.judge_all(now);
+        }
+        if !self.rows.iter().any(|row| row.condition == Condition::Active) && self.call_back(now) {
             self.judge_all(now);
         }
         (self.look, self.looked) = (false, now);

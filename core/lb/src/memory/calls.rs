@@ -41,6 +41,13 @@ const TO_CLIENT: u32 = 8;
 /// Two bits: how many servers refused the set-up by their own fault, and it was given to another.
 const REFUSED: u32 = 1 << 4;
 const REFUSED_ALL: u32 = 3 << 4;
+/// Flag: the server was on trial when the call was given to it.
+const TRIED: u32 = 1 << 6;
+
+/// The call was given to a server on trial.
+pub(crate) fn is_tried(entry: Entry) -> bool {
+    entry.flags & TRIED != 0
+}
 
 /// What became of a notice of another load manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,16 +206,18 @@ impl Calls {
         self.keeps_sessions || self.census.is_some()
     }
 
-    /// The server of this call, chosen by `choose` if the call is new, which who has this From tag begins. Of two workers one chooses.
+    /// The server of this call, chosen by `choose` if the call is new, with whether it is on trial; the call, which who has this From tag begins. Of two workers one chooses.
     pub(crate) fn server_or(
         &self,
         now: Time,
         call: CallKey,
         from_tag: &[u8],
-        choose: impl FnOnce() -> Option<ServerId>,
+        choose: impl FnOnce() -> Option<(ServerId, bool)>,
     ) -> Remembered {
         self.known.get_or_insert_with(now, call.0, now + self.new_call_time, || {
-            choose().map(|server| (server.0, Mark::of(from_tag).to_flags()))
+            choose().map(|(server, tried)| {
+                (server.0, Mark::of(from_tag).to_flags() | if tried { TRIED } else { 0 })
+            })
         })
     }
 
@@ -221,7 +230,10 @@ impl Calls {
 
     /// Another server has the call from now on.
     pub(crate) fn moved(&self, now: Time, call: CallKey, to: &Server) {
-        self.known.update(now, call.0, |entry| entry.server = to.id.0);
+        self.known.update(now, call.0, |entry| {
+            entry.server = to.id.0;
+            entry.flags &= !TRIED;
+        });
         if let Some(ledger) = &self.census {
             ledger.move_to(now, call.0, to.seat);
         }

@@ -12,10 +12,18 @@ pub fn call_hash(seed: u64, call_id: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(call_id, seed)
 }
 
-/// The server of a known call. `None`: no server can be reached (503).
+/// The server of a known call. Where none can be reached, one on trial may have it: it may be back. `None`: there is none (503).
 #[inline]
 pub fn known(snapshot: &Snapshot, kind: HashKind, hash: u64) -> Option<&Server> {
     let servers = snapshot.servers();
     first_usable(snapshot, kind, hash, |position| servers[usize::from(position)].is_reachable())
         .map(|position| &servers[usize::from(position)])
+        .or_else(|| one_on_trial(snapshot, hash))
+}
+
+#[cold]
+fn one_on_trial(snapshot: &Snapshot, hash: u64) -> Option<&Server> {
+    let tried = || snapshot.servers().iter().filter(|server| server.awaits_answer());
+    let at = hash.checked_rem(tried().count() as u64)?;
+    tried().nth(at as usize)
 }

@@ -23,6 +23,7 @@ pub(crate) mod route;
 pub(crate) mod route_set;
 pub(crate) mod route_to_client;
 pub mod router;
+mod server_of_call;
 mod tagging;
 mod telling;
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Core {
     ) -> Result<(ServerId, bool), Reject> {
         let shared = self.shared.clone();
         let closing = shared.closing && !request.uri.is_emergency();
-        let choose = || (!closing).then_some(server.id);
+        let choose = || (!closing).then(|| (server.id, server.awaits_answer()));
         match shared.calls.server_or(now, request.call, request.from_tag, choose) {
             Remembered::Known(entry) => {
                 self.count(Counter::Remembered);

@@ -9,13 +9,11 @@ use heartbeat::notice::What;
 use sip::{Flow, Message, Method, Reject, Target, Transport};
 
 use crate::counters::Counter;
-use crate::farm::condition::Condition;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
 use crate::memory::large_invites::WentBy;
 use crate::memory::mark::Mark;
-use crate::outbox::{Event, Outbox, Outgoing};
-use crate::selection::hash;
+use crate::outbox::{Outbox, Outgoing};
 use crate::selection::known::known;
 use crate::settings::Affinity;
 use crate::signed::branch::BranchKey;
@@ -158,7 +156,9 @@ impl Core {
             let mark = known.and_then(|entry| Mark::in_flags(entry.flags));
             let of_call = fits(mark, request, tag);
             let server = match (known, shared.settings.affinity) {
-                (Some(entry), _) => ServerId(entry.server),
+                (Some(entry), _) => {
+                    return Ok((self.present_or_tried(now, entry, request, flow, out)?, of_call));
+                }
                 (None, Affinity::Session | Affinity::Tag) => match tagged {
                     Some(server) => {
                         shared.calls.adopt(now, request.call, server);
@@ -179,7 +179,7 @@ impl Core {
             let chosen = if shared.closing && !emergency { None } else { candidates.next() };
             // Full or draining is no reason to turn a call for help away (RFC 5031): whoever lives gets it.
             let anyone = || known(&self.snapshot, shared.hash_kind(), call).filter(|_| emergency);
-            chosen.or_else(anyone).map(|server| server.id)
+            chosen.or_else(anyone).map(|server| (server.id, server.awaits_answer()))
         });
         let (server, kind) = match remembered {
             Remembered::New { entry, .. } => {
@@ -189,7 +189,8 @@ impl Core {
             Remembered::Known(entry) => {
                 self.count(Counter::Remembered);
                 let of_call = fits(Mark::in_flags(entry.flags), request, tag);
-                return Ok((self.present(now, ServerId(entry.server), request, flow, out)?, of_call));
+                let server = self.present_or_tried(now, entry, request, flow, out)?;
+                return Ok((server, of_call));
             }
             Remembered::Full | Remembered::Declined if shared.closing && !emergency => {
                 self.count(Counter::Closing);
@@ -224,77 +225,6 @@ impl Core {
             return true;
         }
         fits(self.shared.calls.mark(now, request.call), request, tag)
-    }
-
-    /// The server itself if it is up; else the one that takes its calls over (SPEC A9), with a record of it.
-    fn present(
-        &mut self,
-        now: Time,
-        server: ServerId,
-        request: &Request<'_>,
-        flow: Flow,
-        out: &mut Outbox,
-    ) -> Result<ServerId, Reject> {
-        let known = self.snapshot.by_id(server);
-        if known.is_some_and(|server| server.condition != Condition::Failed) {
-            return Ok(server);
-        }
-        let was = known.map(|server| server.address);
-        let to = self.by_hash(request)?;
-        let Some(taker) = self.snapshot.by_id(to).cloned() else {
-            return Err(Reject::no_server(self.shared.settings.retry_after));
-        };
-        self.note_choice(now, request, Kind::TakenOver, Some(to), Some(server));
-        self.shared.calls.moved(now, request.call, &taker);
-        self.tell(request.call, to, What::Moved, out);
-        self.count(Counter::TakenOver);
-        out.events.push(Event::TakenOver {
-            call_id: request.call_id.into(),
-            method: request.token.into(),
-            client: flow.remote,
-            from: was,
-            to: taker.address,
-            why: if known.is_some() { "server failed" } else { "server removed" },
-        });
-        Ok(to)
-    }
-
-    /// The memory of calls is full: the hash says where a new call goes, among those that any choice may name.
-    fn by_hash_of_new(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
-        let (shared, snapshot, call) = (&self.shared, &self.snapshot, request.call.0);
-        let found = hash::with_room(snapshot, shared.hash_kind(), call, shared.selector.admitted());
-        match found {
-            Some(server) => Ok(server.id),
-            // As where there is room to remember it.
-            None if request.uri.is_emergency() => self.by_hash(request),
-            None => {
-                self.count(Counter::NoServer);
-                Err(Reject::no_server(shared.settings.retry_after))
-            }
-        }
-    }
-
-    /// Of a call that neither memory nor tag knows. What began while the memory was full is where new calls went then: its CANCEL, and
-    /// the ACK to its failure, have no tag. With hash affinity a dialog has one, where the hash does not say it.
-    fn by_hash_of_unknown(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
-        let shared = &self.shared;
-        let set_up = matches!(request.method, Method::Cancel | Method::Ack);
-        if shared.calls.is_full() && (set_up || shared.settings.affinity != Affinity::Hash) {
-            let (kind, admitted) = (shared.hash_kind(), shared.selector.admitted());
-            if let Some(server) = hash::with_room(&self.snapshot, kind, request.call.0, admitted) {
-                return Ok(server.id);
-            }
-        }
-        self.by_hash(request)
-    }
-
-    /// Where memory and tag say nothing, the hash of the Call-ID does: every load manager finds the same server.
-    fn by_hash(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
-        let found = known(&self.snapshot, self.shared.hash_kind(), request.call.0);
-        found.map(|server| server.id).ok_or_else(|| {
-            self.count(Counter::NoServer);
-            Reject::no_server(self.shared.settings.retry_after)
-        })
     }
 
     fn way_to_server(&self, id: ServerId, request: &Request<'_>, flow: Flow) -> Result<Way, Reject> {

@@ -105,7 +105,8 @@ impl Core {
         let server = self.server_that_sent(request, flow).map(|server| server.id);
         let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
         // A call that a server begins: what comes back untagged belongs to it.
-        let known = self.shared.calls.server_or(now, request.call, request.from_tag, || Some(server));
+        let known =
+            self.shared.calls.server_or(now, request.call, request.from_tag, || Some((server, false)));
         if matches!(known, Remembered::New { .. }) {
             self.note_choice(now, request, Kind::FromServer, Some(server), None);
             self.tell(request.call, server, What::Begun, out);

@@ -233,10 +233,12 @@ impl Core {
         };
         if let Some(server) = self.snapshot.by_address(address) {
             if stream == server.transport.is_reliable() {
-                self.shared.tables.evidence.unreachable(self.worker, server.seat.slot);
-                let server = server.id;
+                let (evidence, slot, server) = (&self.shared.tables.evidence, server.seat.slot, server.id);
                 if stream {
+                    evidence.unreachable(self.worker, slot);
                     self.send_again_later(now, server);
+                } else {
+                    evidence.returned(self.worker, slot);
                 }
             } else if stream {
                 // A server of UDP that takes no streams is not ill.

@@ -129,14 +129,16 @@ fn excluded(choice: &Choice, server: &Server, is_new: bool, full: bool, by: By) 
         Condition::Failed => Some(Excluded::Failed(server.cause)),
         _ if choice.from == Some(server.id) => Some(Excluded::HadTheCall),
         Condition::KnownCallsOnly if is_new => Some(Excluded::KnownCallsOnly(server.cause)),
-        Condition::Active if is_new && (full || server.residual_calls == Some(0)) => Some(Excluded::NoRoom),
-        Condition::Active
+        Condition::Active | Condition::Trial if is_new && (full || server.residual_calls == Some(0)) => {
+            Some(Excluded::NoRoom)
+        }
+        Condition::Active | Condition::Trial
             if by == By::Selection(Selection::Score)
                 && server.score.is_some_and(|score| score == Score::default()) =>
         {
             Some(Excluded::ZeroScore)
         }
-        Condition::Active | Condition::KnownCallsOnly => None,
+        Condition::Active | Condition::Trial | Condition::KnownCallsOnly => None,
     }
 }
 

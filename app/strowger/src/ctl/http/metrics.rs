@@ -138,7 +138,7 @@ fn gauge(name: &str, report: &StatusReport) -> Vec<(Labels, f64)> {
         |part: f64, whole: f64| if whole > 0.0 { vec![(Vec::new(), part / whole)] } else { Vec::new() };
     match name {
         "strowger_up_seconds" => vec![(Vec::new(), report.uptime_seconds as f64)],
-        "strowger_servers" => ["active", "known calls only", "failed"]
+        "strowger_servers" => ["active", "trial", "known calls only", "failed"]
             .iter()
             .map(|state| {
                 let count = report.servers.iter().filter(|server| server.state == *state).count();

@@ -27,8 +27,7 @@ impl ServerTable {
 
     /// One more server may be kept from new calls.
     fn may_keep_away(&self) -> bool {
-        let takes =
-            self.rows.iter().filter(|row| row.condition == Condition::Active && !row.is_tried()).count();
+        let takes = self.rows.iter().filter(|row| row.takes_calls()).count();
         let kept = self.rows.iter().filter(|row| row.is_kept_away()).count();
         (kept + 1) * 2 <= takes + kept
     }
@@ -66,11 +65,14 @@ impl ServerTable {
     }
 
     /// No server is left that takes new calls: those that were kept away by what others say are needed.
-    pub(super) fn call_back(&mut self, now: Time) {
+    pub(super) fn call_back(&mut self, now: Time) -> bool {
+        let mut found = false;
         for row in self.rows.iter_mut().filter(|row| row.is_kept_away()) {
             row.failing.call_back(now);
             row.health.forget_hearsay();
+            found = true;
         }
+        found
     }
 }
 

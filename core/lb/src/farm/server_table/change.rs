@@ -74,7 +74,7 @@ impl ServerTable {
             match row.condition {
                 _ if row.agent.is_some() => {}
                 Condition::Failed => gone.push(row.address),
-                Condition::Active | Condition::KnownCallsOnly => row.leaving = Some(now),
+                Condition::Active | Condition::Trial | Condition::KnownCallsOnly => row.leaving = Some(now),
             }
         }
         for address in gone {

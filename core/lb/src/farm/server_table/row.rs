@@ -9,12 +9,13 @@ use sip::Transport;
 use crate::farm::condition::{Cause, Condition};
 use crate::farm::evidence::Totals;
 use crate::farm::failing::{Failing, Stage};
-use crate::farm::health::{self, Event, Health, HealthSettings, TRIAL_CALLS};
+use crate::farm::health::{self, Health, HealthSettings, TRIAL_CALLS};
 use crate::farm::hearsay::Hearsay;
 use crate::farm::recent::Recent;
 use crate::farm::score::Figures;
 use crate::farm::server::{Score, Seat, Server, ServerId, WHOLE};
 
+mod evidence;
 mod reasons;
 mod replayed;
 pub use reasons::{Reason, Source};
@@ -133,6 +134,8 @@ pub(super) struct Row {
     since: Time,
     /// Calls that it had been given at its last heartbeat, or when its trial began.
     admitted_before: u64,
+    /// Responses of it that had passed when its trial began.
+    answered_before: u32,
     /// Those of earlier servers of its slot.
     admitted_first: u64,
     evidence: Totals,
@@ -182,6 +185,7 @@ impl Row {
             health,
             since: now,
             admitted_before: 0,
+            answered_before: 0,
             admitted_first: 0,
             evidence,
             evidence_first: evidence,
@@ -258,37 +262,6 @@ impl Row {
         self.lately.failed.note(now, self.evidence.failures());
     }
 
-    pub(super) fn read_evidence(&mut self, now: Time, totals: Totals) {
-        let before = std::mem::replace(&mut self.evidence, totals);
-        let since = |now: u64, before: u64| u32::try_from(now - before).unwrap_or(u32::MAX);
-        self.read_outcomes(now, before);
-        let unreachable = since(totals.unreachable, before.unreachable);
-        let sent = since(totals.sent, before.sent);
-        if unreachable > 0 {
-            self.health.handle(now, Event::Unreachable(unreachable));
-        }
-        if sent > 0 {
-            self.sent_at = now;
-            self.health.handle(now, Event::Sent(sent));
-        }
-        if totals.answered != before.answered {
-            self.health.handle(now, Event::Answered);
-        }
-    }
-
-    /// The outcomes of its set-ups, where servers are judged at all.
-    fn read_outcomes(&mut self, now: Time, before: Totals) {
-        let since = |now: u64, before: u64| u32::try_from(now - before).unwrap_or(u32::MAX);
-        let taken = since(self.evidence.setups_taken, before.setups_taken);
-        let failed = since(self.evidence.setups_failed, before.setups_failed);
-        if taken > 0 {
-            self.hearsay.taken();
-        }
-        if taken + failed > 0 && self.health.judges() {
-            self.failing.note(now, taken, failed);
-        }
-    }
-
     /// It was there from the beginning: it does not start slowly.
     pub(super) fn settle(&mut self) {
         self.was_out = false;
@@ -319,8 +292,9 @@ impl Row {
         let trial = |cause| matches!(cause, Cause::Health(health::State::Trial, _) | Cause::FailingTrial(_));
         if trial(cause) && !trial(self.cause) {
             self.admitted_before = admitted;
+            self.answered_before = self.evidence.answered as u32;
         }
-        let open = condition == Condition::Active && !trial(cause);
+        let open = condition == Condition::Active;
         let out = condition == Condition::Failed
             || matches!(cause, Cause::Drained | Cause::Draining | Cause::Failing(_));
         if open && self.was_out {
@@ -351,7 +325,7 @@ impl Row {
     }
 
     fn verdict(&self, now: Time) -> (Condition, Cause) {
-        use Condition::{Active, Failed, KnownCallsOnly};
+        use Condition::{Active, Failed, KnownCallsOnly, Trial};
         let health = Cause::Health(self.health.state(), self.health.reason());
         let decayed = self.agent.is_some_and(|agent| agent.decay.failed(agent.heard, now));
         let state = self.agent.map(|agent| agent.state);
@@ -371,8 +345,9 @@ impl Row {
             _ if matches!(self.failing.stage(), Stage::Aside(_)) => {
                 (KnownCallsOnly, Cause::Failing(self.failing.share()))
             }
-            _ if self.failing.stage() == Stage::Trial => (Active, Cause::FailingTrial(self.failing.share())),
-            (_, health::State::Trial | health::State::Suspect) => (Active, health),
+            _ if self.failing.stage() == Stage::Trial => (Trial, Cause::FailingTrial(self.failing.share())),
+            (_, health::State::Trial) => (Trial, health),
+            (_, health::State::Suspect) => (Active, health),
             (Some(ServerState::Started), health::State::Up) => (Active, Cause::Started),
             (None, health::State::Up) => (Active, health),
         }
@@ -464,6 +439,7 @@ impl Row {
                 residual
             },
             admitted_before: self.admitted_before as u32,
+            answered_before: self.answered_before,
             index,
             seat: self.seat,
         }
@@ -509,6 +485,7 @@ impl Row {
                 sent: all.sent - first.sent,
                 answered: all.answered - first.answered,
                 unreachable: all.unreachable - first.unreachable,
+                returned: all.returned - first.returned,
                 failed: all.failed - first.failed,
                 setups_taken: all.setups_taken - first.setups_taken,
                 setups_failed: all.setups_failed - first.setups_failed,

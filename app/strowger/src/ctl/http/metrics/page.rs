@@ -33,7 +33,7 @@ groups:
       - alert: NoServerForNewCalls          # callers got 503
         expr: rate(strowger_no_server_total[1m]) > 0
       - alert: ServerFailed
-        expr: strowger_server_state{state=\"failed\"} == 1
+        expr: max by (server) (strowger_server_state{state=~\"failed|trial\"}) == 1
         for: 1m
       - alert: SetUpsSlow                   # 99 of 100 callers hear nothing for up to this long
         expr: histogram_quantile(0.99, sum by (le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m]))) > 1

@@ -42,7 +42,7 @@ pub struct Reason {
 
 impl Row {
     pub(super) fn reasons(&self, now: Time) -> Vec<Reason> {
-        use Condition::{Active, Failed, KnownCallsOnly};
+        use Condition::{Active, Failed, KnownCallsOnly, Trial};
         let mut reasons = Vec::new();
         let mut say = |source, cause, allows, since: Time| {
             reasons.push(Reason { source, cause, allows, for_time: now.since(since) });
@@ -68,7 +68,11 @@ impl Row {
             | health::Reason::Silence
             | health::Reason::PauseOver => Source::Traffic,
         };
-        let allows = if health.state() == health::State::Failed { Failed } else { Active };
+        let allows = match health.state() {
+            health::State::Up | health::State::Suspect => Active,
+            health::State::Trial => Trial,
+            health::State::Failed => Failed,
+        };
         say(source, Cause::Health(health.state(), health.reason()), allows, health.since());
         match self.failing.stage() {
             Stage::Trusted => {}
@@ -78,7 +82,7 @@ impl Row {
             }
             Stage::Trial => {
                 let cause = Cause::FailingTrial(self.failing.share());
-                say(Source::Traffic, cause, Active, self.failing.since());
+                say(Source::Traffic, cause, Trial, self.failing.since());
             }
         }
         if health.full_until().is_some() {
