@@ -277,7 +277,7 @@ impl Control {
 
     fn take_heartbeat(&mut self, now: Time, bytes: &[u8], from: SocketAddr) {
         let heartbeat = Heartbeat::decode(bytes, self.key.as_deref()).and_then(|heartbeat| {
-            self.admit(now, &heartbeat, from)?;
+            self.admit(now, &heartbeat)?;
             Ok(heartbeat)
         });
         match heartbeat {
@@ -288,7 +288,12 @@ impl Control {
                     Ok(heard) => {
                         self.counts.accepted += 1;
                         if heard.joined {
-                            info!("server {} joins by heartbeat", SocketAddr::new(ip, heartbeat.sip_port));
+                            let (server, id) = (SocketAddr::new(ip, heartbeat.sip_port), heartbeat.server_id);
+                            info!("server {server} joins by heartbeat, id {id}");
+                        }
+                        if let Some(before) = heard.moved_from {
+                            let (server, id) = (SocketAddr::new(ip, heartbeat.sip_port), heartbeat.server_id);
+                            info!("server id {id} has moved from {before} to {server}");
                         }
                         if let Some(other) = heard.same_id_as {
                             let id = heartbeat.server_id;
@@ -302,11 +307,13 @@ impl Control {
     }
 
     /// A count proves nothing without a key, so it is asked for only with one.
-    fn admit(&mut self, now: Time, heartbeat: &Heartbeat, from: SocketAddr) -> Result<(), Ignored> {
+    fn admit(&mut self, now: Time, heartbeat: &Heartbeat) -> Result<(), Ignored> {
         if self.key.is_none() {
             return Ok(());
         }
-        let sender = SocketAddr::new(heartbeat.sip_address.unwrap_or(from.ip()), heartbeat.sip_port);
+        // The table refuses what names no address; it must not take up a place here.
+        let Some(ip) = heartbeat.sip_address else { return Ok(()) };
+        let sender = SocketAddr::new(ip, heartbeat.sip_port);
         if self.replay.len() >= SENDERS_MAX && !self.replay.contains_key(&sender) {
             return Err(Ignored::Replayed);
         }

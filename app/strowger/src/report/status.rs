@@ -59,6 +59,8 @@ pub(crate) struct ServerStatus {
     pub(crate) since_seconds: u64,
     /// `None`: no heartbeat ever came.
     pub(crate) heartbeat_age_ms: Option<u64>,
+    /// The id that its heartbeats carry.
+    pub(crate) heartbeat_id: Option<u32>,
     pub(crate) weight: u32,
     pub(crate) load_permille: Option<u32>,
     pub(crate) cpu_permille: Option<u32>,

@@ -107,7 +107,7 @@ fn servers(report: &StatusReport) -> String {
                     .map_or_else(|| "-".into(), |address| format!("{}:{address}", server.transport)),
                 server.state.clone(),
                 duration(server.since_seconds),
-                or_dash(server.heartbeat_age_ms.map(|age| format!("{age} ms"))),
+                or_dash(server.heartbeat_age_ms.map(|age| heartbeat(age, server.heartbeat_id))),
                 or_dash(server.load_permille.map(|load| format!("{}.{} %", load / 10, load % 10))),
                 or_dash(server.score),
                 or_dash(server.residual_calls),
@@ -133,6 +133,11 @@ fn servers(report: &StatusReport) -> String {
         "reason",
     ];
     aligned(&head, &rows)
+}
+
+/// Its age, and the id that it carries.
+fn heartbeat(age_ms: u64, id: Option<u32>) -> String {
+    id.map_or_else(|| format!("{age_ms} ms"), |id| format!("{age_ms} ms, id {id}"))
 }
 
 /// `3 d 4 h`, `5 min 6 s`: the two largest units.

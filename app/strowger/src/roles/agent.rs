@@ -298,6 +298,11 @@ fn settings(args: Args) -> Result<Settings, String> {
     settings.server_log = args.server_log;
     settings.interface = args.interface;
     settings.multicast_ttl = args.multicast_ttl;
+    if settings.key.is_some() && settings.sip.ip().is_unspecified() {
+        return Err("--sip names no address, and with a key the heartbeat must; give the address that load managers reach the \
+                    server at (behind a NAT, that of the NAT)"
+            .to_owned());
+    }
     settings.check()?;
     Ok(settings)
 }

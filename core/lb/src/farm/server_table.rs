@@ -18,6 +18,7 @@ use crate::settings::Settings;
 
 mod aside;
 mod change;
+mod moved;
 mod row;
 use row::{Agent, Row};
 pub use row::{Reason, RowView, Source};
@@ -47,6 +48,11 @@ pub enum Refusal {
     BadAddress {
         server: SocketAddr,
     },
+    /// A signed heartbeat without the address of its server: whoever records it could send it from an address of its own.
+    NoAddress {
+        id: u32,
+        from: IpAddr,
+    },
     /// A heartbeat that was recorded and sent again, or came behind a later one.
     Replayed {
         server: SocketAddr,
@@ -68,6 +74,13 @@ impl std::fmt::Display for Refusal {
             Refusal::BadAddress { server } => {
                 write!(f, "server {server} refused: neither address nor port may be zero")
             }
+            Refusal::NoAddress { id, from } => {
+                write!(
+                    f,
+                    "heartbeat of id {id} from {from} refused: with a key it must name its SIP address; give the agent \
+                     --sip with the address that we reach the server at"
+                )
+            }
             Refusal::Replayed { server } => {
                 write!(f, "heartbeat of {server} refused: its count is not above that of an earlier one")
             }
@@ -84,6 +97,8 @@ pub struct Heard {
     pub joined: bool,
     /// Another current server says it has the same id. Given once, when it is first seen.
     pub same_id_as: Option<SocketAddr>,
+    /// Where the server with this id was before.
+    pub moved_from: Option<SocketAddr>,
 }
 
 /// See the head of this module.
@@ -153,16 +168,20 @@ impl ServerTable {
         self.snapshot.clone()
     }
 
-    /// One heartbeat, decoded and authenticated, from this address. Its server is the one at the SIP address it names, or at
-    /// the IP it came from: if the configuration has it, it is that row.
+    /// One heartbeat, decoded and authenticated, from this address. Its server is the one at the SIP address it names, or, where
+    /// heartbeats are not signed, at the IP it came from: if the configuration has it, it is that row. Where they are signed and
+    /// the row of this id is gone from its address, the server has moved: the row goes with it.
     pub fn heartbeat(&mut self, now: Time, from: IpAddr, heartbeat: &Heartbeat) -> Result<Heard, Refusal> {
-        let ip = heartbeat.sip_address.unwrap_or(from).to_canonical();
+        let (id, source) = (heartbeat.server_id, Some(from).filter(|_| !self.heartbeats_signed));
+        let ip = heartbeat.sip_address.or(source).ok_or(Refusal::NoAddress { id, from })?.to_canonical();
         let address = SocketAddr::new(ip, heartbeat.sip_port);
         let transport = heartbeat.transport.map(|transport| match transport {
             heartbeat::Transport::Udp => Transport::Udp,
             heartbeat::Transport::Tcp => Transport::Tcp,
         });
-        let found = self.find(address);
+        let known = self.find(address);
+        let moved = known.is_none().then(|| self.gone_with_id(now, id)).flatten();
+        let found = known.or(moved);
         let at = match found {
             Some(at) => at,
             None => self.make_row(now, address, transport.unwrap_or(Transport::Udp), 1)?,
@@ -172,6 +191,7 @@ impl ServerTable {
             self.replayed(now, address, behind);
             return Err(Refusal::Replayed { server: address });
         }
+        let moved_from = moved.map(|at| self.move_row(now, at, address)).transpose()?;
         // Whoever comes, comes back or takes another id is compared with all others; the rest were.
         let row = &self.rows[at];
         let compare = row.same_id_as.is_some()
@@ -189,7 +209,7 @@ impl ServerTable {
         self.figures_stale |= row.hear(now, heartbeat, self.decay, self.health, admitted);
         self.stale |= row.judge(now, admitted, self.slow_start);
         self.due = self.due.into_iter().chain(row.next_deadline()).min();
-        Ok(Heard { joined: found.is_none(), same_id_as })
+        Ok(Heard { joined: found.is_none(), same_id_as, moved_from })
     }
 
     /// A heartbeat of this server was right, but its count was so far behind an earlier one. True: that is to be logged, as the

@@ -18,6 +18,7 @@ use crate::farm::server::{Score, Seat, Server, ServerId, WHOLE};
 mod evidence;
 mod reasons;
 mod replayed;
+mod rising;
 pub use reasons::{Reason, Source};
 
 /// What one call adds to the load of a server that does not tell its calls: a permille.
@@ -81,6 +82,13 @@ pub(super) struct Agent {
     pub(super) decay: Decay,
     state: ServerState,
     load: Option<Load>,
+}
+
+impl Agent {
+    /// It said that its server stopped, or says nothing any more.
+    pub(super) fn is_gone(&self, now: Time) -> bool {
+        self.state == ServerState::Stopped || self.decay.failed(self.heard, now)
+    }
 }
 
 /// What a poll brought last.
@@ -214,9 +222,7 @@ impl Row {
         let restarted = before.is_some_and(|agent| agent.state == ServerState::Stopped)
             && heartbeat.state != ServerState::Stopped;
         if restarted {
-            // What was seen of the process before says nothing of this one.
-            self.health = Health::new(settings, now);
-            self.failing = Failing::new(now);
+            self.begin_anew(now, settings);
         }
         let (id, state, load) = (heartbeat.server_id, heartbeat.state, heartbeat.load);
         self.agent = Some(Agent { id, heard: now, decay: decay.of_sender(heartbeat.period_ms), state, load });
@@ -224,6 +230,13 @@ impl Row {
             self.admitted_before = admitted;
         }
         load.is_some() || before.is_none_or(|agent| agent.load.is_some())
+    }
+
+    /// What was seen of the process before says nothing of this one.
+    pub(super) fn begin_anew(&mut self, now: Time, settings: HealthSettings) {
+        self.health = Health::new(settings, now);
+        self.failing = Failing::new(now);
+        self.hearsay = Hearsay::default();
     }
 
     /// Takes in what a poll brought, good until nobody renewed it for `good_for`. True: it went down or came back.
@@ -260,27 +273,6 @@ impl Row {
         self.lately.calls.note(now, admitted);
         self.lately.sent.note(now, self.evidence.sent);
         self.lately.failed.note(now, self.evidence.failures());
-    }
-
-    /// It was there from the beginning: it does not start slowly.
-    pub(super) fn settle(&mut self) {
-        self.was_out = false;
-    }
-
-    /// Slow start: the share rises with time; true when selection must know.
-    pub(super) fn rise(&mut self, now: Time) -> bool {
-        let slow_start = self.rise_time;
-        let Some(began) = self.rising else { return false };
-        let passed = now.since(began);
-        let share = if passed >= slow_start {
-            self.rising = None;
-            WHOLE
-        } else {
-            // In steps, so that not every look makes a snapshot.
-            let steps = passed.as_micros() * u128::from(SHARE_STEPS) / slow_start.as_micros();
-            ((steps as u16 + 1) * (WHOLE / SHARE_STEPS)).min(WHOLE)
-        };
-        std::mem::replace(&mut self.share_permille, share) != share
     }
 
     /// Judges the row anew; true when that comes to something else: routing, or who asks why, must know.

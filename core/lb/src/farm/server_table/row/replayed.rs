@@ -75,7 +75,8 @@ mod tests {
             ServerTable::new(start, &settings, ServerCounters::for_settings(&settings, 1)).unwrap();
         let from = [10, 0, 0, 1].into();
         let hear = |table: &mut ServerTable, now, count, state| {
-            let heartbeat = Heartbeat { count: Some(count), ..Heartbeat::plain(1, 5060, state) };
+            let plain = Heartbeat::plain(1, 5060, state);
+            let heartbeat = Heartbeat { count: Some(count), sip_address: Some(from), ..plain };
             let taken = table.heartbeat(now, from, &heartbeat).is_ok();
             table.tick(now);
             (taken, table.rows(now)[0].cause)
