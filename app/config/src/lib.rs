@@ -11,7 +11,7 @@ mod sections;
 
 pub use checks::api::{Api, Grant, Tokens, fresh_token_line};
 pub use checks::http::Http;
-pub use checks::lb::{Checked, Drain, Faults};
+pub use checks::lb::{Checked, Drain, Faults, Streams};
 pub use checks::perf::Perf;
 pub use checks::tls::{Shown, Tls};
 pub use files::control_path::control_path;

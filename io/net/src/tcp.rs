@@ -10,14 +10,18 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use rustls::pki_types::CertificateDer;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::connections::Limits;
 use crate::option;
 use crate::tls::Session;
 
 /// Connections that the kernel completes before we accept them; more than a burst of reconnecting clients, and bounded
 /// by `net.core.somaxconn` anyway.
 const BACKLOG: i32 = 4096;
+
+/// Between two questions to a peer that does not say whether it is there.
+const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(3);
 
 /// The listening socket of one worker; the kernel deals new connections out among the workers (SO_REUSEPORT).
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -55,13 +59,18 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// `patience`: how long the kernel sends again what the peer does not acknowledge. A host that died says nothing,
+    /// So long as `limits.stuck_time` says, the kernel sends again what the peer does not acknowledge. A host that died says nothing,
     /// and by its own choice the kernel would take messages for it for a quarter of an hour.
-    pub(crate) fn over(socket: TcpStream, patience: Duration) -> Stream {
+    pub(crate) fn over(socket: TcpStream, limits: &Limits) -> Stream {
         // Messages are written whole, so that waiting for more to fill a segment only delays them. Without either
         // option the connection still works.
         let _ = socket.set_nodelay(true);
-        let _ = option::give_up_after(socket.as_fd(), patience);
+        let _ = option::give_up_after(socket.as_fd(), limits.stuck_time);
+        if let Some(silence) = limits.keep_alive {
+            // Asked again so often, it is given up by the time above.
+            let asks = TcpKeepalive::new().with_time(silence).with_interval(KEEP_ALIVE_AGAIN);
+            let _ = SockRef::from(&socket).set_tcp_keepalive(&asks);
+        }
         Stream { socket, tls: None }
     }
 
@@ -117,7 +126,7 @@ impl Stream {
 
     /// Begins to connect; [`Stream::connected`] tells how it went once the socket is writable. `from`: the address of
     /// the listener that the connection stands for, so that the peer sees the one that Via names.
-    pub(crate) fn connect(from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result<Stream> {
+    pub(crate) fn connect(from: SocketAddr, to: SocketAddr, limits: &Limits) -> io::Result<Stream> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         if from.is_ipv4() == to.is_ipv4() && !from.ip().is_unspecified() {
@@ -128,7 +137,7 @@ impl Stream {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => {}
         }
-        Ok(Stream::over(TcpStream::from_std(socket.into()), patience))
+        Ok(Stream::over(TcpStream::from_std(socket.into()), limits))
     }
 
     /// Whether an attempt to connect has come to an end.

@@ -41,6 +41,7 @@ pub struct Checked {
     pub log_format: LogFormat,
     pub log_filter: LogFilter,
     pub drain: Drain,
+    pub streams: Streams,
     /// `None`: no HTTP API.
     pub api: Option<Api>,
     /// HTTP to the servers; `None`: none.
@@ -49,6 +50,17 @@ pub struct Checked {
     pub random_keys: bool,
     /// For the operator's eyes at start: what works but should be known.
     pub notices: Vec<String>,
+}
+
+/// How long connections may be silent, and how much may wait on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    pub client_idle: Duration,
+    pub server_idle: Duration,
+    /// `None`: nobody is asked.
+    pub keep_alive: Option<Duration>,
+    /// Of the whole process.
+    pub buffered_bytes_max: usize,
 }
 
 /// What happens at SIGTERM.
@@ -148,6 +160,12 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         faults: place(&raw.log.faults.value),
         choices: place(&raw.log.choices.value),
         log_format: raw.log.format.value,
+        streams: Streams {
+            client_idle: seconds(&raw.connections.client_idle_seconds),
+            server_idle: seconds(&raw.connections.server_idle_seconds),
+            keep_alive: Some(seconds(&raw.connections.keep_alive_seconds)).filter(|time| !time.is_zero()),
+            buffered_bytes_max: raw.connections.buffered_bytes_max.value as usize,
+        },
         drain: drain(raw, random_keys),
         log_filter,
         api,

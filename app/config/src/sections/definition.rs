@@ -226,8 +226,20 @@ sections! {
         bytes_max: u64 = Is("67108864"), 65536..=68719476736;
     }
 
-    /// Connections that carry requests both ways (RFC 5923).
+    /// Connections over TCP, TLS and WebSocket.
     one connections as ConnectionsSection {
+        /// A connection of a client that has been silent so long is closed, seconds. Requests of a call come by it as long as the
+        /// call lasts, so it is as long as a session may be silent; whoever is gone is found by `keep_alive_seconds`, and
+        /// where places are short the longest idle connections of whoever has the most go first.
+        client_idle_seconds: u64 = Is("3600"), 30..=604800;
+        /// The same for a connection that we opened to a server. It is opened again on demand.
+        server_idle_seconds: u64 = Is("300"), 30..=604800;
+        /// After so much silence the kernel asks whether the other end is still there (tcp(7), SO_KEEPALIVE), seconds; 0: never. It
+        /// also keeps firewalls and NATs from forgetting the connection.
+        keep_alive_seconds: u64 = Is("60"), 0..=7200;
+        /// Bytes that all connections together may hold of messages that are not whole or not written yet. At the bound whoever
+        /// holds the most loses connections.
+        buffered_bytes_max: u64 = Is("67108864"), 1048576..=68719476736;
         /// A server that opens a TCP connection and says `alias` in its Via gets its requests by that connection too, if it comes
         /// from the address of a server. Whoever runs a program at that address could take the server's requests: over TLS, where
         /// certificates prove the address, this is done without a key.

@@ -223,6 +223,7 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
         log_format,
         log_filter,
         drain,
+        streams,
         api,
         http,
         random_keys: _,
@@ -240,6 +241,12 @@ fn process(before: &Checked, next: &Checked, found: &mut Difference) {
     found.note(*log_filter != next.log_filter, "log.filter: other lines are written from now on");
     found.changed("drain.seconds", drain.time.as_secs(), next.drain.time.as_secs());
     found.reworded("drain.new_calls", word(drain.new_calls), word(next.drain.new_calls));
+    // Connections take these when workers are made.
+    let (now, then) = (streams, &next.streams);
+    found.fixed("connections.client_idle_seconds", &now.client_idle, &then.client_idle);
+    found.fixed("connections.server_idle_seconds", &now.server_idle, &then.server_idle);
+    found.fixed("connections.keep_alive_seconds", &now.keep_alive, &then.keep_alive);
+    found.fixed("connections.buffered_bytes_max", &now.buffered_bytes_max, &then.buffered_bytes_max);
     let listen = |api: &Option<config::Api>| api.as_ref().map(|api| (api.listen, api.open_metrics));
     found.fixed("api.listen and api.open_metrics", &listen(api), &listen(&next.api));
     let tokens = |api: &Option<config::Api>| api.as_ref().map(|api| api.tokens.clone());

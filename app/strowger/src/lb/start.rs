@@ -41,6 +41,12 @@ const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 /// Reads the configuration as it was read at the start.
 pub(crate) type Again<'a> = dyn Fn() -> Result<Checked, Problems> + 'a;
 
+/// What a process may open where nobody has set anything (getrlimit(2)).
+const DESCRIPTORS_USUAL: u64 = 1024;
+
+/// Fewer connections for each worker than this are worth a word at start.
+const CONNECTIONS_FEW: usize = 10_000;
+
 /// Runs until it is told to stop. `again` reads the configuration anew, for certificates that were changed.
 pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
@@ -59,13 +65,13 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
         control.measure_by(measuring);
     }
-    // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
-    let _ = net::option::raise_descriptor_limit();
+    let limits = stream_limits(&checked, count);
     let certificates = Certificates::new(checked.tls.clone());
     let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
     let beside =
         |index| Beside { faults: faults.clone(), teller: peers.as_ref().map(|peers| peers.teller(index)) };
-    let mut workers = make_workers(&settings, count, clock, beside, &control, &certificates.identities)?;
+    let mut workers =
+        make_workers(&settings, limits, count, clock, beside, &control, &certificates.identities)?;
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));
@@ -189,8 +195,34 @@ fn worker_count(threads: Threads) -> u8 {
     }
 }
 
+/// Bounds on the connections of each worker: what the configuration says, within what the process may open.
+fn stream_limits(checked: &Checked, workers: u8) -> Limits {
+    let streams = checked.streams;
+    // HTTP has a connection to a server for each of a client.
+    let http = checked.http.as_ref().map_or(0, |http| 2 * http.connections_max as u64);
+    let wanted = Limits {
+        idle_accepted: streams.client_idle,
+        idle_opened: streams.server_idle,
+        keep_alive: streams.keep_alive,
+        buffered_bytes: streams.buffered_bytes_max / usize::from(workers),
+        ..Limits::default()
+    };
+    // Where the system does not tell, the number that it usually allows is safe.
+    let descriptors = net::option::raise_descriptor_limit().unwrap_or(DESCRIPTORS_USUAL);
+    let limits = wanted.within(descriptors.saturating_sub(http), workers);
+    if limits.connections < CONNECTIONS_FEW {
+        warn!(
+            "the process may open {descriptors} descriptors, so each of {workers} workers has {} connections, {} of them for \
+             clients; raise the limit (LimitNOFILE= of systemd, ulimit -Hn)",
+            limits.connections, limits.accepted
+        );
+    }
+    limits
+}
+
 fn make_workers(
     settings: &Settings,
+    limits: Limits,
     count: u8,
     clock: Clock,
     beside: impl Fn(u8) -> Beside,
@@ -210,7 +242,7 @@ fn make_workers(
             listeners: &listeners,
             udp: UdpOptions { segments_max: settings.segments_max, ..UdpOptions::default() },
             spread: Spread::default(),
-            limits: Limits::default(),
+            limits,
             identities: Arc::clone(identities),
             beside: Box::new(beside(index)),
         };

@@ -32,7 +32,7 @@ impl Connections {
             match listening.socket.accept() {
                 Ok((socket, remote)) => {
                     let place = (listening.listener, listening.transport);
-                    self.admit(Stream::over(socket, self.limits.stuck_time), place, remote, now);
+                    self.admit(Stream::over(socket, &self.limits), place, remote, now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // The peer gave up before we came to it; the next may be there.

@@ -33,11 +33,13 @@ pub struct Limits {
     pub stuck_time: Duration,
     /// Age of a partial message; default 30 s. Then the connection is closed.
     pub partial_time: Duration,
-    /// Without a byte either way on an accepted connection; default 10 min, five times the longest keep-alive
-    /// interval of RFC 5626 §4.4.1.
+    /// Without a byte either way on an accepted connection; default 1 h, since the server of a call that is silent so long may yet
+    /// have something to say.
     pub idle_accepted: Duration,
     /// The same on a connection that we opened; default 5 min. It is opened again on demand.
     pub idle_opened: Duration,
+    /// After so much silence the kernel asks whether the peer is still there; default 60 s. `None`: never.
+    pub keep_alive: Option<Duration>,
     /// How long a peer that writes no more, and listens on, is waited for while it has answers to come; default 180 s, since an
     /// INVITE may ring that long (RFC 3261 §16.6, Timer C).
     pub half_closed_time: Duration,
@@ -62,11 +64,43 @@ impl Default for Limits {
             connect_time: Duration::from_secs(3),
             stuck_time: Duration::from_secs(10),
             partial_time: Duration::from_secs(30),
-            idle_accepted: Duration::from_secs(600),
+            idle_accepted: Duration::from_secs(3600),
             idle_opened: Duration::from_secs(300),
+            keep_alive: Some(Duration::from_secs(60)),
             half_closed_time: Duration::from_secs(180),
             linger_time: Duration::from_secs(1),
             tick: Duration::from_millis(100),
         }
+    }
+}
+
+/// Descriptors for all that is no connection of a client or server: UDP sockets, listeners, files, the control socket.
+const DESCRIPTORS_OF_OTHERS: u64 = 128;
+
+impl Limits {
+    /// The same for one of `workers` in a process that may open so many descriptors: with fewer connections if need be, of which
+    /// a quarter at most is kept back for servers.
+    pub fn within(self, descriptors: u64, workers: u8) -> Limits {
+        let for_one = descriptors.saturating_sub(DESCRIPTORS_OF_OTHERS) / u64::from(workers.max(1));
+        let connections = usize::try_from(for_one).unwrap_or(usize::MAX).clamp(2, self.connections);
+        let kept_back = self.connections.saturating_sub(self.accepted).min(connections / 4).max(1);
+        Limits { connections, accepted: (connections - kept_back).min(self.accepted), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_fit_into_what_the_process_may_open() {
+        let of = |descriptors, workers| {
+            let limits = Limits::default().within(descriptors, workers);
+            (limits.connections, limits.accepted)
+        };
+        assert_eq!(of(1 << 20, 2), (60_000, 59_000));
+        assert_eq!(of(20_128, 2), (10_000, 9000));
+        assert_eq!(of(1024, 2), (448, 336));
+        assert_eq!(of(10, 64), (2, 1));
     }
 }

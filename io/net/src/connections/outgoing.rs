@@ -108,9 +108,9 @@ impl Connections {
             self.counters.connections_refused_worker_full.add(1);
             return Err(Fault::Here);
         }
-        let mut connected = tcp::Stream::connect(from, to, self.limits.stuck_time);
+        let mut connected = tcp::Stream::connect(from, to, &self.limits);
         if connected.as_ref().is_err_and(is_short_of_descriptors) && self.displace(0) {
-            connected = tcp::Stream::connect(from, to, self.limits.stuck_time);
+            connected = tcp::Stream::connect(from, to, &self.limits);
         }
         let mut stream = connected.map_err(|error| {
             self.counters.connect_failures.add(1);
