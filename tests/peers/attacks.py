@@ -1,0 +1,179 @@
+"""What a stranger can hold of a load manager while others call through it, 50 calls a second.
+
+Each attack goes on as long as the calls: messages that never end over TCP and WebSocket, idle connections until the descriptors
+end, and forged ICMP against the servers. No call may be lost, the memory may grow by 100 MB at most, and no server may be called
+failed. The stranger has an address of its own, as sources share out what there is; forged ICMP needs root."""
+
+import contextlib
+import itertools
+import os
+import resource
+import socket
+import struct
+import time
+
+import farm as farm_module
+from farm import Farm
+from report import Report, calls
+from scenario import answering, calling
+from sipp import Sipp, start_client
+
+RATE = 50
+SERVERS = 2
+TALK_MS = 1000
+GROWTH_KIB = 100_000
+STRANGER, OTHER = "127.0.0.9", "127.0.0.10"
+# Of the load manager, in the attack on them: fewer than the stranger opens.
+DESCRIPTORS = 600
+# Room for messages that are not whole: less than the stranger sends.
+ROOM = 4 << 20
+UPGRADE = (
+    "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Protocol: sip\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@contextlib.contextmanager
+def _limited(farm, descriptors):
+    """What starts meanwhile may open so many."""
+    program = farm_module.STROWGER
+    if descriptors:
+        limited = farm.directory / "limited"
+        limited.write_text(f'#!/bin/sh\nulimit -n {descriptors}\nexec "{program}" "$@"\n')
+        limited.chmod(0o755)
+        farm_module.STROWGER = limited
+    try:
+        yield
+    finally:
+        farm_module.STROWGER = program
+
+
+class Scene:
+    def __init__(self, farm, transport, descriptors=None):
+        self.farm = farm
+        self.front, self.web, self.control = farm.address(transport), farm.address("ws"), farm.control()
+        self.servers = [Sipp(farm, answering(), farm.address(transport)) for _ in range(SERVERS)]
+        with _limited(farm, descriptors):
+            self.process = self._configured()
+
+    def _configured(self):
+        return self.farm.configured(
+            {self.front: self.front.host_port, self.web: self.web.host_port},
+            [server.place for server in self.servers],
+            selection={"kind": "round-robin"},
+            connections={"buffered_bytes_max": ROOM},
+            threads={"workers": 1},
+            control={"path": str(self.control)},
+        )
+
+    def connect(self, to, source=STRANGER):
+        """A connection of the stranger, or of another; None if it is refused."""
+        stream = socket.socket()
+        stream.settimeout(1)
+        try:
+            stream.bind((source, 0))
+            stream.connect((to.ip, to.port))
+        except OSError:
+            stream.close()
+            return None
+        return stream
+
+
+def _send(stream, data):
+    """False: the other end has had enough."""
+    try:
+        stream.sendall(data)
+        return True
+    except OSError:
+        stream.close()
+        return False
+
+
+def messages_that_never_end(scene):
+    """Half messages of 50 kB, and fragments of 10 kB, on a new connection wherever one is closed."""
+    head = b"MESSAGE sip:a@b SIP/2.0\r\nContent-Length: 60000\r\n\r\n"
+    fragment = lambda first, size: bytes([first, 0xFE]) + struct.pack(">H", size) + bytes(4) + b"x" * size
+    streams = []
+    while True:
+        streams = [stream for stream in streams if _send(stream, b"")][-300:]
+        if stream := scene.connect(scene.front):
+            streams += [stream] if _send(stream, head + b"x" * 50_000) else []
+        if stream := scene.connect(scene.web):
+            streams += [stream] if _send(stream, UPGRADE.encode() + fragment(0x01, 10_000) + fragment(0x00, 10_000)) else []
+        yield ["connections_closed_memory"]
+
+
+def idle_connections(scene):
+    """Twice as many connections as the load manager has descriptors; another comes now and then and must be let in."""
+    streams = []
+    for turn in itertools.count():
+        if len(streams) < 2 * DESCRIPTORS and (stream := scene.connect(scene.front)):
+            streams.append(stream)
+        elif turn % 100 == 0:
+            with contextlib.closing(scene.connect(scene.front, OTHER)) as other:
+                other.sendall(b"\r\n\r\n")
+                assert other.recv(2) == b"\r\n", "another source is not let in"
+        yield ["connections_displaced", "connections_refused_worker_full"]
+
+
+def forged_icmp(scene):
+    """Port unreachable, in the name of each server; it quotes no more than the ports, or a request that anybody could guess."""
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    for turn in itertools.count():
+        for server in scene.servers:
+            place = server.place if isinstance(server.place, str) else server.place.host_port
+            port = int(place.rpartition(":")[2])
+            payload = b"" if turn % 2 else f"INVITE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP {scene.front.host_port};branch=z9hG4bK1\r\n".encode()
+            local = socket.inet_aton("127.0.0.1")
+            udp = struct.pack(">HHHH", scene.front.port, port, 8 + len(payload), 0) + payload
+            ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, local, local)
+            body = struct.pack(">BBHI", 3, 3, 0, 0) + ip + udp
+            total = sum(struct.unpack(f">{(len(body) + 1) // 2}H", body + bytes(len(body) % 2)))
+            total = (total >> 16) + (total & 0xFFFF)
+            total = ~(total + (total >> 16)) & 0xFFFF
+            raw.sendto(body[:2] + struct.pack(">H", total) + body[4:], ("127.0.0.1", 0))
+        yield ["icmp_unproven"]
+
+
+def run(transport, attack):
+    count = calls(10 * RATE, 10 * RATE, 20 * RATE)
+    with Farm(f"attacks-{transport}-{attack.__name__}") as farm:
+        scene = Scene(farm, transport, DESCRIPTORS if attack is idle_connections else None)
+        before = scene.process.resident_kib()
+        caller = start_client(farm, calling(), scene.front, count, RATE, "-d", TALK_MS)
+        end, highest, states, expected = time.monotonic() + count / RATE, before, set(), []
+        attacking = attack(scene)
+        for turn in itertools.count():
+            if time.monotonic() > end:
+                break
+            expected = next(attacking)
+            if turn % 100 == 0:
+                highest = max(highest, scene.process.resident_kib())
+                states |= set(farm.server_states(scene.control).values())
+            time.sleep(0.002)
+        outcome, counts = caller.finish(), farm.counters(scene.control)
+    problems = [] if outcome.good == count else [f"{outcome.failed} calls failed ({outcome.causes()}), {outcome.good} of {count} good"]
+    if highest - before > GROWTH_KIB:
+        problems.append(f"memory grew from {before} to {highest} KiB")
+    problems += [f"{name} did not rise" for name in expected if not counts.get(name)]
+    if states != {"active"}:
+        problems.append(f"servers were {', '.join(sorted(states))}")
+    return f"{outcome.good} of {count} calls good, memory {before} to {highest} KiB", problems
+
+
+ATTACKS = [("tcp", messages_that_never_end), ("tcp", idle_connections), ("udp", forged_icmp)]
+
+
+def main():
+    report = Report("attacks")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for transport, attack in ATTACKS:
+        # A raw socket is root's.
+        if os.geteuid() == 0 or attack is not forged_icmp:
+            report.case(f"{transport}/{attack.__name__}", run, transport, attack)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
