@@ -1,13 +1,18 @@
 """Kamailio as the servers behind the load manager, and as a proxy before it."""
 
+import re
+import time
+
 from farm import HERE, Farm
 from report import Report, calls
 from scenario import SDP, agree, answering, calling, expect, pause, server_bye, within
 from setup import LONG_SDP, cancelled, refused
-from sipp import Sipp, all_clean, clean, client
+from sipp import Sipp, all_clean, clean, client, start_client
 
 SERVERS = 2
 RATE = 200
+# From the last answer until one of the servers dies; as long again until the callers hang up.
+DEATH_MS = 4000
 
 
 def start_kamailio(farm, configuration, place, **words):
@@ -69,6 +74,30 @@ def followed(story, takes_tcp):
     return f"{caller.good} calls, {caller.failed} failed", all_clean(caller, count, [answered])
 
 
+def taken_over():
+    """Two Kamailios, one of which dies while calls are talking: the other, which knows none of them, has the callees hear the BYEs.
+    The callee answers where the Via says, which SIPp does not: it answers whoever sent the INVITE."""
+    count = calls(20, 200, 2000)
+    with Farm("kamailio-taken-over") as farm:
+        callee, proxies, front = farm.address(), [farm.address(), farm.address()], farm.address()
+        answering_server = farm.answer(callee)
+        started = [start_kamailio(farm, "proxy.cfg", place, next=f"sip:{callee.host_port}") for place in proxies]
+        farm.load_manager(front, proxies, "--selection", "round-robin", "--workers", 2)
+        caller = start_client(farm, calling(), front, count, RATE, "-d", str(DEATH_MS * 2))
+        time.sleep(count / RATE + DEATH_MS / 1000)
+        started[0].end()
+        outcome = caller.finish()
+        taken = farm.counters(farm.control())["taken_over"]
+        answering_server.end()
+        said = answering_server.log.read_text()
+    ended = re.search(r"calls ended by BYE of the caller\s+(\d+)", said)
+    heard = int(ended[1]) if ended else 0
+    problems = [] if outcome.good == heard == count else [f"of {count} calls {outcome.good} ended for callers, {heard} for callees: {outcome.errors}"]
+    if taken < count / 2:
+        problems.append(f"only {taken} requests were taken over: the test proves nothing")
+    return f"{outcome.good} calls ended for both ends, {taken} requests taken over", problems
+
+
 def main():
     report = Report("kamailio")
     for transport in ("udp", "tcp"):
@@ -77,6 +106,7 @@ def main():
     for story in ("cancel", "busy"):
         report.case(f"followed/{story}/by_tcp", followed, story, True)
         report.case(f"followed/{story}/tcp_refused", followed, story, False)
+    report.case("taken_over/udp", taken_over)
     report.end()
 
 

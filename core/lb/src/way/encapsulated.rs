@@ -175,7 +175,7 @@ impl Core {
         match parser.parse(&bytes[response]) {
             Ok(message) if matches!(message.start(), Start::Response { .. }) => {
                 self.count(Counter::Encapsulated);
-                if let Err(why) = self.response(now, &message, Some(next_hop), out) {
+                if let Err(why) = self.response(now, &message, flow.remote, Some(next_hop), out) {
                     self.say_dropped(Some(&message), why, flow, out);
                 }
             }

@@ -25,6 +25,7 @@ pub(crate) mod route_to_client;
 pub mod router;
 mod server_of_call;
 mod tagging;
+mod taken_over;
 mod telling;
 #[cfg(test)]
 pub(crate) mod tests;

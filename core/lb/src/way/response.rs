@@ -4,13 +4,14 @@
 //! without a look at the rest ([`Core::quick_response`]). Every other response is parsed; of it the topmost Via and the CSeq
 //! must be good, which is what a response is known by (RFC 3261 §17.1.3), and nothing else.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use base::Time;
 use sip::headers::via;
 use sip::text::line_end;
 use sip::validate::GoodResponse;
-use sip::{Message, Method, Name, Start};
+use sip::{Message, Method, Name, Start, Target};
 
 use crate::connections::keep_alive;
 use crate::connections::own::OwnAddresses;
@@ -31,22 +32,25 @@ impl Core {
     pub(crate) fn quick_response(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) -> bool {
         let Some(ours) = OwnVia::second_line(bytes, &self.shared.own) else { return false };
         let Some(hop) = Hop::read(&self.shared.keys, ours.hop, ours.branch) else { return false };
-        // A stream needs the exact length, what is held or ours needs more than the hop, and a server may say that it is full.
-        if hop.probe || hop.held || hop.connection.is_some() || ours.status == 503 {
+        // A stream needs the exact length, what is held or ours needs more than the hop, a server may say that it is full, and one
+        // that failed hears nothing.
+        let is_special = hop.probe || hop.held || hop.connection.is_some() || ours.status == 503;
+        if is_special || hop.to_client && self.has_failed(hop.server) {
             return false;
         }
-        self.pass_on(now, &hop, ours.branch, ours.status, out, |_, text| {
+        self.pass_on(now, (&hop, None), ours.branch, ours.status, out, |_, text| {
             text.extend_from_slice(&bytes[..ours.cut.start]);
             text.extend_from_slice(&bytes[ours.cut.end..]);
         });
         true
     }
 
-    /// `next_hop`: the server named it; else it is where the request came from. An error says why nobody gets the response.
+    /// `from`: who sent it. `next_hop`: the server named it; else it is where the request came from. An error says why nobody gets the response.
     pub(crate) fn response(
         &mut self,
         now: Time,
         message: &Message<'_>,
+        from: SocketAddr,
         next_hop: Option<NextHop>,
         out: &mut Outbox,
     ) -> Result<(), &'static str> {
@@ -58,7 +62,7 @@ impl Core {
             self.count(Counter::ForeignResponse);
             return Err("the topmost Via is not ours");
         };
-        self.response_by_hop(now, message, &good, way, next_hop, out);
+        self.response_by_hop(now, message, &good, way, (from, next_hop), out);
         Ok(())
     }
 
@@ -69,7 +73,7 @@ impl Core {
         message: &Message<'_>,
         good: &GoodResponse<'_>,
         (mut hop, branch): (Hop, &[u8]),
-        next_hop: Option<NextHop>,
+        (from, next_hop): (SocketAddr, Option<NextHop>),
         out: &mut Outbox,
     ) {
         let Start::Response { status, .. } = message.start() else { return };
@@ -116,7 +120,12 @@ impl Core {
             return self.count(Counter::LateResponse);
         }
         let Some(cut) = cut else { return self.for_us(now, &hop, branch, status, out) };
-        self.pass_on(now, &hop, branch, status, out, |core, text| {
+        // A 100 is for one hop, and that one is gone.
+        let taker = match status {
+            100 => None,
+            _ => self.taker_of_response(now, &hop, message, good.cseq.token, from, out),
+        };
+        self.pass_on(now, (&hop, taker), branch, status, out, |core, text| {
             core.edits.clear();
             core.edits.delete(cut);
             if keeps_away {
@@ -125,7 +134,7 @@ impl Core {
             if message.first(Name::RecordRoute).is_some() {
                 core.write_copies(message, &hop);
             }
-            if hop.connection.is_some() {
+            if hop.connection.is_some() || taker.is_some() {
                 forward::add_length(message, &mut core.edits);
             }
             if method == Method::Register
@@ -182,7 +191,7 @@ impl Core {
     fn pass_on(
         &mut self,
         now: Time,
-        hop: &Hop,
+        (hop, taker): (&Hop, Option<Target>),
         branch: &[u8],
         status: u16,
         out: &mut Outbox,
@@ -191,13 +200,14 @@ impl Core {
         let ended = Ended::of(hop, status);
         self.heard(hop);
         self.note_failure(hop, status);
-        let fits = self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));
+        let fits =
+            taker.is_some() || self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));
         if fits {
             let from = out.bytes.len() as u32;
             write(self, &mut out.bytes);
             out.sends.push(Outgoing {
                 bytes: from..out.bytes.len() as u32,
-                to: hop.target(),
+                to: taker.unwrap_or(hop.target()),
                 fallback: None,
                 call: hop.call.0,
             });

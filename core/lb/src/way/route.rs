@@ -347,6 +347,7 @@ impl Core {
         flow: Flow,
         out: &mut Outbox,
     ) -> Result<Range<u32>, Reject> {
+        self.edit_routes(request, set, &outfit.hop);
         let shared = &*self.shared;
         let (Some(came_by), Some(leaves_by)) = (shared.own.get(flow.listener), shared.own.get(leaves_by))
         else {
@@ -356,8 +357,6 @@ impl Core {
         let tag_header = shared.settings.tag_header;
         let secure = set.is_secure(request);
         let passage = Passage { keys: &shared.keys, outfit, tag_header, secure, came_by, leaves_by };
-        self.edits.clear();
-        set.write(request, &mut self.edits);
         forward::edit(request, flow, &passage, &mut self.edits);
         let message = request.message;
         let from = out.bytes.len() as u32;

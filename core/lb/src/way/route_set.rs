@@ -103,6 +103,17 @@ impl<'m> RouteSet<'m> {
         }
     }
 
+    /// The next Route, where that stays in the request as it is.
+    pub(crate) fn next_route(&self) -> Option<&Uri<'m>> {
+        self.route.as_ref().filter(|_| !self.strict).map(|(uri, _)| uri)
+    }
+
+    /// Whether a Route that stands here stays in the request as it is.
+    pub(crate) fn keeps(&self, place: u32) -> bool {
+        let from_next = self.route.as_ref().is_some_and(|(_, start)| *start <= place);
+        from_next && !self.strict && self.last.as_ref().is_none_or(|last| place < last.start)
+    }
+
     /// Whom the request is for: its Request-URI, what a strict router put behind the last Route, or the Request-URI without
     /// the `maddr` that led it to us (RFC 3261 §16.4).
     pub(crate) fn uri<'s>(&'s self, request: &'s Request<'m>) -> &'s Uri<'m> {

@@ -119,7 +119,7 @@ impl Router {
                 Ok(message) => match message.start() {
                     Start::Request { .. } => self.core.request(now, &message, flow, out),
                     Start::Response { .. } => {
-                        if let Err(why) = self.core.response(now, &message, None, out) {
+                        if let Err(why) = self.core.response(now, &message, flow.remote, None, out) {
                             self.core.say_dropped(Some(&message), why, flow, out);
                         }
                     }

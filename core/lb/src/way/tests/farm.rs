@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{Duration, Time};
+use heartbeat::{Heartbeat, ServerState};
 use sip::{ConnectionId, Flow, Target, Transport};
 
 use crate::counters::Counter;
@@ -240,6 +241,14 @@ impl Farm {
     pub(crate) fn kill(&mut self, server: &str) {
         let address: SocketAddr = server.trim_start_matches("udp ").parse().unwrap();
         assert!(self.table.remove(address), "{server} is a server");
+        self.publish();
+    }
+
+    /// The agent of this server says that it stopped.
+    pub(crate) fn stopped(&mut self, server: &str) {
+        let address: SocketAddr = server.parse().unwrap();
+        let stopped = Heartbeat::plain(1, address.port(), ServerState::Stopped);
+        self.table.heartbeat(self.now, address.ip(), &stopped).unwrap();
         self.publish();
     }
 

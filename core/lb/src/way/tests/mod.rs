@@ -22,6 +22,7 @@ mod returning;
 mod sips;
 mod strangers;
 mod strict;
+mod taken_over;
 mod trial;
 mod unusual_responses;
 mod unusual_vias;
