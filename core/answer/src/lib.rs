@@ -9,6 +9,7 @@ mod counters;
 mod due;
 mod encapsulating;
 mod meters;
+mod passing_on;
 mod processor;
 mod request;
 mod shifting;
@@ -147,7 +148,7 @@ impl Core for Answerer {
                 match parser.parse(bytes) {
                     Ok(message) => match message.start() {
                         Start::Request { .. } => self.request(now, &message, flow, out),
-                        Start::Response { status, .. } => self.response(now, &message, status),
+                        Start::Response { status, .. } => self.response(now, &message, status, flow, out),
                     },
                     Err(_) => self.counters.malformed.add(1),
                 }

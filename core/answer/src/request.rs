@@ -41,6 +41,10 @@ impl Answerer {
         let Some(sequence) = request.first_value(Name::CSeq).and_then(cseq::parse) else { return };
         let Some(key) = key(request, Name::From) else { return self.plain(request, flow, 400, out) };
         let slot = self.book.find(&key);
+        let of_another = self.behaviour.take_over && slot.is_none() && to_tag(request).is_some();
+        if of_another && self.pass_on(request, flow, out) {
+            return self.counters.taken_over.add(1);
+        }
         match method {
             Method::Ack => self.ack(now, slot),
             Method::Cancel => self.cancel(now, request, flow, slot, out),
@@ -320,12 +324,24 @@ impl Answerer {
         out.post(&bytes, answer_target(request, flow));
     }
 
-    /// An answer to our BYE.
-    pub(super) fn response(&mut self, now: Time, response: &Message<'_>, status: u16) {
+    /// An answer to our BYE; any other is passed on where that is wanted.
+    pub(super) fn response(
+        &mut self,
+        now: Time,
+        response: &Message<'_>,
+        status: u16,
+        flow: Flow,
+        out: &mut Outbox,
+    ) {
         if sip::validate::response(response).is_err() {
             return self.counters.rejected.add(1);
         }
-        let Some(slot) = key(response, Name::To).and_then(|key| self.book.find(&key)) else { return };
+        let Some(slot) = key(response, Name::To).and_then(|key| self.book.find(&key)) else {
+            if self.behaviour.take_over {
+                self.pass_back(response, flow, out);
+            }
+            return;
+        };
         let event =
             if status < 200 { NonInviteClientEvent::Provisional } else { NonInviteClientEvent::Final };
         let timers = &self.timers;

@@ -33,6 +33,16 @@ impl Bench {
         texts(&out)
     }
 
+    /// The one message that a message leads to, and where it goes.
+    fn only(&mut self, text: &str) -> (String, Target) {
+        let remote = CALLER.parse().unwrap();
+        let flow = Flow { listener: 0, transport: Transport::Udp, remote, connection: None };
+        let mut out = Outbox::default();
+        self.server.handle(self.now, Input::Message { bytes: text.as_bytes(), flow }, &mut out);
+        assert_eq!(out.sends.len(), 1, "{text}");
+        (texts(&out).remove(0), out.sends[0].to)
+    }
+
     /// Moves the clock in steps to each deadline; what comes out, with the milliseconds at which it did.
     fn pass(&mut self, time: Duration) -> Vec<(u64, String)> {
         let start = self.now;
@@ -225,6 +235,99 @@ fn calls_of_others_are_unknown_or_taken_over() {
         let taken_over = bench.count("requests taken over");
         assert_eq!(taken_over, if take_over { 2 } else { 0 }, "the INVITE makes the call known");
     }
+}
+
+/// The server that died was a proxy: it stands in the Route, or its call has another far end than a server like this one.
+#[test]
+fn what_a_proxy_that_died_would_have_passed_on_is_passed_on() {
+    let mut bench = Bench::new(Behaviour { take_over: true, ..Behaviour::default() });
+    for (uri, routes, to, left) in [
+        ("sip:bob@10.0.0.7:5090", "Route: <sip:127.0.0.1:7000;lr;ftag=1>\r\n", "10.0.0.7:5090", None),
+        (
+            "sip:bob@10.0.0.7",
+            "Route: <sip:127.0.0.1:7000;lr>, <sip:10.0.0.8;lr>\r\n",
+            "10.0.0.8:5060",
+            Some("Route: <sip:10.0.0.8;lr>\r\n"),
+        ),
+        (
+            "sip:answer@10.0.0.7",
+            "Route: <sip:127.0.0.1:7000;lr>\r\nRoute: <sip:10.0.0.8;lr>\r\n",
+            "10.0.0.8:5060",
+            Some("Route: <sip:10.0.0.8;lr>\r\n"),
+        ),
+        ("sip:bob@10.0.0.7", "", "10.0.0.7:5060", None),
+    ] {
+        for method in ["BYE", "INVITE", "ACK", "CANCEL", "INFO"] {
+            let text = request(method, 3, "others", routes).replace("sip:a@127.0.0.1:7000", uri);
+            let (passed, target) = bench.only(&text);
+            assert_eq!(target, Target::Datagram { listener: 0, to: to.parse().unwrap() }, "{passed}");
+            assert!(passed.starts_with(&format!(
+                "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:7000;branch=z9hG4bKpassed"
+            )));
+            assert_eq!(passed.matches("Route: <").count(), 1 + usize::from(left.is_some()), "{passed}");
+            assert!(left.is_none_or(|left| passed.contains(left)), "{passed}");
+            assert!(passed.contains("Max-Forwards: 69\r\n"), "{passed}");
+            if method == "ACK" {
+                continue;
+            }
+            let line = |name: &str| {
+                passed
+                    .lines()
+                    .filter(|line| line.starts_with(name))
+                    .map(|line| format!("{line}\r\n"))
+                    .collect::<String>()
+            };
+            let answer = ["Via", "From", "To", "Call-ID", "CSeq"].map(line).concat();
+            let answer = format!("SIP/2.0 200 OK\r\n{answer}Content-Length: 0\r\n\r\n");
+            let (back, target) = bench.only(&answer);
+            assert_eq!(target, Target::Datagram { listener: 0, to: "127.0.0.1:5060".parse().unwrap() });
+            assert!(!back.contains("passed") && back.matches("Via:").count() == 2, "{back}");
+            // Nobody has us send elsewhere by a Via that we did not get.
+            assert!(
+                bench
+                    .take(
+                        &answer.replace("Via: SIP/2.0/UDP 127.0.0.1:5060", "Via: SIP/2.0/UDP 127.0.0.2:5060")
+                    )
+                    .is_empty()
+            );
+        }
+    }
+    assert_eq!(
+        bench
+            .take(
+                &request("BYE", 3, "others", "")
+                    .replace("Max-Forwards: 70", "Max-Forwards: 0")
+                    .replace("a@127.0.0.1:7000", "b@10.0.0.7")
+            )
+            .len(),
+        1
+    );
+    assert_eq!(bench.count("calls in progress"), 0, "nothing is kept");
+}
+
+#[test]
+fn a_response_to_what_died_goes_back_to_the_load_manager_that_sent_it_and_nowhere_else() {
+    let mut bench = Bench::new(Behaviour { take_over: true, ..Behaviour::default() });
+    let ringing = |below: &str| {
+        format!(
+            "SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP 127.0.0.1:7001;branch=z9hG4bKdead\r\nVia: SIP/2.0/UDP {below}\r\n\
+             Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKc\r\nFrom: <sip:b@c>;tag=f1\r\nTo: <sip:a@c>;tag=x\r\n\
+             Call-ID: two@c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let (back, target) = bench.only(&ringing("127.0.0.1:5060;branch=z9hG4bKlb;hop=abc"));
+    assert_eq!(target, Target::Datagram { listener: 0, to: "127.0.0.1:5060".parse().unwrap() });
+    assert!(
+        back.starts_with(
+            "SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKlb;hop=abc\r\n"
+        ),
+        "{back}"
+    );
+    for below in ["10.0.0.1:5060;branch=z9hG4bKlb;hop=abc", "127.0.0.1:5060;branch=z9hG4bKlb"] {
+        assert!(bench.take(&ringing(below)).is_empty(), "{below}");
+    }
+    let mut other = Bench::new(Behaviour::default());
+    assert!(other.take(&ringing("127.0.0.1:5060;branch=z9hG4bKlb;hop=abc")).is_empty());
 }
 
 #[test]
