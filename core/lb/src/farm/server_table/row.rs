@@ -19,7 +19,9 @@ mod evidence;
 mod reasons;
 mod replayed;
 mod rising;
+mod view;
 pub use reasons::{Reason, Source};
+pub use view::RowView;
 
 /// What one call adds to the load of a server that does not tell its calls: a permille.
 const CALL_LOAD_PPM: u32 = 1000;
@@ -28,50 +30,6 @@ const CALL_LOAD_PPM: u32 = 1000;
 const FAILING_RISE_TIME: Duration = Duration::from_secs(10);
 /// Steps in which the share of a server that starts slowly rises.
 const SHARE_STEPS: u16 = 20;
-
-/// A row as an operator wants to see it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RowView {
-    pub index: usize,
-    pub id: ServerId,
-    pub address: SocketAddr,
-    pub transport: Transport,
-    pub weight: u32,
-    /// Named in the configuration; otherwise known by heartbeat alone.
-    pub configured: bool,
-    /// The id that its heartbeats carry, and who else carries it.
-    pub heartbeat_id: Option<u32>,
-    pub same_id_as: Option<SocketAddr>,
-    /// State of the last heartbeat, and how long ago it came.
-    pub heartbeat_state: Option<ServerState>,
-    pub heartbeat_age: Option<Duration>,
-    pub condition: Condition,
-    pub cause: Cause,
-    /// All that is said of it, the reason for its condition among them.
-    pub reasons: Vec<Reason>,
-    /// An operator drains it, or the configuration no longer names it.
-    pub drained: bool,
-    pub leaving: bool,
-    pub seat: Seat,
-    /// Its share while it starts slowly; 1000: all of its weight.
-    pub share_permille: u16,
-    /// Time since a request was last sent to it.
-    pub quiet_for: Duration,
-    /// How long condition and cause have been so.
-    pub unchanged_for: Duration,
-    /// Age of what a poll brought last, and whether that was no answer (SPEC B3).
-    pub measured_age: Option<Duration>,
-    pub measured_down: bool,
-    pub load: Option<Load>,
-    pub load_permille: Option<u32>,
-    pub score: Option<Score>,
-    /// In progress, in hundredths: calls where they are counted, else what tjsq or tlwl count.
-    pub in_progress: Option<u32>,
-    /// New calls given to it since the row was made.
-    pub new_calls: u64,
-    /// What passed since the row was made.
-    pub evidence: Totals,
-}
 
 /// What the agent of a server said last.
 #[derive(Clone, Copy, Debug)]
@@ -434,54 +392,6 @@ impl Row {
             answered_before: self.answered_before,
             index,
             seat: self.seat,
-        }
-    }
-
-    pub(super) fn view(
-        &self,
-        now: Time,
-        index: usize,
-        score: Option<Score>,
-        in_progress: Option<u32>,
-        admitted: u64,
-    ) -> RowView {
-        let (all, first) = (self.evidence, self.evidence_first);
-        RowView {
-            index,
-            id: self.id,
-            address: self.address,
-            transport: self.transport,
-            weight: self.weight,
-            configured: self.configured,
-            heartbeat_id: self.agent.map(|agent| agent.id),
-            same_id_as: self.same_id_as,
-            heartbeat_state: self.agent.map(|agent| agent.state),
-            heartbeat_age: self.agent.map(|agent| now.since(agent.heard)),
-            condition: self.condition,
-            cause: self.cause,
-            reasons: self.reasons(now),
-            drained: self.drained.is_some(),
-            leaving: self.leaving.is_some(),
-            seat: self.seat,
-            share_permille: self.share_permille,
-            quiet_for: now.since(self.sent_at),
-            unchanged_for: now.since(self.since),
-            measured_age: self.measured.map(|measured| now.since(measured.at)),
-            measured_down: self.measured.is_some_and(|measured| measured.down),
-            load: self.load(),
-            load_permille: self.load_permille(),
-            score,
-            in_progress,
-            new_calls: admitted - self.admitted_first,
-            evidence: Totals {
-                sent: all.sent - first.sent,
-                answered: all.answered - first.answered,
-                unreachable: all.unreachable - first.unreachable,
-                returned: all.returned - first.returned,
-                failed: all.failed - first.failed,
-                setups_taken: all.setups_taken - first.setups_taken,
-                setups_failed: all.setups_failed - first.setups_failed,
-            },
         }
     }
 }

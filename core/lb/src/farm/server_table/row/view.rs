@@ -1,0 +1,106 @@
+//! A row as an operator wants to see it.
+
+use std::net::SocketAddr;
+
+use base::{Duration, Time};
+use heartbeat::{Load, ServerState};
+use sip::Transport;
+
+use super::{Reason, Row};
+use crate::farm::condition::{Cause, Condition};
+use crate::farm::evidence::Totals;
+use crate::farm::server::{Score, Seat, ServerId};
+
+/// All that is known of one server at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowView {
+    pub index: usize,
+    pub id: ServerId,
+    pub address: SocketAddr,
+    pub transport: Transport,
+    pub weight: u32,
+    /// Named in the configuration; otherwise known by heartbeat alone.
+    pub configured: bool,
+    /// The id that its heartbeats carry, and who else carries it.
+    pub heartbeat_id: Option<u32>,
+    pub same_id_as: Option<SocketAddr>,
+    /// State of the last heartbeat, and how long ago it came.
+    pub heartbeat_state: Option<ServerState>,
+    pub heartbeat_age: Option<Duration>,
+    pub condition: Condition,
+    pub cause: Cause,
+    /// All that is said of it, the reason for its condition among them.
+    pub reasons: Vec<Reason>,
+    /// An operator drains it, or the configuration no longer names it.
+    pub drained: bool,
+    pub leaving: bool,
+    pub seat: Seat,
+    /// Its share while it starts slowly; 1000: all of its weight.
+    pub share_permille: u16,
+    /// Time since a request was last sent to it.
+    pub quiet_for: Duration,
+    /// How long condition and cause have been so.
+    pub unchanged_for: Duration,
+    /// Age of what a poll brought last, and whether that was no answer (SPEC B3).
+    pub measured_age: Option<Duration>,
+    pub measured_down: bool,
+    pub load: Option<Load>,
+    pub load_permille: Option<u32>,
+    pub score: Option<Score>,
+    /// In progress, in hundredths: calls where they are counted, else what tjsq or tlwl count.
+    pub in_progress: Option<u32>,
+    /// New calls given to it since the row was made.
+    pub new_calls: u64,
+    /// What passed since the row was made.
+    pub evidence: Totals,
+}
+
+impl Row {
+    pub(in crate::farm::server_table) fn view(
+        &self,
+        now: Time,
+        index: usize,
+        score: Option<Score>,
+        in_progress: Option<u32>,
+        admitted: u64,
+    ) -> RowView {
+        let (all, first) = (self.evidence, self.evidence_first);
+        RowView {
+            index,
+            id: self.id,
+            address: self.address,
+            transport: self.transport,
+            weight: self.weight,
+            configured: self.configured,
+            heartbeat_id: self.agent.map(|agent| agent.id),
+            same_id_as: self.same_id_as,
+            heartbeat_state: self.agent.map(|agent| agent.state),
+            heartbeat_age: self.agent.map(|agent| now.since(agent.heard)),
+            condition: self.condition,
+            cause: self.cause,
+            reasons: self.reasons(now),
+            drained: self.drained.is_some(),
+            leaving: self.leaving.is_some(),
+            seat: self.seat,
+            share_permille: self.share_permille,
+            quiet_for: now.since(self.sent_at),
+            unchanged_for: now.since(self.since),
+            measured_age: self.measured.map(|measured| now.since(measured.at)),
+            measured_down: self.measured.is_some_and(|measured| measured.down),
+            load: self.load(),
+            load_permille: self.load_permille(),
+            score,
+            in_progress,
+            new_calls: admitted - self.admitted_first,
+            evidence: Totals {
+                sent: all.sent - first.sent,
+                answered: all.answered - first.answered,
+                unreachable: all.unreachable - first.unreachable,
+                returned: all.returned - first.returned,
+                failed: all.failed - first.failed,
+                setups_taken: all.setups_taken - first.setups_taken,
+                setups_failed: all.setups_failed - first.setups_failed,
+            },
+        }
+    }
+}
