@@ -11,7 +11,7 @@ use heartbeat::notice::{self, NOTICES_MAX, Senders};
 use lb::farm::condition::Condition;
 use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
-use lb::outbox::{Outbox, Outgoing};
+use lb::outbox::{Event, Outbox, Outgoing};
 use lb::settings::Settings;
 use lb::shared::Shared;
 use lb::way::router::{Input, Router};
@@ -225,7 +225,8 @@ impl Manager {
                 let bytes = self.outbox.bytes[send.bytes.start as usize..send.bytes.end as usize].to_vec();
                 out.push(Packet { from: self.address, to, stream, bytes });
             }
-            self.taken_over += self.outbox.events.len() as u64;
+            let is_taken_over = |event: &&Event| matches!(event, Event::TakenOver { .. });
+            self.taken_over += self.outbox.events.iter().filter(is_taken_over).count() as u64;
             self.outbox.bytes.clear();
             self.outbox.events.clear();
             if failed.is_empty() || round == FAILURE_ROUNDS {

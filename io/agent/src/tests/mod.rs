@@ -4,6 +4,7 @@
 
 mod adoption;
 mod control_socket;
+mod log;
 mod stopping;
 mod supervision;
 mod wire;
@@ -276,6 +277,7 @@ fn settings_of(text: &str) -> Settings {
 fn agent_process() {
     let settings =
         std::env::var("STROWGER_TEST_AGENT").expect("the settings, from the test that starts this");
+    tracing::subscriber::set_global_default(log::Lines).expect("no other log in this process");
     let code = crate::run(settings_of(&settings));
     // An ExitCode cannot be looked into; of those that `run` gives, these are the ones.
     let code = [0, 1, 2].into_iter().find(|n| std::process::ExitCode::from(*n) == code);
