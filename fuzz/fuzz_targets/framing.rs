@@ -31,6 +31,7 @@ fn frames(stream: &[u8], pieces: impl Iterator<Item = usize>) -> Vec<Frame> {
                     read(&stream[start..start + bytes]);
                     start += bytes;
                 }
+                Frame::WithoutLength(_) => panic!("only a server may leave the length out"),
                 Frame::Ping(bytes) | Frame::Blank(bytes) => {
                     assert!(stream[start..start + bytes].iter().all(|byte| b"\r\n".contains(byte)));
                     start += bytes;

@@ -182,7 +182,7 @@ fn answers(message: &Message<'_>, reject: Option<Reject>) {
     assert_eq!(Framer::default().next(&out), Frame::Message(out.len()));
     let mut parser = Parser::new();
     let answer = parser.parse(&out).expect("an answer");
-    assert_eq!(answer.status(), Some(reject.status));
+    assert_eq!(answer.status(), Some(reject.status()));
     for name in [Name::CallId, Name::CSeq, Name::From] {
         assert_eq!(answer.first_value(name), message.first_value(name));
     }

@@ -20,7 +20,7 @@ pub fn write(request: &Message<'_>, reject: &Reject, remote: SocketAddr, to_tag:
     begin(request, reject, remote, to_tag, out).finish();
 }
 
-/// As [`write`], up to the fields that the caller adds before the body.
+/// As [`write()`], up to the fields that the caller adds before the body.
 pub fn begin<'a>(
     request: &Message<'_>,
     reject: &Reject,

@@ -67,7 +67,7 @@ impl Arguments {
         }
     }
 
-    /// A value of kind [`Kind::Server`] that is required.
+    /// A value of kind [`ParameterKind::Server`] that is required.
     pub(crate) fn server(&self, name: &str) -> Result<(Option<Transport>, SocketAddr), Refused> {
         endpoint(self.text(name).unwrap_or_default())
     }

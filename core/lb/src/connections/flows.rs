@@ -1,7 +1,7 @@
 //! Clients that came back: by which connection one is reached whose former connection is gone.
 //!
 //! A tag names the connection that its dialog was made on. Another takes its place only if the client has proven itself on it:
-//! by a request of the same dialog with the copy of the tag that only it was given ([`crate::way::private_tag`]), or by registering
+//! by a request of the same dialog with the copy of the tag that only it was given (`way::private_tag`), or by registering
 //! there what it had registered on the old one, and a server having answered that with success. So neither a stranger nor the
 //! other party takes over anybody's calls. A telephone that changes its network leaves a connection behind of whose end
 //! nobody tells us: so the last proof counts, also while the old connection seems open. Of two registrations with different

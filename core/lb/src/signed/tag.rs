@@ -93,7 +93,7 @@ pub struct Tag {
     /// affinity, where the hash speaks otherwise, the tag then does.
     pub placed: bool,
     /// The copy that only the client itself is given, of a tag with its connection: who sends it is that client. The server
-    /// and the other party of the call see another ([`crate::way::private_tag`]).
+    /// and the other party of the call see another (`way::private_tag`).
     pub private: bool,
     /// Of a client with a connection: its Contact is at the address that it came from, so that no NAT hides it and it may be
     /// reached there when the connection is gone.
