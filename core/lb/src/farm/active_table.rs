@@ -34,6 +34,11 @@ impl ActiveTable {
         let positions =
             |keep: fn(&Server) -> bool| servers.iter().zip(0u16..).filter(move |(server, _)| keep(server));
         let new_calls = Server::takes_new_calls;
+        // In the order in which an operator named them: the first call goes to the first server. The order of `known` is that of
+        // the ids, which is the same at every load manager.
+        let mut in_order: Vec<(&Server, u16)> = positions(new_calls).collect();
+        in_order.sort_by_key(|(server, _)| server.index);
+        let in_order = || in_order.iter().copied();
         let mean_load =
             mean(positions(new_calls).filter_map(|(server, _)| server.load_permille.map(u64::from)));
         let mean_score = mean(
@@ -60,12 +65,12 @@ impl ActiveTable {
             Some(score) => u64::from(score.hundredths()) * weight(server),
             None => mean_score.unwrap_or(1) * weight(server),
         };
-        let first_weight = positions(new_calls).next().map(|(server, _)| weight_of(server));
+        let first_weight = in_order().next().map(|(server, _)| weight_of(server));
         ActiveTable {
             known: positions(Server::is_reachable).map(|(_, position)| position).collect(),
-            active: positions(new_calls).map(candidate).collect(),
-            weights: prefix_sums(positions(new_calls).map(|(server, _)| weight(server))),
-            scores: prefix_sums(positions(new_calls).map(|(server, _)| score(server))),
+            active: in_order().map(candidate).collect(),
+            weights: prefix_sums(in_order().map(|(server, _)| weight(server))),
+            scores: prefix_sums(in_order().map(|(server, _)| score(server))),
             equal_weights: positions(new_calls).all(|(server, _)| Some(weight_of(server)) == first_weight),
             limited: positions(new_calls).any(|(server, _)| server.residual_calls.is_some()),
             loads_known: mean_load.is_some(),

@@ -425,3 +425,15 @@ fn transactions_of_known_calls_count_as_well_as_those_that_make_calls() {
         assert_eq!(counted(&farm), 0, "{selection:?}");
     }
 }
+
+#[test]
+fn new_calls_go_to_the_servers_in_the_order_in_which_they_are_named() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let went: Vec<_> = (0..8)
+        .map(|n| {
+            only(farm.udp(CLIENT, &request("INVITE", &format!("c{n}"), &format!("z9hG4bK{n}"), ""))).address()
+        })
+        .collect();
+    let named: Vec<_> = (0..8).map(|n| format!("udp 10.0.0.{}:5060", n % 4 + 1)).collect();
+    assert_eq!(went, named);
+}
