@@ -255,12 +255,25 @@ impl Core {
             if let Some(what) = told {
                 self.tell(hop.call, hop.server, what, out);
             }
+            if ended == Ended::Answered && matches!(news, News::First | News::Further) && !hop.to_client {
+                self.answered_by(now, hop);
+            }
         }
         if hop.asked == Asked::Invite && hop.first {
             self.note_outcome(hop, ended, status, news);
         }
         if hop.asked != Asked::Other {
             self.measure(now, hop, ended, status, news);
+        }
+    }
+
+    /// The call is up at the server that answered it, also where a set-up that was held had been given to another meanwhile.
+    fn answered_by(&self, now: Time, hop: &Hop) {
+        let remembered = self.shared.calls.server_of(now, hop.call);
+        if remembered.is_some_and(|remembered| remembered != hop.server)
+            && let Some(server) = self.snapshot.by_id(hop.server).filter(|server| server.is_reachable())
+        {
+            self.shared.calls.moved(now, hop.call, server);
         }
     }
 

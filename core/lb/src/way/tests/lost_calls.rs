@@ -94,6 +94,28 @@ fn hash_affinity_keeps_a_set_up_that_a_silent_server_lost() {
 }
 
 #[test]
+fn a_call_is_at_the_server_that_answered_it_though_its_set_up_had_moved_on() {
+    for (affinity, selection) in [
+        (Affinity::Tag, Selection::RoundRobin),
+        (Affinity::Session, Selection::RoundRobin),
+        (Affinity::Hash, Selection::Hash),
+    ] {
+        let mut farm = Farm::new(Settings { hold_setup: HoldSetup::All, ..settings(affinity, selection) });
+        let silent = only(farm.udp(CLIENT, &request("INVITE", "c1", "z9hG4bK1", "")));
+        farm.now = farm.now + Duration::from_secs(9);
+        let moved = only(farm.timers());
+        assert_ne!(moved.address(), silent.address());
+        farm.udp(&place(&moved), &response(&moved, "180 Ringing"));
+        let left = farm.udp(&place(&silent), &response(&silent, "200 OK"));
+        let answer = left.iter().find(|left| left.start_line() == "SIP/2.0 200 OK").expect("the answer");
+        for method in ["ACK", "BYE"] {
+            let text = from_client(method, "c1", "z9hG4bK2", "bob", &routes(answer));
+            assert_eq!(only(farm.udp(CLIENT, &text)).address(), silent.address(), "{affinity:?} {method}");
+        }
+    }
+}
+
+#[test]
 fn a_call_made_while_two_keys_were_in_use_outlives_the_older_one() {
     let keys = |keys: &[(u8, u8)]| {
         let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16])).collect();
