@@ -201,6 +201,14 @@ impl Calls {
         self.known.get(now, call.0).and_then(|entry| Mark::in_flags(entry.flags))
     }
 
+    /// The server of a call was heard of: it answered, or it rang where that is enough. A call that is over says nothing of the next
+    /// one with its Call-ID.
+    pub(crate) fn was_heard(&self, now: Time, call: CallKey, ringing_is_enough: bool) -> bool {
+        let said = if ringing_is_enough { RANG | ANSWERED } else { ANSWERED };
+        let is_heard = |entry: Entry| entry.flags & OVER == 0 && entry.flags & said != 0;
+        self.known.get(now, call.0).is_some_and(is_heard)
+    }
+
     /// What is ended by a response, or counted, is told from what a stranger sends: by the tags.
     pub(crate) fn keeps_anything(&self) -> bool {
         self.keeps_sessions || self.census.is_some()

@@ -236,6 +236,16 @@ impl Core {
                 self.answer(message, &reject, action.flow, out);
             }
             What::Reroute { tried, why } => {
+                // An earlier copy passed unheld, because there was no room or no reason, and the server answered that one: only
+                // the memory of calls knows. Who has been moved once was not heard by it since.
+                let is_first_move = tried.iter().count() == 1;
+                if action.class == Class::Invite
+                    && request.first
+                    && is_first_move
+                    && shared.calls.was_heard(now, request.call, why == Why::Silent)
+                {
+                    return shared.held.let_go(action.key, action.class);
+                }
                 let snapshot = self.snapshot.clone();
                 let may_be = |to: &&Server| {
                     let listener = action.flow.listener;

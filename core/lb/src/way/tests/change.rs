@@ -15,7 +15,7 @@ impl Farm {
         self.publish();
     }
 
-    fn set(&mut self, change: impl FnOnce(&mut Settings)) {
+    pub(crate) fn set(&mut self, change: impl FnOnce(&mut Settings)) {
         self.change(|terms| {
             let mut settings = Settings::clone(&terms.settings);
             change(&mut settings);

@@ -116,6 +116,23 @@ fn a_call_is_at_the_server_that_answered_it_though_its_set_up_had_moved_on() {
 }
 
 #[test]
+fn a_call_whose_first_copy_was_not_held_is_not_given_to_another_once_its_server_was_heard() {
+    for status in ["180 Ringing", "200 OK"] {
+        let given = settings(Affinity::Tag, Selection::RoundRobin);
+        let mut farm = Farm::new(Settings { hold_setup: HoldSetup::Off, ..given });
+        let invite = request("INVITE", "c1", "z9hG4bK1", "");
+        let unheld = only(farm.udp(CLIENT, &invite));
+        farm.set(|settings| settings.hold_setup = HoldSetup::All);
+        farm.udp(CLIENT, &invite);
+        assert_eq!(farm.shared.held.counts().kept, 1, "the second copy is held");
+        assert_eq!(farm.udp(&place(&unheld), &response(&unheld, status)).len(), 1);
+        farm.now = farm.now + Duration::from_secs(9);
+        let elsewhere = |left: &Left| left.address() != unheld.address();
+        assert!(!farm.timers().iter().any(elsewhere), "{status}: nobody else rings");
+    }
+}
+
+#[test]
 fn a_call_made_while_two_keys_were_in_use_outlives_the_older_one() {
     let keys = |keys: &[(u8, u8)]| {
         let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16])).collect();
