@@ -59,7 +59,7 @@ fn http_is_read_and_what_is_wrong_with_it_is_named() {
     assert_eq!(good(LEAST).http, None);
     let port = LEAST.to_owned() + "[http]\nlisten = \"127.0.0.1:8080\"\nserver_port = 80\n";
     assert_eq!(good(&port).http.unwrap().places.port, Some(80));
-    bad(&server, &[("5:8: HTTP of servers, and none comes in", "add [http] with `listen`")]);
+    bad(&server, &[("5:8: a server has `http`, but http.listen is not set", "add [http] with `listen`")]);
     bad(
         &(LEAST.to_owned() + "[http]\nlisten = \"127.0.0.1:8080\"\ncookie = \"a b\"\n"),
         &[
@@ -71,8 +71,11 @@ fn http_is_read_and_what_is_wrong_with_it_is_named() {
     bad(
         &(server.replace("7080", "8080") + clash + "[api]\nlisten = \"127.0.0.1:8080\"\n"),
         &[
-            ("HTTP on 127.0.0.1:8080 meets the listener tcp:127.0.0.1:8080", "a port of its own"),
-            ("HTTP on 127.0.0.1:8080 meets the API", "api.listen"),
+            (
+                "http.listen 127.0.0.1:8080 is already used by the listener tcp:127.0.0.1:8080",
+                "a port of its own",
+            ),
+            ("http.listen 127.0.0.1:8080 is already used by api.listen", "api.listen"),
             ("127.0.0.1:8080 is where the load manager itself listens for HTTP", "the server's own address"),
         ],
     );
@@ -242,7 +245,11 @@ fn one_mistake_one_message() {
             "different IP versions",
             "each IP version",
         ),
-        ("[heartbeat]\nlisten = \"127.0.0.1:5060\"\n", "meet the SIP listener", "port of their own"),
+        (
+            "[heartbeat]\nlisten = \"127.0.0.1:5060\"\n",
+            "is already used by the listener udp:",
+            "port of their own",
+        ),
         (
             "[heartbeat]\nlisten = \"127.0.0.1:5777\"\ngroup = \"10.0.0.1\"\n",
             "no multicast address",
@@ -280,10 +287,7 @@ fn nothing_to_listen_on_and_nobody_to_serve() {
 fn single_brackets_where_double_ones_belong() {
     bad(
         "[listen]\naddress = \"udp:127.0.0.1:5060\"\n",
-        &[
-            ("[listen] may stand several times", "write [[listen]]"),
-            ("nothing to listen on", "add [[listen]]"),
-        ],
+        &[("[listen] may be repeated", "write [[listen]]"), ("nothing to listen on", "add [[listen]]")],
     );
 }
 
@@ -295,7 +299,7 @@ fn broken_syntax_has_its_line() {
         ("address = udp:10.0.0.1:5060 # ours", "text stands in quotes: address = \"udp:10.0.0.1:5060\""),
         ("listen = 10.0.0.1:5777", "text stands in quotes: listen = \"10.0.0.1:5777\""),
         ("listen { udp }", "lines such as `key = \"value\"`"),
-        ("kind = \"tag\"\nkind = \"hash\"", "several times may stand [[listen]], [[server]], [[measure]]"),
+        ("kind = \"tag\"\nkind = \"hash\"", "only [[listen]], [[server]], [[measure]] may be repeated"),
     ] {
         let shown = config::parse(&format!("[affinity]\n{line}\n")).unwrap_err().to_string();
         assert!(shown.contains(remedy), "{shown}");
@@ -380,7 +384,7 @@ fn load_managers_that_tell_each_other_need_a_port_and_a_key() {
     bad(
         &format!("{LEAST}[peers]\nlisten = \"127.0.0.1:5060\"\n{to}group = \"192.0.2.9\"\n"),
         &[
-            ("meet the SIP listener", "a port of their own"),
+            ("is already used by the listener udp:", "a port of their own"),
             ("only with a shared key", "strowger key"),
             ("different IP versions", "the same IP version"),
             ("`here` is no address", "192.0.2.2:5778"),

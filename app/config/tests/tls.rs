@@ -103,7 +103,7 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
     let authority = format!("server_ca = \"{}\"\n", certificate.display());
     for (tls, wanted) in [
         (String::new(), ["lb.toml:2:", "needs a certificate", "--certificate FILE --key FILE"]),
-        (keys(&certificate, &key, ""), ["lb.toml:5:", "nothing to judge", "tls.server_ca"]),
+        (keys(&certificate, &key, ""), ["lb.toml:5:", "cannot verify the certificate", "tls.server_ca"]),
         (
             format!("certificate = \"{}\"", certificate.display()),
             ["lb.toml:8:", "without its key", "tls.key"],

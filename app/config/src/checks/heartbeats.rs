@@ -14,7 +14,8 @@ pub(crate) fn heartbeats(raw: &Raw, listeners: &[Listener], problems: &mut Probl
     if let Some(listen) = section.listen.value {
         let clash = |other: &&Listener| other.transport == Transport::Udp && overlaps(other.bind, listen);
         if let Some(other) = listeners.iter().find(clash) {
-            let what = format!("heartbeats on {listen} meet the SIP listener udp:{}", other.bind);
+            let what =
+                format!("heartbeat.listen {listen} is already used by the listener udp:{}", other.bind);
             problems.error(&section.listen.place, what, "give heartbeats a port of their own");
         }
     }

@@ -37,24 +37,28 @@ pub(crate) fn http(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -
             of_servers.chain([&section.server_port.place]).find(|place| **place != SourcePosition::Unwritten)
         {
             let remedy = "add [http] with `listen`, such as \"0.0.0.0:8080\"";
-            problems.error(place, "HTTP of servers, and none comes in: `http.listen` is missing", remedy);
+            problems.error(place, "a server has `http`, but http.listen is not set", remedy);
         }
         return None;
     };
     let taken = |other: &&Listener| other.transport.is_reliable() && overlaps(other.bind, listen);
     if let Some(other) = listeners.iter().find(taken) {
-        let what = format!("HTTP on {listen} meets the listener {}:{}", other.transport.word(), other.bind);
+        let what = format!(
+            "http.listen {listen} is already used by the listener {}:{}",
+            other.transport.word(),
+            other.bind
+        );
         problems.error(&section.listen.place, what, "give HTTP a port of its own");
     }
     if raw.api.listen.value.is_some_and(|other| overlaps(other, listen)) {
-        let what = format!("HTTP on {listen} meets the API");
+        let what = format!("http.listen {listen} is already used by api.listen");
         problems.error(&section.listen.place, what, "give it another port than api.listen");
     }
     let mut places = Places { port: section.server_port.value.map(|port| port as u16), ..Places::default() };
     for server in &raw.server {
         let Some(place) = server.http.value else { continue };
         if place.ip().is_unspecified() || place.ip().is_multicast() {
-            let what = format!("`http`: {place} is no address of one server");
+            let what = format!("`http`: {place} is not a unicast address");
             problems.error(&server.http.place, what, "write the address that its HTTP listens on");
         } else if place == listen {
             let what = format!("`http`: {place} is where the load manager itself listens for HTTP");

@@ -25,11 +25,11 @@ pub(crate) fn peers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) 
     };
     let taken = |other: &&Listener| other.transport == Transport::Udp && overlaps(other.bind, listen);
     if let Some(other) = listeners.iter().find(taken) {
-        let what = format!("peers on {listen} meet the SIP listener udp:{}", other.bind);
+        let what = format!("peers.listen {listen} is already used by the listener udp:{}", other.bind);
         problems.error(&section.listen.place, what, "give them a port of their own");
     }
     if raw.heartbeat.listen.value.is_some_and(|other| overlaps(other, listen)) {
-        let what = format!("peers on {listen} meet the heartbeats");
+        let what = format!("peers.listen {listen} is already used by heartbeat.listen");
         problems.error(&section.listen.place, what, "give them a port of their own");
     }
     if raw.keys.tag.value.is_empty() && raw.keys.file.value.is_none() {
@@ -47,8 +47,8 @@ pub(crate) fn peers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) 
             Ok(peer) if peer.port() == 0 || peer.ip().is_unspecified() => {
                 problems.error(
                     &section.to.place,
-                    format!("`to`: {peer} is nobody"),
-                    "write address and port of another",
+                    format!("`to`: {peer} is not a usable address (port 0 or a wildcard)"),
+                    "write the address and port of another load manager",
                 );
             }
             Ok(peer) if peer.is_ipv4() != listen.is_ipv4() => {

@@ -28,7 +28,7 @@ pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems
             problems.error(place, format!("server {address} is named twice{first}"), remedy);
         }
         if address.ip().is_unspecified() || address.ip().is_multicast() {
-            let what = format!("{address} is no address of one server");
+            let what = format!("{address} is not a unicast address");
             problems.error(place, what, "write the address that the server listens on");
         }
         if let Some(own) = listeners.iter().find(|own| own.transport == transport && own.advertise == address)

@@ -345,7 +345,11 @@ pub(crate) fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems
             {
                 let remedy =
                     "add tls.server_ca (--server-ca): the certificates of those who signed the server's";
-                problems.error(place, "nothing to judge the certificate of this server by", remedy);
+                problems.error(
+                    place,
+                    "cannot verify the certificate of this server: tls.server_ca is not set",
+                    remedy,
+                );
             }
             Some(Transport::Ws | Transport::Wss) => {
                 let what = "servers are not spoken to over WebSocket, only clients are";

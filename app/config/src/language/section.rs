@@ -153,7 +153,7 @@ pub(crate) fn tables<'a>(
         DeValue::Table(_) => {
             problems.error(
                 &place,
-                format!("[{name}] may stand several times, so it has double brackets"),
+                format!("[{name}] may be repeated, so it needs double brackets"),
                 format!("write {section}"),
             );
             Vec::new()

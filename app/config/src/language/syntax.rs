@@ -7,7 +7,7 @@ pub(crate) fn remedy(text: &str, offset: usize, message: &str, sections: &[Secti
     if message.contains("duplicate key") {
         let repeated = sections.iter().filter(|section| section.repeated);
         let repeated: Vec<String> = repeated.map(ToString::to_string).collect();
-        return format!("write each key and section once; several times may stand {}", repeated.join(", "));
+        return format!("write each key and section once; only {} may be repeated", repeated.join(", "));
     }
     let before = text.get(..offset).unwrap_or_default();
     let line = &text[before.rfind('\n').map_or(0, |end| end + 1)..];

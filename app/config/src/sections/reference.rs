@@ -37,7 +37,7 @@ pub fn reference() -> String {
     for section in described() {
         let _ = write!(page, "\n## `{}`\n\n{}\n", section.heading, flat(&section.help));
         if section.heading.repeated {
-            page.push_str("May stand several times.\n");
+            page.push_str("May be repeated.\n");
         }
         page.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
         for key in &section.keys {

@@ -297,7 +297,10 @@ impl Control {
                         }
                         if let Some(other) = heard.same_id_as {
                             let id = heartbeat.server_id;
-                            warn!("servers {ip}:{} and {other} both say id {id}", heartbeat.sip_port);
+                            warn!(
+                                "servers {ip}:{} and {other} send the same heartbeat id {id}",
+                                heartbeat.sip_port
+                            );
                         }
                     }
                     Err(refusal) => self.refused(&refusal),

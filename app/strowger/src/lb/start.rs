@@ -172,7 +172,7 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
             return info!("no call is left that only this load manager remembers");
         }
         if now >= end {
-            return warn!("the time is over, {left} known calls are left");
+            return warn!("drain timeout: ending with {left} calls in progress");
         }
     }
 }

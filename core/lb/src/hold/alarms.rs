@@ -11,7 +11,8 @@ use base::{Duration, Time};
 /// An alarm is set no further ahead than this and then renewed, so that what no longer counts leaves soon.
 pub(super) const HORIZON: Duration = Duration::from_secs(32);
 
-/// And for a young request no further than this: most are answered before. From then on no further than it is old.
+/// For a young request the alarm lies at most this far ahead: most requests are answered before. Later it lies at most the
+/// request's age ahead.
 pub(super) const HORIZON_MIN: Duration = Duration::from_secs(1);
 
 /// Alarms per request that may be held at most. A request has one that counts and leaves a few behind when it changes

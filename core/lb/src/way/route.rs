@@ -103,8 +103,8 @@ impl Core {
                 return direction;
             }
             // A tag lets its bearer reach the server of its own call. To reach a client through us one must be a server:
-            // or whoever holds a call could have us send to any address. Another's goes to that server: where it is a proxy
-            // that did not stay in the path, the callee has our entry alone, and the proxy sends on what it hangs up.
+            // or whoever holds a call could have us send to any address. Anyone else's request goes to the tag's server: if
+            // that is a proxy without Record-Route, the callee knows only our entry, and the proxy forwards its BYE.
             if self.sends_to_clients(flow) {
                 return direction;
             }
