@@ -409,3 +409,18 @@ fn returned_datagrams_keep_no_server_out_that_comes_back() {
     health.handle(again, Event::Answered);
     assert_eq!(health.state(), State::Up);
 }
+
+#[test]
+fn a_server_that_never_answers_options_and_is_gone_is_failed_soon() {
+    let mut health = health(Probe::Options);
+    health.handle(START, Event::Sent(1));
+    health.handle(START, Event::Answered);
+    // Nothing is sent but OPTIONS, and each of them comes back.
+    let seen = run(&mut health, START, 30, |health, now| {
+        if health.take_probe(now) {
+            health.handle(now, Event::Returned(1));
+        }
+    });
+    let failed = seen.iter().find(|(_, state)| *state == State::Failed).map(|(at, _)| *at);
+    assert!(failed.is_some_and(|at| at <= 10_000), "{seen:?}");
+}

@@ -8,6 +8,10 @@ use crate::settings::{Probe, Settings};
 
 pub use crate::farm::condition::{Reason, State};
 
+/// A server that answered within this time is there, whatever ICMP says: who forges ICMP cannot keep it from answering. A server that
+/// is gone is known so much later.
+const JUST_ANSWERED: Duration = Duration::from_secs(1);
+
 /// Requests without any response until silence counts: one may be a request that no server would answer.
 const SILENT_REQUESTS: u32 = 2;
 /// Pause between a failure and the next trial; doubles with each failed trial.
@@ -170,7 +174,7 @@ impl Health {
             (Up, Event::Unreachable(_)) if self.unreachable_hits < self.settings.fail_after => {}
             (Up | Suspect | Trial, Event::Unreachable(_)) => self.fail(now, Reason::Unreachable),
             (Up, Event::Returned(_))
-                if self.is_answering(now) || self.returned_hits < self.settings.fail_after => {}
+                if self.has_just_answered(now) || self.returned_hits < self.settings.fail_after => {}
             (Up, Event::Returned(_)) => self.enter(now, Suspect, Reason::Unreachable),
             (Up, Event::Silence) => self.enter(now, Suspect, Reason::Silence),
             (Suspect | Trial, Event::Silence) => self.fail(now, Reason::Silence),
@@ -221,7 +225,7 @@ impl Health {
             }
             Event::Unreachable(count) => self.unreachable_hits = self.unreachable_hits.saturating_add(count),
             // While answers come, something else is wrong: with one port, one message, or with who says so.
-            Event::Returned(_) if self.is_answering(now) => {}
+            Event::Returned(_) if self.has_just_answered(now) => {}
             Event::Returned(count) => {
                 if !self.is_hinted() {
                     self.next_probe = now;
@@ -256,13 +260,21 @@ impl Health {
     }
 
     /// OPTIONS unanswered tell nothing of a server that never answers them but answers its traffic, nor of one whose
-    /// traffic is being answered.
+    /// traffic is being answered. Where the network says that the server is not there, the silence of both is enough.
     fn probe_silence_counts(&self, now: Time) -> bool {
+        if self.is_hinted() {
+            return !self.has_just_answered(now);
+        }
         !self.is_answering(now) && (self.answers_options || !self.answers_traffic)
     }
 
     fn is_answering(&self, now: Time) -> bool {
         self.last_answer.is_some_and(|at| now.since(at) < self.settings.silence)
+    }
+
+    /// An answer this fresh outweighs what the network says.
+    fn has_just_answered(&self, now: Time) -> bool {
+        self.last_answer.is_some_and(|at| now.since(at) < JUST_ANSWERED.min(self.settings.silence))
     }
 
     /// The network says that it is not there.
