@@ -13,6 +13,8 @@ from sipp import clean, start_client
 SERVERS = 4
 RATE = 300
 TALK_MS = 3000
+# Pauses of one, two and four seconds end while the late calls are made.
+TRIALS_MAX = 3
 # Calls of these policies go where least is in progress, so what was counted can be held against the winner.
 COUNTING = ("cjsq", "tjsq", "tlwl")
 
@@ -119,14 +121,21 @@ def excluded():
         problems.append(f"{len(moved)} calls explained as taken over, {counter(status, 'taken_over')} counted")
     wrong = [choice for choice in moved if choice["from"] != dead.host_port or choice["server"] == choice["from"]]
     problems += [f"not explained: {wrong[0]}"] if wrong else []
+    failed, tried = 0, 0
     for choice in choices[before:]:
         said = {candidate["address"]: candidate["excluded"] or "" for candidate in choice["candidates"]}
-        if choice["server"] != good.host_port or not said[dead.host_port].startswith("failed: ") or said[good.host_port]:
+        on_trial = any(candidate["address"] == dead.host_port and candidate["state"] == "trial" for candidate in choice["candidates"])
+        failed += said[dead.host_port].startswith("failed: ")
+        tried += choice["server"] == dead.host_port
+        if not on_trial and (choice["server"] != good.host_port or not said[dead.host_port].startswith("failed: ")) or said[good.host_port]:
             problems.append(f"not explained: {choice}")
             break
         if draining.host_port in said and not said[draining.host_port].startswith(("known calls only: ", "failed: ")):
             problems.append(f"not explained: {choice}")
             break
+    # After each pause the dead one is tried with three calls at most.
+    if not failed or tried > 3 * TRIALS_MAX:
+        problems.append(f"{failed} calls say that the dead server failed, {tried} were given to it")
     return f"{len(choices) - before} calls say why they did not go to the dead or the draining server, {len(moved)} why they moved", problems
 
 
