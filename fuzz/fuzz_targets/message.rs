@@ -183,7 +183,12 @@ fn answers(message: &Message<'_>, reject: Option<Reject>) {
     let mut parser = Parser::new();
     let answer = parser.parse(&out).expect("an answer");
     assert_eq!(answer.status(), Some(reject.status()));
+    // A NUL of a request is none in its answer.
+    assert!(!out.contains(&0));
+    let as_it_came = |value: &&[u8]| !value.contains(&0);
     for name in [Name::CallId, Name::CSeq, Name::From] {
-        assert_eq!(answer.first_value(name), message.first_value(name));
+        if let Some(value) = message.first_value(name).filter(as_it_came) {
+            assert_eq!(answer.first_value(name), Some(value));
+        }
     }
 }
