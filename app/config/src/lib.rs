@@ -21,7 +21,7 @@ pub use forms::perf::{PerfForm, perf_form};
 pub use forms::short::{ShortForm, server_tls, short_form};
 pub use language::problem::{Problem, Problems, SourcePosition, nearest};
 pub use language::value::{Choice, Endpoint, SIP_PORT, Wrong, parse_address, parse_endpoint, word};
-pub use sections::log_filter::{Level, LogFilter, MODULES};
+pub use sections::log_filter::{Level, LogFilter};
 pub use sections::reference::{help, reference};
 pub use sections::words::{LogFormat, NewCalls};
 

@@ -79,17 +79,35 @@ pub fn run(kind: Kind, seeds: Range<u64>, mut after: impl FnMut(&Summary)) -> Su
 }
 
 fn add(sum: &mut Counts, of: &Counts) {
-    sum.kept += of.kept;
-    sum.full += of.full;
-    sum.repeated += of.repeated;
-    sum.resent += of.resent;
-    sum.rerouted_failed += of.rerouted_failed;
-    sum.rerouted_silent += of.rerouted_silent;
-    sum.rerouted_full += of.rerouted_full;
-    sum.answered += of.answered;
-    sum.absorbed += of.absorbed;
-    sum.acknowledged += of.acknowledged;
-    sum.cancelled += of.cancelled;
-    sum.let_go += of.let_go;
-    sum.unanswered += of.unanswered;
+    // All are named, so that a new one is not left out.
+    let Counts {
+        kept,
+        full,
+        repeated,
+        resent,
+        rerouted_failed,
+        rerouted_silent,
+        rerouted_full,
+        rerouted_refused,
+        answered,
+        absorbed,
+        acknowledged,
+        cancelled,
+        let_go,
+        unanswered,
+    } = of;
+    sum.kept += kept;
+    sum.full += full;
+    sum.repeated += repeated;
+    sum.resent += resent;
+    sum.rerouted_failed += rerouted_failed;
+    sum.rerouted_silent += rerouted_silent;
+    sum.rerouted_full += rerouted_full;
+    sum.rerouted_refused += rerouted_refused;
+    sum.answered += answered;
+    sum.absorbed += absorbed;
+    sum.acknowledged += acknowledged;
+    sum.cancelled += cancelled;
+    sum.let_go += let_go;
+    sum.unanswered += unanswered;
 }
