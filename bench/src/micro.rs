@@ -19,8 +19,9 @@ use lb::shared::Shared;
 use lb::signed::hop::{Asked, Hop};
 use lb::signed::keyring::KeyRing;
 use lb::signed::tag::{Direction, Tag};
-use lb::way::router::{Input, Router};
+use lb::way::router::Router;
 use sip::{Edits, Flow, Parser, Start, Target, Transport};
+use turn::Input;
 
 use crate::calls::Calls;
 use crate::measure::{Spread, layout};

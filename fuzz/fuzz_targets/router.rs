@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use base::{Duration, Time};
 use lb::outbox::Outbox;
-use lb::way::router::{Input, Router};
+use lb::way::router::Router;
 use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
 use lb::settings::*;
@@ -16,6 +16,7 @@ use lb::shared::Shared;
 use lb::farm::snapshot::Snapshot;
 use libfuzzer_sys::fuzz_target;
 use sip::{ConnectionId, Flow, Parser, Transport};
+use turn::Input;
 
 fuzz_target!(|bytes: &[u8]| {
     let now = Time::from_secs(3600);

@@ -11,11 +11,12 @@ use heartbeat::notice::{self, NOTICES_MAX, Senders};
 use lb::farm::condition::Condition;
 use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
-use lb::outbox::{Event, Outbox, Outgoing};
+use lb::outbox::{Event, Outbox};
 use lb::settings::Settings;
 use lb::shared::Shared;
-use lb::way::router::{Input, Router};
+use lb::way::router::Router;
 use sip::{ConnectionId, Flow, Target, Transport};
+use turn::{Input, Outgoing};
 
 use crate::fault::Change;
 use crate::link::Packet;

@@ -154,7 +154,7 @@ impl<'a> View<'a> {
     /// As SIP finds the server of a call of which nothing else is known, so that both find the same; a session of HTTP alone
     /// goes rather to a server that takes new ones.
     fn by_hash(&self, identifier: &Identifier, not: &[ServerId]) -> Option<&'a Server> {
-        let (snapshot, kind) = (self.snapshot, self.shared.hash_kind());
+        let (snapshot, kind) = (self.snapshot, self.shared.settings.hash_kind());
         let hash = self.shared.keys.call(identifier.id()).0;
         let find = |good: fn(&Server) -> bool| {
             let usable = |position: u16| {

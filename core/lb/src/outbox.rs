@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use heartbeat::notice::Notice;
 use sip::Transport;
-pub use turn::{Claim, Outgoing};
 
 /// The load manager asks that others be told of its calls, and gets no answer. Notices leave before the messages of the same
 /// turn: then a call that reached a server is known to the others, whatever becomes of us.

@@ -164,6 +164,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Which hash finds a server where memory and tag say nothing: with hash affinity the one that is set; else the one
+    /// that moves least.
+    pub(crate) fn hash_kind(&self) -> HashKind {
+        match self.affinity {
+            Affinity::Hash => self.hash,
+            Affinity::Session | Affinity::Tag => HashKind::Consistent,
+        }
+    }
+
     /// A small load manager, for tests, simulations and fuzzing: every setting has a value, nothing is shared with other load
     /// managers, and no heartbeat key or address is set. What a case is about it sets itself. What operators get where they
     /// say nothing is defined in `config`, not here.

@@ -20,7 +20,7 @@ use crate::hold::{Held, Limits};
 use crate::memory::calls::Calls;
 use crate::register::Registrations;
 use crate::selection::Selector;
-use crate::settings::{Affinity, HashKind, Settings};
+use crate::settings::Settings;
 use crate::signed::keyring::KeyRing;
 use crate::why::Why;
 
@@ -204,14 +204,5 @@ impl Shared {
     /// The sum over all workers.
     pub fn count_of(&self, counter: Counter) -> u64 {
         self.counters.iter().map(|counters| counters.get(counter)).sum()
-    }
-
-    /// Which hash finds a server where memory and tag say nothing: with hash affinity the one that is set; else the one
-    /// that moves least.
-    pub(crate) fn hash_kind(&self) -> HashKind {
-        match self.settings.affinity {
-            Affinity::Hash => self.settings.hash,
-            Affinity::Session | Affinity::Tag => HashKind::Consistent,
-        }
     }
 }

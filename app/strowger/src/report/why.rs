@@ -101,7 +101,7 @@ impl Explainer<'_> {
     }
 
     pub(crate) fn choice(self, choice: Choice) -> ChoiceReport {
-        let explained = explain(self.shared, choice);
+        let explained = explain(&self.shared.why, &self.shared.settings, choice);
         let choice = &explained.choice;
         let snapshot = self.shared.snapshot();
         let now_and_then = |id| {

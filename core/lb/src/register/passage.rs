@@ -3,10 +3,11 @@
 use base::Time;
 use sip::{Flow, Reject, Target, Transport};
 use std::ops::Range;
+use turn::Outgoing;
 
 use crate::counters::Counter;
 use crate::farm::server::Server;
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::signed::branch::BranchKey;
 use crate::signed::hop::{Asked, Hop};
 use crate::signed::stamp::Stamp;

@@ -3,6 +3,7 @@
 use base::Time;
 use sip::headers::address;
 use sip::{Flow, Message, Name, Parser, Reject, Target, Uri};
+use turn::Outgoing;
 
 use super::challenge::{Given, Round, Share, credentials, share};
 use super::fanout::{Branch, Fanout, Order, State};
@@ -14,7 +15,7 @@ use crate::farm::consistent::mix;
 use crate::farm::delays::Delay;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::calls::Ended;
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::selection::known::known;
 use crate::settings::HashKind;
 use crate::signed::branch::{BranchKey, branch_key};

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use sip::{ConnectionId, Flow, Host, Target, Transport};
+use turn::Claim;
 
 use crate::counters::Counter;
-use crate::outbox::{Claim, Outbox};
+use crate::outbox::Outbox;
 use crate::way::request::Request;
 use crate::way::router::Core;
 

@@ -6,11 +6,12 @@ use heartbeat::notice::What as Told;
 use sip::headers::via;
 use sip::{Flow, Message, Method, Reject, Target, Transport};
 use transaction::hop_by_hop;
+use turn::Outgoing;
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
 use crate::hold::{Action, Cancelled, Class, GoesTo, Kept, Verdict, What, Why};
-use crate::outbox::{Event, Outbox, Outgoing};
+use crate::outbox::{Event, Outbox};
 use crate::selection::known::known;
 use crate::settings::HoldSetup;
 use crate::signed::branch::{BranchKey, branch_key};
@@ -253,7 +254,8 @@ impl Core {
                         && shared.own.outgoing(listener, to.transport, to.address.ip()).is_some()
                 };
                 // Whoever takes a dialog over is the one that its later requests will find.
-                let of_dialog = || known(&snapshot, shared.hash_kind(), request.call.0).filter(may_be);
+                let of_dialog =
+                    || known(&snapshot, shared.settings.hash_kind(), request.call.0).filter(may_be);
                 let found = (!request.first).then(of_dialog).flatten().or_else(|| {
                     shared.selector.candidates(&snapshot, request.call.0, &mut self.chance).find(may_be)
                 });

@@ -1,9 +1,10 @@
 //! Answers that no server gives: what we refuse or end ourselves, and the ACK to it.
 
 use sip::{Flow, Message, Method, Name, Reject, Target};
+use turn::Outgoing;
 
 use crate::counters::Counter;
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::signed::branch::BranchKey;
 use crate::way::request::Request;
 use crate::way::router::Core;

@@ -2,6 +2,7 @@
 //! it like any message, from our own address and over the connections that calls use, and reports what came back.
 
 use crate::farm::probes::{ProbeResult, push};
+use turn::Outgoing;
 
 use base::{Chance, Time};
 use sip::write::With;
@@ -9,7 +10,7 @@ use sip::{Message, Name, Target, Transport, Writer};
 
 use crate::counters::Counter;
 use crate::farm::server::Server;
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::signed::branch::branch_text;
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::keyring::CallKey;

@@ -12,6 +12,7 @@ use sip::headers::via;
 use sip::text::line_end;
 use sip::validate::GoodResponse;
 use sip::{Message, Method, Name, Start, Target};
+use turn::Outgoing;
 
 use crate::connections::keep_alive;
 use crate::connections::own::OwnAddresses;
@@ -19,7 +20,7 @@ use crate::counters::Counter;
 use crate::farm::delays::Delay;
 use crate::hold::Why;
 use crate::memory::calls::{Ended, News};
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::signed::branch::{BRANCH_LENGTH, branch_key};
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::stamp::Stamp;

@@ -7,13 +7,14 @@ use std::ops::Range;
 use base::Time;
 use heartbeat::notice::What;
 use sip::{Flow, Message, Method, Reject, Target, Transport};
+use turn::Outgoing;
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
 use crate::memory::large_invites::WentBy;
 use crate::memory::mark::Mark;
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::selection::known::known;
 use crate::settings::Affinity;
 use crate::signed::branch::BranchKey;
@@ -178,7 +179,7 @@ impl Core {
             let mut candidates = shared.selector.candidates(&self.snapshot, call, &mut self.chance);
             let chosen = if shared.closing && !emergency { None } else { candidates.next() };
             // Full or draining is no reason to turn a call for help away (RFC 5031): whoever lives gets it.
-            let anyone = || known(&self.snapshot, shared.hash_kind(), call).filter(|_| emergency);
+            let anyone = || known(&self.snapshot, shared.settings.hash_kind(), call).filter(|_| emergency);
             chosen.or_else(anyone).map(|server| (server.id, server.awaits_answer()))
         });
         let (server, kind) = match remembered {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::{Chance, Duration, Time};
 use heartbeat::notice::Notice;
 use sip::{Edits, Flow, Parser, Start, Target, Transport};
-pub use turn::Input;
+use turn::Input;
 
 use crate::counters::{Counter, WorkerCounters};
 use crate::farm::server::{Server, ServerId};

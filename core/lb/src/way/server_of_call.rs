@@ -73,7 +73,7 @@ impl Core {
     /// The memory of calls is full: the hash says where a new call goes, among those that any choice may name.
     pub(crate) fn by_hash_of_new(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
         let (shared, snapshot, call) = (&self.shared, &self.snapshot, request.call.0);
-        let found = hash::with_room(snapshot, shared.hash_kind(), call, shared.selector.admitted());
+        let found = hash::with_room(snapshot, shared.settings.hash_kind(), call, shared.selector.admitted());
         match found {
             Some(server) => Ok(server.id),
             // As where there is room to remember it.
@@ -91,7 +91,7 @@ impl Core {
         let shared = &self.shared;
         let set_up = matches!(request.method, Method::Cancel | Method::Ack);
         if shared.calls.is_full() && (set_up || shared.settings.affinity != Affinity::Hash) {
-            let (kind, admitted) = (shared.hash_kind(), shared.selector.admitted());
+            let (kind, admitted) = (shared.settings.hash_kind(), shared.selector.admitted());
             if let Some(server) = hash::with_room(&self.snapshot, kind, request.call.0, admitted) {
                 return Ok(server.id);
             }
@@ -107,7 +107,7 @@ impl Core {
 
     /// Where memory and tag say nothing, the hash of the Call-ID does: every load manager finds the same server.
     fn by_hash(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
-        let found = known(&self.snapshot, self.shared.hash_kind(), request.call.0);
+        let found = known(&self.snapshot, self.shared.settings.hash_kind(), request.call.0);
         found.map(|server| server.id).ok_or_else(|| {
             self.count(Counter::NoServer);
             Reject::no_server(self.shared.settings.retry_after)

@@ -37,7 +37,7 @@ impl Core {
     fn is_placed(&self, request: &Request<'_>, way: &Way) -> bool {
         self.shared.settings.affinity == Affinity::Hash
             && (way.direction == Direction::ToClient
-                || known(&self.snapshot, self.shared.hash_kind(), request.call.0)
+                || known(&self.snapshot, self.shared.settings.hash_kind(), request.call.0)
                     .is_none_or(|server| server.id != way.server))
     }
 

@@ -87,7 +87,7 @@ impl Core {
             return None;
         }
         let was = self.snapshot.by_id(hop.server).map(|server| server.address);
-        let taker = known(&self.snapshot, self.shared.hash_kind(), hop.call.0)?.clone();
+        let taker = known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)?.clone();
         let way = self.way_to(&taker, hop.listener).ok()?;
         self.shared.calls.moved(now, hop.call, &taker);
         self.tell(hop.call, taker.id, What::Moved, out);

@@ -5,9 +5,8 @@ use std::fmt;
 use crate::farm::condition::{Cause, Condition};
 use crate::farm::server::{Score, Server};
 use crate::farm::snapshot::Snapshot;
-use crate::settings::{HashKind, Selection};
-use crate::shared::Shared;
-use crate::why::{Choice, FIGURES, Kind, ROOMS};
+use crate::settings::{HashKind, Selection, Settings};
+use crate::why::{Choice, FIGURES, Kind, ROOMS, Why};
 
 /// A choice in full.
 #[derive(Clone, Debug)]
@@ -73,8 +72,8 @@ impl fmt::Display for Excluded {
     }
 }
 
-/// Puts the choice beside its table.
-pub fn explain(shared: &Shared, choice: Choice) -> Explanation {
+/// Puts the choice beside its table, which `why` keeps.
+pub fn explain(why: &Why, settings: &Settings, choice: Choice) -> Explanation {
     let selection = choice.selection;
     let by = match choice.kind {
         Kind::Selected
@@ -83,14 +82,14 @@ pub fn explain(shared: &Shared, choice: Choice) -> Explanation {
         | Kind::MovedSilent
         | Kind::MovedFull
         | Kind::MovedRefused => match selection {
-            Selection::Hash => By::Hash(shared.settings.hash),
+            Selection::Hash => By::Hash(settings.hash),
             other => By::Selection(other),
         },
-        Kind::Hashed | Kind::TakenOver => By::Hash(shared.hash_kind()),
+        Kind::Hashed | Kind::TakenOver => By::Hash(settings.hash_kind()),
         Kind::FromServer => By::Itself,
         Kind::Named => By::Request,
     };
-    let candidates = match shared.why.snapshot(choice.epoch) {
+    let candidates = match why.snapshot(choice.epoch) {
         Some(snapshot) => candidates(&choice, &snapshot, by),
         None => Vec::new(),
     };

@@ -22,7 +22,7 @@ fn each_new_call_is_explained_and_the_winners_are_those_that_got_it() {
         let choices = farm.shared.why.of_call(farm.shared.keys.call(call.as_bytes()));
         let [choice] = choices.as_slice() else { panic!("{choices:?}") };
         assert_eq!((choice.kind, choice.call_id.as_slice()), (Kind::Selected, call.as_bytes()));
-        let explained = explain(&farm.shared, choice.clone());
+        let explained = explain(&farm.shared.why, &farm.shared.settings, choice.clone());
         assert_eq!(explained.by, By::Selection(Selection::Cjsq));
         let winner = explained.candidates.iter().find(|candidate| candidate.won).unwrap();
         assert_eq!(sent[0].address(), format!("udp {}", winner.server.address));
@@ -48,7 +48,10 @@ fn a_repetition_chooses_nothing_and_a_takeover_says_from_whom() {
     assert_eq!(kinds, [Kind::Selected, Kind::TakenOver]);
     assert_eq!(choices[1].from, choices[0].winner);
     assert_ne!(choices[1].winner, choices[0].winner);
-    assert_eq!(explain(&farm.shared, choices[1].clone()).by, By::Hash(HashKind::Consistent));
+    assert_eq!(
+        explain(&farm.shared.why, &farm.shared.settings, choices[1].clone()).by,
+        By::Hash(HashKind::Consistent)
+    );
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn who_was_excluded_and_why() {
     farm.publish();
     farm.udp(CLIENT, &invite("a"));
     let choice = farm.shared.why.newest(1).remove(0);
-    let explained = explain(&farm.shared, choice);
+    let explained = explain(&farm.shared.why, &farm.shared.settings, choice);
     let out: Vec<_> = explained.candidates.iter().filter_map(|candidate| candidate.excluded).collect();
     assert_eq!(out, [Excluded::KnownCallsOnly(Cause::Drained)]);
     let shares: Vec<_> =
@@ -77,7 +80,7 @@ fn nobody_could_take_it() {
     farm.udp(CLIENT, &invite("a"));
     let choice = farm.shared.why.newest(1).remove(0);
     assert_eq!((choice.kind, choice.winner), (Kind::Refused, None));
-    let explained = explain(&farm.shared, choice);
+    let explained = explain(&farm.shared.why, &farm.shared.settings, choice);
     assert!(!explained.candidates.is_empty());
     assert!(explained.candidates.iter().all(|candidate| candidate.excluded.is_some()));
 }
@@ -125,5 +128,5 @@ fn a_table_that_is_no_longer_kept_is_said_to_be_so() {
         farm.publish();
     }
     let choice = farm.shared.why.of_call(farm.shared.keys.call(b"a")).remove(0);
-    assert!(explain(&farm.shared, choice).candidates.is_empty());
+    assert!(explain(&farm.shared.why, &farm.shared.settings, choice).candidates.is_empty());
 }

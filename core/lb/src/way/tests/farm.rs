@@ -6,14 +6,15 @@ use std::sync::Arc;
 use base::{Duration, Time};
 use heartbeat::{Heartbeat, ServerState};
 use sip::{ConnectionId, Flow, Target, Transport};
+use turn::{Claim, Input, Outgoing};
 
 use crate::counters::Counter;
 use crate::farm::server_counters::ServerCounters;
 use crate::farm::server_table::ServerTable;
-use crate::outbox::{Claim, Event, Outbox};
+use crate::outbox::{Event, Outbox};
 use crate::settings::*;
 use crate::shared::Shared;
-use crate::way::router::{Input, Router};
+use crate::way::router::Router;
 
 pub(crate) const CLIENT: &str = "192.0.2.1:5060";
 
@@ -125,7 +126,7 @@ impl Farm {
         let text = |range: &std::ops::Range<u32>| {
             String::from_utf8_lossy(&out.bytes[range.start as usize..range.end as usize]).into_owned()
         };
-        let left = |send: &crate::outbox::Outgoing| Left {
+        let left = |send: &Outgoing| Left {
             to: send.to,
             text: text(&send.bytes),
             fallback: send.fallback.as_ref().map(|(_, to)| *to),
