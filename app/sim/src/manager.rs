@@ -11,6 +11,7 @@ use heartbeat::notice::{self, NOTICES_MAX, Senders};
 use lb::farm::condition::Condition;
 use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
+use lb::farm::snapshot::Snapshot;
 use lb::outbox::{Event, Outbox};
 use lb::settings::Settings;
 use lb::shared::Shared;
@@ -102,7 +103,7 @@ impl Manager {
         self.former.iter().chain([&self.shared])
     }
 
-    /// A reload, in the order of the product: table, terms, snapshot.
+    /// A reload, in the order of the product: table, then terms and snapshot.
     pub fn reload(&mut self, now: Time, change: Change) {
         change.apply(&mut self.settings);
         if self.is_dead {
@@ -111,8 +112,9 @@ impl Manager {
         let refused = self.table.reconfigure(now, &self.settings.servers);
         assert!(refused.is_empty(), "{refused:?}");
         let terms = self.shared.terms().with(self.settings.clone());
-        self.table.set_terms(&terms.settings, terms.tables.clone());
-        self.shared.publish_terms(terms);
+        let snapshot = self.table.set_terms(now, &terms.settings, terms.tables.clone());
+        self.note_failed(&snapshot);
+        self.shared.change(terms, snapshot);
         self.tick(now);
     }
 
@@ -132,13 +134,17 @@ impl Manager {
         }
         if self.table.tick(now) {
             let snapshot = self.table.snapshot();
-            let failed = snapshot.servers().iter().filter(|server| server.condition == Condition::Failed);
-            self.called_failed.extend(failed.map(|server| server.address));
+            self.note_failed(&snapshot);
             self.shared.publish(snapshot);
         }
         let probes = &self.shared.probes;
         self.table.take_probes(now, |server, _, _| probes.want(server));
         self.shared.terms().calls.sweep(now);
+    }
+
+    fn note_failed(&mut self, snapshot: &Snapshot) {
+        let failed = snapshot.servers().iter().filter(|server| server.condition == Condition::Failed);
+        self.called_failed.extend(failed.map(|server| server.address));
     }
 
     /// The agent beside a server says how its server is.

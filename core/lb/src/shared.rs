@@ -1,7 +1,7 @@
 //! What all workers share: settings, keys, the published snapshot, the memory of calls, evidence of health, counters.
 //!
-//! What can change while running is [`Terms`]: the control thread publishes a new value whole, and each worker takes it
-//! with the next snapshot, between two messages. So no message sees half of a change.
+//! What can change while running is [`Terms`] and the [`Snapshot`]: the control thread publishes both as one value, and each
+//! worker takes that between two messages. So no message sees half of a change.
 
 use crate::farm::server_counters;
 use std::sync::Arc;
@@ -55,11 +55,16 @@ pub struct Shared {
 struct Board {
     /// That of the snapshot; looked at with every message.
     epoch: AtomicU64,
-    snapshot: ArcSwap<Snapshot>,
-    terms: ArcSwap<Terms>,
+    published: ArcSwap<Published>,
 }
 
-/// What can change while running.
+/// What holds from now on.
+struct Published {
+    snapshot: Arc<Snapshot>,
+    terms: Arc<Terms>,
+}
+
+/// What an operator can change while it runs.
 #[derive(Clone)]
 pub struct Terms {
     pub settings: Arc<Settings>,
@@ -136,8 +141,7 @@ impl Shared {
             generation: terms.generation,
             board: Arc::new(Board {
                 epoch: AtomicU64::new(first.epoch),
-                snapshot: ArcSwap::new(first),
-                terms: ArcSwap::new(Arc::new(terms)),
+                published: ArcSwap::new(Arc::new(Published { snapshot: first, terms: Arc::new(terms) })),
             }),
         }
     }
@@ -154,19 +158,21 @@ impl Shared {
 
     /// The terms that are published.
     pub fn terms(&self) -> Arc<Terms> {
-        self.board.terms.load_full()
-    }
-
-    /// New terms, seen by each worker with the next snapshot: that one is to be published after them.
-    pub fn publish_terms(&self, mut terms: Terms) {
-        terms.generation = self.terms().generation + 1;
-        self.registrations.set(&terms.settings.register);
-        self.board.terms.store(Arc::new(terms));
+        self.board.published.load().terms.clone()
     }
 
     /// The same under the terms that are published, if they are others.
     pub fn renewed(&self) -> Option<Shared> {
-        let terms = self.board.terms.load();
+        self.under(&self.board.published.load().terms)
+    }
+
+    /// For a worker: the snapshot that is published, and the same as this under the terms beside it, if they are others.
+    pub(crate) fn published(&self) -> (Option<Shared>, Arc<Snapshot>) {
+        let published = self.board.published.load();
+        (self.under(&published.terms), published.snapshot.clone())
+    }
+
+    fn under(&self, terms: &Terms) -> Option<Shared> {
         (terms.generation != self.generation).then(|| Shared {
             settings: terms.settings.clone(),
             keys: terms.keys.clone(),
@@ -185,15 +191,26 @@ impl Shared {
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.board.snapshot.load_full()
+        self.board.published.load().snapshot.clone()
     }
 
     /// The control thread has new tables.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
-        let epoch = snapshot.epoch;
+        self.store(Published { snapshot, terms: self.terms() });
+    }
+
+    /// The control thread has new terms, and the tables that go with them.
+    pub fn change(&self, mut terms: Terms, snapshot: Arc<Snapshot>) {
+        terms.generation = self.terms().generation + 1;
+        self.registrations.set(&terms.settings.register);
+        self.store(Published { snapshot, terms: Arc::new(terms) });
+    }
+
+    fn store(&self, published: Published) {
+        let epoch = published.snapshot.epoch;
         // Before it is used, so that a choice never names a snapshot that is not yet kept.
-        self.why.publish(&snapshot);
-        self.board.snapshot.store(snapshot);
+        self.why.publish(&published.snapshot);
+        self.board.published.store(Arc::new(published));
         self.board.epoch.store(epoch, Release);
     }
 

@@ -304,7 +304,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
         crate::process::log::filter_by(&next.log_filter);
     }
     context.control.table_mut().reconfigure(now, &next.settings.servers);
-    context.control.set_terms(shared.terms().with(next.settings.clone()));
+    context.control.set_terms(now, shared.terms().with(next.settings.clone()));
     // A new certificate goes to connections that are made from now on.
     if next.tls.is_some() || before.tls.is_some() {
         context.host.certificates.change(next.tls.clone());

@@ -148,19 +148,20 @@ impl Control {
         Some(checked)
     }
 
-    /// New terms for workers and tables; they are seen with the snapshot that this turn publishes.
-    pub(crate) fn set_terms(&mut self, terms: Terms) {
-        self.table.set_terms(&terms.settings, terms.tables.clone());
-        self.shared.publish_terms(terms);
+    /// New terms for workers and tables, at once.
+    pub(crate) fn set_terms(&mut self, now: Time, terms: Terms) {
+        let snapshot = self.table.set_terms(now, &terms.settings, terms.tables.clone());
+        self.shared.change(terms, snapshot);
+        self.note_conditions(now, true);
         if let Some(renewed) = self.shared.renewed() {
             self.shared = Arc::new(renewed);
         }
     }
 
     /// New calls are refused from now on.
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&mut self, now: Time) {
         let terms = self.shared.terms().closing();
-        self.set_terms(terms);
+        self.set_terms(now, terms);
     }
 
     /// Calls of all servers that are known, for whoever waits for the end.

@@ -152,7 +152,7 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
     }
     let serves = match drain.new_calls {
         NewCalls::Refuse => {
-            lock(control).close();
+            lock(control).close(clock.now());
             "new calls are refused"
         }
         NewCalls::Serve => "new calls are served on",

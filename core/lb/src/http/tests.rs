@@ -222,7 +222,7 @@ fn only_servers_of_the_table_with_http_are_places() {
 fn one_that_is_about_to_end_begins_no_session() {
     let mut front = Front::of(Affinity::Tag);
     let cookie = format!("strowger={}", front.get("/", "").unwrap().cookie.unwrap());
-    front.farm.shared.publish_terms(front.farm.shared.terms().closing());
+    front.farm.shared.change(front.farm.shared.terms().closing(), front.farm.shared.snapshot());
     front.farm.shared = front.farm.shared.renewed().unwrap().into();
     assert_eq!(front.get("/", ""), None);
     assert_eq!(front.get("/", &cookie).map(|choice| choice.found), Some(Found::Tag));

@@ -204,10 +204,11 @@ impl Core {
         if self.shared.epoch() == self.snapshot.epoch {
             return;
         }
-        if let Some(renewed) = self.shared.renewed() {
+        let (renewed, snapshot) = self.shared.published();
+        if let Some(renewed) = renewed {
             self.shared = Arc::new(renewed);
         }
-        let before = std::mem::replace(&mut self.snapshot, self.shared.snapshot());
+        let before = std::mem::replace(&mut self.snapshot, snapshot);
         if self.shared.held.is_empty() && self.shared.registrations.is_empty() {
             return;
         }

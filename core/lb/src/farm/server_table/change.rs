@@ -13,6 +13,7 @@ use crate::farm::condition::Condition;
 use crate::farm::health::HealthSettings;
 use crate::farm::server::ServerId;
 use crate::farm::server_counters::ServerCounters;
+use crate::farm::snapshot::Snapshot;
 use crate::memory::ledger::Ledger;
 use crate::settings::{ServerEntry, Settings};
 
@@ -104,8 +105,9 @@ impl ServerTable {
         None
     }
 
-    /// Other settings for what the table does by itself: health, decay, slow start, what is counted.
-    pub fn set_terms(&mut self, settings: &Settings, counters: ServerCounters) {
+    /// Other settings for what the table does by itself: health, decay, slow start, what is counted. The snapshot that goes
+    /// with them is made at once, whether or not anything in it changed.
+    pub fn set_terms(&mut self, now: Time, settings: &Settings, counters: ServerCounters) -> Arc<Snapshot> {
         self.health = HealthSettings::of(settings);
         for row in &mut self.rows {
             row.health.set_settings(self.health);
@@ -126,11 +128,8 @@ impl ServerTable {
             }
         }
         self.counters = counters;
-        self.renew();
-    }
-
-    /// A new snapshot is published with the next tick, whether or not anything changed: the workers are to look.
-    pub fn renew(&mut self) {
         (self.stale, self.look) = (true, true);
+        self.tick(now);
+        self.snapshot()
     }
 }

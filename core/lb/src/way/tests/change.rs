@@ -7,12 +7,11 @@ use crate::settings::*;
 use crate::shared::Terms;
 
 impl Farm {
-    /// As the control thread does it: terms first, then a snapshot, with which the workers take both.
+    /// As the control thread does it.
     pub(crate) fn change(&mut self, change: impl FnOnce(&Terms) -> Terms) {
         let terms = change(&self.shared.terms());
-        self.table.set_terms(&terms.settings, terms.tables.clone());
-        self.shared.publish_terms(terms);
-        self.publish();
+        let snapshot = self.table.set_terms(self.now, &terms.settings, terms.tables.clone());
+        self.shared.change(terms, snapshot);
     }
 
     pub(crate) fn set(&mut self, change: impl FnOnce(&mut Settings)) {
