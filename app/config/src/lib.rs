@@ -1,7 +1,8 @@
-//! What an operator writes, made into what the program runs with: a TOML file or the short form of the command line
-//! becomes checked [`lb::settings::Settings`], or a list of everything that is wrong with it.
+//! An operator's configuration becomes what the program runs with: a TOML file or the options of the command line become
+//! checked [`lb::settings::Settings`], or a list of all errors.
 //!
-//! Every key is defined once, in [`sections`]: its parser, default, range and help, from which the reference page is made.
+//! Every key is defined once, in [`sections`]: its parser, default, range and help. The reference page is made from the
+//! definitions.
 
 mod checks;
 mod files;

@@ -63,8 +63,8 @@ fn http_is_read_and_what_is_wrong_with_it_is_named() {
     bad(
         &(LEAST.to_owned() + "[http]\nlisten = \"127.0.0.1:8080\"\ncookie = \"a b\"\n"),
         &[
-            ("6:10: no server with HTTP can ever be known", "http.server_port"),
-            ("7:10: `a b` is no name of a cookie", "letters"),
+            ("6:10: no server can ever have HTTP", "http.server_port"),
+            ("7:10: `a b` is not a name for a cookie", "letters"),
         ],
     );
     let clash = "[[listen]]\naddress = \"tcp:127.0.0.1:8080\"\n[http]\nlisten = \"127.0.0.1:8080\"\n";
@@ -73,10 +73,10 @@ fn http_is_read_and_what_is_wrong_with_it_is_named() {
         &[
             (
                 "http.listen 127.0.0.1:8080 is already used by the listener tcp:127.0.0.1:8080",
-                "a port of its own",
+                "another port for HTTP",
             ),
             ("http.listen 127.0.0.1:8080 is already used by api.listen", "api.listen"),
-            ("127.0.0.1:8080 is where the load manager itself listens for HTTP", "the server's own address"),
+            ("127.0.0.1:8080 is the load manager's own http.listen", "the server's own address"),
         ],
     );
 }
@@ -85,18 +85,18 @@ fn http_is_read_and_what_is_wrong_with_it_is_named() {
 fn names_that_no_route_can_have_are_named() {
     let with = |names: &str| LEAST.replace("[[server]]", &format!("names = [{names}]\n[[server]]"));
     for (name, what, remedy) in [
-        ("sip:sip.example.com", "is no host name", "write \"sip.example.com\""),
-        ("sips:alice@sip.example.com;lr", "is no host name", "write \"sip.example.com\""),
-        ("sip:203.0.113.9:5060", "is no host name", "write \"203.0.113.9:5060\""),
+        ("sip:sip.example.com", "is not a host name", "write \"sip.example.com\""),
+        ("sips:alice@sip.example.com;lr", "is not a host name", "write \"sip.example.com\""),
+        ("sip:203.0.113.9:5060", "is not a host name", "write \"203.0.113.9:5060\""),
         ("sip.example.com:5060", "has a port", "write \"sip.example.com\""),
-        ("203.0.113.9", "has no port", "write \"203.0.113.9:5060\""),
-        ("[2001:db8::1]", "has no port", "write \"[2001:db8::1]:5060\""),
-        ("203.0.113.9:0", "is no address that a Route can name", "address"),
-        ("0.0.0.0:5060", "is no address that a Route can name", "address"),
-        ("*.example.com", "would match by a pattern", "write out each name"),
-        ("m\u{fc}nchen.example", "is no host name", "xn--"),
-        ("", "is no host name", "write a host name"),
-        (".", "is no host name", "write a host name"),
+        ("203.0.113.9", "has no port", "write the address with its port: \"203.0.113.9:5060\""),
+        ("[2001:db8::1]", "has no port", "write the address with its port: \"[2001:db8::1]:5060\""),
+        ("203.0.113.9:0", "is not an address that a Route can name", "address"),
+        ("0.0.0.0:5060", "is not an address that a Route can name", "address"),
+        ("*.example.com", "is a pattern", "write out each name"),
+        ("m\u{fc}nchen.example", "is not a host name", "xn--"),
+        ("", "is not a host name", "write a host name"),
+        (".", "is not a host name", "write a host name"),
     ] {
         bad(&with(&format!("\"{name}\"")), &[(&format!(":3:9: `names`: `{name}` {what}"), remedy)]);
     }
@@ -113,12 +113,12 @@ fn a_performance_server_that_answers_anybody_is_warned_of() {
     };
     let key = "[keys]\nheartbeat = \"00112233445566778899aabbccddeeff\"\n";
     assert!(
-        at("0.0.0.0:5779", "").contains(":9:10: the performance server answers anybody"),
+        at("0.0.0.0:5779", "").contains(":9:10: the performance server answers everyone"),
         "{}",
         at("0.0.0.0:5779", "")
     );
-    assert!(!at("0.0.0.0:5779", key).contains("answers anybody"));
-    assert!(!at("127.0.0.1:5779", "").contains("answers anybody"));
+    assert!(!at("0.0.0.0:5779", key).contains("answers everyone"));
+    assert!(!at("127.0.0.1:5779", "").contains("answers everyone"));
 }
 
 #[test]
@@ -194,10 +194,10 @@ fn all_mistakes_are_shown_at_once() {
         &[
             (":2:1: unknown key `adress` in [[listen]]", "did you mean `address`?"),
             (":1:1: `address` is missing in [[listen]]", "add `address"),
-            (":4:11: 0.0.0.0 is no address", "advertise"),
+            (":4:11: 0.0.0.0 is not an address", "advertise"),
             (":7:10: `weight`: 0 is out of range", "1 … 1000"),
             (":9:17: `decay_periods`: 9 is out of range", "3 … 5"),
-            (":10:13: `period_ms`: a string stands here", "number, 10 … 60000"),
+            (":10:13: `period_ms`: the value is a string", "number, 10 … 60000"),
             (":11:2: unknown section [healt]", "did you mean [health]?"),
         ],
     );
@@ -206,9 +206,9 @@ fn all_mistakes_are_shown_at_once() {
 #[test]
 fn one_mistake_one_message() {
     for (given, what, remedy) in [
-        ("[affinity]\nkind = \"tga\"\n", ":6:8: `kind`: `tga` is not known here", "did you mean `tag`?"),
-        ("[affinity]\nkind = \"xyz\"\n", "`xyz` is not known", "tag, session, hash"),
-        ("[affinity]\ntag_header = \"yes\"\n", "a string stands here", "true or false without quotes"),
+        ("[affinity]\nkind = \"tga\"\n", ":6:8: `kind`: `tga` is not a known value", "did you mean `tag`?"),
+        ("[affinity]\nkind = \"xyz\"\n", "`xyz` is not a known value", "tag, session, hash"),
+        ("[affinity]\ntag_header = \"yes\"\n", "the value is a string", "true or false without quotes"),
         (
             "[affinity]\nkind = \"hash\"\n[selection]\nkind = \"cjsq\"\n",
             ":8:8: with affinity `hash`",
@@ -216,29 +216,25 @@ fn one_mistake_one_message() {
         ),
         (
             "[[server]]\naddress = \"127.0.0.1:7000\"\n",
-            ":6:11: server 127.0.0.1:7000 is named twice (first in line 4)",
+            ":6:11: server 127.0.0.1:7000 is written twice (first in line 4)",
             "once",
         ),
         ("[[server]]\naddress = \"127.0.0.1:5060\"\n", "own listener", "circles"),
-        (
-            "[[server]]\naddress = \"tcp:127.0.0.1:7001\"\n",
-            "there is no such listener",
-            "add a listener tcp:",
-        ),
-        ("[[server]]\naddress = \"[::1]:7001\"\n", "by udp over IPv6", "IPv6 address"),
+        ("[[server]]\naddress = \"tcp:127.0.0.1:7001\"\n", "and there is none", "add a listener tcp:"),
+        ("[[server]]\naddress = \"[::1]:7001\"\n", "for udp over IPv6", "IPv6 address"),
         ("[[server]]\naddress = \"sip.example.com\"\n", "is a name", "IP address of sip.example.com"),
         ("[[server]]\naddress = \"127.0.0.1:0\"\n", "has port 0", "1 to 65535"),
-        ("[[server]]\naddress = \"sctp:127.0.0.1:1\"\n", "transport `sctp` is not served", "tcp: or tls:"),
+        ("[[server]]\naddress = \"sctp:127.0.0.1:1\"\n", "transport `sctp` is not supported", "tcp: or tls:"),
         ("[[server]]\naddress = \"sip:127.0.0.1\"\n", "is a URI", "udp:127.0.0.1"),
         (
             "[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n",
-            "UDP 127.0.0.1:5060 is already taken",
-            "of its own",
+            "UDP 127.0.0.1:5060 is already used",
+            "another port or address",
         ),
         (
             "[[listen]]\naddress = \"udp:0.0.0.0:5060\"\nadvertise = \"127.0.0.2\"\n",
-            "is already taken",
-            "of its own",
+            "is already used",
+            "another port or address",
         ),
         (
             "[[listen]]\naddress = \"udp:127.0.0.1:5061\"\nadvertise = \"::1\"\n",
@@ -248,17 +244,17 @@ fn one_mistake_one_message() {
         (
             "[heartbeat]\nlisten = \"127.0.0.1:5060\"\n",
             "is already used by the listener udp:",
-            "port of their own",
+            "choose another port",
         ),
         (
             "[heartbeat]\nlisten = \"127.0.0.1:5777\"\ngroup = \"10.0.0.1\"\n",
-            "no multicast address",
+            "not a multicast address",
             "224.0.0.0/4",
         ),
         ("[heartbeat]\ngroup = \"224.0.0.1\"\n", "without `listen`", "add `listen`"),
         ("[keys]\nfile = \"/nonexistent\"\n", "/nonexistent cannot be read", "strowger key"),
-        ("[keys]\ntag = [\"1 abcd\"]\n", "a tag key of 4 hex digits", "32 hex digits"),
-        ("[keys]\ntag = [\"300 00112233445566778899aabbccddeeff\"]\n", "`300` is no key id", "0 to 255"),
+        ("[keys]\ntag = [\"1 abcd\"]\n", "a tag key has 4 hex digits", "32 hex digits"),
+        ("[keys]\ntag = [\"300 00112233445566778899aabbccddeeff\"]\n", "`300` is not a key id", "0 to 255"),
         (
             "[keys]\ntag = [\"1 00112233445566778899aabbccddeeff\", \"1 10112233445566778899aabbccddeeff\"]\n",
             "two tag keys have the id 1",
@@ -279,15 +275,15 @@ fn one_mistake_one_message() {
 
 #[test]
 fn nothing_to_listen_on_and_nobody_to_serve() {
-    bad("", &[("nothing to listen on", "add [[listen]]")]);
-    bad("[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n", &[("no server can ever be known", "--server")]);
+    bad("", &[("there is no listener", "add [[listen]]")]);
+    bad("[[listen]]\naddress = \"udp:127.0.0.1:5060\"\n", &[("can never know a server", "--server")]);
 }
 
 #[test]
 fn single_brackets_where_double_ones_belong() {
     bad(
         "[listen]\naddress = \"udp:127.0.0.1:5060\"\n",
-        &[("[listen] may be repeated", "write [[listen]]"), ("nothing to listen on", "add [[listen]]")],
+        &[("[listen] may be repeated", "write [[listen]]"), ("there is no listener", "add [[listen]]")],
     );
 }
 
@@ -295,9 +291,9 @@ fn single_brackets_where_double_ones_belong() {
 fn broken_syntax_has_its_line() {
     bad("[[listen]]\naddress = \n", &[(":2:11:", "TOML")]);
     for (line, remedy) in [
-        ("kind = tag", "text stands in quotes: kind = \"tag\""),
-        ("address = udp:10.0.0.1:5060 # ours", "text stands in quotes: address = \"udp:10.0.0.1:5060\""),
-        ("listen = 10.0.0.1:5777", "text stands in quotes: listen = \"10.0.0.1:5777\""),
+        ("kind = tag", "write text in quotes: kind = \"tag\""),
+        ("address = udp:10.0.0.1:5060 # ours", "write text in quotes: address = \"udp:10.0.0.1:5060\""),
+        ("listen = 10.0.0.1:5777", "write text in quotes: listen = \"10.0.0.1:5777\""),
         ("listen { udp }", "lines such as `key = \"value\"`"),
         ("kind = \"tag\"\nkind = \"hash\"", "only [[listen]], [[server]], [[measure]] may be repeated"),
     ] {
@@ -325,7 +321,7 @@ fn a_key_file_is_read_and_its_permissions_looked_at() {
     assert!(good(&file).notices[0].contains("others can read the key file"));
 
     std::fs::write(&path, "tag 7 00\n").unwrap();
-    bad(&file, &[(".keys:1: a tag key of 2 hex digits", "strowger key")]);
+    bad(&file, &[(".keys:1: a tag key has 2 hex digits", "strowger key")]);
     std::fs::remove_file(&path).unwrap();
 }
 
@@ -384,11 +380,11 @@ fn load_managers_that_tell_each_other_need_a_port_and_a_key() {
     bad(
         &format!("{LEAST}[peers]\nlisten = \"127.0.0.1:5060\"\n{to}group = \"192.0.2.9\"\n"),
         &[
-            ("is already used by the listener udp:", "a port of their own"),
+            ("is already used by the listener udp:", "another port for peers.listen"),
             ("only with a shared key", "strowger key"),
             ("different IP versions", "the same IP version"),
-            ("`here` is no address", "192.0.2.2:5778"),
-            ("is no multicast address", "224.0.0.0/4"),
+            ("`here` is not an address", "192.0.2.2:5778"),
+            ("is not a multicast address", "224.0.0.0/4"),
         ],
     );
 }

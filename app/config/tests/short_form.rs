@@ -51,7 +51,7 @@ fn mistakes_name_their_option() {
         &form,
         &[
             "--listen udp:x: `x` is a name",
-            "--affinity tga: `tga` is not known here",
+            "--affinity tga: `tga` is not a known value",
             "did you mean `tag`?",
             "--workers 99: 99 is out of range",
         ],
@@ -65,8 +65,8 @@ fn mistakes_name_their_option() {
         &form,
         &[
             "--selection score: with affinity `hash`",
-            "--listen udp:0.0.0.0:5060: 0.0.0.0 is no address",
-            "--server 10.0.0.1: server 10.0.0.1:5060 is named twice",
+            "--listen udp:0.0.0.0:5060: 0.0.0.0 is not an address",
+            "--server 10.0.0.1: server 10.0.0.1:5060 is written twice",
         ],
     );
 }

@@ -104,31 +104,25 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
     for (tls, wanted) in [
         (String::new(), ["lb.toml:2:", "needs a certificate", "--certificate FILE --key FILE"]),
         (keys(&certificate, &key, ""), ["lb.toml:5:", "cannot verify the certificate", "tls.server_ca"]),
-        (
-            format!("certificate = \"{}\"", certificate.display()),
-            ["lb.toml:8:", "without its key", "tls.key"],
-        ),
-        (
-            format!("key = \"{}\"", key.display()),
-            ["lb.toml:8:", "without its certificate", "tls.certificate"],
-        ),
+        (format!("certificate = \"{}\"", certificate.display()), ["lb.toml:8:", "without `key`", "tls.key"]),
+        (format!("key = \"{}\"", key.display()), ["lb.toml:8:", "without `certificate`", "tls.certificate"]),
         (keys(&nowhere, &key, &authority), ["lb.toml:8:", "nowhere.pem cannot be read", "check the path"]),
-        (keys(&text, &key, &authority), ["lb.toml:8:", "holds no certificate", "BEGIN CERTIFICATE"]),
-        (keys(&certificate, &text, &authority), ["lb.toml:9:", "holds no private key", "BEGIN PRIVATE KEY"]),
-        (keys(&certificate, &old_key, &authority), ["lb.toml:9:", "is not that of", "first in its file"]),
-        (keys(&old, &old_key, &authority), ["lb.toml:8:", "ended on 2002-01-01", "get a new one"]),
-        (keys(&young, &young_key, &authority), ["lb.toml:8:", "begins only on 2098-01-01", "clock"]),
+        (keys(&text, &key, &authority), ["lb.toml:8:", "has no certificate", "BEGIN CERTIFICATE"]),
+        (keys(&certificate, &text, &authority), ["lb.toml:9:", "has no private key", "BEGIN PRIVATE KEY"]),
+        (keys(&certificate, &old_key, &authority), ["lb.toml:9:", "does not belong to", "first in its file"]),
+        (keys(&old, &old_key, &authority), ["lb.toml:8:", "ended on 2002-01-01", "get a new certificate"]),
+        (keys(&young, &young_key, &authority), ["lb.toml:8:", "is not valid before 2098-01-01", "clock"]),
         (
             keys(&certificate, &key, &format!("{authority}client_certificate = \"required\"\n")),
-            ["lb.toml:11:", "no authority is named", "tls.client_ca"],
+            ["lb.toml:11:", "no authority is set", "tls.client_ca"],
         ),
         (
             keys(&certificate, &key, &format!("{authority}minimum_version = \"1.1\"\n")),
-            ["lb.toml:11:", "`1.1` is not known", "1.2"],
+            ["lb.toml:11:", "`1.1` is not a known value", "1.2"],
         ),
         (
             keys(&certificate, &key, &format!("{authority}server_name = \"a b\"\n")),
-            ["lb.toml:11:", "neither a host name nor an address", "certificates bear"],
+            ["lb.toml:11:", "neither a host name nor an address", "certificates contain"],
         ),
     ] {
         holds(&complaint(&folder, &tls), &wanted, &tls);
@@ -171,19 +165,19 @@ fn a_listener_may_have_a_certificate_of_its_own() {
         ),
         (
             listen("tls:127.0.0.1:5061", &format!("key = \"{}\"", own_key.display())),
-            ["own.toml:3:", "without its certificate", "add certificate"],
+            ["own.toml:3:", "without `certificate`", "add certificate"],
         ),
         (
             listen("udp:127.0.0.1:5060", &own_keys),
-            ["own.toml:3:", "shows no certificate", "`tls:` or `wss:`"],
+            ["own.toml:3:", "uses no certificates", "`tls:` or `wss:`"],
         ),
         (
             listen("tls:127.0.0.1:5061", &format!("{own_keys}client_certificate = \"optional\"")),
-            ["own.toml:5:", "no authority is named", "to the listener"],
+            ["own.toml:5:", "no authority is set", "of the listener"],
         ),
         (
             listen("tls:127.0.0.1:5061", &keys(&own, &shared_key, "")),
-            ["own.toml:4:", "is not that of", "first in its file"],
+            ["own.toml:4:", "does not belong to", "first in its file"],
         ),
     ] {
         let file = folder.file("own.toml", &format!("{listeners}{server}"));
@@ -195,7 +189,9 @@ fn a_listener_may_have_a_certificate_of_its_own() {
 fn a_certificate_that_has_ended_is_refused_but_not_at_a_start() {
     let folder = Folder::new();
     let rest = listen("udp:127.0.0.1:5060", "") + "[[server]]\naddress = \"127.0.0.1:7000\"\n";
-    for (name, from, to, said) in [("old", 2001, 2002, "ended on"), ("young", 2098, 2099, "begins only on")] {
+    for (name, from, to, said) in
+        [("old", 2001, 2002, "ended on"), ("young", 2098, 2099, "is not valid before")]
+    {
         let (certificate, key) = folder.pair(name, from, to);
         let text = listen("tls:127.0.0.1:5061", &keys(&certificate, &key, "")) + &rest;
         let file = folder.file("lb.toml", &text);
@@ -221,8 +217,8 @@ fn websocket_is_for_clients_and_shares_its_ports_with_tcp() {
         short_form(&given).map_or_else(|problems| problems.to_string(), |_| String::new())
     };
     assert_eq!(short(&["udp:127.0.0.1:5060", "ws:127.0.0.1:5060"], "127.0.0.1:7000"), "");
-    assert!(short(&["ws:127.0.0.1:8080"], "ws:127.0.0.1:7000").contains("not spoken to over WebSocket"));
+    assert!(short(&["ws:127.0.0.1:8080"], "ws:127.0.0.1:7000").contains("cannot be reached over WebSocket"));
     let both = short(&["tcp:127.0.0.1:8080", "ws:127.0.0.1:8080"], "tcp:127.0.0.1:7000");
-    assert!(both.contains("already taken by the listener tcp:127.0.0.1:8080"), "{both}");
+    assert!(both.contains("already used by the listener tcp:127.0.0.1:8080"), "{both}");
     assert!(short(&["ws:127.0.0.1"], "127.0.0.1:7000").contains("has no port"));
 }

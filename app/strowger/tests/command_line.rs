@@ -159,7 +159,7 @@ fn a_bad_command_line_ends_with_64_and_a_remedy() {
     agent(
         "10.0.0.11",
         "192.0.2.1",
-        &["--to", "`192.0.2.1` has no port", "remedy: write its port, too: 192.0.2.1:PORT"],
+        &["--to", "`192.0.2.1` has no port", "remedy: write the port, too: 192.0.2.1:PORT"],
     );
     agent(
         "sip.example.com",
@@ -176,7 +176,7 @@ fn a_bad_command_line_ends_with_64_and_a_remedy() {
     check(
         &[&listen[..], &["--heartbeat", "::1"]].concat(),
         64,
-        &["--heartbeat ::1", "write its port, too: [::1]:PORT"],
+        &["--heartbeat ::1", "write the port, too: [::1]:PORT"],
     );
 }
 

@@ -1,4 +1,4 @@
-//! Who may do what over HTTP: the file of tokens, and the check that a listener beyond loopback has one.
+//! The file of tokens says who may do what over HTTP. A listener beyond loopback must have such a file.
 
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -20,11 +20,11 @@ pub struct Api {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
     Read,
-    /// And everything else.
+    /// A token that may change things may also look.
     Change,
 }
 
-/// The tokens of a listener. Never shown.
+/// The tokens of a listener. They are never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tokens(pub Vec<(Grant, String)>);
 
@@ -34,12 +34,12 @@ impl std::fmt::Debug for Tokens {
     }
 }
 
-/// Far above any real file of tokens.
+/// Far larger than any real file of tokens.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// 16 characters of hex are 64 bits: fewer can be guessed.
 const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 16..=512;
 
-/// Line, what is wrong, remedy. Never the token itself.
+/// Line, what is wrong, remedy. The token itself is never in the text.
 type BadLine = (usize, String, &'static str);
 
 impl Tokens {
@@ -54,15 +54,15 @@ impl Tokens {
                 None if line.is_empty() => continue,
                 Some(("change", token)) => (Grant::Change, token.trim()),
                 Some(("read", token)) => (Grant::Read, token.trim()),
-                _ => return Err(bad("is no token line".into())),
+                _ => return Err(bad("is not a token line".into())),
             };
             // RFC 6750 §2.1: the letters of a bearer token.
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
             if !token.bytes().all(plain) {
-                return Err(bad("a token of other characters than letters, digits and -._~+/=".into()));
+                return Err(bad("a token may only have letters, digits and -._~+/=".into()));
             }
             if !TOKEN_LENGTH.contains(&token.len()) {
-                return Err(bad(format!("a token of {} characters; it needs 16 to 512", token.len())));
+                return Err(bad(format!("a token has {} characters; it must have 16 to 512", token.len())));
             }
             tokens.push((grant, token.to_owned()));
         }
@@ -87,8 +87,9 @@ pub(crate) fn api(raw: &Raw, problems: &mut Problems) -> Option<Api> {
         return None;
     };
     if !listen.ip().is_loopback() && section.tokens.value.is_none() {
-        let what =
-            format!("the API at {listen} can be reached from other machines, and anyone could read it");
+        let what = format!(
+            "the API at {listen} can be reached from other machines, and everyone there could read it"
+        );
         let remedy =
             "add `tokens = \"FILE\"` (strowger key --token > FILE; chmod 600 FILE), or listen on 127.0.0.1";
         problems.error(&section.listen.place, what, remedy);

@@ -1,4 +1,4 @@
-//! Heartbeats: a port of their own, a group that fits it, and a table that is large enough.
+//! Heartbeats need a port of their own, a group of the same IP version, and a table that is large enough.
 
 use std::time::Duration;
 
@@ -16,21 +16,27 @@ pub(crate) fn heartbeats(raw: &Raw, listeners: &[Listener], problems: &mut Probl
         if let Some(other) = listeners.iter().find(clash) {
             let what =
                 format!("heartbeat.listen {listen} is already used by the listener udp:{}", other.bind);
-            problems.error(&section.listen.place, what, "give heartbeats a port of their own");
+            problems.error(&section.listen.place, what, "choose another port for heartbeats");
         }
     }
     if let (Some(listen), None, None) =
         (section.listen.value, &raw.keys.heartbeat.value, &raw.keys.file.value)
         && !listen.ip().is_loopback()
     {
-        let what = "heartbeats are not signed: whoever can send one to this port can draw calls";
-        let remedy = "strowger key --heartbeat >> farm.keys, and the same file for the agents";
+        let what =
+            "heartbeats are not signed: whoever can send a heartbeat to this port can draw calls to a server";
+        let remedy =
+            "strowger key --heartbeat >> farm.keys; then keys.file, and the same file for the agents";
         problems.warn(&section.listen.place, what, remedy);
     }
     if let Some(group) = section.group.value {
         if !group.is_multicast() {
             let remedy = "write an address from 224.0.0.0/4 or ff00::/8, or leave `group` out for unicast and broadcast";
-            problems.error(&section.group.place, format!("`group`: {group} is no multicast address"), remedy);
+            problems.error(
+                &section.group.place,
+                format!("`group`: {group} is not a multicast address"),
+                remedy,
+            );
         }
         match section.listen.value {
             None => {
@@ -48,7 +54,11 @@ pub(crate) fn heartbeats(raw: &Raw, listeners: &[Listener], problems: &mut Probl
         && (size as usize) < named
     {
         let what = format!("`table_size` is {size}, but {named} servers are named");
-        problems.error(&section.table_size.place, what, format!("write at least {named}, or leave it out"));
+        problems.error(
+            &section.table_size.place,
+            what,
+            format!("write at least {named}, or leave `table_size` out"),
+        );
     }
     Heartbeats {
         listen: section.listen.value,

@@ -1,4 +1,4 @@
-//! HTTP to the servers of a farm (SPEC A13): where it comes in, where each server's is, what the identifier is called.
+//! HTTP to the servers of a farm (SPEC A13): the listener, each server's address for HTTP, and the names of the identifier.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::Raw;
 
-/// The front for HTTP: see section http of the reference page.
+/// The HTTP listener: see section http of the reference page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     pub listen: SocketAddr,
@@ -21,9 +21,9 @@ pub struct Http {
     pub connections_max: usize,
     pub head_bytes_max: usize,
     pub body_bytes_max: u64,
-    /// For the head of a request.
+    /// How long a client may take to send the head of a request.
     pub head_time: Duration,
-    /// Of a server that answers, and of a body that comes.
+    /// How long a server may take to answer, and how long a body may stay without data.
     pub idle: Duration,
     pub upgraded_idle: Duration,
     pub connect_time: Duration,
@@ -48,27 +48,27 @@ pub(crate) fn http(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -
             other.transport.word(),
             other.bind
         );
-        problems.error(&section.listen.place, what, "give HTTP a port of its own");
+        problems.error(&section.listen.place, what, "choose another port for HTTP");
     }
     if raw.api.listen.value.is_some_and(|other| overlaps(other, listen)) {
         let what = format!("http.listen {listen} is already used by api.listen");
-        problems.error(&section.listen.place, what, "give it another port than api.listen");
+        problems.error(&section.listen.place, what, "choose another port than that of api.listen");
     }
     let mut places = Places { port: section.server_port.value.map(|port| port as u16), ..Places::default() };
     for server in &raw.server {
         let Some(place) = server.http.value else { continue };
         if place.ip().is_unspecified() || place.ip().is_multicast() {
             let what = format!("`http`: {place} is not a unicast address");
-            problems.error(&server.http.place, what, "write the address that its HTTP listens on");
+            problems.error(&server.http.place, what, "write the address where the server listens for HTTP");
         } else if place == listen {
-            let what = format!("`http`: {place} is where the load manager itself listens for HTTP");
+            let what = format!("`http`: {place} is the load manager's own http.listen");
             problems.error(&server.http.place, what, "write the server's own address");
         }
         places.named.insert(ServerId::of(server.address.value.address), place);
     }
     if places.named.is_empty() && places.port.is_none() {
-        let remedy = "add `http = \"ADDRESS:PORT\"` to each [[server]], or http.server_port";
-        problems.error(&section.listen.place, "no server with HTTP can ever be known", remedy);
+        let remedy = "add `http = \"ADDRESS:PORT\"` to each [[server]], or set http.server_port";
+        problems.error(&section.listen.place, "no server can ever have HTTP", remedy);
     }
     for field in [&section.cookie, &section.header, &section.parameter] {
         is_name(field, problems);
@@ -92,12 +92,12 @@ pub(crate) fn http(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -
     })
 }
 
-/// What can stand in a cookie, in a header field and in a URL alike.
+/// Text that can stand in a cookie, in a header field and in a URL alike.
 fn is_name(field: &Field<String>, problems: &mut Problems) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let name = &field.value;
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-        let what = format!("`{name}` is no name of a cookie, header field or parameter");
-        problems.error(&field.place, what, "write up to 64 letters, digits, and -_.");
+        let what = format!("`{name}` is not a name for a cookie, header field or parameter");
+        problems.error(&field.place, what, "write up to 64 letters, digits, and characters of -_.");
     }
 }

@@ -1,4 +1,4 @@
-//! The keys of a configuration: from the file, from a key file, or random, checked against each other.
+//! The keys of a configuration: from the configuration itself, from a key file, or random; and their checks.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
             problems.error(
                 place,
                 what,
-                "tags name their key by id: give one of them another, `strowger key --id N`",
+                "a tag names its key by the id: make one key anew with another id, `strowger key --id N`",
             );
         }
     }
@@ -43,16 +43,16 @@ pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
             Err(error) => {
                 problems.error(
                     &SourcePosition::Unwritten,
-                    format!("no random numbers: {error}"),
+                    format!("the system gives no random numbers: {error}"),
                     "give a key file (--key-file)",
                 );
             }
         }
         if !problems.has_errors() {
-            // With affinity `hash` too: the hop in our Via is signed.
+            // With affinity `hash`, too: the hop in our Via is signed.
             let what = "no shared key: a random one is used for this run";
-            let remedy = "calls survive a restart, and two load managers know each other's calls, only with one key for \
-                          all: strowger key > farm.keys; chmod 600 farm.keys; then keys.file (--key-file)";
+            let remedy = "calls survive a restart, and two load managers know each other's calls, only if all have the same \
+                          key: strowger key > farm.keys; chmod 600 farm.keys; then keys.file (--key-file)";
             problems.warn(&SourcePosition::Unwritten, what, remedy);
         }
     }
@@ -69,7 +69,7 @@ fn key_file(path: &Path, place: &SourcePosition, keys: &mut Keys, problems: &mut
             if file.tag.is_empty() && file.heartbeat.is_none() {
                 problems.error(
                     place,
-                    format!("the key file {} holds no key", path.display()),
+                    format!("the key file {} has no key in it", path.display()),
                     "strowger key >> the file",
                 );
             }

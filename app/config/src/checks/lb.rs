@@ -1,4 +1,5 @@
-//! A load manager as a whole: what the checks of its parts made, put together, and what only the whole shows.
+//! The checks of a load manager as a whole: this file puts together what the checks of its parts made, and checks what only
+//! the whole shows.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,16 +23,16 @@ use crate::sections::definition::{Raw, ThreadModel};
 use crate::sections::log_filter::LogFilter;
 use crate::sections::words::{LogFormat, NewCalls};
 
-/// Set-ups of the last seconds are those that a next start would not know; most are over by then.
+/// The next start would not know the set-ups of the last seconds; most of them are over after this time.
 const DRAIN_SECONDS: u64 = 10;
 
 /// A configuration that fits together.
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub settings: Settings,
-    /// Certificates and keys; `None`: none are named.
+    /// Certificates and keys. `None`: the configuration names none.
     pub tls: Option<Tls>,
-    /// The file that it was read from.
+    /// The file that this was read from.
     pub file: Option<PathBuf>,
     /// The unix socket that `strowger status` asks.
     pub control: PathBuf,
@@ -44,22 +45,22 @@ pub struct Checked {
     pub streams: Streams,
     /// `None`: no HTTP API.
     pub api: Option<Api>,
-    /// HTTP to the servers; `None`: none.
+    /// HTTP to the servers. `None`: there is none.
     pub http: Option<Http>,
-    /// No tag key was given: those in the settings were made for this run.
+    /// The configuration has no tag key: those in the settings were made for this run.
     pub random_keys: bool,
-    /// For the operator's eyes at start: what works but should be known.
+    /// Warnings for the operator at start: things that work, but that the operator should know.
     pub notices: Vec<String>,
 }
 
-/// How long connections may be silent, and how much may wait on them.
+/// How long connections may be silent, and how many bytes may wait on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Streams {
     pub client_idle: Duration,
     pub server_idle: Duration,
-    /// `None`: nobody is asked.
+    /// How long a connection is silent before the kernel asks. `None`: never.
     pub keep_alive: Option<Duration>,
-    /// Of the whole process.
+    /// Bound of the whole process.
     pub buffered_bytes_max: usize,
 }
 
@@ -70,7 +71,7 @@ pub struct Drain {
     pub new_calls: NewCalls,
 }
 
-/// Where records go: faults, or choices of servers.
+/// Where records go: fault records, or choices of servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Faults {
     Off,
@@ -96,7 +97,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     let http = http(raw, &listeners, &mut problems);
     if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
-        problems.error(&SourcePosition::Unwritten, "no server can ever be known", remedy);
+        problems.error(&SourcePosition::Unwritten, "the load manager can never know a server", remedy);
     }
     without_effect(raw, &mut problems);
     let log_filter = LogFilter::parse(&raw.log.filter.value).unwrap_or_else(|what| {
@@ -175,8 +176,9 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
     })
 }
 
-/// Where the next start goes on with every call, waiting would only refuse new ones: a tag, or the hash, says with each message
-/// which server has the call. Without the key of now nobody could read the tags, and a list of sessions ends with the process.
+/// Where the next start goes on with every call, waiting would only refuse new calls: the tag or the hash in each message
+/// gives the server of the call. Without today's key, nobody could read the tags after the restart; and a list of sessions
+/// ends with the process.
 fn drain(raw: &Raw, random_keys: bool) -> Drain {
     let goes_on = !random_keys && raw.affinity.kind.value != Affinity::Session;
     let seconds = raw.drain.seconds.value.unwrap_or(if goes_on { 0 } else { DRAIN_SECONDS });
@@ -202,7 +204,7 @@ fn selection(raw: &Raw, problems: &mut Problems) -> Selection {
         (Affinity::Hash, None | Some(Selection::Hash)) => Selection::Hash,
         (Affinity::Hash, Some(_)) => {
             let remedy = "leave selection.kind (--selection) out, or use affinity `tag` or `session`";
-            let what = "with affinity `hash` the hash chooses the server of a new call too";
+            let what = "with affinity `hash`, the hash also chooses the server of a new call";
             problems.error(&raw.selection.kind.place, what, remedy);
             Selection::Hash
         }

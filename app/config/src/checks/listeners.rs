@@ -1,4 +1,4 @@
-//! Listeners: addresses that do not meet, and by which others reach us; the names that are ours.
+//! Listeners: their addresses must differ, others must be able to reach them, and some names are ours.
 
 use std::net::SocketAddr;
 
@@ -10,10 +10,10 @@ use crate::language::problem::{Problems, SourcePosition};
 use crate::language::value::{SIP_PORT, Wrong, parse_address};
 use crate::sections::definition::{Listen, Raw};
 
-/// Listeners are counted in a byte, and each costs every worker a socket.
+/// A listener is numbered in one byte, and each listener costs every worker a socket.
 const LISTENERS_MAX: usize = 64;
 
-/// Names are one set for all listeners: which one a message came by, its socket says.
+/// The names of all listeners form one set: the socket tells which listener a message came by.
 pub(crate) fn names(listeners: &[Listen], problems: &mut Problems) -> Vec<String> {
     let mut names = Vec::new();
     for listen in listeners {
@@ -31,16 +31,17 @@ pub(crate) fn names(listeners: &[Listen], problems: &mut Problems) -> Vec<String
     names
 }
 
-/// A name as a Route can have it: a host name without a port, or an address with one.
+/// A name as it can stand in a Route: a host name without a port, or an address with a port.
 fn matchable(name: &str) -> Result<String, Wrong> {
     let wrong = |what: &str, remedy: String| Err((what.to_owned(), remedy));
     let plain = name.trim_end_matches('.').to_ascii_lowercase();
     if let Ok(address) = plain.parse::<SocketAddr>() {
         return match address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             false => Ok(address.to_string()),
-            true => {
-                wrong("is no address that a Route can name", "write the other load manager's address".into())
-            }
+            true => wrong(
+                "is not an address that a Route can name",
+                "write the other load manager's address".into(),
+            ),
         };
     }
     let bare = plain.trim_start_matches("sip:").trim_start_matches("sips:").trim_start_matches("//");
@@ -48,38 +49,36 @@ fn matchable(name: &str) -> Result<String, Wrong> {
     let bare = bare.rsplit('@').next().unwrap_or_default();
     match Host::parse(bare.as_bytes()) {
         Some(Host::Ip(ip)) => {
-            let remedy =
-                format!("an address is known with its port: write \"{}\"", SocketAddr::new(ip, SIP_PORT));
+            let remedy = format!("write the address with its port: \"{}\"", SocketAddr::new(ip, SIP_PORT));
             return wrong("has no port", remedy);
         }
         Some(Host::Name(_)) if bare == plain => return Ok(plain),
-        Some(Host::Name(_)) => return wrong("is no host name", format!("write \"{bare}\"")),
+        Some(Host::Name(_)) => return wrong("is not a host name", format!("write \"{bare}\"")),
         None => {}
     }
     if let Ok(address) = bare.parse::<SocketAddr>() {
-        return wrong("is no host name", format!("write \"{address}\""));
+        return wrong("is not a host name", format!("write \"{address}\""));
     }
     if let Some((host, _)) = bare.rsplit_once(':')
         && matches!(Host::parse(host.as_bytes()), Some(Host::Name(_)))
     {
-        return wrong("has a port", format!("a name is known by any port of ours: write \"{host}\""));
+        return wrong("has a port", format!("a host name counts on every port of ours: write \"{host}\""));
     }
     if plain.starts_with("*.") {
-        return wrong("would match by a pattern", "patterns are not known: write out each name".into());
+        return wrong("is a pattern", "patterns are not supported: write out each name".into());
     }
-    let remedy =
-        "write a host name, such as \"sip.example.com\"; one with other letters as DNS has it, \"xn--…\"";
-    wrong("is no host name", remedy.into())
+    let remedy = "write a host name, such as \"sip.example.com\"; a name with other letters in the form of DNS, \"xn--…\"";
+    wrong("is not a host name", remedy.into())
 }
 
 pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     if raw.listen.is_empty() {
         let remedy = "add [[listen]] with address = \"udp:127.0.0.1:5060\" (--listen udp:127.0.0.1:5060)";
-        problems.error(&SourcePosition::Unwritten, "nothing to listen on", remedy);
+        problems.error(&SourcePosition::Unwritten, "there is no listener", remedy);
     }
     if let Some(one_too_many) = raw.listen.get(LISTENERS_MAX) {
-        let what = format!("more than {LISTENERS_MAX} listeners");
+        let what = format!("there are more than {LISTENERS_MAX} listeners");
         problems.error(&one_too_many.address.place, what, "remove some");
         return listeners;
     }
@@ -91,12 +90,12 @@ pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
             .find(|other| same_sockets(other.transport, transport) && overlaps(other.bind, bind))
         {
             let what = format!(
-                "{} {bind} is already taken by the listener {}:{}",
+                "{} {bind} is already used by the listener {}:{}",
                 transport.via_token(),
                 other.transport.word(),
                 other.bind
             );
-            problems.error(&listen.address.place, what, "give each listener a port or an address of its own");
+            problems.error(&listen.address.place, what, "choose another port or address for one of the two");
         }
         let advertise = match &listen.advertise.value {
             None => Ok(bind),
@@ -112,10 +111,10 @@ pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
         if advertise.ip().is_unspecified() {
             let place =
                 if listen.advertise.is_written() { &listen.advertise.place } else { &listen.address.place };
-            let what = format!("{} is no address that a client or server could send to", advertise.ip());
+            let what = format!("{} is not an address that clients or servers can send to", advertise.ip());
             let remedy = match place {
                 SourcePosition::Option(_) => {
-                    "listen on one address, or use a file with `advertise = \"ADDRESS\"` in [[listen]]"
+                    "listen on one address, or use a configuration file with `advertise = \"ADDRESS\"` in [[listen]]"
                 }
                 _ => {
                     "add `advertise = \"ADDRESS\"`: the address by which clients and servers reach this machine"
@@ -124,19 +123,19 @@ pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
             problems.error(place, what, remedy);
         } else if advertise.is_ipv4() != bind.is_ipv4() && !bind.ip().is_unspecified() {
             let what = format!("{advertise} and {bind} are of different IP versions");
-            problems.error(&listen.advertise.place, what, "use one listener for each IP version");
+            problems.error(&listen.advertise.place, what, "write one listener for each IP version");
         }
         listeners.push(Listener { transport, bind, advertise });
     }
     listeners
 }
 
-/// UDP has its own ports, all that goes over TCP shares them.
+/// The ports of UDP are separate; TCP, TLS and WebSocket share theirs.
 fn same_sockets(a: Transport, b: Transport) -> bool {
     a.is_reliable() == b.is_reliable()
 }
 
-/// One port that two sockets cannot both have: the same address, or one of them a wildcard.
+/// Two sockets cannot share one port: the addresses are equal, or one of them is a wildcard.
 pub(crate) fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port()
         && a.is_ipv4() == b.is_ipv4()

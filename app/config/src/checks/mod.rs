@@ -1,5 +1,5 @@
-//! From values that are each right to a whole that fits: the checks between keys, and the settings they make. A file for
-//! each part of the program; [`lb`] puts a load manager together.
+//! The checks between keys: each value is right by itself, and these files check that all values fit together and make the
+//! settings from them. There is one file for each part of the program; [`lb`] puts a load manager together.
 
 pub(crate) mod api;
 pub(crate) mod heartbeats;

@@ -9,7 +9,7 @@ use crate::checks::listeners::overlaps;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::definition::Raw;
 
-/// Each is sent every notice: a group does better for more.
+/// Each of them is sent every notice. For more load managers, a multicast group is better.
 const PEERS_MAX: usize = 16;
 
 pub(crate) fn peers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Option<Peers> {
@@ -26,15 +26,14 @@ pub(crate) fn peers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) 
     let taken = |other: &&Listener| other.transport == Transport::Udp && overlaps(other.bind, listen);
     if let Some(other) = listeners.iter().find(taken) {
         let what = format!("peers.listen {listen} is already used by the listener udp:{}", other.bind);
-        problems.error(&section.listen.place, what, "give them a port of their own");
+        problems.error(&section.listen.place, what, "choose another port for peers.listen");
     }
     if raw.heartbeat.listen.value.is_some_and(|other| overlaps(other, listen)) {
         let what = format!("peers.listen {listen} is already used by heartbeat.listen");
-        problems.error(&section.listen.place, what, "give them a port of their own");
+        problems.error(&section.listen.place, what, "choose another port for peers.listen");
     }
     if raw.keys.tag.value.is_empty() && raw.keys.file.value.is_none() {
-        let remedy =
-            "strowger key > farm.keys; chmod 600 farm.keys; then keys.file, the same file for all of them";
+        let remedy = "strowger key > farm.keys; chmod 600 farm.keys; then keys.file, the same file for all load managers";
         problems.error(
             &section.listen.place,
             "load managers understand each other only with a shared key",
@@ -57,23 +56,27 @@ pub(crate) fn peers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) 
             }
             Ok(peer) => to.push(peer),
             Err(_) => {
-                let what = format!("`to`: `{text}` is no address with a port");
+                let what = format!("`to`: `{text}` is not an address with a port");
                 problems.error(&section.to.place, what, "write it as 192.0.2.2:5778 or [2001:db8::2]:5778");
             }
         }
     }
     if to.len() > PEERS_MAX {
-        let what = format!("more than {PEERS_MAX} peers");
+        let what = format!("there are more than {PEERS_MAX} peers");
         problems.error(
             &section.to.place,
             what,
-            "use a multicast group: `group`, and its address and port in `to`",
+            "use a multicast group: set `group`, and write its address and port into `to`",
         );
     }
     match section.group.value {
         Some(group) if !group.is_multicast() => {
             let remedy = "write an address from 224.0.0.0/4 or ff00::/8, or leave `group` out";
-            problems.error(&section.group.place, format!("`group`: {group} is no multicast address"), remedy);
+            problems.error(
+                &section.group.place,
+                format!("`group`: {group} is not a multicast address"),
+                remedy,
+            );
         }
         Some(group) if group.is_ipv4() != listen.is_ipv4() => {
             let what = format!("`group` {group} and `listen` {listen} are of different IP versions");

@@ -1,4 +1,4 @@
-//! The checks of scores and polls, and what a performance server in a process of its own needs of a file.
+//! The checks of scores and polls, and of the file that a performance server in a process of its own needs.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -11,16 +11,16 @@ use crate::checks::keys::keys;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::definition::Raw;
 
-/// As many as a server table has rows; each costs a descriptor.
+/// As many as a server table has rows. Each poll costs a descriptor.
 const MEASURED_MAX: usize = 4096;
 
 /// Settings of a performance server in a process of its own.
 #[derive(Clone, Debug)]
 pub struct Perf {
     pub measures: Measures,
-    /// With which agents and load managers sign; `None`: anybody is believed and answered.
+    /// The key that agents and load managers sign with. `None`: every peer is believed and answered.
     pub key: Option<Vec<u8>>,
-    /// For the operator's eyes at start.
+    /// Warnings for the operator at start.
     pub notices: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn score(raw: &Raw) -> ScoreSettings {
 pub(crate) fn measures(raw: &Raw, problems: &mut Problems) -> Measures {
     let (mut measured, mut seen) = (Vec::new(), HashSet::new());
     if let Some(one_too_many) = raw.measure.get(MEASURED_MAX) {
-        let what = format!("more than {MEASURED_MAX} places to poll");
+        let what = format!("there are more than {MEASURED_MAX} places to poll");
         problems.error(
             &one_too_many.address.place,
             what,
@@ -54,24 +54,24 @@ pub(crate) fn measures(raw: &Raw, problems: &mut Problems) -> Measures {
         let server = match (by, section.server.value) {
             (By::Options, None) => Some(address),
             (By::AgentCheck, None) => {
-                let what = "an agent-check does not say which server it is about";
+                let what = "an answer of an agent-check does not name its server";
                 problems.error(&section.address.place, what, "add `server`, the SIP address of the server");
                 continue;
             }
             (By::PerformanceServer, Some(_)) => {
-                let what = "a performance server names its servers itself";
+                let what = "the answers of a performance server name their servers";
                 problems.error(&section.server.place, what, "leave `server` out");
                 continue;
             }
             (_, server) => server,
         };
         if address.ip().is_unspecified() || address.ip().is_multicast() {
-            let what = format!("{address} is no address that can be asked");
-            problems.error(&section.address.place, what, "write the address that it listens on");
+            let what = format!("{address} is not an address that can be polled");
+            problems.error(&section.address.place, what, "write the address where the place listens");
         }
         if !seen.insert((by, address)) {
-            let what = format!("{address} is named twice");
-            problems.error(&section.address.place, what, "name each place once");
+            let what = format!("{address} is written twice");
+            problems.error(&section.address.place, what, "write each place once");
         }
         measured.push(Measured { by, address, server });
     }
@@ -84,40 +84,41 @@ pub(crate) fn measures(raw: &Raw, problems: &mut Problems) -> Measures {
     }
 }
 
-/// In a load manager's own process; `strowger perf` says it of itself.
+/// For the performance server inside a load manager. `strowger perf` has its own warning.
 pub(crate) fn open_without_key(raw: &Raw, problems: &mut Problems) {
     if let (Some(listen), None, None) =
         (raw.perf.listen.value, &raw.keys.heartbeat.value, &raw.keys.file.value)
         && !listen.ip().is_loopback()
     {
-        let what = "the performance server answers anybody: there is no heartbeat key";
-        let remedy =
-            "strowger key --heartbeat >> farm.keys, the same for all (keys.file), or listen on 127.0.0.1";
+        let what = "the performance server answers everyone: there is no heartbeat key";
+        let remedy = "strowger key --heartbeat >> farm.keys; then keys.file, the same file for all; or listen on 127.0.0.1";
         problems.warn(&raw.perf.listen.place, what, remedy);
     }
 }
 
 pub(crate) fn perf(raw: &Raw, mut problems: Problems) -> Result<Perf, Problems> {
     let measures = measures(raw, &mut problems);
-    // The tag keys are checked with the rest, and not needed: that there are none is no news here.
+    // The tag keys are checked with the rest. A performance server needs none, so a missing tag key gives no warning here.
     let mut aside = Problems::new(problems.source.clone());
     let keys = keys(raw, &mut aside);
     if aside.has_errors() {
         problems.take_errors(aside);
     }
     if measures.measured.is_empty() && !problems.has_errors() {
-        let remedy = "add [[measure]] with by = \"agent\" and the address of one (--agent 10.0.0.11:5778)";
-        problems.error(&SourcePosition::Unwritten, "nothing to poll", remedy);
+        let remedy =
+            "add [[measure]] with by = \"agent\" and the address of an agent (--agent 10.0.0.11:5778)";
+        problems.error(&SourcePosition::Unwritten, "there is no place to poll", remedy);
     }
     let open = |address: &SocketAddr| !address.ip().is_loopback();
     if keys.heartbeat.is_none()
         && (measures.measured.iter().map(|one| &one.address).chain(&measures.listen)).any(open)
     {
-        let what = "no heartbeat key: what agents say is believed unsigned, and anybody is answered";
+        let what =
+            "there is no heartbeat key: unsigned answers of agents are believed, and everyone is answered";
         problems.warn(
             &SourcePosition::Unwritten,
             what,
-            "strowger key --heartbeat >> farm.keys, the same for all (keys.file)",
+            "strowger key --heartbeat >> farm.keys; then keys.file, the same file for all",
         );
     }
     problems.sort();

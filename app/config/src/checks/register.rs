@@ -1,4 +1,4 @@
-//! Registrations: how the configuration writes where they go, and whether that can be reached.
+//! Registrations: the setting that says where they go, and the check that registrars can be reached.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::language::problem::Problems;
 use crate::language::value::{Bounds, Value, Wrong, parse_endpoint};
 use crate::sections::definition::Raw;
 
-/// More registrars than anybody fails over to.
+/// Nobody needs more registrars for failover.
 const REGISTRARS_MAX: usize = 8;
 
 const FORM: &str = "`hash`, `all` or `registrar:` with addresses: `registrar:10.0.0.5:5060,10.0.0.6:5060`";
@@ -23,19 +23,19 @@ impl Value for RegisterTo {
             _ => {}
         }
         let Some(list) = text.strip_prefix("registrar:") else {
-            return Err((format!("`{text}` is not known here"), format!("write {FORM}")));
+            return Err((format!("`{text}` is not a value of `to`"), format!("write {FORM}")));
         };
         let mut registrars: Vec<Registrar> = Vec::new();
         for text in list.split(',') {
             let endpoint = parse_endpoint(text.trim())?;
             let transport = endpoint.transport.unwrap_or(Transport::Udp);
             if registrars.iter().any(|known| known.address == endpoint.address) {
-                return Err((format!("`{text}` is named twice"), "name each registrar once".into()));
+                return Err((format!("`{text}` is written twice"), "write each registrar once".into()));
             }
             registrars.push(Registrar { address: endpoint.address, transport });
         }
         if registrars.len() > REGISTRARS_MAX {
-            return Err((format!("more than {REGISTRARS_MAX} registrars"), "name fewer".into()));
+            return Err((format!("there are more than {REGISTRARS_MAX} registrars"), "write fewer".into()));
         }
         Ok(RegisterTo::Registrar(registrars))
     }
@@ -61,7 +61,7 @@ pub(crate) fn register(raw: &Raw, listeners: &[Listener], problems: &mut Problem
             if !listeners.is_empty() && !listeners.iter().any(reaches) {
                 let version = if address.is_ipv4() { "IPv4" } else { "IPv6" };
                 let what = format!(
-                    "registrar {address} is reached by {token} over {version}, and there is no such listener"
+                    "registrar {address} needs a listener for {token} over {version}, and there is none"
                 );
                 problems.error(
                     &section.to.place,
@@ -111,8 +111,8 @@ mod tests {
     fn what_cannot_work_is_refused_with_a_remedy() {
         for (text, expected) in [
             ("hsah", "write `hash`"),
-            ("registrar:", "is no address"),
-            ("registrar:10.0.0.5,10.0.0.5:5060", "named twice"),
+            ("registrar:", "is not an address"),
+            ("registrar:10.0.0.5,10.0.0.5:5060", "written twice"),
             ("registrar:127.0.0.1:5060", "own listener"),
             ("registrar:tcp:10.0.0.5", "add a listener tcp"),
             ("registrar:example.com", "is a name"),

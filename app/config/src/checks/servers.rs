@@ -1,4 +1,4 @@
-//! Servers of the farm: each named once, at an address that a listener of ours can reach.
+//! Servers of the farm: each is written once, and a listener of ours can reach it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,8 +24,8 @@ pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems
                 }
                 SourcePosition::Unwritten | SourcePosition::Option(_) => String::new(),
             };
-            let remedy = "name each server once; `weight` gives one a larger share";
-            problems.error(place, format!("server {address} is named twice{first}"), remedy);
+            let remedy = "write each server once; `weight` gives a server a larger share";
+            problems.error(place, format!("server {address} is written twice{first}"), remedy);
         }
         if address.ip().is_unspecified() || address.ip().is_multicast() {
             let what = format!("{address} is not a unicast address");
@@ -42,11 +42,10 @@ pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems
         if !listeners.is_empty() && !transport.is_websocket() && !listeners.iter().any(reachable) {
             let version = if address.is_ipv4() { "IPv4" } else { "IPv6" };
             let token = transport.word();
-            let what = format!(
-                "server {address} is reached by {token} over {version}, and there is no such listener"
-            );
+            let what =
+                format!("server {address} needs a listener for {token} over {version}, and there is none");
             let remedy = format!(
-                "add a listener {token}:… with an {version} address: what servers send back needs it"
+                "add a listener {token}:… with an {version} address: it receives what the server sends back"
             );
             problems.error(place, what, remedy);
         }

@@ -1,5 +1,4 @@
-//! Certificates and keys of TLS, checked and made into what connections use: those of [tls], and those that listeners have of
-//! their own.
+//! Certificates and keys of TLS, checked and made into what connections use: those of [tls], and those of single listeners.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,24 +19,24 @@ use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::{ClientCertificate, Listen, Raw, TlsVersion};
 
-/// Tickets handed to a client of TLS 1.3, each good for one shorter handshake.
+/// How many tickets a client of TLS 1.3 gets. Each ticket allows one shorter handshake.
 const TICKETS: usize = 1;
 
-/// What TLS connections are made with.
+/// What TLS connections are made from.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// For accepted connections, by the index of the listener; `None`: one without TLS.
+    /// For accepted connections, by the index of the listener. `None`: a listener without TLS.
     pub accepting: Vec<Option<Arc<ServerConfig>>>,
-    /// For connections to servers; `None`: there is no `server_ca`.
+    /// For connections to servers. `None`: `server_ca` is not set.
     pub client: Option<Arc<ClientConfig>>,
-    /// The name that servers' certificates must bear; `None`: their address.
+    /// The name that servers' certificates must contain. `None`: the server's address.
     pub server_name: Option<ServerName<'static>>,
-    /// What `client` judges the certificates of servers by.
+    /// Verifies the certificates of servers, for `client`.
     pub server_verifier: Option<Arc<WebPkiServerVerifier>>,
-    /// Every certificate that is used, each once.
+    /// Every certificate that is used, once.
     pub shown: Vec<Shown>,
-    /// The settings that this comes from, each with a mark of its value and of what its file holds: by it a reload tells what
-    /// differs. Certificates that are shown are not among them.
+    /// The settings that all this comes from. Each has a mark of its value and of the content of its file; a reload compares
+    /// the marks. The certificates that we show are not among them.
     pub sources: BTreeMap<String, u64>,
 }
 
@@ -45,9 +44,9 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub file: PathBuf,
-    /// In the order of the file: our own first.
+    /// In the order of the file: our own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Last second of the chain, since 1970.
+    /// The last second in which the whole chain is valid, since 1970.
     pub ends: i64,
 }
 
@@ -59,13 +58,13 @@ impl Shown {
 }
 
 impl Tls {
-    /// The last day on which all certificates are good: `2026-11-21`.
+    /// The last day on which all certificates are valid: `2026-11-21`.
     pub fn last_day(&self) -> String {
         day(self.shown.iter().map(|shown| shown.ends).min().unwrap_or_default())
     }
 }
 
-/// A certificate and its key, which belong together.
+/// A certificate and the key that belongs to it.
 struct Pair {
     shown: Shown,
     key: PrivateKeyDer<'static>,
@@ -73,7 +72,7 @@ struct Pair {
 
 type FileField = Field<Option<PathBuf>>;
 
-/// `None`: the configuration names no certificate, or something is wrong with one.
+/// `None`: the configuration names no certificate, or a certificate has an error.
 pub(crate) fn tls(raw: &Raw, problems: &mut Problems) -> Option<Tls> {
     let section = &raw.tls;
     let shared = pair(&section.certificate, &section.key, "tls.", problems);
@@ -114,7 +113,7 @@ fn sources(raw: &Raw) -> BTreeMap<String, u64> {
     let mut add = |name: String, value: &dyn std::fmt::Debug, file: Option<&PathBuf>| {
         let mut mark = DefaultHasher::new();
         format!("{value:?}").hash(&mut mark);
-        // What cannot be read is complained of by whoever needs it.
+        // The reader of the file reports that it cannot be read.
         file.and_then(|path| std::fs::read(path).ok()).hash(&mut mark);
         sources.insert(name, mark.finish());
     };
@@ -141,19 +140,19 @@ pub(crate) fn is_secure(listen: &Listen) -> bool {
     listen.address.value.transport.is_some_and(Transport::is_secure)
 }
 
-/// `None`: neither is written, or something is wrong.
+/// `None`: neither is written, or there is an error.
 fn pair(certificate: &FileField, key: &FileField, prefix: &str, problems: &mut Problems) -> Option<Pair> {
     let (chain_path, key_path) = match (&certificate.value, &key.value) {
         (Some(chain), Some(key)) => (chain, key),
         (None, None) => return None,
         (Some(_), None) => {
             let remedy = format!("add {prefix}key{}", option("--key", prefix));
-            problems.error(&certificate.place, "a certificate without its key", remedy);
+            problems.error(&certificate.place, "`certificate` without `key`", remedy);
             return None;
         }
         (None, Some(_)) => {
             let remedy = format!("add {prefix}certificate{}", option("--certificate", prefix));
-            problems.error(&key.place, "a key without its certificate", remedy);
+            problems.error(&key.place, "`key` without `certificate`", remedy);
             return None;
         }
     };
@@ -161,7 +160,7 @@ fn pair(certificate: &FileField, key: &FileField, prefix: &str, problems: &mut P
     let private = private_key(key_path, &key.place, problems);
     let (chain, private) = (chain?, private?);
     let ends = check_validity(&chain, chain_path, &certificate.place, problems)?;
-    // Whether the two belong together is said before either is used.
+    // Whether the certificate and the key belong together is checked before either is used.
     let provider = aws_lc_rs::default_provider();
     if let Err(error) = CertifiedKey::from_der(chain.clone(), private.clone_key(), &provider) {
         let (what, remedy) = explained(&error, chain_path, key_path);
@@ -171,20 +170,20 @@ fn pair(certificate: &FileField, key: &FileField, prefix: &str, problems: &mut P
     Some(Pair { shown: Shown { file: chain_path.clone(), chain, ends }, key: private })
 }
 
-/// The command line has options for [tls] alone.
+/// Options of the command line exist only for [tls].
 fn option(name: &str, prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!(" ({name})") }
 }
 
-/// What is written where it says nothing.
+/// The place to point at where nothing is written.
 fn without_effect(raw: &Raw, has_shared: bool, problems: &mut Problems) {
     let written = |fields: &[&FileField]| {
         fields.iter().find(|field| field.is_written()).map(|field| field.place.clone())
     };
     for listen in raw.listen.iter().filter(|listen| !is_secure(listen)) {
         if let Some(place) = written(&[&listen.certificate, &listen.key, &listen.client_ca]) {
-            let remedy = "remove it, or listen on `tls:` or `wss:`";
-            problems.error(&place, "a listener without TLS shows no certificate and asks for none", remedy);
+            let remedy = "remove the setting, or listen on `tls:` or `wss:`";
+            problems.error(&place, "a listener without TLS uses no certificates", remedy);
         }
     }
     let section = &raw.tls;
@@ -195,7 +194,7 @@ fn without_effect(raw: &Raw, has_shared: bool, problems: &mut Problems) {
     let name = section.server_name.is_written().then(|| section.server_name.place.clone());
     if let (false, Some(place)) = (named, written(&[&section.client_ca, &section.server_ca]).or(name)) {
         let remedy = "add tls.certificate and tls.key (--certificate, --key)";
-        problems.error(&place, "TLS without a certificate", remedy);
+        problems.error(&place, "section tls has no certificate", remedy);
     }
     let asked = |listen: &Listen| is_secure(listen) && wanted(raw, listen).value != ClientCertificate::Off;
     if section.client_ca.is_written() && named && !raw.listen.iter().any(asked) {
@@ -205,7 +204,7 @@ fn without_effect(raw: &Raw, has_shared: bool, problems: &mut Problems) {
     }
 }
 
-/// Connections of one version range and provider.
+/// Connections of one range of versions and one provider.
 struct Setup {
     provider: Arc<CryptoProvider>,
     versions: &'static [&'static SupportedProtocolVersion],
@@ -233,15 +232,15 @@ impl Setup {
             }
         };
         let mut config = builder.with_single_cert(pair.shown.chain.clone(), pair.key.clone_key())?;
-        // Sessions are resumed from what the client keeps: nothing here grows with the number of clients. The keys of
-        // these tickets end with this configuration, so what an old one allowed is asked anew after a change.
+        // The client keeps the state of a session that can be resumed, so no memory here grows with the number of clients.
+        // The keys of the tickets end with this configuration, so the rules of an old configuration are not carried over.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.send_tls13_tickets = TICKETS;
         Ok(config)
     }
 
-    /// Our own certificate is shown to a server that asks for one.
+    /// Our own certificate is shown to a server that asks for a certificate.
     fn opening(
         &self,
         own: Option<&Pair>,
@@ -300,8 +299,8 @@ fn client_authorities(
     match (&ca.value, wanted.value) {
         (None, ClientCertificate::Off) => None,
         (None, ClientCertificate::Optional | ClientCertificate::Required) => {
-            let what = "clients are asked for a certificate, and no authority is named to judge it by";
-            problems.error(&wanted.place, what, "add tls.client_ca, or `client_ca` to the listener");
+            let what = "clients are asked for a certificate, but no authority is set to verify it";
+            problems.error(&wanted.place, what, "set tls.client_ca, or `client_ca` of the listener");
             None
         }
         (Some(_), ClientCertificate::Off) => {
@@ -321,13 +320,13 @@ fn server_name(field: &Field<Option<String>>, problems: &mut Problems) -> Option
         Ok(name) => Some(name),
         Err(_) => {
             let what = format!("`server_name`: `{text}` is neither a host name nor an address");
-            problems.error(&field.place, what, "write the name that the servers' certificates bear");
+            problems.error(&field.place, what, "write the name that the servers' certificates contain");
             None
         }
     }
 }
 
-/// Listeners and servers that cannot do without what `tls` did not give.
+/// Listeners and servers that need certificates which `tls` does not give.
 pub(crate) fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
     let named = raw.tls.certificate.is_written() || raw.tls.key.is_written();
     for listen in &raw.listen {
@@ -343,8 +342,7 @@ pub(crate) fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems
             Some(Transport::Tls)
                 if tls.is_some_and(|tls| tls.client.is_none()) && !raw.tls.server_ca.is_written() =>
             {
-                let remedy =
-                    "add tls.server_ca (--server-ca): the certificates of those who signed the server's";
+                let remedy = "set tls.server_ca (--server-ca): the certificates of the authorities that signed the server's certificate";
                 problems.error(
                     place,
                     "cannot verify the certificate of this server: tls.server_ca is not set",
@@ -352,7 +350,7 @@ pub(crate) fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems
                 );
             }
             Some(Transport::Ws | Transport::Wss) => {
-                let what = "servers are not spoken to over WebSocket, only clients are";
+                let what = "a server cannot be reached over WebSocket: only clients use WebSocket";
                 problems.error(place, what, "use udp:, tcp: or tls:");
             }
             _ => {}

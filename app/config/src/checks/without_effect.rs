@@ -1,6 +1,6 @@
-//! Settings that were written and can have no effect, because another setting leaves them idle. Each is a warning, with the
-//! setting that it waits for. Settings that `strowger ctl` can put to use while the load manager runs, such as those of a
-//! selection, are not among them.
+//! Settings that are written but have no effect, because another setting makes them idle. Each gives a warning that names
+//! the other setting. Settings that `strowger ctl` can bring into use while the load manager runs, such as those of a
+//! selection, give none.
 
 use lb::register::settings::RegisterTo;
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
@@ -10,7 +10,7 @@ use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
 use crate::sections::definition::{Raw, ThreadModel};
 
-/// Names settings with their places. `idle`: they have no effect, and why; `remedy`: what gives them one.
+/// Settings with their places. `idle`: why they have no effect; `remedy`: how to give them an effect.
 struct Idle<'a> {
     problems: &'a mut Problems,
 }
@@ -25,7 +25,7 @@ impl Idle<'_> {
     }
 }
 
-/// The name of a key beside its place.
+/// The name of a key together with its place.
 macro_rules! named {
     ($section:expr => $($key:ident),+) => { [$((stringify!($key), &$section.$key.place)),+] };
 }
@@ -46,76 +46,80 @@ pub(crate) fn without_effect(raw: &Raw, problems: &mut Problems) {
     idle.say(
         hash || raw.selection.kind.value == Some(Selection::Hash),
         &named!(raw.health => slow_start_ms),
-        "the hash of the Call-ID takes no notice of it",
-        "use another selection, or leave it out",
+        "selection by the hash of the Call-ID ignores it",
+        "use another selection, or remove the setting",
     );
     idle.say(
         raw.affinity.kind.value != Affinity::Session,
         &named!(raw.limits => session_idle_seconds),
-        "no list of sessions is kept",
-        "use affinity.kind = \"session\", or leave it out",
+        "there is no list of sessions",
+        "use affinity.kind = \"session\", or remove the setting",
     );
     idle.say(
         !streams,
         &named!(raw.connections => tcp_alias),
-        "no listener takes connections",
-        "add a listener `tcp:` or `tls:`, or leave it out",
+        "no listener accepts connections",
+        "add a listener `tcp:` or `tls:`, or remove the setting",
     );
     idle.say(
         !datagrams,
         &named!(raw.limits => segments_max, datagram_bytes_max),
-        "no listener takes datagrams",
-        "add a listener `udp:`, or leave it out",
+        "no listener receives datagrams",
+        "add a listener `udp:`, or remove the setting",
     );
     idle.say(
         raw.threads.model.value != ThreadModel::PerCore,
         &named!(raw.threads => workers),
-        "this thread model has one worker",
+        "this thread model always has one worker",
         "use threads.model = \"per-core\", or leave `workers` out",
     );
     idle.say(
         raw.heartbeat.listen.value.is_none(),
         &named!(raw.heartbeat => period_ms, decay_periods),
         "no heartbeats are received",
-        "add heartbeat.listen, or leave it out",
+        "add heartbeat.listen, or remove the setting",
     );
     idle.say(
         raw.measure.is_empty(),
         &named!(raw.perf => poll_ms, answer_within_ms, listen),
         "no place is polled",
-        "add [[measure]], or leave it out",
+        "add [[measure]], or remove the setting",
     );
     idle.say(
         raw.health.probe.value == Probe::Off,
         &named!(raw.health => interval_ms, silence_ms, fail_after, stay_out_ms),
-        "servers without an agent are not judged at all",
-        "use health.probe = \"traffic\" or \"options\", or leave it out",
+        "health.probe is \"off\"",
+        "use health.probe = \"traffic\" or \"options\", or remove the setting",
     );
     registrations(raw, &mut idle);
     held(raw, &mut idle);
     idle.say(
         raw.drain.seconds.value == Some(0),
         &named!(raw.drain => new_calls),
-        "the load manager ends at once",
+        "drain.seconds is 0, so the load manager ends at once",
         "write drain.seconds, or leave `new_calls` out",
     );
     idle.say(
         raw.api.listen.value.is_none(),
         &named!(raw.api => open_metrics),
         "there is no HTTP API",
-        "add api.listen, or leave it out",
+        "add api.listen, or remove the setting",
     );
     idle.say(
         raw.http.listen.value.is_none(),
         &named!(raw.http => cookie, header, parameter, connections_max, head_bytes_max, body_bytes_max, head_seconds,
             idle_seconds, upgraded_idle_seconds, connect_ms),
-        "no HTTP comes in",
-        "add http.listen, or leave it out",
+        "http.listen is not set",
+        "add http.listen, or remove the setting",
     );
     let (choices, why_calls) = (&raw.log.choices, &raw.log.why_calls);
     if choices.value != "off" && why_calls.value == 0 {
-        let remedy = "set log.why_calls, or leave log.choices out";
-        idle.problems.error(&choices.place, "choices are noted nowhere: log.why_calls is 0", remedy);
+        let remedy = "set log.why_calls, or remove log.choices";
+        idle.problems.error(
+            &choices.place,
+            "`choices` has no effect: no choices are kept, because log.why_calls is 0",
+            remedy,
+        );
     }
 }
 
@@ -128,31 +132,31 @@ fn registrations(raw: &Raw, idle: &mut Idle<'_>) {
     idle.say(
         register.to.value != RegisterTo::All,
         &named!(register => accept),
-        "a REGISTER goes to one server",
+        "each REGISTER goes to one server",
         "use register.to = \"all\", or leave `accept` out",
     );
     idle.say(
         register.to.value == RegisterTo::Hash,
         &named!(register => wait_ms, in_progress_max, bytes_max),
-        "a REGISTER is passed on like any request, and nothing waits for its answers",
-        "use register.to = \"all\" or \"registrar:…\", or leave it out",
+        "a REGISTER is forwarded like any other request",
+        "use register.to = \"all\" or \"registrar:…\", or remove the setting",
     );
 }
 
-/// With `off` requests over streams other than INVITE are held all the same, so the bounds keep their meaning.
+/// With `off`, requests other than INVITE that came over a stream are kept all the same, so the bounds still have an effect.
 fn held(raw: &Raw, idle: &mut Idle<'_>) {
     let hold = &raw.hold_setup;
     let none = hold.held_max.value == 0 || hold.held_bytes_max.value == 0;
     idle.say(
         none && hold.kind.value != HoldSetup::Off,
         &named!(hold => kind),
-        "nothing may be held: held_max or held_bytes_max is 0",
+        "held_max or held_bytes_max is 0, so no INVITE is kept",
         "raise both, or write kind = \"off\"",
     );
     idle.say(
         none || hold.kind.value == HoldSetup::Off,
         &named!(hold => retry_refused),
-        "no INVITE is kept",
-        "use hold_setup.kind = \"stream\" or \"all\", or leave it out",
+        "kind is \"off\", so no INVITE is kept",
+        "use hold_setup.kind = \"stream\" or \"all\", or remove the setting",
     );
 }

@@ -1,4 +1,4 @@
-//! Files in PEM: certificates, keys, authorities; when a certificate ends. What is wrong is told with the place of the key that
+//! Files in PEM: certificates, keys, authorities; and when a certificate ends. Each error has the place of the setting that
 //! names the file, and a remedy.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::files::keys::readable_by_others;
 use crate::files::validity::{self, Validity, day};
 use crate::language::problem::{Problems, SourcePosition};
 
-/// A certificate that ends sooner is worth a warning.
+/// A certificate that ends within this time gives a warning.
 const SOON_SECONDS: i64 = 14 * 24 * 3600;
 
 pub(crate) fn certificates(
@@ -54,13 +54,13 @@ fn unreadable(error: &pem::Error, wanted: &str, path: &Path) -> (String, String)
     let path = path.display();
     match error {
         pem::Error::Io(error) => {
-            (format!("{path} cannot be read: {error}"), "check the path, and who may read the file".into())
+            (format!("{path} cannot be read: {error}"), "check the path and the permissions".into())
         }
         pem::Error::NoItemsFound => (
-            format!("{path} holds no {wanted}"),
+            format!("{path} has no {wanted} in it"),
             format!("it must be PEM, with a line `-----BEGIN {}-----`", wanted.to_uppercase()),
         ),
-        other => (format!("{path} is not PEM: {other:?}"), "write the file anew: it is damaged".into()),
+        other => (format!("{path} is not PEM: {other:?}"), "the file is damaged: make it anew".into()),
     }
 }
 
@@ -73,16 +73,19 @@ pub(crate) fn authorities(
     let mut roots = RootCertStore::empty();
     for certificate in list {
         if let Err(error) = roots.add(certificate) {
-            let what = format!("{} holds what is no certificate of an authority: {error}", path.display());
-            problems.error(place, what, "write the certificates of authorities into it, in PEM");
+            let what = format!(
+                "{} has something other than certificates of authorities in it: {error}",
+                path.display()
+            );
+            problems.error(place, what, "write only certificates of authorities into the file, in PEM");
             return None;
         }
     }
     Some(roots)
 }
 
-/// The last second of the chain; `None`: it cannot be read. One that is over, or has not begun, keeps nobody from starting: all that
-/// needs no certificate works, and so do clients that do not look.
+/// The last second of the chain. `None`: it cannot be read. A certificate that has ended, or has not begun, does not stop a
+/// start: everything without certificates works, and so do clients that do not check.
 pub(crate) fn check_validity(
     chain: &[CertificateDer<'_>],
     path: &Path,
@@ -93,23 +96,23 @@ pub(crate) fn check_validity(
     let mut last = i64::MAX;
     for certificate in chain {
         let Some(Validity { from, to }) = validity::read(certificate) else {
-            let what = format!("{} holds a certificate that cannot be read", path.display());
-            problems.error(place, what, "write the file anew: it is damaged");
+            let what = format!("{} has a certificate in it that cannot be read", path.display());
+            problems.error(place, what, "the file is damaged: make it anew");
             return None;
         };
         if to < now {
             let what = format!("the certificate in {} ended on {}", path.display(), day(to));
-            problems.error_unless_starting(place, what, "get a new one: clients refuse this one");
+            problems.error_unless_starting(place, what, "get a new certificate: clients refuse this one");
         }
         if from > now {
-            let what = format!("the certificate in {} begins only on {}", path.display(), day(from));
-            problems.error_unless_starting(place, what, "wait, or set this machine's clock");
+            let what = format!("the certificate in {} is not valid before {}", path.display(), day(from));
+            problems.error_unless_starting(place, what, "wait, or correct the clock of this machine");
         }
         last = last.min(to);
     }
     if (0..SOON_SECONDS).contains(&(last - now)) {
         let what = format!("the certificate in {} ends on {}", path.display(), day(last));
-        problems.warn(place, what, "get a new one, put it in place, and send SIGHUP");
+        problems.warn(place, what, "get a new certificate, put it in place, and send SIGHUP");
     }
     Some(last)
 }
@@ -118,8 +121,9 @@ pub(crate) fn explained(error: &rustls::Error, chain: &Path, key: &Path) -> (Str
     let (chain, key) = (chain.display(), key.display());
     match error {
         rustls::Error::InconsistentKeys(_) => (
-            format!("the key in {key} is not that of the certificate in {chain}"),
-            "the certificate must be the first in its file, before those that signed it; or write the right key".into(),
+            format!("the key in {key} does not belong to the certificate in {chain}"),
+            "put the certificate first in its file, before those of its signers; or write the right key"
+                .into(),
         ),
         error => (
             format!("the key in {key} cannot be used: {error}"),

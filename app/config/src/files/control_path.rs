@@ -1,8 +1,8 @@
-//! Where the control socket of a user's load manager is looked for.
+//! Where a user's load manager has its control socket.
 
 use std::path::PathBuf;
 
-/// Where the control socket lies when nothing else is said: the same for `lb` and `status` of one user.
+/// The path of the control socket if nothing else is said: the same for `lb` and `status` of one user.
 pub fn control_path() -> PathBuf {
     if let Some(directory) = std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
         return PathBuf::from(directory).join("strowger.sock");
@@ -15,7 +15,7 @@ pub fn control_path() -> PathBuf {
     }
 }
 
-/// The user that this process runs as: the owner of its own entry in /proc.
+/// The user of this process: the owner of its own entry in /proc.
 fn own_user() -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid())

@@ -1,4 +1,4 @@
-//! Keys as text: lines of a key file, entries of `keys.tag`, and fresh ones for `strowger key`.
+//! Keys as text: lines of a key file, entries of `keys.tag`, and new keys for `strowger key`.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -17,7 +17,7 @@ pub struct KeyFile {
 /// What is wrong with a line: its number from 1, what, remedy.
 pub type BadKeyLine = (usize, String, String);
 
-/// Far above any real key file; what is larger is some other file.
+/// Far larger than any real key file. A larger file is some other file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 impl KeyFile {
@@ -50,7 +50,7 @@ impl KeyFile {
                 Some(("heartbeat", rest)) => keys.heartbeat = Some(heartbeat_key(rest).map_err(bad)?),
                 _ => {
                     return Err(bad((
-                        "is no key line".into(),
+                        "is not a key line".into(),
                         "write `tag ID HEX` or `heartbeat HEX`".into(),
                     )));
                 }
@@ -66,20 +66,20 @@ pub(crate) fn readable_by_others(metadata: &std::fs::Metadata) -> bool {
     metadata.permissions().mode() & 0o044 != 0
 }
 
-/// `ID HEX`, id 0 … 255, 32 hex digits; a leading `tag` as in a key file is taken too.
+/// `ID HEX`: id 0 … 255, 32 hex digits. A leading `tag`, as in a key file, is accepted, too.
 pub(crate) fn tag_key(text: &str) -> Result<(u8, [u8; 16]), (String, String)> {
     let remedy = || "write an id from 0 to 255 and 32 hex digits, as `strowger key` prints them".to_owned();
     let text = text.trim();
     let text = text.strip_prefix("tag ").unwrap_or(text);
     let (id, key) = text
         .split_once(|c: char| c.is_whitespace() || c == ':')
-        .ok_or_else(|| ("tag key without an id".to_owned(), remedy()))?;
-    let id = id.trim().parse().map_err(|_| (format!("`{id}` is no key id"), remedy()))?;
-    let bytes =
-        hex(key.trim()).ok_or_else(|| ("a tag key that is not in hex digits".to_owned(), remedy()))?;
+        .ok_or_else(|| ("a tag key has no id".to_owned(), remedy()))?;
+    let id = id.trim().parse().map_err(|_| (format!("`{id}` is not a key id"), remedy()))?;
+    let bytes = hex(key.trim())
+        .ok_or_else(|| ("a tag key has something other than hex digits in it".to_owned(), remedy()))?;
     let key = bytes
         .try_into()
-        .map_err(|bytes: Vec<u8>| (format!("a tag key of {} hex digits", bytes.len() * 2), remedy()))?;
+        .map_err(|bytes: Vec<u8>| (format!("a tag key has {} hex digits", bytes.len() * 2), remedy()))?;
     Ok((id, key))
 }
 
@@ -88,10 +88,10 @@ pub(crate) fn heartbeat_key(text: &str) -> Result<Vec<u8>, (String, String)> {
     let remedy = || "write 32 to 128 hex digits; `strowger key --heartbeat` prints one".to_owned();
     let text = text.trim();
     let bytes = hex(text.strip_prefix("heartbeat ").unwrap_or(text))
-        .ok_or_else(|| ("a heartbeat key that is not in pairs of hex digits".to_owned(), remedy()))?;
+        .ok_or_else(|| ("a heartbeat key is not in pairs of hex digits".to_owned(), remedy()))?;
     match bytes.len() {
         16..=64 => Ok(bytes),
-        length => Err((format!("a heartbeat key of {} hex digits", length * 2), remedy())),
+        length => Err((format!("a heartbeat key has {} hex digits", length * 2), remedy())),
     }
 }
 
@@ -102,7 +102,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
-/// Bytes from the kernel's generator.
+/// Random bytes from the kernel.
 pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -116,7 +116,7 @@ pub(crate) fn as_hex(bytes: &[u8]) -> String {
     })
 }
 
-/// `tag ID HEX` with a new key; without `id` a random one, so that the next key rarely meets the same.
+/// `tag ID HEX` with a new key. Without `id` the id is random, so that the next key rarely gets the same id.
 pub fn fresh_tag_line(id: Option<u8>) -> std::io::Result<String> {
     let [random_id] = random::<1>()?;
     Ok(format!("tag {} {}", id.unwrap_or(random_id), as_hex(&random::<16>()?)))

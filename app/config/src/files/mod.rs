@@ -1,4 +1,4 @@
-//! What the configuration names and does not hold: key files, certificates with their validity, the control socket.
+//! Files that the configuration names: key files, certificates with their validity, the control socket.
 
 pub(crate) mod certificates;
 pub(crate) mod control_path;

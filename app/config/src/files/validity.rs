@@ -1,4 +1,4 @@
-//! From when to when a certificate is good (RFC 5280 §4.1.2.5), which the TLS library judges but does not tell.
+//! The time in which a certificate is valid (RFC 5280 §4.1.2.5). The TLS library checks that time but does not show it.
 
 /// Seconds since 1970, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +10,10 @@ pub(crate) struct Validity {
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// The explicit version that stands first in all but the oldest certificates.
+/// The version field. All certificates but the oldest begin with it.
 const VERSION: u8 = 0xA0;
 
-/// `None`: not a certificate in DER.
+/// `None`: this is not a certificate in DER.
 pub(crate) fn read(certificate: &[u8]) -> Option<Validity> {
     let (inside, _) = expect(certificate, SEQUENCE)?;
     let (mut fields, _) = expect(inside, SEQUENCE)?;
@@ -31,13 +31,13 @@ pub(crate) fn read(certificate: &[u8]) -> Option<Validity> {
     Some(Validity { from, to: seconds(kind, to)? })
 }
 
-/// Kind, content, and what follows it.
+/// Tag, content, and the rest after them.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&kind, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
         0..=0x7F => (usize::from(first), rest),
-        // Longer than four gigabytes, or of no said length.
+        // The length is more than four gigabytes, or it is not given.
         0x80 | 0x85.. => return None,
         0x81..=0x84 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
@@ -74,7 +74,7 @@ fn seconds(kind: u8, text: &[u8]) -> Option<i64> {
     Some(days(year, month, day) * 86_400 + part(4)? * 3600 + part(6)? * 60 + part(8)?)
 }
 
-/// Days since 1970 in the Gregorian calendar, counted in years that begin in March.
+/// Days since 1970 in the Gregorian calendar. Years are counted from March.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let month = (month + 9) % 12;

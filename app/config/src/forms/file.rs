@@ -1,4 +1,4 @@
-//! A configuration as a file: read, its syntax judged, its keys read, then checked as a whole.
+//! A configuration in a file: read the file, check its syntax, read its keys, then check the whole.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -17,7 +17,8 @@ pub fn load(path: &Path) -> Result<Checked, Problems> {
     read_raw(path).and_then(|(raw, problems)| check(&raw, problems))
 }
 
-/// The same for a start: what has to be mended, but is better served with than not at all, is a warning.
+/// The same for a start. Some errors must be repaired, but serving with them is better than not serving: here they are
+/// warnings.
 pub fn load_to_start(path: &Path) -> Result<Checked, Problems> {
     read_raw(path).and_then(|(raw, mut problems)| {
         problems.starting = true;
@@ -36,7 +37,7 @@ fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
         }
         Err(error) => {
             let mut problems = Problems::new(source(String::new()));
-            let remedy = "check the path; docs/example.toml is one to start from";
+            let remedy = "check the path; docs/example.toml is an example to start from";
             problems.error(&SourcePosition::Unwritten, format!("cannot be read: {error}"), remedy);
             return Err(problems);
         }
@@ -45,14 +46,14 @@ fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
     parse_from(source(text), open)
 }
 
-/// What is larger is some other file.
+/// A larger file is some other file.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > FILE_BYTES_MAX {
-        true => Err(std::io::Error::other("it is larger than 4 MiB")),
+        true => Err(std::io::Error::other("the file is larger than 4 MiB")),
         false => Ok(bytes),
     }
 }
@@ -63,7 +64,7 @@ pub fn parse(text: &str) -> Result<Checked, Problems> {
     check(&raw, problems)
 }
 
-/// Reads a file for a performance server alone: of it, the sections `perf`, `measure` and `keys`.
+/// Reads a file for a performance server alone: only the sections `perf`, `measure` and `keys`.
 pub fn load_perf(path: &Path) -> Result<Perf, Problems> {
     read_raw(path).and_then(|(raw, problems)| perf(&raw, problems))
 }
@@ -78,7 +79,7 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems
         let offset = error.span().map_or(0, |span| span.start);
         problems.error(&place, what.to_owned(), remedy(&text, offset, what, Raw::HEADINGS));
     }
-    // After broken syntax only the syntax is reported: what follows it may have been read wrongly.
+    // After broken syntax only the syntax is reported: the reader may have misread the rest.
     if problems.has_errors() {
         problems.sort();
         return Err(problems);
@@ -88,7 +89,7 @@ fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems
         .into_iter()
         .find(|place| **place != SourcePosition::Unwritten);
     if let (true, Some(place)) = (readable_by_others, inline) {
-        let remedy = "chmod 600 the file, or move the keys to one of their own (`keys.file`)";
+        let remedy = "chmod 600 the file, or move the keys to a file of their own (`keys.file`)";
         problems.warn(place, "others can read the keys in this file", remedy);
     }
     Ok((raw, problems))

@@ -1,4 +1,4 @@
-//! The forms in which a configuration is given: a file, or the short form of a command line. All end in the same checks.
+//! The forms of a configuration: a file, or the options of a command line. The same checks apply to both.
 
 pub(crate) mod file;
 pub(crate) mod perf;

@@ -28,7 +28,7 @@ pub struct ShortForm {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub server_ca: Option<PathBuf>,
-    /// As with [`crate::load_to_start`].
+    /// As in [`crate::load_to_start`].
     pub to_start: bool,
 }
 
@@ -70,15 +70,15 @@ pub fn short_form(given: &ShortForm) -> Result<Checked, Problems> {
     set_file(&mut tls.certificate, "--certificate", given.certificate.as_deref());
     set_file(&mut tls.key, "--key", given.key.as_deref());
     set_file(&mut tls.server_ca, "--server-ca", given.server_ca.as_deref());
-    // What could not be read is missing below; the complaints about that would only confuse.
+    // A value that could not be read is missing below. Errors about the missing value would only confuse.
     if problems.has_errors() {
         return Err(problems);
     }
     check(&raw, problems)
 }
 
-/// What a server that is made of options alone shows on its `tls:` listeners, read and checked as a load manager's; also
-/// what is worth a warning. `None`: it names no certificate, and has no listener that needs one.
+/// The certificate that a server configured by options alone shows on its `tls:` listeners, read and checked as for a load
+/// manager; and the warnings. `None`: no certificate is named, and no listener needs one.
 pub fn server_tls(
     listen: &[String],
     certificate: Option<&Path>,

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: where, what, and how to mend it. All problems of a file are shown at once.
+//! Errors of a configuration: where, what, and the remedy. All errors of a file are shown at once.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where a value was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SourcePosition {
-    /// Nowhere: it is the default, or it is missing as a whole.
+    /// Nowhere: the value is the default, or the section is missing.
     #[default]
     Unwritten,
     /// Offset in the text of the file.
@@ -15,7 +15,7 @@ pub enum SourcePosition {
     Option(String),
 }
 
-/// One thing that is wrong, or (`warning`) that works but should be known.
+/// One error, or (`warning`) something that works but that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub place: SourcePosition,
@@ -36,7 +36,7 @@ pub struct Source {
 pub struct Problems {
     pub source: Source,
     pub list: Vec<Problem>,
-    /// The load manager is about to start with this: some errors are then better borne than not serving at all.
+    /// The load manager is starting: some errors are then warnings, because serving with them is better than not serving.
     pub(crate) starting: bool,
 }
 
@@ -54,7 +54,7 @@ impl Problems {
         self.push(place, what.into(), remedy.into(), false);
     }
 
-    /// What `check` and a reload refuse, and a start only complains of.
+    /// `check` and a reload refuse this; a start only warns.
     pub(crate) fn error_unless_starting(
         &mut self,
         place: &SourcePosition,
@@ -91,7 +91,7 @@ impl Problems {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// The errors of `other`, which looked at the same text; its warnings are left.
+    /// The errors of `other`, which read the same text. The warnings of `other` are dropped.
     pub(crate) fn take_errors(&mut self, other: Problems) {
         self.list.extend(other.list.into_iter().filter(|problem| !problem.warning));
     }
@@ -141,7 +141,7 @@ fn floor(text: &str, offset: usize) -> usize {
     at
 }
 
-/// The known word that a mistyped one most likely meant: at most a third of its letters differ (but always one may).
+/// The known word that a mistyped word most likely means. At most a third of its letters may differ (one letter always may).
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -151,9 +151,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to insert, delete, replace or swap with their neighbour.
+/// The number of letters to insert, delete, replace or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    // Longer than any key: a mistyped one that long is nobody's neighbour, and the table stays small.
+    // Longer than any key: no key is near such a word, and the table stays small.
     const LETTERS_MAX: usize = 64;
     let a: Vec<char> = a.chars().take(LETTERS_MAX).collect();
     let b: Vec<char> = b.chars().take(LETTERS_MAX).collect();

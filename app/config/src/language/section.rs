@@ -1,5 +1,5 @@
-//! How a section of the file is defined and read. `sections!` makes, from one definition per key, the struct that the
-//! checks use, its reader, and the row of the reference page.
+//! How a section of the file is defined and read. From one definition of each key, `sections!` makes the struct for the
+//! checks, its reader, and the row of the reference page.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::language::problem::{Problems, SourcePosition, nearest};
 use crate::language::value::{Bounds, Value};
 
-/// A value with the place it was written at.
+/// A value together with the place where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field<T> {
     pub value: T,
@@ -23,18 +23,18 @@ impl<T> Field<T> {
     }
 }
 
-/// What a key is when it is left out.
+/// The value of a key that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftOut {
-    /// It must be written.
+    /// The key must be written.
     Required,
-    /// It stays unset; the help says what that means.
+    /// The key stays unset; its help says what that means.
     Unset,
-    /// This, in the form of the command line.
+    /// This value, in the form of the command line.
     Is(&'static str),
 }
 
-/// A section as it is headed: `[tls]`, or `[[listen]]` where it may stand several times.
+/// The heading of a section: `[tls]`, or `[[listen]]` if the section may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SectionName {
     pub name: &'static str,
@@ -55,7 +55,7 @@ impl fmt::Display for SectionName {
 pub(crate) struct Key {
     pub name: &'static str,
     pub form: String,
-    /// The words of a choice, each with what it does.
+    /// The words of a choice, and the meaning of each.
     pub words: Vec<(&'static str, &'static str)>,
     pub default: LeftOut,
     pub help: String,
@@ -69,7 +69,7 @@ pub(crate) struct SectionHelp {
     pub keys: Vec<Key>,
 }
 
-/// Reads one key of a table. `None`: it is missing though required, or its value is wrong; both are recorded.
+/// Reads one key of a table. `None`: a required key is missing, or the value is wrong. Both are recorded.
 pub(crate) fn read_key<T: Value>(
     section: SectionName,
     table: &DeTable<'_>,
@@ -115,7 +115,7 @@ pub(crate) fn unknown_keys(
         let free = known.iter().copied().filter(|known| !written.contains(known));
         let remedy = match nearest(key.get_ref(), free) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("{section} knows {}", known.join(", ")),
+            None => format!("the keys of {section} are {}", known.join(", ")),
         };
         problems.error(
             &SourcePosition::At(key.span().start),
@@ -143,8 +143,8 @@ pub(crate) fn tables<'a>(
                     DeValue::Table(table) => found.push((table, item.span())),
                     _ => problems.error(
                         &SourcePosition::At(item.span().start),
-                        format!("`{name}` holds something other than sections"),
-                        format!("write each as a section of its own, headed {section}"),
+                        format!("`{name}` must be a section"),
+                        format!("begin each of them with {section}"),
                     ),
                 }
             }
@@ -159,13 +159,13 @@ pub(crate) fn tables<'a>(
             Vec::new()
         }
         _ => {
-            problems.error(&place, format!("`{name}` is a section"), format!("head it with {section}"));
+            problems.error(&place, format!("`{name}` is a section"), format!("begin it with {section}"));
             Vec::new()
         }
     }
 }
 
-/// `one` sections become a field of the name; `many` sections a `Vec`.
+/// `one`: the section becomes a field of that name. `many`: the sections become a `Vec`.
 macro_rules! sections {
     ($(
         $(#[doc = $section_help:literal])+
@@ -184,7 +184,7 @@ macro_rules! sections {
 
                 fn read(table: &DeTable<'_>, span: &Range<usize>, problems: &mut Problems) -> Option<$struct> {
                     unknown_keys($struct::HEADING, table, &[$(stringify!($key)),+], problems);
-                    // All keys are read before the first missing one ends it, so that all problems show.
+                    // All keys are read before a missing key ends the section, so that all errors show.
                     $( let $key = read_key(
                         $struct::HEADING, table, span,
                         (stringify!($key), $default, sections!(@bounds $($low, $high)?)), problems,
@@ -193,7 +193,7 @@ macro_rules! sections {
                 }
 
                 /// All keys at their defaults; `None` where one is required.
-                #[allow(dead_code, reason = "sections that may stand several times default to none of them")]
+                #[allow(dead_code, reason = "a section that may be repeated has no defaults")]
                 pub(crate) fn defaults() -> Option<$struct> {
                     Some($struct { $( $key: Field {
                         value: default_of($default, sections!(@bounds $($low, $high)?))?,
@@ -203,15 +203,16 @@ macro_rules! sections {
             }
         )+
 
-        /// The file as it was written, each value of the right kind and in its range, none checked against another.
+        /// The file as it was written. Each value has the right kind and is in its range; values are not yet checked against
+        /// each other.
         #[derive(Clone, Debug)]
         pub(crate) struct Raw { $( pub $section: sections!(@field $quantity $struct), )+ }
 
         impl Raw {
-            /// Every section that there is.
+            /// All sections.
             pub(crate) const HEADINGS: &[SectionName] = &[$($struct::HEADING),+];
 
-            /// A section that could not be read is left at its defaults, so that the checks can go on to find more.
+            /// A section that could not be read keeps its defaults, so that the checks go on and find more errors.
             pub(crate) fn read(root: &DeTable<'_>, problems: &mut Problems) -> Raw {
                 unknown_sections(root, Raw::HEADINGS, problems);
                 Raw { $( $section: {
@@ -227,7 +228,7 @@ macro_rules! sections {
             }
         }
 
-        /// What the reference page is made of.
+        /// The content of the reference page.
         pub(crate) fn described() -> Vec<SectionHelp> {
             vec![$( SectionHelp {
                 heading: $struct::HEADING,
@@ -249,7 +250,7 @@ macro_rules! sections {
     (@repeated one) => { false };
     (@repeated many) => { true };
     (@take one $struct:ident $read:expr) => {
-        $read.into_iter().next().or_else($struct::defaults).expect("a section that stands once has only optional keys")
+        $read.into_iter().next().or_else($struct::defaults).expect("a section that is not repeated has only optional keys")
     };
     (@take many $struct:ident $read:expr) => { $read };
 }
@@ -262,7 +263,7 @@ pub(crate) fn unknown_sections(root: &DeTable<'_>, known: &[SectionName], proble
         let near = nearest(key.get_ref(), names());
         let remedy = match known.iter().find(|section| Some(section.name) == near) {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("known sections are {}", names().collect::<Vec<_>>().join(", ")),
+            None => format!("the sections are {}", names().collect::<Vec<_>>().join(", ")),
         };
         problems.error(
             &SourcePosition::At(key.span().start),

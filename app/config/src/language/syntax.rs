@@ -1,8 +1,9 @@
-//! What to do about a file that is no TOML: the usual slips are named, as the parser speaks of them in words of its own.
+//! Remedies for a file that is not TOML. The parser's own words do not help an operator, so the usual mistakes have remedies
+//! here.
 
 use crate::language::section::SectionName;
 
-/// The remedy for broken syntax that the parser found at `offset` of `text`, in a file of such sections.
+/// The remedy for the syntax error that the parser found at `offset` of `text`, in a file with these sections.
 pub(crate) fn remedy(text: &str, offset: usize, message: &str, sections: &[SectionName]) -> String {
     if message.contains("duplicate key") {
         let repeated = sections.iter().filter(|section| section.repeated);
@@ -16,7 +17,7 @@ pub(crate) fn remedy(text: &str, offset: usize, message: &str, sections: &[Secti
         let (key, value) = (key.trim(), value.split('#').next().unwrap_or_default().trim());
         let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if plain && !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}']) {
-            return format!("text stands in quotes: {key} = \"{value}\"");
+            return format!("write text in quotes: {key} = \"{value}\"");
         }
     }
     "the file is TOML, lines such as `key = \"value\"` under a [section]: see https://toml.io".into()

@@ -1,5 +1,5 @@
-//! The kinds of value that a key can have. Each reads itself from TOML and from the text of an option, says what is
-//! wrong with what it was given, and names its own form for the reference page.
+//! The kinds of value that a key can have. Each kind reads itself from TOML and from the text of an option, says what is
+//! wrong with a value, and names its own form for the reference page.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::language::problem::nearest;
 /// What is wrong with a value, and the remedy.
 pub type Wrong = (String, String);
 
-/// Lowest and highest number that is taken.
+/// The lowest and the highest number that is accepted.
 pub(crate) type Bounds = Option<(u64, u64)>;
 
 /// The ports of SIP without and with TLS (RFC 3261 §19.1.2).
@@ -33,7 +33,7 @@ pub(crate) trait Value: Sized {
     /// For people: `number, 3 … 5`.
     fn form(bounds: Bounds) -> String;
 
-    /// The words of a choice, each with what it does.
+    /// The words of a choice, and the meaning of each.
     fn words() -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
@@ -54,10 +54,10 @@ fn wrong_type(value: &DeValue<'_>, form: &str) -> Wrong {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    (format!("{given} stands here"), asked(form))
+    (format!("the value is {given}"), asked(form))
 }
 
-/// The remedy that names a form, which may be a noun.
+/// The remedy that names a form. The form may begin with a noun.
 fn asked(form: &str) -> String {
     let article = match form.split([' ', ',']).next() {
         Some("number" | "list" | "path") => "a ",
@@ -72,7 +72,7 @@ impl Value for u64 {
         let form = Self::form(bounds);
         let plain = text.replace('_', "");
         let number: i128 =
-            plain.parse().map_err(|_| (format!("`{text}` is no whole number"), asked(&form)))?;
+            plain.parse().map_err(|_| (format!("`{text}` is not a whole number"), asked(&form)))?;
         let (low, high) = bounds.unwrap_or((0, u64::MAX));
         match u64::try_from(number) {
             Ok(number) if (low..=high).contains(&number) => Ok(number),
@@ -127,7 +127,7 @@ impl Value for String {
 impl Value for PathBuf {
     fn from_text(text: &str, _: Bounds) -> Result<PathBuf, Wrong> {
         match text {
-            "" => Err(("nothing stands here".into(), "write the path of a file".into())),
+            "" => Err(("the path is empty".into(), "write the path of a file".into())),
             path => Ok(path.into()),
         }
     }
@@ -149,8 +149,9 @@ impl Value for SocketAddr {
 
 impl Value for IpAddr {
     fn from_text(text: &str, bounds: Bounds) -> Result<IpAddr, Wrong> {
-        text.parse()
-            .map_err(|_| (format!("`{text}` is no IP address"), format!("write an {}", Self::form(bounds))))
+        text.parse().map_err(|_| {
+            (format!("`{text}` is not an IP address"), format!("write an {}", Self::form(bounds)))
+        })
     }
 
     fn form(_: Bounds) -> String {
@@ -158,10 +159,10 @@ impl Value for IpAddr {
     }
 }
 
-/// An address with or without the transport in front.
+/// An address, with or without the transport in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `None`: not said; the context decides.
+    /// `None`: not given; the context decides.
     pub transport: Option<Transport>,
     pub address: SocketAddr,
 }
@@ -175,7 +176,7 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
     let (transport, rest) = match text.split_once(':').map(|(word, rest)| (word, known(word), rest)) {
         Some((_, Some(transport), rest)) => (Some(transport), rest),
         Some(("sctp", None, _)) => {
-            return Err(("transport `sctp` is not served".into(), "use udp:, tcp: or tls:".into()));
+            return Err(("transport `sctp` is not supported".into(), "use udp:, tcp: or tls:".into()));
         }
         Some(("sip" | "sips", None, rest)) => {
             return Err((
@@ -188,13 +189,13 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
     let port = match transport {
         None | Some(Transport::Udp | Transport::Tcp) => Some(SIP_PORT),
         Some(Transport::Tls) => Some(SIPS_PORT),
-        // Those of HTTP, which something else has as a rule: better said than guessed.
+        // These ports are usually those of HTTP, and another program listens there: an error is better than a guess.
         Some(Transport::Ws | Transport::Wss) => None,
     };
     Ok(Endpoint { transport, address: parse_address(rest, port)? })
 }
 
-/// An IP address with a port; left out, the port is `port` if there is one.
+/// An IP address with a port. If the port is left out, it is `port`, if there is one.
 pub fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return match address.port() {
@@ -206,10 +207,10 @@ pub fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong>
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return match port {
             Some(port) => Ok(SocketAddr::new(ip, port)),
-            // No port is to be suggested that is SIP's where something else listens.
+            // Where SIP is not spoken, SIP's port must not be suggested.
             None => {
                 let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
-                Err((format!("`{text}` has no port"), format!("write its port, too: {host}:PORT")))
+                Err((format!("`{text}` has no port"), format!("write the port, too: {host}:PORT")))
             }
         };
     }
@@ -217,11 +218,11 @@ pub fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong>
     let named = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
     if named && host.chars().any(|c| c.is_ascii_alphabetic()) {
         let remedy = format!(
-            "write the IP address of {host} (names are not looked up, so that a DNS failure harms no call)"
+            "write the IP address of {host} (names are not looked up, so that a failure of DNS harms no call)"
         );
-        return Err((format!("`{text}` is a name"), remedy));
+        return Err((format!("`{text}` is a name, not an address"), remedy));
     }
-    Err((format!("`{text}` is no address"), "write it like 10.0.0.1:5060 or [2001:db8::1]:5060".into()))
+    Err((format!("`{text}` is not an address"), "write it like 10.0.0.1:5060 or [2001:db8::1]:5060".into()))
 }
 
 impl Value for Endpoint {
@@ -257,7 +258,7 @@ impl<T: Value> Value for Option<T> {
 }
 
 impl<T: Value> Value for Vec<T> {
-    /// Of an option, which is repeated rather than given a list.
+    /// An option is repeated instead of having a list.
     fn from_text(text: &str, bounds: Bounds) -> Result<Vec<T>, Wrong> {
         Ok(vec![T::from_text(text, bounds)?])
     }
@@ -282,11 +283,11 @@ impl<T: Value> Value for Vec<T> {
 
 /// A value out of a short list of words.
 pub trait Choice: Copy + Sized + 'static {
-    /// Word, value, and what it does.
+    /// Word, value, and the meaning of the word.
     const WORDS: &'static [(&'static str, Self, &'static str)];
 }
 
-/// The word by which the configuration knows this value; for status and logs.
+/// The word of this value in the configuration; for status and logs.
 pub fn word<T: Choice + PartialEq>(value: T) -> &'static str {
     T::WORDS.iter().find(|(_, known, _)| *known == value).map_or("", |(word, _, _)| word)
 }
@@ -298,10 +299,10 @@ impl<T: Choice> Value for T {
         }
         let words: Vec<&str> = T::WORDS.iter().map(|(word, _, _)| *word).collect();
         let remedy = match nearest(text, words.iter().copied()) {
-            Some(word) => format!("did you mean `{word}`? Known are {}", words.join(", ")),
+            Some(word) => format!("did you mean `{word}`? The values are {}", words.join(", ")),
             None => format!("write one of {}", words.join(", ")),
         };
-        Err((format!("`{text}` is not known here"), remedy))
+        Err((format!("`{text}` is not a known value"), remedy))
     }
 
     fn form(_: Bounds) -> String {

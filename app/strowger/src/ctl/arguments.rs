@@ -94,7 +94,7 @@ impl Parameter {
             (ParameterKind::Text, Value::String(_)) | (ParameterKind::Flag, Value::Bool(_)) => Ok(()),
             (ParameterKind::Number(low, high), Value::Number(number)) => match number.as_u64() {
                 Some(number) if (low..=high).contains(&number) => Ok(()),
-                _ => wrong(&format!("{number} is no whole number from {low} to {high}")),
+                _ => wrong(&format!("{number} is not a whole number from {low} to {high}")),
             },
             (ParameterKind::Server, _) => wrong("no address stands here"),
             (ParameterKind::Text, _) => wrong("no text stands here"),

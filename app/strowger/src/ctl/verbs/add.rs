@@ -35,9 +35,8 @@ pub(crate) const VERB: Verb = Verb {
             };
             if !listeners.iter().any(reaches) {
                 let token = transport.uri_token();
-                let what = format!(
-                    "{address} is reached by {token}, and there is no such listener of its IP version"
-                );
+                let what =
+                    format!("{address} needs a listener for {token} of its IP version, and there is none");
                 let remedy = format!("add a listener {token}:… to the configuration and restart");
                 return Err(Refused::new(RefusalKind::Impossible, what, remedy));
             }
