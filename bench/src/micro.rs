@@ -12,6 +12,7 @@ use config::ShortForm;
 use lb::farm::server::ServerId;
 use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
+use lb::hold::{Alarms, Class, Held, Kept, Limits};
 use lb::memory::expiring::Expiring;
 use lb::outbox::Outbox;
 use lb::settings::Settings;
@@ -244,6 +245,54 @@ fn small_parts(keys: &KeyRing, row: &mut impl FnMut(&str, Option<Spread>)) {
     );
     let bytes = memory.bytes() as f64 / memory.len() as f64;
     row("memory: bytes per entry", Spread::of([bytes]));
+    held_set_ups(row);
+}
+
+/// A held INVITE from its coming to its 200, with all that its deadlines ask of the table; ten thousand others ring meanwhile.
+fn held_set_ups(row: &mut impl FnMut(&str, Option<Spread>)) {
+    const RINGING: u64 = 10_000;
+    let held = Held::new(Limits::new(1_000_000, 1 << 30));
+    let mut alarms = Alarms::new(0, 1_000_000);
+    let (server, mut message) = (ServerId(7), Vec::new());
+    let invite =
+        [&b"INVITE sip:bob@example.com SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n"[..], &[b'a'; 800]].concat();
+    let kept = Kept {
+        class: Class::Invite,
+        message: &invite,
+        flow: Flow {
+            listener: 0,
+            transport: Transport::Tcp,
+            remote: SocketAddr::from(([127, 0, 0, 1], 5060)),
+            connection: None,
+        },
+        server,
+        server_reliable: false,
+        to_client: None,
+        failover: true,
+        in_dialog: false,
+        route_fields: b"",
+    };
+    let mut number = 0_u64;
+    let mut ring = |held: &Held, alarms: &mut Alarms| {
+        number += 1;
+        // Ten thousand a second.
+        let (now, key) = (Time::from_micros(number * 100), number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let kept = held.keep(now, alarms, key, &kept);
+        (now, key, kept.is_ok(), held.response(now, alarms, key, Class::Invite, 180, server))
+    };
+    for _ in 0..RINGING {
+        ring(&held, &mut alarms);
+    }
+    row(
+        "hold: an INVITE kept, its 180, its 200, and what is due meanwhile",
+        each(|_| {
+            let (now, key, ..) = ring(&held, &mut alarms);
+            while let Some(action) = held.next_due(now, &mut alarms, &mut message) {
+                black_box(action);
+            }
+            held.response(now, &mut alarms, key, Class::Invite, 200, server)
+        }),
+    );
 }
 
 fn each<R>(mut work: impl FnMut(u64) -> R) -> Option<Spread> {
