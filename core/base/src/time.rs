@@ -9,6 +9,8 @@ pub struct Time(u64);
 
 impl Time {
     pub const ZERO: Time = Time(0);
+    /// The deadline that does not come.
+    pub const NEVER: Time = Time(u64::MAX);
 
     pub const fn from_micros(micros: u64) -> Time {
         Time(micros)

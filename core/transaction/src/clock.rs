@@ -5,9 +5,6 @@ use base::{Duration, Time};
 
 use crate::Output;
 
-/// A timer that does not run.
-pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
-
 /// Bytes of every stored machine.
 pub const MACHINE_BYTES: usize = 20;
 
@@ -42,40 +39,40 @@ pub(crate) struct Clock<S> {
     pub(crate) reliable: bool,
     /// How often the message was sent, which says how long the pause before the next copy is.
     pub(crate) copies: u8,
-    /// When the next copy is due; [`NEVER`] where that timer does not run.
+    /// When the next copy is due; [`Time::NEVER`] where that timer does not run.
     pub(crate) repeat_at: Time,
-    /// When the state ends by itself; [`NEVER`] where it does not.
+    /// When the state ends by itself; [`Time::NEVER`] where it does not.
     pub(crate) ends_at: Time,
 }
 
 impl<S: State> Clock<S> {
     pub(crate) fn new(state: S, reliable: bool) -> Clock<S> {
-        Clock { state, reliable, copies: 0, repeat_at: NEVER, ends_at: NEVER }
+        Clock { state, reliable, copies: 0, repeat_at: Time::NEVER, ends_at: Time::NEVER }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let next = self.repeat_at.min(self.ends_at);
-        (next != NEVER).then_some(next)
+        (next != Time::NEVER).then_some(next)
     }
 
     pub(crate) fn is_over(&self, now: Time) -> bool {
-        self.ends_at <= now && self.ends_at != NEVER
+        self.ends_at <= now && self.ends_at != Time::NEVER
     }
 
     pub(crate) fn repeats(&self, now: Time) -> bool {
-        self.repeat_at <= now && self.repeat_at != NEVER
+        self.repeat_at <= now && self.repeat_at != Time::NEVER
     }
 
     /// A copy leaves now; the next one `pause` of so many copies later, where the transport is not reliable.
     pub(crate) fn repeat(&mut self, now: Time, pause: impl FnOnce(u8) -> Duration) -> Output {
         self.copies = self.copies.saturating_add(1);
-        self.repeat_at = if self.reliable { NEVER } else { now + pause(self.copies) };
+        self.repeat_at = if self.reliable { Time::NEVER } else { now + pause(self.copies) };
         Output::Repeat
     }
 
     /// The state changes, and nothing is repeated in it.
     pub(crate) fn enter(&mut self, state: S, ends_at: Time, output: Output) -> Output {
-        (self.state, self.repeat_at, self.ends_at) = (state, NEVER, ends_at);
+        (self.state, self.repeat_at, self.ends_at) = (state, Time::NEVER, ends_at);
         output
     }
 
@@ -83,7 +80,7 @@ impl<S: State> Clock<S> {
     /// says what that moment is on his. One that is over is written as due.
     pub(crate) fn to_bytes(self, origin: Time) -> [u8; MACHINE_BYTES] {
         let from_origin = |at: Time| match at {
-            NEVER => NEVER_US,
+            Time::NEVER => NEVER_US,
             at => at.as_micros().saturating_sub(origin.as_micros()),
         };
         let mut bytes = [0; MACHINE_BYTES];
@@ -107,7 +104,7 @@ impl<S: State> Clock<S> {
         };
         let (halves, _) = deadlines.as_chunks::<8>();
         let moment = |half: &[u8; 8]| match u64::from_be_bytes(*half) {
-            NEVER_US => NEVER,
+            NEVER_US => Time::NEVER,
             us => Time::from_micros(origin.as_micros().saturating_add(us)),
         };
         let (repeat_at, ends_at) = (moment(&halves[0]), moment(&halves[1]));

@@ -5,7 +5,7 @@
 
 use base::Time;
 
-use crate::clock::{Clock, NEVER, State, stored};
+use crate::clock::{Clock, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +74,17 @@ impl InviteClient {
         use InviteClientState::*;
         match (self.0.state, event) {
             (Calling, TimerA) => self.0.repeat(now, |copies| timers.a(copies)),
-            (Calling, TimerB) => self.0.enter(Terminated, NEVER, Output::Timeout),
-            (Calling, TransportError) => self.0.enter(Terminated, NEVER, Output::Unreachable),
-            (Calling, Provisional) => self.0.enter(Proceeding, NEVER, Output::Pass),
+            (Calling, TimerB) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
+            (Calling, TransportError) => self.0.enter(Terminated, Time::NEVER, Output::Unreachable),
+            (Calling, Provisional) => self.0.enter(Proceeding, Time::NEVER, Output::Pass),
             (Proceeding, Provisional) => Output::Pass,
             (Calling | Proceeding, Failure) => self.complete(now, timers),
             (Calling | Proceeding, Success) => self.0.enter(Accepted, now + timers.m(), Output::Pass),
             (Completed, Failure) => Output::Acknowledge,
-            (Completed, TransportError) => self.0.enter(Terminated, NEVER, Output::Unreachable),
-            (Completed, TimerD) => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Completed, TransportError) => self.0.enter(Terminated, Time::NEVER, Output::Unreachable),
+            (Completed, TimerD) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
             (Accepted, Success) => Output::Pass,
-            (Accepted, TimerM) => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Accepted, TimerM) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
             (Calling, TimerD | TimerM)
             | (Proceeding, TimerA | TimerB | TimerD | TimerM | TransportError)
             | (Completed, TimerA | TimerB | TimerM | Provisional | Success)
@@ -96,7 +96,7 @@ impl InviteClient {
     /// Timer D is zero over a reliable transport: Completed is left in the moment it is entered.
     fn complete(&mut self, now: Time, timers: &Timers) -> Output {
         if self.0.reliable {
-            self.0.enter(InviteClientState::Terminated, NEVER, Output::AcknowledgeAndPass)
+            self.0.enter(InviteClientState::Terminated, Time::NEVER, Output::AcknowledgeAndPass)
         } else {
             self.0.enter(InviteClientState::Completed, now + timers.d(false), Output::AcknowledgeAndPass)
         }

@@ -4,7 +4,7 @@
 
 use base::Time;
 
-use crate::clock::{Clock, NEVER, State, stored};
+use crate::clock::{Clock, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,11 +86,11 @@ impl InviteServer {
         use InviteServerState::*;
         match (self.0.state, event) {
             // Before the first response there is none to repeat.
-            (Proceeding, Invite) if self.0.repeat_at != NEVER => Output::Nothing,
+            (Proceeding, Invite) if self.0.repeat_at != Time::NEVER => Output::Nothing,
             (Proceeding, Invite) => Output::Repeat,
-            (Proceeding, TimerTrying) if self.0.repeat_at == NEVER => Output::Ignored,
-            (Proceeding, TimerTrying) => self.0.enter(Proceeding, NEVER, Output::Trying),
-            (Proceeding, Provisional) => self.0.enter(Proceeding, NEVER, Output::Pass),
+            (Proceeding, TimerTrying) if self.0.repeat_at == Time::NEVER => Output::Ignored,
+            (Proceeding, TimerTrying) => self.0.enter(Proceeding, Time::NEVER, Output::Trying),
+            (Proceeding, Provisional) => self.0.enter(Proceeding, Time::NEVER, Output::Pass),
             (Proceeding, Failure) => {
                 self.0.enter(Completed, now + timers.h(), Output::Pass);
                 self.0.repeat(now, |copies| timers.g(copies));
@@ -100,16 +100,16 @@ impl InviteServer {
             (Proceeding, TransportError) => Output::Unreachable,
             (Completed, Invite) => Output::Repeat,
             (Completed, TimerG) => self.0.repeat(now, |copies| timers.g(copies)),
-            (Completed, Ack) if self.0.reliable => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Completed, Ack) if self.0.reliable => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
             (Completed, Ack) => self.0.enter(Confirmed, now + timers.i(false), Output::Nothing),
-            (Completed, TimerH) => self.0.enter(Terminated, NEVER, Output::Timeout),
+            (Completed, TimerH) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
             (Completed, TransportError) => Output::Unreachable,
-            (Confirmed, TimerI) => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Confirmed, TimerI) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
             (Confirmed, Ack | Invite) => Output::Nothing,
             (Accepted, Invite) => Output::Nothing,
             (Accepted, Ack | Success) => Output::Pass,
             (Accepted, TransportError) => Output::Unreachable,
-            (Accepted, TimerL) => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Accepted, TimerL) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
             (Proceeding, Ack | TimerG | TimerH | TimerI | TimerL)
             | (Completed, TimerTrying | TimerI | TimerL | Provisional | Success | Failure)
             | (

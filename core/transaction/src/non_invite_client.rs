@@ -5,7 +5,7 @@
 
 use base::Time;
 
-use crate::clock::{Clock, NEVER, State, stored};
+use crate::clock::{Clock, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +68,10 @@ impl NonInviteClient {
         use NonInviteClientEvent::*;
         use NonInviteClientState::*;
         match (self.0.state, event) {
-            (Trying | Proceeding, TimerF) => self.0.enter(Terminated, NEVER, Output::Timeout),
-            (Trying | Proceeding, TransportError) => self.0.enter(Terminated, NEVER, Output::Unreachable),
+            (Trying | Proceeding, TimerF) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
+            (Trying | Proceeding, TransportError) => {
+                self.0.enter(Terminated, Time::NEVER, Output::Unreachable)
+            }
             (Trying | Proceeding, TimerE) => self.repeat(now, timers),
             (Trying, Provisional) => {
                 // Timer E runs on; its next pause is T2 (figure 6).
@@ -78,7 +80,7 @@ impl NonInviteClient {
             }
             (Proceeding, Provisional) => Output::Pass,
             (Trying | Proceeding, Final) => self.complete(now, timers),
-            (Completed, TimerK) => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Completed, TimerK) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
             // Completed buffers copies of the answer; over a transport that failed there is nobody left to tell.
             (Completed, Provisional | Final | TransportError) => Output::Nothing,
             (Trying | Proceeding, TimerK) | (Completed, TimerE | TimerF) | (Terminated, _) => Output::Ignored,
@@ -94,7 +96,7 @@ impl NonInviteClient {
     /// Timer K is zero over a reliable transport: Completed is left in the moment it is entered.
     fn complete(&mut self, now: Time, timers: &Timers) -> Output {
         if self.0.reliable {
-            self.0.enter(NonInviteClientState::Terminated, NEVER, Output::Pass)
+            self.0.enter(NonInviteClientState::Terminated, Time::NEVER, Output::Pass)
         } else {
             self.0.enter(NonInviteClientState::Completed, now + timers.k(false), Output::Pass)
         }

@@ -6,7 +6,7 @@
 
 use base::Time;
 
-use crate::clock::{Clock, NEVER, State, stored};
+use crate::clock::{Clock, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +77,16 @@ impl NonInviteServer {
             (Trying, Provisional) => self.proceed(Output::Pass),
             (Trying, TimerTrying) => self.proceed(Output::Trying),
             (Trying | Proceeding, Final) => self.complete(now, timers),
-            (Trying | Proceeding, TimerF) => self.0.enter(Terminated, NEVER, Output::Timeout),
+            (Trying | Proceeding, TimerF) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
             (Proceeding, Request) => Output::Repeat,
             (Proceeding, Provisional) => Output::Pass,
-            (Proceeding | Completed, TransportError) => self.0.enter(Terminated, NEVER, Output::Unreachable),
+            (Proceeding | Completed, TransportError) => {
+                self.0.enter(Terminated, Time::NEVER, Output::Unreachable)
+            }
             (Completed, Request) => Output::Repeat,
             // Any other final response of the transaction user is thrown away.
             (Completed, Final) => Output::Nothing,
-            (Completed, TimerJ) => self.0.enter(Terminated, NEVER, Output::Nothing),
+            (Completed, TimerJ) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
             (Trying, TimerJ | TransportError)
             | (Proceeding, TimerTrying | TimerJ)
             | (Completed, Provisional | TimerTrying | TimerF)
@@ -99,7 +101,7 @@ impl NonInviteServer {
     /// Timer J is zero over a reliable transport: Completed is left in the moment it is entered.
     fn complete(&mut self, now: Time, timers: &Timers) -> Output {
         if self.0.reliable {
-            self.0.enter(NonInviteServerState::Terminated, NEVER, Output::Pass)
+            self.0.enter(NonInviteServerState::Terminated, Time::NEVER, Output::Pass)
         } else {
             self.0.enter(NonInviteServerState::Completed, now + timers.j(false), Output::Pass)
         }

@@ -6,7 +6,7 @@
 
 use base::Time;
 
-use crate::clock::{Clock, NEVER, State, stored};
+use crate::clock::{Clock, State, stored};
 use crate::{Output, Timers};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +58,8 @@ impl Success {
         use SuccessState::*;
         match (self.0.state, event) {
             (Unacknowledged, TimerRepeat) => self.0.repeat(now, |copies| timers.g(copies)),
-            (Unacknowledged, Ack) => self.0.enter(Terminated, NEVER, Output::Pass),
-            (Unacknowledged, TimerEnd) => self.0.enter(Terminated, NEVER, Output::Timeout),
+            (Unacknowledged, Ack) => self.0.enter(Terminated, Time::NEVER, Output::Pass),
+            (Unacknowledged, TimerEnd) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
             // The copy that follows may take another way.
             (Unacknowledged, TransportError) => Output::Nothing,
             (Terminated, _) => Output::Ignored,

@@ -21,9 +21,6 @@ use crate::farm::server::ServerId;
 /// How long an INVITE may ring: more than three minutes (RFC 3261 §16.6 step 11). Each 101 to 199 starts it anew.
 pub(super) const TIMER_C: Duration = Duration::from_secs(181);
 
-/// A deadline that never comes.
-pub(super) const NEVER: Time = Time::from_micros(u64::MAX);
-
 /// Whether the caller has given up, and who answers its CANCEL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cancel {
@@ -130,7 +127,7 @@ impl Entry {
             Class::Invite if failover => {
                 (Phase::Invite(InviteClient::start(now, !repeat, timers)), now + limits.silence)
             }
-            Class::Invite => (Phase::Invite(InviteClient::start(now, !repeat, timers)), NEVER),
+            Class::Invite => (Phase::Invite(InviteClient::start(now, !repeat, timers)), Time::NEVER),
             Class::Other | Class::Cancel => {
                 (Phase::Other(NonInviteClient::start(now, !repeat, timers)), now + timers.f())
             }
@@ -142,7 +139,7 @@ impl Entry {
             phase,
             born: now,
             patience,
-            armed: (NEVER, 0),
+            armed: (Time::NEVER, 0),
             server: Some(kept.server),
             tried: Tried::default(),
             class: kept.class,
@@ -150,7 +147,7 @@ impl Entry {
             server_reliable: kept.server_reliable,
             to_client: kept.to_client.map(Box::new),
             sent: (now, 0),
-            resend_at: NEVER,
+            resend_at: Time::NEVER,
             losses: 0,
             failover,
             in_dialog: kept.in_dialog,
@@ -180,7 +177,7 @@ impl Entry {
     }
 
     pub(super) fn deadline(&self) -> Time {
-        let or_never = |deadline: Option<Time>| deadline.unwrap_or(NEVER);
+        let or_never = |deadline: Option<Time>| deadline.unwrap_or(Time::NEVER);
         match self.phase {
             Phase::Invite(machine) => {
                 or_never(machine.next_deadline()).min(self.patience).min(self.resend_at)
@@ -268,7 +265,7 @@ impl Entry {
         if let Some(server) = self.server.take() {
             self.tried.add(server);
         }
-        (self.resend_at, self.losses) = (NEVER, 0);
+        (self.resend_at, self.losses) = (Time::NEVER, 0);
         let timers = &limits.timers;
         if self.class == Class::Invite && self.cancel != Cancel::No {
             return self.answer(now, 487, timers);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use base::Time;
 
 use super::alarms::{HORIZON, HORIZON_MIN};
-use super::entry::{After, Entry, Loss, NEVER, Phase, Step};
+use super::entry::{After, Entry, Loss, Phase, Step};
 use super::shards::{ENTRY_BYTES, Shard, Shards, slot};
 use super::{
     Action, Alarms, Class, Counts, GoesTo, HoldCounters, Kept, Limits, NotKept, Tried, Verdict, What, Why,
@@ -225,7 +225,7 @@ impl Held {
             if entry.armed != (at, alarms.worker()) {
                 continue;
             }
-            entry.armed = (NEVER, 0);
+            entry.armed = (Time::NEVER, 0);
             let step = if entry.deadline() <= now {
                 self.change(entry, |entry| entry.step(now, &self.limits))
             } else {

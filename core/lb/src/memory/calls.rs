@@ -25,8 +25,6 @@ use crate::signed::keyring::CallKey;
 /// A transaction whose final response never passes is counted no longer than this.
 const TRANSACTION_TIME: Duration = RINGING_TIME;
 
-const NEVER: Time = Time::from_micros(u64::MAX);
-
 /// Flag of an entry: the call is over, and nothing prolongs it.
 const OVER: u32 = 1;
 /// Flags: a provisional response, a success, a failure of its set-up, an answer to its BYE has passed, so that a repeated one
@@ -280,7 +278,7 @@ impl Calls {
     pub(crate) fn transaction_ended(&self, now: Time, branch: &[u8], what: Ended) {
         let (Some(ledger), Some(key)) = (&self.ledger, branch_key(branch)) else { return };
         if what == Ended::Broken {
-            return ledger.count_until(now, key.0, now + self.new_call_time, NEVER);
+            return ledger.count_until(now, key.0, now + self.new_call_time, Time::NEVER);
         }
         ledger.end(now, key.0);
     }

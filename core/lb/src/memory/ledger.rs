@@ -124,7 +124,7 @@ impl Ledger {
 
     /// The final response: the count ends now, and the key is remembered for [`ENDED_TIME`]. True if it was counted.
     pub fn end(&self, now: Time, key: u64) -> bool {
-        self.end_unless_after(now, key, Time::from_micros(u64::MAX))
+        self.end_unless_after(now, key, Time::NEVER)
     }
 
     /// The same, unless it is to be counted longer than until `after`.

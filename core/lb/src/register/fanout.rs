@@ -13,9 +13,6 @@ use transaction::{NonInviteClient, NonInviteClientEvent, Output, Timers};
 use super::challenge::Given;
 use crate::farm::server::ServerId;
 
-/// A deadline that never comes.
-pub(super) const NEVER: Time = Time::from_micros(u64::MAX);
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Its turn comes when those before it are silent.
@@ -105,10 +102,10 @@ impl Fanout {
             round,
             born: now,
             wait,
-            next_at: NEVER,
+            next_at: Time::NEVER,
             answer: None,
-            ends: NEVER,
-            armed: (NEVER, 0),
+            ends: Time::NEVER,
+            armed: (Time::NEVER, 0),
         }
     }
 
@@ -138,7 +135,7 @@ impl Fanout {
     fn ask(&mut self, at: usize, now: Time, timers: &Timers) {
         let branch = &mut self.branches[at];
         branch.state = State::Asked(NonInviteClient::start(now, branch.reliable, timers));
-        self.next_at = if self.order == Order::InTurn { now + self.wait } else { NEVER };
+        self.next_at = if self.order == Order::InTurn { now + self.wait } else { Time::NEVER };
     }
 
     /// A response from this server. False: it is of no more use.
@@ -262,14 +259,14 @@ impl Fanout {
             State::Asked(machine) => machine.next_deadline(),
             _ => None,
         };
-        let repeats = self.branches.iter().filter_map(machine).min().unwrap_or(NEVER);
+        let repeats = self.branches.iter().filter_map(machine).min().unwrap_or(Time::NEVER);
         let own = match (&self.answer, self.order) {
-            (Some(_), _) if self.is_asking() => NEVER,
+            (Some(_), _) if self.is_asking() => Time::NEVER,
             (Some(_), _) => self.ends,
             (None, _) if !self.is_asking() || self.has_good() => Time::ZERO,
             (None, Order::InTurn) if self.next().is_some() => self.next_at,
             (None, Order::Together) if self.has_heard() => self.born + self.wait,
-            (None, Order::InTurn | Order::Together) => NEVER,
+            (None, Order::InTurn | Order::Together) => Time::NEVER,
         };
         repeats.min(own)
     }

@@ -9,7 +9,7 @@ use transaction::Timers;
 
 use super::building::{self, Built};
 use super::challenge::Round;
-use super::fanout::{Fanout, NEVER, State, Step};
+use super::fanout::{Fanout, State, Step};
 use super::settings::{Accept, RegisterSettings};
 use super::{Due, RegisterRepeat, What};
 use crate::farm::server::ServerId;
@@ -159,7 +159,7 @@ impl Registrations {
             if fanout.armed != (at, alarms.worker()) {
                 continue;
             }
-            fanout.armed = (NEVER, 0);
+            fanout.armed = (Time::NEVER, 0);
             let before = fanout.bytes();
             let step = fanout.step(now, &self.timers);
             let what = match step {

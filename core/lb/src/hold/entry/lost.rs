@@ -7,7 +7,7 @@
 use base::{Duration, Time};
 use transaction::{InviteClientState, NonInviteClientState, Timers};
 
-use super::{Class, Entry, Limits, NEVER, Phase, Step, Why};
+use super::{Class, Entry, Limits, Phase, Step, Why};
 use crate::farm::server::ServerId;
 
 /// Connections to one server that a request may lose, before the server counts as failed for it. With the pauses between,
@@ -40,7 +40,7 @@ impl Entry {
         let went_there = self.server == Some(server) && self.server_reliable && self.to_client.is_none();
         let by_it = self.sent.1 == worker && (loss == Loss::Closed || self.sent.0 == now);
         // One loss may be told in two ways.
-        if !went_there || !by_it || !self.waits() || self.resend_at != NEVER {
+        if !went_there || !by_it || !self.waits() || self.resend_at != Time::NEVER {
             return None;
         }
         self.losses += 1;
@@ -61,7 +61,7 @@ impl Entry {
         if self.resend_at > now {
             return None;
         }
-        self.resend_at = NEVER;
+        self.resend_at = Time::NEVER;
         self.server.filter(|_| self.waits())
     }
 
@@ -83,7 +83,7 @@ impl Entry {
 
     /// Its server has answered an INVITE: it has it, and the connection holds.
     pub(super) fn is_heard(&mut self) {
-        (self.resend_at, self.losses) = (NEVER, 0);
+        (self.resend_at, self.losses) = (Time::NEVER, 0);
     }
 
     /// There may be two answers.

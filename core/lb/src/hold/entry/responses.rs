@@ -5,7 +5,7 @@ use transaction::{
     InviteClientEvent, InviteClientState, NonInviteClientEvent, NonInviteClientState, Output, Timers,
 };
 
-use super::{After, Cancel, Entry, NEVER, Phase, Step, TIMER_C};
+use super::{After, Cancel, Entry, Phase, Step, TIMER_C};
 use crate::farm::server::ServerId;
 use crate::hold::{Limits, Tried, Verdict, Why};
 
@@ -141,7 +141,7 @@ impl Entry {
     /// that was taken for a new INVITE would wait for an answer that does not come twice (RFC 6026 §7.1); and servers
     /// that were given up may still be heard.
     fn end(&mut self, now: Time, timers: &Timers) -> Step {
-        self.patience = NEVER;
+        self.patience = Time::NEVER;
         match self.phase {
             Phase::Invite(machine) if machine.state() == InviteClientState::Completed => Step::Wait,
             _ if self.tried.is_empty() && self.flow.transport.is_reliable() => Step::Remove,
@@ -188,7 +188,7 @@ impl Entry {
         let verdict = if output == Output::Pass { Verdict::Pass } else { Verdict::Drop };
         if event == NonInviteClientEvent::Final && output == Output::Pass {
             self.message = Box::default();
-            self.patience = NEVER;
+            self.patience = Time::NEVER;
             if !self.tried.is_empty() || self.was_resent() {
                 self.over(now, None, timers);
                 return (verdict, After::Keep);
