@@ -1,7 +1,8 @@
 //! Transactions of RFC 3261 §17, with RFC 6026, as pure machines.
 //!
 //! Each machine is a small value: a state, what it waits for, and nothing on the heap; [`key`] says which messages are its. It is told the time and what
-//! happened, and says in one [`Output`] word what its owner has to do; messages, sockets and tables are the owner's.
+//! happened, and says in one [`Output`] word what its owner has to do; messages and sockets are the owner's. What an owner makes of
+//! machines lies in a [`table`], which says whose deadline has come.
 //! Every timer derives from T1, T2 and T4 in [`Timers`].
 
 mod clock;
@@ -14,6 +15,7 @@ mod non_invite_server;
 #[cfg(test)]
 mod stored;
 mod success;
+pub mod table;
 mod timers;
 
 pub use clock::{BadMachine, MACHINE_BYTES};

@@ -7,6 +7,7 @@ mod responses;
 use base::{Duration, Time};
 use sip::{Flow, Target};
 use transaction::hop_by_hop::RequestLine;
+use transaction::table::Due;
 use transaction::{
     InviteClient, InviteClientState, InviteServer, InviteServerEvent, NonInviteClient, NonInviteClientState,
     Output, Timers,
@@ -89,8 +90,6 @@ pub(super) struct Entry {
     pub(super) born: Time,
     /// Silence, timer C, or the end of a remnant: the deadlines that are not of a transaction.
     patience: Time,
-    /// When, and in whose queue, the alarm lies that counts.
-    pub(super) armed: (Time, u8),
     /// Where it is now; `None` while it is nowhere.
     pub(super) server: Option<ServerId>,
     tried: Tried,
@@ -139,7 +138,6 @@ impl Entry {
             phase,
             born: now,
             patience,
-            armed: (Time::NEVER, 0),
             server: Some(kept.server),
             tried: Tried::default(),
             class: kept.class,
@@ -162,10 +160,6 @@ impl Entry {
         Some(Entry { phase: Phase::HeldBack { ready: false }, cancel: Cancel::Answered, ..entry })
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.message.len() + self.line.bytes()
-    }
-
     /// An INVITE without its final answer.
     pub(super) fn is_pending(&self) -> bool {
         use InviteClientState::{Calling, Proceeding};
@@ -173,23 +167,6 @@ impl Entry {
             Phase::Invite(machine) => matches!(machine.state(), Calling | Proceeding),
             Phase::Seeking { .. } => self.class == Class::Invite,
             Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } | Phase::Over { .. } => false,
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Time {
-        let or_never = |deadline: Option<Time>| deadline.unwrap_or(Time::NEVER);
-        match self.phase {
-            Phase::Invite(machine) => {
-                or_never(machine.next_deadline()).min(self.patience).min(self.resend_at)
-            }
-            Phase::Other(machine) => or_never(machine.next_deadline()).min(self.patience).min(self.resend_at),
-            Phase::HeldBack { ready: true }
-            | Phase::Seeking { told: false, .. }
-            | Phase::Answered { sent: false, .. } => Time::ZERO,
-            Phase::Answered { machine, .. } => or_never(machine.next_deadline()),
-            Phase::HeldBack { ready: false } | Phase::Seeking { told: true, .. } | Phase::Over { .. } => {
-                self.patience
-            }
         }
     }
 
@@ -366,5 +343,28 @@ impl Entry {
             }
         };
         concerned.then(|| self.give_up(now, Why::Failed, limits))
+    }
+}
+
+impl Due for Entry {
+    fn deadline(&self) -> Time {
+        let or_never = |deadline: Option<Time>| deadline.unwrap_or(Time::NEVER);
+        match self.phase {
+            Phase::Invite(machine) => {
+                or_never(machine.next_deadline()).min(self.patience).min(self.resend_at)
+            }
+            Phase::Other(machine) => or_never(machine.next_deadline()).min(self.patience).min(self.resend_at),
+            Phase::HeldBack { ready: true }
+            | Phase::Seeking { told: false, .. }
+            | Phase::Answered { sent: false, .. } => Time::ZERO,
+            Phase::Answered { machine, .. } => or_never(machine.next_deadline()),
+            Phase::HeldBack { ready: false } | Phase::Seeking { told: true, .. } | Phase::Over { .. } => {
+                self.patience
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.message.len() + self.line.bytes()
     }
 }

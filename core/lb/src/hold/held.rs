@@ -1,18 +1,19 @@
-//! The one table of held requests: shared by all workers, bounded in entries and bytes.
+//! Held requests, in one table of all workers: what each event makes of the request that it concerns.
 
 mod cancels;
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
 use base::Time;
+use transaction::table::{Bounds, Next, SharedTable};
 
-use super::alarms::{HORIZON, HORIZON_MIN};
 use super::entry::{After, Entry, Loss, Phase, Step};
-use super::shards::{ENTRY_BYTES, Shard, Shards, slot};
 use super::{
     Action, Alarms, Class, Counts, GoesTo, HoldCounters, Kept, Limits, NotKept, Tried, Verdict, What, Why,
 };
 use crate::farm::server::ServerId;
+
+/// A CANCEL has the branch, hence the key, of its INVITE. This moves it to a slot of its own: any constant does, since
+/// keys are keyed hashes.
+const CANCEL: u64 = 0xC3A5_C85C_97CB_3127;
 
 /// `key` is the branch that the router gives the request, as 64 bits: the same for a request and its copies, and for an
 /// INVITE, its CANCEL and the ACK to its failure.
@@ -28,17 +29,15 @@ use crate::farm::server::ServerId;
 /// ```
 #[derive(Debug)]
 pub struct Held {
-    shards: Shards,
+    table: SharedTable<Entry>,
     limits: Limits,
-    len: AtomicUsize,
-    bytes: AtomicUsize,
     counters: HoldCounters,
 }
 
 impl Held {
     pub fn new(limits: Limits) -> Held {
-        let (len, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Held { shards: Shards::new(), limits, len, bytes, counters: HoldCounters::default() }
+        let bounds = Bounds { entries_max: limits.entries_max, bytes_max: limits.bytes_max };
+        Held { table: SharedTable::new(bounds), limits, counters: HoldCounters::default() }
     }
 
     pub fn limits(&self) -> &Limits {
@@ -46,16 +45,17 @@ impl Held {
     }
 
     pub fn len(&self) -> usize {
-        self.len.load(Relaxed)
+        self.table.len()
     }
 
+    /// One relaxed load: every message asks this first.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.table.is_empty()
     }
 
     /// Bytes of messages, their remnants, and entries.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Relaxed)
+        self.table.bytes()
     }
 
     pub fn counts(&self) -> Counts {
@@ -77,41 +77,36 @@ impl Held {
         make: fn(Time, &Kept<'_>, &Limits) -> Option<Entry>,
     ) -> Result<(), NotKept> {
         let slot = slot(key, kept.class);
-        let mut shard = self.shards.lock(slot);
-        if shard.contains_key(&slot) {
+        let mut shard = self.table.lock(slot);
+        if shard.contains(slot) {
             return Err(NotKept::Present);
         }
-        // Room is taken first and given back if there was none, so that the bounds hold with any number of workers.
-        let entry = make(now, kept, &self.limits).filter(|_| !alarms.is_full());
-        let Some(mut entry) = entry.filter(|entry| self.take_room(entry.bytes())) else {
-            self.counters.full.add();
-            return Err(NotKept::Full);
-        };
-        entry.is_sent(now, alarms.worker());
-        arm(&mut entry, now, alarms, slot);
-        shard.insert(slot, entry);
-        self.counters.kept.add();
-        Ok(())
+        let inserted = make(now, kept, &self.limits).ok_or(NotKept::Full).and_then(|mut entry| {
+            entry.is_sent(now, alarms.worker());
+            shard.insert(now, alarms, slot, entry)
+        });
+        match inserted {
+            Ok(()) => self.counters.kept.add(),
+            Err(_) => self.counters.full.add(),
+        }
+        inserted
     }
 
     /// Where a copy of a held request goes.
     pub fn place(&self, key: u64, class: Class) -> GoesTo {
         let slot = slot(key, class);
-        let shard = self.shards.lock(slot);
-        shard.get(&slot).filter(|entry| entry.class == class).map_or(GoesTo::NotHeld, place_of)
+        let shard = self.table.lock(slot);
+        shard.get(slot).filter(|entry| entry.class == class).map_or(GoesTo::NotHeld, place_of)
     }
 
     /// An ACK to a failure has come from the client. Where we answered, it ends the copies of our answer.
     pub fn acknowledged(&self, now: Time, alarms: &mut Alarms, key: u64) -> GoesTo {
-        let slot = slot(key, Class::Invite);
-        let mut shard = self.shards.lock(slot);
-        let Some(entry) = shard.get_mut(&slot).filter(|entry| entry.class == Class::Invite) else {
-            return GoesTo::NotHeld;
-        };
-        let place = place_of(entry);
-        self.change(entry, |entry| entry.acknowledged(now, &self.limits.timers));
-        arm(entry, now, alarms, slot);
-        place
+        let place = self.at(now, alarms, key, Class::Invite, |entry| {
+            let place = place_of(entry);
+            entry.acknowledged(now, &self.limits.timers);
+            Next::Keep(place)
+        });
+        place.unwrap_or(GoesTo::NotHeld)
     }
 
     /// A response whose Via says that its request is held. `class` is of its CSeq method, `server` of its hop.
@@ -126,9 +121,11 @@ impl Held {
     ) -> Verdict {
         let (verdict, after) = match class {
             Class::Cancel => (self.cancel_response(now, alarms, key, status, server), After::Keep),
-            Class::Invite | Class::Other => self.at(now, alarms, key, class, |entry| match class {
-                Class::Invite => entry.invite_response(now, status, server, &self.limits.timers),
-                Class::Cancel | Class::Other => entry.other_response(now, status, &self.limits.timers),
+            Class::Invite => self.judge(now, alarms, key, class, |entry| {
+                entry.invite_response(now, status, server, &self.limits.timers)
+            }),
+            Class::Other => self.judge(now, alarms, key, class, |entry| {
+                entry.other_response(now, status, &self.limits.timers)
             }),
         };
         match after {
@@ -163,11 +160,9 @@ impl Held {
         why: Why,
         another: impl FnOnce(&Tried) -> bool,
     ) -> Option<Verdict> {
-        let slot = slot(key, Class::Invite);
-        let mut shard = self.shards.lock(slot);
-        let entry = shard.get_mut(&slot).filter(|entry| entry.class == Class::Invite)?;
-        let verdict = self.change(entry, |entry| entry.refused(now, server, why, another, &self.limits))?;
-        arm(entry, now, alarms, slot);
+        let verdict = self.at(now, alarms, key, Class::Invite, |entry| {
+            Next::Keep(entry.refused(now, server, why, another, &self.limits))
+        })??;
         self.counters.absorbed.add();
         self.counters.acknowledged.add();
         Some(verdict)
@@ -200,81 +195,59 @@ impl Held {
         mut change: impl FnMut(&mut Entry) -> Option<Step>,
     ) -> usize {
         let mut concerned = 0;
-        for mut shard in self.shards.each() {
-            shard.retain(|slot, entry| {
-                let Some(step) = self.change(entry, &mut change) else { return true };
+        self.table.change_each(now, alarms, |entry| match change(entry) {
+            None => Next::Keep(()),
+            Some(step) => {
                 concerned += 1;
-                let kept = !matches!(step, Step::Remove | Step::Unanswered);
-                if kept {
-                    arm(entry, now, alarms, *slot);
+                self.count_end(step);
+                if matches!(step, Step::Remove | Step::Unanswered) {
+                    Next::Remove(())
                 } else {
-                    self.forget(entry, step);
+                    Next::Keep(())
                 }
-                kept
-            });
-        }
+            }
+        });
         concerned
     }
 
     /// The next thing to do, with the received message in `message` (which is overwritten). To be called until it says
     /// `None`, or until the caller's own bound on a turn: what is left keeps [`Alarms::next_deadline`] in the past.
     pub fn next_due(&self, now: Time, alarms: &mut Alarms, message: &mut Vec<u8>) -> Option<Action> {
-        while let Some((at, slot)) = alarms.pop(now) {
-            let mut shard = self.shards.lock(slot);
-            let Some(entry) = shard.get_mut(&slot) else { continue };
-            if entry.armed != (at, alarms.worker()) {
-                continue;
-            }
-            entry.armed = (Time::NEVER, 0);
-            let step = if entry.deadline() <= now {
-                self.change(entry, |entry| entry.step(now, &self.limits))
-            } else {
-                Step::Wait
-            };
+        let worker = alarms.worker();
+        self.table.next_due(now, alarms, |slot, entry| {
+            let step = entry.step(now, &self.limits);
+            self.count_end(step);
             let what = match step {
-                Step::Wait => None,
-                Step::Act(what) => Some(what),
+                Step::Wait => return Next::Keep(None),
+                Step::Unanswered | Step::LetGo | Step::Remove => return Next::Remove(None),
+                Step::Act(what) => what,
                 Step::Repeat(server) => {
                     self.counters.repeated.add();
-                    Some(What::Send { server })
+                    What::Send { server }
                 }
                 Step::Resend(server) => {
                     self.counters.resent.add();
-                    Some(What::Send { server })
-                }
-                Step::Unanswered | Step::LetGo | Step::Remove => {
-                    if let Some(entry) = shard.remove(&slot) {
-                        self.forget(&entry, step);
-                    }
-                    continue;
+                    What::Send { server }
                 }
             };
-            let action = what.map(|what| {
-                message.clear();
-                message.extend_from_slice(&entry.message);
-                self.count(what);
-                let to_client = entry.to_client.is_some();
-                Action {
-                    key: key_of(slot, entry.class),
-                    class: entry.class,
-                    flow: entry.flow,
-                    since: entry.born,
-                    to_client,
-                    what,
-                }
-            });
-            if matches!(what, Some(What::Send { .. })) {
-                entry.is_sent(now, alarms.worker());
+            message.clear();
+            message.extend_from_slice(&entry.message);
+            let action = Action {
+                key: key_of(slot, entry.class),
+                class: entry.class,
+                flow: entry.flow,
+                since: entry.born,
+                to_client: entry.to_client.is_some(),
+                what,
+            };
+            self.count(what);
+            match what {
+                What::Send { .. } => entry.is_sent(now, worker),
+                What::Answer { .. } => entry.answered(),
+                What::Reroute { .. } => {}
             }
-            if matches!(what, Some(What::Answer { .. })) {
-                self.change(entry, Entry::answered);
-            }
-            arm(entry, now, alarms, slot);
-            if action.is_some() {
-                return action;
-            }
-        }
-        None
+            Next::Keep(Some(action))
+        })
     }
 
     /// The answer to [`What::Reroute`]: the request is being sent to this server. False: it has ended meanwhile.
@@ -314,8 +287,8 @@ impl Held {
     /// It cannot be sent any more: it is forgotten without any answer from a server.
     pub fn let_go(&self, key: u64, class: Class) {
         let slot = slot(key, class);
-        if let Some(entry) = self.shards.lock(slot).remove(&slot) {
-            self.forget(&entry, Step::Unanswered);
+        if self.table.lock(slot).remove(slot).is_some() {
+            self.count_end(Step::Unanswered);
         }
     }
 
@@ -328,19 +301,18 @@ impl Held {
         class: Class,
         change: impl FnOnce(&mut Entry),
     ) -> bool {
-        let slot = slot(key, class);
-        let mut shard = self.shards.lock(slot);
-        let Some(entry) = shard.get_mut(&slot) else { return false };
-        if !matches!(entry.phase, Phase::Seeking { .. }) {
-            return false;
-        }
-        self.change(entry, change);
-        arm(entry, now, alarms, slot);
-        true
+        let changed = self.table.change(now, alarms, slot(key, class), |entry| {
+            let is_sought = matches!(entry.phase, Phase::Seeking { .. });
+            if is_sought {
+                change(entry);
+            }
+            Next::Keep(is_sought)
+        });
+        changed.unwrap_or(false)
     }
 
     /// Lets an entry judge a response, if there is one.
-    fn at(
+    fn judge(
         &self,
         now: Time,
         alarms: &mut Alarms,
@@ -348,42 +320,29 @@ impl Held {
         class: Class,
         judge: impl FnOnce(&mut Entry) -> (Verdict, After),
     ) -> (Verdict, After) {
-        let slot = slot(key, class);
-        let mut shard = self.shards.lock(slot);
-        let Some(entry) = shard.get_mut(&slot).filter(|entry| entry.class == class) else {
-            return (Verdict::Pass, After::Keep);
-        };
-        let (verdict, after) = self.change(entry, judge);
-        match after {
-            After::Remove => remove(self, &mut shard, slot),
-            _ => arm(entry, now, alarms, slot),
-        }
-        (verdict, after)
+        let judged = self.at(now, alarms, key, class, |entry| match judge(entry) {
+            (verdict, After::Remove) => Next::Remove((verdict, After::Remove)),
+            judged => Next::Keep(judged),
+        });
+        judged.unwrap_or((Verdict::Pass, After::Keep))
     }
 
-    fn take_room(&self, bytes: usize) -> bool {
-        let cost = bytes + ENTRY_BYTES;
-        let entries = self.len.fetch_add(1, Relaxed) + 1;
-        let total = self.bytes.fetch_add(cost, Relaxed) + cost;
-        let fits = entries <= self.limits.entries_max && total <= self.limits.bytes_max;
-        if !fits {
-            self.len.fetch_sub(1, Relaxed);
-            self.bytes.fetch_sub(cost, Relaxed);
-        }
-        fits
+    /// Changes the entry of a request of this class, if there is one.
+    fn at<T>(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        class: Class,
+        change: impl FnOnce(&mut Entry) -> Next<T>,
+    ) -> Option<T> {
+        let changed = self.table.change(now, alarms, slot(key, class), |entry| {
+            if entry.class == class { change(entry).map(Some) } else { Next::Keep(None) }
+        });
+        changed.flatten()
     }
 
-    /// Changes an entry and accounts for what it lets go. No change makes it larger.
-    fn change<R>(&self, entry: &mut Entry, change: impl FnOnce(&mut Entry) -> R) -> R {
-        let before = entry.bytes();
-        let result = change(entry);
-        self.bytes.fetch_sub(before - entry.bytes(), Relaxed);
-        result
-    }
-
-    fn forget(&self, entry: &Entry, step: Step) {
-        self.len.fetch_sub(1, Relaxed);
-        self.bytes.fetch_sub(entry.bytes() + ENTRY_BYTES, Relaxed);
+    fn count_end(&self, step: Step) {
         match step {
             Step::Unanswered => self.counters.unanswered.add(),
             Step::LetGo => self.counters.let_go.add(),
@@ -403,9 +362,10 @@ impl Held {
     }
 }
 
-fn remove(held: &Held, shard: &mut Shard, slot: u64) {
-    if let Some(entry) = shard.remove(&slot) {
-        held.forget(&entry, Step::Remove);
+fn slot(key: u64, class: Class) -> u64 {
+    match class {
+        Class::Invite | Class::Other => key,
+        Class::Cancel => key ^ CANCEL,
     }
 }
 
@@ -421,15 +381,5 @@ fn place_of(entry: &Entry) -> GoesTo {
         }
         (_, Some(server)) => GoesTo::At(server),
         (_, None) => GoesTo::Nowhere,
-    }
-}
-
-/// Sees to it that an alarm lies no later than the entry's deadline. One that lies earlier is renewed when it comes.
-fn arm(entry: &mut Entry, now: Time, alarms: &mut Alarms, slot: u64) {
-    let horizon = now.since(entry.born).clamp(HORIZON_MIN, HORIZON);
-    let at = entry.deadline().min(now + horizon);
-    if at < entry.armed.0 {
-        entry.armed = (at, alarms.worker());
-        alarms.set(at, slot);
     }
 }

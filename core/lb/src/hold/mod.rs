@@ -1,21 +1,21 @@
-//! Held set-ups (SPEC A9, T3): the one place where the load manager keeps transactions.
+//! Held set-ups (SPEC A9, T3): the transactions of the load manager, but for those of REGISTERs at several servers
+//! ([`crate::register`]).
 //!
 //! A client repeats a request over UDP only, and an INVITE only until its first provisional answer. So a request that
 //! came over a stream for one that is reached over UDP is kept and repeated on the timers of RFC 3261 §17; one for a server
 //! that is reached over a stream, too, is kept and sent again when the connection is lost; and an INVITE is kept until its
-//! final answer and given to another server when its own dies first. [`Held`] is shared by all workers and says what has to
-//! be done; the router rebuilds the message from the received bytes and sends it. `docs/held-set-ups.md` has the state figure.
+//! final answer and given to another server when its own dies first. [`Held`] keeps them in a [`transaction::table::SharedTable`] of
+//! all workers and says what has to be done; the router rebuilds the message from the received bytes and sends it.
+//! `docs/held-set-ups.md` has the state figure.
 
-mod alarms;
 mod counters;
 mod entry;
 mod held;
-mod shards;
 mod tried;
 
-pub use alarms::Alarms;
 pub use counters::{Counts, HoldCounters};
 pub use held::Held;
+pub use transaction::table::{Alarms, NotKept};
 pub use tried::{ATTEMPTS_MAX, Tried};
 
 use sip::{Flow, Target};
@@ -53,15 +53,6 @@ pub struct Kept<'a> {
     pub in_dialog: bool,
     /// Route fields as forwarded, whole lines; usually none. An ACK of ours repeats them (RFC 3261 §17.1.1.3).
     pub route_fields: &'a [u8],
-}
-
-/// Why a request goes through unheld. Both are counted; neither is an error for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotKept {
-    /// `held_max` or `held_bytes_max` is reached.
-    Full,
-    /// The key is held already: a copy that came meanwhile. [`Held::place`] says where it goes.
-    Present,
 }
 
 /// Where a request of a held transaction goes now: a copy of the INVITE, or the ACK to a failure.

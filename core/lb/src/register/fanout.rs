@@ -80,8 +80,6 @@ pub(super) struct Fanout {
     /// The answer as sent, for copies of the request.
     pub(super) answer: Option<Box<[u8]>>,
     ends: Time,
-    /// When, and in whose queue, the alarm lies that counts.
-    pub(super) armed: (Time, u8),
 }
 
 impl Fanout {
@@ -105,7 +103,6 @@ impl Fanout {
             next_at: Time::NEVER,
             answer: None,
             ends: Time::NEVER,
-            armed: (Time::NEVER, 0),
         }
     }
 

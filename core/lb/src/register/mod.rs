@@ -46,7 +46,7 @@ enum RegisterRepeat {
 
 /// Something to be done about a registration in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Due {
+struct ToDo {
     /// The branch of the received request.
     key: u64,
     flow: Flow,

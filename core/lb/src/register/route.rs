@@ -9,7 +9,7 @@ use super::challenge::{Given, Round, Share, credentials, share};
 use super::fanout::{Branch, Fanout, Order, State};
 use super::passage::Register;
 use super::settings::{RegisterTo, Registrar};
-use super::{Due, RegisterRepeat, What};
+use super::{RegisterRepeat, ToDo, What};
 use crate::counters::Counter;
 use crate::farm::consistent::mix;
 use crate::farm::delays::Delay;
@@ -225,7 +225,7 @@ impl Core {
     }
 
     /// Something is due at a REGISTER in progress. `bytes`: the request as received, or the answer.
-    fn register_due(&mut self, now: Time, due: Due, bytes: &[u8], parser: &mut Parser, out: &mut Outbox) {
+    fn register_due(&mut self, now: Time, due: ToDo, bytes: &[u8], parser: &mut Parser, out: &mut Outbox) {
         match due.what {
             What::Send { server, without } => {
                 let shared = self.shared.clone();
@@ -245,7 +245,7 @@ impl Core {
                 if let Some((key, round)) = round {
                     self.count(Counter::RegisterChallenged);
                     let alarms = &mut self.alarms_of_registrations;
-                    if !self.shared.registrations.put_round(alarms, key, round) {
+                    if !self.shared.registrations.put_round(now, alarms, key, round) {
                         self.count(Counter::RegisterFull);
                     }
                 }

@@ -1,54 +1,56 @@
-//! The one table of registrations in progress: shared by all workers, bounded in entries and bytes.
+//! Registrations in progress, in one table of all workers, and what was heard in attempts that wait for the next.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use base::Time;
 use transaction::Timers;
+use transaction::table::{Alarms, Bounds, Due, Next, SharedTable};
 
 use super::building::{self, Built};
 use super::challenge::Round;
 use super::fanout::{Fanout, State, Step};
 use super::settings::{Accept, RegisterSettings};
-use super::{Due, RegisterRepeat, What};
+use super::{RegisterRepeat, ToDo, What};
 use crate::farm::server::ServerId;
-use crate::hold::Alarms;
 
-/// As of held set-ups: two workers meet in one shard seldom, and for the time of one step.
-const SHARDS: usize = 64;
+/// Under different keys, which are keyed hashes of different things.
+#[derive(Debug)]
+enum Entry {
+    Fanout(Box<Fanout>),
+    Round(Round),
+}
 
-/// What one entry occupies beside its bytes.
-const ENTRY_BYTES: usize = (size_of::<(u64, Fanout)>() + 1) * 8 / 7;
+impl Due for Entry {
+    fn deadline(&self) -> Time {
+        match self {
+            Entry::Fanout(fanout) => fanout.deadline(),
+            Entry::Round(round) => round.until,
+        }
+    }
 
-#[derive(Debug, Default)]
-struct Shard {
-    fanouts: HashMap<u64, Fanout>,
-    rounds: HashMap<u64, Round>,
+    fn bytes(&self) -> usize {
+        match self {
+            Entry::Fanout(fanout) => size_of::<Fanout>() + fanout.bytes(),
+            Entry::Round(round) => round.bytes(),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub struct Registrations {
-    shards: Box<[Mutex<Shard>]>,
-    entries_max: usize,
-    bytes_max: usize,
+    table: SharedTable<Entry>,
     /// May change while running.
     accept: AtomicU8,
     timers: Timers,
-    len: AtomicUsize,
-    bytes: AtomicUsize,
 }
 
 impl Registrations {
     pub fn new(settings: &RegisterSettings) -> Registrations {
+        let bounds = Bounds { entries_max: settings.in_progress_max, bytes_max: settings.bytes_max };
         Registrations {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            entries_max: settings.in_progress_max,
-            bytes_max: settings.bytes_max,
+            table: SharedTable::new(bounds),
             accept: AtomicU8::new(settings.accept as u8),
             timers: Timers::default(),
-            len: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
         }
     }
 
@@ -65,23 +67,23 @@ impl Registrations {
 
     /// REGISTERs in progress or lately answered, and attempts that wait for the next.
     pub fn len(&self) -> usize {
-        self.len.load(Relaxed)
+        self.table.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.table.is_empty()
     }
 
     pub fn entries_max(&self) -> usize {
-        self.entries_max
+        self.table.bounds().entries_max
     }
 
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Relaxed)
+        self.table.bytes()
     }
 
     pub fn bytes_max(&self) -> usize {
-        self.bytes_max
+        self.table.bounds().bytes_max
     }
 
     pub(super) fn timers(&self) -> &Timers {
@@ -93,10 +95,9 @@ impl Registrations {
         if self.is_empty() {
             return RegisterRepeat::No;
         }
-        let shard = self.lock(key);
-        match shard.fanouts.get(&key) {
-            None => RegisterRepeat::No,
-            Some(fanout) => match &fanout.answer {
+        match self.table.lock(key).get(key) {
+            None | Some(Entry::Round(_)) => RegisterRepeat::No,
+            Some(Entry::Fanout(fanout)) => match &fanout.answer {
                 None => RegisterRepeat::InProgress,
                 Some(answer) => {
                     RegisterRepeat::Answered { answer: answer.clone(), flow: fanout.flow, back: fanout.back }
@@ -106,14 +107,8 @@ impl Registrations {
     }
 
     /// Takes one in whose first requests are about to be sent. False: there is no room.
-    pub(super) fn keep(&self, now: Time, alarms: &mut Alarms, key: u64, mut fanout: Fanout) -> bool {
-        let mut shard = self.lock(key);
-        if alarms.is_full() || shard.fanouts.contains_key(&key) || !self.take_room(fanout.bytes()) {
-            return false;
-        }
-        arm(&mut fanout, now, alarms, key);
-        shard.fanouts.insert(key, fanout);
-        true
+    pub(super) fn keep(&self, now: Time, alarms: &mut Alarms, key: u64, fanout: Fanout) -> bool {
+        self.table.lock(key).insert(now, alarms, key, Entry::Fanout(Box::new(fanout))).is_ok()
     }
 
     /// A response of this server to the REGISTER with this key. False: nobody waits for it.
@@ -125,78 +120,61 @@ impl Registrations {
         (server, status): (ServerId, u16),
         bytes: &[u8],
     ) -> bool {
-        let mut shard = self.lock(key);
-        let Some(fanout) = shard.fanouts.get_mut(&key) else { return false };
-        let before = fanout.bytes();
         // What there is no room for is as good as lost, and comes again.
-        if status >= 200 && self.bytes() + bytes.len() > self.bytes_max {
+        if status >= 200 && self.bytes() + bytes.len() > self.bytes_max() {
             return false;
         }
-        let wanted = fanout.heard(now, server, status, || bytes.into(), &self.timers);
-        self.account(before, fanout.bytes());
-        arm(fanout, now, alarms, key);
-        wanted
+        let heard = self.table.change(now, alarms, key, |entry| match entry {
+            Entry::Fanout(fanout) => {
+                Next::Keep(fanout.heard(now, server, status, || bytes.into(), &self.timers))
+            }
+            Entry::Round(_) => Next::Keep(false),
+        });
+        heard.unwrap_or(false)
     }
 
     /// This server is gone: nobody waits for it any more.
     pub(crate) fn server_failed(&self, now: Time, alarms: &mut Alarms, server: ServerId) {
-        for at in 0..self.shards.len() {
-            let mut shard = self.lock_at(at);
-            for (key, fanout) in &mut shard.fanouts {
-                if fanout.failed(server) {
-                    arm(fanout, now, alarms, *key);
-                }
+        self.table.change_each(now, alarms, |entry| {
+            if let Entry::Fanout(fanout) = entry {
+                fanout.failed(server);
             }
-        }
+            Next::Keep(())
+        });
     }
 
     /// The next thing to do, with its message in `message` (which is overwritten): the received request, or the answer.
-    pub(super) fn next_due(&self, now: Time, alarms: &mut Alarms, message: &mut Vec<u8>) -> Option<Due> {
-        while let Some((at, key)) = alarms.pop(now) {
-            let mut shard = self.lock(key);
-            self.end_round(now, &mut shard, key);
-            let Some(fanout) = shard.fanouts.get_mut(&key) else { continue };
-            if fanout.armed != (at, alarms.worker()) {
-                continue;
+    pub(super) fn next_due(&self, now: Time, alarms: &mut Alarms, message: &mut Vec<u8>) -> Option<ToDo> {
+        self.table.next_due(now, alarms, |key, entry| match entry {
+            Entry::Fanout(fanout) => self.step(now, key, fanout, message),
+            Entry::Round(_) => Next::Remove(None),
+        })
+    }
+
+    fn step(&self, now: Time, key: u64, fanout: &mut Fanout, message: &mut Vec<u8>) -> Next<Option<ToDo>> {
+        let (flow, since) = (fanout.flow, fanout.born);
+        let to_do = |what| Some(ToDo { key, flow, since, what });
+        let mut received = |fanout: &Fanout| {
+            message.clear();
+            message.extend_from_slice(&fanout.message);
+        };
+        match fanout.step(now, &self.timers) {
+            Step::Wait => Next::Keep(None),
+            Step::Send(at) => {
+                received(fanout);
+                let branch = &fanout.branches[at];
+                Next::Keep(to_do(What::Send { server: branch.server, without: branch.without.clone() }))
             }
-            fanout.armed = (Time::NEVER, 0);
-            let before = fanout.bytes();
-            let step = fanout.step(now, &self.timers);
-            let what = match step {
-                Step::Wait => None,
-                Step::Send(at) => {
-                    message.clear();
-                    message.extend_from_slice(&fanout.message);
-                    let branch = &fanout.branches[at];
-                    Some(What::Send { server: branch.server, without: branch.without.clone() })
-                }
-                Step::Answer => {
-                    let built = building::build(fanout, self.accept(), now, message);
-                    Some(self.answered(now, fanout, built, message))
-                }
-                Step::Unanswered | Step::Remove => {
-                    let early = now < fanout.born + self.timers.f();
-                    message.clear();
-                    message.extend_from_slice(&fanout.message);
-                    let due =
-                        Due { key, flow: fanout.flow, since: fanout.born, what: What::Unanswered { early } };
-                    if let Some(gone) = shard.fanouts.remove(&key) {
-                        self.give_room(gone.bytes().max(before));
-                    }
-                    if step == Step::Unanswered {
-                        return Some(due);
-                    }
-                    continue;
-                }
-            };
-            self.account(before, fanout.bytes());
-            let (flow, since) = (fanout.flow, fanout.born);
-            arm(fanout, now, alarms, key);
-            if let Some(what) = what {
-                return Some(Due { key, flow, since, what });
+            Step::Answer => {
+                let built = building::build(fanout, self.accept(), now, message);
+                Next::Keep(to_do(self.answered(now, fanout, built, message)))
             }
+            Step::Unanswered => {
+                received(fanout);
+                Next::Remove(to_do(What::Unanswered { early: now < since + self.timers.f() }))
+            }
+            Step::Remove => Next::Remove(None),
         }
-        None
     }
 
     fn answered(&self, now: Time, fanout: &mut Fanout, built: Built, answer: &[u8]) -> What {
@@ -208,69 +186,18 @@ impl Registrations {
 
     /// What is known from this telephone's last attempt; it is known once.
     pub(super) fn take_round(&self, now: Time, key: u64) -> Option<Round> {
-        let round = self.lock(key).rounds.remove(&key)?;
-        self.give_room(round.bytes());
-        (now < round.until).then_some(round)
+        let mut shard = self.table.lock(key);
+        let Some(Entry::Round(_)) = shard.get(key) else { return None };
+        match shard.remove(key) {
+            Some(Entry::Round(round)) if now < round.until => Some(round),
+            _ => None,
+        }
     }
 
     /// Keeps what was heard for the next attempt; without room that one begins anew.
-    pub(super) fn put_round(&self, alarms: &mut Alarms, key: u64, round: Round) -> bool {
-        let mut shard = self.lock(key);
-        if let Some(old) = shard.rounds.remove(&key) {
-            self.give_room(old.bytes());
-        }
-        if alarms.is_full() || !self.take_room(round.bytes()) {
-            return false;
-        }
-        alarms.set(round.until, key);
-        shard.rounds.insert(key, round);
-        true
-    }
-
-    fn end_round(&self, now: Time, shard: &mut Shard, key: u64) {
-        if shard.rounds.get(&key).is_some_and(|round| round.until <= now)
-            && let Some(round) = shard.rounds.remove(&key)
-        {
-            self.give_room(round.bytes());
-        }
-    }
-
-    fn take_room(&self, bytes: usize) -> bool {
-        let cost = bytes + ENTRY_BYTES;
-        let entries = self.len.fetch_add(1, Relaxed) + 1;
-        let total = self.bytes.fetch_add(cost, Relaxed) + cost;
-        let fits = entries <= self.entries_max && total <= self.bytes_max;
-        if !fits {
-            self.give_room(bytes);
-        }
-        fits
-    }
-
-    fn give_room(&self, bytes: usize) {
-        self.len.fetch_sub(1, Relaxed);
-        self.bytes.fetch_sub(bytes + ENTRY_BYTES, Relaxed);
-    }
-
-    fn account(&self, before: usize, after: usize) {
-        self.bytes.fetch_add(after.wrapping_sub(before), Relaxed);
-    }
-
-    /// The shard of a key, locked. No two are ever held at once. The bits are not those that the map inside uses first.
-    fn lock(&self, key: u64) -> MutexGuard<'_, Shard> {
-        self.lock_at((key >> 32) as usize % SHARDS)
-    }
-
-    fn lock_at(&self, at: usize) -> MutexGuard<'_, Shard> {
-        // A panic while a lock was held leaves entries whole: each step changes one entry.
-        self.shards[at].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// Sees to it that an alarm lies no later than the entry's deadline. One that lies earlier is renewed when it comes.
-fn arm(fanout: &mut Fanout, now: Time, alarms: &mut Alarms, key: u64) {
-    let deadline = fanout.deadline().max(now);
-    if deadline < fanout.armed.0 {
-        fanout.armed = (deadline, alarms.worker());
-        alarms.set(deadline, key);
+    pub(super) fn put_round(&self, now: Time, alarms: &mut Alarms, key: u64, round: Round) -> bool {
+        let mut shard = self.table.lock(key);
+        shard.remove(key);
+        shard.insert(now, alarms, key, Entry::Round(round)).is_ok()
     }
 }

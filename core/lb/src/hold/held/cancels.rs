@@ -3,12 +3,12 @@
 
 use base::Time;
 use sip::Parser;
+use transaction::table::Next;
 use transaction::{InviteClientState, hop_by_hop};
 
-use super::{Held, arm};
+use super::{Held, slot};
 use crate::farm::server::ServerId;
 use crate::hold::entry::{Cancel, Entry, Phase};
-use crate::hold::shards::slot;
 use crate::hold::{Alarms, Cancelled, Class, Kept, NotKept, Verdict};
 
 impl Held {
@@ -16,8 +16,8 @@ impl Held {
     pub fn cancel(&self, now: Time, alarms: &mut Alarms, key: u64, kept: &Kept<'_>) -> Cancelled {
         let invite = slot(key, Class::Invite);
         let (server, server_reliable, to_client) = {
-            let shard = self.shards.lock(invite);
-            let Some(entry) = shard.get(&invite).filter(|entry| entry.class == Class::Invite) else {
+            let shard = self.table.lock(invite);
+            let Some(entry) = shard.get(invite).filter(|entry| entry.class == Class::Invite) else {
                 return Cancelled::NotHeld;
             };
             if !entry.is_pending() {
@@ -30,10 +30,7 @@ impl Held {
         let server = server.unwrap_or(kept.server);
         let kept = Kept { class: Class::Cancel, server, server_reliable, to_client, ..*kept };
         let room = self.insert(now, alarms, key, &kept, Entry::held_back) != Err(NotKept::Full);
-        let mut alive = None;
-        let cancelled = {
-            let mut shard = self.shards.lock(invite);
-            let Some(entry) = shard.get_mut(&invite) else { return Cancelled::Answer };
+        let marked = self.at(now, alarms, key, Class::Invite, |entry| {
             let (cancel, cancelled) = match (room, entry.server) {
                 (false, Some(server)) => (Cancel::Forwarded, Cancelled::Forward(server)),
                 _ => (Cancel::Answered, Cancelled::Answer),
@@ -41,11 +38,13 @@ impl Held {
             if entry.cancel == Cancel::No {
                 entry.cancel = cancel;
             }
-            if let Phase::Invite(machine) = entry.phase {
-                alive = entry.server.filter(|_| machine.state() == InviteClientState::Proceeding);
-            }
-            cancelled
-        };
+            let alive = match entry.phase {
+                Phase::Invite(machine) if machine.state() == InviteClientState::Proceeding => entry.server,
+                _ => None,
+            };
+            Next::Keep((cancelled, alive))
+        });
+        let (cancelled, alive) = marked.unwrap_or((Cancelled::Answer, None));
         if let Some(server) = alive {
             self.send_cancel(now, alarms, key, server);
         }
@@ -61,12 +60,12 @@ impl Held {
         status: u16,
         server: ServerId,
     ) -> Verdict {
-        let (held, _) = self.at(now, alarms, key, Class::Cancel, |entry| {
+        let (held, _) = self.judge(now, alarms, key, Class::Cancel, |entry| {
             let (verdict, after) = entry.other_response(now, status, &self.limits.timers);
             (if entry.cancel == Cancel::Answered { Verdict::Drop } else { verdict }, after)
         });
         let invite = slot(key, Class::Invite);
-        let ours = self.shards.lock(invite).get(&invite).is_some_and(|entry| {
+        let ours = self.table.lock(invite).get(invite).is_some_and(|entry| {
             entry.class == Class::Invite && (entry.cancel == Cancel::Answered || entry.server != Some(server))
         });
         if ours { Verdict::Drop } else { held }
@@ -74,22 +73,20 @@ impl Held {
 
     /// The server shows life: the CANCEL goes to it.
     pub(super) fn send_cancel(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId) {
-        let slot = slot(key, Class::Cancel);
-        let mut shard = self.shards.lock(slot);
-        if let Some(entry) = shard.get_mut(&slot)
-            && entry.phase == (Phase::HeldBack { ready: false })
-        {
-            entry.server = Some(server);
-            entry.phase = Phase::HeldBack { ready: true };
-            arm(entry, now, alarms, slot);
-        }
+        self.at(now, alarms, key, Class::Cancel, |entry| {
+            if entry.phase == (Phase::HeldBack { ready: false }) {
+                entry.server = Some(server);
+                entry.phase = Phase::HeldBack { ready: true };
+            }
+            Next::Keep(())
+        });
     }
 
     /// Another server has answered the INVITE: this one, which rings, gets a CANCEL of our own making.
     pub(super) fn silence(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId, invite: &[u8]) {
         let at = slot(key, Class::Invite);
         let Some((flow, server_reliable)) =
-            self.shards.lock(at).get(&at).map(|entry| (entry.flow, entry.server_reliable))
+            self.table.lock(at).get(at).map(|entry| (entry.flow, entry.server_reliable))
         else {
             return;
         };
