@@ -85,12 +85,12 @@ fn settings(port: u16) -> io::Result<Settings> {
     let form = ShortForm {
         listen: vec![format!("udp:{}", layout.target)],
         server: layout.servers().iter().map(SocketAddrV4::to_string).collect(),
-        affinity: Some(Affinity::Tag.name().into()),
-        selection: Some("round-robin".into()),
-        health: Some("off".into()),
-        workers: Some("1".into()),
         ..ShortForm::default()
-    };
+    }
+    .with("affinity", Affinity::Tag.name())
+    .with("selection", "round-robin")
+    .with("health", "off")
+    .with("workers", "1");
     let checked = config::short_form(&form).map_err(|problems| io::Error::other(format!("{problems}")))?;
     Ok(checked.settings)
 }

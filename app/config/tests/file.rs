@@ -43,7 +43,7 @@ fn the_least_file_gives_the_defaults() {
     assert_eq!(settings.servers[0].weight, 1);
     assert_eq!(settings.listeners[0].bind, settings.listeners[0].advertise);
     assert!(matches!(settings.threads, Threads::PerCore { workers: 1.. }));
-    assert_eq!(checked.faults, Faults::Stderr);
+    assert_eq!(checked.process.faults, Faults::Stderr);
     assert_eq!(settings.keys.tag.len(), 1, "a random key");
     assert!(checked.notices.iter().any(|notice| notice.contains("no shared key")), "{:?}", checked.notices);
 }

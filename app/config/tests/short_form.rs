@@ -27,26 +27,23 @@ fn the_shortest_form() {
 
 #[test]
 fn every_option_reaches_its_setting() {
-    let form = ShortForm {
-        affinity: Some("session".into()),
-        selection: Some("tjsq".into()),
-        workers: Some("3".into()),
-        heartbeat: Some("127.0.0.1:5777".into()),
-        control: Some("/tmp/x.sock".into()),
-        ..given(&["tcp:[::1]:5060"], &["tcp:[::1]:7000"])
-    };
+    let form = given(&["tcp:[::1]:5060"], &["tcp:[::1]:7000"])
+        .with("affinity", "session")
+        .with("selection", "tjsq")
+        .with("workers", "3")
+        .with("heartbeat", "127.0.0.1:5777")
+        .with("control", "/tmp/x.sock");
     let checked = short_form(&form).unwrap();
     assert_eq!(checked.settings.affinity, Affinity::Session);
     assert_eq!(checked.settings.selection, Selection::Tjsq);
     assert_eq!(checked.settings.threads, Threads::PerCore { workers: 3 });
     assert_eq!(checked.settings.heartbeat.listen, Some("127.0.0.1:5777".parse().unwrap()));
-    assert_eq!(checked.control.to_str(), Some("/tmp/x.sock"));
+    assert_eq!(checked.process.control.to_str(), Some("/tmp/x.sock"));
 }
 
 #[test]
 fn mistakes_name_their_option() {
-    let form =
-        ShortForm { affinity: Some("tga".into()), workers: Some("99".into()), ..given(&["udp:x"], &[]) };
+    let form = given(&["udp:x"], &[]).with("affinity", "tga").with("workers", "99");
     bad(
         &form,
         &[
@@ -56,11 +53,9 @@ fn mistakes_name_their_option() {
             "--workers 99: 99 is out of range",
         ],
     );
-    let form = ShortForm {
-        affinity: Some("hash".into()),
-        selection: Some("score".into()),
-        ..given(&["udp:0.0.0.0:5060"], &["10.0.0.1", "10.0.0.1"])
-    };
+    let form = given(&["udp:0.0.0.0:5060"], &["10.0.0.1", "10.0.0.1"])
+        .with("affinity", "hash")
+        .with("selection", "score");
     bad(
         &form,
         &[

@@ -65,10 +65,10 @@ fn short_with(certificate: PathBuf, key: PathBuf) -> ShortForm {
     ShortForm {
         listen: vec!["tls:127.0.0.1:5061".into(), "udp:127.0.0.1:5060".into()],
         server: vec!["127.0.0.1:7000".into()],
-        certificate: Some(certificate),
-        key: Some(key),
         ..ShortForm::default()
     }
+    .with("certificate", certificate.display().to_string())
+    .with("key", key.display().to_string())
 }
 
 /// Each of `wanted` is said of the configuration `given`.
@@ -85,11 +85,11 @@ fn a_good_pair_becomes_tls() {
     let authority = format!("server_ca = \"{}\"\n", certificate.display());
     let file = folder.file("lb.toml", &format!("{LISTEN}[tls]\n{}", keys(&certificate, &key, &authority)));
     let checked = load(&file).unwrap();
-    let tls = checked.tls.unwrap();
+    let tls = checked.process.tls.unwrap();
     assert!(tls.client.is_some() && tls.server_name.is_none());
     assert_eq!(tls.shown.len(), 1);
     assert_eq!((&tls.shown[0].file, tls.shown[0].ends), (&certificate, 4_070_908_800));
-    assert!(short_form(&short_with(certificate, key)).unwrap().tls.unwrap().client.is_none());
+    assert!(short_form(&short_with(certificate, key)).unwrap().process.tls.unwrap().client.is_none());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_listener_may_have_a_certificate_of_its_own() {
     let tls = format!("[tls]\n{}", keys(&shared, &shared_key, ""));
 
     let file = folder.file("both.toml", &format!("{udp}{first}{second}{server}{tls}"));
-    let both = load(&file).unwrap().tls.unwrap();
+    let both = load(&file).unwrap().process.tls.unwrap();
     let accepting: Vec<bool> = both.accepting.iter().map(Option::is_some).collect();
     assert_eq!(accepting, [false, true, true]);
     let files: Vec<_> = both.shown.iter().map(|shown| &shown.file).collect();
@@ -156,7 +156,7 @@ fn a_listener_may_have_a_certificate_of_its_own() {
     assert_eq!(both.last_day(), "2098-01-01");
 
     let file = folder.file("own.toml", &format!("{udp}{second}{server}"));
-    assert_eq!(load(&file).unwrap().tls.unwrap().shown.len(), 1);
+    assert_eq!(load(&file).unwrap().process.tls.unwrap().shown.len(), 1);
 
     for (listeners, wanted) in [
         (
@@ -197,7 +197,7 @@ fn a_certificate_that_has_ended_is_refused_but_not_at_a_start() {
         let file = folder.file("lb.toml", &text);
         assert!(load(&file).unwrap_err().to_string().starts_with("error: "));
         let started = load_to_start(&file).unwrap();
-        assert!(started.tls.unwrap().accepting[0].is_some());
+        assert!(started.process.tls.unwrap().accepting[0].is_some());
         let notices: String = started.notices.iter().map(ToString::to_string).collect();
         assert!(notices.starts_with("warning: ") && notices.contains(said), "{notices}");
         let short = short_with(certificate, key);

@@ -214,6 +214,20 @@ fn a_file_is_checked_without_starting_anything() {
 }
 
 #[test]
+fn a_file_and_the_short_form_exclude_each_other() {
+    for (role, option, value) in [
+        ("lb", "--listen", "udp:127.0.0.1:5060"),
+        ("lb", "--server", "127.0.0.1:7000"),
+        ("lb", "--hold-setup", "all"),
+        ("perf", "--agent", "127.0.0.1:5778"),
+        ("perf", "--poll-ms", "1000"),
+    ] {
+        let expected = ["'--config <FILE>' cannot be used with", option];
+        check(&[role, "--config", "/nonexistent", option, value], 64, &expected);
+    }
+}
+
+#[test]
 fn keys_are_lines_of_a_key_file() {
     check(&["key", "--id", "7"], 0, &["tag 7 "]);
     check(&["key", "--heartbeat"], 0, &["heartbeat "]);

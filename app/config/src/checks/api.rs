@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::files::keys::{as_hex, random, readable_by_others};
 use crate::language::problem::{Problems, SourcePosition};
-use crate::sections::definition::Raw;
+use crate::sections::shared::ApiSection;
 
 /// The HTTP listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +70,7 @@ impl Tokens {
     }
 }
 
-pub(crate) fn api(raw: &Raw, problems: &mut Problems) -> Option<Api> {
-    let section = &raw.api;
+pub(crate) fn api(section: &ApiSection, problems: &mut Problems) -> Option<Api> {
     let mut tokens = Tokens::default();
     if let Some(path) = &section.tokens.value {
         tokens = read(path, &section.tokens.place, problems);

@@ -7,9 +7,10 @@ use sip::Transport;
 
 use crate::checks::listeners::overlaps;
 use crate::language::problem::Problems;
-use crate::sections::definition::Raw;
+use crate::sections::farm::HeartbeatSection;
+use crate::sections::roles::Raw;
 
-pub(crate) fn heartbeats(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Heartbeats {
+pub(crate) fn heartbeats_fit(raw: &Raw, listeners: &[Listener], problems: &mut Problems) {
     let section = &raw.heartbeat;
     if let Some(listen) = section.listen.value {
         let clash = |other: &&Listener| other.transport == Transport::Udp && overlaps(other.bind, listen);
@@ -60,6 +61,9 @@ pub(crate) fn heartbeats(raw: &Raw, listeners: &[Listener], problems: &mut Probl
             format!("write at least {named}, or leave `table_size` out"),
         );
     }
+}
+
+pub(crate) fn heartbeats(section: &HeartbeatSection) -> Heartbeats {
     Heartbeats {
         listen: section.listen.value,
         group: section.group.value,

@@ -10,7 +10,7 @@ use lb::settings::Listener;
 use crate::checks::listeners::overlaps;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
-use crate::sections::definition::Raw;
+use crate::sections::roles::Raw;
 
 /// The HTTP listener: see section http of the reference page.
 #[derive(Clone, Debug, PartialEq, Eq)]

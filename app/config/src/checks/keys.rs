@@ -4,31 +4,38 @@ use std::path::Path;
 
 use lb::settings::Keys;
 
-use crate::files::keys::{KeyFile, heartbeat_key, random, tag_key};
+use crate::files;
+use crate::files::keys::{KeyFile, heartbeat_key, tag_key};
 use crate::language::problem::{Problems, SourcePosition};
-use crate::sections::definition::Raw;
+use crate::sections::shared::Keys as KeysSection;
 
-pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
+/// The keys, and whether the tag key is one that was made for this run.
+pub(crate) struct KeysFound {
+    pub keys: Keys,
+    pub random: bool,
+}
+
+pub(crate) fn keys(section: &KeysSection, problems: &mut Problems) -> KeysFound {
     let mut keys = Keys { tag: Vec::new(), heartbeat: None };
-    for text in &raw.keys.tag.value {
+    for text in &section.tag.value {
         match tag_key(text) {
             Ok(key) => keys.tag.push(key),
-            Err((what, remedy)) => problems.error(&raw.keys.tag.place, what, remedy),
+            Err((what, remedy)) => problems.error(&section.tag.place, what, remedy),
         }
     }
-    if let Some(text) = &raw.keys.heartbeat.value {
+    if let Some(text) = &section.heartbeat.value {
         match heartbeat_key(text) {
             Ok(key) => keys.heartbeat = Some(key),
-            Err((what, remedy)) => problems.error(&raw.keys.heartbeat.place, what, remedy),
+            Err((what, remedy)) => problems.error(&section.heartbeat.place, what, remedy),
         }
     }
-    if let Some(path) = &raw.keys.file.value {
-        key_file(path, &raw.keys.file.place, &mut keys, problems);
+    if let Some(path) = &section.file.value {
+        key_file(path, &section.file.place, &mut keys, problems);
     }
     let mut ids = [false; 256];
     for (id, _) in &keys.tag {
         if std::mem::replace(&mut ids[usize::from(*id)], true) {
-            let place = if raw.keys.tag.is_written() { &raw.keys.tag.place } else { &raw.keys.file.place };
+            let place = if section.tag.is_written() { &section.tag.place } else { &section.file.place };
             let what = format!("two tag keys have the id {id}");
             problems.error(
                 place,
@@ -37,8 +44,9 @@ pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
             );
         }
     }
-    if keys.tag.is_empty() {
-        match random() {
+    let random = keys.tag.is_empty();
+    if random {
+        match files::keys::random() {
             Ok(key) => keys.tag.push((0, key)),
             Err(error) => {
                 problems.error(
@@ -56,7 +64,7 @@ pub(crate) fn keys(raw: &Raw, problems: &mut Problems) -> Keys {
             problems.warn(&SourcePosition::Unwritten, what, remedy);
         }
     }
-    keys
+    KeysFound { keys, random }
 }
 
 fn key_file(path: &Path, place: &SourcePosition, keys: &mut Keys, problems: &mut Problems) {

@@ -4,24 +4,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lb::settings::{Affinity, Selection, Settings, Threads};
+use heartbeat::measure::Measures;
+use lb::settings::{Affinity, Keys, Listener, Peers, Selection, ServerEntry, Settings, Threads};
 
-use crate::checks::api::{Api, api};
-use crate::checks::heartbeats::heartbeats;
+use crate::checks::heartbeats::{heartbeats, heartbeats_fit};
 use crate::checks::http::{Http, http};
-use crate::checks::keys::keys;
+use crate::checks::keys::{KeysFound, keys};
 use crate::checks::listeners::{listeners, names};
 use crate::checks::peers::peers;
-use crate::checks::register::register;
-use crate::checks::servers::servers;
-use crate::checks::tls::{Tls, needs_of_tls, tls};
+use crate::checks::process::{Faults, Process, Sections, place, process};
+use crate::checks::register::{reach_registrars, register};
+use crate::checks::servers::{servers, servers_need_of_tls};
 use crate::checks::without_effect::without_effect;
-use crate::files::control_path::control_path;
 use crate::language::problem::{Problems, SourcePosition};
+use crate::language::role::Differs;
 use crate::language::section::Field;
-use crate::sections::definition::{Raw, ThreadModel};
-use crate::sections::log_filter::LogFilter;
-use crate::sections::words::{LogFormat, NewCalls};
+use crate::language::value::Wrong;
+use crate::sections::roles::Raw;
+use crate::sections::words::{NewCalls, ThreadModel};
 
 /// The next start would not know the set-ups of the last seconds; most of them are over after this time.
 const DRAIN_SECONDS: u64 = 10;
@@ -30,38 +30,41 @@ const DRAIN_SECONDS: u64 = 10;
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub settings: Settings,
-    /// Certificates and keys. `None`: the configuration names none.
-    pub tls: Option<Tls>,
+    pub process: Process,
     /// The file that this was read from.
     pub file: Option<PathBuf>,
-    /// The unix socket that `strowger status` asks.
-    pub control: PathBuf,
-    pub faults: Faults,
     /// Where choices of servers are written.
     pub choices: Faults,
-    pub log_format: LogFormat,
-    pub log_filter: LogFilter,
     pub drain: Drain,
-    pub streams: Streams,
-    /// `None`: no HTTP API.
-    pub api: Option<Api>,
     /// HTTP to the servers. `None`: there is none.
     pub http: Option<Http>,
     /// The configuration has no tag key: those in the settings were made for this run.
     pub random_keys: bool,
     /// Warnings for the operator at start: things that work, but that the operator should know.
     pub notices: Vec<String>,
+    /// All keys, with what a key that is left out means here.
+    written: Raw,
 }
 
-/// How long connections may be silent, and how many bytes may wait on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streams {
-    pub client_idle: Duration,
-    pub server_idle: Duration,
-    /// How long a connection is silent before the kernel asks. `None`: never.
-    pub keep_alive: Option<Duration>,
-    /// Bound of the whole process.
-    pub buffered_bytes_max: usize,
+impl Checked {
+    /// What differs from this to `after`, beside what only whoever reads it can tell: servers, polled places, keys, certificates,
+    /// tokens.
+    pub fn differences(&self, after: &Checked) -> Vec<Differs> {
+        self.written.differences(&after.written)
+    }
+
+    /// Keys that are written and that only a start can change.
+    pub fn written_for_a_start(&self) -> Vec<String> {
+        self.written.written_for_a_start()
+    }
+
+    /// Changes one key of the settings, by the text of its value.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), Wrong> {
+        self.written.set(key, text, &SourcePosition::Option(format!("{key} {text}")))?;
+        let Settings { listeners, servers, names, keys, peers, measures, .. } = self.settings.clone();
+        self.settings = settings(&self.written, Found { listeners, servers, names, keys, peers, measures });
+        Ok(())
+    }
 }
 
 /// What happens at SIGTERM.
@@ -71,55 +74,120 @@ pub struct Drain {
     pub new_calls: NewCalls,
 }
 
-/// Where records go: fault records, or choices of servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Faults {
-    Off,
-    Stderr,
-    File(PathBuf),
+/// What the settings hold beside the values of single keys.
+struct Found {
+    listeners: Vec<Listener>,
+    servers: Vec<ServerEntry>,
+    names: Vec<String>,
+    keys: Keys,
+    peers: Option<Peers>,
+    measures: Measures,
 }
 
 /// Builds the settings, or returns everything that is wrong.
-pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Problems> {
-    let listeners = listeners(raw, &mut problems);
+pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Problems> {
+    let listeners = listeners(&raw.listen, &mut problems);
     let names = names(&raw.listen, &mut problems);
-    let servers = servers(raw, &listeners, &mut problems);
-    let tls = tls(raw, &mut problems);
-    needs_of_tls(raw, tls.as_ref(), &mut problems);
-    let selection = selection(raw, &mut problems);
-    let keys = keys(raw, &mut problems);
-    let register = register(raw, &listeners, &mut problems);
-    let heartbeat = heartbeats(raw, &listeners, &mut problems);
-    let measures = super::perf::measures(raw, &mut problems);
-    super::perf::open_without_key(raw, &mut problems);
-    let api = api(raw, &mut problems);
-    let peers = peers(raw, &listeners, &mut problems);
-    let http = http(raw, &listeners, &mut problems);
-    if raw.server.is_empty() && heartbeat.listen.is_none() && !problems.has_errors() {
+    let servers = servers(&raw, &listeners, &mut problems);
+    let sections = Sections {
+        listen: &raw.listen,
+        tls: &raw.tls,
+        connections: &raw.connections,
+        api: &raw.api,
+        control: &raw.control,
+        log: &raw.log,
+    };
+    let process = process(&sections, &mut problems);
+    servers_need_of_tls(&raw, process.tls.as_ref(), &mut problems);
+    let selection = selection(&raw, &mut problems);
+    let KeysFound { keys, random: random_keys } = keys(&raw.keys, &mut problems);
+    reach_registrars(&raw, &listeners, &mut problems);
+    heartbeats_fit(&raw, &listeners, &mut problems);
+    let measures = super::perf::measures(&raw, &mut problems);
+    super::perf::open_without_key(&raw, &mut problems);
+    let peers = peers(&raw, &listeners, &mut problems);
+    let http = http(&raw, &listeners, &mut problems);
+    if raw.server.is_empty() && raw.heartbeat.listen.value.is_none() && !problems.has_errors() {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&SourcePosition::Unwritten, "the load manager can never know a server", remedy);
     }
-    without_effect(raw, &mut problems);
-    let log_filter = LogFilter::parse(&raw.log.filter.value).unwrap_or_else(|what| {
-        problems.error(
-            &raw.log.filter.place,
-            what,
-            "write a level, or a level and MODULE=LEVEL, as in info,net=debug",
-        );
-        LogFilter::default()
-    });
+    without_effect(&raw, &mut problems);
     problems.sort();
     if problems.has_errors() {
         return Err(problems);
     }
+    raw.selection.kind.value = Some(selection);
+    fill(&mut raw, &listeners, &names, random_keys, &process);
+    let choices = place(&raw.log.choices.value);
+    Ok(Checked {
+        settings: settings(&raw, Found { listeners, servers, names, keys, peers, measures }),
+        process,
+        file: problems.source.path.clone(),
+        choices,
+        drain: Drain {
+            time: Duration::from_secs(raw.drain.seconds.value.unwrap_or(DRAIN_SECONDS)),
+            new_calls: raw.drain.new_calls.value,
+        },
+        http,
+        random_keys,
+        notices: problems.to_string().lines().map(str::to_owned).collect(),
+        written: raw,
+    })
+}
+
+/// Has each key hold what it means where it is left out, or idle: so two configurations that mean the same are the same.
+fn fill(raw: &mut Raw, listeners: &[Listener], names: &[String], random_keys: bool, process: &Process) {
+    for (listen, listener) in raw.listen.iter_mut().zip(listeners) {
+        listen.address.value.transport = Some(listener.transport);
+        listen.advertise.value = Some(listener.advertise.to_string());
+        listen.names.value.clear();
+    }
+    // They are one set for all listeners.
+    if let Some(first) = raw.listen.first_mut() {
+        first.names.value = names.to_vec();
+    }
+    raw.threads.workers.value = match raw.threads.model.value {
+        ThreadModel::One | ThreadModel::Two => 1,
+        ThreadModel::PerCore if raw.threads.workers.value == 0 => {
+            std::thread::available_parallelism().map_or(1, usize::from).min(64) as u64
+        }
+        ThreadModel::PerCore => raw.threads.workers.value,
+    };
+    raw.drain.seconds.value.get_or_insert(match goes_on(raw, random_keys) {
+        true => 0,
+        false => DRAIN_SECONDS,
+    });
+    raw.control.path.value = Some(process.control.clone());
+    let idle = Raw::defaults();
+    if raw.api.listen.value.is_none() {
+        raw.api = idle.api;
+    }
+    if raw.http.listen.value.is_none() {
+        raw.http = idle.http;
+    }
+    if raw.peers.listen.value.is_none() {
+        raw.peers = idle.peers;
+    }
+}
+
+/// Where the next start goes on with every call, waiting would only refuse new calls: the tag or the hash in each message
+/// gives the server of the call. Without today's key, nobody could read the tags after the restart; and a list of sessions
+/// ends with the process.
+fn goes_on(raw: &Raw, random_keys: bool) -> bool {
+    !random_keys && raw.affinity.kind.value != Affinity::Session
+}
+
+/// Of keys that are filled in.
+fn settings(raw: &Raw, found: Found) -> Settings {
+    let Found { listeners, servers, names, keys, peers, measures } = found;
     let limits = &raw.limits;
     let seconds = |field: &Field<u64>| Duration::from_secs(field.value);
     let millis = |field: &Field<u64>| Duration::from_millis(field.value);
-    let settings = Settings {
+    Settings {
         listeners,
         servers,
         affinity: raw.affinity.kind.value,
-        selection,
+        selection: raw.selection.kind.value.unwrap_or(Selection::RoundRobin),
         hash: raw.affinity.hash.value,
         keys,
         threads: threads(raw),
@@ -135,7 +203,7 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         held_max: raw.hold_setup.held_max.value as usize,
         held_bytes_max: raw.hold_setup.held_bytes_max.value as usize,
         retry_after: limits.retry_after_seconds.value as u32,
-        register,
+        register: register(&raw.register),
         datagram_bytes_max: limits.datagram_bytes_max.value as usize,
         segments_max: limits.segments_max.value as usize,
         tcp_alias: raw.connections.tcp_alias.value,
@@ -146,57 +214,12 @@ pub(crate) fn check(raw: &Raw, mut problems: Problems) -> Result<Checked, Proble
         stay_out: millis(&raw.health.stay_out_ms),
         slow_start: millis(&raw.health.slow_start_ms),
         count_calls: limits.count_calls.value,
-        heartbeat,
+        heartbeat: heartbeats(&raw.heartbeat),
         peers,
         why_calls: raw.log.why_calls.value as usize,
         score: super::perf::score(raw),
         measures,
-    };
-    let random_keys = raw.keys.tag.value.is_empty() && !key_file_has_tags(raw);
-    Ok(Checked {
-        settings,
-        tls,
-        file: problems.source.path.clone(),
-        control: raw.control.path.value.clone().unwrap_or_else(control_path),
-        faults: place(&raw.log.faults.value),
-        choices: place(&raw.log.choices.value),
-        log_format: raw.log.format.value,
-        streams: Streams {
-            client_idle: seconds(&raw.connections.client_idle_seconds),
-            server_idle: seconds(&raw.connections.server_idle_seconds),
-            keep_alive: Some(seconds(&raw.connections.keep_alive_seconds)).filter(|time| !time.is_zero()),
-            buffered_bytes_max: raw.connections.buffered_bytes_max.value as usize,
-        },
-        drain: drain(raw, random_keys),
-        log_filter,
-        api,
-        http,
-        random_keys,
-        notices: problems.to_string().lines().map(str::to_owned).collect(),
-    })
-}
-
-/// Where the next start goes on with every call, waiting would only refuse new calls: the tag or the hash in each message
-/// gives the server of the call. Without today's key, nobody could read the tags after the restart; and a list of sessions
-/// ends with the process.
-fn drain(raw: &Raw, random_keys: bool) -> Drain {
-    let goes_on = !random_keys && raw.affinity.kind.value != Affinity::Session;
-    let seconds = raw.drain.seconds.value.unwrap_or(if goes_on { 0 } else { DRAIN_SECONDS });
-    Drain { time: Duration::from_secs(seconds), new_calls: raw.drain.new_calls.value }
-}
-
-/// Where records go.
-fn place(text: &str) -> Faults {
-    match text {
-        "off" => Faults::Off,
-        "stderr" => Faults::Stderr,
-        path => Faults::File(path.into()),
     }
-}
-
-fn key_file_has_tags(raw: &Raw) -> bool {
-    let file = raw.keys.file.value.as_ref().and_then(|path| crate::files::keys::KeyFile::read(path).ok());
-    file.is_some_and(|file| !file.tag.is_empty())
 }
 
 fn selection(raw: &Raw, problems: &mut Problems) -> Selection {
@@ -216,13 +239,6 @@ fn threads(raw: &Raw) -> Threads {
     match raw.threads.model.value {
         ThreadModel::One => Threads::One,
         ThreadModel::Two => Threads::Two,
-        ThreadModel::PerCore => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from).min(64);
-            let workers = match raw.threads.workers.value {
-                0 => cores as u8,
-                workers => workers as u8,
-            };
-            Threads::PerCore { workers }
-        }
+        ThreadModel::PerCore => Threads::PerCore { workers: raw.threads.workers.value as u8 },
     }
 }

@@ -8,7 +8,7 @@ use sip::Transport;
 
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::value::{SIP_PORT, Wrong, parse_address};
-use crate::sections::definition::{Listen, Raw};
+use crate::sections::shared::Listen;
 
 /// A listener is numbered in one byte, and each listener costs every worker a socket.
 const LISTENERS_MAX: usize = 64;
@@ -71,18 +71,18 @@ fn matchable(name: &str) -> Result<String, Wrong> {
     wrong("is not a host name", remedy.into())
 }
 
-pub(crate) fn listeners(raw: &Raw, problems: &mut Problems) -> Vec<Listener> {
+pub(crate) fn listeners(sections: &[Listen], problems: &mut Problems) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
-    if raw.listen.is_empty() {
+    if sections.is_empty() {
         let remedy = "add [[listen]] with address = \"udp:127.0.0.1:5060\" (--listen udp:127.0.0.1:5060)";
         problems.error(&SourcePosition::Unwritten, "there is no listener", remedy);
     }
-    if let Some(one_too_many) = raw.listen.get(LISTENERS_MAX) {
+    if let Some(one_too_many) = sections.get(LISTENERS_MAX) {
         let what = format!("there are more than {LISTENERS_MAX} listeners");
         problems.error(&one_too_many.address.place, what, "remove some");
         return listeners;
     }
-    for listen in &raw.listen {
+    for listen in sections {
         let bind = listen.address.value.address;
         let transport = listen.address.value.transport.unwrap_or(Transport::Udp);
         if let Some(other) = listeners

@@ -9,6 +9,7 @@ pub(crate) mod lb;
 pub(crate) mod listeners;
 pub(crate) mod peers;
 pub(crate) mod perf;
+pub(crate) mod process;
 pub(crate) mod register;
 pub(crate) mod servers;
 pub(crate) mod tls;

@@ -7,7 +7,7 @@ use sip::Transport;
 
 use crate::checks::listeners::overlaps;
 use crate::language::problem::{Problems, SourcePosition};
-use crate::sections::definition::Raw;
+use crate::sections::roles::Raw;
 
 /// Each of them is sent every notice. For more load managers, a multicast group is better.
 const PEERS_MAX: usize = 16;

@@ -9,7 +9,7 @@ use lb::farm::score::ScoreSettings;
 
 use crate::checks::keys::keys;
 use crate::language::problem::{Problems, SourcePosition};
-use crate::sections::definition::Raw;
+use crate::sections::roles::Raw;
 
 /// As many as a server table has rows. Each poll costs a descriptor.
 const MEASURED_MAX: usize = 4096;
@@ -100,7 +100,7 @@ pub(crate) fn perf(raw: &Raw, mut problems: Problems) -> Result<Perf, Problems> 
     let measures = measures(raw, &mut problems);
     // The tag keys are checked with the rest. A performance server needs none, so a missing tag key gives no warning here.
     let mut aside = Problems::new(problems.source.clone());
-    let keys = keys(raw, &mut aside);
+    let keys = keys(&raw.keys, &mut aside).keys;
     if aside.has_errors() {
         problems.take_errors(aside);
     }

@@ -7,8 +7,9 @@ use lb::settings::Listener;
 use sip::Transport;
 
 use crate::language::problem::Problems;
-use crate::language::value::{Bounds, Value, Wrong, parse_endpoint};
-use crate::sections::definition::Raw;
+use crate::language::value::{Bounds, Value, Wrong, parse_endpoint, quoted};
+use crate::sections::farm::RegisterSection;
+use crate::sections::roles::Raw;
 
 /// Nobody needs more registrars for failover.
 const REGISTRARS_MAX: usize = 8;
@@ -43,9 +44,20 @@ impl Value for RegisterTo {
     fn form(_: Bounds) -> String {
         FORM.into()
     }
+
+    fn written(&self) -> String {
+        let one = |at: &Registrar| format!("{}:{}", at.transport.word(), at.address);
+        quoted(match self {
+            RegisterTo::Hash => "hash".into(),
+            RegisterTo::All => "all".into(),
+            RegisterTo::Registrar(registrars) => {
+                format!("registrar:{}", registrars.iter().map(one).collect::<Vec<_>>().join(","))
+            }
+        })
+    }
 }
 
-pub(crate) fn register(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> RegisterSettings {
+pub(crate) fn reach_registrars(raw: &Raw, listeners: &[Listener], problems: &mut Problems) {
     let section = &raw.register;
     if let RegisterTo::Registrar(registrars) = &section.to.value {
         for registrar in registrars {
@@ -71,6 +83,9 @@ pub(crate) fn register(raw: &Raw, listeners: &[Listener], problems: &mut Problem
             }
         }
     }
+}
+
+pub(crate) fn register(section: &RegisterSection) -> RegisterSettings {
     RegisterSettings {
         to: section.to.value.clone(),
         accept: section.accept.value,
@@ -90,10 +105,9 @@ mod tests {
         let given = ShortForm {
             listen: vec!["udp:127.0.0.1:5060".into()],
             server: vec!["127.0.0.1:7000".into()],
-            register: Some(register.into()),
             ..ShortForm::default()
         };
-        short_form(&given)
+        short_form(&given.with("register", register))
             .map(|checked| checked.settings.register.to)
             .map_err(|problems| problems.to_string())
     }

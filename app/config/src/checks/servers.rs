@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use lb::settings::{Listener, ServerEntry};
 use sip::Transport;
 
+use crate::checks::tls::Tls;
 use crate::language::problem::{Problems, SourcePosition};
-use crate::sections::definition::Raw;
+use crate::sections::roles::Raw;
 
 pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -> Vec<ServerEntry> {
     let mut seen: HashMap<SocketAddr, SourcePosition> = HashMap::new();
@@ -52,4 +53,28 @@ pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems
         servers.push(ServerEntry { address, transport, weight: server.weight.value as u32 });
     }
     servers
+}
+
+/// Servers that need certificates which `tls` does not give.
+pub(crate) fn servers_need_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
+    for server in &raw.server {
+        let place = &server.address.place;
+        match server.address.value.transport {
+            Some(Transport::Tls)
+                if tls.is_some_and(|tls| tls.client.is_none()) && !raw.tls.server_ca.is_written() =>
+            {
+                let remedy = "set tls.server_ca (--server-ca): the certificates of the authorities that signed the server's certificate";
+                problems.error(
+                    place,
+                    "cannot verify the certificate of this server: tls.server_ca is not set",
+                    remedy,
+                );
+            }
+            Some(Transport::Ws | Transport::Wss) => {
+                let what = "a server cannot be reached over WebSocket: only clients use WebSocket";
+                problems.error(place, what, "use udp:, tcp: or tls:");
+            }
+            _ => {}
+        }
+    }
 }

@@ -17,7 +17,8 @@ use crate::files::certificates::{authorities, certificates, check_validity, expl
 use crate::files::validity::day;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
-use crate::sections::definition::{ClientCertificate, Listen, Raw, TlsVersion};
+use crate::sections::shared::{Listen, TlsSection};
+use crate::sections::words::{ClientCertificate, TlsVersion};
 
 /// How many tickets a client of TLS 1.3 gets. Each ticket allows one shorter handshake.
 const TICKETS: usize = 1;
@@ -73,26 +74,25 @@ struct Pair {
 type FileField = Field<Option<PathBuf>>;
 
 /// `None`: the configuration names no certificate, or a certificate has an error.
-pub(crate) fn tls(raw: &Raw, problems: &mut Problems) -> Option<Tls> {
-    let section = &raw.tls;
+pub(crate) fn tls(listen: &[Listen], section: &TlsSection, problems: &mut Problems) -> Option<Tls> {
     let shared = pair(&section.certificate, &section.key, "tls.", problems);
     let own: Vec<Option<Pair>> =
-        raw.listen.iter().map(|listen| pair(&listen.certificate, &listen.key, "", problems)).collect();
+        listen.iter().map(|listen| pair(&listen.certificate, &listen.key, "", problems)).collect();
     let servers = section.server_ca.value.as_ref();
     let servers = servers.and_then(|path| authorities(path, &section.server_ca.place, problems));
     let server_name = server_name(&section.server_name, problems);
-    without_effect(raw, shared.is_some(), problems);
+    without_effect(listen, section, shared.is_some(), problems);
     let setup = Setup {
         provider: Arc::new(aws_lc_rs::default_provider()),
         versions: versions(section.minimum_version.value),
     };
     let mut accepting = Vec::new();
-    for (listen, own) in raw.listen.iter().zip(&own) {
-        let pair = own.as_ref().or(shared.as_ref()).filter(|_| is_secure(listen));
+    for (one, own) in listen.iter().zip(&own) {
+        let pair = own.as_ref().or(shared.as_ref()).filter(|_| is_secure(one));
         accepting.push(pair.and_then(|pair| {
-            let clients = client_authorities(raw, listen, problems);
+            let clients = client_authorities(one, section, problems);
             let config = setup.accepting(pair, clients);
-            usable(config, &listen.address.place, problems).map(Arc::new)
+            usable(config, &one.address.place, problems).map(Arc::new)
         }));
     }
     let opening = servers
@@ -104,11 +104,11 @@ pub(crate) fn tls(raw: &Raw, problems: &mut Problems) -> Option<Tls> {
             shown.push(pair.shown);
         }
     }
-    let sources = sources(raw);
+    let sources = sources(listen, section);
     (!shown.is_empty()).then_some(Tls { accepting, client, server_name, server_verifier, shown, sources })
 }
 
-fn sources(raw: &Raw) -> BTreeMap<String, u64> {
+fn sources(listen: &[Listen], section: &TlsSection) -> BTreeMap<String, u64> {
     let mut sources = BTreeMap::new();
     let mut add = |name: String, value: &dyn std::fmt::Debug, file: Option<&PathBuf>| {
         let mut mark = DefaultHasher::new();
@@ -117,16 +117,12 @@ fn sources(raw: &Raw) -> BTreeMap<String, u64> {
         file.and_then(|path| std::fs::read(path).ok()).hash(&mut mark);
         sources.insert(name, mark.finish());
     };
-    let section = &raw.tls;
-    add("tls.minimum_version".into(), &section.minimum_version.value, None);
-    add("tls.client_certificate".into(), &section.client_certificate.value, None);
-    add("tls.server_name".into(), &section.server_name.value, None);
     for (name, field) in
         [("key", &section.key), ("client_ca", &section.client_ca), ("server_ca", &section.server_ca)]
     {
         add(format!("tls.{name}"), &field.value, field.value.as_ref());
     }
-    for listen in raw.listen.iter().filter(|listen| is_secure(listen)) {
+    for listen in listen.iter().filter(|listen| is_secure(listen)) {
         let name = |key: &str| format!("{key} of listener {}", listen.address.value.address);
         add(name("client_certificate"), &listen.client_certificate.value, None);
         for (key, field) in [("key", &listen.key), ("client_ca", &listen.client_ca)] {
@@ -175,29 +171,29 @@ fn option(name: &str, prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!(" ({name})") }
 }
 
-/// The place to point at where nothing is written.
-fn without_effect(raw: &Raw, has_shared: bool, problems: &mut Problems) {
+/// Settings of TLS that are written where they have no effect.
+fn without_effect(listen: &[Listen], section: &TlsSection, has_shared: bool, problems: &mut Problems) {
     let written = |fields: &[&FileField]| {
         fields.iter().find(|field| field.is_written()).map(|field| field.place.clone())
     };
-    for listen in raw.listen.iter().filter(|listen| !is_secure(listen)) {
+    for listen in listen.iter().filter(|listen| !is_secure(listen)) {
         if let Some(place) = written(&[&listen.certificate, &listen.key, &listen.client_ca]) {
             let remedy = "remove the setting, or listen on `tls:` or `wss:`";
             problems.error(&place, "a listener without TLS uses no certificates", remedy);
         }
     }
-    let section = &raw.tls;
     let named = has_shared
         || section.certificate.is_written()
         || section.key.is_written()
-        || raw.listen.iter().any(|listen| listen.certificate.is_written());
+        || listen.iter().any(|listen| listen.certificate.is_written());
     let name = section.server_name.is_written().then(|| section.server_name.place.clone());
     if let (false, Some(place)) = (named, written(&[&section.client_ca, &section.server_ca]).or(name)) {
         let remedy = "add tls.certificate and tls.key (--certificate, --key)";
         problems.error(&place, "section tls has no certificate", remedy);
     }
-    let asked = |listen: &Listen| is_secure(listen) && wanted(raw, listen).value != ClientCertificate::Off;
-    if section.client_ca.is_written() && named && !raw.listen.iter().any(asked) {
+    let asked =
+        |listen: &Listen| is_secure(listen) && wanted(listen, section).value != ClientCertificate::Off;
+    if section.client_ca.is_written() && named && !listen.iter().any(asked) {
         let what = "`client_ca` has no effect: clients are not asked for a certificate";
         let remedy = "add client_certificate = \"required\" (or \"optional\")";
         problems.warn(&section.client_ca.place, what, remedy);
@@ -282,20 +278,20 @@ fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion]
 }
 
 /// Whether clients of a listener must show a certificate.
-fn wanted(raw: &Raw, listen: &Listen) -> Field<ClientCertificate> {
+fn wanted(listen: &Listen, section: &TlsSection) -> Field<ClientCertificate> {
     match listen.client_certificate.value {
         Some(value) => Field { value, place: listen.client_certificate.place.clone() },
-        None => raw.tls.client_certificate.clone(),
+        None => section.client_certificate.clone(),
     }
 }
 
 fn client_authorities(
-    raw: &Raw,
     listen: &Listen,
+    section: &TlsSection,
     problems: &mut Problems,
 ) -> Option<(RootCertStore, ClientCertificate)> {
-    let ca = if listen.client_ca.is_written() { &listen.client_ca } else { &raw.tls.client_ca };
-    let wanted = wanted(raw, listen);
+    let ca = if listen.client_ca.is_written() { &listen.client_ca } else { &section.client_ca };
+    let wanted = wanted(listen, section);
     match (&ca.value, wanted.value) {
         (None, ClientCertificate::Off) => None,
         (None, ClientCertificate::Optional | ClientCertificate::Required) => {
@@ -326,34 +322,14 @@ fn server_name(field: &Field<Option<String>>, problems: &mut Problems) -> Option
     }
 }
 
-/// Listeners and servers that need certificates which `tls` does not give.
-pub(crate) fn needs_of_tls(raw: &Raw, tls: Option<&Tls>, problems: &mut Problems) {
-    let named = raw.tls.certificate.is_written() || raw.tls.key.is_written();
-    for listen in &raw.listen {
+/// Listeners that need a certificate which `tls` does not give.
+pub(crate) fn listeners_need_of_tls(listen: &[Listen], section: &TlsSection, problems: &mut Problems) {
+    let named = section.certificate.is_written() || section.key.is_written();
+    for listen in listen {
         let own = listen.certificate.is_written() || listen.key.is_written();
         if is_secure(listen) && !own && !named {
             let remedy = "add [tls] with `certificate` and `key` (--certificate FILE --key FILE), or both to the listener";
             problems.error(&listen.address.place, "a listener with TLS needs a certificate", remedy);
-        }
-    }
-    for server in &raw.server {
-        let place = &server.address.place;
-        match server.address.value.transport {
-            Some(Transport::Tls)
-                if tls.is_some_and(|tls| tls.client.is_none()) && !raw.tls.server_ca.is_written() =>
-            {
-                let remedy = "set tls.server_ca (--server-ca): the certificates of the authorities that signed the server's certificate";
-                problems.error(
-                    place,
-                    "cannot verify the certificate of this server: tls.server_ca is not set",
-                    remedy,
-                );
-            }
-            Some(Transport::Ws | Transport::Wss) => {
-                let what = "a server cannot be reached over WebSocket: only clients use WebSocket";
-                problems.error(place, what, "use udp:, tcp: or tls:");
-            }
-            _ => {}
         }
     }
 }

@@ -8,7 +8,8 @@ use sip::Transport;
 
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
-use crate::sections::definition::{Raw, ThreadModel};
+use crate::sections::roles::Raw;
+use crate::sections::words::ThreadModel;
 
 /// Settings with their places. `idle`: why they have no effect; `remedy`: how to give them an effect.
 struct Idle<'a> {

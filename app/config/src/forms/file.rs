@@ -10,11 +10,11 @@ use crate::checks::perf::{Perf, perf};
 use crate::files::keys::readable_by_others;
 use crate::language::problem::{Problems, Source, SourcePosition};
 use crate::language::syntax::remedy;
-use crate::sections::definition::Raw;
+use crate::sections::roles::Raw;
 
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Checked, Problems> {
-    read_raw(path).and_then(|(raw, problems)| check(&raw, problems))
+    read_raw(path).and_then(|(raw, problems)| check(raw, problems))
 }
 
 /// The same for a start. Some errors must be repaired, but serving with them is better than not serving: here they are
@@ -22,7 +22,7 @@ pub fn load(path: &Path) -> Result<Checked, Problems> {
 pub fn load_to_start(path: &Path) -> Result<Checked, Problems> {
     read_raw(path).and_then(|(raw, mut problems)| {
         problems.starting = true;
-        check(&raw, problems)
+        check(raw, problems)
     })
 }
 
@@ -61,7 +61,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 /// Checks the text of a configuration.
 pub fn parse(text: &str) -> Result<Checked, Problems> {
     let (raw, problems) = parse_from(Source { path: None, text: text.to_owned() }, false)?;
-    check(&raw, problems)
+    check(raw, problems)
 }
 
 /// Reads a file for a performance server alone: only the sections `perf`, `measure` and `keys`.

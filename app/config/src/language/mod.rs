@@ -1,6 +1,7 @@
 //! The language of the file without its words: values of each kind, sections and their keys, errors and their places.
 
 pub(crate) mod problem;
+pub(crate) mod role;
 pub(crate) mod section;
 pub(crate) mod syntax;
 pub(crate) mod value;

@@ -1,5 +1,6 @@
 //! How a section of the file is defined and read. From one definition of each key, `sections!` makes the struct for the
-//! checks, its reader, and the row of the reference page.
+//! checks, its reader, the row of the reference page, and what a reload compares. A role names the sections that it reads
+//! (`language/role.rs`).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +9,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use crate::language::problem::{Problems, SourcePosition, nearest};
-use crate::language::value::{Bounds, Value};
+use crate::language::value::{Bounds, Value, Wrong};
 
 /// A value together with the place where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,27 @@ pub(crate) enum LeftOut {
     Unset,
     /// This value, in the form of the command line.
     Is(&'static str),
+}
+
+/// When a key that was changed in the file has its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// At a reload. What differs is told as the file writes it.
+    Live,
+    /// At a reload. It names a file, which is read anew, or is a secret: what differs is told in other words.
+    Reread,
+    /// Only when the program is started anew: sockets, threads and tables are made for it.
+    Restart,
+}
+
+impl Effect {
+    /// The word of the reference page.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Effect::Live | Effect::Reread => "live",
+            Effect::Restart => "restart",
+        }
+    }
 }
 
 /// The heading of a section: `[tls]`, or `[[listen]]` if the section may be repeated.
@@ -58,6 +80,7 @@ pub(crate) struct Key {
     /// The words of a choice, and the meaning of each.
     pub words: Vec<(&'static str, &'static str)>,
     pub default: LeftOut,
+    pub effect: Effect,
     pub help: String,
 }
 
@@ -67,6 +90,50 @@ pub(crate) struct SectionHelp {
     pub heading: SectionName,
     pub help: String,
     pub keys: Vec<Key>,
+}
+
+/// What one key of a section holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub effect: Effect,
+    /// As the file writes it.
+    pub value: String,
+    /// It stands in the file, or among the options.
+    pub is_written: bool,
+}
+
+/// What `sections!` makes of a section.
+pub(crate) trait Section: Sized {
+    const HEADING: SectionName;
+
+    /// `None`: a key is missing or wrong, which is recorded.
+    fn read(table: &DeTable<'_>, span: &Range<usize>, problems: &mut Problems) -> Option<Self>;
+
+    /// The section with these keys given as texts, and all others at their defaults.
+    fn of(given: &[(&str, &str)], place: &SourcePosition) -> Result<Self, Wrong>;
+
+    /// Sets one key from a text. `None`: the section has no such key.
+    fn set(&mut self, key: &str, text: &str, place: &SourcePosition) -> Option<Result<(), Wrong>>;
+
+    /// All keys, in the order of their definition.
+    fn held(&self) -> Vec<Held>;
+
+    fn described() -> SectionHelp;
+}
+
+/// The value of a key in a section that is made of texts.
+pub(crate) fn given_or_default<T: Value>(
+    (name, default, bounds): (&str, LeftOut, Bounds),
+    given: &[(&str, &str)],
+    place: &SourcePosition,
+) -> Result<Field<T>, Wrong> {
+    match given.iter().find(|(key, _)| *key == name) {
+        Some((_, text)) => Ok(Field { value: T::from_text(text, bounds)?, place: place.clone() }),
+        None => match default_of(default, bounds) {
+            Some(value) => Ok(Field { value, place: SourcePosition::Unwritten }),
+            None => Err((format!("`{name}` is missing"), format!("add `{name}`: {}", T::form(bounds)))),
+        },
+    }
 }
 
 /// Reads one key of a table. `None`: a required key is missing, or the value is wrong. Both are recorded.
@@ -165,110 +232,79 @@ pub(crate) fn tables<'a>(
     }
 }
 
-/// `one`: the section becomes a field of that name. `many`: the sections become a `Vec`.
+/// `EFFECT KEY: KIND = DEFAULT, LOWEST..=HIGHEST;` for each key, with its help as doc comment.
 macro_rules! sections {
     ($(
         $(#[doc = $section_help:literal])+
         $quantity:ident $section:ident as $struct:ident {
-            $( $(#[doc = $key_help:literal])+ $key:ident : $type:ty = $default:expr $(, $low:literal ..= $high:literal)?; )+
+            $( $(#[doc = $key_help:literal])+ $effect:ident $key:ident : $type:ty = $default:expr $(, $low:literal ..= $high:literal)?; )+
         }
-    )+) => {
-        $(
-            $(#[doc = $section_help])+
-            #[derive(Clone, Debug)]
-            pub(crate) struct $struct { $( $(#[doc = $key_help])+ pub $key: Field<$type>, )+ }
-
-            impl $struct {
-                const HEADING: SectionName =
-                    SectionName { name: stringify!($section), repeated: sections!(@repeated $quantity) };
-
-                fn read(table: &DeTable<'_>, span: &Range<usize>, problems: &mut Problems) -> Option<$struct> {
-                    unknown_keys($struct::HEADING, table, &[$(stringify!($key)),+], problems);
-                    // All keys are read before a missing key ends the section, so that all errors show.
-                    $( let $key = read_key(
-                        $struct::HEADING, table, span,
-                        (stringify!($key), $default, sections!(@bounds $($low, $high)?)), problems,
-                    ); )+
-                    Some($struct { $( $key: $key?, )+ })
-                }
-
-                /// All keys at their defaults; `None` where one is required.
-                #[allow(dead_code, reason = "a section that may be repeated has no defaults")]
-                pub(crate) fn defaults() -> Option<$struct> {
-                    Some($struct { $( $key: Field {
-                        value: default_of($default, sections!(@bounds $($low, $high)?))?,
-                        place: SourcePosition::Unwritten,
-                    }, )+ })
-                }
-            }
-        )+
-
-        /// The file as it was written. Each value has the right kind and is in its range; values are not yet checked against
-        /// each other.
+    )+) => { $(
+        $(#[doc = $section_help])+
         #[derive(Clone, Debug)]
-        pub(crate) struct Raw { $( pub $section: sections!(@field $quantity $struct), )+ }
+        pub(crate) struct $struct { $( $(#[doc = $key_help])+ pub $key: Field<$type>, )+ }
 
-        impl Raw {
-            /// All sections.
-            pub(crate) const HEADINGS: &[SectionName] = &[$($struct::HEADING),+];
+        impl Section for $struct {
+            const HEADING: SectionName =
+                SectionName { name: stringify!($section), repeated: sections!(@repeated $quantity) };
 
-            /// A section that could not be read keeps its defaults, so that the checks go on and find more errors.
-            pub(crate) fn read(root: &DeTable<'_>, problems: &mut Problems) -> Raw {
-                unknown_sections(root, Raw::HEADINGS, problems);
-                Raw { $( $section: {
-                    let found = tables(root, $struct::HEADING, problems);
-                    let read: Vec<$struct> =
-                        found.iter().filter_map(|(table, span)| $struct::read(table, span, problems)).collect();
-                    sections!(@take $quantity $struct read)
-                }, )+ }
+            fn read(table: &DeTable<'_>, span: &Range<usize>, problems: &mut Problems) -> Option<$struct> {
+                unknown_keys($struct::HEADING, table, &[$(stringify!($key)),+], problems);
+                // All keys are read before a missing key ends the section, so that all errors show.
+                $( let $key = read_key(
+                    $struct::HEADING, table, span,
+                    (stringify!($key), $default, sections!(@bounds $($low, $high)?)), problems,
+                ); )+
+                Some($struct { $( $key: $key?, )+ })
             }
 
-            pub(crate) fn defaults() -> Raw {
-                Raw { $( $section: sections!(@take $quantity $struct Vec::<$struct>::new()), )+ }
+            fn of(given: &[(&str, &str)], place: &SourcePosition) -> Result<$struct, Wrong> {
+                Ok($struct { $( $key: given_or_default(
+                    (stringify!($key), $default, sections!(@bounds $($low, $high)?)), given, place,
+                )?, )+ })
+            }
+
+            fn set(&mut self, key: &str, text: &str, place: &SourcePosition) -> Option<Result<(), Wrong>> {
+                match key {
+                    $( stringify!($key) => {
+                        let read = <$type as Value>::from_text(text, sections!(@bounds $($low, $high)?));
+                        Some(read.map(|value| self.$key = Field { value, place: place.clone() }))
+                    } )+
+                    _ => None,
+                }
+            }
+
+            fn held(&self) -> Vec<Held> {
+                vec![$( Held {
+                    effect: sections!(@effect $effect),
+                    value: self.$key.value.written(),
+                    is_written: self.$key.is_written(),
+                }, )+]
+            }
+
+            fn described() -> SectionHelp {
+                SectionHelp {
+                    heading: $struct::HEADING,
+                    help: concat!($($section_help, "\n"),+).to_owned(),
+                    keys: vec![$( Key {
+                        name: stringify!($key),
+                        form: <$type as Value>::form(sections!(@bounds $($low, $high)?)),
+                        words: <$type as Value>::words(),
+                        default: $default,
+                        effect: sections!(@effect $effect),
+                        help: concat!($($key_help, "\n"),+).to_owned(),
+                    }, )+],
+                }
             }
         }
-
-        /// The content of the reference page.
-        pub(crate) fn described() -> Vec<SectionHelp> {
-            vec![$( SectionHelp {
-                heading: $struct::HEADING,
-                help: concat!($($section_help, "\n"),+).to_owned(),
-                keys: vec![$( Key {
-                    name: stringify!($key),
-                    form: <$type as Value>::form(sections!(@bounds $($low, $high)?)),
-                    words: <$type as Value>::words(),
-                    default: $default,
-                    help: concat!($($key_help, "\n"),+).to_owned(),
-                }, )+],
-            }, )+]
-        }
-    };
+    )+ };
     (@bounds) => { None };
     (@bounds $low:literal, $high:literal) => { Some(($low, $high)) };
-    (@field one $struct:ident) => { $struct };
-    (@field many $struct:ident) => { Vec<$struct> };
     (@repeated one) => { false };
     (@repeated many) => { true };
-    (@take one $struct:ident $read:expr) => {
-        $read.into_iter().next().or_else($struct::defaults).expect("a section that is not repeated has only optional keys")
-    };
-    (@take many $struct:ident $read:expr) => { $read };
+    (@effect live) => { Effect::Live };
+    (@effect reread) => { Effect::Reread };
+    (@effect restart) => { Effect::Restart };
 }
 
 pub(crate) use sections;
-
-pub(crate) fn unknown_sections(root: &DeTable<'_>, known: &[SectionName], problems: &mut Problems) {
-    let names = || known.iter().map(|section| section.name);
-    for key in root.keys().filter(|key| names().all(|name| name != key.get_ref().as_ref())) {
-        let near = nearest(key.get_ref(), names());
-        let remedy = match known.iter().find(|section| Some(section.name) == near) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("the sections are {}", names().collect::<Vec<_>>().join(", ")),
-        };
-        problems.error(
-            &SourcePosition::At(key.span().start),
-            format!("unknown section [{}]", key.get_ref()),
-            remedy,
-        );
-    }
-}

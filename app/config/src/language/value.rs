@@ -1,6 +1,7 @@
 //! The kinds of value that a key can have. Each kind reads itself from TOML and from the text of an option, says what is
 //! wrong with a value, and names its own form for the reference page.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -33,7 +34,10 @@ pub(crate) trait Value: Sized {
     /// For people: `number, 3 … 5`.
     fn form(bounds: Bounds) -> String;
 
-    /// The words of a choice, and the meaning of each.
+    /// As the file writes it.
+    fn written(&self) -> String;
+
+    /// The words of a choice, each with what it does.
     fn words() -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
@@ -42,6 +46,11 @@ pub(crate) trait Value: Sized {
     fn absent() -> Option<Self> {
         None
     }
+}
+
+/// A text of TOML.
+pub fn quoted(text: impl Display) -> String {
+    format!("{:?}", text.to_string())
 }
 
 fn wrong_type(value: &DeValue<'_>, form: &str) -> Wrong {
@@ -93,6 +102,10 @@ impl Value for u64 {
     fn form(bounds: Bounds) -> String {
         bounds.map_or("number".into(), |(low, high)| format!("number, {low} … {high}"))
     }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Value for bool {
@@ -112,6 +125,10 @@ impl Value for bool {
     fn form(_: Bounds) -> String {
         "true or false".into()
     }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Value for String {
@@ -121,6 +138,10 @@ impl Value for String {
 
     fn form(_: Bounds) -> String {
         "text".into()
+    }
+
+    fn written(&self) -> String {
+        quoted(self)
     }
 }
 
@@ -135,6 +156,10 @@ impl Value for PathBuf {
     fn form(_: Bounds) -> String {
         "path of a file".into()
     }
+
+    fn written(&self) -> String {
+        quoted(self.display())
+    }
 }
 
 impl Value for SocketAddr {
@@ -144,6 +169,10 @@ impl Value for SocketAddr {
 
     fn form(_: Bounds) -> String {
         "address with port: `10.0.0.1:5060`, `[2001:db8::1]:5060`".into()
+    }
+
+    fn written(&self) -> String {
+        quoted(self)
     }
 }
 
@@ -156,6 +185,10 @@ impl Value for IpAddr {
 
     fn form(_: Bounds) -> String {
         "IP address".into()
+    }
+
+    fn written(&self) -> String {
+        quoted(self)
     }
 }
 
@@ -233,6 +266,13 @@ impl Value for Endpoint {
     fn form(_: Bounds) -> String {
         "`udp:`, `tcp:`, `tls:`, `ws:` or `wss:`, address, port: `udp:10.0.0.1:5060`".into()
     }
+
+    fn written(&self) -> String {
+        match self.transport {
+            Some(transport) => quoted(format_args!("{}:{}", transport.word(), self.address)),
+            None => quoted(self.address),
+        }
+    }
 }
 
 impl<T: Value> Value for Option<T> {
@@ -246,6 +286,10 @@ impl<T: Value> Value for Option<T> {
 
     fn form(bounds: Bounds) -> String {
         T::form(bounds)
+    }
+
+    fn written(&self) -> String {
+        self.as_ref().map_or_else(|| "none".into(), Value::written)
     }
 
     fn words() -> Vec<(&'static str, &'static str)> {
@@ -276,19 +320,24 @@ impl<T: Value> Value for Vec<T> {
         format!("list of {}", T::form(bounds))
     }
 
+    fn written(&self) -> String {
+        let values: Vec<String> = self.iter().map(Value::written).collect();
+        format!("[{}]", values.join(", "))
+    }
+
     fn absent() -> Option<Vec<T>> {
         Some(Vec::new())
     }
 }
 
 /// A value out of a short list of words.
-pub trait Choice: Copy + Sized + 'static {
-    /// Word, value, and the meaning of the word.
+pub trait Choice: Copy + PartialEq + Sized + 'static {
+    /// Word, value, and what it does.
     const WORDS: &'static [(&'static str, Self, &'static str)];
 }
 
-/// The word of this value in the configuration; for status and logs.
-pub fn word<T: Choice + PartialEq>(value: T) -> &'static str {
+/// The word by which the configuration knows this value; for status and logs.
+pub fn word<T: Choice>(value: T) -> &'static str {
     T::WORDS.iter().find(|(_, known, _)| *known == value).map_or("", |(word, _, _)| word)
 }
 
@@ -308,6 +357,10 @@ impl<T: Choice> Value for T {
     fn form(_: Bounds) -> String {
         let words: Vec<String> = T::WORDS.iter().map(|(word, _, _)| format!("`{word}`")).collect();
         format!("one of {}", words.join(", "))
+    }
+
+    fn written(&self) -> String {
+        quoted(word(*self))
     }
 
     fn words() -> Vec<(&'static str, &'static str)> {

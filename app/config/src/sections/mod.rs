@@ -1,6 +1,9 @@
 //! Every section and key that there is, each defined once, and the reference page that is made of them.
 
-pub(crate) mod definition;
+pub(crate) mod farm;
 pub(crate) mod log_filter;
+pub(crate) mod measured;
 pub(crate) mod reference;
+pub(crate) mod roles;
+pub(crate) mod shared;
 pub(crate) mod words;

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::language::section::{Key, LeftOut};
-use crate::sections::definition::described;
+use crate::sections::roles::Raw;
 
 /// The help of a key, `affinity.kind`, on one line with its words; for the command line.
 pub fn help(path: &str) -> String {
     let Some((section, name)) = path.split_once('.') else { return String::new() };
-    let sections = described();
+    let sections = Raw::described();
     let key = sections
         .iter()
         .filter(|candidate| candidate.heading.name == section)
@@ -29,19 +29,22 @@ pub fn help(path: &str) -> String {
 pub fn reference() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
-         <!-- Made by `strowger check --reference`; change app/config/src/sections/definition.rs instead. -->\n\n\
+         <!-- Made by `strowger check --reference`; change app/config/src/sections instead. -->\n\n\
          `strowger lb --config FILE` reads one TOML file. `strowger check FILE` says everything that is wrong with it, each with \
          line, column and remedy, and starts nothing. [example.toml](example.toml) is a file to start from. Unknown sections \
-         and keys are errors. A file with errors ends the program with status 64.\n",
+         and keys are errors. A file with errors ends the program with status 64.\n\n\
+         What a reload (`strowger ctl reload`, SIGHUP) takes from the file while the load manager runs is marked `live`. What is \
+         marked `restart` has its effect when the program is started anew: a reload that differs there is refused as a whole.\n",
     );
-    for section in described() {
+    for section in Raw::described() {
         let _ = write!(page, "\n## `{}`\n\n{}\n", section.heading, flat(&section.help));
         if section.heading.repeated {
             page.push_str("May be repeated.\n");
         }
-        page.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
+        page.push_str("\n| key | value | default | change | meaning |\n|---|---|---|---|---|\n");
         for key in &section.keys {
-            let _ = writeln!(page, "| `{}` | {} | {} | {} |", key.name, key.form, default(key), meaning(key));
+            let (default, effect, meaning) = (default(key), key.effect.word(), meaning(key));
+            let _ = writeln!(page, "| `{}` | {} | {default} | {effect} | {meaning} |", key.name, key.form);
         }
     }
     page

@@ -4,9 +4,9 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use config::{Checked, Faults, word};
+use config::{Checked, quoted};
 use lb::farm::server_table::RowView;
-use lb::settings::{Heartbeats, Selection, Settings};
+use lb::settings::{Selection, Settings};
 
 use super::sections;
 use super::{Context, RefusalKind, Refused};
@@ -17,7 +17,7 @@ pub(crate) struct Difference {
     /// What is changed, each on a line of its own.
     pub(crate) changes: Vec<String>,
     /// Keys and sections that only a restart can change.
-    fixed: Vec<&'static str>,
+    fixed: Vec<String>,
     /// What else stands in the way, with its remedy.
     refused: Vec<&'static str>,
 }
@@ -28,17 +28,6 @@ impl Difference {
         let (before, after) = (before.to_string(), after.to_string());
         if before != after {
             self.changes.push(format!("{key}: {before} becomes {after}"));
-        }
-    }
-
-    /// The same of a word that stands in quotes.
-    pub(super) fn reworded(&mut self, key: &str, before: impl Display, after: impl Display) {
-        self.changed(key, quoted(before), quoted(after));
-    }
-
-    pub(super) fn fixed<T: PartialEq>(&mut self, key: &'static str, before: &T, after: &T) {
-        if before != after {
-            self.fixed.push(key);
         }
     }
 
@@ -58,104 +47,31 @@ impl Difference {
     }
 }
 
-/// A text of TOML.
-pub(super) fn quoted(text: impl Display) -> String {
-    format!("{:?}", text.to_string())
-}
-
 /// What `next` would change. `rows`: the servers that there are, whoever added them.
-pub(crate) fn compare(before: &Checked, running: &Settings, next: &Checked, rows: &[RowView]) -> Difference {
+pub(crate) fn compare(before: &Checked, next: &Checked, rows: &[RowView]) -> Difference {
     let mut found = Difference::default();
-    let (old, new) = (running, &next.settings);
-    // Taken apart whole, so that a new setting asks here whether it can change.
-    let Settings {
-        listeners,
-        servers: _,
-        affinity,
-        selection,
-        hash,
-        keys: _,
-        threads,
-        names,
-        tag_header,
-        new_call_time,
-        new_calls_max,
-        session_idle,
-        sessions_max,
-        invite_weight_percent,
-        hold_setup,
-        retry_refused,
-        held_max,
-        held_bytes_max,
-        retry_after,
-        datagram_bytes_max,
-        segments_max,
-        tcp_alias,
-        register,
-        probe,
-        probe_interval,
-        silence,
-        fail_after,
-        stay_out,
-        slow_start,
-        count_calls,
-        heartbeat,
-        peers,
-        why_calls,
-        score,
-        measures,
-    } = old;
-    found.fixed("[[listen]]", listeners, &new.listeners);
-    found.fixed("names of [[listen]]", names, &new.names);
-    found.fixed("affinity.kind", affinity, &new.affinity);
-    found.fixed("affinity.hash", hash, &new.hash);
-    found.fixed("[threads]", threads, &new.threads);
-    found.fixed("limits.new_calls_max", new_calls_max, &new.new_calls_max);
-    found.fixed("limits.sessions_max", sessions_max, &new.sessions_max);
-    found.fixed("limits.segments_max", segments_max, &new.segments_max);
-    found.fixed("hold_setup.held_max", held_max, &new.held_max);
-    found.fixed("hold_setup.held_bytes_max", held_bytes_max, &new.held_bytes_max);
-    found.fixed("log.why_calls", why_calls, &new.why_calls);
-    found.fixed("[peers]", peers, &new.peers);
-    sections::register(register, &new.register, &mut found);
-    sections::measures(measures, &new.measures, &mut found);
-    found.reworded("selection.kind", word(*selection), word(new.selection));
-    let forgets = new.selection != *selection && new.selection == Selection::Cjsq && !*count_calls;
-    found.note(forgets, "  calls are counted from now on: those in progress are not in the queues of cjsq");
-    found.changed("selection.invite_weight_percent", *invite_weight_percent, new.invite_weight_percent);
-    found.changed("affinity.tag_header", *tag_header, new.tag_header);
-    found.changed("limits.new_call_seconds", new_call_time.as_secs(), new.new_call_time.as_secs());
-    found.changed("limits.session_idle_seconds", session_idle.as_secs(), new.session_idle.as_secs());
-    found.changed("limits.retry_after_seconds", *retry_after, new.retry_after);
-    found.changed("limits.datagram_bytes_max", *datagram_bytes_max, new.datagram_bytes_max);
-    found.changed("limits.count_calls", *count_calls, new.count_calls);
-    found.changed("connections.tcp_alias", *tcp_alias, new.tcp_alias);
-    found.reworded("hold_setup.kind", word(*hold_setup), word(new.hold_setup));
-    found.changed("hold_setup.retry_refused", *retry_refused, new.retry_refused);
-    found.reworded("health.probe", word(*probe), word(new.probe));
-    found.changed("health.interval_ms", probe_interval.as_millis(), new.probe_interval.as_millis());
-    found.changed("health.silence_ms", silence.as_millis(), new.silence.as_millis());
-    found.changed("health.fail_after", *fail_after, new.fail_after);
-    found.changed("health.stay_out_ms", stay_out.as_millis(), new.stay_out.as_millis());
-    found.changed("health.slow_start_ms", slow_start.as_millis(), new.slow_start.as_millis());
-    sections::score(score, &new.score, &mut found);
-    heartbeats(heartbeat, &new.heartbeat, &mut found);
-    keys(before, old, next, &mut found);
+    for differs in before.differences(next) {
+        match differs.restart {
+            true => found.fixed.push(differs.key),
+            false => found.changed(&differs.key, differs.before, differs.after),
+        }
+    }
+    let (old, new) = (&before.settings, &next.settings);
+    let forgets = new.selection != old.selection && new.selection == Selection::Cjsq && !old.count_calls;
+    found.note(forgets, "calls are counted from now on: those in progress are not in the queues of cjsq");
+    sections::measures(&old.measures.measured, &new.measures.measured, &mut found);
+    keys(before, next, &mut found);
     servers(rows, next, &mut found);
-    process(before, next, &mut found);
+    let tokens = |checked: &Checked| checked.process.api.as_ref().map(|api| api.tokens.clone());
+    found.note(tokens(before) != tokens(next), "api.tokens: others from now on");
+    let named = |checked: &Checked| checked.http.as_ref().map(|http| http.places.named.clone());
+    found.note(named(before) != named(next), "HTTP of servers: other places from now on");
+    sections::certificates(before.process.tls.as_ref(), next.process.tls.as_ref(), &mut found);
     found
 }
 
-fn heartbeats(old: &Heartbeats, new: &Heartbeats, found: &mut Difference) {
-    let Heartbeats { listen, group, period, decay_periods, table_size } = old;
-    found.fixed("heartbeat.listen", listen, &new.listen);
-    found.fixed("heartbeat.group", group, &new.group);
-    found.fixed("heartbeat.table_size", table_size, &new.table_size);
-    found.changed("heartbeat.period_ms", period.as_millis(), new.period.as_millis());
-    found.changed("heartbeat.decay_periods", *decay_periods, new.decay_periods);
-}
-
-fn keys(before: &Checked, old: &Settings, next: &Checked, found: &mut Difference) {
+fn keys(before: &Checked, next: &Checked, found: &mut Difference) {
+    let old = &before.settings;
     let ids = |settings: &Settings| {
         let ids: Vec<u8> = settings.keys.tag.iter().map(|(id, _)| *id).collect();
         format!("{ids:?}")
@@ -194,7 +110,8 @@ fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
             Some(row) => {
                 let name = |what: &str| format!("server {}: {what}", row.address);
                 found.changed(&name("weight"), row.weight, entry.weight);
-                found.reworded(&name("transport"), row.transport.word(), entry.transport.word());
+                let (now, then) = (row.transport.word(), entry.transport.word());
+                found.changed(&name("transport"), quoted(now), quoted(then));
                 found.note(row.leaving, &name("stays after all"));
                 found.note(!row.configured && !row.leaving, &name("named now, known by heartbeat before"));
             }
@@ -211,48 +128,9 @@ fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
     }
 }
 
-/// What belongs to the process rather than to the tables.
-fn process(before: &Checked, next: &Checked, found: &mut Difference) {
-    let Checked {
-        settings: _,
-        tls,
-        file: _,
-        control,
-        faults,
-        choices,
-        log_format,
-        log_filter,
-        drain,
-        streams,
-        api,
-        http,
-        random_keys: _,
-        notices: _,
-    } = before;
-    found.fixed("control.path", control, &next.control);
-    let place = |to: &Faults| match to {
-        Faults::Off => "off".to_owned(),
-        Faults::Stderr => "stderr".to_owned(),
-        Faults::File(path) => path.display().to_string(),
-    };
-    found.fixed("log.faults", &place(faults), &place(&next.faults));
-    found.reworded("log.choices", place(choices), place(&next.choices));
-    found.reworded("log.format", word(*log_format), word(next.log_format));
-    found.note(*log_filter != next.log_filter, "log.filter: other lines are written from now on");
-    found.changed("drain.seconds", drain.time.as_secs(), next.drain.time.as_secs());
-    found.reworded("drain.new_calls", word(drain.new_calls), word(next.drain.new_calls));
-    // Connections take these when workers are made.
-    let (now, then) = (streams, &next.streams);
-    found.fixed("connections.client_idle_seconds", &now.client_idle, &then.client_idle);
-    found.fixed("connections.server_idle_seconds", &now.server_idle, &then.server_idle);
-    found.fixed("connections.keep_alive_seconds", &now.keep_alive, &then.keep_alive);
-    found.fixed("connections.buffered_bytes_max", &now.buffered_bytes_max, &then.buffered_bytes_max);
-    let listen = |api: &Option<config::Api>| api.as_ref().map(|api| (api.listen, api.open_metrics));
-    found.fixed("api.listen and api.open_metrics", &listen(api), &listen(&next.api));
-    let tokens = |api: &Option<config::Api>| api.as_ref().map(|api| api.tokens.clone());
-    found.note(tokens(api) != tokens(&next.api), "api.tokens: others from now on");
-    sections::http(http.as_ref(), next.http.as_ref(), found);
-    sections::certificates(tls.as_ref(), next.tls.as_ref(), found);
+/// Changes one key of a configuration that is then to be applied.
+pub(super) fn set(checked: &mut Checked, key: &str, text: &str) -> Result<(), Refused> {
+    checked.set(key, text).map_err(|(what, remedy)| Refused::bad(format!("{key}: {what}"), remedy))
 }
 
 /// Swaps whole, or refuses whole.
@@ -268,7 +146,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     if before.random_keys && next.random_keys {
         next.settings.keys.tag.clone_from(&shared.settings.keys.tag);
     }
-    let difference = compare(&before, &shared.settings, &next, &context.control.rows(now));
+    let difference = compare(&before, &next, &context.control.rows(now));
     if let Some(what) = difference.refusal() {
         let remedy =
             "nothing was changed; leave these as they were, or start the load manager anew with them";
@@ -299,17 +177,17 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
             )
         })?;
     }
-    crate::process::log::write_as(next.log_format);
-    if next.log_filter != before.log_filter {
-        crate::process::log::filter_by(&next.log_filter);
+    crate::process::log::write_as(next.process.log_format);
+    if next.process.log_filter != before.process.log_filter {
+        crate::process::log::filter_by(&next.process.log_filter);
     }
     context.control.table_mut().reconfigure(now, &next.settings.servers);
     context.control.set_terms(now, shared.terms().with(next.settings.clone()));
     // A new certificate goes to connections that are made from now on.
-    if next.tls.is_some() || before.tls.is_some() {
-        context.host.certificates.change(next.tls.clone());
+    if next.process.tls.is_some() || before.process.tls.is_some() {
+        context.host.certificates.change(next.process.tls.clone());
     }
-    if let Some(api) = &next.api {
+    if let Some(api) = &next.process.api {
         context.host.tokens.store(Arc::new(api.tokens.clone()));
     }
     if let (Some(front), Some(http)) = (&context.host.converged, &next.http) {

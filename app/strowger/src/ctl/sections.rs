@@ -1,86 +1,12 @@
-//! How whole sections differ, key by key in the words of the file: registrations, scores, polls, certificates.
+//! How that differs which is more than the value of a key: who is polled, and what certificates are in the files.
 
-use config::{Http, Tls, word};
-use heartbeat::measure::{Measured, Measures};
-use lb::farm::score::ScoreSettings;
-use lb::register::settings::{RegisterSettings, RegisterTo};
+use config::{Tls, quoted};
+use heartbeat::measure::Measured;
 
-use super::change::{Difference, quoted};
+use super::change::Difference;
 
-pub(super) fn register(old: &RegisterSettings, new: &RegisterSettings, found: &mut Difference) {
-    let RegisterSettings { to, accept, wait, path, in_progress_max, bytes_max } = old;
-    found.reworded("register.to", written(to), written(&new.to));
-    found.reworded("register.accept", word(*accept), word(new.accept));
-    found.changed("register.wait_ms", wait.as_millis(), new.wait.as_millis());
-    found.reworded("register.path", word(*path), word(new.path));
-    found.fixed("register.in_progress_max", in_progress_max, &new.in_progress_max);
-    found.fixed("register.bytes_max", bytes_max, &new.bytes_max);
-}
-
-fn written(to: &RegisterTo) -> String {
-    match to {
-        RegisterTo::Hash => "hash".into(),
-        RegisterTo::All => "all".into(),
-        RegisterTo::Registrar(registrars) => {
-            let one =
-                |at: &lb::register::settings::Registrar| format!("{}:{}", at.transport.word(), at.address);
-            format!("registrar:{}", registrars.iter().map(one).collect::<Vec<_>>().join(","))
-        }
-    }
-}
-
-pub(super) fn http(old: Option<&Http>, new: Option<&Http>, found: &mut Difference) {
-    let (Some(old), Some(new)) = (old, new) else {
-        return found.fixed("http.listen", &old.is_some(), &new.is_some());
-    };
-    let Http { listen, names, places, connections_max, head_bytes_max, body_bytes_max, .. } = old;
-    let Http { head_time, idle, upgraded_idle, connect_time, .. } = old;
-    found.fixed("http.listen", listen, &new.listen);
-    found.fixed("http.connections_max", connections_max, &new.connections_max);
-    found.reworded("http.cookie", &names.cookie, &new.names.cookie);
-    found.reworded("http.header", &names.header, &new.names.header);
-    found.reworded("http.parameter", &names.parameter, &new.names.parameter);
-    found.changed("http.server_port", places.port.unwrap_or(0), new.places.port.unwrap_or(0));
-    found.note(places.named != new.places.named, "HTTP of servers: other places from now on");
-    found.changed("http.head_bytes_max", *head_bytes_max, new.head_bytes_max);
-    found.changed("http.body_bytes_max", *body_bytes_max, new.body_bytes_max);
-    found.changed("http.head_seconds", head_time.as_secs(), new.head_time.as_secs());
-    found.changed("http.idle_seconds", idle.as_secs(), new.idle.as_secs());
-    found.changed("http.upgraded_idle_seconds", upgraded_idle.as_secs(), new.upgraded_idle.as_secs());
-    found.changed("http.connect_ms", connect_time.as_millis(), new.connect_time.as_millis());
-}
-
-pub(super) fn score(old: &ScoreSettings, new: &ScoreSettings, found: &mut Difference) {
-    let ScoreSettings {
-        cpu_weight,
-        memory_weight,
-        network_weight,
-        calls_weight,
-        failures_weight,
-        latency_weight,
-        latency_half_us,
-        cpu_max_permille,
-        memory_min_kib,
-    } = old;
-    found.changed("score.cpu_weight", *cpu_weight, new.cpu_weight);
-    found.changed("score.memory_weight", *memory_weight, new.memory_weight);
-    found.changed("score.network_weight", *network_weight, new.network_weight);
-    found.changed("score.calls_weight", *calls_weight, new.calls_weight);
-    found.changed("score.failures_weight", *failures_weight, new.failures_weight);
-    found.changed("score.latency_weight", *latency_weight, new.latency_weight);
-    found.changed("score.latency_half_ms", latency_half_us / 1000, new.latency_half_us / 1000);
-    found.changed("score.cpu_max_percent", cpu_max_permille / 10, new.cpu_max_permille / 10);
-    found.changed("score.memory_min_kib", *memory_min_kib, new.memory_min_kib);
-}
-
-pub(super) fn measures(old: &Measures, new: &Measures, found: &mut Difference) {
-    let Measures { measured, poll, answer_within, listen } = old;
-    found.fixed("perf.listen", listen, &new.listen);
-    found.changed("perf.poll_ms", poll.as_millis(), new.poll.as_millis());
-    found.changed("perf.answer_within_ms", answer_within.as_millis(), new.answer_within.as_millis());
-    for (of, others, what) in
-        [(&new.measured, measured, "polled from now on"), (measured, &new.measured, "polled no more")]
-    {
+pub(super) fn measures(old: &[Measured], new: &[Measured], found: &mut Difference) {
+    for (of, others, what) in [(new, old, "polled from now on"), (old, new, "polled no more")] {
         for place in of.iter().filter(|place| !others.contains(place)) {
             found.note(true, &format!("[[measure]] {}: {what}", keys_of(place)));
         }
@@ -118,7 +44,6 @@ pub(super) fn certificates(old: Option<&Tls>, new: Option<&Tls>, found: &mut Dif
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::testing::TWO;
 
     #[test]
     fn certificates_that_differ_are_named() {
@@ -149,25 +74,5 @@ mod tests {
                 "tls.client_ca: another one for new connections",
             ]
         );
-    }
-
-    #[test]
-    fn of_http_all_but_its_listener_can_change() {
-        let with =
-            |more: &str| config::parse(&format!("{TWO}[http]\nserver_port = 80\n{more}")).unwrap().http;
-        let old = with("listen = \"127.0.0.1:8080\"");
-        let differs = |new: Option<&Http>| {
-            let mut found = Difference::default();
-            http(old.as_ref(), new, &mut found);
-            (found.text(), found.refusal())
-        };
-        assert_eq!(differs(old.as_ref()).0, "nothing differs from what runs\n");
-        let new = with("listen = \"127.0.0.1:8080\"\ncookie = \"app\"\nidle_seconds = 5\nhead_seconds = 4");
-        let text = "http.cookie: \"strowger\" becomes \"app\"\nhttp.head_seconds: 10 becomes 4\nhttp.idle_seconds: 60 becomes 5\n";
-        assert_eq!(differs(new.as_ref()), (text.to_owned(), None));
-        let elsewhere = with("listen = \"127.0.0.1:8081\"\nconnections_max = 5");
-        let restart = "restart needed for: http.listen, http.connections_max";
-        assert_eq!(differs(elsewhere.as_ref()).1.as_deref(), Some(restart));
-        assert_eq!(differs(None).1.as_deref(), Some("restart needed for: http.listen"));
     }
 }

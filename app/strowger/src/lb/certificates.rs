@@ -47,7 +47,7 @@ impl Certificates {
     /// Takes the certificates of a configuration that was read again; when anything in it is wrong, nothing changes.
     pub(crate) fn read_again(&self, read: Result<Checked, Problems>) {
         match read {
-            Ok(checked) => self.change(checked.tls),
+            Ok(checked) => self.change(checked.process.tls),
             Err(problems) => warn!("the certificates stay as they were:\n{problems}"),
         }
     }
@@ -66,7 +66,7 @@ impl Certificates {
 }
 
 fn shown_in(checked: &Checked) -> impl Iterator<Item = &Shown> {
-    checked.tls.iter().flat_map(|tls| &tls.shown)
+    checked.process.tls.iter().flat_map(|tls| &tls.shown)
 }
 
 fn complaints(shown: &[Shown], now: SystemTime) -> Vec<String> {

@@ -56,7 +56,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     let settings = checked.settings.clone();
     let count = worker_count(settings.threads);
     crate::process::ports::check(&settings.listeners)?;
-    let faults = FaultLog::start(match checked.faults.clone() {
+    let faults = FaultLog::start(match checked.process.faults.clone() {
         Faults::Off => Output::Off,
         Faults::Stderr => Output::Stderr,
         Faults::File(path) => Output::File(path),
@@ -66,7 +66,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         control.measure_by(measuring);
     }
     let limits = stream_limits(&checked, count);
-    let certificates = Certificates::new(checked.tls.clone());
+    let certificates = Certificates::new(checked.process.tls.clone());
     let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
     let beside =
         |index| Beside { faults: faults.clone(), teller: peers.as_ref().map(|peers| peers.teller(index)) };
@@ -90,15 +90,17 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         choices,
         file: checked.file.clone(),
         certificates,
-        tokens: ArcSwap::from_pointee(checked.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default()),
+        tokens: ArcSwap::from_pointee(
+            checked.process.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default(),
+        ),
         api: http::counters::ApiCounters::default(),
         converged: converged.clone(),
         peers,
     });
     let (desk, tray) = ctl::desk::open(host);
     lock(&control).run_as(checked.clone());
-    let _socket = ControlSocket::serve(&checked.control, desk.clone())
-        .map_err(|error| socket::explained(&checked.control, &error))?;
+    let _socket = ControlSocket::serve(&checked.process.control, desk.clone())
+        .map_err(|error| socket::explained(&checked.process.control, &error))?;
     // All is open; a reload reads files, and may have the performance server listen.
     keep(&[Power::ReadAnyFile, Power::BindAnyPort]);
     if of_root {
@@ -115,11 +117,11 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     } else {
         start_control_thread(Arc::clone(&control), clock, heartbeat_fd, tray)?;
     }
-    if let Some(api) = &checked.api {
+    if let Some(api) = &checked.process.api {
         let address = http::serve(api.listen, api.open_metrics, desk.clone())?;
         info!("HTTP API at http://{address}/");
     }
-    announce(&settings, count, &checked.control);
+    announce(&settings, count, &checked.process.control);
     if let Some(front) = converged {
         info!("HTTP to the servers at http://{}/", front.address());
     }
@@ -197,7 +199,7 @@ fn worker_count(threads: Threads) -> u8 {
 
 /// Bounds on the connections of each worker: what the configuration says, within what the process may open.
 fn stream_limits(checked: &Checked, workers: u8) -> Limits {
-    let streams = checked.streams;
+    let streams = checked.process.streams;
     // HTTP has a connection to a server for each of a client.
     let http = checked.http.as_ref().map_or(0, |http| 2 * http.connections_max as u64);
     let wanted = Limits {

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                     server.weight
                 );
             }
-            if let Some(tls) = &checked.tls {
+            if let Some(tls) = &checked.process.tls {
                 outln!("  certificate good until {}", tls.last_day());
             }
             outln!(
@@ -68,6 +68,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                 config::word(settings.affinity),
                 config::word(settings.selection)
             );
+            let restart = checked.written_for_a_start();
+            if !restart.is_empty() {
+                outln!("  changed by a restart, not by a reload: {}", restart.join(", "));
+            }
             ExitCode::SUCCESS
         }
         Err(problems) => {

@@ -71,13 +71,15 @@ enum Victim {
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     crate::process::log::start_plainly();
-    let words = ShortForm {
+    let mut words = ShortForm {
         listen: vec!["udp:127.0.0.1:5060".into()],
         server: vec!["127.0.0.1:7000".into()],
-        affinity: Some(args.affinity.clone()),
-        selection: args.selection.clone(),
         ..ShortForm::default()
-    };
+    }
+    .with("affinity", &args.affinity);
+    if let Some(selection) = &args.selection {
+        words = words.with("selection", selection);
+    }
     if let Err(problems) = config::short_form(&words) {
         err!("{problems}");
         return ExitCode::from(config::EXIT_USAGE);

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use config::{Checked, LogFormat, Problems, ShortForm, help};
+use config::{Checked, KeyOption, LB_OPTIONS, LogFormat, Problems, ShortForm};
 use tracing::warn;
 
 use crate::lb::start::serve;
 use crate::process::log;
+use crate::roles::key_options::{KeyOptions, List};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,39 +46,20 @@ pub(crate) struct Args {
 #[group(id = "short", multiple = true)]
 struct Short {
     /// Listen here: udp:ADDRESS:PORT, or with tcp:, tls:, ws: or wss: in front. May be repeated
-    #[arg(long, value_name = "ENDPOINT", required_unless_present = "config")]
+    #[arg(long, value_name = "ENDPOINT", group = "short", required_unless_present = "config")]
     listen: Vec<String>,
     /// A SIP server: ADDRESS:PORT, with udp:, tcp: or tls: in front if need be. May be repeated
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", group = "short")]
     server: Vec<String>,
-    #[arg(long, value_name = "KIND", help = help("affinity.kind"))]
-    affinity: Option<String>,
-    #[arg(long, value_name = "POLICY", help = help("selection.kind"))]
-    selection: Option<String>,
-    #[arg(long, value_name = "KIND", help = help("affinity.hash"))]
-    hash: Option<String>,
-    #[arg(long, value_name = "WHICH", help = help("hold_setup.kind"))]
-    hold_setup: Option<String>,
-    #[arg(long, value_name = "WHERE", help = help("register.to"))]
-    register: Option<String>,
-    #[arg(long, value_name = "PROBE", help = help("health.probe"))]
-    health: Option<String>,
-    #[arg(long, value_name = "ADDRESS", help = help("heartbeat.listen"))]
-    heartbeat: Option<String>,
-    #[arg(long, value_name = "MODEL", help = help("threads.model"))]
-    threads: Option<String>,
-    #[arg(long, value_name = "N", help = help("threads.workers"))]
-    workers: Option<String>,
-    #[arg(long, value_name = "PATH", help = help("control.path"))]
-    control: Option<PathBuf>,
-    #[arg(long, value_name = "FILE", help = help("keys.file"))]
-    key_file: Option<PathBuf>,
-    #[arg(long, value_name = "FILE", help = help("tls.certificate"))]
-    certificate: Option<PathBuf>,
-    #[arg(long, value_name = "FILE", help = help("tls.key"))]
-    key: Option<PathBuf>,
-    #[arg(long, value_name = "FILE", help = help("tls.server_ca"))]
-    server_ca: Option<PathBuf>,
+    #[command(flatten)]
+    options: KeyOptions<Lb>,
+}
+
+#[derive(Debug)]
+struct Lb;
+
+impl List for Lb {
+    const OPTIONS: &'static [KeyOption] = LB_OPTIONS;
 }
 
 impl Args {
@@ -99,20 +81,7 @@ impl Args {
         config::short_form(&ShortForm {
             listen: short.listen.clone(),
             server: short.server.clone(),
-            affinity: short.affinity.clone(),
-            selection: short.selection.clone(),
-            hash: short.hash.clone(),
-            hold_setup: short.hold_setup.clone(),
-            register: short.register.clone(),
-            health: short.health.clone(),
-            heartbeat: short.heartbeat.clone(),
-            threads: short.threads.clone(),
-            workers: short.workers.clone(),
-            control: short.control.clone(),
-            key_file: short.key_file.clone(),
-            certificate: short.certificate.clone(),
-            key: short.key.clone(),
-            server_ca: short.server_ca.clone(),
+            options: short.options.given.clone(),
             to_start,
         })
     }
@@ -127,9 +96,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(config::EXIT_USAGE);
         }
     };
-    log::start(checked.log_format, &checked.log_filter);
+    log::start(checked.process.log_format, &checked.process.log_filter);
     for notice in &checked.notices {
-        match checked.log_format {
+        match checked.process.log_format {
             LogFormat::Text => errln!("{notice}"),
             LogFormat::Json => warn!("{}", notice.trim()),
         }

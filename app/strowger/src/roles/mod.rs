@@ -8,6 +8,7 @@ mod check;
 mod ctl;
 mod demo;
 mod key;
+mod key_options;
 mod lb;
 mod perf;
 mod status;

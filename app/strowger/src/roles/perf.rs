@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::perf::Poller;
-use config::{Perf, PerfForm, Problems, help};
+use config::{KeyOption, PERF_OPTIONS, Perf, PerfForm, Problems};
 use tracing::info;
 
 use crate::process::signals::Signals;
+use crate::roles::key_options::{KeyOptions, List};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,16 +47,17 @@ pub(crate) struct Args {
 #[group(id = "short", multiple = true)]
 struct Short {
     /// An agent: its --get-data address. May be repeated
-    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "config")]
+    #[arg(long, value_name = "ADDRESS:PORT", group = "short", required_unless_present = "config")]
     agent: Vec<String>,
-    #[arg(long, value_name = "ADDRESS:PORT", help = help("perf.listen"))]
-    listen: Option<String>,
-    #[arg(long, value_name = "MS", help = help("perf.poll_ms"))]
-    poll_ms: Option<String>,
-    #[arg(long, value_name = "MS", help = help("perf.answer_within_ms"))]
-    answer_within_ms: Option<String>,
-    #[arg(long, value_name = "FILE", help = help("keys.file"))]
-    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    options: KeyOptions<PerformanceServer>,
+}
+
+#[derive(Debug)]
+struct PerformanceServer;
+
+impl List for PerformanceServer {
+    const OPTIONS: &'static [KeyOption] = PERF_OPTIONS;
 }
 
 impl Args {
@@ -63,8 +65,8 @@ impl Args {
         if let Some(path) = &self.config {
             return config::load_perf(path);
         }
-        let Short { agent, listen, poll_ms, answer_within_ms, key_file } = self.short;
-        config::perf_form(&PerfForm { agent, listen, poll_ms, answer_within_ms, key_file })
+        let Short { agent, options } = self.short;
+        config::perf_form(&PerfForm { agent, options: options.given })
     }
 }
 

@@ -1,9 +1,7 @@
 //! `limits`: times and sizes that can change while running. Bounds of memory cannot: tables are made for them.
 
-use std::time::Duration;
-
 use super::reload::answer;
-use crate::ctl::change::apply;
+use crate::ctl::change::{apply, set};
 use crate::ctl::{Method, Parameter, ParameterKind, ParameterPlace, Refused, Route, Verb};
 
 const fn limit(name: &'static str, low: u64, high: u64, help: &'static str) -> Parameter {
@@ -32,20 +30,16 @@ pub(crate) const VERB: Verb = Verb {
     ],
     route: Route { method: Method::Put, path: "/v1/limits" },
     read: |_, arguments| {
-        let number = |name: &str| arguments.number(name);
-        let (new_call, idle) = (number("new-call-seconds"), number("session-idle-seconds"));
-        let (retry_after, datagram) = (number("retry-after-seconds"), number("datagram-bytes-max"));
-        if [new_call, idle, retry_after, datagram].iter().all(Option::is_none) {
+        let number = |parameter: &Parameter| Some((parameter.name, arguments.number(parameter.name)?));
+        let given: Vec<(&str, u64)> = VERB.parameters.iter().filter_map(number).collect();
+        if given.is_empty() {
             return Err(Refused::bad("no limit was given", "`strowger ctl limits --help` lists them"));
         }
         Ok(Box::new(move |context| {
             let mut next = context.as_it_runs()?;
-            let settings = &mut next.settings;
-            settings.new_call_time = new_call.map_or(settings.new_call_time, Duration::from_secs);
-            settings.session_idle = idle.map_or(settings.session_idle, Duration::from_secs);
-            settings.retry_after = retry_after.map_or(settings.retry_after, |seconds| seconds as u32);
-            settings.datagram_bytes_max =
-                datagram.map_or(settings.datagram_bytes_max, |bytes| bytes as usize);
+            for (name, number) in &given {
+                set(&mut next, &format!("limits.{}", name.replace('-', "_")), &number.to_string())?;
+            }
             Ok(answer(&apply(context, next, false)?))
         }))
     },

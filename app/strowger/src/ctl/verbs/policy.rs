@@ -5,7 +5,7 @@ use config::Choice as _;
 use lb::settings::{Affinity, Selection};
 
 use super::reload::answer;
-use crate::ctl::change::apply;
+use crate::ctl::change::{apply, set};
 use crate::ctl::{Method, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
@@ -35,7 +35,7 @@ pub(crate) const VERB: Verb = Verb {
                 let remedy = "change both in the configuration, and start the load manager anew";
                 return Err(Refused::new(RefusalKind::Impossible, what, remedy));
             }
-            next.settings.selection = *selection;
+            set(&mut next, "selection.kind", &word)?;
             Ok(answer(&apply(context, next, false)?))
         }))
     },
