@@ -6,7 +6,7 @@ use heartbeat::{Decay, Transport};
 
 use crate::counters::{Counter, Counters};
 use crate::datagram::{Body, Datagram, Ignored, Report, is_name};
-use crate::offers::Offers;
+use crate::offers::{Passing, Searches};
 use crate::outbox::Outbox;
 use crate::peer::{Change, Peer};
 use crate::promise::Promises;
@@ -57,7 +57,8 @@ pub struct Group {
     pub(crate) peers: Vec<Peer>,
     pub(crate) promises: Promises,
     pub(crate) counters: Counters,
-    pub(crate) offers: Offers,
+    pub(crate) searches: Searches,
+    pub(crate) passing: Passing,
     pub(crate) poll: Poll,
     pub(crate) chance: Chance,
     decay: Decay,
@@ -96,7 +97,8 @@ impl Group {
         Ok(Group {
             promises: Promises::new(&settings.key, chance.next_u64()),
             counters: Counters::default(),
-            offers: Offers::new(chance.next_u64()),
+            searches: Searches::new(chance.next_u64()),
+            passing: Passing::default(),
             poll: Poll { awaited: vec![false; peers.len()], ..Poll::default() },
             decay: Decay::new(settings.period, settings.decay_periods),
             measures: Measures::default(),
@@ -200,7 +202,7 @@ impl Group {
 
     pub fn next_deadline(&self) -> Option<Time> {
         let silence = self.peers.iter().filter_map(|peer| peer.deadline(self.decay));
-        silence.chain(self.next_tick).chain(self.poll.until).chain(self.offers.next_deadline()).min()
+        silence.chain(self.next_tick).chain(self.poll.until).chain(self.searches.next_deadline()).min()
     }
 
     fn tick_period(&self) -> Duration {
