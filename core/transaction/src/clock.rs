@@ -20,6 +20,8 @@ pub(crate) trait State: Copy + PartialEq + 'static {
     const KIND: u8;
     /// In the order of their stored numbers: a new one is put at the end.
     const ALL: &'static [Self];
+    /// The one without timers, in which the owner forgets the machine.
+    const TERMINATED: Self;
 }
 
 /// Why bytes are no stored machine.
@@ -63,6 +65,11 @@ impl<S: State> Clock<S> {
         self.repeat_at <= now && self.repeat_at != Time::NEVER
     }
 
+    /// The timer that has run out: `end` ends the state and comes first, `copy` sends the next one.
+    pub(crate) fn due<E>(&self, now: Time, end: Option<E>, copy: E) -> Option<E> {
+        if self.is_over(now) { end } else { self.repeats(now).then_some(copy) }
+    }
+
     /// A copy leaves now; the next one `pause` of so many copies later, where the transport is not reliable.
     pub(crate) fn repeat(&mut self, now: Time, pause: impl FnOnce(u8) -> Duration) -> Output {
         self.copies = self.copies.saturating_add(1);
@@ -74,6 +81,16 @@ impl<S: State> Clock<S> {
     pub(crate) fn enter(&mut self, state: S, ends_at: Time, output: Output) -> Output {
         (self.state, self.repeat_at, self.ends_at) = (state, Time::NEVER, ends_at);
         output
+    }
+
+    pub(crate) fn terminate(&mut self, output: Output) -> Output {
+        self.enter(S::TERMINATED, Time::NEVER, output)
+    }
+
+    /// The state changes to one that does nothing but meet copies for so long. Where that is zero, as the timers of such states are
+    /// over a reliable transport, it is left in the moment it is entered.
+    pub(crate) fn linger(&mut self, now: Time, state: S, time: Duration, output: Output) -> Output {
+        if time.is_zero() { self.terminate(output) } else { self.enter(state, now + time, output) }
     }
 
     /// The stored form. Deadlines are written as the time from `origin` on, since each process has its own clock: who reads them

@@ -42,6 +42,7 @@ impl State for InviteClientState {
         use InviteClientState::*;
         &[Calling, Proceeding, Completed, Accepted, Terminated]
     };
+    const TERMINATED: InviteClientState = InviteClientState::Terminated;
 }
 
 stored!(InviteClient, InviteClientState);
@@ -58,15 +59,13 @@ impl InviteClient {
     /// The timer that has run out, to be handed to [`InviteClient::handle`]. The one that ends the state comes first.
     pub fn due(&self, now: Time) -> Option<InviteClientEvent> {
         use InviteClientState::*;
-        if self.0.is_over(now) {
-            return match self.0.state {
-                Calling => Some(InviteClientEvent::TimerB),
-                Completed => Some(InviteClientEvent::TimerD),
-                Accepted => Some(InviteClientEvent::TimerM),
-                Proceeding | Terminated => None,
-            };
-        }
-        self.0.repeats(now).then_some(InviteClientEvent::TimerA)
+        let end = match self.0.state {
+            Calling => Some(InviteClientEvent::TimerB),
+            Completed => Some(InviteClientEvent::TimerD),
+            Accepted => Some(InviteClientEvent::TimerM),
+            Proceeding | Terminated => None,
+        };
+        self.0.due(now, end, InviteClientEvent::TimerA)
     }
 
     pub fn handle(&mut self, now: Time, event: InviteClientEvent, timers: &Timers) -> Output {
@@ -74,31 +73,24 @@ impl InviteClient {
         use InviteClientState::*;
         match (self.0.state, event) {
             (Calling, TimerA) => self.0.repeat(now, |copies| timers.a(copies)),
-            (Calling, TimerB) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
-            (Calling, TransportError) => self.0.enter(Terminated, Time::NEVER, Output::Unreachable),
+            (Calling, TimerB) => self.0.terminate(Output::Timeout),
+            (Calling, TransportError) => self.0.terminate(Output::Unreachable),
             (Calling, Provisional) => self.0.enter(Proceeding, Time::NEVER, Output::Pass),
             (Proceeding, Provisional) => Output::Pass,
-            (Calling | Proceeding, Failure) => self.complete(now, timers),
+            (Calling | Proceeding, Failure) => {
+                self.0.linger(now, Completed, timers.d(self.0.reliable), Output::AcknowledgeAndPass)
+            }
             (Calling | Proceeding, Success) => self.0.enter(Accepted, now + timers.m(), Output::Pass),
             (Completed, Failure) => Output::Acknowledge,
-            (Completed, TransportError) => self.0.enter(Terminated, Time::NEVER, Output::Unreachable),
-            (Completed, TimerD) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
+            (Completed, TransportError) => self.0.terminate(Output::Unreachable),
+            (Completed, TimerD) => self.0.terminate(Output::Nothing),
             (Accepted, Success) => Output::Pass,
-            (Accepted, TimerM) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
+            (Accepted, TimerM) => self.0.terminate(Output::Nothing),
             (Calling, TimerD | TimerM)
             | (Proceeding, TimerA | TimerB | TimerD | TimerM | TransportError)
             | (Completed, TimerA | TimerB | TimerM | Provisional | Success)
             | (Accepted, TimerA | TimerB | TimerD | Provisional | Failure | TransportError)
             | (Terminated, _) => Output::Ignored,
-        }
-    }
-
-    /// Timer D is zero over a reliable transport: Completed is left in the moment it is entered.
-    fn complete(&mut self, now: Time, timers: &Timers) -> Output {
-        if self.0.reliable {
-            self.0.enter(InviteClientState::Terminated, Time::NEVER, Output::AcknowledgeAndPass)
-        } else {
-            self.0.enter(InviteClientState::Completed, now + timers.d(false), Output::AcknowledgeAndPass)
         }
     }
 }

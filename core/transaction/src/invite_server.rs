@@ -46,6 +46,7 @@ impl State for InviteServerState {
         use InviteServerState::*;
         &[Proceeding, Completed, Confirmed, Accepted, Terminated]
     };
+    const TERMINATED: InviteServerState = InviteServerState::Terminated;
 }
 
 stored!(InviteServer, InviteServerState);
@@ -67,18 +68,17 @@ impl InviteServer {
     /// The timer that has run out, to be handed to [`InviteServer::handle`].
     pub fn due(&self, now: Time) -> Option<InviteServerEvent> {
         use InviteServerState::*;
-        if self.0.is_over(now) {
-            return match self.0.state {
-                Completed => Some(InviteServerEvent::TimerH),
-                Confirmed => Some(InviteServerEvent::TimerI),
-                Accepted => Some(InviteServerEvent::TimerL),
-                Proceeding | Terminated => None,
-            };
-        }
-        self.0.repeats(now).then_some(match self.0.state {
+        let end = match self.0.state {
+            Completed => Some(InviteServerEvent::TimerH),
+            Confirmed => Some(InviteServerEvent::TimerI),
+            Accepted => Some(InviteServerEvent::TimerL),
+            Proceeding | Terminated => None,
+        };
+        let copy = match self.0.state {
             Proceeding => InviteServerEvent::TimerTrying,
             Completed | Confirmed | Accepted | Terminated => InviteServerEvent::TimerG,
-        })
+        };
+        self.0.due(now, end, copy)
     }
 
     pub fn handle(&mut self, now: Time, event: InviteServerEvent, timers: &Timers) -> Output {
@@ -100,16 +100,15 @@ impl InviteServer {
             (Proceeding, TransportError) => Output::Unreachable,
             (Completed, Invite) => Output::Repeat,
             (Completed, TimerG) => self.0.repeat(now, |copies| timers.g(copies)),
-            (Completed, Ack) if self.0.reliable => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
-            (Completed, Ack) => self.0.enter(Confirmed, now + timers.i(false), Output::Nothing),
-            (Completed, TimerH) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
+            (Completed, Ack) => self.0.linger(now, Confirmed, timers.i(self.0.reliable), Output::Nothing),
+            (Completed, TimerH) => self.0.terminate(Output::Timeout),
             (Completed, TransportError) => Output::Unreachable,
-            (Confirmed, TimerI) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
+            (Confirmed, TimerI) => self.0.terminate(Output::Nothing),
             (Confirmed, Ack | Invite) => Output::Nothing,
             (Accepted, Invite) => Output::Nothing,
             (Accepted, Ack | Success) => Output::Pass,
             (Accepted, TransportError) => Output::Unreachable,
-            (Accepted, TimerL) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
+            (Accepted, TimerL) => self.0.terminate(Output::Nothing),
             (Proceeding, Ack | TimerG | TimerH | TimerI | TimerL)
             | (Completed, TimerTrying | TimerI | TimerL | Provisional | Success | Failure)
             | (

@@ -38,6 +38,7 @@ impl State for NonInviteClientState {
         use NonInviteClientState::*;
         &[Trying, Proceeding, Completed, Terminated]
     };
+    const TERMINATED: NonInviteClientState = NonInviteClientState::Terminated;
 }
 
 stored!(NonInviteClient, NonInviteClientState);
@@ -54,24 +55,20 @@ impl NonInviteClient {
     /// The timer that has run out, to be handed to [`NonInviteClient::handle`].
     pub fn due(&self, now: Time) -> Option<NonInviteClientEvent> {
         use NonInviteClientState::*;
-        if self.0.is_over(now) {
-            return match self.0.state {
-                Trying | Proceeding => Some(NonInviteClientEvent::TimerF),
-                Completed => Some(NonInviteClientEvent::TimerK),
-                Terminated => None,
-            };
-        }
-        self.0.repeats(now).then_some(NonInviteClientEvent::TimerE)
+        let end = match self.0.state {
+            Trying | Proceeding => Some(NonInviteClientEvent::TimerF),
+            Completed => Some(NonInviteClientEvent::TimerK),
+            Terminated => None,
+        };
+        self.0.due(now, end, NonInviteClientEvent::TimerE)
     }
 
     pub fn handle(&mut self, now: Time, event: NonInviteClientEvent, timers: &Timers) -> Output {
         use NonInviteClientEvent::*;
         use NonInviteClientState::*;
         match (self.0.state, event) {
-            (Trying | Proceeding, TimerF) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
-            (Trying | Proceeding, TransportError) => {
-                self.0.enter(Terminated, Time::NEVER, Output::Unreachable)
-            }
+            (Trying | Proceeding, TimerF) => self.0.terminate(Output::Timeout),
+            (Trying | Proceeding, TransportError) => self.0.terminate(Output::Unreachable),
             (Trying | Proceeding, TimerE) => self.repeat(now, timers),
             (Trying, Provisional) => {
                 // Timer E runs on; its next pause is T2 (figure 6).
@@ -79,8 +76,10 @@ impl NonInviteClient {
                 Output::Pass
             }
             (Proceeding, Provisional) => Output::Pass,
-            (Trying | Proceeding, Final) => self.complete(now, timers),
-            (Completed, TimerK) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
+            (Trying | Proceeding, Final) => {
+                self.0.linger(now, Completed, timers.k(self.0.reliable), Output::Pass)
+            }
+            (Completed, TimerK) => self.0.terminate(Output::Nothing),
             // Completed buffers copies of the answer; over a transport that failed there is nobody left to tell.
             (Completed, Provisional | Final | TransportError) => Output::Nothing,
             (Trying | Proceeding, TimerK) | (Completed, TimerE | TimerF) | (Terminated, _) => Output::Ignored,
@@ -91,15 +90,6 @@ impl NonInviteClient {
     fn repeat(&mut self, now: Time, timers: &Timers) -> Output {
         let proceeding = self.0.state == NonInviteClientState::Proceeding;
         self.0.repeat(now, |copies| if proceeding { timers.t2 } else { timers.e(copies) })
-    }
-
-    /// Timer K is zero over a reliable transport: Completed is left in the moment it is entered.
-    fn complete(&mut self, now: Time, timers: &Timers) -> Output {
-        if self.0.reliable {
-            self.0.enter(NonInviteClientState::Terminated, Time::NEVER, Output::Pass)
-        } else {
-            self.0.enter(NonInviteClientState::Completed, now + timers.k(false), Output::Pass)
-        }
     }
 }
 

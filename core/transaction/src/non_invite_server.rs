@@ -43,6 +43,7 @@ impl State for NonInviteServerState {
         use NonInviteServerState::*;
         &[Trying, Proceeding, Completed, Terminated]
     };
+    const TERMINATED: NonInviteServerState = NonInviteServerState::Terminated;
 }
 
 stored!(NonInviteServer, NonInviteServerState);
@@ -58,14 +59,12 @@ impl NonInviteServer {
     /// The timer that has run out, to be handed to [`NonInviteServer::handle`]. The one that ends the state comes first.
     pub fn due(&self, now: Time) -> Option<NonInviteServerEvent> {
         use NonInviteServerState::*;
-        if self.0.is_over(now) {
-            return match self.0.state {
-                Trying | Proceeding => Some(NonInviteServerEvent::TimerF),
-                Completed => Some(NonInviteServerEvent::TimerJ),
-                Terminated => None,
-            };
-        }
-        self.0.repeats(now).then_some(NonInviteServerEvent::TimerTrying)
+        let end = match self.0.state {
+            Trying | Proceeding => Some(NonInviteServerEvent::TimerF),
+            Completed => Some(NonInviteServerEvent::TimerJ),
+            Terminated => None,
+        };
+        self.0.due(now, end, NonInviteServerEvent::TimerTrying)
     }
 
     pub fn handle(&mut self, now: Time, event: NonInviteServerEvent, timers: &Timers) -> Output {
@@ -76,17 +75,17 @@ impl NonInviteServer {
             (Trying, Provisional) if !self.0.reliable && !self.0.repeats(now) => Output::Ignored,
             (Trying, Provisional) => self.proceed(Output::Pass),
             (Trying, TimerTrying) => self.proceed(Output::Trying),
-            (Trying | Proceeding, Final) => self.complete(now, timers),
-            (Trying | Proceeding, TimerF) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
+            (Trying | Proceeding, Final) => {
+                self.0.linger(now, Completed, timers.j(self.0.reliable), Output::Pass)
+            }
+            (Trying | Proceeding, TimerF) => self.0.terminate(Output::Timeout),
             (Proceeding, Request) => Output::Repeat,
             (Proceeding, Provisional) => Output::Pass,
-            (Proceeding | Completed, TransportError) => {
-                self.0.enter(Terminated, Time::NEVER, Output::Unreachable)
-            }
+            (Proceeding | Completed, TransportError) => self.0.terminate(Output::Unreachable),
             (Completed, Request) => Output::Repeat,
             // Any other final response of the transaction user is thrown away.
             (Completed, Final) => Output::Nothing,
-            (Completed, TimerJ) => self.0.enter(Terminated, Time::NEVER, Output::Nothing),
+            (Completed, TimerJ) => self.0.terminate(Output::Nothing),
             (Trying, TimerJ | TransportError)
             | (Proceeding, TimerTrying | TimerJ)
             | (Completed, Provisional | TimerTrying | TimerF)
@@ -96,15 +95,6 @@ impl NonInviteServer {
 
     fn proceed(&mut self, output: Output) -> Output {
         self.0.enter(NonInviteServerState::Proceeding, self.0.ends_at, output)
-    }
-
-    /// Timer J is zero over a reliable transport: Completed is left in the moment it is entered.
-    fn complete(&mut self, now: Time, timers: &Timers) -> Output {
-        if self.0.reliable {
-            self.0.enter(NonInviteServerState::Terminated, Time::NEVER, Output::Pass)
-        } else {
-            self.0.enter(NonInviteServerState::Completed, now + timers.j(false), Output::Pass)
-        }
     }
 }
 

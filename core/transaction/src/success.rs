@@ -32,6 +32,7 @@ pub struct Success(Clock<SuccessState>);
 impl State for SuccessState {
     const KIND: u8 = 5;
     const ALL: &'static [SuccessState] = &[SuccessState::Unacknowledged, SuccessState::Terminated];
+    const TERMINATED: SuccessState = SuccessState::Terminated;
 }
 
 stored!(Success, SuccessState);
@@ -46,10 +47,7 @@ impl Success {
 
     /// The timer that has run out, to be handed to [`Success::handle`]. The one that ends the state comes first.
     pub fn due(&self, now: Time) -> Option<SuccessEvent> {
-        if self.0.is_over(now) {
-            return Some(SuccessEvent::TimerEnd);
-        }
-        self.0.repeats(now).then_some(SuccessEvent::TimerRepeat)
+        self.0.due(now, Some(SuccessEvent::TimerEnd), SuccessEvent::TimerRepeat)
     }
 
     /// [`Output::Timeout`] and [`Output::Unreachable`]: hang up.
@@ -58,8 +56,8 @@ impl Success {
         use SuccessState::*;
         match (self.0.state, event) {
             (Unacknowledged, TimerRepeat) => self.0.repeat(now, |copies| timers.g(copies)),
-            (Unacknowledged, Ack) => self.0.enter(Terminated, Time::NEVER, Output::Pass),
-            (Unacknowledged, TimerEnd) => self.0.enter(Terminated, Time::NEVER, Output::Timeout),
+            (Unacknowledged, Ack) => self.0.terminate(Output::Pass),
+            (Unacknowledged, TimerEnd) => self.0.terminate(Output::Timeout),
             // The copy that follows may take another way.
             (Unacknowledged, TransportError) => Output::Nothing,
             (Terminated, _) => Output::Ignored,
