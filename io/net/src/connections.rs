@@ -6,10 +6,12 @@
 
 mod accepting;
 mod connection;
+mod cut;
 mod deadlines;
 mod limits;
 mod out_queue;
 mod outgoing;
+mod phase;
 mod shares;
 mod slots;
 #[cfg(test)]
@@ -32,9 +34,10 @@ use crate::tcp;
 use crate::tls::Identities;
 
 use accepting::source;
-use connection::{Close, Connection, Phase};
+use connection::Connection;
 pub use limits::Limits;
 use outgoing::Staged;
+use phase::{Close, Phase};
 use shares::Source;
 use slots::{Key, Slots};
 

@@ -7,7 +7,8 @@ use base::Time;
 use sip::Transport;
 
 use super::Connections;
-use super::connection::{Connection, Phase};
+use super::connection::Connection;
+use super::phase::Phase;
 use super::slots::Key;
 use crate::tcp::{Stream, is_short_of_descriptors};
 use crate::websocket::End;

@@ -4,64 +4,19 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use base::Time;
-use sip::frame::{Frame, Framer};
+use sip::frame::Framer;
 use sip::{Flow, Target, Transport};
 
 use super::Received;
+use super::cut::{Cut, cut};
 use super::limits::Limits;
 use super::out_queue::OutQueue;
+use super::phase::{Close, Phase};
 use crate::tcp::Stream;
-use crate::websocket::{self, End, OwnHead, Taken, WebSocket};
-
-/// Keep-alives answered after one read. A client sends one in some minutes; the rest of a flood is not answered.
-const ANSWERS_MAX: usize = 32;
+use crate::websocket::{self, OwnHead, Taken, WebSocket};
 
 /// Messages kept for a peer that may have closed both ways. Most have one request open.
 const UNCONFIRMED_MAX: usize = 8;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// We asked; the peer has not answered yet. What is sent meanwhile waits in the queue.
-    Connecting {
-        since: Time,
-    },
-    /// TLS or WebSocket is being agreed on. What is sent meanwhile waits in the queue.
-    Handshaking {
-        since: Time,
-    },
-    Open,
-    /// The peer has said that it writes no more, and listens on: what it has asked is answered (RFC 3261 §18.2.2).
-    HalfClosed {
-        since: Time,
-    },
-    /// Nothing more is read; once the queue is written, so is the end.
-    Ending,
-    /// We have written the end and wait for that of the peer, since closing with unread bytes would make the kernel
-    /// take back what we wrote last.
-    Ended {
-        since: Time,
-    },
-}
-
-/// Why a connection must be closed now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Close {
-    Peer,
-    Error,
-    Idle,
-    Slow,
-    Stuck,
-    BrokenFrame,
-    /// The client ended its WebSocket as it should, or was refused and has been counted for that.
-    WebSocketEnded,
-    Memory,
-    ConnectFailed,
-    HandshakeFailed,
-    HandshakeSlow,
-    /// Its place was needed for a source that has fewer.
-    Displaced,
-    HandshakeDisplaced,
-}
 
 #[derive(Debug)]
 struct Partial {
@@ -115,25 +70,6 @@ pub(crate) struct Unconfirmed(pub(crate) Vec<(Box<[u8]>, Target)>);
 pub(crate) struct Written {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
-}
-
-/// What came of received bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Cut {
-    consumed: usize,
-    pub(crate) messages: u64,
-    /// Of these, requests that are answered.
-    requests: u16,
-    /// Of these, from a server that left Content-Length out.
-    pub(crate) without_length: u64,
-    pub(crate) pings: u64,
-    pub(crate) broken: bool,
-    /// The memory to keep a partial message cannot be had.
-    pub(crate) no_memory: bool,
-    /// The WebSocket is over.
-    pub(crate) end: Option<End>,
-    /// To be written, as it is.
-    pub(crate) answer: Vec<u8>,
 }
 
 impl Connection {
@@ -426,49 +362,6 @@ impl Connection {
     }
 }
 
-impl Cut {
-    /// Keep-alives are answered (RFC 5626 §3.5.1), several at once if they came at once.
-    fn answer_pings(&mut self) {
-        let all = [*b"\r\n"; ANSWERS_MAX];
-        self.answer.extend_from_slice(&all.as_flattened()[..2 * self.pings.min(ANSWERS_MAX as u64) as usize]);
-    }
-}
-
-/// Whether a received message is a request that gets a response; an ACK gets none.
-fn is_answered(message: &[u8]) -> bool {
-    !message.starts_with(b"SIP/2.0 ") && !message.starts_with(b"ACK ")
-}
-
 fn is_final_response(message: &[u8]) -> bool {
     matches!(message.strip_prefix(b"SIP/2.0 "), Some([b'2'..=b'6', ..]))
-}
-
-/// Cuts whole messages off the front of `bytes`.
-fn cut(framer: &mut Framer, bytes: &[u8], flow: Flow, take: &mut dyn FnMut(Received<'_>)) -> Cut {
-    let mut cut = Cut::default();
-    while cut.consumed < bytes.len() {
-        let rest = &bytes[cut.consumed..];
-        let length = match framer.next(rest) {
-            frame @ (Frame::Message(length) | Frame::WithoutLength(length)) => {
-                cut.messages += 1;
-                cut.without_length += u64::from(matches!(frame, Frame::WithoutLength(_)));
-                cut.requests = cut.requests.saturating_add(is_answered(&rest[..length]).into());
-                take(Received::Message { bytes: &rest[..length], flow });
-                length
-            }
-            Frame::Ping(length) => {
-                cut.pings += 1;
-                length
-            }
-            Frame::Blank(length) => length,
-            Frame::Incomplete => break,
-            Frame::Broken(_) => {
-                cut.broken = true;
-                take(Received::Broken { bytes: rest, flow });
-                break;
-            }
-        };
-        cut.consumed += length;
-    }
-    cut
 }

@@ -7,7 +7,8 @@ use std::ops::Range;
 use base::Time;
 use sip::{Target, Transport};
 
-use super::connection::{Close, Connection, Phase};
+use super::connection::Connection;
+use super::phase::{Close, Phase};
 use super::slots::Key;
 use super::{Connections, tcp};
 use crate::tcp::{is_ours, is_short_of_descriptors};

@@ -9,7 +9,7 @@ use base::{Duration, Time};
 
 use super::Connections;
 use super::accepting::source;
-use super::connection::{Close, Phase};
+use super::phase::{Close, Phase};
 use super::slots::Key;
 
 /// At the bound a sixteenth of the room is made free at once, so that the look at all connections is paid for by as many bytes.
