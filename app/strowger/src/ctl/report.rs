@@ -101,11 +101,11 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
         .iter()
         .map(|counter| named(counter.name(), shared.count_of(*counter)))
         .collect();
-    all.push(named("heartbeats", control.counts.accepted));
-    all.push(named("heartbeats_refused", control.counts.refused));
+    all.push(named("heartbeats", control.heartbeats.counts.accepted));
+    all.push(named("heartbeats_refused", control.heartbeats.counts.refused));
     for reason in Ignored::ALL {
         let name = format!("heartbeats_ignored_{}", reason.name());
-        all.push(named(&name, control.counts.ignored[reason.index()]));
+        all.push(named(&name, control.heartbeats.counts.ignored[reason.index()]));
     }
     if let Some(measuring) = control.measuring() {
         all.extend(measuring.counters());

@@ -3,28 +3,26 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::{Duration, Time};
 use config::Checked;
-use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::measure::Measures;
-use heartbeat::{Heartbeat, Ignored, Replay};
 use lb::counters::Counter;
 use lb::farm::server::ServerId;
-use lb::farm::server_table::{Refusal, RowView, ServerTable};
-use lb::settings::{Heartbeats, ServerEntry, Settings};
+use lb::farm::server_table::{RowView, ServerTable};
+use lb::settings::{ServerEntry, Settings};
 use lb::shared::{Shared, Terms};
 use net::Clock;
 use tracing::{info, warn};
 
 use crate::lb::complaints::Complaints;
+use crate::lb::heartbeats::Heartbeats;
 use crate::lb::measuring::Measuring;
 use crate::lb::said::Said;
-use crate::process::ports;
 use crate::report::left::{self, Left};
 
 /// Longest time between two looks at evidence and deadlines.
@@ -33,24 +31,11 @@ const TICK: Duration = Duration::from_millis(50);
 const DRAINED_PERIOD: Duration = Duration::from_secs(1);
 /// Heartbeats taken in one turn of the control thread.
 pub(crate) const BUDGET: usize = 1024;
-/// Senders whose counts are remembered; more than the largest table has rows.
-const SENDERS_MAX: usize = 8192;
-
-/// What heartbeats came to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HeartbeatCounts {
-    pub(crate) accepted: u64,
-    pub(crate) refused: u64,
-    pub(crate) ignored: [u64; Ignored::ALL.len()],
-}
 
 pub(crate) struct Control {
     shared: Arc<Shared>,
     table: ServerTable,
-    socket: Option<UdpSocket>,
-    key: Option<Vec<u8>>,
-    replay: HashMap<SocketAddr, Replay>,
-    pub(crate) counts: HeartbeatCounts,
+    pub(crate) heartbeats: Heartbeats,
     conditions: HashMap<SocketAddr, Said>,
     measuring: Option<Measuring>,
     /// Figures of servers that the table does not have.
@@ -72,8 +57,7 @@ impl Control {
         let counters =
             lb::farm::server_counters::ServerCounters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
-        let socket = heartbeat_socket(&settings.heartbeat)?;
-        let key = settings.keys.heartbeat.clone();
+        let heartbeats = Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone())?;
         let run = u32::from_ne_bytes(os::chance::bytes()?);
         let shared = Shared::new(settings, counters, table.snapshot(), workers).started_as(run);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
@@ -82,10 +66,7 @@ impl Control {
         let mut control = Control {
             shared,
             table,
-            socket,
-            key,
-            replay: HashMap::new(),
-            counts: HeartbeatCounts::default(),
+            heartbeats,
             conditions: HashMap::new(),
             measuring: None,
             measured_unknown: 0,
@@ -129,7 +110,7 @@ impl Control {
 
     /// The configuration that runs from now on.
     pub(crate) fn run_as(&mut self, checked: Checked) {
-        self.key.clone_from(&checked.settings.keys.heartbeat);
+        self.heartbeats.set_key(checked.settings.keys.heartbeat.clone());
         self.checked = Some(Arc::new(checked));
     }
 
@@ -224,13 +205,13 @@ impl Control {
     }
 
     pub(crate) fn heartbeat_fd(&self) -> Option<RawFd> {
-        self.socket.as_ref().map(AsRawFd::as_raw_fd)
+        self.heartbeats.fd()
     }
 
     /// Takes at most `budget` heartbeats, has the `work` done that others want of the tables, then judges: the number of
     /// heartbeats taken.
     pub(crate) fn turn(&mut self, now: Time, budget: usize, work: impl FnOnce(Time, &mut Control)) -> usize {
-        let taken = self.take_heartbeats(now, budget);
+        let taken = self.heartbeats.take(now, budget, &mut self.table);
         if let Some(measuring) = &self.measuring {
             for heartbeat in measuring.board.take_fresh(now) {
                 self.measured_unknown += u64::from(!self.table.measured(now, &heartbeat));
@@ -263,98 +244,6 @@ impl Control {
         self.table.next_deadline().map_or(self.next_tick, |deadline| deadline.min(self.next_tick))
     }
 
-    fn take_heartbeats(&mut self, now: Time, budget: usize) -> usize {
-        let mut bytes = [0u8; DATAGRAM_BYTES_MAX + 1];
-        let mut taken = 0;
-        while taken < budget {
-            let Some(socket) = &self.socket else { break };
-            // Nothing there, or an error of an earlier datagram: either way the next turn looks again.
-            let Ok((length, from)) = socket.recv_from(&mut bytes) else { break };
-            taken += 1;
-            self.take_heartbeat(now, &bytes[..length], from);
-        }
-        taken
-    }
-
-    fn take_heartbeat(&mut self, now: Time, bytes: &[u8], from: SocketAddr) {
-        let heartbeat = Heartbeat::decode(bytes, self.key.as_deref()).and_then(|heartbeat| {
-            self.admit(now, &heartbeat)?;
-            Ok(heartbeat)
-        });
-        match heartbeat {
-            Err(ignored) => self.ignored(ignored, bytes, from),
-            Ok(heartbeat) => {
-                let ip = heartbeat.sip_address.unwrap_or(from.ip());
-                match self.table.heartbeat(now, ip, &heartbeat) {
-                    Ok(heard) => {
-                        self.counts.accepted += 1;
-                        if heard.joined {
-                            let (server, id) = (SocketAddr::new(ip, heartbeat.sip_port), heartbeat.server_id);
-                            info!("server {server} joins by heartbeat, id {id}");
-                        }
-                        if let Some(before) = heard.moved_from {
-                            let (server, id) = (SocketAddr::new(ip, heartbeat.sip_port), heartbeat.server_id);
-                            info!("server id {id} has moved from {before} to {server}");
-                        }
-                        if let Some(other) = heard.same_id_as {
-                            let id = heartbeat.server_id;
-                            warn!(
-                                "servers {ip}:{} and {other} send the same heartbeat id {id}",
-                                heartbeat.sip_port
-                            );
-                        }
-                    }
-                    Err(refusal) => self.refused(&refusal),
-                }
-            }
-        }
-    }
-
-    /// A count proves nothing without a key, so it is asked for only with one.
-    fn admit(&mut self, now: Time, heartbeat: &Heartbeat) -> Result<(), Ignored> {
-        if self.key.is_none() {
-            return Ok(());
-        }
-        // The table refuses what names no address; it must not take up a place here.
-        let Some(ip) = heartbeat.sip_address else { return Ok(()) };
-        let sender = SocketAddr::new(ip, heartbeat.sip_port);
-        if self.replay.len() >= SENDERS_MAX && !self.replay.contains_key(&sender) {
-            return Err(Ignored::Replayed);
-        }
-        let replay = self.replay.entry(sender).or_default();
-        let admitted = replay.admit(heartbeat);
-        if admitted.is_err() {
-            let behind = replay.behind(heartbeat);
-            if self.table.replayed(now, sender, behind) {
-                warn!(
-                    "heartbeats of {sender} are refused as replayed: its clock is {} s behind\n  remedy: set its clock, or give \
-                     its agent a --state-file, which keeps its count over restarts",
-                    behind.as_secs()
-                );
-            }
-        }
-        admitted
-    }
-
-    /// Said once in a while, as whoever sends wrong datagrams sends many; what is replayed is said of its server.
-    fn ignored(&mut self, ignored: Ignored, bytes: &[u8], from: SocketAddr) {
-        let count = &mut self.counts.ignored[ignored.index()];
-        *count += 1;
-        if ignored == Ignored::Replayed || !count.is_power_of_two() {
-            return;
-        }
-        let what = heartbeat::form::named(bytes);
-        warn!("{what} from {from} is ignored at the heartbeat port: {ignored} ({count} such so far)");
-    }
-
-    /// Said once in a while, not per heartbeat: a farm that is too large for its table repeats itself.
-    fn refused(&mut self, refusal: &Refusal) {
-        self.counts.refused += 1;
-        if self.counts.refused.is_power_of_two() {
-            warn!("{refusal} ({} heartbeats refused so far)", self.counts.refused);
-        }
-    }
-
     /// Calls for which there is no server.
     fn complain_of_refused(&mut self, now: Time) {
         let snapshot = self.shared.snapshot();
@@ -383,25 +272,6 @@ impl Control {
             }
         }
     }
-}
-
-fn heartbeat_socket(settings: &Heartbeats) -> io::Result<Option<UdpSocket>> {
-    let Some(listen) = settings.listen else { return Ok(None) };
-    let context = |error: io::Error| ports::unavailable(&format!("{listen} (heartbeat.listen)"), &error);
-    let socket = UdpSocket::bind(listen).map_err(context)?;
-    socket.set_nonblocking(true)?;
-    match settings.group {
-        None => {}
-        Some(IpAddr::V4(group)) => {
-            let interface = match listen.ip() {
-                IpAddr::V4(ip) if !ip.is_multicast() => ip,
-                _ => Ipv4Addr::UNSPECIFIED,
-            };
-            socket.join_multicast_v4(&group, &interface).map_err(context)?;
-        }
-        Some(IpAddr::V6(group)) => socket.join_multicast_v6(&group, 0).map_err(context)?,
-    }
-    Ok(Some(socket))
 }
 
 /// Guards the tables against the status print, which reads them from another thread.

@@ -6,6 +6,7 @@ pub(crate) mod choices;
 pub(crate) mod complaints;
 pub(crate) mod control;
 pub(crate) mod converged;
+mod heartbeats;
 pub(crate) mod measuring;
 pub(crate) mod peers;
 mod said;
