@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sip::{ConnectionId, Transport};
+use sip::{ConnectionId, Target, Transport};
 
 /// Connections that asked, one address each: far above the peers of a farm.
 const ASKED_MAX: usize = 4096;
@@ -70,7 +70,15 @@ impl Aliases {
         }
     }
 
-    pub(crate) fn find(&self, transport: Transport, address: SocketAddr) -> Option<(u8, ConnectionId)> {
+    /// Listener and target for a stream to this address: the connection that its owner opened, else one of ours.
+    pub(crate) fn stream_to(&self, listener: u8, transport: Transport, to: SocketAddr) -> (u8, Target) {
+        match self.find(transport, to) {
+            Some((listener, id)) => (listener, Target::Connection { listener, id, to, or_connect: true }),
+            None => (listener, Target::Stream { listener, to }),
+        }
+    }
+
+    fn find(&self, transport: Transport, address: SocketAddr) -> Option<(u8, ConnectionId)> {
         if self.count.load(Relaxed) == 0 {
             return None;
         }

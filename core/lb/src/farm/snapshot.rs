@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::farm::active_table::ActiveTable;
+use crate::farm::condition::Condition;
 use crate::farm::consistent::Consistent;
 
 /// See the head of this module.
@@ -71,6 +72,12 @@ impl Snapshot {
                 && server.address.ip().to_canonical() == address.ip().to_canonical()
         };
         self.by_id(ServerId::of(address)).filter(same)
+    }
+
+    /// There is such a server, and it has failed.
+    #[inline]
+    pub(crate) fn has_failed(&self, id: ServerId) -> bool {
+        self.by_id(id).is_some_and(|server| server.condition == Condition::Failed)
     }
 
     /// Some server, in whatever condition, has this address.

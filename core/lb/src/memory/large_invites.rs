@@ -7,9 +7,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use base::Time;
+use sip::headers::via;
+use sip::{Message, Method};
 
 use crate::memory::expiring::{Expiring, Remembered};
-use crate::signed::branch::BranchKey;
+use crate::signed::branch::{BranchKey, branch_key};
 use crate::signed::stamp::RINGING_TIME;
 
 /// INVITEs remembered: 300 new ones a second, each for the time that a call may ring; 4 MiB. What comes above goes by the
@@ -50,6 +52,27 @@ impl LargeInvites {
     pub(crate) fn went_by(&self, now: Time, branch: BranchKey, to: SocketAddr) -> Option<WentBy> {
         let entry = self.0.get(now, key(branch, to))?;
         Some(if entry.server == WentBy::Stream as u32 { WentBy::Stream } else { WentBy::Datagram })
+    }
+
+    /// Whether this is the CANCEL of an INVITE, or the ACK to its failure, that went to this place by a stream.
+    pub(crate) fn follows_a_stream(
+        &self,
+        now: Time,
+        method: Method,
+        branch: BranchKey,
+        to: SocketAddr,
+    ) -> bool {
+        matches!(method, Method::Cancel | Method::Ack)
+            && !self.is_empty()
+            && self.went_by(now, branch, to) == Some(WentBy::Stream)
+    }
+
+    /// The stream for this could not be had, and it has left by UDP instead.
+    pub(crate) fn fell_back(&self, now: Time, message: &Message<'_>, to: SocketAddr) {
+        let branch = via::top(message).and_then(Result::ok).and_then(|via| via.branch).and_then(branch_key);
+        if let (Some(Method::Invite), Some(branch)) = (message.method(), branch) {
+            self.note(now, branch, to, WentBy::Datagram);
+        }
     }
 
     /// It rings there, and may do so for the whole time again.

@@ -9,8 +9,7 @@ mod building;
 mod challenge;
 mod fanout;
 mod merge;
-mod passage;
-mod path;
+pub(crate) mod path;
 mod route;
 pub mod settings;
 mod table;
@@ -24,7 +23,6 @@ use std::ops::Range;
 
 use sip::Flow;
 
-pub(crate) use route::at_server;
 pub use table::Registrations;
 
 use crate::farm::server::ServerId;

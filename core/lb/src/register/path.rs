@@ -1,45 +1,45 @@
 //! Path (RFC 3327): our entry in a REGISTER, and the way of a request that bears it as a Route to the telephone.
 
-use sip::{Flow, Message, Method, Name, Reject, Target};
+use sip::{Flow, Message, Name, Reject, Target};
 
 use super::settings::InsertPath;
 use crate::connections::keep_alive;
 use crate::counters::Counter;
-use crate::outbox::Outbox;
+use crate::shared::Shared;
 use crate::signed::flow_token::{self, FlowToken, Reach};
 use crate::signed::tag::{PARAMETER as TAG, PeerConnection};
+use crate::way::plan::flow_or_nothing;
 use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet};
-use crate::way::route_to_client::flow_or_nothing;
-use crate::way::router::Core;
+use crate::way::view::View;
 
-impl Core {
-    /// Appends our Path entry for the telephone that `flow` leads to, where it gets one. `entry`: what we write for the
-    /// listener that the registrar knows us by.
-    pub(super) fn write_path(&self, message: &Message<'_>, flow: Flow, entry: &[u8], text: &mut Vec<u8>) {
-        let (outbound, is_first_hop) = (supports(message, b"outbound"), keep_alive::has_vias(message, 1));
-        let wanted = match self.shared.settings.register.path {
-            InsertPath::Never => false,
-            InsertPath::Always => true,
-            // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not know of it. One with `outbound` does
-            // (RFC 5626 §4.2.1), and its first hop has no choice (§5.1).
-            InsertPath::Supported => supports(message, b"path") || (outbound && is_first_hop),
-        };
-        // The Record-Route entry up to its tag is our URI.
-        let uri = entry.strip_suffix(b"=").and_then(|uri| uri.strip_suffix(TAG));
-        let Some(uri) = uri.filter(|_| wanted) else { return };
-        text.extend_from_slice(b"Path: ");
-        text.extend_from_slice(uri);
-        text.extend_from_slice(flow_token::PARAMETER);
-        text.push(b'=');
-        FlowToken::of(flow, self.shared.run).write(&self.shared.keys, text);
-        // RFC 5626 §5.1: the first hop says that it keeps the flow of a telephone that asks for that.
-        if outbound && is_first_hop {
-            text.extend_from_slice(b";ob");
-        }
-        text.extend_from_slice(b">\r\n");
+/// Appends our Path entry for the telephone that `flow` leads to, where it gets one. `entry`: what we write for the
+/// listener that the registrar knows us by.
+pub(crate) fn write(shared: &Shared, message: &Message<'_>, flow: Flow, entry: &[u8], text: &mut Vec<u8>) {
+    let (outbound, is_first_hop) = (supports(message, b"outbound"), keep_alive::has_vias(message, 1));
+    let wanted = match shared.settings.register.path {
+        InsertPath::Never => false,
+        InsertPath::Always => true,
+        // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not know of it. One with `outbound` does
+        // (RFC 5626 §4.2.1), and its first hop has no choice (§5.1).
+        InsertPath::Supported => supports(message, b"path") || (outbound && is_first_hop),
+    };
+    // The Record-Route entry up to its tag is our URI.
+    let uri = entry.strip_suffix(b"=").and_then(|uri| uri.strip_suffix(TAG));
+    let Some(uri) = uri.filter(|_| wanted) else { return };
+    text.extend_from_slice(b"Path: ");
+    text.extend_from_slice(uri);
+    text.extend_from_slice(flow_token::PARAMETER);
+    text.push(b'=');
+    FlowToken::of(flow, shared.run).write(&shared.keys, text);
+    // RFC 5626 §5.1: the first hop says that it keeps the flow of a telephone that asks for that.
+    if outbound && is_first_hop {
+        text.extend_from_slice(b";ob");
     }
+    text.extend_from_slice(b">\r\n");
+}
 
+impl View {
     /// A request with a Path entry in front: a server's goes to the telephone, along the flow or not at all
     /// (RFC 5626 §5.3.1). False: it is the telephone's own, which has taken our entry for an outbound proxy, and goes to the farm.
     pub(crate) fn is_along_flow(&self, set: &RouteSet<'_>, flow: Flow) -> Result<bool, Reject> {
@@ -71,22 +71,6 @@ impl Core {
                 self.count(Counter::FlowFailed);
                 Err(Reject::flow_failed())
             }
-        }
-    }
-
-    /// The last request of the outbox is answered with 430 if its connection turns out to be gone.
-    pub(crate) fn or_flow_failed(&mut self, request: &Request<'_>, flow: Flow, out: &mut Outbox) {
-        // An ACK is never answered (RFC 3261 §17).
-        if request.method == Method::Ack {
-            return;
-        }
-        let asked = out.sends.len();
-        self.write_answer(request.message, &Reject::flow_failed(), flow, out);
-        if out.sends.len() > asked
-            && let Some(answer) = out.sends.pop()
-            && let Some(send) = out.sends.last_mut()
-        {
-            send.fallback = Some((answer.bytes, answer.to));
         }
     }
 }

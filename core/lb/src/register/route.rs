@@ -2,16 +2,13 @@
 
 use base::Time;
 use sip::headers::address;
-use sip::{Flow, Message, Name, Parser, Reject, Target, Uri};
-use turn::Outgoing;
+use sip::{Edits, Flow, Message, Name, Parser, Reject, Target, Uri};
 
 use super::challenge::{Given, Round, Share, credentials, share};
 use super::fanout::{Branch, Fanout, Order, State};
-use super::passage::Register;
 use super::settings::{RegisterTo, Registrar};
 use super::{RegisterRepeat, ToDo, What};
 use crate::counters::Counter;
-use crate::farm::consistent::mix;
 use crate::farm::delays::Delay;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::calls::Ended;
@@ -19,111 +16,201 @@ use crate::outbox::Outbox;
 use crate::selection::known::known;
 use crate::settings::HashKind;
 use crate::signed::branch::{BranchKey, branch_key};
-use crate::signed::hop::Hop;
 use crate::signed::keyring::{CallKey, KeyRing};
+use crate::way::core::{ACTIONS_MAX, Core};
+use crate::way::draft::Draft;
+use crate::way::own_via::Response;
+use crate::way::plan::Holding;
 use crate::way::request::Request;
-use crate::way::route_set::RouteSet;
-use crate::way::router::{ACTIONS_MAX, Core};
+use crate::way::turn::Turn;
+use crate::way::view::View;
 
 impl Core {
     /// A REGISTER towards the farm: by its address of record, whatever the affinity and selection of calls.
-    pub(crate) fn register(
-        &mut self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        branch: BranchKey,
-        flow: Flow,
-        out: &mut Outbox,
-    ) -> Result<(), Reject> {
-        let shared = self.shared.clone();
-        match shared.registrations.copy(branch.0) {
+    pub(crate) fn register(&mut self, turn: &mut Turn<'_>, draft: &mut Draft<'_, '_>) -> Result<(), Reject> {
+        let view = &self.view;
+        match view.shared.registrations.copy(draft.branch.0) {
             RegisterRepeat::No => {}
             RegisterRepeat::InProgress => {
-                self.count(Counter::RegisterCopy);
+                view.count(Counter::RegisterCopy);
                 return Ok(());
             }
             RegisterRepeat::Answered { answer, flow, back } => {
-                self.count(Counter::RegisterCopy);
-                send_back(&answer, flow, back, out);
+                view.count(Counter::RegisterCopy);
+                send_back(&answer, flow, back, turn.out);
                 return Ok(());
             }
         }
-        self.count(Counter::Register);
-        let (order, mut to) = match &shared.settings.register.to {
+        view.count(Counter::Register);
+        let (order, mut to) = match &view.shared.settings.register.to {
             RegisterTo::Hash => {
                 // Calls for that user name the same server.
-                let named = self.named(request, set).cloned();
-                (Order::InTurn, vec![named.map_or_else(|| self.by_address_of_record(request), Ok)?])
+                let named = view.named(draft).cloned();
+                (Order::InTurn, vec![named.map_or_else(|| view.by_address_of_record(draft.request), Ok)?])
             }
-            RegisterTo::Registrar(registrars) => (Order::InTurn, self.registrars(registrars)),
+            RegisterTo::Registrar(registrars) => (Order::InTurn, view.registrars(registrars)),
             RegisterTo::All => {
-                let reachable = self.snapshot.servers().iter().filter(|server| server.is_reachable());
+                let reachable = view.snapshot.servers().iter().filter(|server| server.is_reachable());
                 (Order::Together, reachable.cloned().collect())
             }
         };
-        to.retain(|to| shared.own.outgoing(flow.listener, to.transport, to.address.ip()).is_some());
-        let first = to.first().ok_or_else(|| self.no_registrar())?;
+        let flow = turn.flow;
+        to.retain(|to| view.shared.own.outgoing(flow.listener, to.transport, to.address.ip()).is_some());
+        let first = to.first().ok_or_else(|| view.no_registrar())?;
         // One server, and the sender or the transport repeats what is lost: nothing need be kept.
         let alone = to.len() == 1 && (!flow.transport.is_reliable() || first.transport.is_reliable());
-        if alone || !self.register_at(now, request, branch, order, &to, flow, out) {
+        if alone || !self.register_at(turn, draft, order, &to) {
             if order == Order::Together && !alone {
-                self.count(Counter::RegisterFull);
-                return Err(self.no_registrar());
+                self.view.count(Counter::RegisterFull);
+                return Err(self.view.no_registrar());
             }
-            let register = Register { branch, since: now, held: false, without: &[] };
-            self.send_register(now, request, first, &register, flow, out)?;
+            self.ask(turn, draft, first, Holding::Never)?;
         }
         Ok(())
     }
 
     /// Keeps it and asks the first, or all. False: there was no room.
-    #[allow(clippy::too_many_arguments)]
     fn register_at(
         &mut self,
-        now: Time,
-        request: &Request<'_>,
-        branch: BranchKey,
+        turn: &mut Turn<'_>,
+        draft: &mut Draft<'_, '_>,
         order: Order,
         to: &[Server],
-        flow: Flow,
-        out: &mut Outbox,
     ) -> bool {
-        let shared = self.shared.clone();
-        let message = request.message;
-        let (round, branches) = self.shares(now, message, request, order, to);
-        let wait = shared.settings.register.wait;
-        let back = self.way_back(Some(request.via), flow);
-        let received = (&message.bytes()[..message.end() as usize], flow, back);
-        let mut fanout = Fanout::new(now, received, order, branches, round, wait);
-        let asked = fanout.begin(now, shared.registrations.timers());
+        let (now, received) = (turn.now, draft.branch);
+        let (view, message) = (&self.view, draft.request.message);
+        let registrations = &view.shared.registrations;
+        let (round, branches) = view.shares(now, draft.request, order, to);
+        let wait = view.shared.settings.register.wait;
+        let back = view.way_back(Some(draft.request.via), turn.flow);
+        let bytes = (&message.bytes()[..message.end() as usize], turn.flow, back);
+        let mut fanout = Fanout::new(now, bytes, order, branches, round, wait);
+        let asked = fanout.begin(now, registrations.timers());
         let asked: Vec<_> = asked
             .into_iter()
             .map(|at| (fanout.branches[at].server, fanout.branches[at].without.clone()))
             .collect();
-        if !shared.registrations.keep(now, &mut self.alarms_of_registrations, branch.0, fanout) {
+        if !registrations.keep(now, &mut self.alarms_of_registrations, received.0, fanout) {
             return false;
         }
         for (server, without) in asked {
             let Some(to) = to.iter().find(|to| to.id == server) else { continue };
-            let register =
-                Register { branch: at_server(branch, server), since: now, held: true, without: &without };
+            (draft.branch, draft.without) = (received.at(server), without);
             // What cannot be sent now is sent again, or waited for in vain.
-            let _ = self.send_register(now, request, to, &register, flow, out);
+            let _ = self.ask(turn, draft, to, Holding::Held { since: now });
         }
         true
     }
 
-    /// What each server gets of the credentials, and what stands from the last attempt.
-    fn shares(
-        &self,
+    /// Sends it to one server.
+    fn ask(
+        &mut self,
+        turn: &mut Turn<'_>,
+        draft: &mut Draft<'_, '_>,
+        to: &Server,
+        holding: Holding,
+    ) -> Result<(), Reject> {
+        self.view.note_begun(turn.now, draft, to);
+        let way = self.view.way_to(to, turn.flow.listener)?;
+        self.send(turn, draft, &way, holding)
+    }
+
+    /// A response to a REGISTER that is kept: it goes no further, an answer is built when enough have come.
+    pub(crate) fn register_response(&mut self, now: Time, message: &Message<'_>, response: &Response<'_>) {
+        let &Response { ref hop, branch, status } = response;
+        let view = &self.view;
+        view.note_answered(hop.server);
+        let Some(key) = branch_key(branch) else { return };
+        if status >= 200 {
+            view.shared.calls.transaction_ended(now, branch, Ended::Nothing);
+        }
+        if (200..300).contains(&status) {
+            view.took(now, hop, Delay::Registration);
+        }
+        let key = key.at(hop.server).0;
+        let bytes = &message.bytes()[..message.end() as usize];
+        let alarms = &mut self.alarms_of_registrations;
+        if !view.shared.registrations.response(now, alarms, key, (hop.server, status), bytes) {
+            view.count(Counter::LateResponse);
+        }
+    }
+
+    /// Sends what is due again, answers what is ready. `kept`: room for one request or answer.
+    pub(crate) fn registrations_due(
+        &mut self,
         now: Time,
-        message: &Message<'_>,
-        request: &Request<'_>,
-        order: Order,
-        to: &[Server],
-    ) -> (u64, Vec<Branch>) {
-        let given = credentials(message);
+        parser: &mut Parser,
+        edits: &mut Edits,
+        kept: &mut Vec<u8>,
+        out: &mut Outbox,
+    ) {
+        for _ in 0..ACTIONS_MAX {
+            let alarms = &mut self.alarms_of_registrations;
+            let Some(due) = self.view.shared.registrations.next_due(now, alarms, kept) else { return };
+            let turn = &mut Turn { now, flow: due.flow, out };
+            self.register_due(turn, due, kept, parser, edits);
+        }
+    }
+
+    /// Something is due at a REGISTER in progress. `bytes`: the request as received, or the answer.
+    fn register_due(
+        &mut self,
+        turn: &mut Turn<'_>,
+        due: ToDo,
+        bytes: &[u8],
+        parser: &mut Parser,
+        edits: &mut Edits,
+    ) {
+        let view = &self.view;
+        match due.what {
+            What::Send { server, without } => {
+                let Ok(message) = parser.parse(bytes) else { return };
+                let Ok(good) = sip::validate::request(&message) else { return };
+                let request = Request::new(&message, &good, &view.shared.keys);
+                let mut draft = Draft::new(&request, BranchKey(due.key).at(server), edits);
+                draft.without = without;
+                let Some(to) = view.row(server) else { return };
+                view.count(Counter::Repeated);
+                if draft.read_routes(view).is_ok() {
+                    let _ = self.ask(turn, &mut draft, &to, Holding::Held { since: due.since });
+                }
+            }
+            What::Answer { back, accepted, partial, round } => {
+                if !accepted && round.is_none() {
+                    view.count(Counter::RegisterFailed);
+                }
+                if let Some((key, round)) = round {
+                    view.count(Counter::RegisterChallenged);
+                    let alarms = &mut self.alarms_of_registrations;
+                    if !view.shared.registrations.put_round(turn.now, alarms, key, round) {
+                        view.count(Counter::RegisterFull);
+                    }
+                }
+                if accepted {
+                    view.count(Counter::RegisterAccepted);
+                }
+                if partial {
+                    view.count(Counter::RegisterPartial);
+                }
+                view.count(Counter::Response);
+                send_back(bytes, due.flow, back, turn.out);
+            }
+            What::Unanswered { early } => {
+                view.count(Counter::RegisterUnanswered);
+                // A telephone that has given up is told nothing, as RFC 4320 §4.2 asks.
+                if early && let Ok(message) = parser.parse(bytes) {
+                    let reject = Reject::no_server(view.shared.settings.retry_after);
+                    self.answer(turn, &message, &reject);
+                }
+            }
+        }
+    }
+}
+
+impl View {
+    /// What each server gets of the credentials, and what stands from the last attempt.
+    fn shares(&self, now: Time, request: &Request<'_>, order: Order, to: &[Server]) -> (u64, Vec<Branch>) {
+        let given = credentials(request.message);
         let key = attempt(request, &self.shared.keys);
         // Who sends no credentials begins anew.
         let round: Option<Round> = (order == Order::Together && !given.is_empty())
@@ -181,99 +268,6 @@ impl Core {
         self.count(Counter::NoServer);
         Reject::no_server(self.shared.settings.retry_after)
     }
-
-    /// A response to a REGISTER that is kept: it goes no further, an answer is built when enough have come.
-    pub(crate) fn register_response(
-        &mut self,
-        now: Time,
-        message: &Message<'_>,
-        hop: &Hop,
-        branch: &[u8],
-        status: u16,
-    ) {
-        self.answered(hop.server);
-        let Some(key) = branch_key(branch) else { return };
-        let shared = self.shared.clone();
-        if status >= 200 {
-            shared.calls.transaction_ended(now, branch, Ended::Nothing);
-        }
-        if (200..300).contains(&status) {
-            self.took(now, hop, Delay::Registration);
-        }
-        let key = at_server(key, hop.server).0;
-        let bytes = &message.bytes()[..message.end() as usize];
-        let alarms = &mut self.alarms_of_registrations;
-        if !shared.registrations.response(now, alarms, key, (hop.server, status), bytes) {
-            self.count(Counter::LateResponse);
-        }
-    }
-
-    /// Sends what is due again, answers what is ready.
-    pub(crate) fn registrations_due(
-        &mut self,
-        now: Time,
-        parser: &mut Parser,
-        bytes: &mut Vec<u8>,
-        out: &mut Outbox,
-    ) {
-        let shared = self.shared.clone();
-        for _ in 0..ACTIONS_MAX {
-            let alarms = &mut self.alarms_of_registrations;
-            let Some(due) = shared.registrations.next_due(now, alarms, bytes) else { return };
-            self.register_due(now, due, bytes, parser, out);
-        }
-    }
-
-    /// Something is due at a REGISTER in progress. `bytes`: the request as received, or the answer.
-    fn register_due(&mut self, now: Time, due: ToDo, bytes: &[u8], parser: &mut Parser, out: &mut Outbox) {
-        match due.what {
-            What::Send { server, without } => {
-                let shared = self.shared.clone();
-                let Ok(message) = parser.parse(bytes) else { return };
-                let Ok(good) = sip::validate::request(&message) else { return };
-                let request = Request::new(&message, &good, &shared.keys);
-                let Some(to) = self.row(server) else { return };
-                let branch = at_server(BranchKey(due.key), server);
-                self.count(Counter::Repeated);
-                let register = Register { branch, since: due.since, held: true, without: &without };
-                let _ = self.send_register(now, &request, &to, &register, due.flow, out);
-            }
-            What::Answer { back, accepted, partial, round } => {
-                if !accepted && round.is_none() {
-                    self.count(Counter::RegisterFailed);
-                }
-                if let Some((key, round)) = round {
-                    self.count(Counter::RegisterChallenged);
-                    let alarms = &mut self.alarms_of_registrations;
-                    if !self.shared.registrations.put_round(now, alarms, key, round) {
-                        self.count(Counter::RegisterFull);
-                    }
-                }
-                if accepted {
-                    self.count(Counter::RegisterAccepted);
-                }
-                if partial {
-                    self.count(Counter::RegisterPartial);
-                }
-                self.count(Counter::Response);
-                send_back(bytes, due.flow, back, out);
-            }
-            What::Unanswered { early } => {
-                self.count(Counter::RegisterUnanswered);
-                // A telephone that has given up is told nothing, as RFC 4320 §4.2 asks.
-                if early && let Ok(message) = parser.parse(bytes) {
-                    let reject = Reject::no_server(self.shared.settings.retry_after);
-                    self.answer(&message, &reject, due.flow, out);
-                }
-            }
-        }
-    }
-}
-
-/// The branch at one server: each of a fork has its own (RFC 3261 §16.6 step 8), and the hop that comes back names the
-/// server, so the first is found again by the same step.
-pub(crate) fn at_server(branch: BranchKey, server: ServerId) -> BranchKey {
-    BranchKey(branch.0 ^ mix(u64::from(server.0)))
 }
 
 fn send_back(answer: &[u8], flow: Flow, back: std::net::SocketAddr, out: &mut Outbox) {
@@ -281,9 +275,7 @@ fn send_back(answer: &[u8], flow: Flow, back: std::net::SocketAddr, out: &mut Ou
         Some(id) => Target::Connection { listener: flow.listener, id, to: back, or_connect: true },
         None => Target::Datagram { listener: flow.listener, to: back },
     };
-    let from = out.bytes.len() as u32;
-    out.bytes.extend_from_slice(answer);
-    out.sends.push(Outgoing { bytes: from..out.bytes.len() as u32, to, fallback: None, call: 0 });
+    out.post(answer, to);
 }
 
 /// The hash of the address of record under the farm's key, so that nobody can choose users that all fall on one server.

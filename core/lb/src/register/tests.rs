@@ -81,3 +81,16 @@ fn a_registration_takes_no_place_among_the_calls() {
     }
     assert_eq!(farm.shared.calls.known_calls().len(), 0);
 }
+
+#[test]
+fn a_route_to_a_server_that_is_gone_names_the_one_that_gets_the_registration() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let route = "Route: <sip:10.0.0.2:5060;lr>\r\n";
+    let before = only(farm.udp(CLIENT, &register("sip:u@example.com", "a", route)));
+    assert_eq!((before.address().as_str(), before.text.contains(route)), ("udp 10.0.0.2:5060", true));
+    farm.stopped("10.0.0.2:5060");
+    let after = only(farm.udp(CLIENT, &register("sip:u@example.com", "b", route)));
+    let taker = after.address()[4..].to_owned();
+    assert_ne!(taker, "10.0.0.2:5060");
+    assert!(after.text.contains(&format!("Route: <sip:{taker};lr>\r\n")), "{}", after.text);
+}

@@ -1,10 +1,20 @@
 //! The branch of our own Via: a number as text (RFC 3261 §16.11).
 
+use crate::farm::consistent::mix;
+use crate::farm::server::ServerId;
 use crate::signed::token;
 
 /// The number in our branch: the same for a request, its retransmissions, its CANCEL and the ACK to its failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BranchKey(pub u64);
+
+impl BranchKey {
+    /// That at one server: each of a fork has its own (RFC 3261 §16.6 step 8). The hop that comes back names the server, so the
+    /// first is found again by the same step.
+    pub(crate) fn at(self, server: ServerId) -> BranchKey {
+        BranchKey(self.0 ^ mix(u64::from(server.0)))
+    }
+}
 
 /// RFC 3261 §8.1.1.7.
 pub(crate) const COOKIE: &[u8] = b"z9hG4bK";

@@ -6,9 +6,9 @@ use sip::headers::via::Via;
 use sip::{Flow, Host, Transport};
 
 use crate::connections::own::is_of_one_host;
-use crate::way::router::Core;
+use crate::way::view::View;
 
-impl Core {
+impl View {
     /// For UDP to the source of the request when it asked for that, else to its source address at the port of its Via; for a
     /// stream back on the connection, or to that place by a new one. `maddr` in the Via of a server over UDP names another
     /// place. From anybody else it is ignored: an answer goes to nobody but who asked.

@@ -7,14 +7,9 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use base::Time;
 use heartbeat::authenticator::{self, AUTHENTICATOR_BYTES};
 use sip::text::{decimal, write_decimal, write_host};
-use sip::{Flow, Host, Parser, Start, Transport, Uri};
-
-use crate::counters::Counter;
-use crate::outbox::Outbox;
-use crate::way::router::Core;
+use sip::{Host, Transport, Uri};
 
 /// How each begins.
 const METHOD: &[u8] = b"ENCAPSULATED ";
@@ -148,40 +143,6 @@ fn next_hop_of(text: &[u8]) -> Option<NextHop> {
     let port = uri.port.filter(|port| *port != 0)?;
     let is_host = !ip.is_unspecified() && !ip.is_multicast();
     (is_host && uri.user.is_none()).then(|| NextHop { address: SocketAddr::new(ip, port), transport })
-}
-
-impl Core {
-    /// Passes on the response within, to the next hop that it names: on the connection that the request came on, and where
-    /// that is gone on one to the next hop (RFC 3261 §18.2.2).
-    #[cold]
-    pub(crate) fn encapsulated(
-        &mut self,
-        now: Time,
-        bytes: &[u8],
-        flow: Flow,
-        parser: &mut Parser,
-        out: &mut Outbox,
-    ) {
-        let shared = self.shared.clone();
-        let key = shared.settings.keys.heartbeat.as_deref();
-        let believed = match key.filter(|_| self.snapshot.is_server_ip(flow.remote.ip())) {
-            Some(key) => read(bytes, key).ok(),
-            None => None,
-        };
-        let Some(Encapsulated { next_hop, response }) = believed else {
-            self.count(Counter::ForgedEncapsulation);
-            return self.say_dropped(None, "an encapsulated response that is not believed", flow, out);
-        };
-        match parser.parse(&bytes[response]) {
-            Ok(message) if matches!(message.start(), Start::Response { .. }) => {
-                self.count(Counter::Encapsulated);
-                if let Err(why) = self.response(now, &message, flow.remote, Some(next_hop), out) {
-                    self.say_dropped(Some(&message), why, flow, out);
-                }
-            }
-            _ => self.count(Counter::BadResponse),
-        }
-    }
 }
 
 #[cfg(test)]

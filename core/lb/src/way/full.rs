@@ -4,8 +4,7 @@
 
 use std::net::IpAddr;
 
-use base::Time;
-use sip::{Message, Name};
+use sip::{Edits, Message, Name};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::farm::condition::Condition;
@@ -13,19 +12,28 @@ use crate::farm::hearsay::Refused;
 use crate::farm::probes::{ProbeResult, push};
 use crate::farm::server::Server;
 use crate::hold::{Tried, Why};
-use crate::outbox::Outbox;
 use crate::signed::branch::branch_key;
 use crate::signed::hop::{Asked, Hop};
-use crate::way::router::Core;
+use crate::way::core::Core;
+use crate::way::own_via::Response;
+use crate::way::turn::Turn;
+use crate::way::view::View;
 
-impl Core {
-    /// For how many seconds the server of this request says that it is full. Without Retry-After 503 says no more than 500.
-    #[cold]
-    pub(crate) fn said_full(&self, hop: &Hop, status: u16, response: &Message<'_>) -> Option<u32> {
-        let seconds = response.first_value(Name::RetryAfter).and_then(sip::text::leading_decimal)?;
-        (status == 503 && !hop.to_client && seconds > 0).then_some(seconds)
+/// For how many seconds the server of this request says that it is full. Without Retry-After 503 says no more than 500.
+#[cold]
+pub(crate) fn said_full(hop: &Hop, status: u16, response: &Message<'_>) -> Option<u32> {
+    let seconds = response.first_value(Name::RetryAfter).and_then(sip::text::leading_decimal)?;
+    (status == 503 && !hop.to_client && seconds > 0).then_some(seconds)
+}
+
+/// Takes out what would tell the caller to keep away; 503 stays, so that whoever has another way may take it.
+pub(crate) fn take_out_retry_after(response: &Message<'_>, edits: &mut Edits) {
+    for header in response.all(Name::RetryAfter) {
+        edits.delete(header.start..header.end);
     }
+}
 
+impl View {
     /// A call was refused: the control thread is told, where the server takes new calls.
     pub(crate) fn call_refused(&self, hop: &Hop, response: &Message<'_>, seconds: u32) {
         let takes_calls = |server: &&Server| server.condition == Condition::Active;
@@ -57,40 +65,33 @@ impl Core {
             && !hop.to_client
             && self.shared.settings.retry_refused
     }
+}
 
+impl Core {
     /// A held call goes to another server that takes new calls, where there is one that was not tried, and the refusal no further. False: it passes.
     pub(crate) fn give_to_another(
         &mut self,
-        now: Time,
-        hop: &Hop,
-        branch: &[u8],
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        response: &Response<'_>,
         why: Why,
-        response: &Message<'_>,
-        out: &mut Outbox,
     ) -> bool {
+        let hop = &response.hop;
         if !hop.held || hop.asked != Asked::Invite {
             return false;
         }
-        let Some(key) = branch_key(branch) else { return false };
-        let shared = self.shared.clone();
-        let snapshot = self.snapshot.clone();
+        let Some(key) = branch_key(response.branch) else { return false };
+        let view = &self.view;
         let another = |tried: &Tried| {
-            let servers = snapshot.servers().iter().filter(|server| server.takes_new_calls());
+            let servers = view.snapshot.servers().iter().filter(|server| server.takes_new_calls());
             servers.map(|server| server.id).any(|server| server != hop.server && !tried.contains(server))
         };
-        let Some(verdict) = shared.held.refused(now, &mut self.alarms, key.0, hop.server, why, another)
-        else {
+        let (alarms, server) = (&mut self.alarms, hop.server);
+        let Some(verdict) = view.shared.held.refused(turn.now, alarms, key.0, server, why, another) else {
             return false;
         };
-        self.carry_out(&verdict, response, hop.server, out);
+        view.carry_out(&verdict, message, server, turn.out);
         true
-    }
-
-    /// Takes out what would tell the caller to keep away; 503 stays, so that whoever has another way may take it.
-    pub(crate) fn take_out_retry_after(&mut self, response: &Message<'_>) {
-        for header in response.all(Name::RetryAfter) {
-            self.edits.delete(header.start..header.end);
-        }
     }
 }
 

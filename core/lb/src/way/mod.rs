@@ -1,16 +1,19 @@
-//! The way of a message: read, decided, written, passed on. `router` is what a worker drives; each other file is one step.
+//! The way of a message: read, decided, written, passed on. `router` is what a worker drives; `core` is what it owns, `view`
+//! what it sees, `turn` what one input gives; each other file is one step.
 
-pub(crate) mod alias;
+mod alias;
 mod back;
-mod choice;
+pub(crate) mod core;
+pub(crate) mod draft;
+mod due;
 pub mod encapsulated;
-pub(crate) mod forward;
+mod forward;
 mod full;
 mod held;
-mod large;
 mod named;
 mod outcome;
 mod own_answer;
+pub(crate) mod own_via;
 pub(crate) mod plan;
 mod private_tag;
 mod probe;
@@ -19,13 +22,18 @@ pub(crate) mod request;
 mod response;
 mod returned;
 mod returning;
-pub(crate) mod route;
+mod route;
 pub(crate) mod route_set;
-pub(crate) mod route_to_client;
+mod route_to_client;
 pub mod router;
+mod send;
 mod server_of_call;
+mod sessions;
 mod tagging;
 mod taken_over;
 mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod turn;
+mod unsent;
+pub(crate) mod view;

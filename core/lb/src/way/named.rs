@@ -5,7 +5,6 @@
 //! is wanted for is there. Only one that has failed is passed over, as for any known call. The memory of calls follows, so that
 //! what comes later without such a name finds the same server.
 
-use base::Time;
 use heartbeat::notice::What;
 use sip::{Method, Reject};
 
@@ -14,56 +13,55 @@ use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::expiring::Remembered;
 use crate::memory::mark::Mark;
-use crate::outbox::Outbox;
+use crate::way::draft::Draft;
 use crate::way::request::Request;
-use crate::way::route::fits;
-use crate::way::route_set::RouteSet;
-use crate::way::router::Core;
+use crate::way::server_of_call::fits;
+use crate::way::turn::Turn;
+use crate::way::view::View;
 use crate::why::Kind;
 
-impl Core {
+impl View {
     /// The server that a request towards the farm names. Within a dialog that has a tag, the tag is what says it.
-    pub(crate) fn named(&self, request: &Request<'_>, set: &RouteSet<'_>) -> Option<&Server> {
+    pub(crate) fn named(&self, draft: &Draft<'_, '_>) -> Option<&Server> {
+        let set = &draft.set;
         if set.tag.is_some() {
             return None;
         }
-        let address = set.next(request).and_then(address_of)?;
+        let address = set.next(draft.request).and_then(address_of)?;
         self.snapshot.by_address(address).filter(|server| server.is_reachable())
     }
 
     /// The same, remembered; and whether the request is of the call that has its Call-ID, by its tags. A stranger's request moves
     /// nothing. ACK and CANCEL have the Request-URI of their INVITE, and move nothing either.
     pub(crate) fn server_named(
-        &mut self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        out: &mut Outbox,
+        &self,
+        turn: &mut Turn<'_>,
+        draft: &Draft<'_, '_>,
     ) -> Option<Result<(ServerId, bool), Reject>> {
-        let server = self.named(request, set)?.clone();
+        let request = draft.request;
+        let server = self.named(draft)?;
         if matches!(request.method, Method::Ack | Method::Cancel) {
             return Some(Ok((server.id, true)));
         }
         if request.first {
-            return Some(self.begin_at(now, request, &server, out));
+            return Some(self.begin_at(turn, request, server));
         }
-        let known = self.shared.calls.of_dialog(now, request.call);
+        let known = self.shared.calls.of_dialog(turn.now, request.call);
         let of_call = fits(known.and_then(|entry| Mark::in_flags(entry.flags)), request, None);
         if let Some(entry) = known.filter(|entry| of_call && entry.server != server.id.0) {
-            self.move_to(now, request, ServerId(entry.server), &server, out);
+            self.move_to(turn, request, ServerId(entry.server), server);
         }
         Some(Ok((server.id, of_call)))
     }
 
     /// A request that may be the first of its call.
     fn begin_at(
-        &mut self,
-        now: Time,
+        &self,
+        turn: &mut Turn<'_>,
         request: &Request<'_>,
         server: &Server,
-        out: &mut Outbox,
     ) -> Result<(ServerId, bool), Reject> {
-        let shared = self.shared.clone();
+        let (shared, now) = (&*self.shared, turn.now);
         let closing = shared.closing && !request.uri.is_emergency();
         let choose = || (!closing).then(|| (server.id, server.awaits_answer()));
         match shared.calls.server_or(now, request.call, request.from_tag, choose) {
@@ -71,7 +69,7 @@ impl Core {
                 self.count(Counter::Remembered);
                 let of_call = fits(Mark::in_flags(entry.flags), request, None);
                 if of_call && entry.server != server.id.0 {
-                    self.move_to(now, request, ServerId(entry.server), server, out);
+                    self.move_to(turn, request, ServerId(entry.server), server);
                     shared.selector.admit(server);
                     if request.method == Method::Invite {
                         shared.calls.begun_elsewhere(now, request.call, server);
@@ -87,7 +85,7 @@ impl Core {
             Remembered::New { .. } | Remembered::Declined => self.count(Counter::NewCall),
         }
         self.note_choice(now, request, Kind::Named, Some(server.id), None);
-        self.tell(request.call, server.id, What::Begun, out);
+        self.tell(request.call, server.id, What::Begun, turn.out);
         shared.selector.admit(server);
         if request.method == Method::Invite {
             shared.calls.begun(now, request.call, server);
@@ -96,9 +94,9 @@ impl Core {
     }
 
     /// The call was at another server.
-    fn move_to(&self, now: Time, request: &Request<'_>, from: ServerId, server: &Server, out: &mut Outbox) {
-        self.note_choice(now, request, Kind::Named, Some(server.id), Some(from));
-        self.shared.calls.moved(now, request.call, server);
-        self.tell(request.call, server.id, What::Moved, out);
+    fn move_to(&self, turn: &mut Turn<'_>, request: &Request<'_>, from: ServerId, server: &Server) {
+        self.note_choice(turn.now, request, Kind::Named, Some(server.id), Some(from));
+        self.shared.calls.moved(turn.now, request.call, server);
+        self.tell(request.call, server.id, What::Moved, turn.out);
     }
 }

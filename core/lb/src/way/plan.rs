@@ -1,10 +1,14 @@
-//! What was decided about a request before it is written.
+//! What is decided about a request before it is written: where it goes, and by which of our listeners.
+
+use std::net::SocketAddr;
 
 use base::Time;
-use sip::Target;
+use sip::{ConnectionId, Reject, Target, Transport};
 
-use crate::farm::server::ServerId;
+use crate::counters::Counter;
+use crate::farm::server::{Server, ServerId};
 use crate::signed::tag::Direction;
+use crate::way::view::View;
 
 /// Largest datagram that UDP over IPv4 carries.
 pub(crate) const DATAGRAM_MAX: usize = 65_507;
@@ -29,6 +33,41 @@ pub(crate) struct Way {
 pub(crate) enum Holding {
     /// It has just come: it is held if that is wanted.
     AsSet,
-    /// It is held, and sent again; when it was sent first, so that it is the same bytes and its answer is timed from then.
+    /// It is held, and its response with it; when it was sent first, so that it is the same bytes and its answer is timed from
+    /// then.
     Held { since: Time },
+    /// It is not to be held.
+    Never,
+}
+
+impl View {
+    pub(crate) fn way_to(&self, server: &Server, came_by: u8) -> Result<Way, Reject> {
+        let (leaves_by, target) = self.out_to(came_by, server.transport, server.address)?;
+        let direction = Direction::ToServer;
+        Ok(Way { target, leaves_by, server: server.id, direction, of_call: true, keeps_flow: false })
+    }
+
+    /// The listener that reaches an address by a transport, and the target.
+    pub(crate) fn out_to(
+        &self,
+        came_by: u8,
+        transport: Transport,
+        to: SocketAddr,
+    ) -> Result<(u8, Target), Reject> {
+        let Some(listener) = self.shared.own.outgoing(came_by, transport, to.ip()) else {
+            self.count(Counter::NoListener);
+            return Err(Reject::server_error("No Listener For That Transport And Address Family"));
+        };
+        Ok(match transport {
+            Transport::Udp => (listener, Target::Datagram { listener, to }),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                self.shared.aliases.stream_to(listener, transport, to)
+            }
+        })
+    }
+}
+
+/// On this connection; if it is gone, 430 goes back ([`View::or_flow_failed`]).
+pub(crate) fn flow_or_nothing(listener: u8, id: ConnectionId) -> Target {
+    Target::Connection { listener, id, to: SocketAddr::from(([0, 0, 0, 0], 0)), or_connect: false }
 }

@@ -6,40 +6,37 @@
 //! connection it comes by, and nobody else can take its calls over.
 
 use sip::headers::address;
-use sip::{Message, Name, Uri};
+use sip::{Edits, Message, Name, Uri};
 
 use crate::signed::hop::Hop;
+use crate::signed::keyring::KeyRing;
 use crate::signed::tag::{PARAMETER, PeerConnection, Tag};
 use crate::signed::token::CHARACTERS_MAX;
-use crate::way::router::Core;
 
 /// Entries that are looked at: far more than there are proxies in a call.
 const ENTRIES_MAX: usize = 32;
 
-impl Core {
-    /// Leaves in `edits` what gives the receiver of a response its copy of our tags.
-    pub(crate) fn write_copies(&mut self, message: &Message<'_>, hop: &Hop) {
-        let client = match (hop.to_client, hop.connection) {
-            (true, _) => None,
-            (false, Some(id)) => Some(PeerConnection { listener: hop.listener, id }),
-            // Towards a client on UDP: its tag names no connection.
-            (false, None) => return,
-        };
-        let Some(call_id) = message.first_value(Name::CallId) else { return };
-        let keys = &self.shared.keys;
-        let fields = message.all(Name::RecordRoute).map(|header| message.value(header));
-        let entries = fields.flat_map(|field| address::values(field).map_while(Result::ok));
-        for entry in entries.take(ENTRIES_MAX) {
-            let parameter = Uri::parse(entry.uri).ok().and_then(|uri| uri.parameter(PARAMETER));
-            let Some(parameter) = parameter else { continue };
-            let Some(tag) = Tag::read(keys, parameter, hop.call, call_id) else { continue };
-            // To the client whose connection it names, and to nobody else.
-            let private = client.is_some() && tag.peer == client;
-            if private != tag.private {
-                let mut text = [0; CHARACTERS_MAX];
-                let length = tag.copy_for(private).encode(keys, hop.call, call_id, &mut text);
-                self.edits.replace(message.range_of(parameter), |to| to.extend_from_slice(&text[..length]));
-            }
+/// Leaves in `edits` what gives the receiver of a response its copy of our tags.
+pub(crate) fn write_copies(message: &Message<'_>, hop: &Hop, keys: &KeyRing, edits: &mut Edits) {
+    let client = match (hop.to_client, hop.connection) {
+        (true, _) => None,
+        (false, Some(id)) => Some(PeerConnection { listener: hop.listener, id }),
+        // Towards a client on UDP: its tag names no connection.
+        (false, None) => return,
+    };
+    let Some(call_id) = message.first_value(Name::CallId) else { return };
+    let fields = message.all(Name::RecordRoute).map(|header| message.value(header));
+    let entries = fields.flat_map(|field| address::values(field).map_while(Result::ok));
+    for entry in entries.take(ENTRIES_MAX) {
+        let parameter = Uri::parse(entry.uri).ok().and_then(|uri| uri.parameter(PARAMETER));
+        let Some(parameter) = parameter else { continue };
+        let Some(tag) = Tag::read(keys, parameter, hop.call, call_id) else { continue };
+        // To the client whose connection it names, and to nobody else.
+        let private = client.is_some() && tag.peer == client;
+        if private != tag.private {
+            let mut text = [0; CHARACTERS_MAX];
+            let length = tag.copy_for(private).encode(keys, hop.call, call_id, &mut text);
+            edits.replace(message.range_of(parameter), |to| to.extend_from_slice(&text[..length]));
         }
     }
 }

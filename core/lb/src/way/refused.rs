@@ -4,8 +4,8 @@
 use base::{Duration, Time};
 use sip::{Flow, Message, Name, Reject, Start};
 
-use crate::outbox::{Event, Outbox};
-use crate::way::router::Core;
+use crate::outbox::Event;
+use crate::way::turn::Turn;
 
 /// Events of refused messages that one worker may make in [`INTERVAL`]; more tell an operator nothing new.
 const EVENTS_MAX: u32 = 10;
@@ -17,8 +17,6 @@ const TEXT_MAX: usize = 128;
 /// How many events were made since the interval began.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    /// The present turn.
-    pub(crate) now: Time,
     began: Time,
     made: u32,
     /// Messages refused without an event since the last one.
@@ -26,10 +24,27 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
+    /// We answer a request with an error.
+    pub(crate) fn refused(&mut self, turn: &mut Turn<'_>, message: &Message<'_>, reject: &Reject) {
+        if reject.status() >= 300
+            && let Some(unsaid) = self.allow(turn.now)
+        {
+            let (status, reason) = (Some(reject.status()), reject.reason());
+            turn.out.events.push(event(Some(message), status, reason, turn.flow, unsaid));
+        }
+    }
+
+    /// We drop what came, because no answer is allowed: `why` says what is wrong with it.
+    pub(crate) fn dropped(&mut self, turn: &mut Turn<'_>, message: Option<&Message<'_>>, why: &'static str) {
+        if let Some(unsaid) = self.allow(turn.now) {
+            turn.out.events.push(event(message, None, why, turn.flow, unsaid));
+        }
+    }
+
     /// Whether this message may be said, and how many were not before it.
-    fn allow(&mut self) -> Option<u64> {
-        if self.now.since(self.began) >= INTERVAL {
-            (self.began, self.made) = (self.now, 0);
+    fn allow(&mut self, now: Time) -> Option<u64> {
+        if now.since(self.began) >= INTERVAL {
+            (self.began, self.made) = (now, 0);
         }
         if self.made == EVENTS_MAX {
             self.unsaid += 1;
@@ -40,38 +55,7 @@ impl Refusals {
     }
 }
 
-impl Core {
-    /// We answer a request with an error.
-    pub(crate) fn say_refused(
-        &mut self,
-        message: &Message<'_>,
-        reject: &Reject,
-        flow: Flow,
-        out: &mut Outbox,
-    ) {
-        if reject.status() >= 300
-            && let Some(unsaid) = self.refusals.allow()
-        {
-            let event = refused(Some(message), Some(reject.status()), reject.reason(), flow, unsaid);
-            out.events.push(event);
-        }
-    }
-
-    /// We drop what came, because no answer is allowed: `why` says what is wrong with it.
-    pub(crate) fn say_dropped(
-        &mut self,
-        message: Option<&Message<'_>>,
-        why: &'static str,
-        flow: Flow,
-        out: &mut Outbox,
-    ) {
-        if let Some(unsaid) = self.refusals.allow() {
-            out.events.push(refused(message, None, why, flow, unsaid));
-        }
-    }
-}
-
-fn refused(
+fn event(
     message: Option<&Message<'_>>,
     status: Option<u16>,
     reason: &'static str,
@@ -98,11 +82,10 @@ mod tests {
 
     #[test]
     fn a_flood_is_said_ten_times_a_second_and_the_rest_is_counted() {
-        let mut refusals = Refusals { now: Time::from_secs(1), ..Refusals::default() };
-        let said: Vec<_> = (0..100).filter_map(|_| refusals.allow()).collect();
+        let mut refusals = Refusals::default();
+        let said: Vec<_> = (0..100).filter_map(|_| refusals.allow(Time::from_secs(1))).collect();
         assert_eq!(said, [0; 10]);
-        refusals.now = Time::from_secs(2);
-        assert_eq!(refusals.allow(), Some(90));
-        assert_eq!(refusals.allow(), Some(0));
+        assert_eq!(refusals.allow(Time::from_secs(2)), Some(90));
+        assert_eq!(refusals.allow(Time::from_secs(2)), Some(0));
     }
 }

@@ -1,13 +1,11 @@
 //! What the load manager reads of a request, once, before it decides anything.
 
-use crate::signed::branch::{BranchKey, COOKIE};
-use base::Time;
 use sip::headers::{cseq::CSeq, via::Via};
 use sip::validate::GoodRequest;
 use sip::{Message, Method, Name, Uri};
 
+use crate::signed::branch::{BranchKey, COOKIE};
 use crate::signed::keyring::{CallKey, KeyRing};
-use crate::way::router::Core;
 
 /// A request that passed validation, with the parts that decide its way. The large ones stay where validation left them.
 #[derive(Clone, Copy, Debug)]
@@ -81,19 +79,5 @@ impl<'m> Request<'m> {
                 if self.previous { keys.previous_branch(&parts) } else { keys.branch(&parts) }
             }
         }
-    }
-}
-
-impl Core {
-    /// Reads a request of a call that may have begun under keys that are gone.
-    pub(crate) fn read<'m>(
-        &self,
-        now: Time,
-        message: &'m Message<'m>,
-        good: &'m GoodRequest<'m>,
-    ) -> Request<'m> {
-        let shared = &self.shared;
-        let request = Request::new(message, good, &shared.keys);
-        request.going_on(&shared.keys, |call| shared.calls.remembers(now, call))
     }
 }

@@ -4,387 +4,222 @@
 //! without a look at the rest ([`Core::quick_response`]). Every other response is parsed; of it the topmost Via and the CSeq
 //! must be good, which is what a response is known by (RFC 3261 §17.1.3), and nothing else.
 
-use std::net::SocketAddr;
-use std::ops::Range;
-
-use base::Time;
 use sip::headers::via;
-use sip::text::line_end;
 use sip::validate::GoodResponse;
-use sip::{Message, Method, Name, Start, Target};
+use sip::{Edits, Message, Method, Name, Parser, Start, Target};
 use turn::Outgoing;
 
 use crate::connections::keep_alive;
-use crate::connections::own::OwnAddresses;
 use crate::counters::Counter;
-use crate::farm::delays::Delay;
 use crate::hold::Why;
 use crate::memory::calls::{Ended, News};
-use crate::outbox::Outbox;
-use crate::signed::branch::{BRANCH_LENGTH, branch_key};
-use crate::signed::hop::{self, Asked, Hop};
-use crate::signed::stamp::Stamp;
-use crate::way::encapsulated::NextHop;
+use crate::way::core::Core;
+use crate::way::encapsulated::{self, Encapsulated, NextHop};
 use crate::way::forward;
-use crate::way::router::Core;
+use crate::way::full;
+use crate::way::own_via::Response;
+use crate::way::private_tag;
+use crate::way::probe;
+use crate::way::turn::Turn;
+use crate::way::view::View;
 
 impl Core {
     /// False: this datagram takes the whole way.
-    pub(crate) fn quick_response(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) -> bool {
-        let Some(ours) = OwnVia::second_line(bytes, &self.shared.own) else { return false };
-        let Some(hop) = Hop::read(&self.shared.keys, ours.hop, ours.branch) else { return false };
+    pub(crate) fn quick_response(&mut self, turn: &mut Turn<'_>, bytes: &[u8]) -> bool {
+        let shared = &self.view.shared;
+        let Some((response, cut)) = Response::begin(bytes, &shared.own, &shared.keys) else { return false };
+        let hop = &response.hop;
         // A stream needs the exact length, what is held or ours needs more than the hop, a server may say that it is full, and one
         // that failed hears nothing.
-        let is_special = hop.probe || hop.held || hop.connection.is_some() || ours.status == 503;
-        if is_special || hop.to_client && self.has_failed(hop.server) {
+        let is_special = hop.probe || hop.held || hop.connection.is_some() || response.status == 503;
+        if is_special || hop.to_client && self.view.snapshot.has_failed(hop.server) {
             return false;
         }
-        self.pass_on(now, (&hop, None), ours.branch, ours.status, out, |_, text| {
-            text.extend_from_slice(&bytes[..ours.cut.start]);
-            text.extend_from_slice(&bytes[ours.cut.end..]);
+        self.view.pass_on(turn, &response, None, |text| {
+            text.extend_from_slice(&bytes[..cut.start]);
+            text.extend_from_slice(&bytes[cut.end..]);
         });
         true
     }
 
-    /// `from`: who sent it. `next_hop`: the server named it; else it is where the request came from. An error says why nobody gets the response.
+    /// Passes on the response in an encapsulated one, to the next hop that it names: on the connection that the request came
+    /// on, and where that is gone on one to the next hop (RFC 3261 §18.2.2).
+    #[cold]
+    pub(crate) fn encapsulated(
+        &mut self,
+        turn: &mut Turn<'_>,
+        bytes: &[u8],
+        parser: &mut Parser,
+        edits: &mut Edits,
+    ) {
+        let view = &self.view;
+        let is_server = view.snapshot.is_server_ip(turn.flow.remote.ip());
+        let key = view.shared.settings.keys.heartbeat.as_deref().filter(|_| is_server);
+        let believed = key.and_then(|key| encapsulated::read(bytes, key).ok());
+        let Some(Encapsulated { next_hop, response }) = believed else {
+            view.count(Counter::ForgedEncapsulation);
+            return self.refusals.dropped(turn, None, "an encapsulated response that is not believed");
+        };
+        match parser.parse(&bytes[response]) {
+            Ok(message) if matches!(message.start(), Start::Response { .. }) => {
+                view.count(Counter::Encapsulated);
+                self.response(turn, &message, Some(next_hop), edits);
+            }
+            _ => view.count(Counter::BadResponse),
+        }
+    }
+
+    /// `next_hop`: the server named it; else it is where the request came from.
     pub(crate) fn response(
         &mut self,
-        now: Time,
+        turn: &mut Turn<'_>,
         message: &Message<'_>,
-        from: SocketAddr,
         next_hop: Option<NextHop>,
-        out: &mut Outbox,
-    ) -> Result<(), &'static str> {
+        edits: &mut Edits,
+    ) {
+        let Start::Response { status, .. } = message.start() else { return };
         let Ok(good) = sip::validate::response(message) else {
-            self.count(Counter::BadResponse);
-            return Err("not a valid response");
+            self.view.count(Counter::BadResponse);
+            return self.refusals.dropped(turn, Some(message), "not a valid response");
         };
-        let Some(way) = self.our_hop(&good) else {
-            self.count(Counter::ForeignResponse);
-            return Err("the topmost Via is not ours");
+        let Some(mut response) = Response::read(&good, status, &self.view.shared.keys) else {
+            self.view.count(Counter::ForeignResponse);
+            return self.refusals.dropped(turn, Some(message), "the topmost Via is not ours");
         };
-        self.response_by_hop(now, message, &good, way, (from, next_hop), out);
-        Ok(())
+        if response.hop.probe {
+            return probe::answered(message, &response, &self.view.shared.probes);
+        }
+        if let Some(next_hop) = next_hop {
+            let hop = &mut response.hop;
+            if !hop.fits(next_hop.transport) || hop.to.is_ipv4() != next_hop.address.is_ipv4() {
+                return self.view.count(Counter::NoListener);
+            }
+            hop.to = next_hop.address;
+        }
+        self.response_by_hop(turn, message, &good, &response, edits);
     }
 
     /// A valid response to a request that we sent on.
     fn response_by_hop(
         &mut self,
-        now: Time,
+        turn: &mut Turn<'_>,
         message: &Message<'_>,
         good: &GoodResponse<'_>,
-        (mut hop, branch): (Hop, &[u8]),
-        (from, next_hop): (SocketAddr, Option<NextHop>),
-        out: &mut Outbox,
+        response: &Response<'_>,
+        edits: &mut Edits,
     ) {
-        let Start::Response { status, .. } = message.start() else { return };
-        if hop.probe {
-            return self.probe_answered(message, &hop, status);
-        }
-        if let Some(next_hop) = next_hop {
-            if !hop.fits(next_hop.transport) || hop.to.is_ipv4() != next_hop.address.is_ipv4() {
-                return self.count(Counter::NoListener);
-            }
-            hop.to = next_hop.address;
-        }
-        if good.cseq.method == Method::Register && hop.connection.is_some() {
-            self.note_registered(now, message, &hop, branch, status);
+        let (hop, status, method) = (&response.hop, response.status, good.cseq.method);
+        if method == Method::Register && hop.connection.is_some() {
+            self.view.note_registered(turn.now, message, response);
         }
         let cut = via::pop(message, &good.via).filter(|_| good.has_below);
-        let method = good.cseq.method;
         let mut keeps_away = false;
-        let full = self.said_full(&hop, status, message);
+        let full = full::said_full(hop, status, message);
         if let Some(seconds) = full {
-            self.call_refused(&hop, message, seconds);
-            keeps_away = self.another_has_room(&hop);
+            self.view.call_refused(hop, message, seconds);
+            keeps_away = self.view.another_has_room(hop);
         }
         let refused = match full {
             Some(_) => Some(Why::Full),
-            None => self.refuses_by_its_fault(&hop, status).then_some(Why::Refused),
+            None => self.view.refuses_by_its_fault(hop, status).then_some(Why::Refused),
         };
         if let Some(why) = refused
-            && self.give_to_another(now, &hop, branch, why, message, out)
+            && self.give_to_another(turn, message, response, why)
         {
-            self.heard(&hop);
-            if why == Why::Refused && self.shared.calls.refused(now, hop.call) {
-                self.note_outcome(&hop, Ended::Broken, status, News::First);
+            self.view.heard(hop);
+            if why == Why::Refused && self.view.shared.calls.refused(turn.now, hop.call) {
+                self.view.note_outcome(response, Ended::Broken, News::First);
             }
-            return self.note_failure(&hop, status);
+            return self.view.note_failure(hop, status);
         }
         // Held for its answer alone (`register`); a server that sends one to a client has no answer of ours to wait for.
         // One that nobody may have as it is comes to nothing but a sign of life.
         if method == Method::Register && hop.held && (cut.is_some() || status < 200) {
-            return self.register_response(now, message, &hop, branch, status);
+            return self.register_response(turn.now, message, response);
         }
-        if hop.held && !self.held_response(now, message, hop.server, branch, status, method, out) {
-            self.heard(&hop);
-            return self.count(Counter::LateResponse);
+        if hop.held && !self.held_response(turn, message, response, method) {
+            self.view.heard(hop);
+            return self.view.count(Counter::LateResponse);
         }
-        let Some(cut) = cut else { return self.for_us(now, &hop, branch, status, out) };
+        let view = &self.view;
+        let Some(cut) = cut else { return view.for_us(turn, response) };
         // A 100 is for one hop, and that one is gone.
         let taker = match status {
             100 => None,
-            _ => self.taker_of_response(now, &hop, message, good.cseq.token, from, out),
+            _ => view.taker_of_response(turn, hop, message, good.cseq.token),
         };
-        self.pass_on(now, (&hop, taker), branch, status, out, |core, text| {
-            core.edits.clear();
-            core.edits.delete(cut);
+        view.pass_on(turn, response, taker, |text| {
+            edits.clear();
+            edits.delete(cut);
             if keeps_away {
-                core.take_out_retry_after(message);
+                full::take_out_retry_after(message, edits);
             }
-            if message.first(Name::RecordRoute).is_some() {
-                core.write_copies(message, &hop);
-            }
-            if hop.connection.is_some() || taker.is_some() {
-                forward::add_length(message, &mut core.edits);
-            }
-            if method == Method::Register
-                && !hop.to_client
-                && let Some(own) = core.shared.own.get(hop.listener)
-            {
-                let first_hop = keep_alive::has_vias(message, 2);
-                keep_alive::add_flow_timer(message, first_hop, own.transport, &mut core.edits);
-            }
-            core.edits.write_into(message.bytes(), message.end(), text);
+            view.edit_response(message, response, method, taker.is_some(), edits);
+            edits.write_into(message.bytes(), message.end(), text);
         });
     }
+}
 
-    /// The hop and the branch of the topmost Via, if that is one of this farm's. The rest of our Via may be written as the
-    /// server likes: its parameters in another order, more of them, another case, the default port in or out.
-    fn our_hop<'m>(&self, good: &GoodResponse<'m>) -> Option<(Hop, &'m [u8])> {
-        let branch = unquoted(good.via.branch?);
-        let hop = Hop::read(&self.shared.keys, unquoted(good.via.parameter(hop::PARAMETER)?), branch)?;
-        Some((hop, branch))
+impl View {
+    /// What is changed in a response beside our Via. `moved`: it goes to another server than the one that asked.
+    fn edit_response(
+        &self,
+        message: &Message<'_>,
+        response: &Response<'_>,
+        method: Method,
+        moved: bool,
+        edits: &mut Edits,
+    ) {
+        let hop = &response.hop;
+        if message.first(Name::RecordRoute).is_some() {
+            private_tag::write_copies(message, hop, &self.shared.keys, edits);
+        }
+        if hop.connection.is_some() || moved {
+            forward::add_length(message, edits);
+        }
+        if method == Method::Register
+            && !hop.to_client
+            && let Some(own) = self.shared.own.get(hop.listener)
+        {
+            let first_hop = keep_alive::has_vias(message, 2);
+            keep_alive::add_flow_timer(message, first_hop, own.transport, edits);
+        }
     }
 
     /// No Via below ours: the response goes no further (RFC 3261 §16.7 step 3). A 100 may well be so, as it is for one hop;
     /// whoever writes any other so has lost what its caller needs.
-    fn for_us(&mut self, now: Time, hop: &Hop, branch: &[u8], status: u16, out: &mut Outbox) {
-        self.heard(hop);
-        if status != 100 {
-            self.note_failure(hop, status);
+    fn for_us(&self, turn: &mut Turn<'_>, response: &Response<'_>) {
+        self.heard(&response.hop);
+        if response.status != 100 {
+            self.note_failure(&response.hop, response.status);
             self.count(Counter::BadResponse);
-            self.remember_response(now, hop, branch, status, Ended::of(hop, status), out);
-        }
-    }
-
-    fn heard(&self, hop: &Hop) {
-        if !hop.to_client {
-            self.answered(hop.server);
-        }
-    }
-
-    /// What a failure factor in the score is made of (SPEC B1): time-outs, errors of the server's own, and calls that it
-    /// lost. Not what is the caller's fault or the callee's choice.
-    fn note_failure(&self, hop: &Hop, status: u16) {
-        let failed = match status {
-            // RFC 3261 §21.5: not implemented, version, and too large are said of the request.
-            501 | 505 | 513 => false,
-            408 | 500..600 => true,
-            481 => !hop.first,
-            _ => false,
-        };
-        if failed && !hop.to_client {
-            self.failed(hop.server);
+            self.remember_response(turn.now, response, turn.out);
         }
     }
 
     fn pass_on(
-        &mut self,
-        now: Time,
-        (hop, taker): (&Hop, Option<Target>),
-        branch: &[u8],
-        status: u16,
-        out: &mut Outbox,
-        write: impl FnOnce(&mut Core, &mut Vec<u8>),
+        &self,
+        turn: &mut Turn<'_>,
+        response: &Response<'_>,
+        taker: Option<Target>,
+        write: impl FnOnce(&mut Vec<u8>),
     ) {
-        let ended = Ended::of(hop, status);
+        let hop = &response.hop;
         self.heard(hop);
-        self.note_failure(hop, status);
+        self.note_failure(hop, response.status);
         let fits =
             taker.is_some() || self.shared.own.get(hop.listener).is_some_and(|own| hop.fits(own.transport));
         if fits {
-            let from = out.bytes.len() as u32;
-            write(self, &mut out.bytes);
-            out.sends.push(Outgoing {
-                bytes: from..out.bytes.len() as u32,
+            let from = turn.out.bytes.len() as u32;
+            write(&mut turn.out.bytes);
+            turn.out.sends.push(Outgoing {
+                bytes: from..turn.out.bytes.len() as u32,
                 to: taker.unwrap_or(hop.target()),
                 fallback: None,
                 call: hop.call.0,
             });
         }
         self.count(if fits { Counter::Response } else { Counter::NoListener });
-        self.remember_response(now, hop, branch, status, ended, out);
-    }
-
-    /// How the set-up of a session ended, in the classes of RFC 6076 §4.
-    fn count_session(&self, status: u16) {
-        self.count(match status {
-            200..300 => Counter::SessionEstablished,
-            300..=399 => Counter::SessionRedirected,
-            401 | 402 | 407 => return,
-            480 | 486 | 600 | 603 => Counter::SessionDeclined,
-            408 | 500 | 503 | 504 => Counter::SessionIneffective,
-            _ => Counter::SessionFailed,
-        });
-    }
-
-    /// What a response tells the memory of calls. Most tell nothing and cost no look-up.
-    fn remember_response(
-        &self,
-        now: Time,
-        hop: &Hop,
-        branch: &[u8],
-        status: u16,
-        ended: Ended,
-        out: &mut Outbox,
-    ) {
-        if status >= 200 {
-            self.shared.calls.transaction_ended(now, branch, ended);
-        }
-        let large = self.shared.calls.large_invites();
-        if ended == Ended::Ringing
-            && !large.is_empty()
-            && let (Some(server), Some(branch)) = (self.snapshot.by_id(hop.server), branch_key(branch))
-        {
-            large.rings(now, branch, server.address);
-        }
-        let mut news = News::Unknown;
-        if ended != Ended::Nothing {
-            let told;
-            (told, news) = self.shared.calls.ended(now, hop.call, ended, hop.is_of_servers_call());
-            if let Some(what) = told {
-                self.tell(hop.call, hop.server, what, out);
-            }
-            if ended == Ended::Answered && matches!(news, News::First | News::Further) && !hop.to_client {
-                self.answered_by(now, hop);
-            }
-        }
-        if hop.asked == Asked::Invite && hop.first {
-            self.note_outcome(hop, ended, status, news);
-        }
-        if hop.asked != Asked::Other {
-            self.measure(now, hop, ended, status, news);
-        }
-    }
-
-    /// The call is up at the server that answered it, also where a set-up that was held had been given to another meanwhile.
-    fn answered_by(&self, now: Time, hop: &Hop) {
-        let remembered = self.shared.calls.server_of(now, hop.call);
-        if remembered.is_some_and(|remembered| remembered != hop.server)
-            && let Some(server) = self.snapshot.by_id(hop.server).filter(|server| server.is_reachable())
-        {
-            self.shared.calls.moved(now, hop.call, server);
-        }
-    }
-
-    /// What a response says of its session or registration, counted and timed as RFC 6076 §4 has it. A repeated response counts
-    /// once, as long as its call is remembered.
-    fn measure(&self, now: Time, hop: &Hop, ended: Ended, status: u16, news: News) {
-        let repeated = news == News::Repeated;
-        let first = news == News::First;
-        let challenge = matches!(status, 401 | 402 | 407);
-        let delay = match (hop.asked, ended) {
-            (Asked::Invite, Ended::Ringing) => first.then_some(Delay::Session),
-            (Asked::Invite, Ended::Answered) => {
-                if !repeated && !hop.to_client {
-                    self.count_session(status);
-                }
-                first.then_some(Delay::Session)
-            }
-            (Asked::Invite, Ended::Failed | Ended::Broken) => {
-                if !repeated && !hop.to_client {
-                    self.count_session(status);
-                }
-                (first && status >= 400 && !challenge).then_some(Delay::FailedSession)
-            }
-            (Asked::Bye | Asked::ByeOfServersCall, Ended::Over) => {
-                let good = status < 300;
-                if !repeated && !challenge && hop.asked == Asked::Bye {
-                    self.count(if good { Counter::SessionCompleted } else { Counter::SessionNotCompleted });
-                }
-                let what = if good { Delay::Disconnect } else { Delay::FailedDisconnect };
-                (!repeated && !challenge).then_some(what)
-            }
-            (Asked::Register, _) if !hop.to_client => {
-                if status >= 300 && !challenge {
-                    self.count(Counter::RegisterFailed);
-                }
-                (200..300).contains(&status).then_some(Delay::Registration)
-            }
-            _ => None,
-        };
-        if let Some(delay) = delay {
-            self.took(now, hop, delay);
-        }
-    }
-
-    /// A server answered, and this is how long it took.
-    pub(crate) fn took(&self, now: Time, hop: &Hop, delay: Delay) {
-        if hop.to_client || !hop.is_timed() {
-            return;
-        }
-        if let Some(took) = Stamp::new(now, self.shared.clock_began_us).since(hop.sent)
-            && let Some(server) = self.snapshot.by_id(hop.server)
-        {
-            self.shared.tables.delays.note(self.worker, server.seat, delay, took);
-        }
-    }
-}
-
-impl Ended {
-    fn of(hop: &Hop, status: u16) -> Ended {
-        match (hop.asked, status) {
-            (_, 100) => Ended::Nothing,
-            (Asked::Invite, 101..200) if hop.first => Ended::Ringing,
-            (_, 101..200) => Ended::Nothing,
-            (Asked::Invite, 200..300) if hop.first => Ended::Answered,
-            // Tried again at once with the same Call-ID: the call goes on.
-            (Asked::Invite | Asked::Bye | Asked::ByeOfServersCall, 401 | 407 | 422) => Ended::Nothing,
-            (Asked::Invite, 500 | 502..=504) if hop.first && !hop.to_client => Ended::Broken,
-            (Asked::Invite, _) if hop.first => Ended::Failed,
-            (Asked::Bye | Asked::ByeOfServersCall, _) => Ended::Over,
-            (Asked::Invite | Asked::Register | Asked::Other, _) => Ended::Nothing,
-        }
-    }
-}
-
-/// A value without the quotes that a server may have put around it.
-fn unquoted(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
-}
-
-/// A response that begins as we made its Via: the status line, and a line that is our Via to the letter.
-struct OwnVia<'m> {
-    status: u16,
-    branch: &'m [u8],
-    hop: &'m [u8],
-    /// The line with our Via.
-    cut: Range<usize>,
-}
-
-impl<'m> OwnVia<'m> {
-    fn second_line(bytes: &'m [u8], own: &OwnAddresses) -> Option<OwnVia<'m>> {
-        let status = match bytes.strip_prefix(b"SIP/2.0 ")? {
-            [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] => {
-                [a, b, c].iter().fold(0, |sum, digit| sum * 10 + u16::from(**digit - b'0'))
-            }
-            _ => return None,
-        };
-        let start = line_end(bytes, 12)?;
-        let line = &bytes[start..];
-        let behind = start + own.via_length(line)?;
-        let branch_end = behind + BRANCH_LENGTH;
-        let branch = bytes.get(behind..branch_end)?;
-        let hop_start = branch_end + hop::BEHIND_BRANCH.len();
-        if bytes.get(branch_end..hop_start)? != hop::BEHIND_BRANCH {
-            return None;
-        }
-        let end = line_end(bytes, hop_start)?;
-        let below = &bytes[end..];
-        if !below.starts_with(b"Via:") && !below.starts_with(b"v:") {
-            return None;
-        }
-        Some(OwnVia { status, branch, hop: &bytes[hop_start..end - 2], cut: start..end })
+        self.remember_response(turn.now, response, turn.out);
     }
 }

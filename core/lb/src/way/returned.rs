@@ -4,42 +4,29 @@
 //! that server: our Via with a hop that we authenticated. Whoever forges that has at least seen the request. A report that quotes
 //! less, as some old routers do, is counted and says nothing: time-outs and OPTIONS find a server that is gone.
 
-use base::Time;
-use sip::Target;
 use sip::text::line_end;
 
-use crate::counters::Counter;
+use crate::connections::own::OwnAddresses;
 use crate::farm::server::ServerId;
 use crate::signed::branch::BRANCH_LENGTH;
 use crate::signed::hop::{BEHIND_BRANCH, Hop};
-use crate::way::router::Core;
+use crate::signed::keyring::KeyRing;
 
-impl Core {
-    pub(crate) fn returned(&mut self, now: Time, to: Target, quoted: &[u8]) {
-        let Target::Datagram { to: address, .. } = to else { return };
-        let asked = self.server_asked(quoted);
-        match self.snapshot.by_address(address) {
-            Some(server) if asked != Some(server.id) => self.count(Counter::ReturnedUnproven),
-            _ => self.send_failed(now, to),
-        }
+/// Which server the quoted request went to, by the hop in our Via.
+pub(crate) fn server_asked(quoted: &[u8], own: &OwnAddresses, keys: &KeyRing) -> Option<ServerId> {
+    if quoted.starts_with(b"SIP/2.0 ") {
+        return None;
     }
-
-    /// Which server the quoted request went to, by the hop in our Via.
-    fn server_asked(&self, quoted: &[u8]) -> Option<ServerId> {
-        if quoted.starts_with(b"SIP/2.0 ") {
-            return None;
+    let mut start = line_end(quoted, 0)?;
+    loop {
+        let line = quoted.get(start..)?;
+        let end = line_end(line, 0)?;
+        if let Some(behind) = own.via_length(line) {
+            let (branch, rest) = line.get(behind..end - 2)?.split_at_checked(BRANCH_LENGTH)?;
+            let hop = Hop::read(keys, rest.strip_prefix(BEHIND_BRANCH)?, branch)?;
+            return (!hop.to_client).then_some(hop.server);
         }
-        let mut start = line_end(quoted, 0)?;
-        loop {
-            let line = quoted.get(start..)?;
-            let end = line_end(line, 0)?;
-            if let Some(behind) = self.shared.own.via_length(line) {
-                let (branch, rest) = line.get(behind..end - 2)?.split_at_checked(BRANCH_LENGTH)?;
-                let hop = Hop::read(&self.shared.keys, rest.strip_prefix(BEHIND_BRANCH)?, branch)?;
-                return (!hop.to_client).then_some(hop.server);
-            }
-            start += end;
-        }
+        start += end;
     }
 }
 

@@ -5,37 +5,31 @@ use std::io::Write;
 
 use base::Time;
 use sip::headers::address;
-use sip::{Flow, Host, Message, Method, Name, Transport, Uri};
+use sip::{Host, Message, Method, Name, Transport, Uri};
 
 use crate::connections::flows::{Proof, Registration};
 use crate::connections::own::{address_of, transport_of};
 use crate::counters::Counter;
-use crate::register::at_server;
 use crate::signed::branch::{BranchKey, branch_key};
-use crate::signed::hop::Hop;
 use crate::signed::tag::{Direction, PeerConnection, Tag};
+use crate::way::draft::Draft;
+use crate::way::own_via::Response;
 use crate::way::request::Request;
-use crate::way::route_set::RouteSet;
-use crate::way::router::Core;
+use crate::way::turn::Turn;
+use crate::way::view::View;
 
 /// Contacts of a registrar's answer among which the one that was registered is looked for: more than any user has telephones.
 /// Each is hashed with the address of record, both of which a stranger may make as long as a message.
 const CONTACTS_MAX: usize = 64;
 
-impl Core {
+impl View {
     /// A request of a client that came by a stream: of a dialog whose tag names another connection, or a REGISTER.
-    pub(crate) fn note_proof(
-        &self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        branch: BranchKey,
-        flow: Flow,
-    ) {
-        let Some(id) = flow.connection else { return };
-        let here = PeerConnection { listener: flow.listener, id };
+    pub(crate) fn note_proof(&self, turn: &Turn<'_>, draft: &Draft<'_, '_>) {
+        let Some(id) = turn.flow.connection else { return };
+        let (request, now) = (draft.request, turn.now);
+        let here = PeerConnection { listener: turn.flow.listener, id };
         let flows = &self.shared.flows;
-        let noted = match &set.tag {
+        let noted = match &draft.set.tag {
             Some(tag) => match tag.peer.filter(|_| tag.private) {
                 Some(peer) => {
                     let proof = self.of_dialog(request, tag, peer);
@@ -44,7 +38,7 @@ impl Core {
                 }
                 None => true,
             },
-            None if request.method == Method::Register => match self.of_registration(request, branch, here) {
+            None if request.method == Method::Register => match self.of_registration(draft, here) {
                 Some((asked, registration)) => flows.asked(now, asked, registration, here),
                 None => true,
             },
@@ -56,19 +50,13 @@ impl Core {
     }
 
     /// The final answer of a server to a REGISTER.
-    pub(crate) fn note_registered(
-        &self,
-        now: Time,
-        response: &Message<'_>,
-        hop: &Hop,
-        branch: &[u8],
-        status: u16,
-    ) {
-        let (Some(branch), Some(of_record)) = (branch_key(branch), address_of_record(response)) else {
+    pub(crate) fn note_registered(&self, now: Time, message: &Message<'_>, response: &Response<'_>) {
+        let &Response { ref hop, branch, status } = response;
+        let (Some(branch), Some(of_record)) = (branch_key(branch), address_of_record(message)) else {
             return;
         };
         // A held one bears another branch at each server.
-        let branch = if hop.held { at_server(branch, hop.server) } else { branch };
+        let branch = if hop.held { branch.at(hop.server) } else { branch };
         if status < 200 {
             return;
         }
@@ -76,7 +64,7 @@ impl Core {
         let asked = flows.answered(now, self.asked(branch, &of_record));
         let Some((registration, flow)) = asked.filter(|_| status < 300) else { return };
         let Registration { contact, telephone, here } = registration;
-        let gruu = self.gruu_proof(response, &of_record, contact);
+        let gruu = self.gruu_proof(message, &of_record, contact);
         let known = flows.learn(now, contact, flow)
             && gruu.is_none_or(|gruu| flows.learn(now, gruu, flow))
             && flows.learn(now, telephone, flow)
@@ -108,12 +96,8 @@ impl Core {
     /// The connection for a request to a client: the one that it has proven itself on last, else the one of its dialog; when
     /// that is gone, the one that its contact is registered on. Without a tag a registered client is looked for where the
     /// request is to go by a stream, or where its contact is a name, which says no place.
-    pub(crate) fn connection_to(
-        &self,
-        request: &Request<'_>,
-        tag: Option<&Tag>,
-        target: &Uri<'_>,
-    ) -> Option<PeerConnection> {
+    pub(crate) fn connection_to(&self, draft: &Draft<'_, '_>, target: &Uri<'_>) -> Option<PeerConnection> {
+        let (request, tag) = (draft.request, draft.set.tag.as_ref());
         let peer = tag.and_then(|tag| tag.peer);
         if peer.is_none() && transport_of(target) == Some(Transport::Udp) && address_of(target).is_some() {
             return None;
@@ -167,12 +151,8 @@ impl Core {
     }
 
     /// What a REGISTER is known by until it is answered, and what it then proves.
-    fn of_registration(
-        &self,
-        request: &Request<'_>,
-        branch: BranchKey,
-        here: PeerConnection,
-    ) -> Option<(u64, Registration)> {
+    fn of_registration(&self, draft: &Draft<'_, '_>, here: PeerConnection) -> Option<(u64, Registration)> {
+        let request = draft.request;
         let of_record = address_of_record(request.message)?;
         let written = address::first(request.message.first_value(Name::Contact)?).ok()?;
         let contact = self.proof_of(&of_record, &Uri::parse(written.uri).ok()?);
@@ -183,7 +163,7 @@ impl Core {
         let parts = [b"telephone", &of_record[..], instance.unwrap_or(&by_contact), b";", reg_id];
         let telephone = self.shared.keys.branch(&parts).0;
         let here = self.registered_on(&of_record, here);
-        Some((self.asked(branch, &of_record), Registration { contact, telephone, here }))
+        Some((self.asked(draft.branch, &of_record), Registration { contact, telephone, here }))
     }
 
     fn proof_of(&self, of_record: &[u8], contact: &Uri<'_>) -> Proof {

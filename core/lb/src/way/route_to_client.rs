@@ -3,36 +3,29 @@
 
 use std::net::SocketAddr;
 
-use base::Time;
 use heartbeat::notice::What;
-use sip::{ConnectionId, Flow, Host, Reject, Target, Transport, Uri};
+use sip::{Host, Reject, Target, Transport, Uri};
 
 use crate::connections::own::{address_of, host_to_ask, transport_of};
 use crate::counters::Counter;
 use crate::farm::server::ServerId;
 use crate::memory::expiring::Remembered;
-use crate::outbox::Outbox;
 use crate::signed::flow_token::FlowToken;
 use crate::signed::tag::{BehindNat, Direction, PeerConnection};
-use crate::way::plan::Way;
-use crate::way::request::Request;
-use crate::way::route_set::{Along, RouteSet};
-use crate::way::router::Core;
+use crate::way::draft::Draft;
+use crate::way::plan::{Way, flow_or_nothing};
+use crate::way::route_set::Along;
+use crate::way::turn::Turn;
+use crate::way::view::View;
 use crate::why::Kind;
 
-impl Core {
+impl View {
     /// From a server to a client: along the flow of the client where it has one, whatever its Contact says; else to the next
     /// Route or the Request-URI, by the listener that the client came by.
-    pub(crate) fn way_to_client(
-        &mut self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        flow: Flow,
-        out: &mut Outbox,
-    ) -> Result<Way, Reject> {
+    pub(crate) fn way_to_client(&self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>) -> Result<Way, Reject> {
+        let (request, set, flow) = (draft.request, &draft.set, turn.flow);
         let next = set.next(request).ok_or(Reject::bad_request("No Route"))?;
-        let server = self.server_at_our_back(now, request, set, flow, out)?;
+        let server = self.server_at_our_back(turn, draft)?;
         let way = |(leaves_by, target), keeps_flow| Way {
             target,
             leaves_by,
@@ -53,7 +46,7 @@ impl Core {
             return Ok(way((listener, Target::Datagram { listener, to }), true));
         }
         let came_by = set.leaves_by.unwrap_or(flow.listener);
-        if let Some(peer) = self.connection_to(request, set.tag.as_ref(), next) {
+        if let Some(peer) = self.connection_to(draft, next) {
             // Of one that was found by its registration nobody knows whether a NAT hides it.
             let may_listen = set.tag.is_none_or(|tag| tag.peer.is_none() || tag.listens);
             return Ok(way(self.down(peer, next, may_listen, came_by)?, false));
@@ -91,25 +84,19 @@ impl Core {
     }
 
     /// The server that sends to a client.
-    pub(crate) fn server_at_our_back(
-        &mut self,
-        now: Time,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        flow: Flow,
-        out: &mut Outbox,
-    ) -> Result<ServerId, Reject> {
-        if let Some(tag) = &set.tag {
+    fn server_at_our_back(&self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>) -> Result<ServerId, Reject> {
+        if let Some(tag) = &draft.set.tag {
             return Ok(tag.server);
         }
-        let server = self.server_that_sent(request, flow).map(|server| server.id);
+        let (request, now) = (draft.request, turn.now);
+        let server = self.server_that_sent(request, turn.flow).map(|server| server.id);
         let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
         // A call that a server begins: what comes back untagged belongs to it.
         let known =
             self.shared.calls.server_or(now, request.call, request.from_tag, || Some((server, false)));
         if matches!(known, Remembered::New { .. }) {
             self.note_choice(now, request, Kind::FromServer, Some(server), None);
-            self.tell(request.call, server, What::Begun, out);
+            self.tell(request.call, server, What::Begun, turn.out);
         }
         Ok(server)
     }
@@ -126,9 +113,4 @@ impl Core {
             }
         })
     }
-}
-
-/// On this connection; if it is gone, 430 goes back ([`Core::send`]).
-pub(crate) fn flow_or_nothing(listener: u8, id: ConnectionId) -> Target {
-    Target::Connection { listener, id, to: SocketAddr::from(([0, 0, 0, 0], 0)), or_connect: false }
 }

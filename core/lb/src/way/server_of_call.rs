@@ -1,47 +1,140 @@
-//! Which server a call has: the one that it was given to while that is there, else the one that takes it over (SPEC A9); and where
-//! neither memory nor tag says it, the one that the hash of the Call-ID finds.
+//! Which server a call has: the one that it was given to while that is there, else the one that takes it over (SPEC A9); where
+//! neither memory nor tag says it, the one that the hash of the Call-ID finds; and a new one is given to a server by selection.
 
-use base::Time;
+use base::{Chance, Time};
 use heartbeat::notice::What;
-use sip::{Flow, Method, Reject};
+use sip::{Method, Reject};
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
 use crate::memory::calls::is_tried;
-use crate::memory::expiring::Entry;
-use crate::outbox::{Event, Outbox};
+use crate::memory::expiring::{Entry, Remembered};
+use crate::memory::mark::Mark;
+use crate::outbox::Event;
 use crate::selection::hash;
 use crate::selection::known::known;
 use crate::settings::Affinity;
+use crate::signed::tag::Tag;
 use crate::way::request::Request;
-use crate::way::router::Core;
+use crate::way::turn::Turn;
+use crate::way::view::View;
 use crate::why::Kind;
 
-impl Core {
-    /// The same for a call that is remembered. One that was given to a server on trial is there as long as that may be.
+impl View {
+    /// The server of the request's call; chosen if the call is new. And whether it is of that call by its tags, too.
+    pub(crate) fn server_for(
+        &self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+        tag: Option<&Tag>,
+        chance: &mut Chance,
+    ) -> Result<(ServerId, bool), Reject> {
+        let (shared, now) = (&*self.shared, turn.now);
+        let tagged = tag.map(|tag| tag.server);
+        // Only a request that may be the first of its call is remembered. ACK and CANCEL follow one.
+        let may_be_new = request.first && !matches!(request.method, Method::Ack | Method::Cancel);
+        if shared.settings.affinity == Affinity::Tag
+            && let Some(server) = tagged
+        {
+            let of_call = self.is_of_call(now, request, tag);
+            return Ok((self.present(turn, server, request)?, of_call));
+        }
+        if !may_be_new {
+            let known = shared.calls.of_dialog(now, request.call);
+            let mark = known.and_then(|entry| Mark::in_flags(entry.flags));
+            let of_call = fits(mark, request, tag);
+            let server = match (known, shared.settings.affinity) {
+                (Some(entry), _) => {
+                    return Ok((self.present_or_tried(turn, entry, request)?, of_call));
+                }
+                (None, Affinity::Session | Affinity::Tag) => match tagged {
+                    Some(server) => {
+                        shared.calls.adopt(now, request.call, server);
+                        server
+                    }
+                    None => self.by_hash_of_unknown(request)?,
+                },
+                (None, Affinity::Hash) => match tag.filter(|tag| tag.placed) {
+                    Some(tag) => tag.server,
+                    None => self.by_hash_of_unknown(request)?,
+                },
+            };
+            return Ok((self.present(turn, server, request)?, of_call));
+        }
+        let (emergency, call) = (request.uri.is_emergency(), request.call.0);
+        let remembered = shared.calls.server_or(now, request.call, request.from_tag, || {
+            let mut candidates = shared.selector.candidates(&self.snapshot, call, chance);
+            let chosen = if shared.closing && !emergency { None } else { candidates.next() };
+            // Full or draining is no reason to turn a call for help away (RFC 5031): whoever lives gets it.
+            let anyone = || known(&self.snapshot, shared.settings.hash_kind(), call).filter(|_| emergency);
+            chosen.or_else(anyone).map(|server| (server.id, server.awaits_answer()))
+        });
+        let (server, kind) = match remembered {
+            Remembered::New { entry, .. } => {
+                self.count(Counter::NewCall);
+                (ServerId(entry.server), Kind::Selected)
+            }
+            Remembered::Known(entry) => {
+                self.count(Counter::Remembered);
+                let of_call = fits(Mark::in_flags(entry.flags), request, tag);
+                let server = self.present_or_tried(turn, entry, request)?;
+                return Ok((server, of_call));
+            }
+            Remembered::Full | Remembered::Declined if shared.closing && !emergency => {
+                self.count(Counter::Closing);
+                return Err(Reject::no_server(shared.settings.retry_after));
+            }
+            Remembered::Full => {
+                self.count(Counter::MemoryFull);
+                (self.by_hash_of_new(request)?, Kind::Hashed)
+            }
+            Remembered::Declined => {
+                self.count(Counter::NoServer);
+                self.note_choice(now, request, Kind::Refused, None, None);
+                return Err(Reject::no_server(shared.settings.retry_after));
+            }
+        };
+        self.note_choice(now, request, kind, Some(server), None);
+        self.tell(request.call, server, What::Begun, turn.out);
+        if let Some(chosen) = self.snapshot.by_id(server) {
+            self.shared.selector.admit(chosen);
+            if request.method == Method::Invite {
+                self.shared.calls.begun(now, request.call, chosen);
+            }
+        }
+        Ok((server, true))
+    }
+
+    /// Whether a request is of the call that has its Call-ID, by its tags. Looked up only where something is kept of answered calls.
+    pub(crate) fn is_of_call(&self, now: Time, request: &Request<'_>, tag: Option<&Tag>) -> bool {
+        // No other request within a dialog ends anything.
+        let may_end = request.method == Method::Bye || request.method == Method::Invite && request.first;
+        if !may_end || !self.shared.calls.keeps_anything() {
+            return true;
+        }
+        fits(self.shared.calls.mark(now, request.call), request, tag)
+    }
+
+    /// The server of a call that is remembered. One that was given to a server on trial is there as long as that may be.
     pub(crate) fn present_or_tried(
-        &mut self,
-        now: Time,
+        &self,
+        turn: &mut Turn<'_>,
         entry: Entry,
         request: &Request<'_>,
-        flow: Flow,
-        out: &mut Outbox,
     ) -> Result<ServerId, Reject> {
         let server = ServerId(entry.server);
         if is_tried(entry) && self.snapshot.by_id(server).is_some_and(Server::awaits_answer) {
             return Ok(server);
         }
-        self.present(now, server, request, flow, out)
+        self.present(turn, server, request)
     }
 
     /// The server itself if it is up; else the one that takes its calls over (SPEC A9), with a record of it.
     pub(crate) fn present(
-        &mut self,
-        now: Time,
+        &self,
+        turn: &mut Turn<'_>,
         server: ServerId,
         request: &Request<'_>,
-        flow: Flow,
-        out: &mut Outbox,
     ) -> Result<ServerId, Reject> {
         let known = self.snapshot.by_id(server);
         if known.is_some_and(|server| server.is_reachable() || self.has_answered(server)) {
@@ -52,17 +145,17 @@ impl Core {
         if to == server {
             return Ok(server);
         }
-        let Some(taker) = self.snapshot.by_id(to).cloned() else {
+        let Some(taker) = self.snapshot.by_id(to) else {
             return Err(Reject::no_server(self.shared.settings.retry_after));
         };
-        self.note_choice(now, request, Kind::TakenOver, Some(to), Some(server));
-        self.shared.calls.moved(now, request.call, &taker);
-        self.tell(request.call, to, What::Moved, out);
+        self.note_choice(turn.now, request, Kind::TakenOver, Some(to), Some(server));
+        self.shared.calls.moved(turn.now, request.call, taker);
+        self.tell(request.call, to, What::Moved, turn.out);
         self.count(Counter::TakenOver);
-        out.events.push(Event::TakenOver {
+        turn.out.events.push(Event::TakenOver {
             call_id: request.call_id.into(),
             method: request.token.into(),
-            client: flow.remote,
+            client: turn.flow.remote,
             from: was,
             to: taker.address,
             why: if known.is_some() { "server failed" } else { "server removed" },
@@ -112,5 +205,13 @@ impl Core {
             self.count(Counter::NoServer);
             Reject::no_server(self.shared.settings.retry_after)
         })
+    }
+}
+
+/// By who began the call, where that is remembered; else a request within a dialog needs a tag of ours, which is bound to the call.
+pub(crate) fn fits(mark: Option<Mark>, request: &Request<'_>, tag: Option<&Tag>) -> bool {
+    match mark {
+        Some(mark) => mark.fits(request.from_tag, request.to_tag),
+        None => request.first || tag.is_some(),
     }
 }

@@ -1,4 +1,4 @@
-//! Which tag a request gets on its way, and where one is found beside the Route.
+//! Which tag a request gets on its way.
 
 use sip::headers::address;
 use sip::{Flow, Host, Name, Target, Transport, Uri};
@@ -7,26 +7,28 @@ use crate::connections::own::address_of;
 use crate::selection::known::known;
 use crate::settings::Affinity;
 use crate::signed::tag::{BehindNat, Contact, Direction, PeerConnection, Tag};
+use crate::way::draft::Draft;
 use crate::way::plan::Way;
 use crate::way::request::Request;
-use crate::way::route_set::{Along, RouteSet};
-use crate::way::router::Core;
+use crate::way::route_set::Along;
+use crate::way::view::View;
 
-impl Core {
+impl View {
     /// The tag for our Record-Route entry. Within a dialog, where a NOTIFY gets one, it is the one that the request came with:
     /// both sides then have the same, of the same server and the same connection.
-    pub(crate) fn tag_for(&self, request: &Request<'_>, set: &RouteSet<'_>, way: &Way, flow: Flow) -> Tag {
-        match set.tag.filter(|_| !request.first) {
+    pub(crate) fn tag_for(&self, draft: &Draft<'_, '_>, way: &Way, flow: Flow) -> Tag {
+        match draft.set.tag.filter(|_| !draft.request.first) {
             // The client gets its own copy, and the server the other.
             Some(tag) => tag.copy_for(way.direction == Direction::ToClient && tag.peer.is_some()),
-            None => self.new_tag(request, set, way, flow),
+            None => self.new_tag(draft, way, flow),
         }
     }
 
-    fn new_tag(&self, request: &Request<'_>, set: &RouteSet<'_>, way: &Way, flow: Flow) -> Tag {
+    fn new_tag(&self, draft: &Draft<'_, '_>, way: &Way, flow: Flow) -> Tag {
+        let request = draft.request;
         let peer = self.peer(request, way, flow);
         let mut tag = Tag::new(&self.shared.keys, way.server, way.direction, request.from_tag, peer);
-        tag.behind_nat = self.behind_nat(request, set, way, flow);
+        tag.behind_nat = self.behind_nat(draft, way, flow);
         tag.placed = self.is_placed(request, way);
         tag.private = way.direction == Direction::ToClient && peer.is_some();
         tag.listens = peer.is_some() && listens(request, way, flow);
@@ -44,13 +46,8 @@ impl Core {
     /// Where a client over UDP is that cannot be reached by its contact: one that names an address in Via and Contact that it
     /// does not send from, and asks by `rport` for answers to where it does; one whose Contact is a name, which nobody else may
     /// know; or one that the request of a server finds by its Path entry.
-    fn behind_nat(
-        &self,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        way: &Way,
-        flow: Flow,
-    ) -> Option<BehindNat> {
+    fn behind_nat(&self, draft: &Draft<'_, '_>, way: &Way, flow: Flow) -> Option<BehindNat> {
+        let (request, set) = (draft.request, &draft.set);
         let keys = &self.shared.keys;
         match (way.direction, way.target) {
             (Direction::ToClient, Target::Datagram { listener, to })
@@ -95,18 +92,6 @@ impl Core {
         };
         (is_first_hop(request) || first_uri(request, Name::RecordRoute).is_some_and(stays))
             .then_some(PeerConnection { listener: flow.listener, id })
-    }
-
-    /// Where the Route has no tag, that in the extension header field of a server that echoes it.
-    pub(crate) fn add_echoed_tag(&self, request: &Request<'_>, set: &mut RouteSet<'_>) {
-        if set.tag.is_none()
-            && !set.forged
-            && self.shared.settings.tag_header
-            && let Some(header) = request.message.first(Name::StrowgerTag)
-        {
-            let field = request.message.value(header);
-            set.tag = Tag::read(&self.shared.keys, field, request.call, request.call_id);
-        }
     }
 }
 

@@ -2,100 +2,82 @@
 //! one recorded itself, and the responses of clients to its requests.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 
-use base::Time;
 use heartbeat::notice::What;
 use sip::headers::address;
 use sip::text::{write_decimal, write_host};
-use sip::{Message, Name, Target, Uri};
+use sip::{Edits, Message, Name, Target, Uri};
 
 use crate::connections::own::address_of;
 use crate::counters::Counter;
-use crate::farm::condition::Condition;
 use crate::farm::server::ServerId;
-use crate::outbox::{Event, Outbox};
+use crate::farm::snapshot::Snapshot;
+use crate::outbox::Event;
 use crate::selection::known::known;
 use crate::signed::hop::Hop;
 use crate::way::request::Request;
 use crate::way::route_set::RouteSet;
-use crate::way::router::Core;
+use crate::way::turn::Turn;
+use crate::way::view::View;
 
-impl Core {
-    pub(crate) fn has_failed(&self, server: ServerId) -> bool {
-        self.snapshot.by_id(server).is_some_and(|server| server.condition == Condition::Failed)
+/// Leaves in `edits` what a request to this server gets. Where the next Route names one that is gone, it is to name this one: a
+/// proxy takes out an entry of its own and sends the request on, which it would not do with another's (RFC 3261 §16.4, §16.6).
+pub(crate) fn edit_routes(
+    request: &Request<'_>,
+    set: &RouteSet<'_>,
+    server: ServerId,
+    snapshot: &Snapshot,
+    edits: &mut Edits,
+) {
+    let is_lost = |uri: &Uri<'_>| names_lost(uri, set, server, snapshot);
+    if !set.next_route().is_some_and(is_lost) {
+        return;
     }
-
-    /// Begins the edits of a request with those of its route set.
-    pub(crate) fn edit_routes(&mut self, request: &Request<'_>, set: &RouteSet<'_>, hop: &Hop) {
-        self.edits.clear();
-        set.write(request, &mut self.edits);
-        if !hop.to_client
-            && let Some((taker, places)) = self.routes_to_take_over(request, set, hop.server)
-        {
-            places.into_iter().for_each(|place| self.edits.replace(place, |text| write_place(taker, text)));
-        }
-    }
-
-    /// A request goes to this server. Where the next Route names one that is gone, it is to name this one: a proxy takes out an
-    /// entry of its own and sends the request on, which it would not do with another's (RFC 3261 §16.4, §16.6). The server's
-    /// address, and the places in the message where it is written.
-    fn routes_to_take_over(
-        &self,
-        request: &Request<'_>,
-        set: &RouteSet<'_>,
-        server: ServerId,
-    ) -> Option<(SocketAddr, Vec<Range<u32>>)> {
-        set.next_route().filter(|next| self.names_lost(next, set, server))?;
-        let taker = self.snapshot.by_id(server)?.address;
-        let message = request.message;
-        let mut places = Vec::new();
-        // A proxy that changes the transport records itself twice, one entry behind the other.
-        for field in message.all(Name::Route).map(|header| message.value(header)) {
-            for uri in address::values(field).flatten().filter_map(|value| Uri::parse(value.uri).ok()) {
-                let place = message.range_of(host_and_port(&uri));
-                match set.keeps(place.start) {
-                    true if self.names_lost(&uri, set, server) => places.push(place),
-                    true => return Some((taker, places)),
-                    false => {}
-                }
+    let Some(taker) = snapshot.by_id(server).map(|server| server.address) else { return };
+    let message = request.message;
+    // A proxy that changes the transport records itself twice, one entry behind the other.
+    for field in message.all(Name::Route).map(|header| message.value(header)) {
+        for uri in address::values(field).flatten().filter_map(|value| Uri::parse(value.uri).ok()) {
+            let place = message.range_of(host_and_port(&uri));
+            match set.keeps(place.start) {
+                true if is_lost(&uri) => edits.replace(place, |text| write_place(taker, text)),
+                true => return,
+                false => {}
             }
         }
-        Some((taker, places))
     }
+}
 
-    /// A server of the farm, in the tables or known by the tag, that is gone and not `server`.
-    fn names_lost(&self, uri: &Uri<'_>, set: &RouteSet<'_>, server: ServerId) -> bool {
-        let Some(named) = address_of(uri).map(ServerId::of) else { return false };
-        let removed =
-            || set.tag.is_some_and(|tag| tag.server == named) && self.snapshot.by_id(named).is_none();
-        named != server && (self.has_failed(named) || removed())
-    }
+/// A server of the farm, in the tables or known by the tag, that is gone and not `server`.
+fn names_lost(uri: &Uri<'_>, set: &RouteSet<'_>, server: ServerId, snapshot: &Snapshot) -> bool {
+    let Some(named) = address_of(uri).map(ServerId::of) else { return false };
+    let removed = || set.tag.is_some_and(|tag| tag.server == named) && snapshot.by_id(named).is_none();
+    named != server && (snapshot.has_failed(named) || removed())
+}
 
+impl View {
     /// Where the response of a client goes whose server has failed: to the one that takes over its calls, with a record. `None`:
     /// its server is there, or there is no other. One that was taken out of the table may well live, and what it asked it hears.
     pub(crate) fn taker_of_response(
-        &mut self,
-        now: Time,
+        &self,
+        turn: &mut Turn<'_>,
         hop: &Hop,
         message: &Message<'_>,
         method: &[u8],
-        client: SocketAddr,
-        out: &mut Outbox,
     ) -> Option<Target> {
-        if !hop.to_client || !self.has_failed(hop.server) {
+        if !hop.to_client || !self.snapshot.has_failed(hop.server) {
             return None;
         }
         let was = self.snapshot.by_id(hop.server).map(|server| server.address);
-        let taker = known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)?.clone();
-        let way = self.way_to(&taker, hop.listener).ok()?;
-        self.shared.calls.moved(now, hop.call, &taker);
-        self.tell(hop.call, taker.id, What::Moved, out);
+        let taker = known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)?;
+        let way = self.way_to(taker, hop.listener).ok()?;
+        self.shared.calls.moved(turn.now, hop.call, taker);
+        self.tell(hop.call, taker.id, What::Moved, turn.out);
         self.count(Counter::TakenOver);
-        out.events.push(Event::TakenOver {
+        turn.out.events.push(Event::TakenOver {
             call_id: message.first_value(Name::CallId).unwrap_or_default().into(),
             method: method.into(),
-            client,
+            client: turn.flow.remote,
             from: was,
             to: taker.address,
             why: "server failed before the answer came",

@@ -6,9 +6,9 @@ use heartbeat::notice::{Notice, What};
 use crate::farm::server::ServerId;
 use crate::outbox::Outbox;
 use crate::signed::keyring::CallKey;
-use crate::way::router::Core;
+use crate::way::view::View;
 
-impl Core {
+impl View {
     /// To be called before the message that it is about is put into the outbox.
     pub(crate) fn tell(&self, call: CallKey, server: ServerId, what: What, out: &mut Outbox) {
         if self.shared.settings.peers.is_some() {

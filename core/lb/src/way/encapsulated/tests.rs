@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::counters::Counter;
 use crate::settings::*;
 use crate::way::tests::farm::only;
 use crate::way::tests::farm::*;

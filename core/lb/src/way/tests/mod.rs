@@ -3,6 +3,7 @@
 mod alias;
 mod callees;
 mod change;
+mod copies;
 mod delays;
 mod failing;
 pub(crate) mod farm;
