@@ -154,7 +154,7 @@ def told_to_stop():
         caller = start_client(farm, calling(), scene.front, count, count, "-d", 5000)
         until(lambda: sum(server["calls"] or 0 for server in farm.status(scene.control)["servers"]) == count, "all calls are up", 20)
         scene.process.popen.terminate()
-        until(lambda: "told to stop" in scene.process.log.read_text(), "it heard the signal")
+        until(lambda: "SIGTERM received" in scene.process.log.read_text(), "it heard the signal")
         late = start_client(farm, calling(), scene.front, 3, 10, "-d", 100)
         refused = late.finish()
         outcome = caller.finish()

@@ -1,4 +1,4 @@
-//! The parts of `strowger demo`: callers, the farm's processes, and what is shown of them.
+//! The parts of `strowger demo`: callers, the processes of the farm, and the display.
 
 mod caller_text;
 mod callers;

@@ -1,8 +1,8 @@
-//! One binary, several roles; [`roles::run`] shows them all. A role's file holds its arguments and its `run`.
+//! One binary with several roles; [`roles::run`] shows them all. The file of a role has its arguments and its `run`.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nothing can be written")]
 
-// First, as all others print by its macros.
+// This module comes first, because all others print by its macros.
 #[macro_use]
 mod process;
 
@@ -22,23 +22,23 @@ use roles::Role;
 const OVERVIEW: &str = "\
 strowger puts one address in front of a farm of SIP servers.
 
-  strowger demo                 a farm on this machine, calls through it, and a server killed: see it work
-  strowger lb                   the load manager: one address for the whole farm
-  strowger agent -- COMMAND     beside each SIP server: starts it, watches it, sends its heartbeat
-  strowger perf                 polls agents and serves their figures to load managers, for selection by score
-  strowger status               what a running load manager sees: servers, calls, memory, counters
-  strowger top                  the same live: calls and messages per second, trouble
-  strowger why CALL-ID          why a call went to the server it went to
+  strowger demo                 run a farm on this machine, send calls through it, and kill a server
+  strowger lb                   run the load manager: one address for the whole farm
+  strowger agent -- COMMAND     run beside each SIP server: start it, watch it, send its heartbeat
+  strowger perf                 poll agents and serve their figures to load managers, for selection by score
+  strowger status               show what a running load manager sees: servers, calls, memory, counters
+  strowger top                  show the farm live: calls and messages per second, failures
+  strowger why CALL-ID          explain why a call went to its server
   strowger ctl VERB             change a running load manager: drain a server, reload the configuration
-  strowger answer               a small SIP server that answers calls, to try a farm with
-  strowger check FILE           everything that is wrong with a configuration, with line, column and remedy
-  strowger key                  a fresh key for load managers and agents to share
+  strowger answer               run a small SIP server that answers calls, to try a farm
+  strowger check FILE           show all errors of a configuration, with line, column and remedy
+  strowger key                  print a new key for load managers and agents to share
 
-A first load manager, before two servers:
+A first load manager, in front of two servers:
 
   strowger lb --listen udp:127.0.0.1:5060 --server 127.0.0.1:7000 --server 127.0.0.1:7001
 
-`strowger ROLE --help` tells more about each.
+`strowger ROLE --help` shows the options and examples of a role.
 ";
 
 #[derive(Parser)]
@@ -64,7 +64,7 @@ fn run() -> ExitCode {
             process::print::note(CommandLine::command().print_help());
             ExitCode::SUCCESS
         }
-        // Help and version are asked for; anything else is a bad command line.
+        // Help and version were asked for; everything else is a bad command line.
         Err(error) if error.use_stderr() => {
             let _ = error.print();
             ExitCode::from(config::EXIT_USAGE)
@@ -90,7 +90,7 @@ mod tests {
         for role in CommandLine::command().get_subcommands() {
             let examples = role.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(!examples.is_empty(), "{} has no examples", role.get_name());
-            // Prose may be cut, but the rest of a command that stands by itself misleads. 100 is clap's widest.
+            // Prose may be cut, but half of a command misleads. 100 is clap's widest.
             for line in examples.lines().filter(|line| line.starts_with("  ")) {
                 assert!(line.chars().count() <= 100, "{}: cut in two: {line}", role.get_name());
             }

@@ -1,5 +1,5 @@
-//! `strowger top`: asks a running load manager again and again, and shows what changed. On a terminal it redraws one
-//! picture and listens to keys; elsewhere it prints one table after the other.
+//! `strowger top` asks a running load manager again and again, and shows what changed. On a terminal it redraws one picture
+//! and reads keys; elsewhere it prints one table after the other.
 
 mod picture;
 mod terminal;
@@ -15,10 +15,10 @@ use crate::report::table::terminal_size;
 use picture::Looks;
 use terminal::{Key, Terminal};
 
-/// Lines of the picture that are no servers.
+/// Lines of the picture besides the servers.
 const OTHER_LINES: usize = 9;
 
-/// By which column the servers stand.
+/// The column by which the servers are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Order {
     /// As in the server table
@@ -30,7 +30,7 @@ pub(crate) enum Order {
     Load,
     /// Most calls in progress first
     Calls,
-    /// What is not active first
+    /// Servers that are not active first
     State,
 }
 
@@ -56,13 +56,13 @@ impl Order {
     }
 }
 
-/// Until a key ends it, the time is over, or the load manager no longer answers.
+/// Runs until a key ends it, the time is over, or the load manager no longer answers.
 pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -> io::Result<()> {
     let begun = Instant::now();
     let end = seconds.map(|seconds| begun + Duration::from_secs(seconds));
     let (mut before, mut before_at) = (socket::ask(path)?, begun);
     let mut screen = Screen { terminal: Terminal::take(), order, first: 0 };
-    // The first look has nothing to be compared with: a short one, so that the screen does not stay empty.
+    // The first look has nothing to compare with: the first wait is short, so that the screen does not stay empty.
     let mut due = begun + Duration::from_millis(200).min(Duration::from_secs(every));
     let mut last: Option<(StatusReport, u64)> = None;
     loop {
@@ -85,16 +85,16 @@ pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -
     }
 }
 
-/// Where the picture goes, and what the keys have made of it.
+/// The terminal, and the state that the keys have set.
 struct Screen {
     terminal: Option<Terminal>,
     order: Order,
-    /// Servers scrolled away.
+    /// Number of servers scrolled away.
     first: usize,
 }
 
 impl Screen {
-    /// Waits for a key, at most so long; true: it is over.
+    /// Waits for a key, at most this long. True: the end.
     fn wait(&mut self, at_most: Duration) -> bool {
         let Some(terminal) = &self.terminal else {
             std::thread::sleep(at_most);
@@ -118,7 +118,7 @@ impl Screen {
         outln!("{}", picture::picture(looks, self.order, 0, usize::MAX));
     }
 
-    /// The same look again, after a key.
+    /// Shows the same look again, after a key.
     fn show(&mut self, looks: &Looks<'_>) {
         let Some(terminal) = &self.terminal else { return };
         let (columns, lines) = terminal_size().filter(|(_, lines)| *lines > 0).unwrap_or((80, 24));

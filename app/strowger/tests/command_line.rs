@@ -186,8 +186,8 @@ fn a_control_socket_that_cannot_be_had_is_told_with_a_remedy() {
     let file = folder.join(format!("strowger-no-socket-{}", std::process::id()));
     std::fs::write(&file, "").unwrap();
     for (path, expected) in [
-        ("/nonexistent/x.sock", "remedy: make its folder"),
-        (file.to_str().unwrap(), "remedy: name another path"),
+        ("/nonexistent/x.sock", "remedy: make the folder"),
+        (file.to_str().unwrap(), "remedy: choose another path"),
         (&"x".repeat(200), "107 bytes at most"),
     ] {
         let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -207,7 +207,7 @@ fn a_file_is_checked_without_starting_anything() {
     check(
         &["check", example],
         0,
-        &["good", "listens on UDP 0.0.0.0:5060, known as 192.0.2.1:5060", "affinity tag"],
+        &["good", "listens on UDP 0.0.0.0:5060, known to others as 192.0.2.1:5060", "affinity tag"],
     );
     check(&["check", "/nonexistent"], 64, &["/nonexistent: cannot be read", "remedy:"]);
     check(&["lb", "--config", "/nonexistent"], 64, &["/nonexistent: cannot be read"]);
@@ -245,7 +245,7 @@ fn status_without_a_load_manager_says_what_to_do() {
 fn the_demo_loses_no_call() {
     for kill in ["server", "machine"] {
         let arguments = ["demo", "--seconds", "5", "--calls-per-second", "40", "--kill", kill];
-        check(&arguments, 0, &["took it out after", "No call was lost."]);
+        check(&arguments, 0, &["took the server out of the farm after", "No call was lost."]);
     }
 }
 
@@ -277,8 +277,8 @@ fn what_an_agent_cannot_have_is_told_with_a_remedy() {
     let holder = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap().to_string();
     for (option, value, remedy) in [
-        ("--state-file", "/nonexistent/state", "remedy: make its folder"),
-        ("--control", "/nonexistent/agent.sock", "remedy: make its folder"),
+        ("--state-file", "/nonexistent/state", "remedy: make the folder"),
+        ("--control", "/nonexistent/agent.sock", "remedy: make the folder"),
         ("--query", "192.0.2.77:5778", "remedy: `ip address`"),
         ("--query", &taken, "remedy: stop who has it"),
     ] {

@@ -25,107 +25,108 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Requests passed on towards a server.
+    /// Requests forwarded to a server.
     RequestToServer => "requests_to_server",
-    /// Requests of servers passed on towards a client.
+    /// Requests of servers forwarded to a client.
     RequestToClient => "requests_to_client",
-    /// Responses passed on.
+    /// Responses forwarded.
     Response => "responses",
     /// New calls given to a server by selection.
     NewCall => "new_calls",
     /// Requests that the new-call database or the session list knew.
     Remembered => "remembered",
-    /// REGISTERs passed on, by address of record or as else is set.
+    /// REGISTERs forwarded, by address of record or as `register.to` says.
     Register => "registers",
-    /// Of those at several servers: answered 2xx.
+    /// REGISTERs at several servers: answered 2xx.
     RegisterAccepted => "registers_accepted",
-    /// Of those: at least one server refused or was silent, so it lacks the registration.
+    /// REGISTERs at several servers: at least one server refused or was silent, so that server does not know the
+    /// registration.
     RegisterPartial => "registers_partial",
-    /// Of those: answered with a challenge, for which the next attempt is waited for.
+    /// REGISTERs at several servers: answered with a challenge; the load manager waits for the next attempt.
     RegisterChallenged => "registers_challenged",
-    /// Copies of REGISTERs in progress, which went no further.
+    /// Copies of REGISTERs in progress; they were not forwarded.
     RegisterCopy => "register_copies",
     /// REGISTERs refused, or attempts forgotten, because the table of registrations was full.
     RegisterFull => "registers_full",
-    /// REGISTERs that were refused, challenges aside (RFC 6076 §4.2).
+    /// REGISTERs that were refused, not counting challenges (RFC 6076 §4.2).
     RegisterFailed => "registers_failed",
     /// REGISTERs that no server answered.
     RegisterUnanswered => "registers_unanswered",
-    /// Path entries of a telephone that no load manager of this farm made: refused with 403.
+    /// Requests with a telephone's Path entry that no load manager of this farm made: refused with 403.
     ForgedFlow => "forged_flow_tokens",
     /// Requests to a telephone whose connection is gone: refused with 430.
     FlowFailed => "flows_failed",
-    /// STUN Binding requests on a UDP port of SIP, which keep a way through a NAT open: answered.
+    /// STUN Binding requests on a UDP port of SIP, answered; they keep the way through a NAT open.
     StunAnswer => "stun_answers",
-    /// Messages of a call whose server is gone that went to another one (SPEC A9).
+    /// Messages of a call whose server is gone; they went to another server (SPEC A9).
     TakenOver => "taken_over",
-    /// Held set-ups given to another server because theirs died or was silent.
+    /// Held set-ups given to another server because their server died or was silent.
     SetupMoved => "setups_moved",
-    /// Requests repeated by us on the timers of RFC 3261 §17.
+    /// Requests that the load manager repeated on the timers of RFC 3261 §17.
     Repeated => "repeated",
-    /// Requests answered by us with an error: bad ones.
+    /// Bad requests that the load manager answered with an error.
     Rejected => "rejected",
     /// Requests answered 503: no server has room.
     NoServer => "no_server",
-    /// New calls answered 503 because this load manager is about to end.
+    /// New calls answered 503 because this load manager is ending.
     Closing => "refused_closing",
     /// Calls that their server answered 2xx (RFC 6076 §4.6).
     SessionEstablished => "sessions_established",
-    /// Calls that their server redirected (3xx), which are no attempts for RFC 6076.
+    /// Calls that their server redirected (3xx); they are not attempts for RFC 6076.
     SessionRedirected => "sessions_redirected",
-    /// Calls that ended in 480, 486, 600 or 603, as the callee meant (RFC 6076 §4.7).
+    /// Calls that ended in 480, 486, 600 or 603: the callee chose so (RFC 6076 §4.7).
     SessionDeclined => "sessions_declined",
     /// Calls that ended in 408, 500, 503 or 504 (RFC 6076 §4.8).
     SessionIneffective => "sessions_ineffective",
-    /// Calls that failed otherwise; a challenge does not count.
+    /// Calls that failed otherwise; challenges do not count.
     SessionFailed => "sessions_failed",
     /// Calls whose BYE was answered 2xx (RFC 6076 §4.9).
     SessionCompleted => "sessions_completed",
-    /// Calls whose BYE was refused, a challenge aside.
+    /// Calls whose BYE was refused, not counting challenges.
     SessionNotCompleted => "sessions_not_completed",
-    /// No SIP message at all.
+    /// Messages that are not SIP at all.
     Malformed => "malformed",
     /// Streams whose framing was lost.
     BrokenFrame => "broken_frames",
-    /// ACKs to answers of our own: they end here.
+    /// ACKs to our own answers; they end here.
     OwnAck => "own_acks",
-    /// Bad ACKs: never answered.
+    /// Bad ACKs; an ACK is never answered.
     BadAck => "bad_ack",
-    /// Responses that are no valid SIP.
+    /// Responses that are not valid SIP.
     BadResponse => "bad_responses",
-    /// Responses whose top Via is none of ours, or whose hop is forged.
+    /// Responses whose top Via is not ours, or whose hop is forged.
     ForeignResponse => "foreign_responses",
     /// Encapsulated responses of servers.
     Encapsulated => "encapsulated",
-    /// Encapsulated responses that are not from a server, malformed, or without the right authenticator.
+    /// Encapsulated responses that do not come from a server, are malformed, or have a wrong authenticator.
     ForgedEncapsulation => "forged_encapsulations",
-    /// Responses that a held set-up had no more use for.
+    /// Responses that a held set-up no longer needed.
     LateResponse => "late_responses",
     /// Tags that no load manager of this farm made for that Call-ID.
     ForgedTag => "forged_tags",
-    /// Requests of a dialog that claim to come from the server's side but do not come from a server.
+    /// Requests of a dialog that claim to come from the server but do not.
     NotAServer => "not_a_server",
-    /// New calls that found the new-call database or the session list full; they are placed by hash.
+    /// New calls that found the new-call database or the session list full; the hash chose their server.
     MemoryFull => "memory_full",
     /// Requests that were not held because the table of held set-ups was full.
     HeldFull => "held_full",
-    /// Requests and responses for which we have no listener of that transport and address family.
+    /// Requests and responses for whose transport and address family there is no listener.
     NoListener => "no_listener",
-    /// Requests to a client that took its new connection, as the one of their dialog is gone.
+    /// Requests to a client that went by its new connection, because the connection of their dialog is gone.
     Rebound => "rebound",
     /// New connections of known clients that were not remembered because the table was full.
     FlowsFull => "flows_full",
-    /// Connections of peers that requests to them come back by (RFC 5923).
+    /// Connections of peers that also carry requests to them (RFC 5923).
     AliasTaken => "aliases",
-    /// Connections whose peers asked for that and could not prove who they are.
+    /// Connections whose peers asked for RFC 5923 and could not prove who they are.
     AliasRefused => "aliases_refused",
-    /// Requests towards a host name that we do not resolve.
+    /// Requests to a host name, which the load manager does not resolve.
     Unresolved => "unresolved",
     /// Sends that failed: unreachable, refused, connection lost.
     SendFailed => "sends_failed",
-    /// Sends that failed because this host or a bound of ours had no room: descriptors, memory, ports, queues. No server is blamed.
+    /// Sends that failed because this host or a bound had no room: descriptors, memory, ports, queues. No server is blamed.
     NoRoom => "sends_without_room",
-    /// ICMP messages that name a server and quote no request of ours to it: forged, or by a router that quotes too little.
+    /// ICMP messages that name a server but quote no request of ours: forged, or from a router that quotes too little.
     ReturnedUnproven => "icmp_unproven",
 }
 

@@ -3,12 +3,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A counter that one thread writes: a load and a store cost less than a locked add.
+/// A counter with a single writer: a load and a store cost less than a locked add.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// To be called by the owning worker only; a second writer would lose counts.
+    /// Only the owning worker may call this; a second writer would lose counts.
     #[inline]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
@@ -34,12 +34,12 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Name and value of each, in the order of the definition.
+            /// Name and value of each counter, in the order of the definition.
             pub fn read(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name.get()),)*].into_iter()
             }
 
-            /// Name and meaning of each, in the same order; where the name says all, the meaning is empty.
+            /// Name and meaning of each counter, in the same order. The meaning is empty if the name says everything.
             pub fn definitions() -> impl Iterator<Item = (&'static str, &'static str)> {
                 [$((stringify!($name), concat!($($doc,)*)),)*].into_iter()
             }
@@ -50,106 +50,106 @@ macro_rules! counters {
 counters! {
     /// Turns of the worker: wake-ups and rounds without sleep.
     turns,
-    /// Microseconds spent outside of waiting. Against the clock this is the load of the worker.
+    /// Microseconds that the worker did not wait. Divided by the time of the clock, this is the worker's load.
     busy_micros,
     datagrams_in,
     datagram_bytes_in,
-    /// Calls of recvmmsg that returned at least one datagram; `datagrams_in / datagram_batches_in` is the mean batch.
+    /// Calls of recvmmsg that returned at least one datagram. `datagrams_in / datagram_batches_in` is the mean batch.
     datagram_batches_in,
     datagrams_out,
     datagram_bytes_out,
-    /// Of `datagrams_out`, those that left as one with others (`limits.segments_max`).
+    /// Those of `datagrams_out` that left as one together with others (`limits.segments_max`).
     datagrams_joined,
-    /// Workers that send each datagram by itself now, because a program captures packets on this host.
+    /// Workers that now send each datagram by itself, because a program captures packets on this host.
     capture_seen,
     /// Datagrams that the kernel dropped because our receive buffer was full.
     datagrams_lost_in_kernel,
-    /// How often datagrams began to be dealt out by message instead of by flow, or the reverse.
+    /// How often the kernel changed between dealing out datagrams by message and by flow.
     spread_changes,
-    /// 1 while they are dealt out by message because one worker had too much.
+    /// 1 while datagrams are dealt out by message because one worker had too much work.
     spread_by_message,
-    /// Datagrams larger than any UDP payload, cut by the kernel and not handled.
+    /// Datagrams larger than any UDP payload: the kernel cut them, and the load manager dropped them.
     datagrams_truncated,
-    /// Not sent: the send buffer or the queue of the device was full twice in a row.
+    /// Datagrams not sent: the send buffer or the queue of the device was full twice in a row.
     datagrams_dropped_full,
-    /// Not sent: the kernel refused this datagram (no route, too large, forbidden).
+    /// Datagrams not sent: the kernel refused them (no route, too large, forbidden).
     datagrams_refused,
-    /// ICMP messages received that say that a datagram of ours did not arrive (RFC 3261 §18.4); true or forged.
+    /// ICMP messages that say that a datagram of ours did not arrive (RFC 3261 §18.4), true or forged.
     icmp_errors,
     /// Other ICMP messages about datagrams of ours: too many hops, too large for a link.
     icmp_ignored,
-    /// Sends to a listener that is no UDP listener, or of an address of the wrong family.
+    /// Sends to a listener that is not UDP, or to an address of the wrong family.
     sends_without_socket,
-    /// Failed sends not reported to the core, because a turn reports a bounded number of rounds.
+    /// Failed sends that were not reported to the core, because a turn reports only a bounded number.
     failures_unreported,
     messages_in,
     stream_bytes_in,
     messages_out,
     stream_bytes_out,
     pings,
-    /// Messages of servers without Content-Length, taken as without a body.
+    /// Messages of servers without Content-Length, which count as messages without a body.
     messages_without_length,
     /// Streams whose framing was lost.
     frames_broken,
-    /// Connections open now, both ways.
+    /// Connections open now, accepted and opened.
     connections_open,
     connections_accepted,
     connections_opened,
     connections_refused_worker_full,
     connections_refused_source_full,
-    /// Accepted connections closed to make place: idle ones of the source that had the most.
+    /// Accepted connections closed to make room: idle connections of the source that had the most.
     connections_displaced,
-    /// Handshakes ended to make place: old ones of the source that had the most.
+    /// Handshakes ended to make room: old handshakes of the source that had the most.
     handshakes_displaced,
-    /// Handshakes of TLS and WebSocket that ended well, either way.
+    /// Handshakes of TLS and WebSocket that ended well, with clients and with servers.
     handshakes_done,
-    /// Handshakes that a peer broke off, or in which something was wrong: no common version, a certificate that was
-    /// refused by us or by the peer, an upgrade to WebSocket that asks for something else.
+    /// Handshakes that failed: the peer broke off, there was no common version, one side refused the other's certificate, or
+    /// an upgrade to WebSocket asked for something else.
     handshakes_failed,
-    /// Requests for something else than SIP over WebSocket.
+    /// Requests for something other than SIP over WebSocket.
     upgrades_refused,
     /// WebSockets closed because a client did not mask what it sent (RFC 6455 §5.1).
     frames_unmasked,
-    /// The same for a frame that may not stand where it stood.
+    /// WebSockets closed because of a frame in a place where it is not allowed.
     frames_wrong,
-    /// The same for a message above 65,535 bytes.
+    /// WebSockets closed because of a message larger than 65,535 bytes.
     frames_too_large,
-    /// The same for text that is not UTF-8.
+    /// WebSockets closed because of text that is not UTF-8.
     texts_not_utf8,
-    /// Connections closed after their WebSocket was.
+    /// Connections closed after their WebSocket was closed.
     websockets_ended,
-    /// Handshakes that were not over in time.
+    /// Handshakes that did not end in time.
     handshakes_slow,
-    /// Connections closed at once because too many handshakes were under way, of all or of that source.
+    /// Connections closed at once because too many handshakes were in progress, of all sources or of that source.
     connections_refused_handshakes_full,
     connections_refused_source_handshakes_full,
-    /// Connections accepted or to be opened while there was no certificate, or none to judge a server's by.
+    /// Connections that lacked a certificate: our own, or the authority to verify a server's.
     connections_without_identity,
     /// accept(2) failed: descriptors or memory are short.
     accept_errors,
-    /// Attempts to connect that failed or ran into the deadline.
+    /// Attempts to connect that failed or took too long.
     connect_failures,
     connections_closed_by_peer,
-    /// Connections whose peer wrote no more and still had answers to come, which it got.
+    /// Connections whose peer had ended its sending and still got the answers that were due.
     connections_half_closed,
     connections_closed_error,
     connections_closed_idle,
-    /// A partial message older than the bound.
+    /// Connections closed because a message stayed incomplete for too long.
     connections_closed_slow,
-    /// Queued bytes did not move for longer than the bound.
+    /// Connections closed because queued bytes did not move for too long.
     connections_closed_stuck,
     connections_closed_broken_frame,
-    /// Connections of the sources that held the most, closed because partial messages and queues had no more room.
+    /// Connections of the sources that held the most, closed because incomplete messages and queues had no more room.
     connections_closed_memory,
-    /// Bytes of partial messages and queues now.
+    /// Bytes of incomplete messages and queues now.
     buffered_bytes,
     /// Messages dropped because the queue of their connection, or the worker's room for queues, was full.
     messages_dropped_full,
-    /// Messages whose connection could not be had or was lost before they were written.
+    /// Messages whose connection could not be opened, or was lost before they were written.
     messages_failed,
     /// Messages for a connection that is gone, without an address to connect to instead.
     messages_without_connection,
-    /// Messages sent over UDP after their stream could not be had (RFC 3261 §18.1.1).
+    /// Messages sent over UDP because their stream could not be opened (RFC 3261 §18.1.1).
     fallbacks,
     mailbox_in,
     mailbox_out,

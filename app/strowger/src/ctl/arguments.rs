@@ -1,4 +1,5 @@
-//! Parameters of a verb, and what was given for them: checked once, whatever way they came.
+//! The parameters of a verb and the values that were given for them. They are checked once, for the command line, the socket
+//! and HTTP.
 
 use std::net::SocketAddr;
 
@@ -7,7 +8,7 @@ use sip::Transport;
 
 use super::{Refused, Verb};
 
-/// One thing that a verb can be given.
+/// One parameter of a verb.
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) kind: ParameterKind,
@@ -16,7 +17,7 @@ pub(crate) struct Parameter {
     pub(crate) help: &'static str,
 }
 
-/// What values it takes.
+/// The kind of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParameterKind {
     /// Address of a server, `ADDRESS:PORT`, with or without `udp:` or `tcp:` in front.
@@ -24,37 +25,37 @@ pub(crate) enum ParameterKind {
     Text,
     /// A whole number in this range.
     Number(u64, u64),
-    /// Given or not.
+    /// A flag: given or not.
     Flag,
 }
 
-/// Where it stands in an HTTP request. On the command line a path parameter and a required one stand by themselves, any
-/// other behind its name.
+/// The place of the parameter in an HTTP request. On the command line, a path parameter and a required parameter stand
+/// without a name; every other parameter follows its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParameterPlace {
     Path,
     /// In the JSON object of the body, or in the query of a GET.
     Body,
-    /// Not at all: it is the command line's own.
+    /// Not in HTTP: only the command line has it.
     CommandLine,
 }
 
-/// What was given for a verb's parameters, each of its kind.
+/// The values for a verb's parameters, each of its kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arguments(Map<String, Value>);
 
 impl Arguments {
-    /// Checks what was given against the verb's parameters.
+    /// Checks the given values against the verb's parameters.
     pub(crate) fn read(verb: &Verb, given: Map<String, Value>) -> Result<Arguments, Refused> {
         let known = |name: &str| verb.parameters.iter().find(|parameter| parameter.name == name);
         for (name, value) in &given {
             let Some(parameter) = known(name) else {
                 let names: Vec<&str> = verb.parameters.iter().map(|parameter| parameter.name).collect();
                 let remedy = match names.is_empty() {
-                    true => "leave it out: it takes none".to_owned(),
-                    false => format!("it takes {}", names.join(", ")),
+                    true => "leave it out: the verb has no parameters".to_owned(),
+                    false => format!("the parameters are {}", names.join(", ")),
                 };
-                return Err(Refused::bad(format!("`{}` takes no `{name}`", verb.name), remedy));
+                return Err(Refused::bad(format!("`{}` has no parameter `{name}`", verb.name), remedy));
             };
             parameter.check(value)?;
         }
@@ -96,10 +97,10 @@ impl Parameter {
                 Some(number) if (low..=high).contains(&number) => Ok(()),
                 _ => wrong(&format!("{number} is not a whole number from {low} to {high}")),
             },
-            (ParameterKind::Server, _) => wrong("no address stands here"),
-            (ParameterKind::Text, _) => wrong("no text stands here"),
-            (ParameterKind::Flag, _) => wrong("neither true nor false stands here"),
-            (ParameterKind::Number(..), _) => wrong("no number stands here"),
+            (ParameterKind::Server, _) => wrong("the value is not an address"),
+            (ParameterKind::Text, _) => wrong("the value is not a text"),
+            (ParameterKind::Flag, _) => wrong("the value is not true or false"),
+            (ParameterKind::Number(..), _) => wrong("the value is not a number"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What verbs know of the process around the tables. Fixed when the load manager starts.
+//! What verbs know of the process around the tables. All of it is fixed when the load manager starts.
 
 use std::path::PathBuf;
 
@@ -21,21 +21,21 @@ use crate::lb::converged::Front;
 pub(crate) struct Host {
     pub(crate) clock: Clock,
     pub(crate) started: Time,
-    /// As it was at the start: what cannot change, such as the notes of choices, is read here without waiting.
+    /// The configuration at the start: what cannot change, such as the notes of choices, is read from here without waiting.
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Vec<Handle>,
     pub(crate) faults: FaultLog,
-    /// Which a reload reads anew.
+    /// A reload reads these files again.
     pub(crate) certificates: Certificates,
-    /// Choices of servers, line by line.
+    /// The log of choices of servers.
     pub(crate) choices: ChoiceLog,
     /// Who may do what by HTTP.
     pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) api: ApiCounters,
-    /// HTTP to the servers; `None`: none.
+    /// HTTP to the servers. `None`: there is none.
     pub(crate) converged: Option<Arc<Front>>,
-    /// What telling other load managers and hearing them came to.
+    /// Counts of notices told and heard.
     pub(crate) peers: Option<Arc<crate::lb::peers::Peers>>,
-    /// The file that a reload reads; `None`: started from the short form.
+    /// The file that a reload reads. `None`: the load manager was started with options alone.
     pub(crate) file: Option<PathBuf>,
 }

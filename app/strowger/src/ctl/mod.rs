@@ -1,8 +1,8 @@
-//! What an operator can tell a running load manager: one set of verbs with one implementation each, reached by
-//! `strowger ctl` over the local socket and by the HTTP API. Only the control thread, which owns the tables, carries one out:
-//! whoever asks goes through the bounded [`desk`].
+//! What an operator can tell a running load manager: one set of verbs, each implemented once. `strowger ctl` reaches them
+//! over the local socket, other programs over the HTTP API. Only the control thread, which owns the tables, carries out a
+//! verb; askers go through the bounded [`desk`].
 //!
-//! A new verb is one file in `verbs` and one line in [`VERBS`]: command line, socket, HTTP route and OpenAPI document are
+//! A new verb is one file in `verbs` and one line in [`VERBS`]. Command line, socket, HTTP route and OpenAPI document are
 //! made from it.
 
 mod arguments;
@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::lb::control::Control;
 
-/// Every verb, in the order that help and documents list them.
+/// Every verb, in the order of help and documents.
 pub(crate) const VERBS: &[Verb] = &[
     verbs::status::VERB,
     verbs::counters::VERB,
@@ -43,7 +43,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verbs::choices::VERB,
 ];
 
-/// One thing that can be asked for.
+/// One verb.
 pub(crate) struct Verb {
     /// One word, as on the command line.
     pub(crate) name: &'static str,
@@ -51,14 +51,14 @@ pub(crate) struct Verb {
     pub(crate) about: &'static str,
     pub(crate) parameters: &'static [Parameter],
     pub(crate) route: Route,
-    /// Checks the arguments, and does what may take long, such as reading a file, in the asking thread. What it
-    /// returns is carried out by the owner of the tables, and must not wait for anything.
+    /// Checks the arguments, and does what may take long, such as reading a file, in the asking thread. The owner of the
+    /// tables carries out the result, which must not wait for anything.
     pub(crate) read: fn(&Host, &Arguments) -> Result<Work, Refused>,
-    /// Where the command line goes on after the answer: `--wait`.
+    /// What the command line does after the answer: `--wait`.
     pub(crate) follow: Option<Follow>,
 }
 
-/// How the verb is reached by HTTP. A parameter with [`ParameterPlace::Path`] stands in the path in braces.
+/// The HTTP route of the verb. A parameter with [`ParameterPlace::Path`] stands in braces in the path.
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
@@ -72,7 +72,7 @@ pub(crate) enum Method {
     Delete,
 }
 
-/// What the owner of the tables is to do.
+/// The work for the owner of the tables.
 pub(crate) type Work = Box<dyn FnOnce(&mut Context<'_>) -> Outcome + Send>;
 pub(crate) type Outcome = Result<Answer, Refused>;
 /// Asks further verbs by name until the work is done or given up.
@@ -87,7 +87,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The configuration as it runs now, to be changed.
+    /// The configuration as it runs now, to change it.
     fn as_it_runs(&self) -> Result<config::Checked, Refused> {
         let starting =
             || Refused::new(RefusalKind::Busy, "the load manager is still starting", "ask again in a moment");
@@ -95,7 +95,7 @@ impl Context<'_> {
     }
 }
 
-/// What came of it: for people, and as a document for programs.
+/// The outcome: for people, and as a document for programs.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Answer {
     pub(crate) text: String,

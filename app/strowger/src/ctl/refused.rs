@@ -1,4 +1,4 @@
-//! Why something was not done: one list, with the exit status and the HTTP status of each.
+//! Why a request was not carried out: one list, with the exit status and the HTTP status of each reason.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum RefusalKind {
     /// The request itself is wrong: an unknown verb or parameter, a value out of range.
     Bad,
-    /// What it names is not there.
+    /// The thing that it names does not exist.
     NotFound,
-    /// It does not fit the present state.
+    /// The request does not fit the present state.
     Conflict,
-    /// It was understood, and what it asks for is not possible: a configuration with errors, a change that needs a restart.
+    /// The request was understood but is not possible: a configuration with errors, or a change that needs a restart.
     Impossible,
-    /// Too much is being asked at once.
+    /// Too many requests at once.
     Busy,
 }
 
@@ -26,7 +26,7 @@ impl RefusalKind {
         RefusalKind::Busy,
     ];
 
-    /// Of `strowger ctl`; 1 means that no load manager answered.
+    /// The exit status of `strowger ctl`. 1 means that no load manager answered.
     pub(crate) fn exit(self) -> u8 {
         match self {
             RefusalKind::Bad => config::EXIT_USAGE,
@@ -47,19 +47,19 @@ impl RefusalKind {
         }
     }
 
-    /// A few words that do not change, for documents.
+    /// A few fixed words, for documents.
     pub(crate) fn title(self) -> &'static str {
         match self {
             RefusalKind::Bad => "the request is wrong",
             RefusalKind::NotFound => "there is no such thing",
             RefusalKind::Conflict => "the present state does not allow it",
             RefusalKind::Impossible => "this cannot be done while running",
-            RefusalKind::Busy => "too much is asked at once",
+            RefusalKind::Busy => "there are too many requests at once",
         }
     }
 }
 
-/// Says where, what, and how to mend it.
+/// Says where, what, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refused {
     pub(crate) why: RefusalKind,
@@ -77,14 +77,14 @@ impl Refused {
     }
 
     pub(crate) fn no_server(server: std::net::SocketAddr) -> Refused {
-        let remedy = "`strowger ctl status` lists those that there are";
+        let remedy = "`strowger ctl status` lists the servers";
         Refused::new(RefusalKind::NotFound, format!("there is no server {server}"), remedy)
     }
 }
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The mistakes of a file say of each whether it is an error.
+        // The errors of a file begin with "error" or "warning" themselves.
         let said = ["error: ", "warning: "].iter().any(|word| self.what.starts_with(word));
         let word = if said { "" } else { "error: " };
         write!(f, "{word}{}\n  remedy: {}", self.what, self.remedy)

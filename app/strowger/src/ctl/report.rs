@@ -1,4 +1,4 @@
-//! From what the load manager knows of itself to the document that `strowger status` prints.
+//! From the load manager's own state to the document that `strowger status` prints.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use crate::report::status::{
     WorkerStatus,
 };
 
-/// All of it, seen by the owner of the tables.
+/// The whole report, as the owner of the tables sees it.
 pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport {
     let shared = control.shared();
     let settings = &shared.settings;
@@ -126,7 +126,7 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
     for (name, value) in host.choices.counters().read() {
         all.push(named(name, value));
     }
-    // The sockets', summed over the workers.
+    // The counters of the sockets, summed over the workers.
     let mut sums: Vec<(&str, u64)> = Vec::new();
     for worker in &host.workers {
         for (at, (name, value)) in worker.counters().read().enumerate() {

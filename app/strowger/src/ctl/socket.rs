@@ -1,6 +1,6 @@
-//! The unix socket of a running load manager: one request line in, one JSON document out, then the connection is closed. The
-//! line names a verb of [`crate::ctl`] and its arguments.
-//! One connection is served at a time, each within a second, so that no client can hold anything up but other clients.
+//! The unix socket of a running load manager. A client sends one line and gets one JSON document; then the connection is
+//! closed. The line names a verb of [`crate::ctl`] and its arguments. The socket serves one connection at a time, each for
+//! at most a second, so a client can only delay other clients.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -20,11 +20,11 @@ use crate::report::why::WhyReport;
 
 /// Longer than any request.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;
-/// Far above a report of the largest farm; what a client reads at most.
+/// Far larger than the report of the largest farm; a client reads no more.
 const REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Serves until it is dropped; then the socket is removed.
+/// Serves until it is dropped; then the socket file is removed.
 pub(crate) struct ControlSocket {
     path: PathBuf,
     stop: Arc<AtomicBool>,
@@ -32,7 +32,7 @@ pub(crate) struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Fails when another process serves this path. A socket that a dead one left behind is replaced.
+    /// Fails if another process serves this path. Replaces the socket file that a dead process left behind.
     pub(crate) fn serve(path: &Path, desk: Desk) -> io::Result<ControlSocket> {
         let listener = os::unix::listen(path)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -42,7 +42,7 @@ impl ControlSocket {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                // A client that hangs up or never asks is its own affair.
+                // A client that hangs up or never asks harms nobody else.
                 let _ = answer(stream, &desk);
             }
         })?;
@@ -53,7 +53,7 @@ impl ControlSocket {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Wakes the thread from its accept.
+        // A connection wakes the thread from its accept.
         let woken = UnixStream::connect(&self.path).is_ok();
         let _ = std::fs::remove_file(&self.path);
         if let (true, Some(thread)) = (woken, self.thread.take()) {
@@ -62,15 +62,15 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Why a load manager cannot have its control socket, and the remedy.
+/// Why a load manager cannot open its control socket, and the remedy.
 pub(crate) fn explained(path: &Path, error: &io::Error) -> io::Error {
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "stop that one, or give this one a path of its own: control.path (--control)"
+            "stop that load manager, or choose another path for this one: control.path (--control)"
         }
-        io::ErrorKind::AlreadyExists => "name another path, control.path (--control), or remove that file",
-        io::ErrorKind::NotFound => "make its folder, or name another path: control.path (--control)",
-        _ => "name a path that this user may write to, of 107 bytes at most: control.path (--control)",
+        io::ErrorKind::AlreadyExists => "choose another path, control.path (--control), or remove that file",
+        io::ErrorKind::NotFound => "make the folder, or choose another path: control.path (--control)",
+        _ => "choose a path that this user may write to, at most 107 bytes long: control.path (--control)",
     };
     io::Error::new(error.kind(), format!("control socket {}: {error}\n  remedy: {remedy}", path.display()))
 }
@@ -100,7 +100,7 @@ fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
         Ok(request) => desk.ask(&request.verb, request.arguments),
         Err(error) => {
             let remedy = "write {\"verb\": \"status\", \"arguments\": {}} on one line";
-            Err(Refused::bad(format!("the request is no such JSON object: {error}"), remedy))
+            Err(Refused::bad(format!("the request is not such a JSON object: {error}"), remedy))
         }
     };
     let mut document = serde_json::to_vec(&match outcome {
@@ -111,7 +111,7 @@ fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
     (&stream).write_all(&document)
 }
 
-/// Asks a running load manager. The outer error: none answered.
+/// Asks a running load manager. The outer error: no load manager answered.
 pub(crate) fn ask_verb(path: &Path, verb: &str, arguments: Map<String, Value>) -> io::Result<Outcome> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(10 * PATIENCE))?;
@@ -133,7 +133,7 @@ pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
     Ok(serde_json::from_value(answer.document)?)
 }
 
-/// Why this call went where it went.
+/// Why a call went to its server.
 pub(crate) fn ask_why(path: &Path, call_id: &str) -> io::Result<WhyReport> {
     ask_document(path, "why", "call-id", call_id.into())
 }
@@ -154,14 +154,14 @@ fn ask_document<T: serde::de::DeserializeOwned>(
     Ok(serde_json::from_value(answer.document)?)
 }
 
-/// What to do when none answered.
+/// The remedy if no load manager answered.
 pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "is a load manager running here? If it was started with another control socket, name it by --control"
+            "is a load manager running here? If it has another control socket, give its path by --control"
         }
-        io::ErrorKind::PermissionDenied => "run as the user that the load manager runs as",
-        _ => "is this the control socket of a load manager of the same version?",
+        io::ErrorKind::PermissionDenied => "run this as the user of the load manager",
+        _ => "check that this is the control socket of a load manager of the same version",
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
         let owner = Owner::of_two();
         let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
-        // The server stops reading at its limit; what it then refuses is no matter.
+        // The server stops reading at its limit. The refused rest does not matter.
         let _ = stream.write_all(&[b'x'; 200_000]);
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);

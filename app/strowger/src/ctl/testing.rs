@@ -1,4 +1,4 @@
-//! A load manager's control side without workers, for tests of what is asked of it.
+//! The control side of a load manager without workers, for tests of verbs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// From a file where one is given, which a reload then reads.
+    /// From a file if one is given; a reload then reads that file.
     pub(crate) fn of(checked: config::Checked) -> Owner {
         let clock = Clock::start();
         let mut control = Control::new(clock.now(), checked.settings.clone(), 1).unwrap();

@@ -1,5 +1,5 @@
-//! The processes of the demo: one load manager, and servers under their agents, all children of this process, all on
-//! loopback. They end with it, however it ends.
+//! The processes of the demo: one load manager, and servers under their agents. All are children of this process, and all
+//! use loopback. They end with this process, however it ends.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use crate::ctl::socket;
 use crate::report::status::StatusReport;
 
-/// Time between two heartbeats, milliseconds; a fifth of what a real farm would use, so that the demo is short.
+/// Time between two heartbeats, milliseconds: a fifth of the usual time, so that the demo is short.
 const HEARTBEAT_MS: u32 = 200;
-/// From the 180 to the 200, milliseconds: so that some calls are being set up at any moment.
+/// From the 180 to the 200, milliseconds: with this pause, some calls are being set up at any moment.
 const ANSWER_MS: u32 = 400;
-/// Until all servers are known.
+/// Longest wait until all servers are known.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 /// From the signal to end until the kill.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
-/// Of a log that is shown when something failed.
+/// Bytes of a log that are shown after a failure.
 const LOG_LINES: usize = 12;
 
 pub(crate) struct Settings {
@@ -40,7 +40,7 @@ pub(crate) struct Farm {
     keep_folder: bool,
 }
 
-/// Free UDP ports of loopback, all different. They are free now; another process could take one before we do.
+/// Free UDP ports of loopback, all different. They are free now; another process could take one before this one does.
 pub(crate) fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let sockets: Vec<UdpSocket> =
         (0..count).map(|_| UdpSocket::bind(("127.0.0.1", 0))).collect::<io::Result<_>>()?;
@@ -115,7 +115,7 @@ impl Farm {
             std::thread::sleep(Duration::from_millis(50));
         }
         let seconds = START_PATIENCE.as_secs();
-        Err(self.failed(&format!("after {seconds} s the load manager does not know all servers"), "lb.log"))
+        Err(self.failed(&format!("the load manager does not know all servers after {seconds} s"), "lb.log"))
     }
 
     fn failed(&mut self, what: &str, log: &str) -> io::Error {
@@ -124,7 +124,7 @@ impl Farm {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
-        io::Error::other(format!("{what}\n  {tail}\n  remedy: look into {}", self.folder.display()))
+        io::Error::other(format!("{what}\n  {tail}\n  remedy: look at the logs in {}", self.folder.display()))
     }
 
     pub(crate) fn report(&self) -> io::Result<StatusReport> {
@@ -135,7 +135,7 @@ impl Farm {
         &self.servers
     }
 
-    /// Requests that another server took over: the load manager's fault records.
+    /// Requests that another server took over, counted from the load manager's fault records.
     pub(crate) fn faults(&self) -> usize {
         fs::read_to_string(self.folder.join("faults.json")).map_or(0, |text| text.lines().count())
     }
@@ -154,7 +154,7 @@ impl Farm {
         }
     }
 
-    /// Says so if a process that should be there is not.
+    /// Fails if a process that should run has ended.
     pub(crate) fn check(&mut self) -> io::Result<()> {
         if let Some(status) = self.lb.try_wait()? {
             return Err(self.failed(&format!("the load manager ended: {status}"), "lb.log"));
@@ -162,7 +162,7 @@ impl Farm {
         Ok(())
     }
 
-    /// Leaves the logs behind for whoever wants to know why.
+    /// Keeps the logs for the operator.
     pub(crate) fn keep_logs(&mut self) -> &Path {
         self.keep_folder = true;
         &self.folder
@@ -186,7 +186,7 @@ impl Drop for Farm {
                 let _ = child.wait();
             }
         }
-        // A server whose agent had to be killed would outlive it: that is what agents are for.
+        // A server whose agent had to be killed would live on: agents leave their servers running.
         let program = std::env::current_exe().ok();
         for process in servers {
             if program.is_some() && fs::read_link(format!("/proc/{process}/exe")).ok() == program {
@@ -230,11 +230,11 @@ fn spawn(mut command: Command, log: &Path) -> io::Result<Child> {
 }
 
 pub(crate) fn signal(process: i32, signal: i32) -> bool {
-    // SAFETY: kill only sends a signal; the process is a child of ours or of an agent of ours.
+    // SAFETY: kill only sends a signal; the process is a child of ours, or of an agent of ours.
     unsafe { libc::kill(process, signal) == 0 }
 }
 
-/// The process whose parent this is, out of /proc.
+/// The child of this process, found in /proc.
 fn child_of(parent: u32) -> Option<i32> {
     let mut found = None;
     for entry in fs::read_dir("/proc").ok()?.flatten() {
@@ -242,7 +242,7 @@ fn child_of(parent: u32) -> Option<i32> {
             continue;
         };
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name of the program stands in brackets and may hold anything; behind it, state and parent.
+        // The program's name stands in brackets and may contain anything; state and parent follow it.
         let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
         if behind.split_whitespace().nth(1).and_then(|text| text.parse().ok()) == Some(parent) {
             found = Some(process);

@@ -1,4 +1,4 @@
-//! What the demo shows: a table redrawn in place on a terminal, a line per second elsewhere.
+//! What the demo shows: on a terminal a table that is redrawn in place, elsewhere one line per second.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -8,7 +8,7 @@ use crate::process::print;
 use crate::report::status::StatusReport;
 use crate::report::table::{aligned, or_dash, terminal_size};
 
-/// All that is shown at one moment.
+/// Everything that is shown at one moment.
 pub(crate) struct View<'a> {
     pub(crate) elapsed_millis: u64,
     pub(crate) seconds: u64,
@@ -41,20 +41,20 @@ impl Screen {
 
     pub(crate) fn show(&mut self, view: &View<'_>) {
         let text = if self.terminal { self.frame(view) } else { self.lines(view) };
-        // A reader that has gone away is no reason to stop the calls.
+        // The calls go on if the reader has gone away.
         out!("{text}");
         print::note(io::stdout().flush());
     }
 
-    /// The whole picture, over the one before.
+    /// The whole picture, drawn over the picture before.
     fn frame(&mut self, view: &View<'_>) -> String {
-        // A line that wraps would be two, and the next picture would begin a line too low.
+        // A line that wraps would take two lines, and the next picture would begin too low.
         let width = terminal_size().map_or(usize::MAX, |(columns, _)| columns);
         let cut = |line: &str| line.chars().take(width).chain(['\n']).collect::<String>();
         let picture: String = picture(view).lines().map(cut).collect();
         let mut text = String::new();
         if self.lines > 0 {
-            // Up to the first line of the last picture, and clear from there.
+            // Moves up to the first line of the last picture, and clears the rest.
             let _ = write!(text, "\x1b[{}A\x1b[0J", self.lines);
         }
         self.lines = picture.lines().count();
@@ -132,8 +132,11 @@ fn picture(view: &View<'_>) -> String {
         "\n  calls     {} begun, {} up, {} ended, {} lost",
         view.begun, view.up, view.ended, view.lost
     );
-    let _ =
-        writeln!(text, "  messages  {}/s; {} requests taken over", view.messages_per_second, view.taken_over);
+    let _ = writeln!(
+        text,
+        "  messages  {}/s; {} requests taken over by another server",
+        view.messages_per_second, view.taken_over
+    );
     let _ = writeln!(
         text,
         "  ringing   after {} (half of the calls), {} (99 of 100)\n",

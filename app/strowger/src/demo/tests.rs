@@ -1,5 +1,5 @@
-//! Callers against a server without sockets, on a clock moved by hand: the demo's two ends keep to the protocol, whatever
-//! is lost between them.
+//! Callers against a server without sockets, on a clock moved by hand. The two ends of the demo keep to the protocol,
+//! whatever is lost between them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -40,7 +40,7 @@ impl Line {
         }
     }
 
-    /// Hands messages to and fro until there are none.
+    /// Carries messages between the two until there are none.
     fn exchange(&mut self, mut from_callers: Outbox, mut from_server: Outbox) {
         while !from_callers.sends.is_empty() || !from_server.sends.is_empty() {
             let (mut to_server, mut to_callers) = (Outbox::default(), Outbox::default());

@@ -1,4 +1,4 @@
-//! What stands beside a router in its worker's thread: the voice by which other load managers are told, and the fault record.
+//! What a worker's thread has besides its router: the voice that tells other load managers, and the fault records.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use crate::lb::peers::Teller;
 
 pub(crate) struct Beside {
     pub(crate) faults: FaultLog,
-    /// Where there are other load managers.
+    /// Present if there are other load managers.
     pub(crate) teller: Option<Teller>,
 }
 

@@ -1,5 +1,5 @@
-//! Certificates of a running load manager: read again when somebody says so, and taken for new connections when they
-//! are good. Connections that are open go on with what they have.
+//! Certificates of a running load manager: read again when an operator asks, and used for new connections if they are good.
+//! Open connections keep their certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use config::{Checked, Problems, Shown, Tls};
 use net::{Identities, Identity};
-use tracing::{info, warn};
+use tracing::{error, info};
 
 /// What new connections use.
 #[derive(Debug, Default)]
@@ -24,36 +24,36 @@ impl Certificates {
         Certificates { identities, running: ArcSwapOption::from_pointee(tls) }
     }
 
-    /// Those that are shown now.
+    /// The certificates in use.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         self.running.load().as_ref().map_or_else(Vec::new, |tls| tls.shown.clone())
     }
 
-    /// Has new connections use these.
+    /// Uses these certificates for new connections.
     pub(crate) fn change(&self, tls: Option<Tls>) {
-        let Some(tls) = tls else { return info!("no certificate is named: nothing to read again") };
+        let Some(tls) = tls else { return info!("certificates: none is configured, so none was read again") };
         let last_day = tls.last_day();
         self.identities.change(Some(identity(tls.clone())));
         self.running.store(Some(Arc::new(tls)));
-        // Whoever reads this line and connects then finds it so.
-        info!("new connections use the certificate that is good until {last_day}");
+        // The line comes after the change: a connection that is made after the line uses the new certificate.
+        info!("certificates: new connections use the certificate that is valid until {last_day}");
     }
 
-    /// Says of those that have ended that they have, for who looks at the end of a log only.
+    /// Writes a line for each certificate that has ended, for operators who read only the end of a log.
     pub(crate) fn complain(&self, now: SystemTime) {
-        complaints(&self.shown(), now).iter().for_each(|line| info!("{}", line));
+        complaints(&self.shown(), now).iter().for_each(|line| error!("{}", line));
     }
 
-    /// Takes the certificates of a configuration that was read again; when anything in it is wrong, nothing changes.
+    /// Takes the certificates of a configuration that was read again. After an error, nothing changes.
     pub(crate) fn read_again(&self, read: Result<Checked, Problems>) {
         match read {
             Ok(checked) => self.change(checked.process.tls),
-            Err(problems) => warn!("the certificates stay as they were:\n{problems}"),
+            Err(problems) => error!("certificates not changed\n{problems}"),
         }
     }
 
-    /// Reads a file for a reload. A certificate that has ended is refused, unless it is in use already: it must not keep
-    /// all else from being changed.
+    /// Reads a file for a reload. A certificate that has ended is refused, unless it is already in use: then it must not
+    /// stop all other changes.
     pub(crate) fn reload(&self, file: &Path) -> Result<Checked, Problems> {
         config::load(file).or_else(|problems| {
             let running = self.shown();
@@ -74,7 +74,7 @@ fn complaints(shown: &[Shown], now: SystemTime) -> Vec<String> {
     let ended = shown.iter().filter(|shown| shown.ends < now);
     let line = |shown: &Shown| {
         format!(
-            "the certificate in {} ended on {}, clients refuse it: put a new one in place and send SIGHUP",
+            "certificate in {} ended on {}, and clients refuse it; remedy: put a new certificate in place and send SIGHUP",
             shown.file.display(),
             shown.last_day()
         )
@@ -110,7 +110,7 @@ mod tests {
         assert!(complaints(&shown, at(19_000)).is_empty());
         let said = complaints(&shown, at(19_001));
         assert_eq!(said.len(), 1);
-        assert!(said[0].starts_with("the certificate in a.pem ended on 2022-01-08"), "{said:?}");
+        assert!(said[0].starts_with("certificate in a.pem ended on 2022-01-08"), "{said:?}");
         assert_eq!(complaints(&shown, at(20_001)).len(), 2);
     }
 }

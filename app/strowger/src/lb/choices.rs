@@ -1,6 +1,6 @@
-//! The log of choices: each choice of a server for a call as one line of JSON, as `strowger why --json` says it. A thread of
-//! its own reads the rings that the workers note their choices in ([`lb::why`]), so that no worker ever waits for a disk: what
-//! a ring has overwritten before it could be read is counted as dropped.
+//! The log of choices: one line of JSON for each choice of a server, as `strowger why --json` prints it. A thread of its own
+//! reads the rings where the workers note their choices ([`lb::why`]), so no worker ever waits for a disk. A choice that a
+//! ring has overwritten before the thread could read it is counted as dropped.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -17,14 +17,15 @@ use serde::Serialize;
 
 use crate::report::why::{ChoiceReport, Explainer};
 
-/// Between two looks. The rings of 16,384 choices hold what 80,000 calls a second bring each worker meanwhile.
+/// Time between two looks. In this time, 80,000 calls a second for each worker fill the rings of 16,384 choices.
 const LOOK: Duration = Duration::from_millis(100);
-/// Choices of each worker that are put into words at once.
+/// How many choices of each worker are turned into lines at once.
 const BATCH_MAX: usize = 1024;
-/// Servers in a line: the winner, the one before, and the first others. A farm of thousands would make lines of a megabyte.
+/// Servers in a line: the winner, the server before, and the first others. For a farm of thousands, a line would have a
+/// megabyte.
 const CANDIDATES_MAX: usize = 64;
 
-/// What came of the choices.
+/// The counts of lines.
 #[derive(Debug, Default)]
 pub(crate) struct ChoiceCounters {
     written: AtomicU64,
@@ -42,12 +43,12 @@ impl ChoiceCounters {
     }
 }
 
-/// Where choices are written, which may change while running.
+/// The place where choices are written. It may change while the load manager runs.
 pub(crate) struct ChoiceLog {
     clock: Clock,
     shared: Arc<Shared>,
     counters: Arc<ChoiceCounters>,
-    /// Set when the present writer shall end.
+    /// Set when the present writer must end.
     stop: Mutex<Arc<AtomicBool>>,
 }
 
@@ -61,8 +62,8 @@ impl ChoiceLog {
         &self.counters
     }
 
-    /// Writes there from now on, beginning with the next choice. Fails when the file cannot be opened now, and changes nothing
-    /// then; a failure later is counted.
+    /// Writes there from now on, beginning with the next choice. Fails and changes nothing if the file cannot be opened now.
+    /// A later failure is counted.
     pub(crate) fn write_to(&self, to: &Faults) -> io::Result<()> {
         let named = |path: &Path, error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
@@ -75,7 +76,7 @@ impl ChoiceLog {
             let mut present = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *present, Arc::clone(&stop))
         };
-        // It ends by itself within a look; a disk that hangs must not hold up whoever changes this.
+        // The old writer ends by itself after its next look. A disk that hangs must not delay the change.
         before.store(true, Relaxed);
         if *to == Faults::Off {
             return Ok(());
@@ -105,7 +106,7 @@ struct Writer {
 /// One line.
 #[derive(Serialize)]
 struct Line<'a> {
-    /// Tells it from other lines in the same place.
+    /// Distinguishes this line from other lines in the same place.
     log: &'static str,
     #[serde(flatten)]
     choice: &'a ChoiceReport,
@@ -114,12 +115,12 @@ struct Line<'a> {
 }
 
 impl Writer {
-    /// What was chosen before is of the past.
+    /// Choices from before the start of this log are not written.
     fn begin(&mut self) {
         self.shared.why.skip(&mut self.follower);
     }
 
-    /// Writes what is new; true: there is more.
+    /// Writes what is new. True: there is more.
     fn turn(&mut self) -> bool {
         let (choices, missed) = self.shared.why.follow(&mut self.follower, BATCH_MAX);
         self.counters.dropped.fetch_add(missed, Relaxed);
@@ -136,7 +137,7 @@ impl Writer {
         let result = match &self.to {
             Faults::Off => Ok(()),
             Faults::Stderr => io::stderr().lock().write_all(&text),
-            // Opened anew each time, so that a file that was moved away is begun again.
+            // The file is opened anew each time, so that a file that was moved away is begun again.
             Faults::File(path) => open(path).and_then(|mut file| file.write_all(&text)),
         };
         let counter = if result.is_ok() { &self.counters.written } else { &self.counters.failed };
@@ -149,7 +150,7 @@ fn write_line(mut choice: ChoiceReport, text: &mut Vec<u8>) {
     let all = choice.candidates.len();
     if all > CANDIDATES_MAX {
         let from = choice.from;
-        // Stable: the others stay in the order of the table.
+        // The sort is stable: the others stay in the order of the table.
         choice
             .candidates
             .sort_by_key(|candidate| !(candidate.won || from.is_some() && candidate.address == from));
@@ -157,7 +158,7 @@ fn write_line(mut choice: ChoiceReport, text: &mut Vec<u8>) {
     }
     let left_out = all - choice.candidates.len();
     let line = Line { log: "choice", choice: &choice, candidates_left_out: left_out };
-    // Numbers, texts and addresses: nothing in it cannot be written.
+    // Numbers, texts and addresses: writing them as JSON cannot fail.
     if serde_json::to_writer(&mut *text, &line).is_ok() {
         text.push(b'\n');
     }

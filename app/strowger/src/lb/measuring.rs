@@ -1,5 +1,5 @@
-//! Polls beside the workers of a load manager: a thread of their own, whose newest figures the control side takes without
-//! waiting (SPEC B3).
+//! Polls beside the workers of a load manager: a thread of their own polls, and the control side takes the newest figures
+//! without waiting (SPEC B3).
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -19,12 +19,12 @@ type Wanted = (Measures, Option<Vec<u8>>);
 pub(crate) struct Measuring {
     pub(crate) board: Arc<Board>,
     counts: Arc<Mutex<(perf::Counts, perf::serve::Counts)>>,
-    /// What shall be polled from the next turn on, and by which key.
+    /// The places to poll from the next turn on, and the key.
     wanted: Arc<Mutex<Option<Wanted>>>,
 }
 
 impl Measuring {
-    /// Starts the thread; nothing where nothing is to be polled or served. It ends with the process.
+    /// Starts the thread, if there is something to poll or to serve. The thread ends with the process.
     pub(crate) fn start(
         measures: &Measures,
         key: Option<Vec<u8>>,
@@ -47,12 +47,12 @@ impl Measuring {
         Ok(Some(measuring))
     }
 
-    /// Polls these from now on: the thread sees it within a fifth of a second.
+    /// Polls these places from now on. The thread sees the change within a fifth of a second.
     pub(crate) fn change(&self, measures: Measures, key: Option<Vec<u8>>) {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some((measures, key));
     }
 
-    /// For status: what came of polling and serving.
+    /// For status: the counts of polling and serving.
     pub(crate) fn counters(&self) -> Vec<Counter> {
         let (polled, served) = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let named = |name: &str, value| Counter { name: format!("perf_{name}"), value };

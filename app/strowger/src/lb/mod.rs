@@ -1,4 +1,4 @@
-//! The load manager as a process: the owner of its tables, what stands beside the workers, and the start of all of it.
+//! The load manager as a process: the owner of its tables, the parts beside the workers, and the start of everything.
 
 pub(crate) mod beside;
 pub(crate) mod certificates;

@@ -1,6 +1,6 @@
-//! The other load managers of the farm (SPEC A8): a socket over which each tells the others of its calls, and a thread that
-//! hears them. A worker tells before it sends, in one datagram a turn, so that a call that reached a server is known to the
-//! others even if this process dies at that moment. What is lost on the way is made up for by nobody.
+//! The other load managers of the farm (SPEC A8). Each tells the others of its calls over a socket, and a thread hears the
+//! others. A worker tells before it sends, in one datagram a turn. Others then know a call that reached a server even if
+//! this process dies at that moment. Nobody repeats a datagram that is lost on the way.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -17,12 +17,12 @@ use net::Clock;
 use socket2::SockRef;
 use tracing::info;
 
-/// Room for what the others tell while the thread waits for its turn: some thousand batches.
+/// Room for what the others tell while the thread waits for its turn: about a thousand batches.
 const RECEIVE_BUFFER: usize = 4 << 20;
-/// So often the thread looks whether it is still wanted.
+/// The thread checks this often whether it is still wanted.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What telling and hearing came to.
+/// The counts of telling and hearing.
 #[derive(Debug, Default)]
 pub(crate) struct PeerCounters {
     told: AtomicU64,
@@ -35,7 +35,7 @@ pub(crate) struct PeerCounters {
 }
 
 impl PeerCounters {
-    /// By the names of status and metrics.
+    /// With their names in status and metrics.
     pub(crate) fn read(&self) -> Vec<(String, u64)> {
         let named = [
             // Notices sent, to each of the others.
@@ -61,19 +61,19 @@ impl PeerCounters {
     }
 }
 
-/// The socket, for all who tell.
+/// The socket, shared by all tellers.
 pub(crate) struct Peers {
     shared: Arc<Shared>,
     socket: UdpSocket,
     to: Vec<SocketAddr>,
-    /// Chance, which tells this run from all others.
+    /// Chance, which distinguishes this run from all others.
     process: u64,
     pub(crate) counters: Arc<PeerCounters>,
 }
 
 impl Peers {
-    /// Opens the port and begins to hear. `None`: there are no others. `process`: chance from outside, which tells this run
-    /// from all others.
+    /// Opens the port and begins to hear. `None`: there are no others. `process`: chance from outside, which distinguishes
+    /// this run from all others.
     pub(crate) fn start(shared: Arc<Shared>, clock: Clock, process: u64) -> io::Result<Option<Arc<Peers>>> {
         let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
         let place = format!("{} (peers.listen)", settings.listen);
@@ -86,21 +86,21 @@ impl Peers {
             let mut senders = Senders::default();
             let mut bytes = [0u8; BATCH_BYTES_MAX + 1];
             while let Some(peers) = hearing.upgrade() {
-                // Nothing there, or an error of an earlier datagram: either way it is tried again.
+                // There is nothing, or an error of an earlier datagram: in both cases the thread tries again.
                 if let Ok((length, _)) = peers.socket.recv_from(&mut bytes) {
                     peers.hear(clock, &mut senders, &bytes[..length]);
                 }
             }
         })?;
-        info!("other load managers are heard at {}", settings.listen);
+        info!("peers: other load managers are heard at {}", settings.listen);
         Ok(Some(peers))
     }
 
     fn hear(&self, clock: Clock, senders: &mut Senders, bytes: &[u8]) {
-        // Keys and calls as they are now: a reload may have changed them.
+        // Keys and calls of this moment: a reload may have changed them.
         let terms = self.shared.terms();
         let batch = notice::decode(bytes, |id| terms.keys.notice_key(id)).and_then(|batch| {
-            // A group gives us our own.
+            // A group also delivers our own notices.
             if Sender::is_of(self.process, &batch) {
                 return Ok(None);
             }
@@ -126,7 +126,7 @@ impl Peers {
         }
     }
 
-    /// What one worker tells by.
+    /// What one worker needs to tell.
     pub(crate) fn teller(self: &Arc<Peers>, worker: u8) -> Teller {
         let sender = Sender::new(self.process, worker);
         Teller { peers: Arc::clone(self), sender, bytes: Vec::with_capacity(BATCH_BYTES_MAX) }
@@ -141,7 +141,7 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// Tells all of it to all, and empties it. Never waits: what the kernel does not take is not told.
+    /// Tells all notices to all, and empties the list. Never waits: what the kernel does not take is not told.
     pub(crate) fn tell(&mut self, notices: &mut Vec<Notice>) {
         let peers = &self.peers;
         let (id, key) = peers.shared.terms().keys.signing_notice_key();
@@ -164,7 +164,7 @@ impl Teller {
 fn open(settings: &settings::Peers) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(settings.listen)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    // Less than asked for is no reason not to start.
+    // A smaller buffer than asked for is no reason not to start.
     let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
     match settings.group {
         None => {}

@@ -1,9 +1,9 @@
-//! Which conditions of a server are worth a line of the log. One that is dead is tried again and again; that it failed and that it
-//! is tried is said once, until it is something else.
+//! Which conditions of a server are worth a line of the log. A dead server is tried again and again. The log says once that
+//! it failed and once that it is tried, until the server is something else.
 
 use lb::farm::condition::Condition;
 
-/// What was said of a server.
+/// What the log has said about a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said {
     condition: Condition,
@@ -17,7 +17,7 @@ impl Said {
         Said { condition, failed, trial }
     }
 
-    /// The condition now. True: a line is due.
+    /// Notes the present condition. True: a line is due.
     pub(crate) fn note(&mut self, condition: Condition) -> bool {
         if condition == self.condition {
             return false;

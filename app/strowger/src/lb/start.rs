@@ -1,4 +1,4 @@
-//! The start of a load manager: makes the control side and the workers, starts them, and ends them orderly.
+//! The start of a load manager: makes the control side and the workers, starts them, and ends them in order.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -31,26 +31,26 @@ use crate::lb::measuring::Measuring;
 use crate::lb::peers::Peers;
 use crate::process::signals::Signals;
 use net::worker::{self, Aside, Handle, Setup, Worker};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-/// Between two looks at what is left while the load manager ends.
+/// Time between two looks at what is left while the load manager ends.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
-/// A wait without end, in steps, after each of which ended certificates are complained of.
+/// A wait without end, in steps. After each step, the log says which certificates have ended.
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// Reads the configuration as it was read at the start.
+/// Reads the configuration again, as at the start.
 pub(crate) type Again<'a> = dyn Fn() -> Result<Checked, Problems> + 'a;
 
-/// What a process may open where nobody has set anything (getrlimit(2)).
+/// The usual number of descriptors of a process (getrlimit(2)).
 const DESCRIPTORS_USUAL: u64 = 1024;
 
-/// Fewer connections for each worker than this are worth a word at start.
+/// If each worker may have fewer connections than this, the log says so at start.
 const CONNECTIONS_FEW: usize = 10_000;
 
-/// Runs until it is told to stop. `again` reads the configuration anew, for certificates that were changed.
+/// Runs until it is told to stop. `again` reads the configuration again, for certificates that were changed.
 pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
-    // Before any thread is made: each has what its maker has.
+    // This comes before any thread is made: a thread has the powers of its maker.
     let of_root = keep(&[Power::WriteAnyFile, Power::ReadAnyFile, Power::BindAnyPort]);
     let clock = Clock::start();
     let settings = checked.settings.clone();
@@ -101,10 +101,12 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     lock(&control).run_as(checked.clone());
     let _socket = ControlSocket::serve(&checked.process.control, desk.clone())
         .map_err(|error| socket::explained(&checked.process.control, &error))?;
-    // All is open; a reload reads files, and may have the performance server listen.
+    // Everything is open. A reload reads files, and may have the performance server listen.
     keep(&[Power::ReadAnyFile, Power::BindAnyPort]);
     if of_root {
-        info!("started by root: of its powers only reading files and listening below port 1024 are kept");
+        info!(
+            "process started by root: it keeps only the powers to read files and to listen below port 1024"
+        );
     }
     let mut silent = None;
     if settings.threads == Threads::One {
@@ -127,7 +129,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     }
     let threads: Vec<JoinHandle<io::Result<()>>> =
         workers.into_iter().map(start).collect::<io::Result<_>>()?;
-    // A worker that ends by itself has failed: the process goes down with it rather than serve half its sockets.
+    // A worker that ends by itself has failed. The whole process then ends, instead of serving half of its sockets.
     let ended = end_with_workers(threads)?;
     wait_for_the_end(&signals, &control, &desk, again);
     for handle in &handles {
@@ -137,41 +139,41 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
 }
 
-/// SIGHUP reloads. SIGTERM goes on with known calls for a time, SIGINT or a second SIGTERM ends at once.
+/// SIGHUP reloads. At SIGTERM, known calls go on for a time; SIGINT or a second SIGTERM ends at once.
 fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, again: &Again<'_>) {
     let clock = desk.host().clock;
     loop {
         match signals.wait(LONG) {
             Some(libc::SIGHUP) => reload(desk, again),
             Some(libc::SIGTERM) => break,
-            Some(_) => return info!("told to stop"),
+            Some(_) => return info!("stop: SIGINT received, ending at once"),
             None => desk.host().certificates.complain(SystemTime::now()),
         }
     }
     let Some(drain) = lock(control).checked().map(|checked| checked.drain) else { return };
     if drain.time.is_zero() {
-        return info!("told to stop");
+        return info!("stop: SIGTERM received, ending at once");
     }
     let serves = match drain.new_calls {
         NewCalls::Refuse => {
             lock(control).close(clock.now());
             "new calls are refused"
         }
-        NewCalls::Serve => "new calls are served on",
+        NewCalls::Serve => "new calls are still served",
     };
     let seconds = drain.time.as_secs();
-    info!("told to stop: known calls go on for {seconds} s at most, {serves}");
+    info!("stop: SIGTERM received; known calls go on for at most {seconds} s, {serves}");
     let end = clock.now() + drain.time;
     loop {
         match signals.wait(LOOK) {
-            Some(libc::SIGHUP) => warn!("no reload: this load manager is about to end"),
-            Some(_) => return warn!("told again: ends at once"),
+            Some(libc::SIGHUP) => warn!("reload refused: this load manager is ending"),
+            Some(_) => return warn!("stop: second signal received, ending at once"),
             None => {}
         }
         let now = clock.now();
         let left = lock(control).left_in_all(now);
         if left == 0 && drain.new_calls == NewCalls::Refuse {
-            return info!("no call is left that only this load manager remembers");
+            return info!("drain complete: no call is left that only this load manager remembers");
         }
         if now >= end {
             return warn!("drain timeout: ending with {left} calls in progress");
@@ -181,12 +183,12 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
 
 fn reload(desk: &Desk, again: &Again<'_>) {
     if desk.host().file.is_none() {
-        // The command line stays what it was; the files that it names may hold other certificates.
+        // The options of the command line stay; the files that they name may hold other certificates.
         return desk.host().certificates.read_again(again());
     }
     match desk.ask("reload", serde_json::Map::new()) {
         Ok(answer) => info!("configuration reloaded: {}", answer.text.trim_end().replace('\n', "; ")),
-        Err(refused) => warn!("configuration not reloaded\n{refused}"),
+        Err(refused) => error!("configuration not reloaded\n{refused}"),
     }
 }
 
@@ -197,10 +199,10 @@ fn worker_count(threads: Threads) -> u8 {
     }
 }
 
-/// Bounds on the connections of each worker: what the configuration says, within what the process may open.
+/// Bounds on the connections of each worker: the configuration's, within the process's number of descriptors.
 fn stream_limits(checked: &Checked, workers: u8) -> Limits {
     let streams = checked.process.streams;
-    // HTTP has a connection to a server for each of a client.
+    // HTTP has one connection to a server for each connection of a client.
     let http = checked.http.as_ref().map_or(0, |http| 2 * http.connections_max as u64);
     let wanted = Limits {
         idle_accepted: streams.client_idle,
@@ -209,13 +211,13 @@ fn stream_limits(checked: &Checked, workers: u8) -> Limits {
         buffered_bytes: streams.buffered_bytes_max / usize::from(workers),
         ..Limits::default()
     };
-    // Where the system does not tell, the number that it usually allows is safe.
+    // If the system does not tell, the usual number is safe.
     let descriptors = net::option::raise_descriptor_limit().unwrap_or(DESCRIPTORS_USUAL);
     let limits = wanted.within(descriptors.saturating_sub(http), workers);
     if limits.connections < CONNECTIONS_FEW {
         warn!(
-            "the process may open {descriptors} descriptors, so each of {workers} workers has {} connections, {} of them for \
-             clients; raise the limit (LimitNOFILE= of systemd, ulimit -Hn)",
+            "descriptors: the process may open {descriptors}, so each of {workers} workers has {} connections, {} of them for \
+             clients; remedy: raise the limit (LimitNOFILE= of systemd, ulimit -Hn)",
             limits.connections, limits.accepted
         );
     }
@@ -238,7 +240,7 @@ fn make_workers(
     for index in 0..count {
         let setup = Setup {
             index,
-            // One per core means that each has its own; fewer or more are left to the kernel.
+            // With one worker per core, each worker gets its own core; otherwise the kernel distributes them.
             pin: (usize::from(count) == cores && cores > 1).then_some(usize::from(index)),
             clock,
             listeners: &listeners,
@@ -255,17 +257,17 @@ fn make_workers(
     Ok(workers)
 }
 
-/// True: this thread had more powers than these. One that cannot give them up serves all the same.
+/// True: this thread had more powers than these. A thread that cannot give them up serves all the same.
 fn keep(powers: &[Power]) -> bool {
     privilege::keep(powers).unwrap_or_else(|error| {
-        warn!("root's powers cannot be given up: {error}");
+        warn!("powers of root cannot be given up: {error}");
         false
     })
 }
 
 fn start(worker: Worker<Router>) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new().name("worker".into()).spawn(move || {
-        // Whoever sends messages talks to this thread.
+        // This thread reads what strangers send.
         keep(&[]);
         worker.run()
     })
@@ -311,7 +313,7 @@ fn start_control_thread(
 /// The control side in the worker's thread (SPEC A7: one thread for both ports).
 struct SharedThread {
     control: Arc<Mutex<Control>>,
-    /// Stands for the heartbeat port where there is none: never readable.
+    /// Stands for the heartbeat port if there is none: never readable.
     source: RawFd,
     tray: Tray,
 }
@@ -330,10 +332,10 @@ impl Aside for SharedThread {
     }
 }
 
-/// An end of a pipe that nobody writes to.
+/// The read end of a pipe that nobody writes to.
 fn never_readable() -> io::Result<OwnedFd> {
     let (read, write) = io::pipe()?;
-    // The other end stays open for as long as the process runs: a closed one would be readable.
+    // The write end stays open as long as the process runs: a closed end would make the pipe readable.
     std::mem::forget(write);
     Ok(read.into())
 }
@@ -341,14 +343,14 @@ fn never_readable() -> io::Result<OwnedFd> {
 fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
     for listener in &settings.listeners {
         let transport = listener.transport.word();
-        info!("listening on {transport}:{}, known as {}", listener.bind, listener.advertise);
+        info!("listener {transport}:{}, known to others as {}", listener.bind, listener.advertise);
     }
     if let Some(listen) = settings.heartbeat.listen {
         let signed = if settings.keys.heartbeat.is_some() { "signed" } else { "unsigned" };
-        info!("heartbeats at {listen}, {signed}");
+        info!("heartbeats received at {listen}, {signed}");
     }
     info!(
-        "servers named: {}, affinity {}, selection {}, workers: {workers}, control socket {}",
+        "servers configured: {}, affinity {}, selection {}, workers: {workers}, control socket {}",
         settings.servers.len(),
         word(settings.affinity),
         word(settings.selection),

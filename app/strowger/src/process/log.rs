@@ -1,6 +1,6 @@
-//! The operator's log: lines on standard error, in words or as JSON (`log.format`), or fields in the journal where systemd
-//! connected standard error with it. Crates of the process write by `tracing`; [`filter_by`] says which lines pass.
-//! Credentials never come here: who writes a line names the source, the method and the Call-ID, not the message.
+//! The operator's log: lines on standard error, as text or as JSON (`log.format`); or fields in the journal, if systemd
+//! connected standard error with the journal. Crates write lines by `tracing`; [`filter_by`] chooses which lines are
+//! written. Credentials never come here: a line names the source, the method and the Call-ID, not the message.
 
 use std::fmt::{self, Write as _};
 use std::sync::OnceLock;
@@ -16,13 +16,13 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::{Registry, reload};
 
-/// Crates whose names in targets differ from those that people write.
+/// Crates whose names in targets differ from the names that people write.
 const CRATES: [&str; 3] = ["agent", "net", "perf"];
 
 static JSON: AtomicBool = AtomicBool::new(false);
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-/// Begins the log; once in a process.
+/// Begins the log, once in a process.
 pub(crate) fn start(format: LogFormat, filter: &LogFilter) {
     write_as(format);
     let (targets, handle) = reload::Layer::new(targets(filter));
@@ -44,22 +44,22 @@ pub(crate) fn start_plainly() {
     start(LogFormat::Text, &LogFilter::default());
 }
 
-/// Lines on standard error from now on are written so.
+/// Sets the form of lines on standard error from now on.
 pub(crate) fn write_as(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Relaxed);
 }
 
-/// Lines from now on are those that `filter` lets through.
+/// Sets which lines are written from now on.
 pub(crate) fn filter_by(filter: &LogFilter) {
     if let Some(handle) = FILTER.get() {
-        // It fails only where the log has ended with the process.
+        // This fails only if the log has ended with the process.
         let _ = handle.reload(targets(filter));
     }
 }
 
 fn targets(filter: &LogFilter) -> Targets {
     let modules = filter.modules.iter().map(|(module, level)| (target(module), level_filter(*level)));
-    // What libraries have to say concerns an operator only when it is asked for by name, which it cannot be: warnings.
+    // Of libraries, only warnings are written.
     Targets::new()
         .with_default(level_filter(filter.level).min(LevelFilter::WARN))
         .with_target("strowger", level_filter(filter.level))
@@ -72,7 +72,7 @@ fn target(module: &str) -> String {
     if CRATES.contains(&first) { format!("strowger_{module}") } else { format!("strowger::{module}") }
 }
 
-/// The name that people write: [`target`] the other way.
+/// The name that people write: the reverse of [`target`].
 fn module(target: &str) -> &str {
     target.strip_prefix("strowger::").or_else(|| target.strip_prefix("strowger_")).unwrap_or(target)
 }
@@ -88,7 +88,7 @@ fn level_filter(level: Level) -> LevelFilter {
     }
 }
 
-/// The journal, where standard error leads to it: systemd says the file by device and inode.
+/// The journal, if standard error leads to it: systemd tells the file by device and inode.
 fn journal() -> Option<tracing_journald::Layer> {
     use std::os::fd::AsFd as _;
     use std::os::unix::fs::MetadataExt as _;
@@ -128,7 +128,7 @@ impl Said {
         }
     }
 
-    /// `2026-11-20T10:56:25.042Z INFO lb: server 10.0.0.1:5060 joins`, and fields behind it.
+    /// `2026-11-20T10:56:25.042Z INFO lb: server 10.0.0.1:5060 joins`, and then the fields.
     fn text(&self, now: SystemTime, level: &str, module: &str) -> String {
         let mut line = format!("{} {level} {module}: {}", fcaps::rfc3339(now), self.message);
         for (name, value) in &self.fields {

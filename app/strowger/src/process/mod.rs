@@ -1,4 +1,4 @@
-//! What any role needs of its process: the log, what is printed, signals, and whether ports can be had. It knows no role.
+//! What every role needs of its process: the log, printing, signals, and a check of ports. It knows no role.
 
 pub(crate) mod log;
 pub(crate) mod ports;

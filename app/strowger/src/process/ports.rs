@@ -1,5 +1,6 @@
-//! Whether the listeners can be had, said in words. Our own sockets share their ports (SO_REUSEPORT), so a second
-//! process on the same port would not fail but silently take half of the messages: a socket that does not share tells.
+//! Whether the process can have its listeners, in words. Our own sockets share their ports (SO_REUSEPORT). A second process
+//! on the same port would therefore not fail, but silently take half of the messages; a socket that does not share the port
+//! shows the conflict.
 
 use std::io::{Error, ErrorKind};
 use std::net::{TcpListener, UdpSocket};
@@ -7,7 +8,7 @@ use std::net::{TcpListener, UdpSocket};
 use lb::settings::Listener;
 use sip::Transport;
 
-/// The first listener that cannot be had, why, and the remedy.
+/// The first listener that the process cannot have, why, and the remedy.
 pub(crate) fn check(listeners: &[Listener]) -> Result<(), Error> {
     for listener in listeners {
         let tried = match listener.transport {
@@ -25,17 +26,17 @@ fn explained(listener: &Listener, error: &Error) -> Error {
     unavailable(&format!("{}:{}", listener.transport.word(), listener.bind), error)
 }
 
-/// A place that cannot be listened on, such as `127.0.0.1:8060 (api.listen)`, why, and the remedy.
+/// A place where the process cannot listen, such as `127.0.0.1:8060 (api.listen)`, why, and the remedy.
 pub(crate) fn unavailable(place: &str, error: &Error) -> Error {
     let remedy = match error.kind() {
-        ErrorKind::AddrInUse => "another program has that port: `ss -lntup` says which one",
+        ErrorKind::AddrInUse => "another program uses that port: `ss -lntup` shows which",
         ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address: `ip address` lists those it has"
+            "no interface of this machine has that address: `ip address` lists its addresses"
         }
         ErrorKind::PermissionDenied => {
             "ports below 1024 need root, or setcap cap_net_bind_service=+ep on the program"
         }
-        _ => "check address and port",
+        _ => "check the address and the port",
     };
     Error::new(error.kind(), format!("cannot listen on {place}: {error}\n  remedy: {remedy}"))
 }

@@ -1,6 +1,6 @@
-//! What verbs print. The standard library's macros panic where nothing can be written. These do not: after a reader has gone
-//! the rest is left out, and the verb ends as it would have; where the output is full, [`finish`] says so and the verb fails.
-//! What cannot be written to standard error is lost, as nobody is left to be told.
+//! Printing. The standard library's macros panic if nothing can be written; these do not. After the reader has gone, the
+//! rest is left out, and the verb ends as usual. If the output is full, [`finish`] says so and the verb fails. A line that
+//! cannot be written to standard error is lost: there is nobody to tell.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write as _};
@@ -15,7 +15,7 @@ macro_rules! out {
     ($($text:tt)*) => { $crate::process::print::to_output(format_args!($($text)*)) };
 }
 
-/// The same with a line end.
+/// The same, with a line end.
 macro_rules! outln {
     ($($text:tt)*) => { $crate::process::print::to_output(format_args!("{}\n", format_args!($($text)*))) };
 }
@@ -25,7 +25,7 @@ macro_rules! err {
     ($($text:tt)*) => { $crate::process::print::to_error(format_args!($($text)*)) };
 }
 
-/// The same with a line end.
+/// The same, with a line end.
 macro_rules! errln {
     ($($text:tt)*) => { $crate::process::print::to_error(format_args!("{}\n", format_args!($($text)*))) };
 }
@@ -37,7 +37,7 @@ pub(crate) fn to_output(text: fmt::Arguments<'_>) {
 }
 
 pub(crate) fn to_error(text: fmt::Arguments<'_>) {
-    // In one write, so that the lines of two processes do not mix.
+    // One write for each line, so that the lines of two processes do not mix.
     let _ = io::stderr().lock().write_all(text.to_string().as_bytes());
 }
 
@@ -46,14 +46,14 @@ pub(crate) fn is_over() -> bool {
     failed().is_some()
 }
 
-/// What came of writing to standard output otherwise.
+/// The result of writing to standard output.
 pub(crate) fn note(written: io::Result<()>) {
     if let Err(error) = written {
         failed().get_or_insert(error);
     }
 }
 
-/// The status that the process ends with: that of the verb, unless what it printed was not taken for lack of room.
+/// The exit status of the process: the status of the verb, unless the output had no room.
 pub(crate) fn finish(status: ExitCode) -> ExitCode {
     if !is_over() {
         note(io::stdout().lock().flush());
@@ -61,7 +61,7 @@ pub(crate) fn finish(status: ExitCode) -> ExitCode {
     match &*failed() {
         Some(error) if error.kind() != ErrorKind::BrokenPipe => {
             errln!(
-                "error: standard output: {error}\n  remedy: make room there, or send the output elsewhere"
+                "error: standard output: {error}\n  remedy: make room there, or write the output elsewhere"
             );
             ExitCode::FAILURE
         }

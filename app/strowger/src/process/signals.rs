@@ -1,14 +1,14 @@
-//! Signals as events: a thread that waits for them, instead of handlers that interrupt the others.
+//! Signals as events: a thread waits for them; no handler interrupts the other threads.
 
 use std::time::Duration;
 
 use libc::c_int;
 
-/// A set of signals that this process no longer takes by default but waits for.
+/// A set of signals that this process waits for, instead of their default effect.
 pub(crate) struct Signals(libc::sigset_t);
 
 impl Signals {
-    /// To be called before threads are made: they inherit that the signals are held back. So do child processes.
+    /// Must be called before threads are made: threads inherit the blocked signals. Child processes inherit them, too.
     pub(crate) fn hold(signals: &[c_int]) -> Signals {
         // SAFETY: `sigset_t` is plain data which sigemptyset sets up; the pointers live through the calls.
         unsafe {
@@ -22,13 +22,13 @@ impl Signals {
         }
     }
 
-    /// The next signal, or `None` when the time is over.
+    /// The next signal, or `None` after the timeout.
     pub(crate) fn wait(&self, at_most: Duration) -> Option<c_int> {
         let time = libc::timespec {
             tv_sec: at_most.as_secs() as libc::time_t,
             tv_nsec: libc::c_long::from(at_most.subsec_nanos() as i32),
         };
-        // SAFETY: the set was set up by `hold`; nothing is written but to the process's own queue of signals.
+        // SAFETY: `hold` set up the set; nothing is written but the process's own queue of signals.
         let signal = unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &time) };
         (signal > 0).then_some(signal)
     }

@@ -1,4 +1,5 @@
-//! What a load manager tells about itself: the documents, and the same as text for people. Programs that ask one read them too.
+//! What a load manager tells about itself: documents, and the same as text for people. Programs that ask a load manager read
+//! them, too.
 
 pub(crate) mod left;
 pub(crate) mod status;

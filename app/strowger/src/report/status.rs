@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::left::Left;
 
-/// All of it at one moment. Fields are added at the end, never renamed: scripts read this.
+/// The whole state at one moment. Fields are added at the end and never renamed, because scripts read this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct StatusReport {
     pub(crate) version: String,
     pub(crate) pid: u32,
     pub(crate) uptime_seconds: u64,
-    /// Of the snapshot that routing sees: rises with each change.
+    /// The number of the snapshot that routing uses; it rises with each change.
     pub(crate) epoch: u64,
     pub(crate) listeners: Vec<String>,
     pub(crate) affinity: String,
@@ -22,12 +22,12 @@ pub(crate) struct StatusReport {
     pub(crate) threads: String,
     /// The server table (SPEC A2), by index.
     pub(crate) servers: Vec<ServerStatus>,
-    /// Indices of the servers that new calls may go to (SPEC A5), in the order of the active table.
+    /// Indices of the servers that may get new calls (SPEC A5), in the order of the active table.
     pub(crate) active: Vec<u32>,
     pub(crate) memory: Vec<MemoryStatus>,
-    /// Those that new connections are shown.
+    /// The certificates of new connections.
     pub(crate) certificates: Vec<CertificateStatus>,
-    /// By name; those that count what was ignored, refused or dropped among them.
+    /// By name, together with the counters of what was ignored, refused or dropped.
     pub(crate) counters: Vec<Counter>,
     pub(crate) workers: Vec<WorkerStatus>,
 }
@@ -36,11 +36,11 @@ pub(crate) struct StatusReport {
 #[serde(default)]
 pub(crate) struct CertificateStatus {
     pub(crate) file: String,
-    /// Last second in which it is good, since 1970.
+    /// The last valid second, since 1970.
     pub(crate) ends: i64,
-    /// That day: `2026-11-21`.
+    /// The day of that second: `2026-11-21`.
     pub(crate) last_day: String,
-    /// Seconds until then; below zero when it has ended.
+    /// Seconds until then. Below zero: the certificate has ended.
     pub(crate) left_seconds: i64,
 }
 
@@ -53,13 +53,13 @@ pub(crate) struct ServerStatus {
     pub(crate) transport: String,
     /// `active`, `trial`, `known calls only`, `failed`.
     pub(crate) state: String,
-    /// Why it is in this state.
+    /// Why the server is in this state.
     pub(crate) reason: String,
-    /// How long it has been.
+    /// How long the server has been in this state.
     pub(crate) since_seconds: u64,
-    /// `None`: no heartbeat ever came.
+    /// `None`: no heartbeat has come.
     pub(crate) heartbeat_age_ms: Option<u64>,
-    /// The id that its heartbeats carry.
+    /// The id in the server's heartbeats.
     pub(crate) heartbeat_id: Option<u32>,
     pub(crate) weight: u32,
     pub(crate) load_permille: Option<u32>,
@@ -67,30 +67,30 @@ pub(crate) struct ServerStatus {
     pub(crate) memory_available_kib: Option<u64>,
     pub(crate) score: Option<u32>,
     pub(crate) residual_calls: Option<u32>,
-    /// Calls in progress, where they are counted.
+    /// Calls in progress, if they are counted.
     pub(crate) calls: Option<u64>,
-    /// Messages sent to it.
+    /// Messages sent to the server.
     pub(crate) messages: u64,
-    /// Requests that it left unanswered or that could not be sent.
+    /// Requests that the server left unanswered or that could not be sent.
     pub(crate) failures: u64,
-    /// New calls given to it.
+    /// New calls given to the server.
     pub(crate) new_calls: u64,
-    /// Requests that came to nothing: time-outs, 5xx, calls that it had lost.
+    /// Requests that failed: time-outs, 5xx, calls that the server had lost.
     pub(crate) failed: u64,
-    /// Age of what a poll brought; `None`: it is not polled.
+    /// Age of the polled figures. `None`: the server is not polled.
     pub(crate) measured_age_ms: Option<u64>,
-    /// The last poll got no answer: its score is 0.
+    /// The last poll got no answer: the score is 0.
     pub(crate) measured_down: bool,
     pub(crate) network_permille: Option<u32>,
-    /// How long it takes to answer OPTIONS, where it is measured so.
+    /// The time to answer OPTIONS, if it is measured.
     pub(crate) latency_us: Option<u32>,
-    /// All that is said of it, the reason for its state among them.
+    /// All judgements of the server, with the reason for its state.
     pub(crate) reasons: Vec<ReasonStatus>,
-    /// Where it gets no new calls: what is left.
+    /// For a server that gets no new calls: what is left.
     pub(crate) left: Option<Left>,
-    /// Its share of its weight while it starts slowly, in thousandths.
+    /// The present part of its weight during a slow start, in thousandths.
     pub(crate) share_permille: u32,
-    /// How long it takes to answer; those of which nothing was measured are left out.
+    /// How long the server takes to answer. Delays that were never measured are left out.
     pub(crate) delays: Vec<DelayStatus>,
 }
 
@@ -104,19 +104,19 @@ pub(crate) struct DelayStatus {
     pub(crate) result: String,
     /// Upper bounds of the buckets, milliseconds.
     pub(crate) bounds_ms: Vec<u32>,
-    /// How many are in each bucket; one more than bounds, for those above all.
+    /// The number of values in each bucket; one more bucket than bounds, for values above all bounds.
     pub(crate) counts: Vec<u64>,
     pub(crate) sum_us: u64,
 }
 
-/// One thing that is said of a server.
+/// One judgement of a server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReasonStatus {
     /// `heartbeat`, `options`, `traffic`, `operator`.
     pub(crate) source: String,
     pub(crate) says: String,
-    /// What it may be given by that alone; the state of the server is what all allow.
+    /// The state that this judgement alone would allow; the server's state is what all judgements allow.
     pub(crate) allows: String,
     pub(crate) since_seconds: u64,
 }

@@ -1,6 +1,6 @@
 //! Aligned columns for people.
 
-/// Rows under a head; a column is as wide as its widest cell. Numbers and dashes are set to the right.
+/// Rows under a head. A column is as wide as its widest cell. Numbers and dashes stand to the right.
 pub(crate) fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
     let columns = head.len();
     let width = |column: usize| {
@@ -26,15 +26,15 @@ pub(crate) fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A figure, perhaps with a unit; an address is none.
+/// A number, perhaps with a unit; an address is not a number.
 fn is_number(cell: &str) -> bool {
     let figure = cell.split(' ').next().unwrap_or_default();
     cell == "-" || figure.parse::<f64>().is_ok()
 }
 
-/// Columns and rows of the terminal that is the output; `None`: it is none, or does not say.
+/// Columns and rows of the terminal at standard output. `None`: the output is no terminal, or the terminal does not tell.
 pub(crate) fn terminal_size() -> Option<(usize, usize)> {
-    // SAFETY: the call fills the plain structure it is given, or fails.
+    // SAFETY: the call fills the plain structure that it is given, or fails.
     let (result, size) = unsafe {
         let mut size: libc::winsize = std::mem::zeroed();
         (libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size), size)
@@ -42,7 +42,7 @@ pub(crate) fn terminal_size() -> Option<(usize, usize)> {
     (result == 0 && size.ws_col > 0).then_some((size.ws_col.into(), size.ws_row.into()))
 }
 
-/// A figure, or a dash where there is none.
+/// A number, or a dash if there is none.
 pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
 }

@@ -27,14 +27,14 @@ pub(crate) fn for_people(report: &StatusReport) -> String {
         let at_least = if left.all_known { "" } else { "at least " };
         let _ = writeln!(
             text,
-            "  {address} drains: {at_least}{} calls left, nothing sent to it for {} ({})",
+            "  {address} drains: {at_least}{} calls left, nothing was sent to the server for {} ({})",
             left.calls,
             duration(left.quiet_seconds),
             left.known_by
         );
     }
     let active: Vec<String> = report.active.iter().map(u32::to_string).collect();
-    let none = "none: new calls are answered 503";
+    let none = "none; new calls are answered 503";
     let _ =
         writeln!(text, "\nActive table: {}", if active.is_empty() { none.into() } else { active.join(" ") });
     if !report.memory.is_empty() {
@@ -60,7 +60,7 @@ pub(crate) fn for_people(report: &StatusReport) -> String {
     for certificate in &report.certificates {
         let left = duration(certificate.left_seconds.unsigned_abs());
         let until = match certificate.left_seconds {
-            0.. => format!("is good until {}, {left} more", certificate.last_day),
+            0.. => format!("is valid until {}, {left} more", certificate.last_day),
             _ => format!("HAS ENDED on {}, {left} ago: clients refuse it", certificate.last_day),
         };
         let _ = writeln!(text, "\nCertificate {} {until}", certificate.file);
@@ -86,11 +86,7 @@ pub(crate) fn for_people(report: &StatusReport) -> String {
         .map(|counter| vec![counter.name.clone(), counter.value.to_string()])
         .collect();
     if !counted.is_empty() {
-        let _ = write!(
-            text,
-            "\nCounters (those at zero are left out)\n{}",
-            aligned(&["what", "count"], &counted)
-        );
+        let _ = write!(text, "\nCounters (without those at zero)\n{}", aligned(&["what", "count"], &counted));
     }
     text
 }
@@ -135,12 +131,12 @@ fn servers(report: &StatusReport) -> String {
     aligned(&head, &rows)
 }
 
-/// Its age, and the id that it carries.
+/// The age of the last heartbeat, and the id in it.
 fn heartbeat(age_ms: u64, id: Option<u32>) -> String {
     id.map_or_else(|| format!("{age_ms} ms"), |id| format!("{age_ms} ms, id {id}"))
 }
 
-/// `3 d 4 h`, `5 min 6 s`: the two largest units.
+/// The two largest units: `3 d 4 h`, `5 min 6 s`.
 fn duration(seconds: u64) -> String {
     let parts =
         [(seconds / 86400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
@@ -217,7 +213,7 @@ mod tests {
         assert!(text.contains("forged tags") && !text.contains("short datagrams"), "{text}");
         assert!(text.contains("Active table: 0\n"), "{text}");
         assert!(text.contains("20 KiB"), "{text}");
-        assert!(text.contains("Certificate good.pem is good until 2026-11-21, 1 d 1 h more\n"), "{text}");
+        assert!(text.contains("Certificate good.pem is valid until 2026-11-21, 1 d 1 h more\n"), "{text}");
         assert!(text.contains("Certificate old.pem HAS ENDED on 2026-11-21, 2 h 0 min ago"), "{text}");
     }
 

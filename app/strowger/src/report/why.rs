@@ -1,5 +1,5 @@
-//! Why a call went to its server, as a document: what the control socket serves, `strowger why` prints, and the log of
-//! choices consists of, one per line.
+//! Why a call went to its server, as a document. The control socket serves it, `strowger why` prints it, and the log of
+//! choices has one such document per line.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::table::{aligned, or_dash};
 
-/// The answer to one question. Fields are added at the end, never renamed: scripts read this.
+/// The answer to one question. Fields are added at the end and never renamed, because scripts read this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct WhyReport {
     /// The oldest first. Empty: nothing is kept of that call.
     pub(crate) choices: Vec<ChoiceReport>,
-    /// Choices are kept at all (`log.why_calls` is not 0).
+    /// Whether choices are kept at all (`log.why_calls` is not 0).
     pub(crate) kept: bool,
 }
 
@@ -31,13 +31,13 @@ pub(crate) struct WhyReport {
 pub(crate) struct ChoiceReport {
     /// UTC (RFC 3339).
     pub(crate) time: String,
-    /// As far as it is kept; `call_id_bytes` long in truth.
+    /// The kept part of the Call-ID; the whole is `call_id_bytes` long.
     pub(crate) call_id: String,
     pub(crate) call_id_bytes: u32,
     pub(crate) worker: u32,
-    /// Of the table that the choice was made by.
+    /// The number of the table that the choice was made with.
     pub(crate) epoch: u64,
-    /// `new call`, `taken over`, `no server`, and so on.
+    /// `new call`, `taken over`, `no server`, and others.
     pub(crate) kind: String,
     pub(crate) affinity: String,
     pub(crate) selection: String,
@@ -47,11 +47,11 @@ pub(crate) struct ChoiceReport {
     pub(crate) from: Option<SocketAddr>,
     /// One sentence.
     pub(crate) reason: String,
-    /// The farm as it was then, by index. Empty: that table is no longer kept.
+    /// The farm at that moment, by index. Empty: that table is no longer kept.
     pub(crate) candidates: Vec<CandidateReport>,
 }
 
-/// One server as the choice saw it.
+/// One server, as the choice saw it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct CandidateReport {
@@ -62,21 +62,21 @@ pub(crate) struct CandidateReport {
     pub(crate) weight: u32,
     pub(crate) score: Option<u32>,
     pub(crate) load_permille: Option<u32>,
-    /// Calls that it had room for at its last heartbeat.
+    /// Calls that the server had room for at its last heartbeat.
     pub(crate) residual_calls: Option<u32>,
-    /// In progress (calls, transactions, or transactions by weight), where the selection counts it, before this call.
+    /// What was in progress before this call, if the selection counts it: calls, transactions, or transactions by weight.
     pub(crate) in_progress: Option<f64>,
-    /// Calls given to it since its last heartbeat, or since the start, before this one; where the selection does not
+    /// Calls given to the server before this one, since its last heartbeat or since the start; for selections that do not
     /// count what is in progress.
     pub(crate) given: Option<u32>,
-    /// Its share of new calls at that moment, where the policy deals in shares.
+    /// The server's share of new calls at that moment, if the policy uses shares.
     pub(crate) share_permille: Option<u32>,
     pub(crate) won: bool,
-    /// Why it could not be chosen.
+    /// Why the server could not be chosen.
     pub(crate) excluded: Option<String>,
 }
 
-/// Explains choices of a running load manager.
+/// Explains the choices of a running load manager.
 #[derive(Clone, Copy)]
 pub(crate) struct Explainer<'a> {
     pub(crate) shared: &'a Shared,
@@ -84,7 +84,7 @@ pub(crate) struct Explainer<'a> {
 }
 
 impl Explainer<'_> {
-    /// All that is kept of one call.
+    /// Everything that is kept of one call.
     pub(crate) fn of_call(self, call_id: &str) -> WhyReport {
         let call = self.shared.keys.call(call_id.as_bytes());
         self.report(self.shared.why.of_call(call))
@@ -168,22 +168,22 @@ fn reason(explained: &Explanation) -> String {
     let mut text = match explained.choice.kind {
         Kind::Selected => String::new(),
         Kind::Hashed => "the memory of calls was full: ".into(),
-        Kind::Refused => return "no server could take it: answered 503".into(),
+        Kind::Refused => return "no server could take the call: it was answered 503".into(),
         Kind::TakenOver => {
             let gone = explained
                 .candidates
                 .iter()
                 .find(|candidate| Some(candidate.server.id) == explained.choice.from);
             match gone.and_then(|gone| gone.excluded) {
-                Some(excluded) => format!("its server {excluded}; "),
-                None => "its server is no longer in the table; ".into(),
+                Some(excluded) => format!("the call's server {excluded}; "),
+                None => "the call's server is no longer in the table; ".into(),
             }
         }
-        Kind::MovedFailed => "its server failed during call set-up; ".into(),
-        Kind::MovedSilent => "its server was silent during call set-up; ".into(),
-        Kind::MovedFull => "its server was full; ".into(),
-        Kind::MovedRefused => "its server refused it; ".into(),
-        Kind::FromServer => return "the server began the call itself".into(),
+        Kind::MovedFailed => "the call's server failed during the set-up; ".into(),
+        Kind::MovedSilent => "the call's server was silent during the set-up; ".into(),
+        Kind::MovedFull => "the call's server was full; ".into(),
+        Kind::MovedRefused => "the call's server refused the call; ".into(),
+        Kind::FromServer => return "the server itself began the call".into(),
         Kind::Named => {
             return "the request itself named the server, by its Request-URI or the next Route".into();
         }
@@ -198,9 +198,9 @@ fn reason(explained: &Explanation) -> String {
         })
     };
     let _ = match explained.by {
-        By::Selection(Selection::RoundRobin) => write!(text, "it was its turn{}", share()),
+        By::Selection(Selection::RoundRobin) => write!(text, "the turn of this server{}", share()),
         By::Selection(Selection::Score) => write!(text, "drawn by score{}", share()),
-        By::Selection(Selection::LeastLoaded) => write!(text, "among the least loaded, within 2 %"),
+        By::Selection(Selection::LeastLoaded) => write!(text, "one of the least loaded, within 2 %"),
         By::Selection(Selection::Cjsq) => {
             write!(text, "fewest calls in progress per weight{}", hundredths(counted))
         }
@@ -208,12 +208,12 @@ fn reason(explained: &Explanation) -> String {
             write!(text, "fewest transactions in progress per weight{}", hundredths(counted))
         }
         By::Selection(Selection::Tlwl) => write!(text, "least work left per weight{}", hundredths(counted)),
-        By::Selection(Selection::Hash) => write!(text, "the hash of its Call-ID"),
-        By::Hash(kind) => write!(text, "the hash of its Call-ID names it ({})", word(kind)),
+        By::Selection(Selection::Hash) => write!(text, "the hash of the Call-ID"),
+        By::Hash(kind) => write!(text, "the hash of the Call-ID gives this server ({})", word(kind)),
         By::Itself | By::Request => Ok(()),
     };
     if open > 0 && explained.choice.kind == Kind::Selected {
-        let _ = write!(text, ", of {open} that could take it");
+        let _ = write!(text, ", of {open} that could take the call");
     }
     text
 }
@@ -224,7 +224,7 @@ impl WhyReport {
         let mut text = String::new();
         if self.choices.is_empty() {
             text.push_str(match self.kept {
-                true => "Nothing is kept of that call: it is older than what the workers remember (`log.why_calls`), or it never came.\n",
+                true => "Nothing is kept of that call: it is older than the choices that the workers keep (`log.why_calls`), or it never came.\n",
                 false => "Choices are not kept: `log.why_calls` is 0.\n",
             });
         }

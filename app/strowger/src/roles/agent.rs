@@ -1,4 +1,4 @@
-//! The agent beside a SIP server: its command line. What it does is in the crate `agent`.
+//! The command line of the agent beside a SIP server. The crate `agent` does the work.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -23,15 +23,15 @@ Examples:
         --key-file farm.keys --state-file /run/strowger/kamailio \\
         --control /run/strowger/kamailio.sock -- kamailio -DD -E
 
-  The same for whichever load managers are on the network:
+  The same, for all load managers on the network:
     strowger agent --sip 192.0.2.11:5060 --to 255.255.255.255:5777 -- kamailio -DD -E
 
-  No new calls for this server, then its end:
+  Stop new calls for this server, then end it:
     strowger agent drain --control /run/strowger/kamailio.sock
     strowger agent stop --control /run/strowger/kamailio.sock
 
-Signals: SIGTERM and SIGINT drain and stop the server, a second one without draining. SIGHUP, SIGUSR1 and SIGUSR2 are \
-passed to the server. An agent that is killed leaves its server running; the next one with the same --state-file \
+Signals: SIGTERM and SIGINT drain and stop the server; a second signal stops it without draining. SIGHUP, SIGUSR1 and SIGUSR2 are \
+passed to the server. An agent that is killed leaves its server running; the next agent with the same --state-file \
 adopts it.
 
 Exit status: 0 stopped or detached, 1 the server was given up, 2 a socket or file could not be opened, 64 bad options.
@@ -42,68 +42,68 @@ Exit status: 0 stopped or detached, 1 the server was given up, 2 a socket or fil
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Where the server takes SIP; what the load manager will send to
+    /// Address where the server receives SIP; load managers send to this address
     #[arg(long, value_name = "ADDRESS:PORT", required = true, value_parser = sip_address)]
     sip: Option<SocketAddr>,
-    /// Transport of that port
+    /// Transport of that address
     #[arg(long, value_enum, default_value_t = Transport::Udp)]
     transport: Transport,
-    /// Tells this server from others in the load manager's log, a number [default: made from --sip]
+    /// Number that distinguishes this server in the load manager's log [default: made from --sip]
     #[arg(long, value_name = "N")]
     id: Option<u32>,
-    /// Heartbeat address of a load manager, a broadcast or a multicast address; may be given several times
+    /// Heartbeat address of a load manager, a broadcast or a multicast address. May be repeated
     #[arg(long, value_name = "ADDRESS:PORT", required = true, value_parser = address)]
     to: Vec<SocketAddr>,
     /// Time between heartbeats
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     period_ms: u64,
-    /// File with the line `heartbeat HEX` (see `strowger key --heartbeat`), the same as the load manager's
+    /// File with the line `heartbeat HEX` (see `strowger key --heartbeat`), the same as on the load manager
     #[arg(long, value_name = "PATH")]
     key_file: Option<PathBuf>,
-    /// Remembers the server here, so that a restarted agent adopts it
+    /// File that remembers the server, so that a restarted agent adopts it
     #[arg(long, value_name = "PATH")]
     state_file: Option<PathBuf>,
-    /// Answer load queries here
+    /// Address at which to answer load queries
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     query: Option<SocketAddr>,
-    /// Answer "get data" of performance servers here, over TCP
+    /// Address at which to answer "get data" of performance servers, over TCP
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     get_data: Option<SocketAddr>,
-    /// Pause between two collections of figures [default: --period-ms, but 200 at least and 1000 at most]
+    /// Pause between two collections of figures [default: --period-ms, but at least 200 and at most 1000]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
     collect_ms: Option<u64>,
     /// Tell load managers and performance servers at once when CPU use reaches this
     #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u16).range(1..=100))]
     cpu_high_percent: u16,
-    /// ... or when available memory falls to this
+    /// Tell them at once when available memory falls to this
     #[arg(long, value_name = "MB", default_value_t = 10)]
     memory_low_mb: u64,
-    /// Read figures from this file too, lines of name and value as `status` prints them: they stand in for measured ones
+    /// Read figures from this file, too: lines of name and value, as `status` prints them; they replace measured figures
     #[arg(long, value_name = "PATH")]
     figures_from: Option<PathBuf>,
-    /// What the host's links carry in each direction, for network_permille [default: as the kernel says]
+    /// Speed of the host's links in each direction, for network_permille [default: the kernel's value]
     #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     network_mbit: Option<u64>,
     /// Unix socket for `strowger agent status`, `drain`, `resume`, `stop` and `detach`
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
-    /// The server counts as started when: its port is bound (nothing is sent to it), it answers OPTIONS (over TCP: takes
-    /// a connection), or at once
+    /// When the server counts as started: when its port is bound (the agent sends nothing to it), when it answers OPTIONS
+    /// (over TCP: when it accepts a connection), or at once
     #[arg(long, value_enum, default_value_t = ReadyWhen::Port)]
     ready: ReadyWhen,
-    /// ... and not before this has passed
+    /// The server does not count as started before this time has passed
     #[arg(long, value_name = "MS", default_value_t = 0)]
     ready_delay_ms: u64,
-    /// Pause before the first restart; doubles with each death that follows soon
+    /// Pause before the first restart; it doubles with each further death soon after
     #[arg(long, value_name = "MS", default_value_t = 200)]
     restart_delay_ms: u64,
-    /// What that pause grows to at most
+    /// The longest such pause
     #[arg(long, value_name = "MS", default_value_t = 30_000)]
     restart_delay_max_ms: u64,
-    /// A server that ran this long ran well: the pause begins small again
+    /// A server that ran this long ran well: the next pause is --restart-delay-ms again
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     ran_well_ms: u64,
-    /// Give up at the death after so many restarts within so many seconds; `never` to go on for ever
+    /// Give up at the next death after N restarts within this many seconds; `never`: never give up
     #[arg(long, value_name = "N/SECONDS", default_value = "5/60s", value_parser = limit)]
     give_up: Limit,
     /// How long the server drains before an orderly stop
@@ -112,16 +112,16 @@ pub(crate) struct Args {
     /// How long after SIGTERM the server is killed
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     stop_timeout_ms: u64,
-    /// Append the server's output to this file instead of the agent's own output
+    /// File to which the server's output is appended, instead of the agent's own output
     #[arg(long, value_name = "PATH")]
     server_log: Option<PathBuf>,
-    /// Address of the interface that multicast heartbeats leave by
+    /// Address of the interface for multicast heartbeats
     #[arg(long, value_name = "ADDRESS")]
     interface: Option<IpAddr>,
-    /// Routers that a multicast heartbeat may pass, plus one
+    /// How many routers a multicast heartbeat may pass, plus one
     #[arg(long, value_name = "N", default_value_t = 1)]
     multicast_ttl: u32,
-    /// The server and its arguments; it must stay in the foreground
+    /// The server and its arguments; the server must stay in the foreground
     #[arg(last = true, value_name = "COMMAND", required = true)]
     command: Vec<OsString>,
 }
@@ -130,9 +130,9 @@ pub(crate) struct Args {
 enum Action {
     /// Show state and figures of a running agent
     Status(At),
-    /// No new calls for the server; it goes on running
+    /// Give the server no new calls; it goes on running
     Drain(At),
-    /// New calls for the server again
+    /// Give the server new calls again
     Resume(At),
     /// Drain, then end server and agent
     Stop(At),
@@ -142,7 +142,7 @@ enum Action {
     Query {
         #[arg(value_name = "ADDRESS:PORT", value_parser = address)]
         agent: SocketAddr,
-        /// As the agent's
+        /// The key file of the agent
         #[arg(long, value_name = "PATH")]
         key_file: Option<PathBuf>,
     },
@@ -176,7 +176,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     config::parse_address(text, None).map_err(with_remedy)
 }
 
-/// As `lb --server` reads it: without a port it is that of SIP.
+/// As `lb --server` reads it: without a port, the port is that of SIP.
 fn sip_address(text: &str) -> Result<SocketAddr, String> {
     config::parse_address(text, Some(config::SIP_PORT)).map_err(with_remedy)
 }
@@ -252,7 +252,7 @@ pub(super) fn key(path: &Path) -> Result<Vec<u8>, String> {
     }
     file.heartbeat.ok_or_else(|| {
         format!(
-            "key file {0} holds no heartbeat key\n  remedy: strowger key --heartbeat >> {0}, and the same line for \
+            "the key file {0} has no heartbeat key\n  remedy: strowger key --heartbeat >> {0}, and the same line for \
              the load manager",
             path.display()
         )
@@ -260,7 +260,7 @@ pub(super) fn key(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn settings(args: Args) -> Result<Settings, String> {
-    // clap has seen to it: only a subcommand does without.
+    // clap has checked this: only a subcommand may do without.
     let sip = args.sip.ok_or_else(|| "--sip is missing".to_owned())?;
     let mut settings = Settings::new(sip, args.to, args.command);
     settings.transport = match args.transport {
@@ -299,8 +299,8 @@ fn settings(args: Args) -> Result<Settings, String> {
     settings.interface = args.interface;
     settings.multicast_ttl = args.multicast_ttl;
     if settings.key.is_some() && settings.sip.ip().is_unspecified() {
-        return Err("--sip names no address, and with a key the heartbeat must; give the address that load managers reach the \
-                    server at (behind a NAT, that of the NAT)"
+        return Err("--sip is a wildcard, but a signed heartbeat must name the address; give the address at which load managers reach the \
+                    server (behind a NAT, the address of the NAT)"
             .to_owned());
     }
     settings.check()?;

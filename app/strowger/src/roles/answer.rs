@@ -1,4 +1,4 @@
-//! A small SIP server that answers calls, to try a farm with.
+//! A small SIP server that answers calls, to try a farm.
 
 use std::io;
 use std::path::PathBuf;
@@ -25,20 +25,20 @@ Examples:
   A server that answers at once:
     strowger answer --listen udp:127.0.0.1:7000 --listen tcp:127.0.0.1:7000
 
-  Over TLS, behind a load manager that is told of the authority with --server-ca:
+  Over TLS, behind a load manager that knows the authority by --server-ca:
     strowger answer --listen tls:127.0.0.1:7001 --certificate chain.pem --key key.pem
 
-  A slow one that refuses every twentieth call and has room for ten:
+  A slow server that refuses every twentieth call and has room for ten:
     strowger answer --ring-ms 200 --answer-ms 3000 --failure-permille 50 --max-calls 10
 
-  One that takes over the calls of others, under an agent:
+  A server that takes over the calls of others, under an agent:
     strowger agent … -- strowger answer --listen udp:127.0.0.1:7000 --take-over
 
-  One of two that shift workload to each other:
+  One of two servers that shift workload to each other:
     strowger answer --listen udp:192.0.2.11:5060 --member one=192.0.2.11:5790 \\
         --peer two=192.0.2.12:5790 --key-file farm.keys --threshold calls=200
 
-kill -USR1 prints its counters; so does its end.
+kill -USR1 prints the counters; the server also prints them when it ends.
 ";
 
 /// How long the end waits for the server to leave its group.
@@ -47,54 +47,55 @@ const LEAVING: Duration = Duration::from_millis(500);
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Listen here: udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT. May be repeated
+    /// Address to listen on: udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT. May be repeated
     #[arg(long, value_name = "ENDPOINT", default_values = ["udp:127.0.0.1:7000", "tcp:127.0.0.1:7000"])]
     listen: Vec<String>,
-    /// Of `tls:` listeners: certificate chain in PEM, the own certificate first, then those that signed it
+    /// Certificate chain of `tls:` listeners in PEM: the own certificate first, then the certificates of its signers
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// Private key of that certificate in PEM, without a password
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// From the INVITE to the 180, milliseconds
+    /// Time from the INVITE to the 180, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=600_000))]
     ring_ms: u64,
-    /// From the 180 to the 200, milliseconds
+    /// Time from the 180 to the 200, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=600_000))]
     answer_ms: u64,
-    /// Work of each call before its 200, milliseconds, one call after the other: a server that can carry 1000 / MS calls a
-    /// second. Nothing is computed; the processor it works on is a clock
+    /// Work for each call before its 200, milliseconds, one call after the other: the server can carry 1000 / MS calls a
+    /// second. Nothing is computed: the processor for this work is a clock
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=60_000))]
     work_ms: u64,
-    /// A process that takes from that processor: work lasts as much longer as this one, with its children, uses of one
-    /// processor of the host (at most 95 %)
+    /// A process that uses the same processor: work takes longer by this process's use, with its children, of one processor
+    /// of the host (at most 95 %)
     #[arg(long, value_name = "PID", requires = "work_ms", value_parser = value_parser!(i32).range(1..))]
     neighbour: Option<i32>,
-    /// Write CPU use of that processor and calls in progress here four times a second, for `strowger agent --figures-from`
+    /// File for the CPU use of that processor and the calls in progress, written four times a second, for `strowger agent
+    /// --figures-from`
     #[arg(long, value_name = "FILE", requires = "work_ms")]
     figures_to: Option<PathBuf>,
-    /// Hang up so long after the ACK, milliseconds; left out: the caller does
+    /// Hang up this long after the ACK, milliseconds; if left out, the caller hangs up
     #[arg(long, value_name = "MS", value_parser = value_parser!(u64).range(1..=14_400_000))]
     bye_after_ms: Option<u64>,
-    /// Refuse so many of a thousand calls
+    /// Refuse this many of a thousand calls
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=1000))]
     failure_permille: u32,
-    /// With this status
+    /// Status of these refusals
     #[arg(long, value_name = "STATUS", default_value_t = 503, value_parser = value_parser!(u16).range(400..=699))]
     failure_status: u16,
-    /// Calls at once; one more is refused
+    /// Most calls at once; a further call is refused
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u32).range(1..=500_000))]
     max_calls: u32,
-    /// With this status
+    /// Status of these refusals
     #[arg(long, value_name = "STATUS", default_value_t = 503, value_parser = value_parser!(u16).range(400..=699))]
     full_status: u16,
-    /// Answer requests of calls it does not know with 200: it takes over the calls of a server that died
+    /// Answer requests of unknown calls with 200, to take over the calls of a server that died
     #[arg(long)]
     take_over: bool,
-    /// Keep every processor busy for so much of its time, percent, beside the calls
+    /// Keep every processor busy for this part of its time, percent, besides the calls
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = value_parser!(u64).range(0..=100))]
     load: u64,
-    /// End after so many seconds; left out: run until told to stop
+    /// End after this many seconds; if left out, run until a signal
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000))]
     seconds: Option<u64>,
     /// Answer by encapsulated responses, which name the hop behind the load manager; needs the farm's key file
@@ -138,14 +139,13 @@ fn listeners(texts: &[String]) -> Result<Vec<Listener>, (String, String)> {
         let Endpoint { transport, address } =
             parse_endpoint(text).map_err(|(what, remedy)| (format!("--listen {text}: {what}"), remedy))?;
         if address.ip().is_unspecified() {
-            let remedy = "listen on one address: it stands in the Contact that callers send to".to_owned();
+            let remedy = "listen on one address: callers send to it, as the Contact says".to_owned();
             return Err((format!("--listen {text}: callers cannot send to {}", address.ip()), remedy));
         }
         let transport = transport.unwrap_or(Transport::Udp);
         if transport.is_websocket() {
-            let remedy =
-                "listen on udp, tcp or tls, and let the load manager in front speak WebSocket".to_owned();
-            return Err((format!("--listen {text}: this server has no WebSocket"), remedy));
+            let remedy = "listen on udp, tcp or tls; the load manager in front speaks WebSocket".to_owned();
+            return Err((format!("--listen {text}: this server does not support WebSocket"), remedy));
         }
         listeners.push(Listener { transport, bind: address, advertise: address });
     }
@@ -265,7 +265,7 @@ fn burn(percent: u64, stop: &Arc<AtomicBool>) -> io::Result<Vec<std::thread::Joi
         .collect()
 }
 
-/// Has the server tell its group that it goes; a worker that hangs is not waited for.
+/// Makes the server tell its group that it leaves. Does not wait for a worker that hangs.
 fn leave(desk: &Desk) {
     desk.leave();
     let end = Instant::now() + LEAVING;

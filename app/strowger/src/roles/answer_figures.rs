@@ -1,5 +1,5 @@
-//! What `strowger answer` measures of its processor, for an agent: the neighbour's use of a real one goes in, CPU use and
-//! calls in progress come out in a file (docs/agent.md, `--figures-from`).
+//! What `strowger answer` measures of its processor, for an agent: it reads the neighbour's use of the real processor, and
+//! writes CPU use and calls in progress to a file (docs/agent.md, `--figures-from`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use base::{Duration, Time};
 
 use answer::{Load, Meter};
 
-/// Between two looks: some twenty-five clock ticks of a neighbour, and short enough for an agent that looks once a second.
+/// Time between two looks: about twenty-five clock ticks of a neighbour, and short enough for an agent that looks once a
+/// second.
 const PERIOD: Duration = Duration::from_millis(250);
 
 pub(super) struct Figures {
@@ -24,7 +25,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// `None`: nobody asks for them.
+    /// `None`: nobody asks for the figures.
     pub(super) fn new(
         load: Arc<Load>,
         neighbour: Option<i32>,
@@ -56,7 +57,7 @@ impl Figures {
         }
         let cpu = self.meter.cpu_permille(now);
         let Some(file) = &self.file else { return };
-        // In one step: an agent may be reading.
+        // In one step: an agent may be reading the file.
         let fresh = file.with_extension("new");
         let text = format!("cpu_permille {cpu}\ncalls {calls}\n");
         let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, file));

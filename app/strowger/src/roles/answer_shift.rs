@@ -18,64 +18,64 @@ use answer::Shifting;
 #[command(next_help_heading = "Workload shifting")]
 #[group(id = "workload_shifting")]
 pub(super) struct Args {
-    /// Be this member of a group, and take the group's datagrams at this address
+    /// Be this member of a group, and receive the group's datagrams at this address
     #[arg(long, value_name = "NAME=ADDRESS:PORT", requires_all = ["peer", "key_file", "threshold"], value_parser = member)]
     member: Option<(String, SocketAddr)>,
-    /// Another member. May be repeated
+    /// Another member of the group. May be repeated
     #[arg(long, value_name = "NAME=ADDRESS:PORT", requires = "member", value_parser = member)]
     peer: Vec<(String, SocketAddr)>,
     /// Key file with the heartbeat line that the farm, or all members, share
     #[arg(long, value_name = "PATH")]
     pub(super) key_file: Option<PathBuf>,
-    /// Enough is enough: MEASURE=VALUE, of bytes_per_second, clients, calls, calls_per_second, cpu_permille; or
-    /// model=MEASURE=VALUE*WEIGHT,…. May be repeated; the fullest counts
+    /// Threshold: MEASURE=VALUE, with bytes_per_second, clients, calls, calls_per_second or cpu_permille; or
+    /// model=MEASURE=VALUE*WEIGHT,…. May be repeated; the measure nearest to its threshold counts
     #[arg(long, value_name = "MEASURE=VALUE", requires = "member")]
     threshold: Vec<String>,
     /// How members learn each other's workload
     #[arg(long, value_name = "WAY", default_value = "push", requires = "member")]
     sharing: Way,
-    /// What decides between members, the first first: workload, first, cost, region, state, quality
+    /// What decides between members, the most important first: workload, first, cost, region, state, quality
     #[arg(long, value_name = "CRITERION", value_delimiter = ',', default_value = "workload", requires = "member", value_parser = criterion)]
     choose_by: Vec<Criterion>,
-    /// How the client learns who takes its call
+    /// How the client learns which member takes its call
     #[arg(long, value_name = "WAY", default_value = "chain", requires = "member")]
     identity: HowTold,
-    /// When all members are above their thresholds
+    /// What to do when all members are above their thresholds
     #[arg(long, value_name = "WHAT", default_value = "least-loaded", requires = "member")]
     all_above: WhenAllAbove,
-    /// Seconds in the Retry-After of a refusal
+    /// Retry-After of a refusal, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "member", value_parser = value_parser!(u32).range(1..=3600))]
     retry_after: u32,
-    /// Between two reports, milliseconds
+    /// Time between two reports, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, requires = "member", value_parser = value_parser!(u64).range(10..=60_000))]
     period_ms: u64,
-    /// Cost of a call here
+    /// Cost of a call at this member
     #[arg(long, value_name = "N", default_value_t = 0, requires = "member")]
     cost: u32,
     /// Region of this member
     #[arg(long, value_name = "NAME", default_value = "", requires = "member")]
     region: String,
-    /// Service of this member
+    /// Service state of this member
     #[arg(long, value_name = "STATE", default_value = "normal", requires = "member")]
     service_state: Service,
-    /// Rating of this member's quality
+    /// Quality of this member
     #[arg(long, value_name = "0-100", default_value_t = 50, requires = "member", value_parser = value_parser!(u8).range(0..=100))]
     quality: u8,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Way {
-    /// Each tells all others, period by period
+    /// Each member tells all others, once a period
     Push,
-    /// Whoever has a call to pass on asks all others first
+    /// A member that has a call to pass on asks all others first
     Poll,
-    /// Each keeps asking, and each answer goes to all
+    /// Each member keeps asking, and each answer goes to all
     Collect,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum HowTold {
-    /// Back over the members that passed the call on
+    /// Back through the members that passed the call on
     Chain,
     /// By the member that takes the call, where SIP allows it
     Straight,
@@ -83,9 +83,9 @@ enum HowTold {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WhenAllAbove {
-    /// The one with the least work takes the call
+    /// The member with the least work takes the call
     LeastLoaded,
-    /// 503 with Retry-After
+    /// The call is answered 503 with Retry-After
     Refuse,
 }
 
@@ -99,10 +99,11 @@ enum Service {
 
 fn member(text: &str) -> Result<(String, SocketAddr), String> {
     let (name, address) = text.split_once('=').ok_or("write NAME=ADDRESS:PORT")?;
-    let address: SocketAddr =
-        address.parse().map_err(|_| format!("`{address}` is no address and port, such as 192.0.2.1:5790"))?;
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("`{address}` is not an address with a port, such as 192.0.2.1:5790"))?;
     if address.ip().is_unspecified() || address.port() == 0 {
-        return Err(format!("nobody can send to {address}: write an address and port of one host"));
+        return Err(format!("{address} is not a usable address: write the address and port of one host"));
     }
     Ok((name.to_owned(), address))
 }
@@ -110,19 +111,19 @@ fn member(text: &str) -> Result<(String, SocketAddr), String> {
 fn criterion(text: &str) -> Result<Criterion, String> {
     let names = || Criterion::ALL.map(Criterion::name).join(", ");
     let found = Criterion::ALL.into_iter().find(|it| it.name() == text);
-    found.ok_or_else(|| format!("`{text}` is none of {}", names()))
+    found.ok_or_else(|| format!("`{text}` is not one of {}", names()))
 }
 
-/// `MEASURE=VALUE`, the value at least 1.
+/// `MEASURE=VALUE`; the value is at least 1.
 fn threshold(text: &str) -> Result<(Measure, u32), String> {
     let names = || Measure::ALL.map(Measure::name).join(", ");
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}`: write MEASURE=VALUE"))?;
     let measure = Measure::ALL
         .into_iter()
         .find(|it| it.name() == name)
-        .ok_or_else(|| format!("`{name}` is none of {}", names()))?;
+        .ok_or_else(|| format!("`{name}` is not one of {}", names()))?;
     let value = value.parse().ok().filter(|value| *value > 0);
-    Ok((measure, value.ok_or_else(|| format!("`{text}`: the value is a whole number from 1"))?))
+    Ok((measure, value.ok_or_else(|| format!("`{text}`: the value must be a whole number, at least 1"))?))
 }
 
 fn model(texts: &[String]) -> Result<Model, String> {
@@ -137,7 +138,8 @@ fn model(texts: &[String]) -> Result<Model, String> {
                 term.split_once('*').ok_or_else(|| format!("`{term}`: write MEASURE=VALUE*WEIGHT"))?;
             let (measure, whole) = threshold(share)?;
             let weight = weight.parse().ok().filter(|weight| *weight > 0);
-            let weight = weight.ok_or_else(|| format!("`{term}`: the weight is a whole number from 1"))?;
+            let weight =
+                weight.ok_or_else(|| format!("`{term}`: the weight must be a whole number, at least 1"))?;
             model.weighted.push((measure, whole, weight));
         }
     }
@@ -145,18 +147,18 @@ fn model(texts: &[String]) -> Result<Model, String> {
 }
 
 impl Args {
-    /// The key of the key file; `None` without one.
+    /// The key in the key file. `None`: there is no key file.
     pub(super) fn key(&self) -> Result<Option<Vec<u8>>, String> {
         self.key_file.as_deref().map(super::agent::key).transpose()
     }
 
-    /// The listener that the group's datagrams come in by.
+    /// The listener for the group's datagrams.
     pub(super) fn listener(&self) -> Option<Listener> {
         let (_, bind) = self.member.as_ref()?;
         Some(Listener { transport: Transport::Udp, bind: *bind, advertise: *bind })
     }
 
-    /// The server's part in the group; `listeners` are those of SIP, the group's stands behind them.
+    /// The server's part in the group. `listeners` are those of SIP; the group's listener follows them.
     pub(super) fn shifting(
         &self,
         listeners: &[Listener],

@@ -1,4 +1,4 @@
-//! Says everything that is wrong with a configuration file, and starts nothing.
+//! Shows all errors of a configuration file, and starts nothing.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             outln!("{}: good", file.display());
             for listener in &settings.listeners {
                 outln!(
-                    "  listens on {} {}, known as {}",
+                    "  listens on {} {}, known to others as {}",
                     listener.transport.via_token(),
                     listener.bind,
                     listener.advertise
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                 );
             }
             if let Some(tls) = &checked.process.tls {
-                outln!("  certificate good until {}", tls.last_day());
+                outln!("  certificate valid until {}", tls.last_day());
             }
             outln!(
                 "  affinity {}, selection {}",

@@ -18,14 +18,14 @@ Examples:
   strowger ctl reload --dry-run
 
 Exit status: 0 done, 1 no load manager answered, 2 no such server, 3 not in the present state, \
-4 not possible while running, 5 busy, 64 a bad command line. docs/ctl.md tells more.
+4 not possible while running, 5 busy, 64 a bad command line. See docs/ctl.md.
 ";
 
 /// A verb and its arguments.
 #[derive(Debug)]
 pub(crate) struct Args {
     verb: &'static str,
-    /// Or what is wrong with one.
+    /// An error in the verb or its arguments.
     given: Result<Map<String, Value>, crate::ctl::Refused>,
     control: Option<PathBuf>,
     json: bool,

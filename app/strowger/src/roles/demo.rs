@@ -1,5 +1,5 @@
-//! A farm on this machine, calls through it, and a server killed in the midst: what Strowger is, to be seen in half a
-//! minute. Fails if a single call was lost.
+//! A farm on this machine, calls through it, and a server that is killed: Strowger's work in half a minute. The demo fails
+//! if a single call is lost.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,11 +22,11 @@ use net::worker::{Handle, Setup, Worker};
 const SERVERS: usize = 3;
 /// From the answer of a call to its BYE.
 const TALK: Duration = Duration::from_secs(3);
-/// For calls that are up when the time is over: until every transaction has ended one way or the other.
+/// For calls that are up when the time is over: every transaction ends within this time.
 const SETTLE: Duration = Duration::from_secs(45);
-/// Between two pictures.
+/// Time between two pictures.
 const PICTURE: Duration = Duration::from_millis(250);
-/// Between two looks at the server that was killed.
+/// Time between two looks at the server that was killed.
 const WATCH: Duration = Duration::from_millis(5);
 
 const EXAMPLES: &str = "\
@@ -35,36 +35,36 @@ Examples:
   strowger demo --calls-per-second 500 --seconds 30 --affinity session --selection cjsq
   strowger demo --kill machine
 
-One load manager, three servers under agents, and callers are started on loopback. After two fifths of the time one \
-server is killed. Status: 0 when every call was answered and ended, 1 when one was lost.
+The demo starts one load manager, three servers under agents, and callers, all on loopback. After two fifths of the time it kills \
+one server. Exit status: 0 if every call was answered and ended, 1 if a call was lost.
 ";
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Calls begun per second
+    /// New calls per second
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=5000))]
     calls_per_second: u32,
-    /// How long calls are begun, seconds
+    /// How long new calls are made, seconds
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(5..=3600))]
     seconds: u64,
     #[arg(long, value_name = "KIND", default_value = "tag", hide_default_value = true, help = config::help("affinity.kind"))]
     affinity: String,
     #[arg(long, value_name = "POLICY", help = config::help("selection.kind"))]
     selection: Option<String>,
-    /// Use the ports from here on instead of any free ones
+    /// First port to use; if left out, any free ports
     #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1024..=65000))]
     first_port: Option<u16>,
-    /// What is killed with -9 after two fifths of the time
+    /// What the demo kills with -9 after two fifths of the time
     #[arg(long, value_enum, default_value_t = Victim::Server)]
     kill: Victim,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Victim {
-    /// A server; its agent sees it, says so, and starts it again
+    /// A server; its agent notices, reports it, and starts the server again
     Server,
-    /// A server and its agent, as when their machine dies: nobody says so, nobody starts it again
+    /// A server and its agent, as if their machine died: nobody reports it, and nobody starts the server again
     Machine,
     Nothing,
 }
@@ -109,7 +109,7 @@ fn play(args: &Args) -> io::Result<bool> {
     let settings = Settings { affinity: args.affinity.clone(), selection, servers: SERVERS, ports };
     outln!("Starting a load manager on udp:{to} and {SERVERS} servers, each under an agent …");
     let farm = Farm::start(&settings)?;
-    // After the children are made: they would inherit that these are held back.
+    // After the children are made: they would inherit the blocked signals.
     let signals = Signals::hold(&[libc::SIGINT, libc::SIGTERM]);
     let pacing = Pacing { calls_per_second: args.calls_per_second, talk: TALK };
     let mut play = Play {
@@ -130,7 +130,7 @@ fn play(args: &Args) -> io::Result<bool> {
     Ok(play.summary() && finished)
 }
 
-/// The callers on their thread.
+/// The callers, on their thread.
 struct Running {
     tally: Arc<Tally>,
     handle: Handle,
@@ -160,10 +160,10 @@ fn start_callers(pacing: Pacing, own: SocketAddr, to: SocketAddr) -> io::Result<
     Ok(Running { tally, handle, thread: Some(thread) })
 }
 
-/// The server that was killed, and when what became of it was seen.
+/// The server that was killed, and when the load manager noticed.
 struct Incident {
     server: SocketAddr,
-    /// Its agent lives and starts it again.
+    /// The server's agent lives and starts the server again.
     returns: bool,
     killed: Instant,
     seen: Option<Duration>,
@@ -171,7 +171,7 @@ struct Incident {
 }
 
 impl Incident {
-    /// What was to be seen has been seen.
+    /// The demo has shown what it should show.
     fn is_over(&self) -> bool {
         self.seen.is_some() && (self.back.is_some() || !self.returns)
     }
@@ -207,7 +207,7 @@ struct Play {
 }
 
 impl Play {
-    /// `false` when it was interrupted.
+    /// `false`: the demo was interrupted.
     fn perform(&mut self, args: &Args, signals: &Signals) -> io::Result<bool> {
         let mut screen = Screen::new();
         let length = Duration::from_secs(args.seconds);
@@ -249,7 +249,7 @@ impl Play {
     }
 
     fn kill(&mut self, victim: Victim) {
-        // The second of three: neither the first nor the last of any list.
+        // The second of three servers: it is neither the first nor the last in any list.
         let index = 1;
         let server = self.farm.servers()[index];
         match self.farm.server_process(index) {
@@ -261,14 +261,14 @@ impl Play {
                 signal(process, libc::SIGKILL);
                 self.incident =
                     Some(Incident { server, returns, killed: Instant::now(), seen: None, back: None });
-                let with = if returns { "" } else { ", and so is its agent" };
+                let with = if returns { "" } else { ", and its agent, too" };
                 self.event(&format!("kill -9 {process}: the server {server} is dead{with}"));
             }
-            None => self.event(&format!("the server {server} has no process to kill; it is tried again")),
+            None => self.event(&format!("server {server} has no process to kill; the demo tries again")),
         }
     }
 
-    /// Notes when the load manager takes the dead server out, and when back in.
+    /// Notes when the load manager takes the dead server out of the farm, and when the server returns.
     fn watch(&mut self, report: &StatusReport) {
         let Some(incident) = &mut self.incident else { return };
         let found = report.servers.iter().find(|server| server.address == Some(incident.server));
@@ -278,12 +278,16 @@ impl Play {
         let text = match (incident.seen, incident.back) {
             (None, _) if !active => {
                 incident.seen = Some(since);
-                format!("the load manager took it out after {} ms: {}", since.as_millis(), found.reason)
+                format!(
+                    "the load manager took the server out of the farm after {} ms: {}",
+                    since.as_millis(),
+                    found.reason
+                )
             }
             (Some(_), None) if active => {
                 incident.back = Some(since);
                 format!(
-                    "its agent started it again; it has calls since {} ms after its death",
+                    "the agent restarted the server; it gets calls again, {} ms after its death",
                     since.as_millis()
                 )
             }
@@ -335,7 +339,7 @@ impl Play {
         });
     }
 
-    /// Prints what came of it; `true` when no call was lost and what should have happened did.
+    /// Prints the result. `true`: no call was lost, and everything expected happened.
     fn summary(&mut self) -> bool {
         let tally = Arc::clone(&self.callers.tally);
         let ringing = tally.first_answer.counts();
@@ -376,7 +380,7 @@ impl Play {
             outln!("No call was lost.");
         } else {
             outln!(
-                "This is not as it should be. Configuration and logs are in {}",
+                "The demo has failed. The configuration and the logs are in {}",
                 self.farm.keep_logs().display()
             );
         }

@@ -1,4 +1,4 @@
-//! Prints fresh key lines for a key file.
+//! Prints new key lines for a key file.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ Examples:
   A key file for all load managers and agents of a farm:
     (strowger key; strowger key --heartbeat) > farm.keys; chmod 600 farm.keys
 
-  To rotate, put a new tag line before the old one on every load manager, one after the other:
+  To change the key, put a new tag line first on every load manager, one after the other:
     (umask 077; strowger key | cat - farm.keys > new.keys) && mv new.keys farm.keys
     strowger ctl reload
 
@@ -18,16 +18,16 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Key for heartbeats instead of one for tags
+    /// Print a key for heartbeats instead of a key for tags
     #[arg(long, conflicts_with = "id")]
     heartbeat: bool,
-    /// Token for the HTTP API instead
+    /// Print a token for the HTTP API instead
     #[arg(long, conflicts_with_all = ["id", "heartbeat"])]
     token: bool,
-    /// With --token: one that may look and change nothing
+    /// With --token: a token that may look but not change anything
     #[arg(long, requires = "token")]
     read: bool,
-    /// Id of the tag key, by which tags name it; random when left out
+    /// Id of the tag key, which tags carry; random if left out
     #[arg(long, value_name = "0-255")]
     id: Option<u8>,
 }
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            errln!("error: no random numbers: {error}");
+            errln!("error: the system gives no random numbers: {error}");
             ExitCode::FAILURE
         }
     }

@@ -23,31 +23,31 @@ use clap::Subcommand;
 pub(crate) enum Role {
     /// Load manager: one address in front of a farm of SIP servers
     Lb(Box<lb::Args>),
-    /// Beside a SIP server: start it, watch it, measure it, send its heartbeat
+    /// Run beside a SIP server: start it, watch it, measure it, send its heartbeat
     Agent(Box<agent::Args>),
     /// Performance server: poll agents and serve the newest figures to load managers
     Perf(perf::Args),
-    /// Small SIP server that answers calls, to try a farm with
+    /// Run a small SIP server that answers calls, to try a farm
     Answer(Box<answer::Args>),
-    /// A farm on this machine, calls through it, and a server killed: see it work
+    /// Run a farm on this machine, send calls through it, and kill a server
     Demo(demo::Args),
     /// Show what a running load manager sees: servers, calls, memory, counters
     Status(status::Args),
-    /// The farm live: servers, calls and messages per second, trouble
+    /// Show the farm live: servers, calls and messages per second, failures
     Top(top::Args),
-    /// Say why a call went to the server it went to
+    /// Explain why a call went to its server
     Why(why::Args),
     /// Change a running load manager, or ask it something
     Ctl(ctl::Args),
-    /// Say everything that is wrong with a configuration file, and start nothing
+    /// Show all errors of a configuration file, and start nothing
     Check(check::Args),
-    /// Print a fresh key line for a key file
+    /// Print a new key line for a key file
     Key(key::Args),
 }
 
 pub(crate) fn run(role: Role) -> ExitCode {
     if matches!(role, Role::Lb(_) | Role::Perf(_) | Role::Agent(_)) {
-        // Keys are in there, or may be after a reload.
+        // The process holds keys now, or may after a reload.
         os::privilege::hide_memory();
     }
     match role {

@@ -50,7 +50,7 @@ pub(crate) fn for_scripts(report: &impl serde::Serialize) -> ExitCode {
     }
 }
 
-/// Says what to do when a load manager cannot be asked.
+/// Says what to do if a load manager cannot be asked.
 pub(crate) fn unreachable_socket(path: &Path, error: &io::Error) -> ExitCode {
     errln!("error: {}: {error}\n  remedy: {}", path.display(), socket::remedy(error));
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! The farm live: what `status` knows, once a second, as rates.
+//! The farm live: the figures of `status`, once a second, as rates.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ Keys: q quits, s sorts by the next column, the arrows or j and k scroll.
 Examples:
   strowger top
   strowger top --sort load --every 5
-  strowger top --seconds 10 | tee farm.txt      no terminal: one table after the other
+  strowger top --seconds 10 | tee farm.txt      without a terminal: one table after the other
 ";
 
 #[derive(clap::Args, Debug)]
@@ -23,10 +23,10 @@ pub(crate) struct Args {
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
-    /// End by itself after so many seconds; left out: when q or Ctrl-C is pressed
+    /// End after this many seconds; if left out, q or Ctrl-C ends it
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
-    /// By which column the servers stand
+    /// Column by which the servers are sorted
     #[arg(long, value_enum, default_value_t)]
     sort: Order,
 }

@@ -1,4 +1,4 @@
-//! Says why a call went to its server.
+//! Explains why a call went to its server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,10 +16,10 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The call, as its Call-ID header field names it
+    /// The Call-ID of the call
     #[arg(value_name = "CALL-ID", required_unless_present = "last")]
     call_id: Option<String>,
-    /// The newest N choices instead of those of one call
+    /// Show the newest N choices instead of those of one call
     #[arg(long, value_name = "N", conflicts_with = "call_id")]
     last: Option<usize>,
     #[arg(long, value_name = "PATH", help = config::help("control.path"))]
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(report) if args.json => for_scripts(&report),
         Ok(report) => {
             out!("{}", report.text());
-            // As `grep` does it: nothing found is no success.
+            // As with `grep`: finding nothing is not a success.
             if report.choices.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(error) => unreachable_socket(&path, &error),

@@ -1,4 +1,4 @@
-//! Two status reports, put into one picture: what changed between them, per second.
+//! Makes one picture of two status reports: what changed between them, per second.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -9,9 +9,9 @@ use crate::top::Order;
 
 /// Cells of the longest bar.
 const BAR: usize = 10;
-/// Counters of trouble that are named; more of them at once are one event with many sides.
+/// How many counters of failures are named; if more rise at once, they have the same cause.
 const TROUBLES: usize = 6;
-/// Counters that rise when all is well.
+/// Counters that also rise when all is well.
 const TRAFFIC: &[&str] = &[
     "requests_to_server",
     "requests_to_client",
@@ -35,7 +35,7 @@ const TRAFFIC: &[&str] = &[
 pub(super) struct Looks<'a> {
     pub(super) before: &'a StatusReport,
     pub(super) now: &'a StatusReport,
-    /// Between them.
+    /// Time between them.
     pub(super) millis: u64,
 }
 
@@ -44,7 +44,7 @@ impl Looks<'_> {
         now.saturating_sub(before) as f64 * 1000.0 / self.millis.max(1) as f64
     }
 
-    /// The same server in the look before: by its address, since indices move when servers leave.
+    /// The same server in the look before, found by its address: indices move when servers leave.
     fn earlier(&self, server: &ServerStatus) -> Option<&ServerStatus> {
         let same =
             |other: &&ServerStatus| (other.address, &other.transport) == (server.address, &server.transport);
@@ -52,7 +52,7 @@ impl Looks<'_> {
     }
 
     fn rate(&self, server: &ServerStatus, of: impl Fn(&ServerStatus) -> u64) -> f64 {
-        // One that has just come has done all of it since.
+        // A new server has done all of its work since the look before.
         self.per_second(self.earlier(server).map_or(0, &of), of(server))
     }
 
@@ -63,7 +63,7 @@ impl Looks<'_> {
         self.per_second(value(self.before), value(self.now))
     }
 
-    /// What was ignored, refused or lost since the last look: name and events per second, the most first.
+    /// What was ignored, refused or lost since the last look: name and events per second, the most frequent first.
     fn troubles(&self) -> Vec<(&str, f64)> {
         let mut rising: Vec<_> = self
             .now
@@ -79,7 +79,7 @@ impl Looks<'_> {
     }
 }
 
-/// `rows`: servers that there is room for, from the `first` on; the rest is counted.
+/// `rows`: servers that there is room for, beginning with `first`. The others are only counted.
 pub(super) fn picture(looks: &Looks<'_>, order: Order, first: usize, rows: usize) -> String {
     let now = looks.now;
     let mut text = String::new();
@@ -113,7 +113,7 @@ pub(super) fn picture(looks: &Looks<'_>, order: Order, first: usize, rows: usize
     let troubles = looks.troubles();
     if !troubles.is_empty() {
         let list = troubles.iter().map(|(name, rate)| format!("{name} {rate:.0}/s"));
-        let _ = writeln!(text, "\nalso counted: {}", list.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "\nignored, refused or lost: {}", list.collect::<Vec<_>>().join(", "));
     }
     text
 }
@@ -227,7 +227,7 @@ mod tests {
         assert!(text.contains("2 servers, 2 active; 90 new calls/s, 180 messages/s in"), "{text}");
         assert!(text.contains("30.0  33.3 %  █████·····          90"), "{text}");
         assert!(text.contains("60.0  66.7 %  ██████████         180"), "{text}");
-        assert!(text.contains("also counted: malformed 10/s"), "{text}");
+        assert!(text.contains("ignored, refused or lost: malformed 10/s"), "{text}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! The terminal while `top` runs: keys come one by one, the picture has a screen of its own, and whatever way the
-//! program ends by itself, the terminal is as it was.
+//! The terminal while `top` runs: keys come one by one, and the picture has a screen of its own. However the program ends,
+//! the terminal gets its old settings back.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use crate::process::print;
 
-/// What was pressed.
+/// A key that was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Quit,
@@ -15,13 +15,13 @@ pub(super) enum Key {
     Down,
 }
 
-/// Gives back what it changed when it is dropped.
+/// Restores the terminal when it is dropped.
 pub(super) struct Terminal {
     before: libc::termios,
 }
 
 impl Terminal {
-    /// `None`: input or output is no terminal.
+    /// `None`: input or output is not a terminal.
     pub(super) fn take() -> Option<Terminal> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return None;
@@ -33,7 +33,7 @@ impl Terminal {
                 return None;
             }
             let before = settings;
-            // Ctrl-C is a key as well, so that there is one way out.
+            // Ctrl-C is read as a key, so that there is one way to end.
             settings.c_lflag &= !(libc::ICANON | libc::ECHO | libc::ISIG);
             libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &settings);
             before
@@ -43,13 +43,13 @@ impl Terminal {
     }
 
     pub(super) fn show(&self, text: &str) {
-        // Over the picture before, line by line: clearing all of it first would flicker.
+        // Draws over the picture before, line by line: clearing the whole screen first would flicker.
         let lines: String = text.lines().map(|line| format!("{line}\x1b[K\r\n")).collect();
         out!("\x1b[H{}\x1b[J", lines.trim_end_matches("\r\n"));
         print::note(io::stdout().flush());
     }
 
-    /// The next key that means something, if one comes in time.
+    /// The next known key, if one comes in time.
     pub(super) fn key(&self, at_most: Duration) -> Option<Key> {
         let mut bytes = [0u8; 16];
         // SAFETY: one descriptor, one structure; read writes at most the buffer's length.
@@ -73,14 +73,14 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         out!("\x1b[?25h\x1b[?1049l");
         let _ = io::stdout().flush();
-        // SAFETY: gives back the settings that were read.
+        // SAFETY: restores the settings that were read.
         unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &self.before) };
     }
 }
 
 fn key_of(bytes: &[u8]) -> Option<Key> {
     match bytes {
-        // Ctrl-C, Ctrl-D, and Escape by itself: an arrow begins with it.
+        // Ctrl-C, Ctrl-D, and Escape by itself: the code of an arrow begins with Escape.
         [b'q' | b'Q' | 3 | 4 | 27] => Some(Key::Quit),
         [b's' | b'S'] => Some(Key::Sort),
         b"\x1b[A" | b"k" => Some(Key::Up),

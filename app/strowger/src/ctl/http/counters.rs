@@ -1,4 +1,4 @@
-//! What the API counts of its requests.
+//! The counters of the API's requests.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,5 +1,5 @@
-//! Metrics for Prometheus: every counter summed over the workers, the servers, the memory, and what of RFC 6076 a load manager
-//! that keeps nothing of a call can tell.
+//! Metrics for Prometheus: every counter, summed over the workers; the servers; the memory; and those figures of RFC 6076
+//! that a load manager can tell although it keeps nothing of a call.
 
 mod definitions;
 mod page;
@@ -83,13 +83,13 @@ impl Collector for FarmMetrics {
     }
 }
 
-/// Upper bounds in seconds, each with what fell between it and the one before.
+/// Upper bounds in seconds, each with the number of values between it and the bound before.
 fn buckets(delay: &DelayStatus) -> Vec<(f64, u64)> {
     let bounds = delay.bounds_ms.iter().map(|ms| f64::from(*ms) / 1000.0).chain([f64::MAX]);
     bounds.zip(delay.counts.iter().copied()).collect()
 }
 
-/// What a counter means, where its definition says so.
+/// The meaning of a counter, if its definition has one.
 fn help_of(name: &str) -> String {
     let of_calls = lb::counters::Counter::ALL.iter().map(|counter| (counter.name(), counter.help()));
     let mut all = of_calls

@@ -1,8 +1,8 @@
 //! The HTTP API: the verbs of [`crate::ctl`] by their routes, metrics, and the document that describes both. One thread with
-//! a runtime of its own; whatever a verb needs of the tables goes through the bounded desk, so that nothing that comes here
-//! can hold the data path up.
+//! a runtime of its own serves them. A verb reaches the tables only through the bounded desk, so no HTTP request can delay a
+//! message.
 //!
-//! Bounded: connections at once, the time of each, the size of a body. Whoever has no token learns nothing.
+//! Bounds: connections at once, the time of each connection, the size of a body. A client without a token learns nothing.
 
 pub(crate) mod counters;
 mod metrics;
@@ -22,11 +22,11 @@ use crate::ctl::desk::Desk;
 pub(crate) use metrics::page;
 pub(crate) use openapi::document;
 
-/// Connections at once: operators and Prometheus are few. One more waits for its turn.
+/// Connections at once: operators and Prometheus are few. A further connection waits for its turn.
 const CONNECTIONS_MAX: usize = 32;
-/// A connection that has not sent the head of a request by then is closed.
+/// A connection that has not sent the head of a request within this time is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
-/// However slowly its bytes come and go, a connection ends after this.
+/// A connection ends after this time, however slowly its bytes come and go.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
 /// Listens, and serves on a thread of its own until the process ends.
@@ -51,7 +51,7 @@ async fn accept(listener: TcpListener, open_metrics: bool, desk: Desk) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(_) => {
-                // Out of descriptors, most likely: no use in asking again at once.
+                // Most likely the process has no descriptors left: asking again at once is no use.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -63,7 +63,7 @@ async fn accept(listener: TcpListener, open_metrics: bool, desk: Desk) {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_PATIENCE)
                 .serve_connection(TokioIo::new(stream), service);
-            // A client that breaks off is its own affair.
+            // A client that breaks off harms nobody else.
             let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
             drop(place);
         });

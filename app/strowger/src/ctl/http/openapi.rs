@@ -19,7 +19,7 @@ pub(crate) fn document() -> Value {
         "info": {
             "title": "Strowger load manager",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What `strowger ctl` does, over HTTP. Errors are problem documents (RFC 9457) with a remedy.",
+            "description": "Everything that `strowger ctl` does, over HTTP. Errors are problem documents (RFC 9457) with a remedy.",
         },
         "security": [{ "token": [] }],
         "paths": paths,
@@ -67,7 +67,7 @@ fn responses() -> Value {
     let problem = |what: &str| json!({ "description": what, "content": { "application/problem+json": {} } });
     let mut all = Map::new();
     all.insert("200".into(), json!({ "description": "Done", "content": { "application/json": {} } }));
-    all.insert("401".into(), problem("no good token was shown"));
+    all.insert("401".into(), problem("the request has no good token"));
     all.insert("403".into(), problem("the token does not allow this"));
     for why in RefusalKind::ALL {
         all.insert(why.http().to_string(), problem(why.title()));

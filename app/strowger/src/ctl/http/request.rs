@@ -1,4 +1,4 @@
-//! One request: who asks, what for, and the answer.
+//! One request: who asks, for what, and the answer.
 
 #![allow(clippy::result_large_err, reason = "an error is an answer, made once for each request")]
 
@@ -16,7 +16,7 @@ use super::metrics;
 use crate::ctl::desk::Desk;
 use crate::ctl::{Method, ParameterKind, ParameterPlace, RefusalKind, Refused, VERBS, Verb};
 
-/// Far above any body that a verb takes.
+/// Far larger than any body of a verb.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 type Reply = Response<Full<Bytes>>;
@@ -49,7 +49,7 @@ async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) ->
         }
         _ => {}
     }
-    // Before the path is looked at: whoever may not ask learns nothing of what there is.
+    // The token is checked before the path: a client that may not ask learns nothing about the paths.
     allowed(&request, &tokens, if reads { Grant::Read } else { Grant::Change })?;
     let (verb, mut given) = route(request.method(), &path)?;
     if let Some(query) = request.uri().query() {
@@ -57,8 +57,8 @@ async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) ->
     }
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
     let body = body.map_err(|_| {
-        let what = format!("the body broke off or has more than {BODY_BYTES_MAX} bytes");
-        problem(&Refused::bad(what, "send a smaller one"))
+        let what = format!("the body broke off, or it has more than {BODY_BYTES_MAX} bytes");
+        problem(&Refused::bad(what, "send a smaller body"))
     })?;
     read_body(&body.to_bytes(), &mut given).map_err(|refused| problem(&refused))?;
     let asked = desk.clone();
@@ -66,7 +66,7 @@ async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) ->
     Ok(reply(200, "application/json", done.document.to_string()))
 }
 
-/// The desk answers within a few hundredths of a second; the runtime's own thread must not wait for it.
+/// The desk answers within a few hundredths of a second. The runtime's thread must not wait for it.
 async fn waiting<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
@@ -74,13 +74,13 @@ async fn waiting<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(lost()))
 }
 
-/// RFC 6750: 401 where no good token is shown, 403 where it does not allow this.
+/// RFC 6750: 401 if the request has no good token, 403 if the token does not allow the request.
 fn allowed(request: &Request<Incoming>, tokens: &Tokens, wanted: Grant) -> Result<(), Reply> {
     if tokens.0.is_empty() {
         return match wanted {
             Grant::Read => Ok(()),
             Grant::Change => {
-                Err(error(403, "no token is configured, so nothing can be changed by HTTP", "set api.tokens"))
+                Err(error(403, "there are no tokens, so HTTP can change nothing", "set api.tokens"))
             }
         };
     }
@@ -91,16 +91,16 @@ fn allowed(request: &Request<Incoming>, tokens: &Tokens, wanted: Grant) -> Resul
     });
     match shown.and_then(|shown| grant_of(tokens, shown)) {
         Some(grant) if grant == Grant::Change || wanted == Grant::Read => Ok(()),
-        Some(_) => Err(error(403, "this token may look and change nothing", "show one of `change`")),
+        Some(_) => Err(error(403, "this token may look, but not change anything", "use a `change` token")),
         None => {
-            let mut reply = error(401, "no good token was shown", "send `Authorization: Bearer TOKEN`");
+            let mut reply = error(401, "the request has no good token", "send `Authorization: Bearer TOKEN`");
             reply.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
             Err(reply)
         }
     }
 }
 
-/// All tokens are compared, each in a time that does not depend on where it differs.
+/// Compares all tokens, each in a time that does not depend on the place of the first difference.
 fn grant_of(tokens: &Tokens, shown: &str) -> Option<Grant> {
     let mut found = None;
     for (grant, token) in &tokens.0 {
@@ -120,7 +120,7 @@ pub(super) fn method_name(method: Method) -> &'static str {
     }
 }
 
-/// The verb of a route, with what stands in the path.
+/// The verb of a route, with the parameters in the path.
 fn route(method: &hyper::Method, path: &str) -> Result<(&'static Verb, Map<String, Value>), Reply> {
     let mut others = Vec::new();
     for verb in VERBS {
@@ -134,7 +134,7 @@ fn route(method: &hyper::Method, path: &str) -> Result<(&'static Verb, Map<Strin
     if others.is_empty() {
         return Err(error(404, &format!("there is no {path}"), "/openapi.json lists what there is"));
     }
-    let mut reply = error(405, &format!("{path} takes {}", others.join(", ")), "use that method");
+    let mut reply = error(405, &format!("{path} allows only {}", others.join(", ")), "use that method");
     if let Ok(value) = others.join(", ").parse() {
         reply.headers_mut().insert(ALLOW, value);
     }
@@ -159,7 +159,7 @@ fn in_path(verb: &Verb, path: &str) -> Option<Map<String, Value>> {
     }
 }
 
-/// RFC 3986 §2.1. `None`: no text.
+/// RFC 3986 §2.1. `None`: the bytes are not text.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -182,7 +182,7 @@ fn read_query(verb: &Verb, query: &str, given: &mut Map<String, Value>) -> Resul
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, text) = pair.split_once('=').unwrap_or((pair, "true"));
         let text = decoded(&text.replace('+', " ")).ok_or_else(|| {
-            Refused::bad(format!("`{name}` is no text"), "write it in UTF-8, percent-encoded")
+            Refused::bad(format!("`{name}` is not text"), "write it in UTF-8, percent-encoded")
         })?;
         let parameter =
             verb.parameters.iter().find(|one| one.name == name && one.place == ParameterPlace::Body);
@@ -201,12 +201,12 @@ fn read_body(body: &[u8], given: &mut Map<String, Value>) -> Result<(), Refused>
     }
     let remedy = "send a JSON object with the arguments, or nothing";
     let read: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| Refused::bad(format!("the body is no JSON object: {error}"), remedy))?;
+        .map_err(|error| Refused::bad(format!("the body is not a JSON object: {error}"), remedy))?;
     for (name, value) in read {
         if given.insert(name.clone(), value).is_some() {
             return Err(Refused::bad(
-                format!("`{name}` stands in the path and in the body"),
-                "leave one out",
+                format!("`{name}` is in the path and in the body"),
+                "write it in one place",
             ));
         }
     }
@@ -235,7 +235,7 @@ fn reply(status: u16, content: &'static str, text: String) -> Reply {
     reply
 }
 
-/// What a parameter is, in JSON Schema.
+/// A parameter in JSON Schema.
 pub(super) fn schema(kind: ParameterKind) -> Value {
     match kind {
         ParameterKind::Server => json!({ "type": "string", "examples": ["10.0.0.11:5060"] }),

@@ -1,4 +1,4 @@
-//! Requests as they come over the wire, good ones and bad ones.
+//! Requests as they come over the network, good and bad.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -11,7 +11,7 @@ use crate::ctl::{
 
 pub(crate) const VERB: Verb = Verb {
     name: "add",
-    about: "A server joins the farm and gets its share of new calls",
+    about: "Add a server to the farm; it gets its share of new calls",
     parameters: &[
         Parameter {
             name: "server",
@@ -41,11 +41,11 @@ pub(crate) const VERB: Verb = Verb {
                 return Err(Refused::new(RefusalKind::Impossible, what, remedy));
             }
             if context.control.row(context.now, address).is_some() {
-                let what = format!("server {address} is there already");
+                let what = format!("server {address} is already in the farm");
                 return Err(Refused::new(
                     RefusalKind::Conflict,
                     what,
-                    "`weight` changes its share, `undrain` resumes it",
+                    "`weight` changes its share; `undrain` gives it new calls again",
                 ));
             }
             let entry = ServerEntry { address, transport, weight };

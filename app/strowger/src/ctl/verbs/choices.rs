@@ -5,13 +5,13 @@ use crate::ctl::{Method, Parameter, ParameterKind, ParameterPlace, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
     name: "choices",
-    about: "The newest choices of a server for a new call, each with its reasons",
+    about: "Show the newest choices of a server for a new call, each with its reasons",
     parameters: &[Parameter {
         name: "last",
         kind: ParameterKind::Number(1, 1_000_000),
         place: ParameterPlace::Body,
         required: false,
-        help: "How many, 10 when left out",
+        help: "How many choices; 10 if left out",
     }],
     route: Route { method: Method::Get, path: "/v1/choices" },
     read: |host, arguments| {

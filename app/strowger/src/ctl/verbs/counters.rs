@@ -1,4 +1,4 @@
-//! `counters`: everything that is counted, by name.
+//! `counters`: every counter, by name.
 
 use crate::ctl::report;
 use crate::ctl::{Answer, Method, Route, Verb};
@@ -6,7 +6,7 @@ use crate::report::table::aligned;
 
 pub(crate) const VERB: Verb = Verb {
     name: "counters",
-    about: "Every counter by its name, those at zero too",
+    about: "Show every counter by its name, also those at zero",
     parameters: &[],
     route: Route { method: Method::Get, path: "/v1/counters" },
     read: |_, _| {

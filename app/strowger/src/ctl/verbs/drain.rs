@@ -1,4 +1,4 @@
-//! `drain`: a server gets no new calls and keeps those that are known.
+//! `drain`: a server gets no new calls and keeps its known calls.
 
 use std::time::{Duration, Instant};
 
@@ -24,19 +24,19 @@ const fn of_command_line(name: &'static str, kind: ParameterKind, help: &'static
 
 pub(crate) const VERB: Verb = Verb {
     name: "drain",
-    about: "No new calls for a server; it keeps those that are known",
+    about: "Give a server no new calls; it keeps its known calls",
     parameters: &[
         SERVER,
-        of_command_line("wait", ParameterKind::Flag, "Return when no call is left at it"),
+        of_command_line("wait", ParameterKind::Flag, "Return when no call is left at the server"),
         of_command_line(
             "timeout",
             ParameterKind::Number(1, 86_400),
-            "With --wait: give up after so many seconds",
+            "With --wait: give up after this many seconds",
         ),
         of_command_line(
             "quiet",
             ParameterKind::Number(1, 86_400),
-            "With --wait, where calls are not counted: it is empty when it was sent nothing for so many seconds; 900",
+            "With --wait, if calls are not counted: the server is empty when nothing was sent to it for this many seconds; 900",
         ),
     ],
     route: Route { method: Method::Post, path: "/v1/servers/{server}/drain" },
@@ -48,7 +48,8 @@ pub(crate) const VERB: Verb = Verb {
             }
             context.control.note(&format!("server {server} drained by an operator"));
             let left = context.control.left_at(context.now, server).unwrap_or_default();
-            let text = format!("server {server} drains: no new calls, known ones go on\n{}", words(&left));
+            let text =
+                format!("server {server} drains: it gets no new calls; known calls go on\n{}", words(&left));
             Ok(Answer { text, document: json!({ "server": server, "drained": true, "left": left }) })
         }))
     },
@@ -63,7 +64,7 @@ pub(super) fn words(left: &Left) -> String {
     }
 }
 
-/// Between two looks of `--wait`.
+/// Time between two looks of `--wait`.
 const LOOK: Duration = Duration::from_millis(500);
 
 fn wait(
@@ -78,14 +79,14 @@ fn wait(
     let quiet = arguments.number("quiet").unwrap_or(QUIET.as_secs());
     errln!("{}", first.text);
     errln!(
-        "waiting until none is left; where calls are not counted, until nothing was sent to it for {quiet} s (--quiet)"
+        "waiting until no call is left; if calls are not counted, until nothing was sent to the server for {quiet} s (--quiet)"
     );
     let end = arguments.number("timeout").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     loop {
         let given = Map::from_iter([("server".to_owned(), Value::from(server.to_string()))]);
         let left: Left = match ask("left", given) {
             Ok(answer) => serde_json::from_value(answer.document["left"].clone()).unwrap_or_default(),
-            // One that the configuration no longer names goes by itself when it is empty.
+            // A server that the configuration no longer names leaves by itself when it is empty.
             Err(refused) if refused.why == RefusalKind::NotFound => Left { empty: true, ..Left::default() },
             Err(refused) => return Err(refused),
         };
@@ -95,11 +96,11 @@ fn wait(
             return Ok(Answer { text, document: json!({ "server": server, "drained": true, "left": left }) });
         }
         if end.is_some_and(|end| Instant::now() >= end) {
-            let what = format!("server {server} is not empty yet: {}", words(&left));
+            let what = format!("server {server} still has calls: {}", words(&left));
             return Err(Refused::new(
                 RefusalKind::Conflict,
                 what,
-                "it goes on draining; wait longer, or `undrain` it",
+                "the server goes on draining; wait longer, or `undrain` it",
             ));
         }
         std::thread::sleep(LOOK);
@@ -124,7 +125,7 @@ mod tests {
         let server = json!({ "server": "127.0.0.1:7000" });
         let drained = owner.ask("drain", server.clone()).unwrap();
         assert_eq!(drained.document["left"]["calls"], 0);
-        // Nothing counts calls, so it says that there may be more.
+        // Nothing counts calls here, so the answer says that there may be more.
         assert_eq!(drained.document["left"]["all_known"], false);
         assert_eq!(state(&owner), "known calls only");
         owner.ask("undrain", server.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! `left`: how many known calls are left at a server.
+//! `left`: the number of known calls left at a server.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::ctl::{Answer, Method, Refused, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
     name: "left",
-    about: "How many known calls are left at a server, and who says so",
+    about: "Show how many known calls are left at a server, and how that is known",
     parameters: &[SERVER],
     route: Route { method: Method::Get, path: "/v1/servers/{server}/left" },
     read: |_, arguments| {

@@ -1,4 +1,4 @@
-//! `limits`: times and sizes that can change while running. Bounds of memory cannot: tables are made for them.
+//! `limits`: times and sizes that can change while the load manager runs. Bounds of memory cannot: tables are made for them.
 
 use super::reload::answer;
 use crate::ctl::change::{apply, set};
@@ -16,17 +16,17 @@ const fn limit(name: &'static str, low: u64, high: u64, help: &'static str) -> P
 
 pub(crate) const VERB: Verb = Verb {
     name: "limits",
-    about: "Change limits; what is left out stays as it is",
+    about: "Change limits; limits that are left out stay as they are",
     parameters: &[
-        limit("new-call-seconds", 32, 600, "How long a new call's server is remembered"),
+        limit("new-call-seconds", 32, 600, "How long the server of a new call is remembered"),
         limit(
             "session-idle-seconds",
             60,
             86_400,
             "With affinity `session`: a session ends after this silence",
         ),
-        limit("retry-after-seconds", 1, 3600, "Retry-After in a 503 of our own"),
-        limit("datagram-bytes-max", 500, 65_000, "A larger request leaves by TCP"),
+        limit("retry-after-seconds", 1, 3600, "Retry-After in our own 503 answers"),
+        limit("datagram-bytes-max", 500, 65_000, "The largest request that goes by UDP"),
     ],
     route: Route { method: Method::Put, path: "/v1/limits" },
     read: |_, arguments| {

@@ -1,4 +1,5 @@
-//! `log`: which lines of the operator's log are written from now on. A reload or a restart brings back what the configuration says.
+//! `log`: which lines of the operator's log are written from now on. A reload or a restart brings back the filter of the
+//! configuration.
 
 use config::LogFilter;
 use serde_json::json;
@@ -24,7 +25,7 @@ pub(crate) const VERB: Verb = Verb {
         })?;
         Ok(Box::new(move |context| {
             filter_by(&filter);
-            let said = format!("log lines written from now on: {text}");
+            let said = format!("log filter from now on: {text}");
             context.control.note(&said);
             Ok(Answer { text: said, document: json!({ "filter": text }) })
         }))

@@ -1,4 +1,4 @@
-//! The verbs, one a file; the list of them is in `ctl`.
+//! The verbs, one in each file; the list is in `ctl`.
 
 pub(super) mod add;
 pub(super) mod choices;

@@ -1,5 +1,5 @@
-//! `policy`: how servers for new calls are chosen. The affinity of known calls cannot change while running: what it needs
-//! of a call is written when the call begins, in the tag or in the list of sessions.
+//! `policy`: how servers for new calls are chosen. The affinity of known calls cannot change while the load manager runs:
+//! the tag or the list of sessions gets what affinity needs when a call begins.
 
 use config::Choice as _;
 use lb::settings::{Affinity, Selection};
@@ -24,14 +24,13 @@ pub(crate) const VERB: Verb = Verb {
         let known = Selection::WORDS.iter().find(|(known, _, _)| *known == word);
         let Some((_, selection, _)) = known else {
             let words: Vec<&str> = Selection::WORDS.iter().map(|(word, _, _)| *word).collect();
-            let what = format!("`{word}` is no selection");
+            let what = format!("`{word}` is not a selection");
             return Err(Refused::bad(what, format!("write one of {}", words.join(", "))));
         };
         Ok(Box::new(move |context| {
             let mut next = context.as_it_runs()?;
             if *selection == Selection::Hash || next.settings.affinity == Affinity::Hash {
-                let what =
-                    "affinity `hash` and selection `hash` go together, and neither can change while running";
+                let what = "affinity `hash` needs selection `hash`, and neither can change while the load manager runs";
                 let remedy = "change both in the configuration, and start the load manager anew";
                 return Err(Refused::new(RefusalKind::Impossible, what, remedy));
             }

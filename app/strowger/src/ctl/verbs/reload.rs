@@ -1,4 +1,4 @@
-//! `reload`: the configuration file takes the place of what runs, whole or not at all.
+//! `reload`: the configuration file replaces the running configuration, whole or not at all.
 
 use serde_json::json;
 
@@ -9,19 +9,19 @@ use crate::ctl::{
 
 pub(crate) const VERB: Verb = Verb {
     name: "reload",
-    about: "Read the configuration file anew, check it whole, and swap it in whole or not at all",
+    about: "Read the configuration file again and check it; change all of it, or nothing",
     parameters: &[Parameter {
         name: "dry-run",
         kind: ParameterKind::Flag,
         place: ParameterPlace::Body,
         required: false,
-        help: "Only say what would change",
+        help: "Only show what would change",
     }],
     route: Route { method: Method::Post, path: "/v1/reload" },
     read: |host, arguments| {
         let dry = arguments.flag("dry-run");
         let Some(path) = host.file.clone() else {
-            let remedy = "start it with --config FILE, or change it by the other verbs";
+            let remedy = "start the load manager with --config FILE, or use the other verbs";
             return Err(Refused::new(
                 RefusalKind::Conflict,
                 "the load manager was started without a file",
@@ -29,7 +29,8 @@ pub(crate) const VERB: Verb = Verb {
             ));
         };
         let checked = host.certificates.reload(&path).map_err(|problems| {
-            let remedy = "nothing was changed; mend the file and reload it, `strowger check` says the same";
+            let remedy =
+                "nothing was changed; repair the file and reload it; `strowger check` shows the same errors";
             Refused::new(RefusalKind::Impossible, problems.to_string().trim_end().to_owned(), remedy)
         })?;
         Ok(Box::new(move |context| Ok(answer(&apply(context, checked, dry)?))))

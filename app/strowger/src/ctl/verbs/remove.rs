@@ -10,7 +10,7 @@ use crate::ctl::{
 
 pub(crate) const VERB: Verb = Verb {
     name: "remove",
-    about: "A drained or failed server leaves the farm",
+    about: "Remove a drained or failed server from the farm",
     parameters: &[
         SERVER,
         Parameter {
@@ -18,7 +18,7 @@ pub(crate) const VERB: Verb = Verb {
             kind: ParameterKind::Flag,
             place: ParameterPlace::Body,
             required: false,
-            help: "Although it is in use: other servers take its known calls over, and those that they do not know fail",
+            help: "Remove a server in use, too: other servers take over its known calls, and calls that they do not know fail",
         },
     ],
     route: Route { method: Method::Delete, path: "/v1/servers/{server}" },

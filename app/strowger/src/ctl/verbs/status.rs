@@ -1,11 +1,11 @@
-//! `status`: all that the load manager sees.
+//! `status`: everything that the load manager sees.
 
 use crate::ctl::report;
 use crate::ctl::{Answer, Method, RefusalKind, Refused, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
     name: "status",
-    about: "What the load manager sees: servers, calls, memory, counters",
+    about: "Show what the load manager sees: servers, calls, memory, counters",
     parameters: &[],
     route: Route { method: Method::Get, path: "/v1/status" },
     read: |_, _| {

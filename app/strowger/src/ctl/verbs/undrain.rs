@@ -7,7 +7,7 @@ use crate::ctl::{Answer, Method, Refused, Route, Verb};
 
 pub(crate) const VERB: Verb = Verb {
     name: "undrain",
-    about: "New calls again for a server that was drained",
+    about: "Give a drained server new calls again",
     parameters: &[SERVER],
     route: Route { method: Method::Post, path: "/v1/servers/{server}/undrain" },
     read: |_, arguments| {
@@ -17,7 +17,7 @@ pub(crate) const VERB: Verb = Verb {
                 return Err(Refused::no_server(server));
             }
             context.control.note(&format!("server {server} resumed by an operator"));
-            let text = format!("server {server} takes new calls again");
+            let text = format!("server {server} gets new calls again");
             Ok(Answer { text, document: json!({ "server": server, "drained": false }) })
         }))
     },

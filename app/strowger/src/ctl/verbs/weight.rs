@@ -11,7 +11,7 @@ pub(super) const WEIGHT: Parameter = Parameter {
     kind: ParameterKind::Number(1, WEIGHT_MAX as u64),
     place: ParameterPlace::Body,
     required: true,
-    help: "Share of new calls against the other servers, 1 to 1000; for none at all, `drain` the server",
+    help: "Share of new calls, relative to the other servers, 1 to 1000; for no new calls, `drain` the server",
 };
 
 pub(crate) const VERB: Verb = Verb {

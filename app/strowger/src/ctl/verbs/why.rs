@@ -8,18 +8,18 @@ use crate::report::why::{Explainer, WhyReport};
 
 pub(crate) const VERB: Verb = Verb {
     name: "why",
-    about: "Why a call went to its server: candidates, what was excluded, the winner",
+    about: "Explain why a call went to its server: candidates, excluded servers, the winner",
     parameters: &[Parameter {
         name: "call-id",
         kind: ParameterKind::Text,
         place: ParameterPlace::Body,
         required: true,
-        help: "The call, as its Call-ID header field names it",
+        help: "The Call-ID of the call",
     }],
     route: Route { method: Method::Get, path: "/v1/why" },
     read: |host, arguments| {
         let (call_id, clock) = (arguments.text("call-id").unwrap_or_default().to_owned(), host.clock);
-        // The hash of a Call-ID hangs on the keys, which the owner of the tables may change.
+        // The hash of a Call-ID depends on the keys, which the owner of the tables may change.
         Ok(Box::new(move |context| {
             answer(&Explainer { shared: &context.control.shared(), clock }.of_call(&call_id))
         }))

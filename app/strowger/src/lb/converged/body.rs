@@ -1,4 +1,4 @@
-//! A body on its way through: not longer than it may be, and not silent for longer.
+//! A body on its way through: bounded in length, and in the time without data.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::lock;
 
-/// When something last moved, and what the client did wrong: seen by whoever waits for the answer.
+/// The time of the last movement, and the client's error; the task that waits for the answer reads both.
 #[derive(Debug)]
 pub(super) struct Progress {
     moved: Mutex<Instant>,
@@ -27,7 +27,7 @@ impl Progress {
         *lock(&self.moved) = Instant::now();
     }
 
-    /// The answer to a client whose body was broken off here, whatever the server made of that.
+    /// The answer to a client whose body was broken off here, whatever the server answered.
     pub(super) fn wrong(&self) -> Option<(StatusCode, &'static str)> {
         self.wrong.get().copied()
     }
@@ -40,7 +40,7 @@ impl Progress {
 /// See the head of this module.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    /// `None`: nothing at all.
+    /// `None`: there is no bound.
     inner: Option<Incoming>,
     left: u64,
     idle: Duration,
@@ -49,7 +49,7 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// Of a client: at most so many bytes.
+    /// The body of a client, with a bound.
     pub(super) fn of_request(
         inner: Incoming,
         bytes_max: u64,
@@ -60,13 +60,13 @@ impl Guarded {
         Guarded { inner: Some(inner), left: bytes_max, idle, alarm, progress: Some(progress) }
     }
 
-    /// Of a server, whatever its length.
+    /// The body of a server, of any length.
     pub(super) fn of_response(inner: Incoming, idle: Duration) -> Guarded {
         let alarm = Box::pin(tokio::time::sleep(idle));
         Guarded { inner: Some(inner), left: u64::MAX, idle, alarm, progress: None }
     }
 
-    /// That of a request which has none.
+    /// The body of a request that has none.
     pub(super) fn nothing(idle: Duration) -> Guarded {
         let alarm = Box::pin(tokio::time::sleep(idle));
         Guarded { inner: None, left: 0, idle, alarm, progress: None }
@@ -76,7 +76,7 @@ impl Guarded {
 impl Guarded {
     fn broken_off<T>(&self, status: StatusCode, why: &'static str) -> Poll<Option<Result<T, BrokenOff>>> {
         if let Some(progress) = &self.progress {
-            // The first is what it was.
+            // The first error stays.
             let _ = progress.wrong.set((status, why));
         }
         Poll::Ready(Some(Err(BrokenOff(why))))
@@ -118,12 +118,13 @@ impl Body for Guarded {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => {
-                this.broken_off(StatusCode::BAD_REQUEST, "the body is not as it was announced")
-            }
+            Poll::Ready(Some(Err(_))) => this
+                .broken_off(StatusCode::BAD_REQUEST, "the body does not have its announced length or form"),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match this.alarm.as_mut().poll(context) {
-                Poll::Ready(()) => this.broken_off(StatusCode::GATEWAY_TIMEOUT, "the body came no further"),
+                Poll::Ready(()) => {
+                    this.broken_off(StatusCode::GATEWAY_TIMEOUT, "no data of the body came for too long")
+                }
                 Poll::Pending => Poll::Pending,
             },
         }

@@ -1,4 +1,4 @@
-//! What the front for HTTP counts, by the names of status and metrics.
+//! The counters of HTTP to the servers, with their names in status and metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -16,7 +16,7 @@ macro_rules! counters {
 counters! {
     /// Connections of HTTP clients.
     Connections => "http_connections",
-    /// HTTP clients cut off because the head of a request did not come in time, or no next request.
+    /// HTTP clients that were disconnected because the head of a request, or the next request, did not come in time.
     SlowClients => "http_slow_clients",
     /// HTTP requests.
     Requests => "http_requests",
@@ -24,21 +24,21 @@ counters! {
     ByTag => "http_by_tag",
     /// HTTP requests to the server that the memory of calls knew.
     ByMemory => "http_by_memory",
-    /// HTTP requests to the server that the hash of the identifier says.
+    /// HTTP requests to the server that the hash of the identifier gives.
     ByHash => "http_by_hash",
-    /// HTTP sessions that began: a server was chosen, and a cookie set.
+    /// HTTP sessions that began: a server was chosen and a cookie set.
     NewSession => "http_new_sessions",
-    /// HTTP requests whose session was at a server that is gone or does not answer, and that went to another one.
+    /// HTTP requests of a session whose server is gone or does not answer; they went to another server.
     TakenOver => "http_taken_over",
-    /// Identifiers that look like tags and that no load manager of this farm made.
+    /// Identifiers that look like tags but that no load manager of this farm made.
     Forged => "http_forged_tags",
-    /// HTTP requests refused because they are none that can be passed on: 400, 405, 413, 501.
+    /// HTTP requests that were refused because they cannot be forwarded: 400, 405, 413, 501.
     Refused => "http_refused",
     /// HTTP requests answered 503: no server has room.
     NoServer => "http_no_server",
-    /// Connections that the HTTP of a server did not take.
+    /// Connections that a server's HTTP port did not accept.
     NotConnected => "http_not_connected",
-    /// HTTP requests answered 502: the server took the request and gave no answer.
+    /// HTTP requests answered 502: the server accepted the request and gave no answer.
     BadGateway => "http_bad_gateway",
     /// HTTP requests answered 504: the server was silent for too long.
     Silent => "http_silent",

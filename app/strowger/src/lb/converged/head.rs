@@ -1,4 +1,4 @@
-//! Heads on their way through: which requests are passed on, and with what fields.
+//! Heads on their way through: which requests are forwarded, and with which header fields.
 
 use std::net::SocketAddr;
 
@@ -10,31 +10,32 @@ use hyper::{Method, Request, StatusCode, Uri, Version};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Why a request is not passed on.
+/// Why a request is not forwarded.
 pub(super) struct Unfit(pub(super) StatusCode, pub(super) &'static str);
 
-/// Whether it can be passed on without two readers taking it for different requests (RFC 9112 §11.2). Length and framing
-/// were read strictly before: what is both chunked and of a length lost the length, and its connection ends with it.
+/// Whether two readers would understand the request in the same way (RFC 9112 §11.2); otherwise it is not forwarded. Length
+/// and framing were read strictly before: a request that is chunked and also has a length lost the length, and its
+/// connection ends after it.
 pub(super) fn check<B>(request: &Request<B>, body_bytes_max: u64) -> Result<(), Unfit> {
     let headers = request.headers();
     if request.method() == Method::CONNECT {
         return Err(Unfit(
             StatusCode::METHOD_NOT_ALLOWED,
-            "CONNECT is not served: this is no proxy to elsewhere",
+            "CONNECT is not supported: this is not a proxy to other sites",
         ));
     }
     // RFC 9112 §3.2.
     let hosts = headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Err(Unfit(StatusCode::BAD_REQUEST, "a request needs one Host field"));
+        return Err(Unfit(StatusCode::BAD_REQUEST, "a request must have exactly one Host field"));
     }
-    // Another coding of transfer would have to be kept, which no longer is one once the chunks are read.
+    // Another transfer coding would have to be kept, but it is no longer valid once the chunks are read.
     let plain = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if codings.next().is_some_and(|coding| !plain(coding)) || codings.next().is_some() {
         return Err(Unfit(
             StatusCode::NOT_IMPLEMENTED,
-            "the only transfer coding that is known here is chunked",
+            "the only transfer coding that is supported is chunked",
         ));
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -44,7 +45,7 @@ pub(super) fn check<B>(request: &Request<B>, body_bytes_max: u64) -> Result<(), 
     Ok(())
 }
 
-/// The protocols that the request asks to change to, if it does.
+/// The protocols that the request asks to change to, if any.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     named(headers).any(|name| name == UPGRADE).then(|| headers.get(UPGRADE).cloned())?
 }
@@ -55,7 +56,7 @@ pub(super) fn target(uri: &Uri) -> Uri {
     target.unwrap_or_else(|| Uri::from_static("/"))
 }
 
-/// The fields of a request as the server gets them.
+/// The header fields of the request for the server.
 pub(super) fn to_server(
     headers: &mut HeaderMap,
     uri: &Uri,
@@ -64,7 +65,7 @@ pub(super) fn to_server(
     upgrade: Option<&HeaderValue>,
 ) {
     end_to_end(headers, upgrade);
-    // RFC 9112 §3.2.2: the authority of the target stands before the field.
+    // RFC 9112 §3.2.2: the authority of the target overrides the field.
     if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
         headers.insert(HOST, host);
     }
@@ -74,11 +75,11 @@ pub(super) fn to_server(
     add(headers, VIA, if version == Version::HTTP_10 { "1.0 strowger" } else { "1.1 strowger" });
 }
 
-/// Takes out what was meant for this connection alone (RFC 9110 §7.6.1).
+/// Removes what was meant for this connection alone (RFC 9110 §7.6.1).
 pub(super) fn end_to_end(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
     let own: Vec<HeaderName> = named(headers).collect();
     for name in own {
-        // Whoever names these would have us send another request than the one that was judged.
+        // Removing these at the client's wish would send another request than the one that was checked.
         if name != HOST && name != CONTENT_LENGTH {
             headers.remove(name);
         }
@@ -94,13 +95,13 @@ pub(super) fn end_to_end(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>)
     }
 }
 
-/// Fields that `Connection` names.
+/// The fields that `Connection` names.
 fn named(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> + '_ {
     let lists = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).filter_map(|name| name.trim().parse().ok())
 }
 
-/// Behind what others wrote.
+/// Appends to what others wrote.
 fn add(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     let before = headers.get_all(&name).iter().filter_map(|value| value.to_str().ok());
     let all: Vec<&str> = before.chain([value]).collect();

@@ -1,8 +1,8 @@
-//! The front for HTTP of converged sessions (SPEC A13): one thread with a runtime of its own, so that nothing that comes
-//! here can hold a worker of SIP up. Which server a request goes to, [`lb::http`] says; here are the connections, both ways.
+//! HTTP of converged sessions (SPEC A13): one thread with a runtime of its own, so that no HTTP request can delay a worker
+//! of SIP. [`lb::http`] chooses the server of a request; this module has the connections on both sides.
 //!
-//! Bounded: connections of clients at once, the head and the body of a request, each wait, idle connections to servers.
-//! Bodies are passed on as they come, and the one side waits for the other.
+//! Bounds: connections of clients at once, the head and the body of a request, each wait, idle connections to servers.
+//! Bodies are forwarded as they come; each side waits for the other.
 
 mod body;
 pub(crate) mod counters;
@@ -34,24 +34,24 @@ use patient::Patient;
 use pool::Pool;
 use request::Slot;
 
-/// A server whose HTTP refused a connection is asked again after this: its SIP may live without.
+/// A server whose HTTP port refused a connection is asked again after this time. Its SIP may work all the same.
 const REST: Duration = Duration::from_secs(1);
-/// Between two looks at connections and servers that rest.
+/// Time between two looks at connections and resting servers.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// A third of what a worker gets, where both want all of a core.
+/// A third of a worker's share, when both want a whole core.
 const NICE: libc::c_int = 5;
 
 pub(crate) struct Front {
     address: SocketAddr,
     clock: Clock,
-    /// Under the terms that were published last.
+    /// The chooser, with the terms that were published last.
     shared: Mutex<Shared>,
     settings: ArcSwap<Http>,
     chooser: Chooser,
     chance: Mutex<Chance>,
     pool: Pool,
-    /// Servers whose HTTP did not take a connection, and until when they are passed over.
+    /// Servers whose HTTP port did not accept a connection, and until when they are passed over.
     resting: Mutex<HashMap<ServerId, Instant>>,
     pub(crate) counters: FrontCounters,
 }
@@ -61,7 +61,8 @@ impl Front {
     pub(crate) fn serve(http: Http, shared: Shared, clock: Clock, chance: Chance) -> io::Result<Arc<Front>> {
         let listen = http.listen;
         let named = |error: io::Error| {
-            let remedy = "another program may have that port (`ss -lntp`); or set http.listen otherwise";
+            let remedy =
+                "another program may use that port (`ss -lntp` shows it): stop it, or change http.listen";
             let what = format!("cannot listen for HTTP on {listen}: {error}\n  remedy: {remedy}");
             io::Error::new(error.kind(), what)
         };
@@ -88,7 +89,7 @@ impl Front {
         Ok(front)
     }
 
-    /// Other settings, for requests that come from now on. Listener and bound of connections stay.
+    /// Other settings, for requests from now on. The listener and the bound on connections stay.
     pub(crate) fn set(&self, http: Http) {
         self.settings.store(Arc::new(http));
     }
@@ -100,12 +101,12 @@ impl Front {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let Ok((stream, client)) = listener.accept().await else {
-                // Out of descriptors, most likely: no use in asking again at once.
+                // Most likely the process has no descriptors left: asking again at once is no use.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
             self.counters.add(Counter::Connections);
-            // Answers are passed on as they come.
+            // Answers are forwarded as they come.
             let _ = stream.set_nodelay(true);
             let (front, settings, place) = (Arc::clone(&self), self.settings.load_full(), Slot::new(place));
             tokio::spawn(async move {
@@ -120,7 +121,7 @@ impl Front {
                     .serve_connection(TokioIo::new(stream), service)
                     .with_upgrades()
                     .await;
-                // A client that breaks off is its own affair.
+                // A client that breaks off harms nobody else.
                 if ended.is_err_and(|error| error.is_timeout()) {
                     front.counters.add(Counter::SlowClients);
                 }
@@ -137,7 +138,7 @@ impl Front {
         }
     }
 
-    /// What is shared, under the terms of this moment.
+    /// The shared state, with the terms of this moment.
     fn terms(&self) -> Shared {
         let mut shared = lock(&self.shared);
         if let Some(renewed) = shared.renewed() {
@@ -159,15 +160,15 @@ impl Front {
         lock(&self.chance)
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Where a core is short, workers come before this thread: a page may wait, a call that is not answered is made again.
+/// If cores are short, workers run before this thread: a web page may wait, but a call without an answer is lost.
 fn give_way() {
-    // SAFETY: no memory is touched. With 0 Linux means the calling thread alone (setpriority(2)); a refusal changes nothing.
+    // SAFETY: no memory is touched. 0 means the calling thread alone on Linux (setpriority(2)); a refusal changes nothing.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 

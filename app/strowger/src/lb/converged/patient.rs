@@ -1,7 +1,7 @@
-//! A stream whose peer may take its time to read, but not for ever: what cannot be written for too long ends the connection.
+//! A stream whose peer may read slowly, but not for ever: bytes that cannot be written for too long end the connection.
 //!
-//! At the end of a client's stream what the client still sends is read and dropped for a moment: closed at once, the kernel would answer with a reset,
-//! and the client would lose an answer that it had not read yet (RFC 9112 §9.6).
+//! At the end of a client's stream, this reads and drops what the client still sends, for a moment. If it closed at once,
+//! the kernel would send a reset, and the client would lose an answer that it has not read yet (RFC 9112 §9.6).
 
 use std::io;
 use std::pin::Pin;
@@ -15,9 +15,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::request::Slot;
 
-/// Longer than an answer and the peer's end need on their way there and back.
+/// Longer than an answer and the peer's end need to arrive.
 const LINGER: Duration = Duration::from_secs(1);
-/// Read at once of what is dropped.
+/// How many dropped bytes are read at once.
 const DROPPED_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub(super) struct Patient<S> {
     /// Runs while a write waits.
     alarm: Pin<Box<Sleep>>,
     waits: bool,
-    /// Nothing is written any more.
+    /// Nothing more is written.
     ends: bool,
-    /// A client has it; `None`: a server.
+    /// Only a client's stream has this. `None`: a server's stream.
     client: Option<Arc<Slot>>,
 }
 
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
             let mut dropped = ReadBuf::new(&mut bytes);
             match ready!(Pin::new(&mut self.stream).poll_read(context, &mut dropped)) {
                 Ok(()) if !dropped.filled().is_empty() => {}
-                // It has ended too.
+                // The other side has ended, too.
                 _ => return Poll::Ready(Ok(())),
             }
         }

@@ -1,5 +1,5 @@
-//! Connections to the HTTP of servers that wait for another request. Few, and not for long: most servers close theirs after
-//! five seconds, and a request on one that is being closed has to be sent again.
+//! Connections to the servers' HTTP that wait for another request. They are few and wait only for a short time: most servers
+//! close theirs after five seconds, and a request on a closing connection must be sent again.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,10 +16,10 @@ use super::body::Guarded;
 use super::lock;
 use super::patient::Patient;
 
-/// Connections that wait for each server.
+/// Waiting connections for each server.
 const IDLE_MAX: usize = 32;
 const IDLE_TIME: Duration = Duration::from_secs(4);
-/// Of a response.
+/// Bound of a response's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) type Sender = SendRequest<Guarded>;
@@ -28,7 +28,7 @@ pub(super) type Sender = SendRequest<Guarded>;
 pub(super) struct Pool(Mutex<HashMap<SocketAddr, Vec<(Sender, Instant)>>>);
 
 impl Pool {
-    /// The one that was used last: it is the least likely to be closed.
+    /// The connection that was used last: it is the least likely to be closed.
     pub(super) fn take(&self, place: SocketAddr) -> Option<Sender> {
         let mut idle = lock(&self.0);
         let waiting = idle.get_mut(&place)?;
@@ -43,7 +43,7 @@ impl Pool {
         }
     }
 
-    /// Closes what waited for too long.
+    /// Closes connections that waited for too long.
     pub(super) fn sweep(&self, now: Instant) {
         lock(&self.0).retain(|_, waiting| {
             waiting.retain(|(sender, since)| !sender.is_closed() && now.duration_since(*since) < IDLE_TIME);
@@ -52,7 +52,7 @@ impl Pool {
     }
 }
 
-/// A new connection, which goes on by itself until both sides are done with it.
+/// A new connection. It runs by itself until both sides are done with it.
 pub(super) async fn connect(place: SocketAddr, patience: Duration, idle: Duration) -> io::Result<Sender> {
     let late = || io::Error::from(io::ErrorKind::TimedOut);
     let stream = tokio::time::timeout(patience, TcpStream::connect(place)).await.map_err(|_| late())??;
@@ -63,7 +63,7 @@ pub(super) async fn connect(place: SocketAddr, patience: Duration, idle: Duratio
         .handshake(io)
         .await
         .map_err(io::Error::other)?;
-    // How it ends, whoever waits for an answer is told.
+    // The task that waits for the answer learns how the connection ends.
     tokio::spawn(connection.with_upgrades());
     Ok(sender)
 }

@@ -29,11 +29,11 @@ use super::{Front, tunnel};
 pub(super) type Reply = Response<Either<Guarded, Full<Bytes>>>;
 type Permit = Arc<Slot>;
 
-/// The place of a connection among those of clients, for as long as it lasts.
+/// The place of a connection among the connections of clients, for as long as the connection lasts.
 #[derive(Debug)]
 pub(super) struct Slot {
     _permit: OwnedSemaphorePermit,
-    /// It became another protocol, whose two ways end by themselves.
+    /// The connection became another protocol; its two directions end by themselves.
     pub(super) upgraded: AtomicBool,
 }
 
@@ -43,7 +43,7 @@ impl Slot {
     }
 }
 
-/// Servers that are tried for one request.
+/// How many servers are tried for one request.
 const TRIES: usize = 4;
 
 pub(super) async fn answer(
@@ -86,7 +86,7 @@ fn read(request: &Request<Incoming>, shared: &Shared, settings: &Http) -> Asked 
     Asked::read(&shared.keys, &settings.names, Head { target, header: &header, cookies: &cookies })
 }
 
-/// A request on its way, and what is known for it.
+/// A request on its way, and what is known about it.
 struct Passage<'a> {
     front: &'a Front,
     settings: &'a Http,
@@ -101,12 +101,12 @@ struct Passed {
     sender: Sender,
 }
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 enum Attempt {
     Answered(Box<Passed>),
-    /// The server has seen nothing of it: its body is whole.
+    /// The server has seen nothing of the request: the body is still whole.
     Untouched(Guarded),
-    /// It may have: this is the answer, unless it may be sent again.
+    /// The server may have begun with the request: this is the answer, unless the request may be sent again.
     Broken(StatusCode, &'static str),
 }
 
@@ -125,7 +125,8 @@ impl Passage<'_> {
         for attempt in 0..TRIES {
             let Some(choice) = same.take().or_else(|| self.choose(&not)) else { break };
             let server = choice.server;
-            // One that has waited may be closed at this moment, and what cannot be repeated would be lost with it.
+            // A connection that has waited may be closing at this moment, and a request that cannot be repeated would be
+            // lost with it.
             let waiting = if repeatable && attempt == 0 { front.pool.take(choice.place) } else { None };
             let sender = match waiting {
                 Some(sender) => sender,
@@ -144,8 +145,9 @@ impl Passage<'_> {
                 Attempt::Answered(passed) => return Ok(*passed),
                 Attempt::Untouched(whole) => body = whole,
                 Attempt::Broken(status, why) => {
-                    // The same server once more, on a new connection: if it lives, it has the session, and only the old
-                    // connection was closed; if not, it refuses. What fells one server is not given to the next.
+                    // The same server is tried once more, on a new connection. If the server lives, it has the session, and
+                    // only the old connection was closed; if not, it refuses. A request that kills one server is not given
+                    // to the next.
                     let again = repeatable && status == StatusCode::BAD_GATEWAY;
                     if !again || std::mem::replace(&mut broke_off, true) {
                         return Err(self.broken(status, why));
@@ -160,7 +162,7 @@ impl Passage<'_> {
         Err(reply)
     }
 
-    /// Those that do not take connections at this moment come into question where there is nobody else.
+    /// Servers that do not accept connections at this moment are tried only if there is no other server.
     fn choose(&self, not: &[ServerId]) -> Option<Choice> {
         let snapshot = self.shared.snapshot();
         let now = self.front.clock.now();
@@ -187,7 +189,7 @@ impl Passage<'_> {
         let sent = {
             let mut sending = pin!(sender.try_send_request(request));
             loop {
-                // As long as the body moves, the server cannot be asked for an answer.
+                // While the body still moves, the server cannot be expected to answer.
                 let end = progress.last() + self.settings.idle;
                 match timeout_at(end, sending.as_mut()).await {
                     Ok(sent) => break Some(sent),
@@ -201,7 +203,8 @@ impl Passage<'_> {
             Some(Err(mut error)) => match error.take_message() {
                 Some(whole) => Attempt::Untouched(whole.into_body()),
                 None => {
-                    let server = (StatusCode::BAD_GATEWAY, "the server broke off without an answer");
+                    let server =
+                        (StatusCode::BAD_GATEWAY, "the server closed the connection without an answer");
                     let (status, why) = progress.wrong().unwrap_or(server);
                     Attempt::Broken(status, why)
                 }
@@ -221,7 +224,7 @@ impl Passage<'_> {
 }
 
 impl Front {
-    /// The server's answer as the client gets it.
+    /// The server's answer, as the client gets it.
     fn answered(
         self: &Arc<Front>,
         settings: &Http,
@@ -242,7 +245,10 @@ impl Front {
         let to = match (switches, upgraded) {
             (true, None) => {
                 self.counters.add(Counter::BadGateway);
-                return refusal(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked");
+                return refusal(
+                    StatusCode::BAD_GATEWAY,
+                    "the server changed the protocol without being asked",
+                );
             }
             (true, Some((asked, client))) => {
                 self.counters.add(Counter::Upgraded);
@@ -258,7 +264,7 @@ impl Front {
             (false, _) => {
                 let (front, at) = (Arc::clone(self), choice.place);
                 tokio::spawn(async move {
-                    // When its body is through.
+                    // After the end of the body.
                     if sender.ready().await.is_ok() {
                         front.pool.put(at, sender);
                     }

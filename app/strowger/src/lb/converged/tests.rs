@@ -1,4 +1,4 @@
-//! Servers that refuse, break off, are silent or say too much: what the client gets, and what is sent twice.
+//! Servers that refuse, break off, are silent or send too much: what the client gets, and what is sent twice.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,12 +11,13 @@ const GET: &str = "GET /page HTTP/1.1\r\nHost: app\r\n";
 const POST: &str = "POST /page HTTP/1.1\r\nHost: app\r\nContent-Length: 5\r\n";
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// A server that answers each request with this text, or closes where there is none; how many requests it got.
+/// A server that answers each request with this text, or closes the connection if there is none; and the number of its
+/// requests.
 fn server(answer: Option<&'static str>) -> (SocketAddr, Arc<AtomicUsize>) {
     server_of(usize::MAX, answer)
 }
 
-/// One that answers so many requests of each connection, and closes it under the next.
+/// A server that answers this many requests of each connection, and closes the connection during the next request.
 fn server_of(each: usize, answer: Option<&'static str>) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -44,7 +45,7 @@ fn server_of(each: usize, answer: Option<&'static str>) -> (SocketAddr, Arc<Atom
     (address, requests)
 }
 
-/// Nobody listens there.
+/// An address where nobody listens.
 fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -180,7 +181,7 @@ fn silence_an_unasked_change_of_protocol_and_too_long_a_body_are_answered() {
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 5\r\n"), "{answer}");
 }
 
-/// More than sockets hold, from a client that reads only when all of it is sent: a reset would take the answer away from it.
+/// More bytes than sockets hold, from a client that reads only after sending all of them: a reset would destroy the answer.
 #[test]
 fn a_client_that_goes_on_sending_gets_its_answer() {
     let (silent, _) = server(Some(""));
@@ -207,7 +208,7 @@ fn whoever_does_not_read_or_says_nothing_is_cut_off() {
     let mut stream = TcpStream::connect(front_of_talks.address()).unwrap();
     stream.write_all(format!("{GET}\r\n").as_bytes()).unwrap();
     assert_eq!(was_cut.recv_timeout(Duration::from_secs(20)), Ok(true));
-    // What lies in the sockets by then can still be read.
+    // The bytes that already are in the sockets can still be read.
     let mut read = Vec::new();
     let _ = stream.read_to_end(&mut read);
     assert!(!read.is_empty() && read.len() < LENGTH, "{} bytes", read.len());

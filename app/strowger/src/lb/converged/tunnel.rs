@@ -1,5 +1,5 @@
-//! A connection that became another protocol (RFC 9110 §7.8), such as WebSocket: bytes both ways, until one side ends it or
-//! both are silent for too long.
+//! A connection that became another protocol (RFC 9110 §7.8), such as WebSocket. Bytes go both ways until one side ends it
+//! or both are silent for too long.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -28,7 +28,7 @@ pub(super) async fn run(client: OnUpgrade, server: OnUpgrade, idle: Duration) {
     }
 }
 
-/// A stream that notes when something came.
+/// A stream that notes the time of the last data.
 struct Noted {
     inner: TokioIo<Upgraded>,
     progress: Arc<Progress>,

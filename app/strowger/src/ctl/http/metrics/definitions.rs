@@ -1,10 +1,10 @@
-//! Every metric that is no plain counter of the workers: name, labels, unit, meaning. Values are in [`super`].
+//! Every metric that is not a plain counter of the workers: name, labels, unit, meaning. Their values are in [`super`].
 
 /// A gauge.
 pub(super) struct Gauge {
     pub(super) name: &'static str,
     pub(super) labels: &'static [&'static str],
-    /// As the page says it.
+    /// The form on the page.
     pub(super) unit: &'static str,
     pub(super) help: &'static str,
 }
@@ -19,46 +19,51 @@ const fn gauge(
 }
 
 pub(super) const GAUGES: &[Gauge] = &[
-    gauge("strowger_up_seconds", &[], "s", "Since the load manager started"),
+    gauge("strowger_up_seconds", &[], "s", "Time since the load manager started"),
     gauge("strowger_servers", &["state"], "servers", "Servers in the table, by state"),
     gauge(
         "strowger_server_state",
         &["server", "state", "reason"],
         "1",
-        "1 for the state that a server is in, with what made it so",
+        "1 for the present state of a server, with the reason for the state",
     ),
     gauge(
         "strowger_server_reason",
         &["server", "source", "says"],
         "1",
-        "1 for each thing that is said of a server, by who says it: heartbeat, options, traffic, operator",
+        "1 for each judgement of a server, by its source: heartbeat, options, traffic, operator",
     ),
-    gauge("strowger_server_since_seconds", &["server"], "s", "How long a server has been in its state"),
-    gauge("strowger_server_weight", &["server"], "1", "Share of new calls against other servers"),
-    gauge("strowger_server_load_ratio", &["server"], "0 … 1", "Load that the server told"),
-    gauge("strowger_server_score", &["server"], "0 … 100", "Performance score, where it has one"),
-    gauge("strowger_server_calls", &["server"], "calls", "Calls in progress, where they are counted"),
+    gauge(
+        "strowger_server_since_seconds",
+        &["server"],
+        "s",
+        "Time that a server has been in its present state",
+    ),
+    gauge("strowger_server_weight", &["server"], "1", "Share of new calls, relative to other servers"),
+    gauge("strowger_server_load_ratio", &["server"], "0 … 1", "Load that the server reported"),
+    gauge("strowger_server_score", &["server"], "0 … 100", "Performance score, for servers that have one"),
+    gauge("strowger_server_calls", &["server"], "calls", "Calls in progress, if they are counted"),
     gauge("strowger_server_left", &["server"], "calls", "Calls left at a server that is drained"),
     gauge("strowger_memory_entries", &["memory"], "entries", "Entries of a bounded store"),
-    gauge("strowger_memory_entries_max", &["memory"], "entries", "Entries that it takes at most"),
+    gauge("strowger_memory_entries_max", &["memory"], "entries", "Most entries of a bounded store"),
     gauge("strowger_memory_bytes", &["memory"], "bytes", "Bytes of a bounded store"),
     gauge(
         "strowger_certificate_end_timestamp_seconds",
         &["file"],
         "s since 1970",
-        "Last second of a certificate that new connections are shown",
+        "Last valid second of a certificate that new connections use",
     ),
     gauge(
         "strowger_session_establishment_ratio",
         &[],
         "0 … 1",
-        "SER of RFC 6076 §4.6: sessions answered 2xx, of all but redirected ones",
+        "SER of RFC 6076 §4.6: sessions answered 2xx, divided by all sessions that were not redirected",
     ),
     gauge(
         "strowger_session_establishment_effectiveness_ratio",
         &[],
         "0 … 1",
-        "SEER of RFC 6076 §4.7: the same with 480, 486, 600 and 603, which the callee meant",
+        "SEER of RFC 6076 §4.7: as SER, but 480, 486, 600 and 603 count as success: the callee chose them",
     ),
     gauge(
         "strowger_ineffective_session_attempts_ratio",
@@ -70,7 +75,7 @@ pub(super) const GAUGES: &[Gauge] = &[
         "strowger_session_completion_ratio",
         &[],
         "0 … 1",
-        "SCR of RFC 6076 §4.9: sessions whose BYE was answered 2xx, of all attempts",
+        "SCR of RFC 6076 §4.9: sessions whose BYE was answered 2xx, divided by all attempts",
     ),
 ];
 
@@ -80,18 +85,18 @@ pub(super) const OF_SERVERS: &[(&str, &str)] = &[
     ("strowger_server_failures", "Sends to a server that failed"),
     (
         "strowger_server_failed",
-        "Requests that came to nothing by its fault: time-outs, 408 and 5xx, 481 to a call that it had",
+        "Requests that failed by the server's fault: time-outs, 408, 5xx, and 481 for a call that the server had",
     ),
     ("strowger_server_new_calls", "New calls given to a server"),
 ];
 
-/// Histograms of each server: name, as status names it, the results it is told apart by, meaning.
+/// Histograms of each server: name, name in `status`, results that it distinguishes, meaning.
 pub(super) const DELAYS: &[(&str, &str, &[&str], &str)] = &[
     (
         "strowger_server_session_request_delay",
         "session request",
         &["successful", "failed"],
-        "SRD of RFC 6076 §4.3: from an INVITE to the first response that says something of the call",
+        "SRD of RFC 6076 §4.3: from an INVITE to the first response other than 100",
     ),
     (
         "strowger_server_session_disconnect_delay",
@@ -107,41 +112,44 @@ pub(super) const DELAYS: &[(&str, &str, &[&str], &str)] = &[
     ),
 ];
 
-/// What sockets count that goes down, too.
+/// Figures of sockets that can also go down.
 pub(super) const GAUGES_OF_SOCKETS: &[&str] =
     &["spread_by_message", "capture_seen", "connections_open", "buffered_bytes"];
 
-/// Counters of other parts, which there are only where that part runs.
+/// Counters of other parts. They exist only where the part runs.
 pub(super) const COUNTERS_OF_PARTS: &[(&str, &str)] = &[
-    ("`strowger_heartbeats_total`", "Heartbeats taken"),
-    ("`strowger_heartbeats_refused_total`", "Heartbeats of servers for which the table had no room"),
+    ("`strowger_heartbeats_total`", "Heartbeats accepted"),
+    ("`strowger_heartbeats_refused_total`", "Heartbeats of servers that the table had no room for"),
     (
         "`strowger_heartbeats_ignored_REASON_total`",
         "Heartbeats ignored: forged, repeated, malformed, for another protocol",
     ),
     (
         "`strowger_perf_polls_total`, `_answers_total`, `_misses_total`, `_notifications_total`",
-        "Polls of agents and performance servers, and what came of them",
+        "Polls of agents and performance servers: sent, answered, missed; notifications received",
     ),
-    ("`strowger_perf_served_total`", "Questions of other load managers that were answered from here"),
-    ("`strowger_notices_told_total`, `_unsent_total`", "Notices of new calls to other load managers"),
+    ("`strowger_perf_served_total`", "Questions of other load managers that this one answered"),
+    (
+        "`strowger_notices_told_total`, `_unsent_total`",
+        "Notices of new calls: told to other load managers, not sent",
+    ),
     (
         "`strowger_notices_heard_total`, `_learnt_total`, `_otherwise_total`, `_full_total`",
-        "Notices of others: believed; of calls new to us; of calls that we had given to another server; without room",
+        "Notices of other load managers: believed; about calls that were new here; about calls that went to another server here; without room in the memory",
     ),
-    ("`strowger_notices_ignored_REASON_total`", "Notices not believed"),
+    ("`strowger_notices_ignored_REASON_total`", "Notices that were not believed"),
     (
         "`strowger_api_requests_total`, `_unauthorized_total`, `_forbidden_total`, `_refused_total`",
-        "HTTP requests of the API; those without a token, without the right to it, and wrong ones",
+        "HTTP requests of the API: all; without a good token; with a token that does not allow them; wrong requests",
     ),
     (
         "`strowger_http_connections_total`, `_slow_clients_total`, `_requests_total`, `_refused_total`, `_upgraded_total`",
-        "HTTP to the servers (docs/http.md): connections of clients; those cut off as too slow; requests; those that are none to \
-         pass on; connections that became another protocol",
+        "HTTP to the servers (docs/http.md): connections of clients; clients disconnected as too slow; requests; requests that cannot be \
+         forwarded; connections that became another protocol",
     ),
     (
         "`strowger_http_by_tag_total`, `_by_memory_total`, `_by_hash_total`, `_new_sessions_total`, `_taken_over_total`",
-        "HTTP requests by how their server was found; sessions that began; requests of a session whose server is gone",
+        "HTTP requests whose server was found by tag, memory, hash; sessions that began; requests that went to another server because theirs is gone",
     ),
     (
         "`strowger_http_forged_tags_total`",
@@ -149,7 +157,7 @@ pub(super) const COUNTERS_OF_PARTS: &[(&str, &str)] = &[
     ),
     (
         "`strowger_http_no_server_total`, `_not_connected_total`, `_bad_gateway_total`, `_silent_total`",
-        "HTTP requests answered 503; connections that a server did not take; requests answered 502, 504",
+        "HTTP requests answered 503; connections that a server did not accept; requests answered 502; requests answered 504",
     ),
     ("`strowger_faults_written_total`, `_dropped_total`, `_failed_total`", "Fault records (`log.faults`)"),
 ];

@@ -1,4 +1,4 @@
-//! docs/metrics.md: what each metric means, in which unit, where it comes from, and what to watch.
+//! docs/metrics.md: what each metric means, its unit, its source, and what to watch.
 
 use std::fmt::Write as _;
 
@@ -19,9 +19,9 @@ scrape_configs:
     static_configs: [{ targets: [\"127.0.0.1:8060\"] }]
 ```
 
-Without `api.open_metrics` a token is needed (`authorization: { credentials: … }`). A scrape is answered by the control thread, from
-counters that the workers write without locks; it delays no message. Counters begin at 0 with the process and are summed over its
-workers; use `rate()` and `increase()`. Each counter is also in `strowger ctl counters`, without `strowger_` and `_total`. A label
+If `api.open_metrics` is false, Prometheus needs a token (`authorization: { credentials: … }`). The control thread answers a scrape from
+counters that the workers write without locks; a scrape delays no message. Counters begin at 0 with the process and are summed over the
+workers; use `rate()` and `increase()`. `strowger ctl counters` shows each counter, too, without `strowger_` and `_total`. The label
 `server` is transport, address and port.
 
 ## What to watch
@@ -35,10 +35,10 @@ groups:
       - alert: ServerFailed
         expr: max by (server) (strowger_server_state{state=~\"failed|trial\"}) == 1
         for: 1m
-      - alert: SetUpsSlow                   # 99 of 100 callers hear nothing for up to this long
+      - alert: SetUpsSlow                   # 99 of 100 callers hear nothing for up to 1 s
         expr: histogram_quantile(0.99, sum by (le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m]))) > 1
         for: 5m
-      - alert: OneServerSlower              # than the farm, ten times
+      - alert: OneServerSlower              # ten times slower than the farm
         expr: >
           histogram_quantile(0.5, sum by (server, le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m])))
           > 10 * scalar(histogram_quantile(0.5, sum by (le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m]))))
@@ -53,39 +53,39 @@ groups:
         expr: rate(strowger_memory_full_total[5m]) > 0
       - alert: MemoryNearlyFull
         expr: strowger_memory_entries > 0.8 * strowger_memory_entries_max
-      - alert: DatagramsLost                # the workers are late, or the machine is
+      - alert: DatagramsLost                # the workers or the machine are too slow
         expr: rate(strowger_datagrams_lost_in_kernel_total[1m]) > 0
       - alert: CertificateEnds
         expr: strowger_certificate_end_timestamp_seconds - time() < 14 * 86400
-      - alert: Forged                       # somebody tries
+      - alert: Forged                       # somebody forges tags or responses
         expr: rate(strowger_forged_tags_total[5m]) + rate(strowger_foreign_responses_total[5m]) + rate(strowger_forged_encapsulations_total[5m]) > 1
 ```
 
-A dashboard begins with these: new calls a second by server `sum by (server) (rate(strowger_server_new_calls_total[1m]))`, the two quantiles
+A first dashboard shows: new calls per second of each server, `sum by (server) (rate(strowger_server_new_calls_total[1m]))`, the two quantiles
 above, `strowger_server_load_ratio`, `strowger_server_score`, and the ratios below over the last minutes.
 
 ## RFC 6076: how well sessions go
 
-The load manager keeps nothing of a request that it has passed on: when that was travels in its own Via and comes back with the response.
-So delays are measured for every call, however long it rings, and by whichever load manager the response comes through, in steps of 64 µs
-by the wall clock. They are those of servers, seen from here: from the request's leaving to the response's coming. A caller sees more,
-by its own way to here.
+The load manager keeps nothing of a request that it has forwarded: the time travels in the load manager's own Via and comes back with the
+response. Delays are therefore measured for every call, however long it rings, by any load manager that gets the response. The clock is
+the wall clock, in steps of 64 µs. Each delay is the server's, seen from the load manager: from sending the request to receiving the
+response. A caller sees more: the network between caller and load manager comes on top.
 
 | RFC 6076 | here | how |
 |---|---|---|
-| §4.1 registration request delay (RRD) | `strowger_server_registration_request_delay_seconds` | REGISTER to its 2xx. A challenge ends one request, and the next is timed by itself. |
-| §4.2 ineffective registration attempts (IRA) | `(rate(strowger_registers_failed_total[5m]) + rate(strowger_registers_unanswered_total[5m])) / rate(strowger_registers_total[5m])` | Refused other than 401, 402, 407; unanswered ones are known with `register.to = \"all\"` or a registrar. |
-| §4.3 session request delay (SRD) | `strowger_server_session_request_delay_seconds` | `successful`: INVITE to the first provisional response other than 100, or to the 2xx where there is none. `failed`: to a failure before which nothing was said. |
-| §4.4 session disconnect delay (SDD) | `strowger_server_session_disconnect_delay_seconds` | BYE to its 2xx, or to its failure. Of BYEs of clients: what a server takes. |
-| §4.5 session duration time (SDT) | none | The time of the answer is kept nowhere once a call is up; the servers' own records have it. |
-| §4.6 session establishment ratio (SER) | `strowger_session_establishment_ratio` | Since the start. Over five minutes: the same of `rate(…[5m])` of the counters `strowger_sessions_…`. |
-| §4.7 session establishment effectiveness ratio (SEER) | `strowger_session_establishment_effectiveness_ratio` | As above, with what the callee meant: 480, 486, 600, 603. |
+| §4.1 registration request delay (RRD) | `strowger_server_registration_request_delay_seconds` | From a REGISTER to its 2xx. A challenge ends one request; the next request has a delay of its own. |
+| §4.2 ineffective registration attempts (IRA) | `(rate(strowger_registers_failed_total[5m]) + rate(strowger_registers_unanswered_total[5m])) / rate(strowger_registers_total[5m])` | Refusals other than 401, 402, 407, and REGISTERs without an answer; the latter are only known with `register.to = \"all\"` or a registrar. |
+| §4.3 session request delay (SRD) | `strowger_server_session_request_delay_seconds` | `successful`: from an INVITE to the first provisional response other than 100, or to the 2xx if there is none. `failed`: from an INVITE to a failure without such a provisional response. |
+| §4.4 session disconnect delay (SDD) | `strowger_server_session_disconnect_delay_seconds` | From a BYE of a client to the server's 2xx or failure. |
+| §4.5 session duration time (SDT) | none | The load manager does not keep the time of the answer. The servers' own records have the duration. |
+| §4.6 session establishment ratio (SER) | `strowger_session_establishment_ratio` | Since the start. For five minutes, compute the same from `rate(…[5m])` of the counters `strowger_sessions_…`. |
+| §4.7 session establishment effectiveness ratio (SEER) | `strowger_session_establishment_effectiveness_ratio` | As SER, but 480, 486, 600 and 603 count as success: the callee chose them. |
 | §4.8 ineffective session attempts (ISA) | `strowger_ineffective_session_attempts_ratio` | 408, 500, 503, 504. |
-| §4.9 session completion ratio (SCR) | `strowger_session_completion_ratio` | BYEs that were answered 2xx, of all session attempts: below the truth by the calls that are up. |
+| §4.9 session completion ratio (SCR) | `strowger_session_completion_ratio` | BYEs that were answered 2xx, divided by all session attempts. Calls that are still up are missing in it. |
 
-Attempts are calls that got a final answer other than a challenge; redirected ones are left out of SER and SEER as the RFC has it. A response
-that comes again is counted and timed once for as long as its call is remembered (`limits.new_call_seconds`). Not timed are INVITEs of calls that
-found the memory full, requests of servers, and clients on a stream over IPv6.
+Attempts are calls that got a final answer other than a challenge. Redirected calls are left out of SER and SEER, as in the RFC. A
+repeated response is counted and timed only once while its call is remembered (`limits.new_call_seconds`). Some requests have no delay:
+INVITEs of calls that found the memory full, requests of servers, and requests of clients on a stream over IPv6.
 
 ";
 
@@ -126,7 +126,7 @@ pub(crate) fn page() -> String {
     page
 }
 
-/// A name as the beginning of a sentence.
+/// A name, with a capital letter first.
 fn words(name: &str) -> String {
     let mut text = name.replace('_', " ");
     text[..1].make_ascii_uppercase();
