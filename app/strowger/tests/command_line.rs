@@ -188,7 +188,7 @@ fn a_control_socket_that_cannot_be_had_is_told_with_a_remedy() {
     for (path, expected) in [
         ("/nonexistent/x.sock", "remedy: make the folder"),
         (file.to_str().unwrap(), "remedy: choose another path"),
-        (&"x".repeat(200), "107 bytes at most"),
+        (&"x".repeat(200), "at most 107 bytes long"),
     ] {
         let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("udp:127.0.0.1:{port}");
@@ -280,7 +280,7 @@ fn what_an_agent_cannot_have_is_told_with_a_remedy() {
         ("--state-file", "/nonexistent/state", "remedy: make the folder"),
         ("--control", "/nonexistent/agent.sock", "remedy: make the folder"),
         ("--query", "192.0.2.77:5778", "remedy: `ip address`"),
-        ("--query", &taken, "remedy: stop who has it"),
+        ("--query", &taken, "remedy: stop the program that uses it"),
     ] {
         let arguments = ["agent", "--sip", "127.0.0.1:9", "--to", "127.0.0.1:9", option, value, "--", "true"];
         check(&arguments, 2, &[&format!("{option} {value}: "), remedy]);

@@ -1,6 +1,6 @@
-//! The collection loop's one step (SPEC B3): CPU and memory of the host, and those of the server's processes, from /proc.
+//! One step of the collection loop (SPEC B3): CPU and memory of the host and of the server's processes, from /proc.
 //!
-//! The server's processes are those of its session and whatever descends from them.
+//! The server's processes are the processes of its session and all their descendants.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,17 +15,17 @@ struct HostTicks {
     idle: u64,
 }
 
-/// Turns counters into figures: CPU use is that between two calls of [`Collector::collect`].
+/// Turns counters into figures. CPU use is the use between two calls of [`Collector::collect`].
 #[derive(Debug, Default)]
 pub struct Collector {
     host: Option<HostTicks>,
-    /// Ticks used so far by each process of the server (pid and start time). Empty at first and after a restart.
+    /// Ticks used so far by each process of the server (by pid and start time). Empty at first and after a restart.
     server: HashMap<(i32, u64), u64>,
     server_seen: bool,
 }
 
 impl Collector {
-    /// Measures now. `server` is its first process. CPU use is unknown the first time.
+    /// Measures now. `server` is the server's first process. CPU use is unknown the first time.
     pub fn collect(&mut self, server: Option<i32>) -> Load {
         let mut load = Load::default();
         if let Ok(memory) = Meminfo::current() {
@@ -53,7 +53,8 @@ impl Collector {
             Some(members.iter().map(|stat| stat.rss).sum::<u64>().saturating_mul(procfs::page_size() / 1024));
         let now: HashMap<(i32, u64), u64> =
             members.iter().map(|stat| ((stat.pid, stat.starttime), stat.utime + stat.stime)).collect();
-        // A process that is new since the last time has used all its ticks since then; what an ended one used last is lost.
+        // A process that is new since the last time has used all its ticks since then. The last ticks of an ended process
+        // are lost.
         let used: u64 = now
             .iter()
             .map(|(process, ticks)| ticks.saturating_sub(self.server.get(process).copied().unwrap_or(0)))
@@ -73,7 +74,7 @@ fn share(part: u64, whole: u64) -> u16 {
 fn host_ticks() -> Option<HostTicks> {
     let cpu = KernelStats::current().ok()?.total;
     let idle = cpu.idle + cpu.iowait.unwrap_or(0);
-    // Guests are already in `user`; stolen time counts as busy, as nobody here can have it.
+    // Guests are already in `user`. Stolen time counts as busy, because nobody on this host can use it.
     let busy = cpu.user
         + cpu.nice
         + cpu.system
@@ -88,11 +89,11 @@ fn all_stats() -> Vec<Stat> {
     all.flatten().filter_map(|process| process.stat().ok()).collect()
 }
 
-/// Those of `stats` that belong to the server whose first process is `first`.
+/// The processes of `stats` that belong to the server whose first process is `first`.
 fn members(stats: &[Stat], first: i32) -> Vec<&Stat> {
     let mut ids: HashSet<i32> =
         stats.iter().filter(|stat| stat.pid == first || stat.session == first).map(|stat| stat.pid).collect();
-    // Each round finds the children of those found; it ends when one finds none.
+    // Each round finds the children of the processes found so far. The loop ends when a round finds no process.
     loop {
         let before = ids.len();
         for stat in stats {

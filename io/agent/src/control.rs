@@ -1,5 +1,5 @@
-//! The control socket: a Unix stream socket that only the agent's user (and root) may connect to. One word in, a few lines of
-//! text out, over the same connection.
+//! The control socket: a Unix stream socket that only the agent's user (and root) may connect to. The client sends one word
+//! and gets a few lines of text over the same connection.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use base::{Duration, Time};
 
-/// Clients at a time; an operator is one, a script that watches another. More wait in the kernel's queue.
+/// Clients at a time: an operator, and perhaps a script. Further clients wait in the kernel's queue.
 const CLIENTS_MAX: usize = 8;
-/// A client that has not said its word after this long is given up.
+/// A client that has not sent its word within this time is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long [`tell`] waits for the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -19,14 +19,14 @@ const WORD_BYTES_MAX: usize = 64;
 /// Longer than any answer.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// What an operator can ask of an agent.
+/// The commands of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// State and figures, changing nothing.
+    /// Show state and figures; change nothing.
     Status,
-    /// No new calls; the server runs on.
+    /// Give the server no new calls; it goes on running.
     Drain,
-    /// New calls again.
+    /// Give the server new calls again.
     Resume,
     /// Drain, then end the server and the agent.
     Stop,
@@ -61,7 +61,7 @@ pub(crate) struct Control {
     clients: Vec<Client>,
 }
 
-/// Who has connected and not yet said a whole word.
+/// A client that has connected and has not yet sent a whole word.
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
@@ -69,7 +69,7 @@ struct Client {
     until: Time,
 }
 
-/// A command, and who waits for what came of it.
+/// A command, and the client that waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) command: Command,
@@ -77,7 +77,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// A few lines, which the kernel takes at once. Whoever did not wait for the answer does not get it.
+    /// Sends a few lines, which the kernel takes at once. A client that did not wait gets no answer.
     pub(crate) fn answer(mut self, text: &str) {
         let _ = self.stream.write_all(text.as_bytes());
     }
@@ -90,18 +90,18 @@ impl Control {
         Ok(Control { listener, path: path.to_owned(), clients: Vec::new() })
     }
 
-    /// What a poll is to watch.
+    /// The descriptors for the poll.
     pub(crate) fn fds(&self) -> impl Iterator<Item = RawFd> {
         let listener = (self.clients.len() < CLIENTS_MAX).then(|| self.listener.as_raw_fd());
         listener.into_iter().chain(self.clients.iter().map(|client| client.stream.as_raw_fd()))
     }
 
-    /// When [`Control::next`] has something to do that time alone brings.
+    /// The time when [`Control::next`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.clients.iter().map(|client| client.until).min()
     }
 
-    /// The next command that has come; a word that is none is answered here. Never waits.
+    /// The next command. An unknown word is answered here. Never waits.
     pub(crate) fn next(&mut self, now: Time) -> Option<Asked> {
         while self.clients.len() < CLIENTS_MAX
             && let Ok((stream, _)) = self.listener.accept()
@@ -142,7 +142,7 @@ enum Said {
 }
 
 impl Client {
-    /// A word ends with the line, or where the client says no more.
+    /// A word ends at the end of the line, or when the client ends its sending.
     fn read(&mut self, now: Time) -> Said {
         let mut buffer = [0; WORD_BYTES_MAX];
         match self.stream.read(&mut buffer) {
@@ -161,16 +161,16 @@ impl Client {
     }
 }
 
-/// Sends `command` to the agent at `path` and gives its answer.
+/// Sends `command` to the agent at `path` and returns the answer.
 pub fn tell(path: &Path, command: Command) -> Result<String, String> {
     let fail = |error: io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            format!("no agent at {}: is it running with this --control?", path.display())
+            format!("no agent at {}: check that the agent runs with this --control", path.display())
         }
         ErrorKind::WouldBlock => format!("the agent at {} does not answer", path.display()),
         _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => {
             format!(
-                "the agent at {} is of an earlier version: ask with the strowger that it runs",
+                "the agent at {} is of an earlier version: ask with the strowger of that version",
                 path.display()
             )
         }

@@ -4,15 +4,15 @@ use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// It ended by itself, with this exit code.
+    /// The server ended by itself, with this exit code.
     Exited(i32),
     Killed {
         signal: i32,
         core: bool,
     },
-    /// It was started by an earlier agent, so its exit status went to another process.
+    /// An earlier agent started the server, so another process got the exit status.
     Unknown,
-    /// It could not be started.
+    /// The server could not be started.
     NotSpawned(String),
 }
 
@@ -24,13 +24,15 @@ impl fmt::Display for Death {
                 write!(f, "was killed by {}", signal_name(*signal))?;
                 if *core { f.write_str(" (core dumped)") } else { Ok(()) }
             }
-            Death::Unknown => f.write_str("ended (exit status unknown: an earlier agent had started it)"),
+            Death::Unknown => {
+                f.write_str("ended (exit status unknown: an earlier agent had started the server)")
+            }
             Death::NotSpawned(why) => write!(f, "could not be started: {why}"),
         }
     }
 }
 
-/// Name of a signal as in signal(7); its number where it has none.
+/// The name of a signal as in signal(7), or its number if it has no name.
 pub(crate) fn signal_name(signal: i32) -> String {
     let name = match signal {
         libc::SIGHUP => "SIGHUP",

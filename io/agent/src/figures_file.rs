@@ -1,21 +1,21 @@
-//! Figures from a file that somebody else keeps up to date (`--figures-from`): a server that writes its calls there, a
-//! script that measures what we do not. Lines of name and value as `strowger agent status` prints them; what the file says
-//! stands in for what was measured, and what it does not say stays as measured.
+//! Figures from a file that another program keeps up to date (`--figures-from`): a server that writes its calls there, or a
+//! script that measures something the agent does not. The lines have name and value, as `strowger agent status` prints them.
+//! A figure in the file replaces the measured figure; other figures stay as measured.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use heartbeat::Load;
-use tracing::info;
+use tracing::{info, warn};
 
-/// Far above eight lines; what is larger is some other file.
+/// Far more than eight lines. A larger file is some other file.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
 
 /// A file of figures, read at each collection.
 #[derive(Debug)]
 pub(crate) struct FiguresFile {
     path: PathBuf,
-    /// The last complaint, so that each is logged once.
+    /// The last complaint: each is logged once.
     complaint: Option<String>,
 }
 
@@ -24,7 +24,8 @@ impl FiguresFile {
         FiguresFile { path: path.to_owned(), complaint: None }
     }
 
-    /// Puts what the file says into `load`. A file that cannot be read or understood changes nothing and is logged once.
+    /// Puts the figures of the file into `load`. A file that cannot be read or understood changes nothing; the log says so
+    /// once.
     pub(crate) fn put_into(&mut self, load: &mut Load) {
         let complaint = match self.read().and_then(|text| parse(&text, *load)) {
             Ok(said) => {
@@ -35,13 +36,10 @@ impl FiguresFile {
         };
         if complaint != self.complaint {
             let path = self.path.display();
-            info!(
-                "{}",
-                &match &complaint {
-                    Some(why) => format!("figures of {path} are not used: {why}"),
-                    None => format!("figures of {path} are used again"),
-                }
-            );
+            match &complaint {
+                Some(why) => warn!("figures of {path} are not used: {why}"),
+                None => info!("figures of {path} are used again"),
+            }
             self.complaint = complaint;
         }
     }
@@ -54,7 +52,8 @@ impl FiguresFile {
     }
 }
 
-/// `load` with what the lines say; `unknown` takes a figure away. All or nothing: half a file is a file being written.
+/// `load` with the figures of the lines; `unknown` removes a figure. All or nothing: half a file is a file that is being
+/// written.
 fn parse(text: &str, mut load: Load) -> Result<Load, String> {
     for (at, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -62,10 +61,11 @@ fn parse(text: &str, mut load: Load) -> Result<Load, String> {
             continue;
         }
         let bad = |what: &str| format!("line {}: {what}", at + 1);
-        let (name, value) = line.split_once(char::is_whitespace).ok_or_else(|| bad("no value"))?;
+        let (name, value) =
+            line.split_once(char::is_whitespace).ok_or_else(|| bad("the value is missing"))?;
         let value: Option<u64> = match value.trim() {
             "unknown" => None,
-            number => Some(number.parse().map_err(|_| bad("the value is no number"))?),
+            number => Some(number.parse().map_err(|_| bad("the value is not a number"))?),
         };
         let permille = || value.map(|value| value.min(1000) as u16);
         let count = || value.map(|value| value.min(u64::from(u32::MAX)) as u32);
@@ -78,7 +78,7 @@ fn parse(text: &str, mut load: Load) -> Result<Load, String> {
             "residual_calls" => load.residual_calls = count(),
             "network_permille" => load.network_permille = permille(),
             _ => {
-                return Err(bad("known are cpu_permille, memory_available_kib, server_cpu_permille, \
+                return Err(bad("the figures are cpu_permille, memory_available_kib, server_cpu_permille, \
                                 server_memory_kib, calls, residual_calls, network_permille"));
             }
         }
@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn a_file_that_is_wrong_anywhere_changes_nothing() {
         for (text, named) in [
-            ("cpu_permille 1\nbeans 3", "line 2: known are"),
-            ("cpu_permille", "no value"),
+            ("cpu_permille 1\nbeans 3", "line 2: the figures are"),
+            ("cpu_permille", "value is missing"),
             ("calls x", "number"),
         ] {
             let why = parse(text, Load::default()).unwrap_err();

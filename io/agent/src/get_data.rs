@@ -1,5 +1,5 @@
-//! The agent's server socket (SPEC A12, B3 "get data"): a load query is answered at once from the figures last collected,
-//! which are those of the last heartbeat.
+//! The agent's server socket (SPEC A12, B3 "get data"). The agent answers a load query at once with the figures that it
+//! collected last, which are also those of the last heartbeat.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,7 +11,7 @@ use heartbeat::{Heartbeat, Ignored, Query};
 
 use crate::send::Sender;
 
-/// Queries answered before the loop looks at anything else: a flood must not delay heartbeats.
+/// Queries answered before the loop does anything else: a flood must not delay heartbeats.
 const BATCH: usize = 32;
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl GetData {
     }
 }
 
-/// Asks the agent at `agent` for its figures; for operators. Waits up to `patience`.
+/// Asks the agent at `agent` for its figures; for operators. Waits at most `patience`.
 pub fn ask(agent: SocketAddr, key: Option<&[u8]>, patience: Duration) -> Result<Heartbeat, String> {
     let fail = |error: io::Error| format!("no answer from {agent}: {error}");
     let socket = os::udp::connected(agent).map_err(fail)?;
@@ -58,7 +58,7 @@ pub fn ask(agent: SocketAddr, key: Option<&[u8]>, patience: Duration) -> Result<
     let length = socket.recv(&mut buffer).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => {
             format!(
-                "no answer from {agent} within {} ms: is --query set there, with the same key?",
+                "no answer from {agent} within {} ms: check that the agent has this --query and the same key",
                 patience.as_millis()
             )
         }

@@ -1,11 +1,12 @@
-//! The agent beside a SIP server (SPEC A11, A12, B3): it starts the server, watches and restarts it, measures it and its host,
-//! sends its heartbeat, and answers load queries, single ones and those of performance servers. [`run()`] is the whole of it; any SIP server will do, unmodified.
+//! The agent beside a SIP server (SPEC A11, A12, B3). It starts the server, watches and restarts it, measures it and its
+//! host, sends its heartbeat, and answers load queries: single queries, and those of performance servers. [`run()`] does all
+//! of it, for any SIP server, unmodified.
 //!
-//! One thread, one poll: signals, the end of the server, queries, commands and timers are events to one pure machine
-//! ([`supervise`]), whose actions are carried out here. An agent that is killed leaves its server running, and the next
-//! agent with the same state file takes it over.
+//! One thread, one poll: signals, the end of the server, queries, commands and timers are events for one pure machine
+//! ([`supervise`]), and this crate carries out its actions. An agent that is killed leaves its server running; the next
+//! agent with the same state file takes the server over.
 //!
-//! Whoever has no server to supervise but a load to tell, such as a load manager among others (SPEC A8), uses
+//! A program without a server to supervise but with a load to tell, such as a load manager among others (SPEC A8), uses
 //! [`collect::Collector`] and [`send::Sender`] alone.
 
 pub mod collect;

@@ -1,10 +1,10 @@
-//! Use of the host's network between two collections (SPEC B1, further factors): the busier direction of all interfaces
-//! but loopback, in a share of what the links can carry.
+//! Use of the host's network between two collections (SPEC B1, further factors): the busier direction of all interfaces but
+//! loopback, as a share of what the links can carry.
 
 use std::path::Path;
 use std::time::Instant;
 
-/// Bytes received and sent so far, and when that was.
+/// Bytes received and sent so far, and the time of the count.
 #[derive(Clone, Copy, Debug)]
 struct Bytes {
     received: u64,
@@ -15,7 +15,7 @@ struct Bytes {
 /// Turns counters of the kernel into a figure.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// What the links carry in each direction; `None`: what the kernel says of them, which is nothing for most virtual ones.
+    /// What the links carry in each direction. `None`: the kernel's value, which most virtual links do not have.
     mbit: Option<u64>,
     before: Option<Bytes>,
 }
@@ -25,7 +25,7 @@ impl Network {
         Network { mbit, before: None }
     }
 
-    /// Unknown the first time, and where nobody says what the links carry.
+    /// Unknown the first time, and if nobody says what the links carry.
     pub(crate) fn collect(&mut self) -> Option<u16> {
         let text = std::fs::read_to_string("/proc/net/dev").ok()?;
         let (received, sent) = totals(&text);
@@ -61,7 +61,7 @@ fn totals(text: &str) -> (u64, u64) {
 fn link_mbit(text: &str) -> Option<u64> {
     let speed = |(name, ..): (&str, u64, u64)| {
         let path = Path::new("/sys/class/net").join(name).join("speed");
-        // −1 where the driver does not know.
+        // −1 if the driver does not know.
         std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
     };
     let sum: u64 = interfaces(text).filter_map(speed).sum();

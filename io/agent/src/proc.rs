@@ -1,6 +1,6 @@
 //! The server as processes: started in a session of its own, found again by a later agent, watched by a pidfd.
 //!
-//! Nothing here ends a server when a value is dropped: it must outlive an agent that is killed or replaced.
+//! No drop of a value here ends a server: the server must outlive an agent that is killed or replaced.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -18,15 +18,16 @@ use crate::death::Death;
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
-    /// Clock ticks from the boot to its start: with the pid it names one process until the next boot.
+    /// Clock ticks from the boot to the start of the process. Together with the pid, they name one process until the next
+    /// boot.
     pub(crate) start_time: u64,
     pidfd: OwnedFd,
     is_child: bool,
 }
 
 impl Process {
-    /// Starts `command` in a session of its own, so that no signal to the agent's group or terminal reaches it. Its standard
-    /// input is /dev/null; its output goes to `log`, or where the agent's goes, but never through the agent.
+    /// Starts `command` in a session of its own, so that no signal to the agent's group or terminal reaches it. Standard
+    /// input is /dev/null. Output goes to `log`, or where the agent's output goes, but never through the agent.
     pub(crate) fn spawn(command: &[OsString], log: Option<&Path>) -> io::Result<Process> {
         let (program, arguments) =
             command.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no command"))?;
@@ -42,7 +43,8 @@ impl Process {
                 if libc::setsid() == -1 {
                     return Err(io::Error::last_os_error());
                 }
-                // The agent blocks the signals that it reads from a descriptor; the server must not inherit that.
+                // The agent blocks the signals that it reads from a descriptor. The server must not inherit the blocked
+                // signals.
                 let mut none: libc::sigset_t = std::mem::zeroed();
                 libc::sigemptyset(&mut none);
                 if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) == -1 {
@@ -52,7 +54,7 @@ impl Process {
             });
         }
         let pid = builder.spawn()?.id() as i32;
-        // The child is not reaped before `reap`, so the pid is its own even if it has ended already.
+        // The child is reaped only by `reap`, so the pid names this child even if the child has already ended.
         let pidfd = open_pidfd(pid)?;
         let start_time = stat(pid).map_or(0, |stat| stat.starttime);
         Ok(Process { pid, start_time, pidfd, is_child: true })
@@ -60,7 +62,7 @@ impl Process {
 
     /// The server of an earlier agent, if that very process still runs.
     pub(crate) fn adopt(pid: i32, start_time: u64) -> Option<Process> {
-        // First the descriptor, then the comparison: the pid cannot come to mean another process in between.
+        // The descriptor comes first, then the comparison: between the two, the pid cannot come to name another process.
         let pidfd = open_pidfd(pid).ok()?;
         let stat = stat(pid)?;
         let same = stat.starttime == start_time && !matches!(stat.state, 'Z' | 'X');
@@ -72,7 +74,7 @@ impl Process {
         self.pidfd.as_raw_fd()
     }
 
-    /// A signal to the first process alone.
+    /// Sends a signal to the first process alone.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
         // SAFETY: a valid descriptor, and no siginfo is passed.
         let result = unsafe {
@@ -87,7 +89,7 @@ impl Process {
         if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// How the process ended; to be called once its pidfd is readable.
+    /// How the process ended. Call it when the pidfd is readable.
     pub(crate) fn reap(self) -> Death {
         if !self.is_child {
             return Death::Unknown;
@@ -124,7 +126,7 @@ fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is new and nobody else's.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
@@ -132,7 +134,7 @@ fn stat(pid: i32) -> Option<Stat> {
     procfs::process::Process::new(pid).ok()?.stat().ok()
 }
 
-/// Processes of the session, other than ended ones.
+/// The processes of the session that have not ended.
 pub(crate) fn in_session(session: i32) -> Vec<i32> {
     let Ok(all) = procfs::process::all_processes() else { return Vec::new() };
     all.flatten()
@@ -142,8 +144,8 @@ pub(crate) fn in_session(session: i32) -> Vec<i32> {
         .collect()
 }
 
-/// A signal to every process of the server's session. `session` is the pid of a server that this agent or an earlier one
-/// started; the kernel gives that number to no other process while a member of the session lives.
+/// Sends a signal to every process of the server's session. `session` is the pid of a server that this or an earlier agent
+/// started. The kernel gives that number to no other process while a member of the session lives.
 pub(crate) fn signal_session(session: i32, signal: i32) -> usize {
     let members = in_session(session);
     for pid in &members {
@@ -165,23 +167,24 @@ pub(crate) fn signal_session(session: i32, signal: i32) -> usize {
     members.len()
 }
 
-/// Whether a process with this pid runs, whoever it is.
+/// Whether any process with this pid runs.
 pub(crate) fn exists(pid: i32) -> bool {
     stat(pid).is_some()
 }
 
-/// Names this boot of the machine; pids and start times mean nothing beyond it.
+/// Names this boot of the machine. Pids and start times mean nothing in another boot.
 pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// Reaps processes that were handed to us because we are the first process of a container; `server` is left to its owner.
+/// Reaps processes that the kernel gave to us because we are the first process of a container. `server` is left to its
+/// owner.
 pub(crate) fn reap_orphans(server: Option<i32>) {
     // SAFETY: getpid cannot fail.
     if unsafe { libc::getpid() } != 1 {
         return;
     }
-    // At most so many at a time; the rest at the next call.
+    // A bounded number at a time; the rest at the next call.
     for _ in 0..64 {
         // SAFETY: `info` is a plain structure that waitid fills; WNOWAIT leaves the process as it is.
         let pid = unsafe {
@@ -192,7 +195,7 @@ pub(crate) fn reap_orphans(server: Option<i32>) {
         if pid == 0 || Some(pid) == server {
             return;
         }
-        // SAFETY: as above; this one was seen to have ended.
+        // SAFETY: as above; this process was seen to have ended.
         unsafe {
             libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG);
         }

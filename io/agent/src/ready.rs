@@ -1,5 +1,5 @@
-//! When a started server takes calls: told by the kernel's socket tables, so that nothing is sent to a server that did not
-//! ask for it, or by an OPTIONS or a connection where the operator wants that.
+//! When a started server takes calls. The kernel's socket tables tell, so that nothing is sent to a server that did not ask
+//! for it; or an OPTIONS or a connection tells, if the operator wants that.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -11,19 +11,19 @@ use sip::Writer;
 
 use crate::settings::{Ready, ReadyCheck};
 
-/// Between two looks while a server starts.
+/// Time between two looks while a server starts.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Between two OPTIONS; RFC 3261 §17.1.2.2 doubles from T1 = 500 ms, but the server is on this host and starting.
+/// Time between two OPTIONS. RFC 3261 §17.1.2.2 doubles from T1 = 500 ms, but this server is on this host and is starting.
 const OPTIONS_EVERY: Duration = Duration::from_millis(500);
 
-/// The SIP port is on this host: a connection that takes longer is refused as good as.
+/// The SIP port is on this host: a connection that takes longer counts as refused.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(100);
 
-/// When an operator is told that the server is still not ready; again at each multiple.
+/// After this time an operator is told that the server is still not ready, and again at each multiple.
 const REMIND_EVERY: Duration = Duration::from_secs(10);
 
-/// One start being watched.
+/// One start that is being watched.
 #[derive(Debug)]
 pub(crate) struct Probe {
     ready: Ready,
@@ -43,7 +43,7 @@ impl Probe {
         Probe { ready, sip, transport, started: now, look_at, options: None, options_at: now, remind_at }
     }
 
-    /// When to look next.
+    /// The time of the next look.
     pub(crate) fn wake(&self) -> Time {
         self.look_at
     }
@@ -64,7 +64,7 @@ impl Probe {
         }
     }
 
-    /// A line for the log, when the server has been starting for too long.
+    /// A line for the log, if the server has been starting for too long.
     pub(crate) fn reminder(&mut self, now: Time) -> Option<String> {
         if now < self.remind_at {
             return None;
@@ -75,7 +75,7 @@ impl Probe {
             ReadyCheck::Options | ReadyCheck::None => "no answer from",
         };
         Some(format!(
-            "server not ready after {} s: {what} {} {} (does it listen there? --sip and --transport say so)",
+            "server not ready after {} s: {what} {} {} (check --sip and --transport)",
             now.since(self.started).as_secs(),
             self.transport,
             self.sip
@@ -88,7 +88,7 @@ impl Probe {
         }
         let Some(socket) = &self.options else { return false };
         let mut answer = [0; 64];
-        // A few at most: what comes is one answer, or the error that the port is closed.
+        // A few at most: one answer comes, or the error that the port is closed.
         for _ in 0..8 {
             match socket.recv(&mut answer) {
                 Ok(length) if answer[..length].starts_with(b"SIP/2.0 ") => return true,
@@ -126,7 +126,7 @@ fn reachable(sip: SocketAddr) -> SocketAddr {
     }
 }
 
-/// An OPTIONS of RFC 3261 §11.1, complete, of a transaction of its own.
+/// A complete OPTIONS of RFC 3261 §11.1, with a transaction of its own.
 fn options(sip: SocketAddr, local: SocketAddr, unique: u64) -> Vec<u8> {
     let mut text = Vec::with_capacity(512);
     Writer::request(&mut text, "OPTIONS", format_args!("sip:{sip}"))
@@ -140,7 +140,7 @@ fn options(sip: SocketAddr, local: SocketAddr, unique: u64) -> Vec<u8> {
     text
 }
 
-/// Whether a socket of the server's network namespace is bound to the address, or to the wildcard, and takes what comes.
+/// Whether a socket of the server's network namespace is bound to the address, or to the wildcard, and receives.
 fn is_bound(pid: i32, sip: SocketAddr, transport: Transport) -> bool {
     let Ok(process) = procfs::process::Process::new(pid) else { return false };
     let takes = |local: SocketAddr| {

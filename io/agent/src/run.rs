@@ -1,4 +1,4 @@
-//! The loop of the agent: waits for whatever comes first, hands it to the supervisor, carries out its actions.
+//! The agent's loop: waits for the next event, gives it to the supervisor, carries out the supervisor's actions.
 
 mod actions;
 
@@ -10,7 +10,7 @@ use base::{Chance, Time};
 use heartbeat::stream::{End, Frame, framed};
 use heartbeat::{Ignored, Load};
 use os::{Clock, Signals};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::collect::Collector;
 use crate::control::{Command, Control};
@@ -27,23 +27,23 @@ use crate::state_file::{Remembered, StateFile};
 use crate::status;
 use crate::supervise::{Event, Outcome, Phase, Supervisor};
 
-/// Figures are collected once a heartbeat, but not more often than this, as it reads all of /proc …
+/// Figures are collected once a heartbeat, but not more often than this, because a collection reads all of /proc …
 const COLLECT_EVERY_MIN: Duration = Duration::from_millis(200);
 
-/// … nor less often than this, so that a threshold is noticed.
+/// … and not less often than this, so that a threshold is noticed.
 const COLLECT_EVERY_MAX: Duration = Duration::from_secs(1);
 
-/// Exit code when a socket or file cannot be opened; 1 is given up, 0 an orderly end.
+/// Exit code if a socket or file cannot be opened. 1 means given up, 0 an orderly end.
 const EXIT_OPEN: u8 = 2;
 
-/// Supervises the server of `settings` until it is stopped, given up or left to another agent. Blocks the signals it reads
-/// in the calling thread: call it from the first thread, before there are others.
+/// Supervises the server of `settings` until the server is stopped, given up or left to another agent. Blocks the signals
+/// that it reads in the calling thread: call it from the first thread, before there are others.
 pub fn run(settings: Settings) -> ExitCode {
     match Agent::open(settings).map(Agent::supervise) {
         Ok(Outcome::Stopped | Outcome::Detached) => ExitCode::SUCCESS,
         Ok(Outcome::GaveUp) => ExitCode::FAILURE,
         Err(why) => {
-            warn!("error: {why}");
+            error!("{why}");
             ExitCode::from(EXIT_OPEN)
         }
     }
@@ -52,13 +52,14 @@ pub fn run(settings: Settings) -> ExitCode {
 struct Agent {
     settings: Settings,
     clock: Clock,
-    /// Numbers that nobody guesses, so that an answer to one is an answer to us.
+    /// Numbers that nobody can guess, so that an answer with such a number is an answer to us.
     chance: Chance,
     supervisor: Supervisor,
     process: Option<Process>,
-    /// Session of the server that runs or ran last: what is left of it is ended before another is started.
+    /// Session of the server that runs, or ran last. The agent ends the rest of that session before it starts another
+    /// server.
     session: Option<i32>,
-    /// The server ended while it was being stopped, but not all that it started.
+    /// While being stopped, the server ended, but processes that it started still run.
     lingering: Option<(Death, Time)>,
     probe: Option<Probe>,
     sender: Sender,
@@ -79,7 +80,7 @@ struct Agent {
     outcome: Option<Outcome>,
 }
 
-/// What a descriptor is for.
+/// The purpose of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Signals,
@@ -87,15 +88,15 @@ enum Source {
     GetData,
 }
 
-/// An address or a file that cannot be had, why, and the remedy.
+/// An address or a file that the agent cannot have, why, and the remedy.
 fn refused(option: &str, at: impl std::fmt::Display, error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     let remedy = match error.kind() {
-        ErrorKind::AddrInUse => "stop who has it, or give this agent another",
+        ErrorKind::AddrInUse => "stop the program that uses it, or choose another for this agent",
         ErrorKind::AddrNotAvailable => "`ip address` lists the addresses of this machine",
-        ErrorKind::NotFound => "make its folder, or name another",
-        ErrorKind::PermissionDenied => "name one that this user may have",
-        _ => "name another",
+        ErrorKind::NotFound => "make the folder, or choose another",
+        ErrorKind::PermissionDenied => "choose one that this user may use",
+        _ => "choose another",
     };
     format!("{option} {at}: {error}\n  remedy: {remedy}")
 }
@@ -103,7 +104,7 @@ fn refused(option: &str, at: impl std::fmt::Display, error: &std::io::Error) -> 
 impl Agent {
     fn open(settings: Settings) -> Result<Agent, String> {
         for odd in settings.check()? {
-            warn!("warning: {odd}");
+            warn!("{odd}");
         }
         let chance = os::chance().map_err(|error| error.to_string())?;
         let signals = Signals::hold(&signals::HELD).map_err(|error| format!("signals: {error}"))?;
@@ -131,7 +132,7 @@ impl Agent {
         let remembered = match state_file.as_ref().map(StateFile::read) {
             Some(Ok(remembered)) => remembered,
             Some(Err(why)) => {
-                warn!("warning: state file is not used: {why}; a server that still runs is not found");
+                warn!("state file cannot be used: {why}; the agent does not find a server that still runs");
                 None
             }
             None => None,
@@ -181,18 +182,18 @@ impl Agent {
         }
     }
 
-    /// Takes over the server of an earlier agent, if it still runs.
+    /// Takes over the server of an earlier agent, if the server still runs.
     fn adopt(&mut self) {
         let remembered = self.remembered.clone();
         let Some((pid, start_time)) = remembered.as_ref().and_then(Remembered::process_now) else { return };
         let Some(process) = Process::adopt(pid, start_time) else {
-            info!("server (pid {pid}) of the earlier agent has ended meanwhile");
-            // Only if the pid is nobody else's by now is its session surely the server's.
+            info!("server (pid {pid}) of the earlier agent has ended");
+            // The session is surely the server's only if no process has the pid now.
             self.session = (!proc::exists(pid)).then_some(pid);
             return;
         };
         let ready = remembered.is_some_and(|remembered| remembered.ready);
-        info!("server (pid {pid}) of the earlier agent still runs: adopted");
+        info!("server (pid {pid}) of the earlier agent still runs; this agent adopts it");
         self.watch(process);
         self.collect(self.now());
         self.act(Event::Adopted { pid: pid as u32, ready });
@@ -209,7 +210,7 @@ impl Agent {
         let came = self.wait();
         if came.contains(&Source::Signals) {
             while let Some(signal) = self.signals.next() {
-                info!("{} received", signal_name(signal));
+                info!("signal {} received", signal_name(signal));
                 self.act(if signals::STOP.contains(&signal) { Event::Stop } else { Event::Pass(signal) });
             }
         }
@@ -231,7 +232,7 @@ impl Agent {
         self.serve();
     }
 
-    /// "Get data" of performance servers, from the same cache.
+    /// Answers "get data" of performance servers, from the same figures.
     fn serve(&mut self) {
         let now = self.now();
         let Some(stream) = &mut self.stream else { return };
@@ -289,12 +290,12 @@ impl Agent {
             info!("server is ready");
             self.act(Event::Ready);
         } else if let Some(reminder) = probe.reminder(now) {
-            info!("{}", &reminder);
+            warn!("{}", &reminder);
         }
     }
 
     fn collect(&mut self, now: Time) {
-        // CPU use is known from the second time on, which therefore follows soon.
+        // CPU use is known only from the second collection on, so the second collection follows soon.
         let first = self.load == Load::default();
         let usual =
             self.settings.collect.unwrap_or(self.settings.period.clamp(COLLECT_EVERY_MIN, COLLECT_EVERY_MAX));
@@ -327,8 +328,8 @@ impl Agent {
         }
     }
 
-    /// The notification loop (SPEC B3): everybody hears at once, by heartbeat and on the streams, in each round of the collection
-    /// loop for as long as there is too much to do or too little memory.
+    /// The notification loop (SPEC B3): while the load is too high or memory too low, each round of the collection loop
+    /// tells everybody at once, by heartbeat and on the streams.
     fn notify(&mut self, now: Time) {
         self.beat_at = now;
         if let Some(stream) = &mut self.stream {
@@ -338,11 +339,11 @@ impl Agent {
 
     fn obey(&mut self) {
         let now = self.now();
-        // One command a turn: nobody who asks without end holds up the supervision.
+        // One command a turn: a client that asks without end does not delay the supervision.
         if let Some(asked) = self.control.as_mut().and_then(|control| control.next(now)) {
             let command = asked.command;
             if command != Command::Status {
-                info!("{} asked for on the control socket", command.word());
+                info!("command {} received on the control socket", command.word());
             }
             match command {
                 Command::Status => {}

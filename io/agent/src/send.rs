@@ -1,4 +1,4 @@
-//! Heartbeats on the wire: one datagram to every load manager address, be it unicast, broadcast or multicast.
+//! Heartbeats on the network: one datagram to every load manager address, unicast, broadcast or multicast.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -10,9 +10,9 @@ use tracing::{info, warn};
 
 use crate::settings::Settings;
 
-/// A place of which no refusal was heard for this long takes heartbeats again: hosts limit what they refuse to one in a second.
+/// If no refusal is heard for this long, the place accepts heartbeats again: hosts send at most one refusal a second.
 const REFUSED_NO_MORE: Duration = Duration::from_secs(10);
-/// How often it is said again that a place goes on refusing.
+/// Time between two log lines about a place that goes on refusing.
 const REFUSED_SAID_EVERY: Duration = Duration::from_secs(600);
 /// Reports taken before a send: each target has at most a few.
 const REPORTS_MAX: usize = 64;
@@ -30,12 +30,12 @@ pub struct Sender {
 #[derive(Debug)]
 struct Target {
     to: SocketAddr,
-    /// The last failure, so that each is logged once and its end too.
+    /// The last failure. Each failure, and its end, is logged once.
     failure: Option<io::ErrorKind>,
     refused: Option<Refused>,
 }
 
-/// What was sent came to nobody, as ICMP said.
+/// An ICMP message said that nobody received the heartbeats.
 #[derive(Debug)]
 struct Refused {
     heard: Time,
@@ -49,8 +49,8 @@ impl Target {
         if say {
             let to = self.to;
             warn!(
-                "heartbeats to {to} reach nobody: {error}\n  remedy: is a load manager running there, with \
-                 heartbeat.listen at this port? Does a firewall between reject it?"
+                "heartbeats to {to} reach nobody: {error}; remedy: check that a load manager runs there with \
+                 heartbeat.listen at this port, and that no firewall rejects heartbeats"
             );
         }
         self.refused = Some(Refused { heard: now, said: if say { now } else { said.unwrap_or(now) } });
@@ -59,7 +59,7 @@ impl Target {
     fn settle(&mut self, now: Time) {
         if self.refused.as_ref().is_some_and(|refused| now.since(refused.heard) >= REFUSED_NO_MORE) {
             self.refused = None;
-            info!("heartbeats to {} are refused no more", self.to);
+            info!("heartbeats to {} are no longer refused", self.to);
         }
     }
 
@@ -73,10 +73,11 @@ impl Target {
 }
 
 impl Sender {
-    /// Says stopped and no figures until [`Sender::set`]. Of `settings`, what concerns heartbeats is read.
+    /// The state is stopped, without figures, until [`Sender::set`]. Of `settings`, only those of heartbeats are read.
     pub fn open(settings: &Settings) -> io::Result<Sender> {
         let mut heartbeat = Heartbeat::plain(settings.server_id, settings.sip.port(), ServerState::Stopped);
-        // Always said, as the source address may be that of another interface; a wildcard says nothing.
+        // The address is always in the heartbeat, because the source address may be another interface's; a wildcard is left
+        // out.
         heartbeat.sip_address = Some(settings.sip.ip()).filter(|ip| !ip.is_unspecified());
         heartbeat.transport = Some(settings.transport);
         heartbeat.period_ms = Some(settings.period.as_millis() as u32);
@@ -97,23 +98,23 @@ impl Sender {
         Ok(Sender { heartbeat, key: settings.key.clone(), count: 0, ipv4, ipv6, targets })
     }
 
-    /// Counts go on above this one, which an earlier agent may have used.
+    /// Counts go on above this count, which an earlier agent may have used.
     pub fn count_from(&mut self, count: u64) {
         self.count = self.count.max(count);
     }
 
-    /// That of the last datagram.
+    /// The count of the last datagram.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// What the next heartbeats and answers say. One set of figures for both (SPEC A12).
+    /// The content of the next heartbeats and answers: one set of figures for both (SPEC A12).
     pub fn set(&mut self, state: ServerState, load: Load) {
         self.heartbeat.state = state;
         self.heartbeat.load = Some(load);
     }
 
-    /// The same datagram to all: a load manager that gets it twice knows it by its count.
+    /// The same datagram to all: a load manager that gets the datagram twice recognises the second by its count.
     pub fn send(&mut self, now: Time) {
         self.take_reports(now);
         let datagram = self.encode(None);
@@ -123,7 +124,7 @@ impl Sender {
                 (SocketAddr::V6(_), None) | (SocketAddr::V4(_), _) => &self.ipv4,
             };
             let mut sent = socket.send_to(&datagram, target.to);
-            // A report on what went to another place came in between, and was told to this send.
+            // A report about another place came in between, and this send got the error.
             if sent.is_err() {
                 sent = socket.send_to(&datagram, target.to);
             }
@@ -131,19 +132,19 @@ impl Sender {
             match sent {
                 Ok(_) => {
                     if target.failure.take().is_some() {
-                        info!("heartbeats to {} go out again", target.to);
+                        info!("heartbeats to {} are sent again", target.to);
                     }
                 }
                 Err(error) => {
                     if target.failure.replace(error.kind()) != Some(error.kind()) {
-                        info!("heartbeat to {} was not sent: {error}", target.to);
+                        warn!("heartbeat to {} was not sent: {error}", target.to);
                     }
                 }
             }
         }
     }
 
-    /// What came back of earlier heartbeats. A report belongs to the place that was sent to.
+    /// Takes the ICMP reports about earlier heartbeats. A report belongs to the place that the heartbeat was sent to.
     fn take_reports(&mut self, now: Time) {
         for socket in [Some(&self.ipv4), self.ipv6.as_ref()].into_iter().flatten() {
             for _ in 0..REPORTS_MAX {
@@ -160,12 +161,12 @@ impl Sender {
         self.targets.iter().map(|target| (target.to, target.word()))
     }
 
-    /// The answer to a query: what a heartbeat would say now.
+    /// The answer to a query: the content of a heartbeat at this moment.
     pub fn answer(&mut self, nonce: u64) -> Vec<u8> {
         self.encode(Some(nonce))
     }
 
-    /// What goes to performance servers unasked: the same, in answer to nobody.
+    /// The notification for performance servers: the same, in answer to nobody.
     pub fn notification(&mut self) -> Vec<u8> {
         self.encode(None)
     }
@@ -191,7 +192,7 @@ fn socket(domain: Domain) -> io::Result<UdpSocket> {
     if domain == Domain::IPV6 {
         socket.set_only_v6(true)?;
     }
-    // A full queue loses one heartbeat; waiting would lose the supervision.
+    // A full queue loses one heartbeat; waiting would stop the supervision.
     socket.set_nonblocking(true)?;
     socket.bind(&any.into())?;
     let socket = UdpSocket::from(socket);
@@ -211,7 +212,7 @@ mod tests {
         target.refused(begin, &refusal);
         target.settle(begin + REFUSED_NO_MORE - second);
         assert_eq!(target.word(), "refused");
-        // Heard again, which is not said again yet.
+        // The place refused again; the log does not say so yet.
         let again = begin + REFUSED_NO_MORE - second;
         target.refused(again, &refusal);
         assert_eq!(target.refused.as_ref().map(|refused| refused.said), Some(begin));

@@ -1,7 +1,7 @@
-//! What an agent leaves for the next one: which process the server is, and what was being said of it.
+//! What an agent leaves for the next agent: which process the server is, and what the heartbeats said of it.
 //!
-//! Written whole and renamed into place, so that a killed agent leaves the old or the new content. A lock beside it keeps a
-//! second agent from supervising the same server.
+//! The file is written whole and renamed into place, so a killed agent leaves the old or the new content. A lock beside it
+//! stops a second agent from supervising the same server.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,29 +11,29 @@ use std::path::{Path, PathBuf};
 
 use crate::proc;
 
-/// First line; another one is not read.
+/// The first line. A file with another first line is not read.
 const HEADER: &str = "strowger agent state 1";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Remembered {
-    /// The server's first process; `None` while there is none.
+    /// The server's first process. `None`: there is none.
     pub(crate) process: Option<(i32, u64)>,
     pub(crate) boot_id: String,
     pub(crate) ready: bool,
     pub(crate) draining: bool,
-    /// No heartbeat of this agent had a larger count: the next agent's are above it, also where the clock was set back.
+    /// No heartbeat of this agent had a larger count. The next agent's counts are above it, even if the clock was set back.
     pub(crate) count_below: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
-    /// Held while this agent lives; the kernel lets go of it with the process.
+    /// Held while this agent lives; the kernel releases it with the process.
     _lock: File,
 }
 
 impl StateFile {
-    /// Fails where another agent holds the lock.
+    /// Fails if another agent holds the lock.
     pub(crate) fn open(path: &Path) -> io::Result<StateFile> {
         let lock_path = beside(path, "lock");
         let lock =
@@ -48,7 +48,7 @@ impl StateFile {
         Ok(StateFile { path: path.to_owned(), _lock: lock })
     }
 
-    /// `Ok(None)` where there is none yet.
+    /// `Ok(None)`: there is no file yet.
     pub(crate) fn read(&self) -> Result<Option<Remembered>, String> {
         match fs::read_to_string(&self.path) {
             Ok(text) => parse(&text).map(Some),
@@ -72,7 +72,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Remembered {
-    /// The process, where it is of this boot.
+    /// The process, if it is of this boot.
     pub(crate) fn process_now(&self) -> Option<(i32, u64)> {
         self.process.filter(|_| self.boot_id == proc::boot_id())
     }
@@ -89,7 +89,7 @@ fn print(remembered: &Remembered) -> String {
 fn parse(text: &str) -> Result<Remembered, String> {
     let mut lines = text.lines();
     if lines.next() != Some(HEADER) {
-        return Err(format!("its first line is not {HEADER:?}"));
+        return Err(format!("the first line is not {HEADER:?}"));
     }
     let mut field = |name: &str| {
         let line = lines.next().unwrap_or_default();
@@ -99,7 +99,7 @@ fn parse(text: &str) -> Result<Remembered, String> {
         }
     };
     fn value<T: std::str::FromStr>(text: String) -> Result<T, String> {
-        text.parse().map_err(|_| format!("{text:?} is no value"))
+        text.parse().map_err(|_| format!("{text:?} is not a value"))
     }
     let pid: i32 = value(field("pid")?)?;
     let start_time = value(field("start_time")?)?;
@@ -108,7 +108,7 @@ fn parse(text: &str) -> Result<Remembered, String> {
         boot_id: field("boot_id")?,
         ready: value(field("ready")?)?,
         draining: value(field("draining")?)?,
-        // Earlier versions did not write it.
+        // Earlier versions did not write this line.
         count_below: match field("count_below") {
             Ok(count) => value(count)?,
             Err(_) => 0,

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 use heartbeat::{Load, ServerState};
 
-/// One figure a line, name and value; `unknown` where nothing was measured.
+/// One figure a line, with name and value; `unknown` if it was not measured.
 pub fn figures(state: ServerState, load: &Load) -> String {
     let mut text = String::new();
     line(&mut text, "state", Some(state));

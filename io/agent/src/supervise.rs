@@ -1,5 +1,5 @@
-//! The life of the supervised server as a pure state machine (SPEC A11): when it is started, restarted, given up, drained
-//! and stopped, and what is said of it meanwhile. It touches no process: events come in, actions go out.
+//! The life of the supervised server as a pure state machine (SPEC A11): when the server is started, restarted, given up,
+//! drained and stopped, and what heartbeats say of it. The machine touches no process: events come in, actions go out.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use heartbeat::ServerState;
 
 pub use crate::death::Death;
 
-/// How patient the supervisor is.
+/// The supervisor's times and limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Pause before the first restart; doubles with every death that follows too soon. Default 200 ms.
+    /// Pause before the first restart. It doubles with every death that follows too soon. Default 200 ms.
     pub restart_delay: Duration,
-    /// What the pause grows to at most. Default 30 s.
+    /// The longest pause. Default 30 s.
     pub restart_delay_max: Duration,
-    /// A server that ran this long ran well: the pause starts again at `restart_delay`. Default 10 s.
+    /// A server that ran this long ran well: the next pause is `restart_delay` again. Default 10 s.
     pub ran_well: Duration,
-    /// Gives up at the death after so many restarts within the window; `None`: never. Default 5 in 60 s.
+    /// Gives up at the next death after this many restarts within the window. `None`: never. Default 5 in 60 s.
     pub give_up: Option<GiveUp>,
-    /// How long the server drains before an orderly stop. Longer lets more calls end by themselves. Default 5 s.
+    /// How long the server drains before an orderly stop. In a longer time, more calls end by themselves. Default 5 s.
     pub drain: Duration,
-    /// From SIGTERM until SIGKILL. Default 10 s.
+    /// Time from SIGTERM to SIGKILL. Default 10 s.
     pub stop_timeout: Duration,
 }
 
@@ -45,33 +45,34 @@ impl Default for Policy {
     }
 }
 
-/// A second wish to stop is impatience only after this; timeout(1) and others send the same signal to a process and to its
-/// group, so that it comes twice.
+/// A second request to stop counts only after this time: timeout(1) and others send the same signal to a process and to its
+/// group, so it comes twice.
 const SECOND_STOP_AFTER: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The process of the last `Spawn` runs.
     Started(u32),
-    /// A server of an earlier agent still runs; `ready` as that agent left it.
+    /// A server of an earlier agent still runs; `ready` is the earlier agent's last state.
     Adopted {
         pid: u32,
         ready: bool,
     },
-    /// The readiness check found the server to take calls.
+    /// The readiness check found that the server takes calls.
     Ready,
     Exited(Death),
     /// Time has passed; see [`Supervisor::wake`].
     Tick,
-    /// No new calls from now on; the server goes on running.
+    /// Give the server no new calls from now on; it goes on running.
     Drain,
-    /// New calls again.
+    /// Give the server new calls again.
     Resume,
-    /// A signal that is the server's: SIGHUP, SIGUSR1, SIGUSR2.
+    /// A signal for the server: SIGHUP, SIGUSR1, SIGUSR2.
     Pass(i32),
-    /// Drain, then end the server and the agent. A second one ends the draining, a third one does not wait for the server.
+    /// Drain, then end the server and the agent. A second such event ends the draining; a third does not wait for the
+    /// server.
     Stop,
-    /// End the agent, leave the server running for the next agent.
+    /// End the agent, and leave the server running for the next agent.
     Detach,
 }
 
@@ -79,11 +80,11 @@ pub enum Event {
 pub enum Action {
     /// Start the server.
     Spawn,
-    /// To the server's first process.
+    /// Send a signal to the server's first process.
     Signal(i32),
-    /// SIGTERM to the server's first process and all that it started.
+    /// Send SIGTERM to the server's first process and to all processes that it started.
     Terminate,
-    /// SIGKILL to the same.
+    /// Send SIGKILL to the same processes.
     Kill,
     /// Send heartbeats with this state at once.
     Report(ServerState),
@@ -94,7 +95,7 @@ pub enum Action {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Stopped in an orderly way.
+    /// The server was stopped in an orderly way.
     Stopped,
     /// The server died too often.
     GaveUp,
@@ -104,7 +105,7 @@ pub enum Outcome {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// No process; one is started at the deadline.
+    /// There is no process; one is started at the deadline.
     Waiting,
     /// The process runs and is not ready yet.
     Starting,
@@ -118,7 +119,7 @@ pub enum Phase {
     Finished,
 }
 
-/// The state machine. One per server.
+/// The state machine, one for each server.
 #[derive(Debug)]
 pub struct Supervisor {
     policy: Policy,
@@ -127,16 +128,16 @@ pub struct Supervisor {
     since: Time,
     deadline: Option<Time>,
     draining_since: Option<Time>,
-    /// Pause before the next restart.
+    /// The pause before the next restart.
     delay: Duration,
-    /// Moments of restarts within the window; never longer than `GiveUp::restarts`.
+    /// Times of the restarts within the window; never more than `GiveUp::restarts`.
     restarts: VecDeque<Time>,
     restarts_total: u64,
     reported: ServerState,
 }
 
 impl Supervisor {
-    /// Starts the server at the first `Tick`, unless an `Adopted` comes before.
+    /// Starts the server at the first `Tick`, unless `Adopted` comes before.
     pub fn new(policy: Policy, draining: bool, now: Time) -> Supervisor {
         Supervisor {
             delay: policy.restart_delay,
@@ -156,7 +157,7 @@ impl Supervisor {
         self.phase
     }
 
-    /// The server's first process, while there is one.
+    /// The server's first process, if there is one.
     pub fn pid(&self) -> Option<u32> {
         self.pid
     }
@@ -169,13 +170,13 @@ impl Supervisor {
         self.draining_since.is_some()
     }
 
-    /// When the next `Tick` is due.
+    /// The time of the next `Tick`.
     pub fn wake(&self) -> Option<Time> {
         self.deadline
     }
 
-    /// What heartbeats say: started only while the server takes calls, and stopped from the moment it does not, so that the
-    /// load manager need not wait for the decay.
+    /// What heartbeats say: started only while the server takes calls, and stopped from the moment when it does not, so that
+    /// the load manager need not wait for the decay.
     pub fn state(&self) -> ServerState {
         match self.phase {
             Phase::Running if self.draining_since.is_some() => ServerState::Draining,
@@ -187,7 +188,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes one event at `now`; actions are to be carried out in their order.
+    /// Takes one event at `now`. Carry out the actions in their order.
     pub fn on(&mut self, event: Event, now: Time, out: &mut Vec<Action>) {
         use Phase::{Finished, Killing, Leaving, Running, Starting, Stopping, Waiting};
         let due = self.deadline.is_some_and(|deadline| now >= deadline);
@@ -228,7 +229,7 @@ impl Supervisor {
                 out.push(Action::Signal(signal))
             }
             (Waiting | Starting | Running | Leaving, Event::Detach) => {
-                // Nothing is reported: the server still runs, and the next agent has until the decay.
+                // Nothing is reported: the server still runs, and the next agent has the time of the decay.
                 self.phase = Finished;
                 self.deadline = None;
                 out.push(Action::Finish(Outcome::Detached));
@@ -247,7 +248,7 @@ impl Supervisor {
     }
 
     fn enter(&mut self, phase: Phase, deadline: Option<Time>, now: Time, out: &mut Vec<Action>) {
-        // Running counts from the start of the process, so that a slow start is not taken for a short life.
+        // The running time counts from the start of the process, so that a slow start does not count as a short life.
         if !(self.phase == Phase::Starting && phase == Phase::Running) {
             self.since = now;
         }
@@ -272,7 +273,7 @@ impl Supervisor {
         let after = match death {
             Death::NotSpawned(_) => String::new(),
             Death::Exited(0) => format!(
-                " after {:.1} s (if it put itself into the background: start it in the foreground)",
+                " after {:.1} s (if the server puts itself into the background, start it in the foreground)",
                 ran.as_secs_f64()
             ),
             _ => format!(" after {:.1} s", ran.as_secs_f64()),
@@ -293,7 +294,7 @@ impl Supervisor {
         self.restarts_total += 1;
         self.enter(Phase::Waiting, Some(now + delay), now, out);
         out.push(Action::Log(format!("server {death}{after}; restart in {} ms", delay.as_millis())));
-        // What the server started may still hold its port.
+        // Processes that the server started may still hold its port.
         out.push(Action::Terminate);
     }
 
@@ -306,10 +307,11 @@ impl Supervisor {
         out.push(Action::Log(format!("draining for {} ms before the stop", until.since(now).as_millis())));
     }
 
-    /// Says stopped before the server hears SIGTERM: its calls go to others while it can still end the last ones.
+    /// Reports stopped before the server gets SIGTERM: new calls go to other servers while this server can still end its
+    /// last calls.
     fn terminate(&mut self, now: Time, out: &mut Vec<Action>) {
         self.enter(Phase::Stopping, Some(now + self.policy.stop_timeout), now, out);
-        out.push(Action::Log("server is sent SIGTERM".to_owned()));
+        out.push(Action::Log("server gets SIGTERM".to_owned()));
         out.push(Action::Terminate);
     }
 
@@ -317,7 +319,7 @@ impl Supervisor {
         let waited = now.since(self.since);
         self.enter(Phase::Killing, None, now, out);
         out.push(Action::Log(format!(
-            "server did not end within {} ms of SIGTERM; it is sent SIGKILL",
+            "server did not end within {} ms of SIGTERM; it gets SIGKILL",
             waited.as_millis()
         )));
         out.push(Action::Kill);
@@ -327,7 +329,7 @@ impl Supervisor {
         self.phase = Phase::Finished;
         self.deadline = None;
         self.report(out);
-        // Whatever of the server is left: the next one needs the port.
+        // Ends the rest of the server: the next server needs the port.
         out.push(Action::Kill);
         out.push(Action::Finish(outcome));
     }
@@ -336,7 +338,7 @@ impl Supervisor {
 impl Phase {
     pub const fn meaning(self) -> &'static str {
         match self {
-            Phase::Waiting => "down, to be started",
+            Phase::Waiting => "down, will be started",
             Phase::Starting => "starting, not ready",
             Phase::Running => "running",
             Phase::Leaving => "draining before its stop",

@@ -1,4 +1,4 @@
-//! The supervisor over all phases and events as a table, and its patience over time.
+//! The supervisor over all phases and events as a table, and its times.
 
 use std::fmt::Write;
 
@@ -88,7 +88,7 @@ fn policy() -> Policy {
     }
 }
 
-/// A supervisor that has come into `phase` in the usual way, an event a second.
+/// A supervisor that came into `phase` in the usual way, one event a second.
 fn in_phase(phase: Phase) -> Supervisor {
     let mut supervisor = Supervisor::new(policy(), false, Time::ZERO);
     let mut steps = match phase {
@@ -148,7 +148,7 @@ fn all_phases_and_events() {
         for event in &events {
             let mut supervisor = in_phase(phase);
             let mut out = Vec::new();
-            // Every deadline of the policy has come by then.
+            // All deadlines of the policy have passed by then.
             supervisor.on(event.clone(), Time::from_secs(15), &mut out);
             let name = format!("{event:?}");
             let name = name.split(['(', ' ']).next().unwrap_or_default();

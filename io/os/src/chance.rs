@@ -1,5 +1,5 @@
-//! Chance from the kernel. A part draws a key when it starts and makes its numbers from that; a system that gives none ends
-//! the start, as whatever is made without chance can be guessed.
+//! Chance from the kernel. A part draws a key at its start and makes its numbers from the key. If the system gives no random
+//! bytes, the start fails: numbers made without chance can be guessed.
 
 use std::io;
 
@@ -10,7 +10,7 @@ pub fn chance() -> io::Result<Chance> {
     Ok(Chance::keyed(bytes()?))
 }
 
-/// Random bytes. Waits, early in the life of a machine, until the kernel has some.
+/// Random bytes. Early in the life of a machine, this waits until the kernel has some.
 pub fn bytes<const LENGTH: usize>() -> io::Result<[u8; LENGTH]> {
     filled(|rest| {
         // SAFETY: the kernel writes at most the length of the slice.
@@ -18,7 +18,8 @@ pub fn bytes<const LENGTH: usize>() -> io::Result<[u8; LENGTH]> {
     })
 }
 
-/// What `give` puts into the slice that it is handed, until all is full. It gives how many bytes it wrote, as getrandom(2).
+/// Calls `give` for the rest of the slice until all of it is full. `give` returns how many bytes it wrote, as getrandom(2)
+/// does.
 fn filled<const LENGTH: usize>(mut give: impl FnMut(&mut [u8]) -> isize) -> io::Result<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     let mut at = 0;
@@ -39,7 +40,7 @@ fn filled<const LENGTH: usize>(mut give: impl FnMut(&mut [u8]) -> isize) -> io::
 }
 
 fn refused(error: &io::Error) -> io::Error {
-    let remedy = "getrandom(2) must be allowed: look at the sandbox (seccomp) that this process runs in";
+    let remedy = "getrandom(2) must be allowed: check the sandbox (seccomp) of this process";
     io::Error::new(error.kind(), format!("no random bytes from the system: {error}\n  remedy: {remedy}"))
 }
 
@@ -71,7 +72,7 @@ mod tests {
     fn a_system_without_chance_is_an_error_and_never_zeroes() {
         let error = filled::<8>(|_| 0).unwrap_err().to_string();
         assert!(error.contains("getrandom(2) must be allowed"), "{error}");
-        // As the kernel does: a buffer that is not the process's.
+        // Like the kernel with a buffer outside the process.
         let error = filled::<8>(|rest| {
             // SAFETY: the kernel refuses the address, and writes nothing.
             unsafe { libc::getrandom(std::ptr::without_provenance_mut(1), rest.len(), 0) }

@@ -1,17 +1,17 @@
-//! The clock of the process: all workers read the same one, so that their times can be compared.
+//! The clock of the process. All workers read the same clock, so their times can be compared.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use base::{Duration, Time};
 
-/// Monotonic; starts one hour in, so that a time before the start can be written down.
+/// Monotonic. It starts at one hour, so that a time before the start can be expressed.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// Made once per process and copied to every thread.
+    /// Made once in a process and copied to every thread.
     pub fn start() -> Clock {
         Clock { start: Instant::now() }
     }
@@ -22,8 +22,8 @@ impl Clock {
     }
 }
 
-/// What the wall clock says, since the beginning of 1970. It may be set, back too: for log lines, and for numbers that rise
-/// over restarts; never for how long something took.
+/// The wall clock, since the beginning of 1970. Somebody may set it, also back: use it for log lines and for numbers that
+/// rise over restarts, never to measure how long something took.
 pub fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! What ICMP says of datagrams that were sent from a socket which is connected to nobody: that a port is closed, that a host
-//! cannot be reached (ip(7), IP_RECVERR). Anybody on the way can forge it, so it is a hint for people, never a proof.
+//! What ICMP says of datagrams that an unconnected socket sent: a closed port, or a host that cannot be reached (ip(7),
+//! IP_RECVERR). Anybody on the path can forge such a message, so it is a hint for people, never a proof.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,11 +7,11 @@ use std::os::fd::AsRawFd as _;
 
 use socket2::SockAddr;
 
-/// Room for the report and the address of who made it, with the alignment of a control message.
+/// Room for the report and the address of its sender, with the alignment of a control message.
 #[repr(C, align(8))]
 struct Control([u8; 128]);
 
-/// The kernel keeps reports for [`take`] from now on. Until one is taken, the next send fails with it.
+/// From now on the kernel keeps reports for [`take`]. Until a report is taken, the next send fails with it.
 pub fn keep(socket: &UdpSocket) -> io::Result<()> {
     let on: libc::c_int = 1;
     let (level, name) = match socket.local_addr()? {
@@ -31,7 +31,7 @@ pub fn keep(socket: &UdpSocket) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The next report: where the datagram was sent to, and what became of it. Never waits.
+/// The next report: the destination of the datagram, and the error. Never waits.
 pub fn take(socket: &UdpSocket) -> Option<(SocketAddr, io::Error)> {
     let mut control = Control([0; 128]);
     let mut error = None;

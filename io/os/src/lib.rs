@@ -1,5 +1,5 @@
-//! What every part at the edge asks of the system, once: the clock, chance, signals, waiting for descriptors, small socket
-//! helpers, log lines, what the process may do. What only one part needs stays with that part.
+//! What every part at the edge needs of the system, once: the clock, chance, signals, waiting for descriptors, small socket
+//! helpers, log lines, powers of the process. What only one part needs stays in that part.
 
 pub mod chance;
 mod clock;

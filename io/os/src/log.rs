@@ -1,5 +1,5 @@
-//! Whole lines of the operator's log to standard error, each in one write, so that lines of two threads do not mix. A line that
-//! cannot be written is lost: a log that nobody reads stops nobody.
+//! Whole lines of the operator's log to standard error, each in one write, so that lines of two threads do not mix. A line
+//! that cannot be written is lost: a log that nobody reads must not stop the program.
 
 use std::io::Write as _;
 

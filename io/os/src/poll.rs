@@ -1,25 +1,25 @@
-//! Waiting with poll(2) for a handful of descriptors and a moment, as the loops of the agent and of the performance server do.
+//! Waiting with poll(2) for a few descriptors and a time, as the loops of the agent and of the performance server do.
 
 use std::os::fd::RawFd;
 
 use base::Duration;
 
-/// Longest wait: poll(2) counts milliseconds in 31 bits, and no loop needs as much.
+/// Longest wait: poll(2) counts milliseconds in 31 bits, and no loop needs more.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// A descriptor to be watched for these events.
+/// A descriptor and the events to watch for.
 pub fn watched(fd: RawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd, events, revents: 0 }
 }
 
-/// Until one of them has something, `patience` is over, or a signal came. Rounded up to a millisecond: who wakes before a
-/// moment is due would ask again at once, and so spin.
+/// Waits until a descriptor has something, `patience` is over, or a signal came. The time is rounded up to a millisecond: a
+/// loop that wakes before the time is due would ask again at once, and spin.
 pub fn wait(watched: &mut [libc::pollfd], patience: Duration) {
     let millis = patience.min(WAIT_MAX).as_micros().div_ceil(1000) as i32;
     // SAFETY: the kernel reads and writes as many places as the slice has.
     let ready = unsafe { libc::poll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, millis) };
     if ready < 0 {
-        // What the kernel would have written is not there.
+        // The kernel wrote nothing.
         watched.iter_mut().for_each(|place| place.revents = 0);
     }
 }

@@ -1,5 +1,5 @@
-//! What the process may do, and who may look into it. A load manager that root starts needs few of root's powers: to listen
-//! below port 1024, and to read certificates and keys again for a reload. The rest would be a gift to whoever gets in.
+//! The powers of the process, and who may look into its memory. A load manager that root starts needs few of root's powers:
+//! to listen below port 1024, and to read certificates and keys again for a reload. Any other power would help an intruder.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Power {
-    /// Writing logs and sockets where others own the folder.
+    /// Write logs and sockets in folders of other users.
     WriteAnyFile = 1,
-    /// Reading certificates and keys that belong to others.
+    /// Read certificates and keys of other users.
     ReadAnyFile = 2,
-    /// Listening below port 1024.
+    /// Listen below port 1024.
     BindAnyPort = 10,
 }
 
@@ -33,8 +33,8 @@ struct Half {
     inheritable: u32,
 }
 
-/// Keeps these of the powers that the calling thread has, and gives the others up for good. Threads that it starts later have no
-/// more. True: there was something to give up.
+/// Keeps these of the calling thread's powers, and gives up the others for good. Threads that it starts later have no more
+/// powers. True: there was something to give up.
 pub fn keep(powers: &[Power]) -> io::Result<bool> {
     let wanted: u64 = powers.iter().fold(0, |mask, power| mask | 1 << *power as u32);
     let has = powers_of_this_thread()?;
@@ -42,8 +42,8 @@ pub fn keep(powers: &[Power]) -> io::Result<bool> {
         return Ok(false);
     }
     for power in (0..64).filter(|power| wanted & 1 << power == 0) {
-        // SAFETY: numbers alone. What a program that is executed could get back; refused where the power to do so, or the
-        // power that is given up, is not there, which is as good.
+        // SAFETY: only numbers. This drops what an executed program could get back. The kernel refuses if this thread lacks
+        // the power to do so, or lacks the dropped power, which is as good.
         unsafe { libc::prctl(libc::PR_CAPBSET_DROP, power as libc::c_ulong, 0, 0, 0) };
     }
     let keeps = has & wanted;
@@ -67,7 +67,7 @@ fn powers_of_this_thread() -> io::Result<u64> {
     }
 }
 
-/// From now on the process leaves no core dump, and only root can read its memory: keys are in there.
+/// From now on the process leaves no core dump, and only root can read its memory, because keys are in it.
 pub fn hide_memory() {
     // SAFETY: numbers alone; Linux refuses none of these.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };

@@ -1,17 +1,17 @@
-//! Signals as events: held back for the process and read from a descriptor, in order, by the one thread that acts on them.
+//! Signals as events: blocked for the process and read from a descriptor, in order, by the one thread that acts on them.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use base::Duration;
 
-/// Signals that this process no longer takes by default.
+/// Signals that this process reads instead of taking their default effect.
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Holds the signals back in this thread and in those that it starts, child processes among them; to be called before
-    /// there are others.
+    /// Blocks the signals in this thread and in the threads and child processes that it starts. Call it before there are
+    /// other threads.
     pub fn hold(signals: &[i32]) -> io::Result<Signals> {
         // SAFETY: `set` is initialised by sigemptyset before use, and the descriptor is new.
         unsafe {
@@ -32,12 +32,12 @@ impl Signals {
         }
     }
 
-    /// Readable when a signal came.
+    /// Readable when a signal has come.
     pub fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 
-    /// The next signal that came, if any.
+    /// The next signal, if one has come.
     pub fn next(&self) -> Option<i32> {
         // SAFETY: the kernel writes one whole record into a buffer of its size, or nothing.
         unsafe {
@@ -48,7 +48,7 @@ impl Signals {
         }
     }
 
-    /// The next signal, or `None` when the time is over.
+    /// The next signal, or `None` after the timeout.
     pub fn wait(&self, at_most: Duration) -> Option<i32> {
         crate::poll::wait(&mut [crate::poll::watched(self.fd(), libc::POLLIN)], at_most);
         self.next()

@@ -1,9 +1,9 @@
-//! UDP sockets that ask one place something.
+//! UDP sockets for questions to one place.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Any address and port of ours, of the family that `to` is of.
+/// Any address and port of ours, of the same IP version as `to`.
 pub fn any_for(to: SocketAddr) -> SocketAddr {
     match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -11,14 +11,14 @@ pub fn any_for(to: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A socket that sends to `to` and hears from there alone, ICMP errors included.
+/// A socket that sends to `to` and hears only from there, ICMP errors included.
 pub fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(any_for(to))?;
     socket.connect(to)?;
     Ok(socket)
 }
 
-/// The same, which never waits.
+/// The same socket, but it never waits.
 pub fn connected_nonblocking(to: SocketAddr) -> io::Result<UdpSocket> {
     let socket = connected(to)?;
     socket.set_nonblocking(true)?;

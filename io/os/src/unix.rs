@@ -1,13 +1,13 @@
-//! Control sockets: a Unix stream socket under a path, which only this user and root may connect to. Question and answer go
-//! over the same connection, so that whoever reaches the path is answered, from another network namespace too.
+//! Control sockets: a Unix stream socket at a path. Only this user and root may connect. Question and answer go over the
+//! same connection, so a client that reaches the path gets the answer, also from another network namespace.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// Listens there. A socket that a dead process left behind is replaced; one that is served (`AddrInUse`) and a file that is
-/// no socket (`AlreadyExists`) stay as they are.
+/// Listens at the path. Replaces a socket that a dead process left. A socket that a process serves (`AddrInUse`) and a file
+/// that is not a socket (`AlreadyExists`) stay as they are.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     remove_if_stale(path)?;
     let listener = UnixListener::bind(path)?;
@@ -19,15 +19,14 @@ fn remove_if_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "there is a file of that name which is no socket",
-        )),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file has that name, and it is not a socket"))
+        }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves it")),
             // A living socket of another type, as an earlier version had.
             Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => {
-                Err(io::Error::new(io::ErrorKind::AddrInUse, "another process has it"))
+                Err(io::Error::new(io::ErrorKind::AddrInUse, "another process uses it"))
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
             Err(error) => Err(error),

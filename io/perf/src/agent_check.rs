@@ -1,15 +1,15 @@
-//! HAProxy's agent-check text: one line of words that a server's own check writes to whoever connects, such as `75% up` or
-//! `drain`. As in HAProxy, words are parted by spaces, tabs or commas, and the last of contradicting ones counts.
+//! HAProxy's agent-check text: one line of words that a server's own check writes to each client, such as `75% up` or
+//! `drain`. As in HAProxy, spaces, tabs or commas separate words, and the last of contradicting words counts.
 //!
-//! A percentage is the share of a server's weight that it wants, so what is missing to 100 % is its load. Words that say
-//! nothing of load (`ready`, `up`) leave the figures alone.
+//! A percentage is the share of its weight that a server wants; the rest to 100 % is its load. Words that say nothing of
+//! load (`ready`, `up`) do not change the figures.
 
 use heartbeat::{Load, ServerState};
 
-/// Longest line that is read: HAProxy's own limit is its buffer, a real line has some twenty characters.
+/// Longest line that is read: HAProxy's own limit is its buffer; a real line has some twenty characters.
 pub const LINE_BYTES_MAX: usize = 512;
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
     pub state: ServerState,
@@ -18,10 +18,10 @@ pub struct Said {
     pub load: Load,
 }
 
-/// Reads a line without its end. `Err`: it holds a word that is none of HAProxy's, or no word at all; nothing of it counts.
+/// Reads a line without its end. `Err`: the line has an unknown word, or no word; nothing of it counts.
 pub fn parse(line: &[u8]) -> Result<Said, &'static str> {
-    let text = std::str::from_utf8(line).map_err(|_| "it is no text")?;
-    // What stands behind `#` is a reason for people.
+    let text = std::str::from_utf8(line).map_err(|_| "the line is not text")?;
+    // The text behind `#` is a reason for people.
     let text = text.split('#').next().unwrap_or_default();
     let mut said = Said { state: ServerState::Started, down: false, load: Load::default() };
     let mut words = 0;
@@ -34,17 +34,17 @@ pub fn parse(line: &[u8]) -> Result<Said, &'static str> {
             "drain" | "maint" => said.state = ServerState::Draining,
             _ => {
                 if let Some(number) = word.strip_suffix('%') {
-                    let percent: u32 = number.parse().map_err(|_| "a percentage is no number")?;
+                    let percent: u32 = number.parse().map_err(|_| "a percentage is not a number")?;
                     said.load.cpu_permille = Some(1000 - percent.min(100) as u16 * 10);
                 } else if let Some(number) = word.strip_prefix("maxconn:") {
-                    said.load.residual_calls = Some(number.parse().map_err(|_| "maxconn is no number")?);
+                    said.load.residual_calls = Some(number.parse().map_err(|_| "maxconn is not a number")?);
                 } else {
-                    return Err("it holds a word that is none of the agent-check's");
+                    return Err("the line has an unknown word");
                 }
             }
         }
     }
-    if words == 0 { Err("it is empty") } else { Ok(said) }
+    if words == 0 { Err("the line is empty") } else { Ok(said) }
 }
 
 #[cfg(test)]

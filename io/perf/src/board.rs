@@ -1,5 +1,5 @@
-//! The newest figures of each server. The poll loop writes them; a load manager's control side takes what is new, without
-//! ever waiting for the other; [`crate::serve`] answers from all of them.
+//! The newest figures of each server. The poll loop writes them. A load manager's control side takes what is new; neither
+//! waits for the other. [`crate::serve`] answers from all figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use base::{Duration, Time};
 use heartbeat::measure::By;
 use heartbeat::{Heartbeat, Load, ServerState};
 
-/// Servers at most: as many as a server table has rows. What a wrong performance server makes up must not fill memory.
+/// As many servers as a server table has rows. A wrong performance server must not fill the memory with invented servers.
 pub const SERVERS_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +19,13 @@ struct Entry {
     heartbeat: Heartbeat,
     /// When the figures were right, by our clock.
     at: Time,
-    /// When they were last heard of: an age may have come with them.
+    /// When the figures were last received: they may have come with an age.
     put: Time,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By SIP address; of each way of measuring one.
+    /// By SIP address, and by the way of measuring.
     newest: BTreeMap<SocketAddr, Vec<Entry>>,
     fresh: BTreeSet<SocketAddr>,
     refused: u64,
@@ -46,7 +46,7 @@ impl Board {
         board
     }
 
-    /// For all data from now on, that which is there among it.
+    /// Applies to all data from now on, including the data that is already there.
     pub fn set_good_for(&self, good_for: Duration) {
         self.good_for_us.store(good_for.as_micros() as u64, Relaxed);
     }
@@ -55,7 +55,7 @@ impl Board {
         Duration::from_micros(self.good_for_us.load(Relaxed))
     }
 
-    /// Figures of the server at this SIP address. False: the board is full.
+    /// Stores figures of the server at this SIP address. False: the board is full.
     pub fn put(&self, now: Time, server: SocketAddr, by: By, heartbeat: Heartbeat) -> bool {
         let mut inner = self.lock();
         if inner.newest.len() >= SERVERS_MAX && !inner.newest.contains_key(&server) {
@@ -71,19 +71,19 @@ impl Board {
         true
     }
 
-    /// What changed since this was last asked, each server once; nothing while the poll loop writes. Never waits.
+    /// What changed since the last call, each server once; nothing while the poll loop writes. Never waits.
     pub fn take_fresh(&self, now: Time) -> Vec<Heartbeat> {
         let Ok(mut inner) = self.inner.try_lock() else { return Vec::new() };
         let fresh = std::mem::take(&mut inner.fresh);
         fresh.iter().filter_map(|server| self.merged(now, *server, inner.newest.get(server)?)).collect()
     }
 
-    /// What is known of one server, if it is still good.
+    /// The data of one server, if it is still good.
     pub fn of(&self, now: Time, server: SocketAddr) -> Option<Heartbeat> {
         self.merged(now, server, self.lock().newest.get(&server)?)
     }
 
-    /// Everything that is still good.
+    /// All data that is still good.
     pub fn all(&self, now: Time) -> Vec<Heartbeat> {
         let mut inner = self.lock();
         for entries in inner.newest.values_mut() {
@@ -93,13 +93,13 @@ impl Board {
         inner.newest.iter().filter_map(|(server, entries)| self.merged(now, *server, entries)).collect()
     }
 
-    /// Servers that were not taken because the board was full.
+    /// Servers that the board had no room for.
     pub fn refused(&self) -> u64 {
         self.lock().refused
     }
 
-    /// One server that is measured in several ways: what one does not know, another may. Down or draining in the eyes of
-    /// one is down or draining.
+    /// One server that is measured in several ways: one way may know what another does not. If one way says down or
+    /// draining, the server is down or draining.
     fn merged(&self, now: Time, server: SocketAddr, entries: &[Entry]) -> Option<Heartbeat> {
         let good = || entries.iter().filter(|entry| now.since(entry.put) <= self.good_for());
         let newest = good().max_by_key(|entry| entry.at)?;

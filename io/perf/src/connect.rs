@@ -1,4 +1,5 @@
-//! A stream that is connected to without waiting: the poll says when it is writable, then [`Link::is_open`] says how it went.
+//! A stream that is opened without waiting: the poll says when it is writable, then [`Link::is_open`] says whether it is
+//! open.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,15 +7,15 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Read at once at most: one greedy place must not hold up the others.
+/// Bytes read at once: one greedy place must not delay the others.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
-/// Our end of a connection to a place that is asked.
+/// Our end of a connection to a polled place.
 #[derive(Debug)]
 pub(crate) struct Link {
     stream: TcpStream,
     open: bool,
-    /// What is still to be written: at most one question.
+    /// The bytes still to be written: at most one question.
     pending: Vec<u8>,
 }
 
@@ -35,7 +36,7 @@ impl Link {
         self.stream.as_raw_fd()
     }
 
-    /// What the poll is to watch for.
+    /// The events for the poll.
     pub(crate) fn events(&self) -> i16 {
         if self.open && self.pending.is_empty() { libc::POLLIN } else { libc::POLLIN | libc::POLLOUT }
     }
@@ -74,7 +75,7 @@ impl Link {
         Ok(self.open)
     }
 
-    /// Hands over what has come. `Ok(false)`: the other end closed.
+    /// Hands over the received bytes. `Ok(false)`: the other end closed the connection.
     pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
         if !self.open {
             return Ok(true);

@@ -1,9 +1,9 @@
 //! The performance server (SPEC B3): it polls agents over lasting connections, keeps the newest figures of each server, and
 //! serves them to load managers by the same protocol ([`heartbeat::stream`]). [`poller::Poller`] asks, [`board::Board`]
-//! keeps, [`serve::Server`] answers; an agent uses [`serve::Server`] alone.
+//! keeps, [`serve::Server`] answers. An agent uses [`serve::Server`] alone.
 //!
-//! All of it is one thread around one poll, in a process of its own or beside the load manager's workers, which read
-//! scores from a snapshot and never wait for any of this.
+//! All of it is one thread with one poll, in a process of its own or beside the load manager's workers. The workers read
+//! scores from a snapshot and never wait for this thread.
 
 pub mod agent_check;
 pub mod board;

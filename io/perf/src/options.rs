@@ -1,5 +1,5 @@
-//! How long a server takes to answer OPTIONS over UDP: a measure for servers with nothing beside them. Any answer counts,
-//! whatever its status, if it is to this very request: branch and Call-ID carry a number that cannot be guessed.
+//! The time that a server takes to answer OPTIONS over UDP: a measure for servers without any program beside them. Any
+//! answer counts, with any status, if it answers this request: branch and Call-ID have a number that nobody can guess.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use sip::Writer;
 
-/// Longer answers are cut; what is looked for stands at their beginning.
+/// Longer answers are cut: the fields that are looked for stand at the beginning.
 const ANSWER_BYTES_MAX: usize = 4096;
 /// Datagrams looked at in one turn.
 const DATAGRAMS_MAX: usize = 32;

@@ -1,6 +1,6 @@
-//! One place that is polled: its lasting connection (the "persistent performance client" of FIG. 12), the question that is
-//! out, and what came of it. Whatever a place sends, it costs a bounded amount of memory and time, and what is wrong in it
-//! ends the connection and counts as no answer.
+//! One polled place: its lasting connection (the "persistent performance client" of FIG. 12), the open question, and the
+//! result. Whatever a place sends, it costs a bounded amount of memory and time. A wrong answer ends the connection and
+//! counts as no answer.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,7 @@ use base::{Chance, Duration, Time};
 use heartbeat::measure::{By, Measured};
 use heartbeat::stream::{Frame, FrameReader};
 use heartbeat::{Heartbeat, Ignored, Load, Query, Replay, ServerState};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::agent_check::{self, LINE_BYTES_MAX};
 use crate::board::{Board, SERVERS_MAX};
@@ -19,19 +19,19 @@ use crate::connect::Link;
 use crate::options::Options;
 use crate::poller::Counts;
 
-/// Notifications at most in a second, and some more: an agent sends one in each round of its collection loop while it is above
-/// a threshold, and a round takes 50 ms at least. A performance server passes on those of all its servers.
+/// Bound on notifications in a second. An agent above a threshold sends a notification in each round of its collection loop,
+/// and a round takes at least 50 ms. A performance server passes on the notifications of all its servers.
 const NOTIFICATIONS_PER_SECOND_MAX: u64 = 20;
 const NOTIFICATIONS_MORE: u64 = 64;
 
-/// The question that is out.
+/// The open question.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     nonce: u64,
     at: Time,
 }
 
-/// What runs to the place.
+/// The connection to the place.
 #[derive(Debug)]
 enum Wire {
     None,
@@ -47,13 +47,13 @@ pub(crate) struct Place {
     wire: Wire,
     asked: Option<Asked>,
     poll_at: Time,
-    /// The server that the place is about; of an agent it may only be known once it has answered.
+    /// The server of the place. For an agent, it may be known only after the first answer.
     server: Option<SocketAddr>,
     replay: Replay,
     notifications: u64,
-    /// It did not answer, and that was told.
+    /// The place did not answer, and others were told so.
     down: bool,
-    /// The last failure as it was logged, so that each is said once and its end too.
+    /// The last failure in the log. Each failure, and its end, is logged once.
     failure: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl Place {
         self.measured
     }
 
-    /// What the poll is to watch.
+    /// The descriptors for the poll.
     pub(crate) fn watch(&self) -> Option<(RawFd, i16)> {
         match &self.wire {
             Wire::None => None,
@@ -89,7 +89,7 @@ impl Place {
         self.asked.map_or(self.poll_at, |asked| asked.at + answer_within)
     }
 
-    /// Everything that is due or has come. Never waits.
+    /// Does everything that is due or has come. Never waits.
     pub(crate) fn turn(&mut self, now: Time, context: &mut Context<'_>) {
         if let Err(why) = self.read(now, context) {
             self.fail(now, &why, context);
@@ -98,7 +98,7 @@ impl Place {
             self.fail(now, &format!("no answer within {} ms", context.answer_within.as_millis()), context);
         }
         if self.asked.is_none() && now >= self.poll_at {
-            // Late by a whole period or more: the polls that were missed are not made up for.
+            // If the loop is late by a period or more, the missed polls are not made up for.
             self.poll_at = if self.poll_at + context.poll > now { self.poll_at } else { now } + context.poll;
             self.notifications = 0;
             if let Err(error) = self.ask(now, context) {
@@ -123,7 +123,7 @@ impl Place {
                     link.write(&Frame::Query(Query { nonce }).encode(context.key))?;
                 }
             }
-            // The text has no question and no end: a connection for each answer, as HAProxy makes them.
+            // The text has no question and no end: each answer has a connection of its own, as HAProxy does it.
             By::AgentCheck => {
                 let link = Link::connect(self.measured.address)?;
                 context.counts.connections += 1;
@@ -141,7 +141,7 @@ impl Place {
         Ok(())
     }
 
-    /// Takes in what has come. An error ends the connection.
+    /// Takes what has come. An error ends the connection.
     fn read(&mut self, now: Time, context: &mut Context<'_>) -> Result<(), String> {
         let text = |error: io::Error| error.to_string();
         match &mut self.wire {
@@ -152,7 +152,7 @@ impl Place {
                 let open = link.read(|part| bytes.extend_from_slice(part)).map_err(text)?;
                 reader.push(&bytes);
                 self.take_frames(now, context)?;
-                if open { Ok(()) } else { Err("it closed the connection".to_owned()) }
+                if open { Ok(()) } else { Err("the place closed the connection".to_owned()) }
             }
             Wire::Line { link, line } => {
                 link.flush().map_err(text)?;
@@ -161,7 +161,7 @@ impl Place {
                 match end {
                     None if line.len() > LINE_BYTES_MAX => {
                         context.counts.ignored[Ignored::Long.index()] += 1;
-                        Err(format!("its line is longer than {LINE_BYTES_MAX} bytes"))
+                        Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"))
                     }
                     None if open => Ok(()),
                     end => {
@@ -200,19 +200,19 @@ impl Place {
                 Ok(Frame::Heartbeat(heartbeat)) if heartbeat.nonce.is_none() => {
                     self.notified(now, heartbeat, context)?;
                 }
-                // The rest of an answer that came too late would end up here: its connection is closed by then.
+                // The rest of a late answer would arrive here, but its connection is closed by then.
                 Ok(Frame::Heartbeat(heartbeat)) if heartbeat.nonce == nonce => {
                     let most = if self.measured.by == By::Agent { 1 } else { SERVERS_MAX };
                     if answer.len() >= most {
                         context.counts.ignored[Ignored::Long.index()] += 1;
-                        return Err(format!("its answer has more than {most} servers"));
+                        return Err(format!("the answer has more than {most} servers"));
                     }
                     answer.push(heartbeat);
                 }
                 Ok(Frame::End(end)) if Some(end.nonce) == nonce && end.servers as usize == answer.len() => {
                     let answer = std::mem::take(answer);
                     if let Some(last) = answer.last() {
-                        // The nonce proves that it is new, even from a sender whose clock went back.
+                        // The nonce proves that the answer is new, even if the sender's clock went back.
                         self.replay = Replay::default();
                         let _ = self.replay.admit(last);
                     }
@@ -220,17 +220,17 @@ impl Place {
                 }
                 Ok(Frame::Heartbeat(_) | Frame::End(_) | Frame::Query(_)) => {
                     context.counts.ignored[Ignored::Replayed.index()] += 1;
-                    return Err("it answers what was not asked".to_owned());
+                    return Err("the answer belongs to no question".to_owned());
                 }
                 Err(reason) => {
                     context.counts.ignored[reason.index()] += 1;
-                    return Err(format!("what it sent is {reason}"));
+                    return Err(format!("the frame is {reason}"));
                 }
             }
         }
     }
 
-    /// A threshold was crossed there.
+    /// A threshold was crossed at the place.
     fn notified(&mut self, now: Time, heartbeat: Heartbeat, context: &mut Context<'_>) -> Result<(), String> {
         self.notifications += 1;
         let most = self.notifications_max(context.poll);
@@ -239,7 +239,7 @@ impl Place {
         }
         if context.key.is_some() && self.replay.admit(&heartbeat).is_err() {
             context.counts.ignored[Ignored::Replayed.index()] += 1;
-            return Err("a notification is older than what it said before".to_owned());
+            return Err("a notification is older than earlier data".to_owned());
         }
         context.counts.notifications += 1;
         if let Some(server) = self.keep(now, heartbeat, context) {
@@ -262,12 +262,12 @@ impl Place {
             }
             Err(why) => {
                 context.counts.ignored[Ignored::WrongProtocol.index()] += 1;
-                Err(format!("its agent-check line was not understood: {why}"))
+                Err(format!("the agent-check line cannot be understood: {why}"))
             }
         }
     }
 
-    /// A heartbeat in the name of the server that the place is about.
+    /// A heartbeat in the name of the place's server.
     fn told(&self, state: ServerState, load: Load) -> Heartbeat {
         let server = self.server.unwrap_or(self.measured.address);
         let load = (load != Load::default()).then_some(load);
@@ -301,8 +301,8 @@ impl Place {
             Some(known) if known != server => {
                 context.counts.other_server += 1;
                 if self.failure.is_none() {
-                    let why = format!("it speaks of {server}, and {known} was meant");
-                    info!("{}: {why}", self.name());
+                    let why = format!("the answer is about {server}, but {known} was expected");
+                    warn!("{}: {why}", self.name());
                     self.failure = Some(why);
                 }
                 return None;
@@ -312,23 +312,24 @@ impl Place {
         context.board.put(now, server, self.measured.by, heartbeat).then_some(server)
     }
 
-    /// No answer: the server is down. What a performance server said before only grows older: it is another machine that
-    /// is silent.
+    /// No answer: the server is down. The data of a performance server only grows older: the performance server is silent,
+    /// not its servers.
     fn fail(&mut self, now: Time, why: &str, context: &mut Context<'_>) {
         self.wire = Wire::None;
         if self.asked.take().is_none() {
-            // Between two polls a connection may end; the next poll makes another.
+            // A connection may end between two polls; the next poll opens another.
             return;
         }
         context.counts.misses += 1;
         if self.failure.as_deref() != Some(why) {
-            info!("{}: {why}", self.name());
+            warn!("{}: {why}", self.name());
             self.failure = Some(why.to_owned());
         }
         if let (Some(server), false) = (self.server, self.measured.by == By::PerformanceServer) {
             let down = Heartbeat { down: true, ..self.told(ServerState::Started, Load::default()) };
             context.board.put(now, server, self.measured.by, down);
-            // Whoever polls us need not find out by his next poll; he is told once, as nothing of it changes until an answer.
+            // Programs that poll us are told at once, not at their next poll; and only once, because nothing changes until
+            // an answer comes.
             if !std::mem::replace(&mut self.down, true) {
                 context.told.insert(server);
             }
@@ -340,7 +341,7 @@ impl Place {
     }
 }
 
-/// What a place needs of the loop around it.
+/// What a place needs of the loop.
 pub(crate) struct Context<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) poll: Duration,
@@ -348,6 +349,6 @@ pub(crate) struct Context<'a> {
     pub(crate) board: &'a Board,
     pub(crate) counts: &'a mut Counts,
     pub(crate) chance: &'a mut Chance,
-    /// Servers of which there is news that whoever polls us shall hear at once.
+    /// Servers with news that programs that poll us must hear at once.
     pub(crate) told: &'a mut BTreeSet<SocketAddr>,
 }

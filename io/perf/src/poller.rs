@@ -1,5 +1,5 @@
-//! The poll loop (SPEC B3, FIG. 10 and 12): every place is asked once a period, all at a time, each over a connection that
-//! stays; the newest answers lie on the [`Board`], and are served to whoever asks.
+//! The poll loop (SPEC B3, FIG. 10 and 12): it asks every place once a period, all places at a time, each over a connection
+//! that stays open. The newest answers lie on the [`Board`]; clients get them from there.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,7 +20,7 @@ use crate::serve::{self, Server};
 /// Longest sleep, so that the end of the process is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(200);
 
-/// What came of polling.
+/// The counts of polling.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub polls: u64,
@@ -28,9 +28,9 @@ pub struct Counts {
     /// Polls without an answer in time.
     pub misses: u64,
     pub notifications: u64,
-    /// Connections made; in a healthy farm as many as there are agents.
+    /// Connections made. In a healthy farm, there are as many as agents.
     pub connections: u64,
-    /// Answers about another server than the one that was meant.
+    /// Answers about another server than the expected one.
     pub other_server: u64,
     /// Frames and lines that were not believed, by reason; each ended its connection.
     pub ignored: [u64; Ignored::ALL.len()],
@@ -46,18 +46,18 @@ pub struct Poller {
     counts: Counts,
     count: u64,
     clock: Clock,
-    /// Numbers that nobody guesses, so that an answer to one is an answer to us.
+    /// Numbers that nobody can guess, so that an answer with such a number is an answer to us.
     chance: Chance,
 }
 
 impl Poller {
-    /// Opens the port to serve at. The board's times are by `clock`.
+    /// Opens the port for clients. The board's times are by `clock`.
     pub fn open(measures: Measures, key: Option<Vec<u8>>, clock: Clock) -> io::Result<Poller> {
         let chance = os::chance()?;
         let server = match measures.listen {
             None => None,
             Some(listen) => Some(Server::open(listen).map_err(|error| {
-                let remedy = "an address of this machine with a port that `ss -lnt` does not show";
+                let remedy = "choose an address of this machine and a port that `ss -lnt` does not show";
                 let what = format!("cannot listen on {listen} (perf.listen): {error}\n  remedy: {remedy}");
                 io::Error::new(error.kind(), what)
             })?),
@@ -81,7 +81,8 @@ impl Poller {
         Arc::clone(&self.board)
     }
 
-    /// Asks these places from now on, by this key. A place that stays keeps its connection, and so does the port to serve at.
+    /// Polls these places from now on, with this key. A place that stays keeps its connection; the port for clients stays
+    /// open.
     pub fn change(&mut self, measures: Measures, key: Option<Vec<u8>>) {
         let now = self.now();
         let mut before = std::mem::take(&mut self.places);
@@ -97,7 +98,7 @@ impl Poller {
         self.key = key;
     }
 
-    /// Where data is served; of port 0, the port that was got.
+    /// The address for clients. If the port was set to 0, this is the port that the system chose.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.as_ref().and_then(|server| server.address().ok())
     }
@@ -106,7 +107,7 @@ impl Poller {
         (self.counts, self.server.as_ref().map(|server| server.counts).unwrap_or_default())
     }
 
-    /// Polls and serves until `stop`; `each` is called after each turn.
+    /// Polls and serves until `stop`. Calls `each` after each turn.
     pub fn run(mut self, stop: &AtomicBool, mut each: impl FnMut(&mut Poller)) {
         while !stop.load(Ordering::Relaxed) {
             self.turn();
@@ -114,7 +115,7 @@ impl Poller {
         }
     }
 
-    /// Waits for what comes first, then does all that is due.
+    /// Waits for the next event, then does everything that is due.
     pub fn turn(&mut self) {
         self.wait();
         let now = self.now();
@@ -166,7 +167,7 @@ impl Poller {
     }
 }
 
-/// What is known of one server, in answer to a query or, without a nonce, unasked.
+/// The data of one server, in answer to a query or, without a nonce, as a notification.
 fn frame(heartbeat: &Heartbeat, nonce: Option<u64>, key: Option<&[u8]>, count: &mut u64) -> Vec<u8> {
     *count = next_count(*count, os::since_1970().as_micros() as u64);
     Frame::Heartbeat(Heartbeat { nonce, count: Some(*count), ..*heartbeat }).encode(key)

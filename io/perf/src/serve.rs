@@ -1,6 +1,6 @@
-//! The server socket of "get data" (SPEC B3, FIG. 13): persistent connections, each query answered from what is cached, and
-//! notifications to all who have asked before. Connections are bounded in number, in what they may leave unread, and in
-//! the time that they take to say something.
+//! The server socket of "get data" (SPEC B3, FIG. 13): persistent connections. Each query is answered from the kept figures,
+//! and every client that has asked before gets notifications. Connections are bounded in number, in unread bytes, and in the
+//! time without a question.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,24 +10,24 @@ use base::{Duration, Time};
 use heartbeat::Ignored;
 use heartbeat::stream::{Frame, FrameReader};
 
-/// Who asks an agent: a performance server, perhaps a second one, load managers that poll by themselves, an operator.
+/// Clients of an agent: a performance server, perhaps a second one, load managers that poll by themselves, an operator.
 pub const CONNECTIONS_MAX: usize = 64;
-/// A connection that has not asked for this long is closed; polls come once a minute at the least.
+/// A connection without a question for this long is closed. Polls come at least once a minute.
 const IDLE_MAX: Duration = Duration::from_secs(180);
-/// A new connection must have asked, and a frame must have ended, after this long.
+/// A new connection must have asked within this time; a frame must be complete within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// An answer for the largest farm has some 750 KB; whoever leaves more unread is not reading.
+/// An answer for the largest farm has some 750 KB. A client that leaves more unread does not read.
 const UNREAD_BYTES_MAX: usize = 1024 * 1024;
-/// Read of one connection in one turn.
+/// Bytes read from one connection in one turn.
 const READ_BYTES_MAX: usize = 16 * 1024;
-/// Connections taken in one turn.
+/// Connections accepted in one turn.
 const ACCEPT_MAX: usize = 16;
 
-/// What came of connections and queries.
+/// The counts of connections and queries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub connections: u64,
-    /// Turned away because there were [`CONNECTIONS_MAX`].
+    /// Refused because there were [`CONNECTIONS_MAX`].
     pub connections_refused: u64,
     /// Closed because they were silent, slow, or did not read.
     pub connections_given_up: u64,
@@ -42,9 +42,9 @@ struct Connection {
     stream: TcpStream,
     reader: FrameReader,
     unsent: Vec<u8>,
-    /// Closed when this passes.
+    /// The connection is closed at this time.
     until: Time,
-    /// It has sent a good query: notifications go to it.
+    /// The client has sent a good query: it gets notifications.
     asked: bool,
 }
 
@@ -71,7 +71,7 @@ impl Server {
         self.connections.len()
     }
 
-    /// What a poll is to watch.
+    /// The descriptors for the poll.
     pub fn watch(&self, fds: &mut Vec<libc::pollfd>) {
         fds.push(os::poll::watched(self.listener.as_raw_fd(), libc::POLLIN));
         for connection in &self.connections {
@@ -80,13 +80,13 @@ impl Server {
         }
     }
 
-    /// When [`Server::turn`] has something to do that time alone brings.
+    /// The time when [`Server::turn`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
         self.connections.iter().map(|connection| connection.until).min()
     }
 
-    /// Takes connections, reads queries, writes answers, closes who is too slow. `answer` makes the frames of an answer
-    /// out of the query's nonce. Never waits.
+    /// Accepts connections, reads queries, writes answers, and closes clients that are too slow. `answer` makes the frames
+    /// of an answer from the query's nonce. Never waits.
     pub fn turn(&mut self, now: Time, key: Option<&[u8]>, mut answer: impl FnMut(u64) -> Vec<u8>) {
         self.accept(now);
         let counts = &mut self.counts;
@@ -108,11 +108,11 @@ impl Server {
         });
     }
 
-    /// Sends a frame to everybody who has asked before (the notification loop).
+    /// Sends a frame to every client that has asked before (the notification loop).
     pub fn notify(&mut self, frame: &[u8]) {
         for connection in self.connections.iter_mut().filter(|connection| connection.asked) {
             connection.unsent.extend_from_slice(frame);
-            // What cannot be sent shows in the next turn.
+            // A failed send shows in the next turn.
             let _ = connection.send();
             self.counts.notified += 1;
         }
@@ -171,7 +171,7 @@ impl Connection {
             while let Some(datagram) = self.reader.next().map_err(Closed::Ignored)? {
                 match Frame::decode(datagram, key) {
                     Ok(Frame::Query(query)) => self.unsent.extend(answer(query.nonce)),
-                    // Only queries come this way.
+                    // Clients send only queries.
                     Ok(Frame::Heartbeat(_) | Frame::End(_)) => {
                         return Err(Closed::Ignored(Ignored::WrongProtocol));
                     }
@@ -185,7 +185,7 @@ impl Connection {
             }
             match self.reader.is_within_frame() {
                 false if ended => self.until = now + IDLE_MAX,
-                // Where a frame begins its time begins; more of it does not prolong it.
+                // The time of a frame begins with its first byte; further bytes do not prolong it.
                 true if began || ended => self.until = self.until.min(now + PATIENCE),
                 true | false => {}
             }

@@ -14,7 +14,7 @@ use crate::serve::{CONNECTIONS_MAX, Server};
 
 const KEY: &[u8] = b"a key of the farm";
 const LOCAL: &str = "127.0.0.1:0";
-/// Far above what any of this takes on a busy machine.
+/// Far longer than any of this takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn sip(port: u16) -> SocketAddr {
@@ -50,7 +50,7 @@ fn agent_at(address: SocketAddr) -> Measured {
     Measured { by: By::Agent, address, server: Some(sip(5060)) }
 }
 
-/// Turns the loop until `done`; `beside` is what happens elsewhere meanwhile.
+/// Turns the loop until `done`. `beside` is what happens elsewhere meanwhile.
 #[track_caller]
 fn until(poller: &mut Poller, mut beside: impl FnMut(), done: impl Fn(&Poller) -> bool) {
     let began = Instant::now();
@@ -61,7 +61,7 @@ fn until(poller: &mut Poller, mut beside: impl FnMut(), done: impl Fn(&Poller) -
     }
 }
 
-/// What the board says of the server: CPU and whether it is down.
+/// The board's data of the server: CPU, and whether the server is down.
 fn known(poller: &Poller) -> Option<(Option<u16>, bool)> {
     let all = poller.board().all(poller.time());
     all.first().map(|heartbeat| (heartbeat.load.and_then(|load| load.cpu_permille), heartbeat.down))
@@ -119,7 +119,7 @@ fn wrong_agent(answer: impl Fn(u64) -> Vec<u8> + Send + 'static) -> SocketAddr {
                 && let Ok(Query { nonce }) = Query::decode(&bytes[2..], Some(KEY))
             {
                 let _ = stream.write_all(&answer(nonce));
-                // Held open: it is for the other side to end it.
+                // Held open: the other side must end it.
                 let _ = stream.read(&mut bytes);
             }
         }
@@ -230,7 +230,8 @@ fn what_one_performance_server_knows_another_learns_from_it() {
     assert_eq!(second.counts().0.misses, 0);
 }
 
-/// An agent, a performance server that polls it and another that polls that one: once an hour, after the first time.
+/// An agent, a performance server that polls the agent, and another that polls the first; once an hour, after the first
+/// time.
 #[test]
 fn a_notification_is_passed_on_at_once() {
     let hour = Duration::from_secs(3600);
@@ -303,7 +304,7 @@ fn connections_are_bounded_and_the_silent_and_the_wrong_are_closed() {
         turn(&mut server, 1);
     }
     assert_eq!(server.connections(), CONNECTIONS_MAX);
-    // One asks well, one sends garbage, one begins a frame and never ends it; the rest say nothing.
+    // One client asks well, one sends garbage, one begins a frame and never ends it; the others send nothing.
     let query = Frame::Query(Query { nonce: 1 }).encode(Some(KEY));
     clients[0].write_all(&query).unwrap();
     clients[1].write_all(b"GET / HTTP/1.1\r\n").unwrap();
@@ -313,7 +314,7 @@ fn connections_are_bounded_and_the_silent_and_the_wrong_are_closed() {
         turn(&mut server, 2);
     }
     clients[2].write_all(&query[..50]).unwrap();
-    // Whenever the beginning of the frame arrives, five seconds later it is over; who asked well has three minutes.
+    // The beginning of the frame must end within five seconds, whenever it arrives; the good client has three minutes.
     for seconds in 3..170 {
         turn(&mut server, seconds);
         std::thread::sleep(Duration::from_millis(2));

@@ -16,48 +16,55 @@ use crate::language::section::{
 use crate::language::value::{Value, Wrong};
 
 sections! {
-    /// The performance score of each server, for selection `score`: 100 times the mean of what is free of each factor, by
-    /// weight. All of it can be changed while running.
+    /// The performance score of each server, for selection `score`. The score is 100 times the weighted mean of the free
+    /// parts of all factors. All of these settings can be changed while the load manager runs.
     one score as ScoreSection {
-        /// Weight of CPU (W0). 0: memory only.
+        /// Weight of CPU (W0). 0: CPU does not count.
         live cpu_weight: u64 = Is("1"), 0..=1000;
-        /// Weight of memory (W1), a server's share of what is available in the whole farm. 0: CPU only.
+        /// Weight of memory (W1): the server's part of the memory that is available in the whole farm. 0: memory does not
+        /// count.
         live memory_weight: u64 = Is("1"), 0..=1000;
-        /// Weight of what is free of the network, where agents tell it.
+        /// Weight of the free part of the network, for servers whose agents send that figure.
         live network_weight: u64 = Is("0"), 0..=1000;
-        /// Weight of call volume: the new calls that a server was given in the last seconds, against the mean of the farm.
+        /// Weight of call volume: the new calls that the server was given in the last seconds, compared with the mean of the
+        /// farm.
         live calls_weight: u64 = Is("0"), 0..=1000;
-        /// Weight of failures in the last seconds: requests that timed out, were answered 5xx, or found their call lost.
+        /// Weight of failures in the last seconds: requests that timed out, that were answered 5xx, or whose call the server
+        /// had lost.
         live failures_weight: u64 = Is("0"), 0..=1000;
-        /// Weight of the time that a server takes to answer OPTIONS, of servers that are measured so.
+        /// Weight of the time that the server takes to answer OPTIONS, for servers that are measured by OPTIONS.
         live latency_weight: u64 = Is("1"), 0..=1000;
-        /// The time to answer OPTIONS that counts as half loaded, milliseconds.
+        /// The time to answer OPTIONS that counts as half loaded, in milliseconds.
         live latency_half_ms: u64 = Is("20"), 1..=10000;
-        /// Above this CPU use the score is 0 (Cmax), percent.
+        /// CPU use, in percent, above which the score is 0 (Cmax).
         live cpu_max_percent: u64 = Is("95"), 1..=100;
-        /// Below this available memory the score is 0 (Mmin), KiB.
+        /// Available memory, in KiB, below which the score is 0 (Mmin).
         live memory_min_kib: u64 = Is("10240"), 0..=1073741824;
     }
 
-    /// A place that is polled for figures: an agent, a performance server, or what stands beside a server without our agent.
+    /// A place that is polled for figures: an agent, a performance server, or a program beside a server that has no agent of
+    /// ours.
     many measure as MeasureSection {
-        /// How figures are had there.
+        /// How the figures are asked for.
         live by: By = Required;
-        /// Where: the `--get-data` address of an agent, the `perf.listen` address of a performance server, the address of an
-        /// agent-check, the SIP address of a server that is asked by OPTIONS.
+        /// The address to poll: the `--get-data` address of an agent, the `perf.listen` address of a performance server, the
+        /// address of an agent-check, or the SIP address of a server that is asked by OPTIONS.
         live address: SocketAddr = Required;
-        /// The SIP address of the server that this is about. An agent tells it; named here too, the server's score is 0
-        /// even before its agent has ever answered. Needed with `agent-check`; with `options` it is `address`.
+        /// The SIP address of the server whose figures these are. An agent tells this address itself; if you write it here,
+        /// the server's score is 0 until the agent has answered for the first time. Needed with `agent-check`; with
+        /// `options` it is `address`.
         live server: Option<SocketAddr> = Unset;
     }
 
-    /// The performance server: the polls of the `measure` sections, in this process or in one of its own (`strowger perf`).
+    /// The performance server: it polls the `measure` sections, in this process or in a process of its own (`strowger
+    /// perf`).
     one perf as PerfSection {
-        /// Time between two polls of one place, milliseconds.
+        /// Time between two polls of one place, in milliseconds.
         live poll_ms: u64 = Is("1000"), 50..=60000;
-        /// An answer that takes longer did not come, and the server is down: its score is 0, milliseconds.
+        /// Time in which a place must answer, in milliseconds. A place that does not counts as down, and its server's score
+        /// is 0.
         live answer_within_ms: u64 = Is("2000"), 10..=60000;
-        /// Where the newest data is served to load managers, over TCP. Left out: nowhere.
+        /// The address where load managers fetch the newest data, over TCP. If left out, the data is not served.
         restart listen: Option<SocketAddr> = Unset;
     }
 }

@@ -30,11 +30,12 @@ pub fn reference() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
          <!-- Made by `strowger check --reference`; change app/config/src/sections instead. -->\n\n\
-         `strowger lb --config FILE` reads one TOML file. `strowger check FILE` says everything that is wrong with it, each with \
-         line, column and remedy, and starts nothing. [example.toml](example.toml) is a file to start from. Unknown sections \
-         and keys are errors. A file with errors ends the program with status 64.\n\n\
-         What a reload (`strowger ctl reload`, SIGHUP) takes from the file while the load manager runs is marked `live`. What is \
-         marked `restart` has its effect when the program is started anew: a reload that differs there is refused as a whole.\n",
+         `strowger lb --config FILE` reads one TOML file. `strowger check FILE` shows all errors of the file, each with line, column \
+         and remedy, and starts nothing. [example.toml](example.toml) is a file to start from. Unknown sections and keys are \
+         errors. If the file has errors, the program ends with status 64.\n\n\
+         The column `change`: a `live` key can change while the load manager runs; a reload (`strowger ctl reload`, SIGHUP) takes \
+         the new value from the file. A `restart` key changes only when the program is started again; if such a key differs, a \
+         reload is refused as a whole.\n",
     );
     for section in Raw::described() {
         let _ = write!(page, "\n## `{}`\n\n{}\n", section.heading, flat(&section.help));

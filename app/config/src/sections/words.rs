@@ -51,7 +51,7 @@ pub(crate) enum TlsVersion {
 
 impl Choice for TlsVersion {
     const WORDS: &'static [(&'static str, TlsVersion, &'static str)] =
-        &[("1.2", TlsVersion::V12, "and 1.3, which is preferred"), ("1.3", TlsVersion::V13, "nothing older")];
+        &[("1.2", TlsVersion::V12, "1.2 and 1.3; 1.3 is preferred"), ("1.3", TlsVersion::V13, "1.3 only")];
 }
 
 /// The words of `tls.client_certificate`.
@@ -64,9 +64,17 @@ pub(crate) enum ClientCertificate {
 
 impl Choice for ClientCertificate {
     const WORDS: &'static [(&'static str, ClientCertificate, &'static str)] = &[
-        ("off", ClientCertificate::Off, "they are not asked"),
-        ("optional", ClientCertificate::Optional, "one that is shown must be good, none is accepted too"),
-        ("required", ClientCertificate::Required, "without a good one there is no connection (mutual TLS)"),
+        ("off", ClientCertificate::Off, "clients are not asked"),
+        (
+            "optional",
+            ClientCertificate::Optional,
+            "a client may show none; a certificate that is shown must be good",
+        ),
+        (
+            "required",
+            ClientCertificate::Required,
+            "a client without a good certificate gets no connection (mutual TLS)",
+        ),
     ];
 }
 
@@ -81,8 +89,8 @@ pub(crate) enum ThreadModel {
 impl Choice for Affinity {
     const WORDS: &'static [(&'static str, Affinity, &'static str)] = &[
         ("tag", Affinity::Tag, "in the message: a signed tag in our Record-Route entry; no memory per call"),
-        ("session", Affinity::Session, "in a bounded list of Call-IDs"),
-        ("hash", Affinity::Hash, "nowhere: the hash of the Call-ID says it"),
+        ("session", Affinity::Session, "in memory: a bounded list of Call-IDs"),
+        ("hash", Affinity::Hash, "nowhere: the hash of the Call-ID gives the server"),
     ];
 }
 
@@ -93,7 +101,7 @@ impl Choice for HashKind {
         (
             "cascade",
             HashKind::Cascade,
-            "over the server table, then the next good entry; a dead server's calls all move to its neighbour",
+            "over the server table, then the next good entry; all calls of a dead server move to its neighbour",
         ),
     ];
 }
@@ -103,20 +111,24 @@ impl Choice for Selection {
         ("round-robin", Selection::RoundRobin, "one after the other, by weight"),
         ("least-loaded", Selection::LeastLoaded, "the lowest load in the heartbeats"),
         ("score", Selection::Score, "random, in proportion to a score of free CPU and memory"),
-        ("cjsq", Selection::Cjsq, "fewest calls in progress (call-join-shortest-queue)"),
-        ("tjsq", Selection::Tjsq, "fewest transactions in progress (transaction-join-shortest-queue)"),
-        ("tlwl", Selection::Tlwl, "least work left: transactions, with INVITE weighing more"),
+        ("cjsq", Selection::Cjsq, "the fewest calls in progress (call-join-shortest-queue)"),
+        ("tjsq", Selection::Tjsq, "the fewest transactions in progress (transaction-join-shortest-queue)"),
+        ("tlwl", Selection::Tlwl, "the least work left: transactions in progress, INVITE with more weight"),
         ("hash", Selection::Hash, "the hash of the Call-ID"),
     ];
 }
 
 impl Choice for HoldSetup {
     const WORDS: &'static [(&'static str, HoldSetup, &'static str)] = &[
-        ("stream", HoldSetup::Stream, "those that came over a stream, whose sender does not repeat them"),
+        (
+            "stream",
+            HoldSetup::Stream,
+            "INVITEs that came over TCP, TLS or WebSocket: their senders do not repeat them",
+        ),
         (
             "all",
             HoldSetup::All,
-            "those over UDP too, whose sender stops repeating at the first provisional answer",
+            "INVITEs over UDP, too: their senders stop repeating at the first provisional answer",
         ),
         ("off", HoldSetup::Off, "none"),
     ];
@@ -124,19 +136,23 @@ impl Choice for HoldSetup {
 
 impl Choice for Accept {
     const WORDS: &'static [(&'static str, Accept, &'static str)] = &[
-        ("any", Accept::Any, "one: a server that is broken does not unregister everybody"),
-        ("majority", Accept::Majority, "more than half"),
-        ("all", Accept::All, "each: no telephone takes itself for registered where one server lacks it"),
+        ("any", Accept::Any, "one server is enough: a broken server does not unregister everybody"),
+        ("majority", Accept::Majority, "more than half of the servers"),
+        (
+            "all",
+            Accept::All,
+            "every server: a telephone never believes that it is registered while one server does not know it",
+        ),
     ];
 }
 
 impl Choice for InsertPath {
     const WORDS: &'static [(&'static str, InsertPath, &'static str)] = &[
-        ("supported", InsertPath::Supported, "when the telephone says `Supported: path`"),
+        ("supported", InsertPath::Supported, "if the telephone sends `Supported: path`"),
         (
             "always",
             InsertPath::Always,
-            "always: for telephones that do not say it, behind a registrar that needs it",
+            "always: for a registrar that needs Path, and telephones that do not announce it",
         ),
         ("never", InsertPath::Never, "never"),
     ];
@@ -147,7 +163,7 @@ impl Choice for Probe {
         (
             "traffic",
             Probe::Traffic,
-            "by their traffic, and by OPTIONS when they are suspected; a failed one is tried again after a pause; not behind an address that load managers share",
+            "by their traffic, and by OPTIONS when they are suspected; a failed server is tried again after a pause; not for load managers that share an address",
         ),
         ("options", Probe::Options, "by their traffic, and by OPTIONS when they are idle or suspected"),
         ("off", Probe::Off, "not at all"),
@@ -156,14 +172,18 @@ impl Choice for Probe {
 
 impl Choice for By {
     const WORDS: &'static [(&'static str, By, &'static str)] = &[
-        ("agent", By::Agent, "\"get data\" of its agent, over a connection that stays"),
+        (
+            "agent",
+            By::Agent,
+            "the question \"get data\" to the server's agent, over a connection that stays open",
+        ),
         (
             "performance-server",
             By::PerformanceServer,
-            "the same of a `strowger perf`, which answers for many servers",
+            "the same question to a `strowger perf`, which answers for many servers",
         ),
         ("agent-check", By::AgentCheck, "HAProxy's agent-check text over TCP"),
-        ("options", By::Options, "how long it takes to answer OPTIONS over UDP"),
+        ("options", By::Options, "the time that the server takes to answer OPTIONS over UDP"),
     ];
 }
 
@@ -172,9 +192,13 @@ impl Choice for ThreadModel {
         (
             "per-core",
             ThreadModel::PerCore,
-            "workers for messages, one per core, and a thread for heartbeats and tables",
+            "one worker per core for messages, and one thread for heartbeats and tables",
         ),
-        ("one", ThreadModel::One, "one thread for both, with an adaptive service rate between the two"),
-        ("two", ThreadModel::Two, "one thread each, sharing the table"),
+        (
+            "one",
+            ThreadModel::One,
+            "one thread for messages and heartbeats, with an adaptive service rate between the two",
+        ),
+        ("two", ThreadModel::Two, "one thread for messages, one for heartbeats; both share the table"),
     ];
 }

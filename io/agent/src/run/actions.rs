@@ -1,10 +1,10 @@
-//! The actions of the supervisor on real processes, files and sockets.
+//! Carries out the supervisor's actions on real processes, files and sockets.
 
 use std::time::Duration;
 
 use heartbeat::ServerState;
 use heartbeat::stream::framed;
-use tracing::info;
+use tracing::{error, info, warn};
 
 use super::Agent;
 use crate::death::{Death, signal_name};
@@ -12,20 +12,21 @@ use crate::proc::{self, Process};
 use crate::state_file::Remembered;
 use crate::supervise::{Action, Event, Outcome, Phase};
 
-/// How often it is looked whether all that a stopped server started has ended too.
+/// Time between two looks whether everything that a stopped server started has ended.
 const LEFTOVERS_EVERY: Duration = Duration::from_millis(50);
 
-/// How often, and at which pause, the end of what a dead server left is waited for before another is started: 200 ms.
+/// How many times, and with which pause, the agent waits for the end of a dead server's processes before it starts another:
+/// 200 ms.
 const LEFTOVERS_LOOKS: u32 = 40;
 const LEFTOVERS_PAUSE: Duration = Duration::from_millis(5);
 
-/// How far ahead counts are set aside in the state file, and how many are left when more are: two minutes and one, in
-/// microseconds. The loop turns once a minute at the least.
+/// How far ahead counts are reserved in the state file, and how few must be left before more are reserved: two minutes and
+/// one minute, in microseconds. The loop turns at least once a minute.
 const COUNTS_SET_ASIDE: u64 = 120_000_000;
 const COUNTS_LEFT_MIN: u64 = 60_000_000;
 
 impl Agent {
-    /// Hands an event to the supervisor and carries out what it asks for.
+    /// Gives an event to the supervisor and carries out its actions.
     pub(super) fn act(&mut self, event: Event) {
         let mut actions = Vec::new();
         self.supervisor.on(event, self.now(), &mut actions);
@@ -42,7 +43,7 @@ impl Agent {
                 if let Some(process) = &self.process
                     && let Err(error) = process.signal(signal)
                 {
-                    info!("{} was not passed to the server: {error}", signal_name(signal));
+                    warn!("signal {} was not passed to the server: {error}", signal_name(signal));
                 }
             }
             Action::Terminate => self.signal_session(libc::SIGTERM),
@@ -51,17 +52,16 @@ impl Agent {
             Action::Log(what) => info!("{}", &what),
             Action::Finish(outcome) => {
                 if outcome != Outcome::Detached {
-                    // Once more, as one datagram can be lost and no further one follows.
+                    // Sent a second time: one datagram can be lost, and no other follows.
                     self.sender.send(self.clock.now());
                 }
-                info!(
-                    "{}",
-                    match outcome {
-                        Outcome::Stopped => "stopped",
-                        Outcome::GaveUp => "stopped: the server was given up",
-                        Outcome::Detached => "detached: the server runs on without an agent",
+                match outcome {
+                    Outcome::Stopped => info!("agent stopped"),
+                    Outcome::GaveUp => error!("agent stopped: the server was given up"),
+                    Outcome::Detached => {
+                        info!("agent detached: the server goes on running without an agent");
                     }
-                );
+                }
                 self.outcome = Some(outcome);
             }
         }
@@ -86,7 +86,7 @@ impl Agent {
         }
     }
 
-    /// What an earlier server left would keep its port from the next. Waits for its end, but not for long: a process that
+    /// Processes that an earlier server left would keep its port. This waits for their end, but not for long: a process that
     /// does not even end by SIGKILL hangs in the kernel.
     fn end_leftovers(&self) {
         let Some(session) = self.session else { return };
@@ -96,8 +96,8 @@ impl Agent {
             }
             std::thread::sleep(LEFTOVERS_PAUSE);
         }
-        info!(
-            "processes of the earlier server (session {session}) do not end; starting another all the same"
+        warn!(
+            "processes of the earlier server (session {session}) do not end; the agent starts another server all the same"
         );
     }
 
@@ -110,7 +110,8 @@ impl Agent {
     pub(super) fn ended(&mut self, death: Death) {
         self.probe = None;
         if matches!(self.supervisor.phase(), Phase::Stopping | Phase::Killing) {
-            // The server has ended when all of it has; what the first process started may still be saving its work.
+            // The server has ended when all its processes have ended: a process that the first one started may still save
+            // its work.
             self.lingering = Some((death, self.now()));
         } else {
             self.act(Event::Exited(death));
@@ -135,23 +136,23 @@ impl Agent {
         if let Some(stream) = &mut self.stream {
             stream.notify(&framed(&self.sender.notification()));
         }
-        info!("heartbeats say {state}");
+        info!("heartbeats now say: {state}");
         self.beat_at = self.now() + self.settings.period;
     }
 
-    /// Counts are clocks, and move on by themselves: some are set aside, so that not every heartbeat is written down.
+    /// Counts are clocks and move on by themselves. Some are reserved, so that not every heartbeat is written to the file.
     fn count_below(&self) -> u64 {
         let (count, below) =
             (self.sender.count(), self.remembered.as_ref().map_or(0, |before| before.count_below));
         match self.outcome {
-            // None follows.
+            // No heartbeat follows.
             Some(_) => count,
             None if count.saturating_add(COUNTS_LEFT_MIN) > below => count.saturating_add(COUNTS_SET_ASIDE),
             None => below,
         }
     }
 
-    /// Writes the state file where something in it has changed.
+    /// Writes the state file if something in it has changed.
     fn remember(&mut self) {
         let Some(state_file) = &self.state_file else { return };
         let ready = matches!(self.supervisor.phase(), Phase::Running | Phase::Leaving);
@@ -159,7 +160,7 @@ impl Agent {
         let remembered = Remembered {
             process: self.process.as_ref().map(|process| (process.pid, process.start_time)),
             boot_id: self.boot_id.clone(),
-            // The phase is gone when the agent detaches; what was known before still holds.
+            // The phase is gone when the agent detaches; the state before still holds.
             ready: if detached { self.remembered.as_ref().is_some_and(|before| before.ready) } else { ready },
             draining: self.supervisor.draining(),
             count_below: self.count_below(),
@@ -168,7 +169,7 @@ impl Agent {
             return;
         }
         if let Err(error) = state_file.write(&remembered) {
-            info!("state file was not written: {error}; a restarted agent will not find the server");
+            warn!("state file was not written: {error}; a restarted agent will not find the server");
         }
         self.remembered = Some(remembered);
     }

@@ -24,10 +24,10 @@ fn a_server_outlives_a_killed_agent_and_is_adopted() {
     assert_eq!(rig.server(), server);
     let after = procfs::process::Process::new(server).unwrap().stat().unwrap();
     assert_eq!(after.starttime, before.starttime);
-    rig.logged(1, "adopted");
+    rig.logged(1, "adopts it");
     rig.logged(1, "server started");
 
-    // The new agent watches it as if it had started it.
+    // The new agent watches the server as if it had started the server itself.
     kill(server, libc::SIGKILL);
     rig.until(ServerState::Stopped);
     rig.until(ServerState::Started);
@@ -45,7 +45,7 @@ fn an_adopted_server_can_be_stopped() {
     rig.agent().wait().unwrap();
     rig.start("exec sleep 60", &[]);
     rig.until(ServerState::Started);
-    eventually("the new agent has adopted", || rig.log().contains("adopted"));
+    eventually("the new agent has adopted", || rig.log().contains("adopts it"));
     rig.tell(control::Command::Stop);
     assert_eq!(rig.agent_exit().code(), Some(0));
     assert!(!runs(server));
@@ -63,7 +63,7 @@ fn a_server_that_died_without_an_agent_is_started_anew() {
     eventually("the server ends", || !runs(server));
     rig.start("exec sleep 60", &[]);
     eventually("another is started", || rig.log().matches("server started").count() == 2);
-    rig.logged(1, "has ended meanwhile");
+    rig.logged(1, "of the earlier agent has ended");
 }
 
 #[test]
@@ -122,14 +122,14 @@ fn a_detached_server_runs_on_and_draining_is_remembered() {
 #[test]
 fn counts_go_on_above_those_of_an_earlier_life_though_the_clock_was_set_back() {
     let mut rig = Rig::new().with_key();
-    // What an agent left whose clock was ahead by years.
+    // The file of an agent whose clock was years ahead.
     let earlier = 9_000_000_000_000_000_u64;
     let left = "pid 0\nstart_time 0\nboot_id x\nready false\ndraining false";
     fs::write(rig.file("state"), format!("strowger agent state 1\n{left}\ncount_below {earlier}\n")).unwrap();
     rig.start("exec sleep 60", &[]);
     let first = rig.until(ServerState::Started);
     assert!(first.iter().all(|heartbeat| heartbeat.count > Some(earlier)), "{first:?}");
-    // The next life is above all of this one, however it ends.
+    // The counts of the next agent are above all counts of this one, however this agent ends.
     let server = rig.server();
     rig.signal_agent(libc::SIGKILL);
     rig.agent_exit();

@@ -1,4 +1,4 @@
-//! The control socket, as whoever may connect to it sees it.
+//! The control socket, as a client sees it.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;

@@ -1,6 +1,8 @@
-//! The agent as a process beside real servers: it is started, killed and signalled from outside, and judged by what it sends.
+//! The agent as a process beside real servers: it is started, killed and signalled from outside, and judged by what it
+//! sends.
 //!
-//! This test binary is agent and server as well: the ignored tests at the end are those processes, started by the others.
+//! This test binary is agent and server as well: the ignored tests at the end are those processes, started by the other
+//! tests.
 
 mod adoption;
 mod control_socket;
@@ -26,17 +28,17 @@ use crate::supervise::GiveUp;
 
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Longest wait for anything; a loaded machine is slow, a broken agent is slower.
+/// Longest wait for anything: a loaded machine is slow, a broken agent is slower.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A load manager's ear, an agent and its files; all is ended and removed when it is dropped.
+/// A receiver in place of a load manager, an agent, and its files. Dropping it ends and removes all of them.
 pub(crate) struct Rig {
     folder: PathBuf,
     ear: UdpSocket,
     pub(crate) sip: SocketAddr,
     key: Option<&'static str>,
     agent: Option<Child>,
-    /// Servers seen, to be ended with the rig.
+    /// Servers seen; the rig ends them.
     servers: Vec<i32>,
 }
 
@@ -51,7 +53,7 @@ impl Rig {
         let folder = std::env::temp_dir().join(format!("strowger-agent-{}-{n}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let ear = UdpSocket::bind(ear).unwrap();
-        // A port that the kernel found free a moment ago.
+        // A port that was free a moment ago.
         let sip = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         Rig { folder, ear, sip, key: None, agent: None, servers: Vec::new() }
     }
@@ -84,7 +86,7 @@ impl Rig {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.file("log")).unwrap();
         let mut process = this_binary("tests::agent_process");
         process.env("STROWGER_TEST_AGENT", text.join("\n")).stderr(log);
-        // The agent blocks its signals itself, but the harness has a thread of its own before that.
+        // The agent blocks its signals itself, but the test harness has another thread before that.
         unsafe {
             process.pre_exec(|| {
                 let mut set: libc::sigset_t = std::mem::zeroed();
@@ -99,7 +101,7 @@ impl Rig {
         self.agent = Some(process.spawn().unwrap());
     }
 
-    /// The next heartbeat, which must be a good one.
+    /// The next heartbeat, which must be good.
     pub(crate) fn heartbeat(&self) -> Heartbeat {
         self.ear.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut buffer = [0; 600];
@@ -107,7 +109,7 @@ impl Rig {
         Heartbeat::decode(&buffer[..length], self.key.map(str::as_bytes)).expect("a good heartbeat")
     }
 
-    /// Waits for a heartbeat that says `state`; gives all that came, that one last.
+    /// Waits for a heartbeat with `state`; returns all heartbeats that came, with that heartbeat last.
     pub(crate) fn until(&self, state: ServerState) -> Vec<Heartbeat> {
         let begin = Instant::now();
         let mut all = Vec::new();
@@ -121,7 +123,7 @@ impl Rig {
         panic!("no heartbeat said {state} within {PATIENCE:?}:\n{}", self.log());
     }
 
-    /// Heartbeats that lie in the socket now.
+    /// The heartbeats that wait in the socket now.
     pub(crate) fn pending(&self) -> Vec<Heartbeat> {
         self.ear.set_nonblocking(true).unwrap();
         let mut all = Vec::new();
@@ -141,7 +143,7 @@ impl Rig {
             .collect()
     }
 
-    /// Pid of the server, as the agent tells.
+    /// The pid of the server, as the agent tells.
     pub(crate) fn server(&mut self) -> i32 {
         let pid = self.tell(control::Command::Status)["pid"].parse().unwrap();
         self.servers.push(pid);
@@ -179,7 +181,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // What the agent knows to be its server is ended too; first the agent, so that it starts no other.
+        // The server that the agent knows is ended, too; first the agent, so that it starts no other server.
         if let Ok(text) = fs::read_to_string(self.file("state"))
             && let Some(pid) = text.lines().find_map(|line| line.strip_prefix("pid "))
         {
@@ -202,7 +204,7 @@ pub(crate) fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Whether the process runs; one that has ended and is not yet reaped does not.
+/// Whether the process runs. A process that has ended but is not reaped does not run.
 pub(crate) fn runs(pid: i32) -> bool {
     let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
     stat.is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X'))
@@ -257,7 +259,7 @@ fn settings_of(text: &str) -> Settings {
     if get("transport") == Some("tcp") {
         settings.transport = Transport::Tcp;
     }
-    // Out of reach unless asked for: a busy machine would add heartbeats that a test does not expect.
+    // Out of reach unless the test asks: a busy machine would add heartbeats that a test does not expect.
     settings.cpu_high_permille = get("cpu_high_permille").map_or(1001, |value| value.parse().unwrap());
     let policy = &mut settings.policy;
     settings.collect = millis("collect_ms");
@@ -279,7 +281,7 @@ fn agent_process() {
         std::env::var("STROWGER_TEST_AGENT").expect("the settings, from the test that starts this");
     tracing::subscriber::set_global_default(log::Lines).expect("no other log in this process");
     let code = crate::run(settings_of(&settings));
-    // An ExitCode cannot be looked into; of those that `run` gives, these are the ones.
+    // An ExitCode cannot be read; these are the codes that `run` returns.
     let code = [0, 1, 2].into_iter().find(|n| std::process::ExitCode::from(*n) == code);
     std::process::exit(code.map_or(9, i32::from));
 }
@@ -291,7 +293,7 @@ fn server_process() {
     let (address, delay_ms) = setting.split_once(' ').unwrap();
     std::thread::sleep(Duration::from_millis(delay_ms.parse().unwrap()));
     let (transport, address) = address.split_once(':').unwrap();
-    // Ends by itself, should nobody end it.
+    // Ends by itself if nobody ends it.
     let end = Instant::now() + Duration::from_secs(60);
     if transport == "tcp" {
         let _listener = std::net::TcpListener::bind(address).unwrap();

@@ -44,7 +44,7 @@ fn a_second_sigterm_does_not_wait_for_the_draining() {
     rig.until(ServerState::Started);
     rig.signal_agent(libc::SIGTERM);
     rig.until(ServerState::Draining);
-    // Soon after the first it is taken for the same one.
+    // A second signal soon after the first counts as the same signal.
     eventually("a second one is heard", || {
         rig.signal_agent(libc::SIGTERM);
         rig.pending().iter().any(|heartbeat| heartbeat.state == ServerState::Stopped)
@@ -64,7 +64,7 @@ fn a_server_that_ignores_sigterm_is_killed_after_the_timeout() {
     rig.tell(control::Command::Stop);
     assert_eq!(rig.agent_exit().code(), Some(0));
     assert!(begin.elapsed() >= Duration::from_millis(300));
-    rig.logged(1, "it is sent SIGKILL");
+    rig.logged(1, "it gets SIGKILL");
     assert!(crate::proc::in_session(server).is_empty(), "nor does what it started live on");
 }
 
@@ -72,7 +72,7 @@ fn a_server_that_ignores_sigterm_is_killed_after_the_timeout() {
 fn all_that_a_server_started_has_time_to_end() {
     let mut rig = Rig::new();
     let (saved, listens) = (rig.file("saved"), rig.file("listens"));
-    // The first process ends at once on SIGTERM; the second saves something first.
+    // The first process ends at once on SIGTERM; the second process saves something first.
     let child = format!(
         "trap 'sleep 0.3; touch {}; exit' TERM; touch {}; for i in $(seq 600); do sleep 0.1; done",
         saved.display(),

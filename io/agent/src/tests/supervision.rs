@@ -41,7 +41,7 @@ fn the_signal_that_killed_a_server_is_named() {
 #[test]
 fn death_is_told_at_once_and_the_restart_too() {
     let mut rig = Rig::new();
-    // A period far longer than the time allowed: it cannot be the periodic heartbeat that tells.
+    // The period is far longer than the allowed time, so the periodic heartbeat cannot be the one that tells.
     rig.start("exec sleep 60", &[("period_ms", "5000"), ("restart_delay_ms", "300")]);
     rig.until(ServerState::Started);
     let first = rig.server();

@@ -1,4 +1,4 @@
-//! What goes over the network: heartbeats by unicast, multicast and broadcast, and answers to queries.
+//! The agent on the network: heartbeats by unicast, multicast and broadcast, and answers to queries.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -113,7 +113,7 @@ fn heartbeats_go_out_by_multicast() {
 
 #[test]
 fn heartbeats_go_out_by_broadcast() {
-    // The loopback interface has a broadcast address too.
+    // The loopback interface also has a broadcast address.
     let mut rig = Rig::listening_at("0.0.0.0:0");
     let to = format!("127.255.255.255:{}", rig.ear().local_addr().unwrap().port());
     rig.start("exec sleep 60", &[("to", &to)]);
@@ -123,7 +123,7 @@ fn heartbeats_go_out_by_broadcast() {
 #[test]
 fn an_address_that_cannot_be_sent_to_is_logged_once_and_hinders_no_other() {
     let mut rig = Rig::new();
-    // An IPv4 address in IPv6 clothes cannot be sent to from a socket that is IPv6 only.
+    // An IPv4 address mapped into IPv6 cannot be reached from a socket that is IPv6 only.
     let to = format!("[::ffff:192.0.2.1]:5070 {}", rig.ear().local_addr().unwrap());
     rig.start("exec sleep 60", &[("to", &to)]);
     rig.until(ServerState::Started);
@@ -150,7 +150,7 @@ fn below_the_thresholds_nothing_is_told_between_heartbeats() {
     let mut rig = Rig::new();
     rig.start("exec sleep 60", &[("period_ms", "60000"), ("collect_ms", "50")]);
     rig.until(ServerState::Started);
-    // CPU use is known from the second round on; what a round tells is told before its figures are seen here.
+    // CPU use is known from the second round on. A round sends its notifications before its figures are visible here.
     eventually("a second round", || rig.tell(control::Command::Status)["cpu_permille"] != "unknown");
     assert_eq!(rig.pending(), []);
 }
@@ -167,7 +167,7 @@ fn a_load_manager_that_is_not_there_is_named_in_log_and_status_with_the_remedy()
         rig.heartbeat();
     }
     rig.logged(1, "reach nobody");
-    rig.logged(1, "is a load manager running there, with heartbeat.listen at this port?");
+    rig.logged(1, "check that a load manager runs there with heartbeat.listen at this port");
     rig.logged(0, "was not sent");
     let status = control::tell(&rig.file("control"), control::Command::Status).unwrap();
     assert!(
