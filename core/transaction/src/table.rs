@@ -10,9 +10,9 @@
 //! deadline of Alarms ─▶ next_due, until it says None ─▶ what the step of an entry says
 //! ```
 //!
-//! Every change of an entry is accounted for and its alarm is set; no owner can forget either. A key is a number: a keyed hash of
-//! what names the entry, as strangers must not choose keys that meet, or the owner's own count, where an entry has several names
-//! and an index leads from each to the number.
+//! Every change of an entry is accounted for and its alarm is set; no owner can forget either. A key is a number, so that alarms
+//! are small: a keyed hash of what names the entry (strangers must not choose keys that meet), which an owner who keeps the name
+//! may compare too, or a count, where an entry has several names and an index leads from each to the number.
 
 mod alarms;
 mod room;
@@ -82,7 +82,7 @@ struct Entry<V> {
 
 impl<V: Due> Table<V> {
     /// What one entry occupies beside its bytes: key, value and control byte, at the map's usual load of 7/8.
-    pub const ENTRY_BYTES: usize = (size_of::<(u64, Entry<V>)>() + 1) * 8 / 7;
+    const ENTRY_BYTES: usize = (size_of::<(u64, Entry<V>)>() + 1) * 8 / 7;
 
     pub fn new(bounds: Bounds) -> Table<V> {
         Table::in_room(Arc::new(Room::new(bounds)))
