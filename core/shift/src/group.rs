@@ -158,7 +158,7 @@ impl Group {
 
     /// A datagram from anywhere. Who sent it is what its signature says; the address it came from means nothing.
     pub fn handle(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) {
-        let datagram = match self.admit(bytes) {
+        let datagram = match self.admit(now, bytes, out) {
             Ok(datagram) => datagram,
             Err(reason) => return self.counters.ignore(reason),
         };
@@ -212,14 +212,38 @@ impl Group {
         }
     }
 
-    fn admit(&mut self, bytes: &[u8]) -> Result<(Datagram, usize), Ignored> {
+    fn admit(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) -> Result<(Datagram, usize), Ignored> {
         let datagram = Datagram::decode(bytes, &self.settings.key)?;
         if datagram.to != self.settings.name {
             return Err(Ignored::NotForUs);
         }
         let from = self.find(&datagram.from).ok_or(Ignored::Stranger)?;
-        self.peers[from].window.admit(datagram.count)?;
+        if let Err(ignored) = self.peers[from].window.admit(datagram.instance, datagram.count) {
+            if !self.is_new_life(now, from, &datagram, out) {
+                return Err(ignored);
+            }
+            self.peers[from].window.begin(datagram.instance, datagram.count);
+            // It asked when it joined, and was not believed.
+            self.report_to(now, from, 0, true, out);
+        }
         Ok((datagram, from))
+    }
+
+    /// Whether a datagram whose count was seen, or could have been, is of a new life of its sender: one whose clock was ahead has
+    /// counts below those of the life before. It is asked, and its answer tells.
+    fn is_new_life(&mut self, now: Time, from: usize, datagram: &Datagram, out: &mut Outbox) -> bool {
+        let peer = &mut self.peers[from];
+        if peer.window.is_of(datagram.instance) {
+            return false;
+        }
+        if peer.is_answer(&datagram.body) {
+            return true;
+        }
+        let nonce = self.chance.next_u64() | 1;
+        if peer.may_ask(now, nonce) {
+            self.ask(now, nonce, false, |peer| peer == from, out);
+        }
+        false
     }
 
     pub(crate) fn instance(&self) -> u64 {

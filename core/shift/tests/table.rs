@@ -21,6 +21,21 @@ struct Rig {
     out: Outbox,
 }
 
+fn report(nonce: u64, workload: u32) -> Body {
+    Body::Report(Report {
+        nonce,
+        present: true,
+        workload: Workload(workload),
+        call_permille: 0,
+        measures: Measures::default(),
+        state: ServiceState::Normal,
+        cost: 0,
+        quality: 50,
+        region: String::new(),
+        period_ms: 60_000,
+    })
+}
+
 impl Rig {
     fn new(sharing: Sharing, all_above: AllAbove) -> Rig {
         let settings = strowger_shift::Settings { sharing, all_above, ..settings(0, 3, 10) };
@@ -46,19 +61,7 @@ impl Rig {
     }
 
     fn report(&mut self, from: &str, nonce: u64, workload: u32) {
-        let body = Body::Report(Report {
-            nonce,
-            present: true,
-            workload: Workload(workload),
-            call_permille: 0,
-            measures: Measures::default(),
-            state: ServiceState::Normal,
-            cost: 0,
-            quality: 50,
-            region: String::new(),
-            period_ms: 60_000,
-        });
-        self.say(from, body);
+        self.say(from, report(nonce, workload));
     }
 
     /// What left since this was asked last: to whom, and what.
@@ -368,4 +371,38 @@ fn settings_that_cannot_be_are_refused_with_the_reason() {
         all.peers = (0..16).map(|n| (format!("n{n}"), address(n))).collect();
     };
     assert!(with(&many).unwrap().contains("more than 16 members"));
+}
+
+#[test]
+fn a_member_whose_clock_was_an_hour_ahead_is_heard_when_it_starts_again() {
+    const HOUR: u64 = 3_600_000_000;
+    let mut rig = Rig::new(Sharing::Push, AllAbove::LeastLoaded);
+    let hear = |rig: &mut Rig, instance: u64, count: u64, body: Body| {
+        let datagram = Datagram { from: "b".into(), to: "a".into(), instance, count, body };
+        rig.group.handle(rig.now, &datagram.encode(KEY).unwrap(), &mut rig.out);
+        let sent = rig.sent().into_iter().filter(|(to, _)| to == "b");
+        let workload = rig.group.members().find(|(name, _)| *name == "b").unwrap().1;
+        (workload.map(|workload| workload.0), sent.map(|(_, datagram)| datagram.body).collect::<Vec<_>>())
+    };
+    assert_eq!(hear(&mut rig, 1, HOUR, report(0, 100)).0, Some(100));
+
+    // The new life is not believed by its word, and asked once a second.
+    let (workload, asked) = hear(&mut rig, 2, 10, report(0, 200));
+    let [Body::Poll { nonce, share: false }] = asked[..] else { panic!("{asked:?}") };
+    assert_eq!(workload, Some(100));
+    assert_eq!(hear(&mut rig, 2, 11, report(nonce ^ 2, 200)), (Some(100), Vec::new()));
+
+    // Its answer is believed, and answered with what it asked for when it joined; from there on its counts are.
+    let (workload, sent) = hear(&mut rig, 2, 12, report(nonce, 200));
+    assert!(workload == Some(200) && matches!(sent[..], [Body::Report(_)]), "{workload:?} {sent:?}");
+    assert_eq!(hear(&mut rig, 2, 13, report(0, 300)), (Some(300), Vec::new()));
+    assert_eq!(hear(&mut rig, 2, 13, report(0, 400)), (Some(300), Vec::new()), "once");
+
+    // What was recorded of its earlier life is not, and has us ask at most once a second.
+    rig.pass(Duration::from_secs(1));
+    let _ = rig.sent();
+    let (workload, asked) = hear(&mut rig, 1, HOUR, report(0, 100));
+    assert!(workload == Some(300) && matches!(asked[..], [Body::Poll { .. }]), "{workload:?} {asked:?}");
+    assert_eq!(hear(&mut rig, 1, HOUR - 1, report(0, 100)), (Some(300), Vec::new()));
+    assert_eq!(hear(&mut rig, 2, 14, report(0, 500)).0, Some(500));
 }
