@@ -19,15 +19,14 @@ pub(crate) enum Upgrade {
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Upgrade {
-    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+    // Nothing behind the limit is looked at: how the stream was cut makes no difference.
+    let within = &bytes[..bytes.len().min(REQUEST_MAX)];
+    let Some(end) = within.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match bytes.len() {
             0..REQUEST_MAX => Upgrade::Incomplete,
             _ => refused("431 Request Header Fields Too Large", "the request is larger than 8 KiB", ""),
         };
     };
-    if end > REQUEST_MAX {
-        return refused("431 Request Header Fields Too Large", "the request is larger than 8 KiB", "");
-    }
     let Ok(text) = std::str::from_utf8(&bytes[..end]) else {
         return refused("400 Bad Request", "the request is not text", "");
     };
@@ -160,6 +159,21 @@ mod tests {
         }
         let long = "x".repeat(REQUEST_MAX);
         assert!(matches!(read(long.as_bytes()), Upgrade::Refused(answer) if answer.contains("431")));
+    }
+
+    #[test]
+    fn a_request_of_the_limit_is_agreed_to_and_a_longer_one_refused_wherever_it_is_cut() {
+        for (length, agreed) in [(REQUEST_MAX, true), (REQUEST_MAX + 1, false), (REQUEST_MAX + 3, false)] {
+            let cookie = "x".repeat(length - GOOD.len() - "Cookie: \r\n".len());
+            let text = GOOD.replacen("Origin: ", &format!("Cookie: {cookie}\r\nOrigin: "), 1);
+            assert_eq!(text.len(), length);
+            let whole = read(text.as_bytes());
+            let first = (0..=length)
+                .map(|end| read(&text.as_bytes()[..end]))
+                .find(|read| *read != Upgrade::Incomplete);
+            assert_eq!(first.as_ref(), Some(&whole), "{length}");
+            assert_eq!(matches!(whole, Upgrade::Agreed(_, used) if used == length), agreed, "{length}");
+        }
     }
 
     #[test]
