@@ -1,4 +1,5 @@
-//! One binary with several roles; [`roles::run`] shows them all. The file of a role has its arguments and its `run`.
+//! One binary with several roles; [`roles::run`] shows them all. The file of a role has its arguments and its `run`. The program is a
+//! library so that the fuzz targets reach what it reads.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nothing can be written")]
 
@@ -12,6 +13,9 @@ mod lb;
 mod report;
 mod roles;
 mod top;
+
+#[cfg(any(test, fuzzing))]
+pub use ctl::control_side::ControlSide;
 
 use std::process::ExitCode;
 
@@ -49,7 +53,8 @@ struct CommandLine {
     role: Option<Role>,
 }
 
-fn main() -> ExitCode {
+/// The whole program: reads the command line, and ends with this status.
+pub fn main() -> ExitCode {
     process::print::finish(run())
 }
 

@@ -41,6 +41,16 @@ pub(crate) fn open(host: Arc<Host>) -> (Desk, Tray) {
     (Desk { host: Arc::clone(&host), jobs: sender }, Tray { host, jobs: receiver })
 }
 
+/// What the owner of the tables is to do for this verb.
+pub(super) fn work_of(host: &Host, name: &str, given: Map<String, Value>) -> Result<Work, Refused> {
+    let Some(verb) = verb(name) else {
+        let names: Vec<&str> = super::VERBS.iter().map(|verb| verb.name).collect();
+        let what = format!("there is no verb `{name}`");
+        return Err(Refused::bad(what, format!("the verbs are {}", names.join(", "))));
+    };
+    (verb.read)(host, &Arguments::read(verb, given)?)
+}
+
 impl Desk {
     pub(crate) fn host(&self) -> &Arc<Host> {
         &self.host
@@ -48,12 +58,7 @@ impl Desk {
 
     /// Asks for a verb by name and waits for the outcome.
     pub(crate) fn ask(&self, name: &str, given: Map<String, Value>) -> Outcome {
-        let Some(verb) = verb(name) else {
-            let names: Vec<&str> = super::VERBS.iter().map(|verb| verb.name).collect();
-            let what = format!("there is no verb `{name}`");
-            return Err(Refused::bad(what, format!("the verbs are {}", names.join(", "))));
-        };
-        let work = (verb.read)(&self.host, &Arguments::read(verb, given)?)?;
+        let work = work_of(&self.host, name, given)?;
         let busy = |what: &str| Refused::new(RefusalKind::Busy, what, "ask again in a moment");
         let (reply, answer) = sync_channel(1);
         match self.jobs.try_send(Job { work, reply }) {

@@ -7,6 +7,8 @@
 
 mod arguments;
 pub(crate) mod change;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod control_side;
 pub(crate) mod desk;
 mod host;
 pub(crate) mod http;

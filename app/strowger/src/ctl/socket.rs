@@ -96,8 +96,16 @@ fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = String::new();
     BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut request)?;
-    let outcome = match serde_json::from_str::<Request>(&request) {
-        Ok(request) => desk.ask(&request.verb, request.arguments),
+    (&stream).write_all(&reply(&request, |verb, arguments| desk.ask(verb, arguments))?)
+}
+
+/// The line back to a line; `ask` has the verb carried out.
+pub(super) fn reply(
+    request: &str,
+    ask: impl FnOnce(&str, Map<String, Value>) -> Outcome,
+) -> serde_json::Result<Vec<u8>> {
+    let outcome = match serde_json::from_str::<Request>(request) {
+        Ok(request) => ask(&request.verb, request.arguments),
         Err(error) => {
             let remedy = "write {\"verb\": \"status\", \"arguments\": {}} on one line";
             Err(Refused::bad(format!("the request is not such a JSON object: {error}"), remedy))
@@ -108,7 +116,7 @@ fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
         Err(refused) => Reply::Refused(refused),
     })?;
     document.push(b'\n');
-    (&stream).write_all(&document)
+    Ok(document)
 }
 
 /// Asks a running load manager. The outer error: no load manager answered.

@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use fcaps::{FaultLog, Output};
-use net::Clock;
 use serde_json::{Map, Value};
 
+use super::Outcome;
+use super::control_side::ControlSide;
 use super::desk::{Desk, open};
-use super::{Host, Outcome};
-use crate::lb::choices::ChoiceLog;
-use crate::lb::control::Control;
 
 /// Turns until it is dropped.
 pub(crate) struct Owner {
@@ -23,28 +20,9 @@ pub(crate) struct Owner {
 impl Owner {
     /// From a file if one is given; a reload then reads that file.
     pub(crate) fn of(checked: config::Checked) -> Owner {
-        let clock = Clock::start();
-        let mut control = Control::new(clock.now(), checked.settings.clone(), 1).unwrap();
-        let faults = FaultLog::start(Output::Off).unwrap();
-        let shared = control.shared();
-        let choices = ChoiceLog::new(Arc::clone(&shared), clock);
-        choices.write_to(&checked.choices).unwrap();
-        let host = Host {
-            clock,
-            started: clock.now(),
-            shared,
-            workers: Vec::new(),
-            faults,
-            choices,
-            file: checked.file.clone(),
-            certificates: Default::default(),
-            tokens: Default::default(),
-            api: Default::default(),
-            converged: None,
-            peers: None,
-        };
+        let ControlSide { mut control, host } = ControlSide::of(checked);
+        let clock = host.clock;
         let (desk, tray) = open(Arc::new(host));
-        control.run_as(checked);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {

@@ -1,0 +1,53 @@
+//! A load manager's tables and what verbs know beside them, without workers and sockets: for tests and the fuzz target of the control
+//! socket.
+
+use std::sync::Arc;
+
+use fcaps::{FaultLog, Output};
+use net::Clock;
+
+use super::desk::work_of;
+use super::socket::reply;
+use super::{Context, Host};
+use crate::lb::choices::ChoiceLog;
+use crate::lb::control::Control;
+
+pub struct ControlSide {
+    pub(super) control: Control,
+    pub(super) host: Host,
+}
+
+impl ControlSide {
+    /// From a file where one is given, which a reload then reads.
+    pub fn of(checked: config::Checked) -> ControlSide {
+        let clock = Clock::start();
+        let mut control = Control::new(clock.now(), checked.settings.clone(), 1).unwrap();
+        let faults = FaultLog::start(Output::Off).unwrap();
+        let shared = control.shared();
+        let choices = ChoiceLog::new(Arc::clone(&shared), clock);
+        choices.write_to(&checked.choices).unwrap();
+        let host = Host {
+            clock,
+            started: clock.now(),
+            shared,
+            workers: Vec::new(),
+            faults,
+            choices,
+            file: checked.file.clone(),
+            certificates: Default::default(),
+            tokens: Default::default(),
+            api: Default::default(),
+            converged: None,
+            peers: None,
+        };
+        control.run_as(checked);
+        ControlSide { control, host }
+    }
+
+    /// What the control socket says to one line.
+    pub fn reply(&mut self, line: &str) -> Vec<u8> {
+        let (control, host, now) = (&mut self.control, &self.host, self.host.clock.now());
+        let ask = |verb: &str, given| work_of(host, verb, given)?(&mut Context { now, control, host });
+        reply(line, ask).unwrap()
+    }
+}
