@@ -13,7 +13,7 @@ mod tcp;
 pub mod tls;
 pub mod udp;
 mod wait;
-mod websocket;
+pub mod websocket;
 pub mod worker;
 
 pub use capture::is_capturing;

@@ -58,7 +58,7 @@ impl Identities {
         self.0.store(identity.map(Arc::new));
     }
 
-    pub(crate) fn accept(&self, listener: u8) -> io::Result<Session> {
+    pub fn accept(&self, listener: u8) -> io::Result<Session> {
         let identity = self.0.load();
         let identity = identity.as_ref().ok_or(ErrorKind::Unsupported)?;
         let config = identity.accepting.get(usize::from(listener)).and_then(Option::as_ref);
@@ -98,7 +98,7 @@ impl Identities {
 }
 
 /// TLS of one connection.
-pub(crate) struct Session {
+pub struct Session {
     connection: Connection,
     /// The socket may hold more: it was reported ready, and no read since then has come back short.
     readable: bool,
@@ -136,7 +136,7 @@ impl Session {
         Session { connection, readable: true, notified: false, records: Records::default() }
     }
 
-    pub(crate) fn is_handshaking(&self) -> bool {
+    pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// The socket was reported ready.
-    pub(crate) fn ready(&mut self) {
+    pub fn ready(&mut self) {
         self.readable = true;
     }
 
@@ -160,12 +160,12 @@ impl Session {
 
     /// Bytes that `rustls` keeps of a record that is not whole. While hands are shaken it may keep more, which the bound on
     /// handshakes bounds.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.records.held
     }
 
     /// Since when a record is not whole.
-    pub(crate) fn partial_since(&self) -> Option<Time> {
+    pub fn partial_since(&self) -> Option<Time> {
         (self.records.held > 0).then_some(self.records.since)
     }
 
@@ -176,7 +176,7 @@ impl Session {
 
     /// Drives the handshake as far as the socket allows, and reads what the peer sent. `to_the_end`: the end of the
     /// stream may lie behind a short read.
-    pub(crate) fn read(
+    pub fn read(
         &mut self,
         socket: &mut TcpStream,
         into: &mut [u8],

@@ -21,7 +21,7 @@ const ROOM_TO_KEEP: usize = 4 << 10;
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// The client said so.
     Closed,
     RefusedUpgrade,
@@ -36,18 +36,18 @@ pub(crate) enum End {
 
 /// What came of received bytes, besides the messages.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) messages: u64,
+pub struct Taken {
+    pub messages: u64,
     /// Keep-alives: pings, and messages of line ends alone.
-    pub(crate) pings: u64,
+    pub pings: u64,
     /// To be written to the client, as it is.
-    pub(crate) answer: Vec<u8>,
+    pub answer: Vec<u8>,
     /// The session is over once the answer is written.
-    pub(crate) end: Option<End>,
+    pub end: Option<End>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct WebSocket {
+pub struct WebSocket {
     is_open: bool,
     /// Received, and not yet a whole request or frame.
     partial: Vec<u8>,
@@ -59,22 +59,22 @@ pub(crate) struct WebSocket {
 
 impl WebSocket {
     /// Whether the upgrade is over.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.is_open
     }
 
     /// Bytes kept.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.partial.capacity() + self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.capacity())
     }
 
     /// Since when a request, frame or message is not whole.
-    pub(crate) fn partial_since(&self) -> Option<Time> {
+    pub fn partial_since(&self) -> Option<Time> {
         self.since
     }
 
     /// Hands out the messages that are whole now, and keeps what is left.
-    pub(crate) fn take_in(&mut self, bytes: &[u8], now: Time, take: &mut dyn FnMut(&[u8])) -> Taken {
+    pub fn take_in(&mut self, bytes: &[u8], now: Time, take: &mut dyn FnMut(&[u8])) -> Taken {
         let mut taken = Taken::default();
         let mut kept = std::mem::take(&mut self.partial);
         if !kept.is_empty() && !append(&mut kept, bytes) {
