@@ -15,7 +15,7 @@ m=audio [media_port] RTP/AVP 8
 a=rtpmap:8 PCMA/8000
 """
 
-REASONS = {100: "Trying", 180: "Ringing", 200: "OK", 302: "Moved Temporarily", 486: "Busy Here", 487: "Request Terminated", 503: "Service Unavailable"}
+REASONS = {100: "Trying", 180: "Ringing", 200: "OK", 302: "Moved Temporarily", 486: "Busy Here", 487: "Request Terminated", 500: "Server Internal Error", 503: "Service Unavailable"}
 
 
 def write(path, name, steps):

@@ -1,0 +1,72 @@
+"""One of four servers fails every call that it is given: it answers 500, or 503, or never. At most its first ten calls may fail; of all
+after them 99 of 100 are answered. Where the load manager holds set-ups, every call is answered: what the server refuses, another
+gets."""
+
+import contextlib
+import socket
+
+from farm import Farm
+from report import Report, calls
+from scenario import answering, calling, expect, respond
+from sipp import Sipp, client
+
+LIVING = 3
+RATE = 100
+FIRST = 10
+# Longer than a set-up that is given up after 16·T1 and answered by another server.
+PATIENCE_MS = 20000
+
+
+@contextlib.contextmanager
+def silent(farm, transport):
+    """Takes what it is sent, and says nothing."""
+    place = farm.address(transport)
+    with socket.socket(place.family, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM) as mute:
+        mute.bind((place.ip, place.port))
+        if transport == "tcp":
+            mute.listen(64)
+        yield place
+
+
+@contextlib.contextmanager
+def refusing(farm, transport, status):
+    yield Sipp(farm, [expect("INVITE"), respond(status, repeated=True), expect("ACK")], farm.address(transport)).place
+
+
+def run(transport, hold, says):
+    count = calls(300, 600, 4000)
+    with Farm(f"refusing-{transport}-{hold}-{says}") as farm, contextlib.ExitStack() as stack:
+        failing = stack.enter_context(refusing(farm, transport, says) if says else silent(farm, transport))
+        living = [Sipp(farm, answering(), farm.address(transport)) for _ in range(LIVING)]
+        front, control = farm.address(transport), farm.control()
+        farm.configured(
+            {front: front.host_port},
+            [failing, *(server.place for server in living)],
+            selection={"kind": "round-robin"},
+            hold_setup={"kind": hold},
+            control={"path": str(control)},
+        )
+        outcome = client(farm, calling(), front, count, RATE, "-d", 20, "-recv_timeout", PATIENCE_MS)
+        given = {server["address"]: server["new_calls"] for server in farm.status(control)["servers"]}[failing.host_port]
+    bad = count - outcome.good
+    problems = []
+    if (bad - min(bad, FIRST)) * 100 > count - FIRST:
+        problems.append(f"{bad} of {count} calls failed ({outcome.causes()})")
+    if hold != "off" and bad:
+        problems.append(f"{bad} of {count} calls failed though they were held ({outcome.causes()})")
+    # A few more when it is tried again, in a long run.
+    if says and given > 2 * FIRST:
+        problems.append(f"it was not set aside, and given {given}")
+    return f"{outcome.good} of {count} calls good, it was given {given}", problems
+
+
+def main():
+    report = Report("refusing")
+    for says in (500, 503, None):
+        for transport, hold in (("udp", "off"), ("udp", "all"), ("tcp", "stream")):
+            report.case(f"{transport}/{hold}/{says or 'silent'}", run, transport, hold, says)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
