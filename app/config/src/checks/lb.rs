@@ -35,6 +35,8 @@ pub struct Checked {
     pub file: Option<PathBuf>,
     /// Where choices of servers are written.
     pub choices: Faults,
+    /// Where the memory of calls lies between two runs.
+    pub memory_file: Option<PathBuf>,
     pub drain: Drain,
     /// HTTP to the servers. `None`: there is none.
     pub http: Option<Http>,
@@ -124,6 +126,7 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
         process,
         file: problems.source.path.clone(),
         choices,
+        memory_file: raw.memory.file.value.clone(),
         drain: Drain {
             time: Duration::from_secs(raw.drain.seconds.value.unwrap_or(DRAIN_SECONDS)),
             new_calls: raw.drain.new_calls.value,
@@ -172,9 +175,9 @@ fn fill(raw: &mut Raw, listeners: &[Listener], names: &[String], random_keys: bo
 
 /// Where the next start goes on with every call, waiting would only refuse new calls: the tag or the hash in each message
 /// gives the server of the call. Without today's key, nobody could read the tags after the restart; and a list of sessions
-/// ends with the process.
+/// ends with the process, unless it is written to a file.
 fn goes_on(raw: &Raw, random_keys: bool) -> bool {
-    !random_keys && raw.affinity.kind.value != Affinity::Session
+    !random_keys && (raw.affinity.kind.value != Affinity::Session || raw.memory.file.value.is_some())
 }
 
 /// Of keys that are filled in.

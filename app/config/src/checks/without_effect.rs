@@ -51,6 +51,12 @@ pub(crate) fn without_effect(raw: &Raw, problems: &mut Problems) {
         "use another selection, or remove the setting",
     );
     idle.say(
+        raw.keys.tag.value.is_empty() && raw.keys.file.value.is_none(),
+        &[("memory.file", &raw.memory.file.place)],
+        "each run has random keys, and cannot read what the run before wrote",
+        "set keys.file (strowger key > farm.keys)",
+    );
+    idle.say(
         raw.affinity.kind.value != Affinity::Session,
         &named!(raw.limits => session_idle_seconds),
         "there is no list of sessions",

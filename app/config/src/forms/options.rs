@@ -33,6 +33,7 @@ pub const LB_OPTIONS: &[KeyOption] = &[
     option("workers", "N", "threads.workers"),
     option("control", "PATH", "control.path"),
     KEY_FILE,
+    option("memory-file", "FILE", "memory.file"),
     option("certificate", "FILE", "tls.certificate"),
     option("key", "FILE", "tls.key"),
     option("server-ca", "FILE", "tls.server_ca"),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::path::PathBuf;
 
 use lb::register::settings::{Accept, InsertPath, RegisterTo};
 use lb::settings::{Affinity, HashKind, HoldSetup, Probe, Selection};
@@ -174,11 +175,20 @@ sections! {
     /// What happens at SIGTERM. A second SIGTERM ends the load manager at once, as SIGINT does.
     one drain as DrainSection {
         /// How long known calls go on after SIGTERM, in seconds. The load manager ends sooner if it remembers no call. 0: it
-        /// ends at once. If left out: 0 where the next start can go on with every call (affinity `tag` or `hash`, and a
-        /// configured tag key), else 10.
+        /// ends at once. If left out: 0 where the next start can go on with every call (a configured tag key, and affinity
+        /// `tag` or `hash` or a memory file), else 10.
         live seconds: Option<u64> = Unset, 0..=86400;
         /// What happens to new calls during that time.
         live new_calls: NewCalls = Is("refuse");
+    }
+
+    /// What the load manager remembers of calls over its own restart.
+    one memory as MemorySection {
+        /// The memory file. When the load manager ends, it writes what it remembers of calls to this file: new calls, all calls with
+        /// affinity `session`, and the transport of large INVITEs. When it starts, it reads the file and removes it. So an INVITE that
+        /// is repeated across a restart reaches the server that already has it. Both runs must have the same keys. A call takes 20
+        /// bytes. If left out, the load manager forgets its calls when it ends.
+        live file: Option<PathBuf> = Unset;
     }
 
     /// HTTP to the servers of the farm. SIP and HTTP of one session reach the same server (docs/http.md).

@@ -10,7 +10,7 @@ use crate::language::section::{Section, SectionHelp, SectionName};
 use crate::language::value::Wrong;
 use crate::sections::farm::{
     AffinitySection, DrainSection, Health, HeartbeatSection, HoldSetupSection, HttpSection, Limits,
-    PeersSection, RegisterSection, SelectionSection, Server, Threads,
+    MemorySection, PeersSection, RegisterSection, SelectionSection, Server, Threads,
 };
 use crate::sections::measured::{MeasureSection, PerfSection, ScoreSection};
 use crate::sections::shared::{ApiSection, ConnectionsSection, Control, Keys, Listen, Log, TlsSection};
@@ -37,6 +37,7 @@ role! {
         one limits: Limits,
         one threads: Threads,
         one drain: DrainSection,
+        one memory: MemorySection,
         one api: ApiSection,
         one http: HttpSection,
         one control: Control,

@@ -8,6 +8,7 @@ pub(crate) mod control;
 pub(crate) mod converged;
 mod heartbeats;
 pub(crate) mod measuring;
+mod memory_file;
 pub(crate) mod peers;
 mod said;
 pub(crate) mod start;

@@ -28,6 +28,7 @@ use crate::lb::choices::ChoiceLog;
 use crate::lb::control::{self, Control, lock};
 use crate::lb::converged::Front;
 use crate::lb::measuring::Measuring;
+use crate::lb::memory_file;
 use crate::lb::peers::Peers;
 use crate::process::signals::Signals;
 use net::worker::{self, Aside, Handle, Setup, Worker};
@@ -64,6 +65,9 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     let mut control = Control::new(clock.now(), settings.clone(), count)?;
     if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
         control.measure_by(measuring);
+    }
+    if let Some(path) = &checked.memory_file {
+        memory_file::restore(path, &control.shared(), clock.now())?;
     }
     let limits = stream_limits(&checked, count);
     let certificates = Certificates::new(checked.process.tls.clone());
@@ -136,7 +140,13 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         handle.stop();
     }
     drop(silent);
-    ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+    ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))?;
+    // No worker remembers anything more, and the sockets are open still: who comes meanwhile sends again.
+    let control = lock(&control);
+    if let Some(path) = control.checked().and_then(|checked| checked.memory_file.clone()) {
+        memory_file::write(&path, &control.shared(), clock.now());
+    }
+    Ok(())
 }
 
 /// SIGHUP reloads. At SIGTERM, known calls go on for a time; SIGINT or a second SIGTERM ends at once.

@@ -143,7 +143,7 @@ impl Calls {
     /// were answered within the last 64·T1. One that is over does not count.
     pub fn remembered(&self, now: Time) -> HashMap<ServerId, u32> {
         let mut servers = HashMap::new();
-        self.known.visit(now, |entry| {
+        self.known.visit(now, |_, entry| {
             if entry.flags & OVER == 0 {
                 *servers.entry(ServerId(entry.server)).or_default() += 1;
             }

@@ -201,9 +201,9 @@ impl Expiring {
 
     /// Visits every entry that has not expired, one shard locked at a time. It passes the whole map: for what is asked for
     /// once a second at most. `visit` must not use this map.
-    pub fn visit(&self, now: Time, mut visit: impl FnMut(Entry)) {
+    pub fn visit(&self, now: Time, mut visit: impl FnMut(u64, Entry)) {
         for shard in 0..self.shards.len() {
-            self.lock(shard).living(now).for_each(&mut visit);
+            self.lock(shard).living(now).for_each(|(key, entry)| visit(key, entry));
         }
     }
 

@@ -36,6 +36,11 @@ impl LargeInvites {
         LargeInvites(Expiring::new(LARGE_INVITES_MAX))
     }
 
+    /// The map behind.
+    pub(crate) fn entries(&self) -> &Expiring {
+        &self.0
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -5,3 +5,4 @@ pub mod expiring;
 pub(crate) mod large_invites;
 pub mod ledger;
 pub(crate) mod mark;
+pub mod stored;

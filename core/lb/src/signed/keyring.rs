@@ -37,6 +37,8 @@ struct SigningKey {
     mark: u64,
     /// Of what load managers tell each other.
     notice: [u8; 16],
+    /// Of what a load manager leaves to the one after it.
+    memory: SipHasher24,
 }
 
 /// The hash of a Call-ID under the farm's key: affinity, new calls, sessions.
@@ -66,6 +68,7 @@ impl KeyRing {
             call: SipHasher13::new_with_key(&derive(key, 4)),
             mark: u64::from_le_bytes(*derive(key, 5).first_chunk().expect("16 bytes")),
             notice: derive(key, 6),
+            memory: SipHasher24::new_with_key(&derive(key, 7)),
         });
         KeyRing {
             signing: signing.collect(),
@@ -142,6 +145,11 @@ impl KeyRing {
     /// The key that verifies the notices of others. `None`: an unknown id.
     pub fn notice_key(&self, id: u8) -> Option<[u8; 16]> {
         self.key(id).map(|key| key.notice)
+    }
+
+    /// Of a stored memory of calls, under the key of this id. `None`: an unknown id.
+    pub(crate) fn memory_authenticator(&self, id: u8, bytes: &[u8]) -> Option<u64> {
+        self.key(id).map(|key| key.memory.hash(bytes))
     }
 
     pub(crate) fn signing_id(&self) -> u8 {

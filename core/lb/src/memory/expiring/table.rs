@@ -96,15 +96,15 @@ impl Table {
         Some(Slot { bucket: at, lane })
     }
 
-    /// The entries that have not expired.
-    pub(super) fn living(&self, now: Time) -> impl Iterator<Item = Entry> + '_ {
+    /// The entries that have not expired, with their keys.
+    pub(super) fn living(&self, now: Time) -> impl Iterator<Item = (u64, Entry)> + '_ {
         let lanes =
             (0..self.buckets.len()).flat_map(|bucket| (0..LANES).map(move |lane| Slot { bucket, lane }));
         let used = move |slot: &Slot| {
             let expiry = self.buckets[slot.bucket].expiry[slot.lane];
             expiry != 0 && !expired(expiry, now)
         };
-        lanes.filter(used).map(|slot| self.entry(slot))
+        lanes.filter(used).map(|slot| (self.buckets[slot.bucket].key[slot.lane], self.entry(slot)))
     }
 
     pub(super) fn entry(&self, slot: Slot) -> Entry {
