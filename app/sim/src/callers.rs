@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use base::{Duration, Time};
-use sip::{Message, Method, Parser, Transport};
+use sip::{Message, Method, Parser, Reject, Transport};
 use transaction::{
     InviteClient, InviteClientEvent, InviteClientState, NonInviteClient, NonInviteClientEvent,
     NonInviteClientState, Output, Timers,
@@ -295,7 +295,8 @@ impl Caller {
                 481
             }
         };
-        let bytes = text::response(message, status, "caller", None);
+        let mut bytes = Vec::new();
+        sip::answer::write(message, &Reject::with_status(status), packet.from, 0, &mut bytes);
         out.push(Packet { from: self.address, to: packet.from, stream: packet.stream, bytes });
     }
 

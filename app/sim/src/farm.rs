@@ -1,5 +1,8 @@
 //! Load managers, servers, callers, phones and a stranger, each with a clock of its own, and a network between them.
 
+mod faults;
+mod start;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
@@ -8,12 +11,12 @@ use heartbeat::datagram::ServerState;
 
 use crate::callers::Caller;
 use crate::clock::Clock;
-use crate::fault::What;
-use crate::link::{Link, Packet, Way};
+use crate::link::{Link, Packet};
+use crate::losses::Losses;
 use crate::manager::Manager;
 use crate::node::{Arrival, Id, Node};
 use crate::phones::Phone;
-use crate::scenario::{HEARTBEAT_PERIOD, Kind, NOTICE_PORT, Scenario, address};
+use crate::scenario::{HEARTBEAT_PERIOD, Kind, Scenario};
 use crate::servers::{Fate, Server};
 use crate::stranger::Stranger;
 
@@ -21,8 +24,6 @@ use crate::stranger::Stranger;
 const END: Time = Time::from_secs(300);
 /// What is remembered when all calls are over has gone after this time: timer C and 64·T1.
 const QUIET: Duration = Duration::from_secs(250);
-/// The right time at the beginning of a run, microseconds since 1970.
-const BEGAN_US: i64 = 1_790_000_000_000_000;
 /// So much of a datagram an ICMP message quotes: what common systems do, which fill 576 bytes.
 const QUOTED_BYTES: usize = 500;
 /// How soon the other end of a connection that is refused says so.
@@ -68,6 +69,7 @@ pub struct Farm {
     /// What went over the network, if it is to be kept.
     pub trace: Option<Vec<String>>,
     pub plant: Option<Plant>,
+    pub losses: Losses,
     /// Kinds of faults that happened.
     pub seen: BTreeSet<&'static str>,
     clock: Clock<Event>,
@@ -80,83 +82,6 @@ pub struct Farm {
 }
 
 impl Farm {
-    pub fn new(scenario: Scenario) -> Farm {
-        let seed = scenario.seed;
-        let clocks = &scenario.clocks;
-        let manager = |(number, settings): (usize, &lb::settings::Settings)| {
-            let id = Id::Manager(number);
-            let offset = clocks.offset(id);
-            // Its own clock was at zero before the run began, and its wall clock may be wrong.
-            let began = BEGAN_US - offset.as_micros() as i64 + clocks.wrong_us(id);
-            let seed = seed ^ number as u64;
-            Manager::new(Time::ZERO + offset, settings.clone(), scenario.workers, seed, began as u64)
-        };
-        let managers: Vec<Manager> = scenario.managers.iter().enumerate().map(manager).collect();
-        let server = |address: &SocketAddr| {
-            let ipv4 = u64::from(address.ip().to_canonical().is_ipv4());
-            let chance = Chance::seeded(seed ^ ipv4 ^ hash(*address));
-            Server::new(*address, scenario.manners, chance)
-        };
-        let mut servers: Vec<Server> = scenario.servers.iter().map(server).collect();
-        servers.iter_mut().for_each(|server| server.abandons = scenario.kind.loses_calls());
-        let caller = |(number, plan): (usize, &crate::callers::Plan)| {
-            let plan =
-                crate::callers::Plan { starts: plan.starts + clocks.offset(Id::Caller(number)), ..*plan };
-            Caller::new(address(3, number as u8 + 1), number, plan)
-        };
-        let callers: Vec<Caller> = scenario.calls.iter().enumerate().map(caller).collect();
-        let phone = |(number, plan): (usize, &crate::phones::Plan)| {
-            let plan =
-                crate::phones::Plan { starts: plan.starts + clocks.offset(Id::Phone(number)), ..*plan };
-            Phone::new(address(4, number as u8 + 1), number, plan)
-        };
-        let phones: Vec<Phone> = scenario.phones.iter().enumerate().map(phone).collect();
-        let stranger = Stranger::default();
-        let mut nodes = HashMap::new();
-        for (at, manager) in managers.iter().enumerate() {
-            nodes.insert(manager.address, Id::Manager(at));
-            nodes.insert(SocketAddr::new(manager.address.ip(), NOTICE_PORT), Id::Manager(at));
-        }
-        nodes.extend(servers.iter().enumerate().map(|(at, server)| (server.address, Id::Server(at))));
-        nodes.extend(callers.iter().enumerate().map(|(at, caller)| (caller.address, Id::Caller(at))));
-        nodes.extend(phones.iter().enumerate().map(|(at, phone)| (phone.address, Id::Phone(at))));
-        nodes.insert(stranger.address, Id::Stranger);
-        if scenario.has_shared_address() && scenario.kind != Kind::Anycast {
-            nodes.insert(scenario.shared_address(), Id::Manager(0));
-        }
-        let mut clock = Clock::default();
-        for (at, fault) in scenario.faults.iter().enumerate() {
-            clock.add(fault.at, Event::Fault(at));
-        }
-        clock.add(Time::ZERO, Event::Beat);
-        let mut all: Vec<Id> = nodes.values().copied().collect();
-        all.sort_unstable();
-        all.dedup();
-        let mut farm = Farm {
-            link: Link::new(scenario.weather, Chance::seeded(seed.wrapping_add(1))),
-            chance: Chance::seeded(seed.wrapping_add(2)),
-            scenario,
-            managers,
-            servers,
-            callers,
-            phones,
-            stranger,
-            afterwards: Vec::new(),
-            trace: None,
-            plant: None,
-            seen: BTreeSet::new(),
-            clock,
-            nodes,
-            wakes: HashMap::new(),
-            over: false,
-        };
-        if farm.scenario.clocks.are_apart() {
-            farm.seen.insert("clocks apart");
-        }
-        all.into_iter().for_each(|id| farm.wake(id));
-        farm
-    }
-
     pub fn keep_trace(mut self) -> Farm {
         let clocks = format!("clocks: {:?}", self.scenario.clocks);
         self.trace = Some(vec![format!("seed {} {:?}", self.scenario.seed, self.scenario.kind), clocks]);
@@ -212,7 +137,7 @@ impl Farm {
         faults
             && self.callers.iter().all(Caller::is_done)
             && self.phones.iter().all(Phone::is_done)
-            && self.servers.iter().all(|server| server.unfinished().next().is_none())
+            && self.servers.iter().enumerate().all(|(at, server)| !server.is_busy(self.local(Id::Server(at))))
     }
 
     fn happen(&mut self, event: Event) {
@@ -247,106 +172,6 @@ impl Farm {
             if let Some(id) = self.nodes.get(&node).copied() {
                 self.arrive(id, Arrival::Closed(peer));
             }
-        }
-    }
-
-    fn fault(&mut self, what: What) {
-        let now = self.clock.now();
-        self.note(|| format!("{now:?} *** {what}"));
-        let mut is_kind = true;
-        match what {
-            What::Server { server, fate } => {
-                let (id, mut out) = (Id::Server(server), Vec::new());
-                let local = self.local(id);
-                self.servers[server].suffer(local, fate, &mut out);
-                self.send(id, out);
-                if fate == Fate::Dead {
-                    self.cut_off(id);
-                }
-            }
-            What::ManagerDies(at) => {
-                self.managers[at].die();
-                self.cut_off(Id::Manager(at));
-            }
-            What::ManagerStarts(at) => {
-                let local = self.local(Id::Manager(at));
-                self.managers[at].start(local);
-                self.wake(Id::Manager(at));
-            }
-            What::AddressMoves { to } => {
-                let shared = self.scenario.shared_address();
-                self.nodes.insert(shared, Id::Manager(to));
-                for other in self.link.connected(shared) {
-                    self.link.tear(now, shared, other);
-                    self.closed(other, shared);
-                }
-            }
-            What::Cut { from, to, both } => {
-                for id in [from, to] {
-                    if let Id::Server(at) = id {
-                        let local = self.local(id);
-                        self.servers[at].may_be_given_up(local);
-                    }
-                }
-                self.link.cut(self.way(from, to, both));
-            }
-            What::Heal { from, to, both } => {
-                for (arrives, packet) in self.link.heal(now, self.way(from, to, both)) {
-                    self.clock.add(arrives, Event::Deliver { packet, sent: now });
-                }
-            }
-            What::Closes { by, with } => {
-                is_kind = false;
-                for (one, other) in self.connections(by, with) {
-                    if let Some(at) = self.link.close(now, one, other) {
-                        is_kind = true;
-                        self.clock.add(at, Event::Closed { one, other });
-                    }
-                }
-            }
-            What::Tears { by, with } => {
-                let between = self.connections(by, with);
-                is_kind = !between.is_empty();
-                for (one, other) in between {
-                    self.link.tear(now, one, other);
-                    self.closed(one, other);
-                }
-            }
-            What::Reload { manager, change } => {
-                let local = self.local(Id::Manager(manager));
-                self.managers[manager].reload(local, change);
-            }
-            What::ForgedUnreachable { manager, server } => {
-                let to = self.servers[server].address;
-                let quoted = self.stranger.quote(self.managers[manager].address, to);
-                self.arrive(Id::Manager(manager), Arrival::Unreachable { to, quoted: &quoted });
-            }
-            What::Forged { forgery, caller, manager } => {
-                let (to, caller) = (self.managers[manager].address, &self.callers[caller]);
-                let packet = self.stranger.forge(forgery, to, &caller.call_id, caller.address);
-                self.clock.add(now, Event::Deliver { packet, sent: now });
-            }
-            What::Weather(weather) => self.link.set_weather(weather),
-        }
-        self.seen.extend(what.name().filter(|_| is_kind));
-    }
-
-    fn way(&self, from: Id, to: Id, both: bool) -> Way {
-        Way { from: self.address_of(from), to: self.address_of(to), both }
-    }
-
-    /// The connections between two nodes, one of which may have the shared address too.
-    fn connections(&self, one: Id, other: Id) -> Vec<(SocketAddr, SocketAddr)> {
-        let (one, other) = (self.address_of(one), self.address_of(other));
-        self.link.connected(one).into_iter().filter(|to| *to == other).map(|to| (one, to)).collect()
-    }
-
-    /// Its process is gone: the kernel ends its connections.
-    fn cut_off(&mut self, id: Id) {
-        let (now, address) = (self.clock.now(), self.address_of(id));
-        for other in self.link.connected(address) {
-            self.link.tear(now, address, other);
-            self.closed(other, address);
         }
     }
 
@@ -418,7 +243,9 @@ impl Farm {
         let now = self.clock.now();
         let plant: Plant = self.plant.unwrap_or(|packet| vec![packet]);
         for packet in packets.into_iter().flat_map(plant) {
-            for arrives in self.link.send(now, &packet) {
+            let arrivals = self.link.send(now, &packet);
+            self.losses.sent(&packet, arrivals.is_empty());
+            for arrives in arrivals {
                 self.clock.add(arrives, Event::Deliver { packet: packet.clone(), sent: now });
             }
         }
@@ -471,12 +298,6 @@ impl Farm {
             trace.push(text());
         }
     }
-}
-
-/// A seed of its own for each server.
-fn hash(address: SocketAddr) -> u64 {
-    let id = lb::farm::server::ServerId::of(address);
-    u64::from(id.0) << 16
 }
 
 fn line(packet: &Packet) -> String {

@@ -12,16 +12,19 @@ pub mod farm;
 pub mod fault;
 pub mod kinds;
 pub mod link;
+pub mod losses;
 pub mod manager;
 pub mod node;
 pub mod phones;
 pub mod runs;
 pub mod scenario;
 pub mod servers;
+pub mod sockets;
 pub mod stranger;
 pub mod text;
 pub mod unlike;
 pub mod unlike_page;
+pub mod witness;
 
 #[cfg(test)]
 mod seeds;

@@ -1,7 +1,7 @@
 //! A load manager as it runs in the product: a server table, what workers share, and a router for each worker, moved by
 //! the virtual clock instead of sockets. It can die and be started again with all forgotten, and be given other settings.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,17 +16,14 @@ use lb::outbox::{Event, Outbox};
 use lb::settings::Settings;
 use lb::shared::Shared;
 use lb::way::router::Router;
-use sip::{ConnectionId, Flow, Target, Transport};
-use turn::{Input, Outgoing};
+use sip::{Target, Transport};
+use turn::Input;
 
 use crate::fault::Change;
 use crate::link::Packet;
 use crate::node::{Arrival, Node};
 use crate::scenario::NOTICE_PORT;
-
-/// Listeners of a simulated load manager: UDP first, TCP second, at one address.
-const UDP: u8 = 0;
-const TCP: u8 = 1;
+use crate::sockets::{Sockets, TCP, UDP};
 
 /// How often in one turn failed sends may lead to sends that fail: as in the product.
 const FAILURE_ROUNDS: usize = 4;
@@ -52,8 +49,7 @@ pub struct Manager {
     table: ServerTable,
     routers: Vec<Router>,
     outbox: Outbox,
-    /// By the other end: the present or last connection with it, and whether it is open.
-    connections: HashMap<SocketAddr, (ConnectionId, bool)>,
+    sockets: Sockets,
     senders: Senders,
     told: u64,
 }
@@ -77,7 +73,7 @@ impl Manager {
             table: life.table,
             routers: life.routers,
             outbox: Outbox::default(),
-            connections: HashMap::new(),
+            sockets: Sockets::default(),
             senders: Senders::default(),
             told: 0,
         }
@@ -95,7 +91,7 @@ impl Manager {
         self.former.push(std::mem::replace(&mut self.shared, life.shared));
         (self.table, self.routers, self.outbox) = (life.table, life.routers, Outbox::default());
         (self.is_dead, self.senders) = (false, Senders::default());
-        self.connections.clear();
+        self.sockets = Sockets::default();
     }
 
     /// What all its lives counted together.
@@ -190,42 +186,13 @@ impl Manager {
         last % self.routers.len() as u8
     }
 
-    fn flow(&mut self, packet: &Packet) -> Flow {
-        let (listener, transport) = if packet.stream { (TCP, Transport::Tcp) } else { (UDP, Transport::Udp) };
-        let connection = packet.stream.then(|| {
-            let (worker, slot) = (self.worker_of(packet.from), self.connections.len() as u16);
-            // As in the product: by chance, so that an id of another process reaches nobody.
-            let fresh = (ConnectionId { worker, slot, generation: self.shared.run }, false);
-            let (id, open) = self.connections.entry(packet.from).or_insert(fresh);
-            if !*open {
-                (id.generation, *open) = (id.generation.wrapping_add(1), true);
-            }
-            *id
-        });
-        Flow { listener, transport, remote: packet.from, connection }
-    }
-
-    /// Where a message goes, and whether by a stream. `None`: its connection is gone, and no other may take its place.
-    fn way_of(&self, send: &Outgoing) -> Option<(SocketAddr, bool)> {
-        match send.to {
-            Target::Datagram { to, .. } => Some((to, false)),
-            Target::Connection { id, to, or_connect, .. } => {
-                let is =
-                    |(_, (open, is_open)): &(&SocketAddr, &(ConnectionId, bool))| *open == id && *is_open;
-                let open = self.connections.iter().find(is);
-                open.map(|(remote, _)| *remote).or(or_connect.then_some(to)).map(|to| (to, true))
-            }
-            Target::Stream { to, .. } => Some((to, true)),
-        }
-    }
-
     /// Sends what is in the outbox: notices first. What cannot be sent is told to the router, whose answer is sent too.
     fn flush(&mut self, now: Time, worker: u8, out: &mut Vec<Packet>) {
         for round in 0..=FAILURE_ROUNDS {
             self.tell(now, out);
             let mut failed = Vec::new();
             for send in std::mem::take(&mut self.outbox.sends) {
-                let Some((to, stream)) = self.way_of(&send) else {
+                let Some((to, stream)) = self.sockets.way_of(send.to) else {
                     failed.push(send.to);
                     continue;
                 };
@@ -277,9 +244,9 @@ impl Node for Manager {
         match arrival {
             Arrival::Message(packet) if packet.to.port() == NOTICE_PORT => self.hear(now, &packet.bytes),
             Arrival::Message(packet) => {
-                let flow = self.flow(packet);
-                let input = Input::Message { bytes: &packet.bytes, flow };
-                self.input(now, self.worker_of(packet.from), input, out);
+                let worker = self.worker_of(packet.from);
+                let flow = self.sockets.flow(packet, worker, self.shared.run);
+                self.input(now, worker, Input::Message { bytes: &packet.bytes, flow }, out);
             }
             Arrival::Unreachable { to, quoted } => {
                 let input = Input::Returned { to: Target::Datagram { listener: UDP, to }, quoted };
@@ -290,12 +257,9 @@ impl Node for Manager {
                 self.input(now, self.worker_of(to), input, out);
             }
             Arrival::Closed(peer) => {
-                let Some((id, open)) = self.connections.get_mut(&peer).filter(|(_, open)| *open) else {
-                    return;
-                };
-                *open = false;
-                let id = *id;
-                self.input(now, id.worker, Input::Closed { id, peer }, out);
+                if let Some(id) = self.sockets.close(peer) {
+                    self.input(now, id.worker, Input::Closed { id, peer }, out);
+                }
             }
         }
     }

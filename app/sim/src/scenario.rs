@@ -11,13 +11,13 @@ use lb::settings::{
 use sip::Transport;
 
 use crate::callers::Plan;
-use crate::fault::{Fault, KEYS};
+use crate::fault::{Fault, KEYS, What};
 pub use crate::kinds::Kind;
 use crate::kinds::faults;
 use crate::link::Weather;
 use crate::node::Id;
 use crate::phones;
-use crate::servers::Manners;
+use crate::servers::{Fate, Manners};
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -162,6 +162,12 @@ impl Scenario {
     /// One address leads to one load manager or another.
     pub fn has_shared_address(&self) -> bool {
         matches!(self.kind, Kind::Anycast | Kind::AddressMoves)
+    }
+
+    /// Calls of this server may lose their callers, or it them, so that it must be able to end them by itself.
+    pub fn may_lose_callers_of(&self, server: usize) -> bool {
+        let lost = |what: &What| matches!(what, What::Server { server: at, fate: Fate::Dead | Fate::Hung } if *at == server);
+        self.kind.loses_calls() || self.faults.iter().any(|fault| lost(&fault.what))
     }
 
     pub fn shared_address(&self) -> SocketAddr {

@@ -7,7 +7,7 @@ use sip::Transport;
 use crate::callers::{Outcome, Plan};
 use crate::checkers;
 use crate::farm::Farm;
-use crate::fault::Fault;
+use crate::fault::{Fault, What};
 use crate::link::Weather;
 use crate::scenario::{Kind, Scenario};
 use crate::servers::{Fate, Manners};
@@ -50,7 +50,7 @@ fn story(change: impl FnOnce(&mut Scenario)) -> Farm {
 fn rings_at() -> usize {
     let farm = story(|_| {});
     assert_eq!(farm.callers[0].outcome, Outcome::Answered);
-    farm.servers.iter().position(|server| !server.seen.is_empty()).expect("it rang somewhere")
+    farm.servers.iter().position(|server| !server.witness.seen.is_empty()).expect("it rang somewhere")
 }
 
 fn lost(at: u64, fate: Fate) -> Fault {
@@ -87,7 +87,7 @@ fn a_server_dies_when_it_has_answered() {
     let answers_at = story(|_| {})
         .servers
         .iter()
-        .find_map(|server| server.answered.first().cloned())
+        .find_map(|server| server.witness.answered.first().cloned())
         .expect("it answers")
         .1;
     // The answer takes 2 to 4 ms to the caller, and the ACK as long.
@@ -148,5 +148,20 @@ fn what_the_table_cannot_hold_goes_through_unheld() {
     let counts = farm.managers[0].shared.held.counts();
     assert_eq!(farm.callers.iter().filter(|caller| caller.outcome == Outcome::Answered).count(), 6);
     assert!(counts.kept >= 2 && counts.full >= 4, "{counts:?}");
+    is_right(&farm);
+}
+
+/// Nobody answers a BYE of which no copy comes through; and nobody is to blame for it.
+#[test]
+fn a_bye_that_the_network_lost_with_all_its_copies_is_nobodys_fault() {
+    let farm = story(|scenario| {
+        scenario.calls[0].transport = Transport::Udp;
+        scenario.manners.rings = Duration::from_secs(2);
+        let silence = Weather { loss_permille: 1000, ..Weather::FAIR };
+        scenario.faults.push(Fault { at: ms(4000), what: What::Weather(silence) });
+        scenario.faults.push(Fault { at: ms(60_000), what: What::Weather(Weather::FAIR) });
+    });
+    assert_eq!((farm.callers[0].outcome, &farm.callers[0].byes[..]), (Outcome::Answered, &[408][..]));
+    assert_eq!(farm.losses.unlucky().len(), 1);
     is_right(&farm);
 }

@@ -42,9 +42,8 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
 /// the server died before it could send it again. The load manager has seen an answered call.
 fn answer_lost(farm: &Farm, caller: &Caller) -> bool {
     let udp = !caller.plan.transport.is_reliable();
-    let answered_and_lost = |server: &Server| {
-        server.failed_once && server.answered.iter().any(|(call_id, _)| *call_id == caller.call_id)
-    };
+    let answered_and_lost =
+        |server: &Server| server.failed_once && server.witness.has_answered(&caller.call_id);
     let unheard = matches!(caller.outcome, Outcome::Pending | Outcome::GivenUp);
     udp && unheard && farm.servers.iter().any(answered_and_lost)
 }

@@ -10,7 +10,7 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
     };
     for server in &farm.servers {
         let good = |call_id, status| status == 200 || lost || disturbed(call_id);
-        let bad = server.byes.iter().filter(|(call_id, status)| !good(call_id, *status));
+        let bad = server.witness.byes().filter(|(call_id, status)| !good(call_id, *status));
         wrong.extend(
             bad.map(|(call_id, status)| format!("BYE of {} for {call_id}: {status}", server.address)),
         );

@@ -1,22 +1,19 @@
 //! Nobody gets a message that he did not ask for and cannot place.
 
+use crate::callers::Caller;
 use crate::farm::Farm;
 use crate::kinds::Kind;
+use crate::servers::Server;
 
 pub(super) fn check(farm: &Farm) -> Vec<String> {
     let lost = farm.lost_one();
     let mut wrong = Vec::new();
-    // An INVITE whose connection to the server was closed is sent again, and may be refused twice.
-    let closed = farm.seen.contains("server closes") || farm.seen.contains("load manager closes");
-    let resent = |stray: &str| closed && stray.contains(" (Invite) of ") && stray.ends_with("in Terminated");
     for caller in &farm.callers {
-        // A 2xx of a server that was thought lost must pass, however late (RFC 6026 §7.2). A server that hung answers the
-        // copies of a BYE too that it was sent before another server took its calls over and answered.
-        let late = ["200 (Invite)", "late: 200 (Bye)"];
+        // A 2xx of a server that was thought lost must pass, however late (RFC 6026 §7.2); one that no caller acknowledges hangs up.
+        // A server that hung answers the copies of a BYE too that it was sent before another server took its calls over.
+        let late = ["200 (Invite)", "asked: Bye", "late: 200 (Bye)"];
         let excused = |stray: &&String| {
-            lost && late.iter().any(|late| stray.starts_with(late))
-                || farm.was_disturbed(caller)
-                || resent(stray)
+            lost && late.iter().any(|late| stray.starts_with(late)) || farm.was_disturbed(caller)
         };
         wrong.extend(
             caller
@@ -33,14 +30,23 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
         let disturbed = |stray: &str| {
             farm.callers.iter().any(|caller| stray.contains(&caller.call_id) && farm.was_disturbed(caller))
         };
+        // Two that answered one call have one Call-ID, so that what is for the second may reach the first.
+        let doubled = |stray: &str| {
+            let answered = |caller: &Caller| {
+                let has = |server: &&Server| server.witness.has_answered(&caller.call_id);
+                farm.servers.iter().filter(has).count()
+            };
+            farm.callers.iter().any(|caller| stray.contains(&caller.call_id) && answered(caller) > 1)
+        };
         let excused = |stray: &&String| {
-            lost && (server.failed_once || foreign(stray))
+            lost && (server.failed_once || foreign(stray) || doubled(stray))
                 || disturbed(stray)
                 || farm.scenario.kind == Kind::Everything
         };
         wrong.extend(
             server
-                .strays
+                .witness
+                .strays()
                 .iter()
                 .filter(|stray| !excused(stray))
                 .map(|stray| format!("{}: {stray}", server.address)),

@@ -8,7 +8,7 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
         let at: Vec<_> = farm
             .servers
             .iter()
-            .filter(|server| server.seen.contains(&caller.call_id))
+            .filter(|server| server.witness.seen.contains(&caller.call_id))
             .map(|server| server.address)
             .collect();
         let good = match farm.was_disturbed(caller) {

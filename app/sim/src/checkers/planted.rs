@@ -81,7 +81,7 @@ fn nothing_is_found_where_nothing_is_planted() {
 #[test]
 fn a_refused_bye_of_a_caller_is_found() {
     let plant: Plant = |packet| match has(&packet, "SIP/2.0 200", "2 BYE") && is_for(&packet, 3) {
-        true => vec![changed(packet, "200 Fine", "500 Sorry")],
+        true => vec![changed(packet, "200 OK", "500 Sorry")],
         false => vec![packet],
     };
     finds(Kind::Calm, plant, &["every call ends"]);
@@ -90,7 +90,7 @@ fn a_refused_bye_of_a_caller_is_found() {
 #[test]
 fn a_refused_bye_of_a_server_is_found() {
     let plant: Plant = |packet| match has(&packet, "SIP/2.0 200", "1 BYE") && is_for(&packet, 2) {
-        true => vec![changed(packet, "200 Fine", "481 Sorry")],
+        true => vec![changed(packet, "200 OK", "481 Sorry")],
         false => vec![packet],
     };
     finds(Kind::Calm, plant, &["hung up from both sides"]);
@@ -167,8 +167,8 @@ fn a_refused_registration_is_found() {
 #[test]
 fn a_counter_that_is_not_what_callers_saw_is_found() {
     let plant: Plant = |packet| match (has(&packet, "SIP/2.0 ", "2 BYE"), is_for(&packet, 3)) {
-        (true, false) => vec![changed(packet, "200 Fine", "500 Sorry")],
-        (true, true) => vec![changed(packet, "500 Sorry", "200 Fine")],
+        (true, false) => vec![changed(packet, "200 OK", "500 Sorry")],
+        (true, true) => vec![changed(packet, "500 Sorry", "200 OK")],
         (false, _) => vec![packet],
     };
     finds(Kind::Calm, plant, &["counters agree"]);

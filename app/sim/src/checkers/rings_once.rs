@@ -5,12 +5,10 @@ use crate::farm::Farm;
 pub(super) fn check(farm: &Farm) -> Vec<String> {
     let mut wrong = Vec::new();
     for server in &farm.servers {
-        let mut rang = server.rang.clone();
-        rang.sort_unstable();
-        let twice = rang.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
-        wrong.extend(
-            twice.map(|same| format!("{} rang {} times for {}", server.address, same.len(), same[0].0)),
-        );
+        let twice = server.witness.branches.iter().filter(|(_, branches)| branches.len() > 1);
+        wrong.extend(twice.map(|((call_id, ..), branches)| {
+            format!("{} was asked by {} branches for {call_id}", server.address, branches.len())
+        }));
     }
     wrong
 }
