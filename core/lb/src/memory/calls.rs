@@ -40,7 +40,9 @@ const TO_CLIENT: u32 = 8;
 const REFUSED: u32 = 1 << 4;
 const REFUSED_ALL: u32 = 3 << 4;
 /// Flag: the server was on trial when the call was given to it.
-const TRIED: u32 = 1 << 6;
+const TRIED: u32 = 1 << 7;
+/// No two of them share a bit.
+const _: () = assert!(OVER + RANG + ANSWERED + FAILED + REFUSED_ALL + ENDED + TRIED == u8::MAX as u32);
 
 /// The call was given to a server on trial.
 pub(crate) fn is_tried(entry: Entry) -> bool {

@@ -3,6 +3,7 @@
 use base::Duration;
 
 use super::farm::*;
+use crate::counters::Counter;
 use crate::farm::condition::Condition;
 use crate::settings::*;
 
@@ -83,6 +84,10 @@ fn known_calls_follow_a_server_back_when_it_has_answered_and_three_new_ones_find
         assert_eq!(server(&only(farm.udp(CLIENT, &ack))), DEAD, "{affinity:?}");
         tick(&mut farm, 100);
         assert_eq!(condition(&farm, DEAD), Condition::Active);
+        let bye = from_client("BYE", name, &format!("z9hG4bKbye{name}"), "bob", &routes(&answer));
+        let bye = only(farm.udp(CLIENT, &bye));
+        only(farm.udp(DEAD, &response(&bye, "200 OK")));
+        assert_eq!(farm.count(Counter::SessionCompleted), 1, "{affinity:?}");
         if affinity == Affinity::Tag {
             assert!(its.iter().all(|call| server(&info(&mut farm, call, "b")) == DEAD));
         }
