@@ -173,7 +173,7 @@ impl Manager {
         }
         for notice in batch.notices() {
             let told = terms.calls.told(now, notice);
-            self.conflicts += u64::from(told == lb::memory::calls::Told::Otherwise);
+            self.conflicts += u64::from(told == lb::memory::calls::told::Told::Otherwise);
         }
     }
 

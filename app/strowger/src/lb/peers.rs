@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use heartbeat::notice::{self, BATCH_BYTES_MAX, Disbelieved, NOTICES_MAX, Notice, Sender, Senders};
-use lb::memory::calls::Told;
+use lb::memory::calls::told::Told;
 use lb::settings;
 use lb::shared::Shared;
 use net::Clock;

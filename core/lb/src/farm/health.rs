@@ -8,20 +8,19 @@ use crate::settings::{Probe, Settings};
 
 pub use crate::farm::condition::{Reason, State};
 
+mod due;
+
 /// A server that answered within this time is there, whatever ICMP says: who forges ICMP cannot keep it from answering. A server that
 /// is gone is known so much later.
 const JUST_ANSWERED: Duration = Duration::from_secs(1);
 
-/// Requests without any response until silence counts: one may be a request that no server would answer.
-const SILENT_REQUESTS: u32 = 2;
 /// Pause between a failure and the next trial; doubles with each failed trial.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A server up for this long is forgiven its earlier failures.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
-/// OPTIONS to a server that is not there, as the network says: so many in a row unanswered, this long each, and it is so.
+/// OPTIONS to a server that is not there, as the network says: so many in a row unanswered, and it is so.
 const HINTED_MISSES: u32 = 2;
-const HINTED_WAIT: Duration = Duration::from_millis(500);
 /// New calls that a server on trial is given.
 pub const TRIAL_CALLS: u32 = 3;
 /// A server that says "full" is believed for this long at most: a Retry-After of minutes must not outlast the fullness.
@@ -302,48 +301,6 @@ impl Health {
         }
     }
 
-    /// Lets time pass: silence, pauses and unanswered OPTIONS become events. True when the state changed.
-    pub fn handle_timeout(&mut self, now: Time) -> bool {
-        let mut changed = false;
-        if self.probe_deadline().is_some_and(|deadline| now >= deadline) {
-            changed |= self.handle(now, Event::ProbeTimeout);
-        }
-        if self.silence_deadline().is_some_and(|deadline| now >= deadline) {
-            changed |= self.handle(now, Event::Silence);
-        }
-        if self.pause_deadline().is_some_and(|deadline| now >= deadline) {
-            changed |= self.handle(now, Event::PauseOver);
-        }
-        if self.full_until.is_some_and(|until| now >= until) {
-            self.full_until = None;
-        }
-        changed
-    }
-
-    /// Is an OPTIONS to be sent now? If so it counts as sent; its response or its silence comes back as an event.
-    pub fn take_probe(&mut self, now: Time) -> bool {
-        if !self.is_asked() || self.probe_sent.is_some() || now < self.next_probe {
-            return false;
-        }
-        self.next_probe = now + self.settings.probe_interval;
-        let busy = self.last_answer.is_some_and(|at| now.since(at) < self.settings.probe_interval);
-        if self.state == State::Up && busy && self.full_until.is_none() && self.answers_options {
-            return false;
-        }
-        self.probe_sent = Some(now);
-        true
-    }
-
-    /// Whether it gets OPTIONS. One that is judged by its traffic gets them while it is suspected: servers that drop what
-    /// scanners send are silent to that and well.
-    fn is_asked(&self) -> bool {
-        match self.settings.probe {
-            Probe::Off => false,
-            Probe::Traffic => self.state == State::Suspect || self.state == State::Trial && self.is_hinted(),
-            Probe::Options => true,
-        }
-    }
-
     /// A failed server is tried again now: for when no other is left.
     pub fn try_now(&mut self, now: Time) -> bool {
         let failed = self.state == State::Failed;
@@ -351,37 +308,6 @@ impl Health {
             self.enter(now, State::Trial, Reason::PauseOver);
         }
         failed
-    }
-
-    /// When [`Health::handle_timeout`] has something to do, or, where the server is `probed`, [`Health::take_probe`].
-    pub fn next_deadline(&self, probed: bool) -> Option<Time> {
-        let probes = probed && self.is_asked() && self.probe_sent.is_none();
-        let probe = probes.then_some(self.next_probe);
-        let deadlines =
-            [self.probe_deadline(), self.silence_deadline(), self.pause_deadline(), self.full_until, probe];
-        deadlines.into_iter().flatten().min()
-    }
-
-    fn probe_deadline(&self) -> Option<Time> {
-        let wait =
-            if self.is_hinted() { HINTED_WAIT.min(self.settings.silence) } else { self.settings.silence };
-        self.probe_sent.map(|sent| sent + wait)
-    }
-
-    fn silence_deadline(&self) -> Option<Time> {
-        let enough = match self.state {
-            State::Up => SILENT_REQUESTS,
-            State::Suspect | State::Trial => 1,
-            State::Failed => return None,
-        };
-        let from = self.silent_since.filter(|_| self.unanswered >= enough)?;
-        // A suspect has the same time once more, counted from when it became one.
-        Some(from.max(if self.state == State::Suspect { self.since } else { from }) + self.settings.silence)
-    }
-
-    fn pause_deadline(&self) -> Option<Time> {
-        (self.state == State::Failed && self.trial_by_call())
-            .then(|| self.since + self.pause.max(self.settings.stay_out))
     }
 
     /// One that answers OPTIONS when it lives need not be tried with a caller's call.

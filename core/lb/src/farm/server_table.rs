@@ -1,7 +1,6 @@
 //! The server table (SPEC A2, A4): every server of the farm, from the configuration and from heartbeats, with what is
 //! known of it and why it is or is not used. Owned by the control thread; the data path sees the snapshots it publishes.
 
-use crate::farm::server_counters::{ServerCounters, slots};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,13 +12,16 @@ use crate::farm::condition::Condition;
 use crate::farm::health::{Event, HealthSettings};
 use crate::farm::score::{ScoreSettings, scores};
 use crate::farm::server::{Seat, ServerId};
+use crate::farm::server_counters::{ServerCounters, slots};
 use crate::farm::snapshot::Snapshot;
 use crate::settings::Settings;
 
 mod aside;
 mod change;
 mod moved;
+mod refusal;
 mod row;
+pub use refusal::Refusal;
 use row::{Agent, Row};
 pub use row::{Reason, RowView, Source};
 
@@ -33,62 +35,6 @@ const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// shrink by themselves leave addresses behind.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 pub const WEIGHT_MAX: u32 = 1000;
-
-/// Why a server was not taken into the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    TableFull {
-        size: usize,
-        server: SocketAddr,
-    },
-    IdCollision {
-        server: SocketAddr,
-        with: SocketAddr,
-    },
-    BadAddress {
-        server: SocketAddr,
-    },
-    /// A signed heartbeat without the address of its server: whoever records it could send it from an address of its own.
-    NoAddress {
-        id: u32,
-        from: IpAddr,
-    },
-    /// A heartbeat that was recorded and sent again, or came behind a later one.
-    Replayed {
-        server: SocketAddr,
-    },
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Refusal::TableFull { size, server } => {
-                write!(
-                    f,
-                    "server {server} refused: the server table is full ({size} rows); raise table_size or remove a server"
-                )
-            }
-            Refusal::IdCollision { server, with } => {
-                write!(f, "server {server} refused: its id is that of {with}; give one of them another port")
-            }
-            Refusal::BadAddress { server } => {
-                write!(f, "server {server} refused: neither address nor port may be zero")
-            }
-            Refusal::NoAddress { id, from } => {
-                write!(
-                    f,
-                    "heartbeat of id {id} from {from} refused: with a key it must name its SIP address; give the agent \
-                     --sip with the address that we reach the server at"
-                )
-            }
-            Refusal::Replayed { server } => {
-                write!(f, "heartbeat of {server} refused: its count is not above that of an earlier one")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// What a heartbeat did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

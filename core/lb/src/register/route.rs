@@ -11,7 +11,7 @@ use super::{RegisterRepeat, ToDo, What};
 use crate::counters::Counter;
 use crate::farm::delays::Delay;
 use crate::farm::server::{Server, ServerId};
-use crate::memory::calls::Ended;
+use crate::memory::calls::ended::Ended;
 use crate::outbox::Outbox;
 use crate::selection::known::known;
 use crate::settings::HashKind;

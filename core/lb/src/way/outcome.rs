@@ -5,7 +5,7 @@ use base::Time;
 use sip::Method;
 
 use crate::farm::server::ServerId;
-use crate::memory::calls::{Ended, News};
+use crate::memory::calls::ended::{Ended, News};
 use crate::outbox::Outbox;
 use crate::signed::branch::branch_key;
 use crate::signed::hop::{Asked, Hop};

@@ -12,7 +12,7 @@ use turn::Outgoing;
 use crate::connections::keep_alive;
 use crate::counters::Counter;
 use crate::hold::Why;
-use crate::memory::calls::{Ended, News};
+use crate::memory::calls::ended::{Ended, News};
 use crate::way::core::Core;
 use crate::way::encapsulated::{self, Encapsulated, NextHop};
 use crate::way::forward;

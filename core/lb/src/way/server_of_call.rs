@@ -7,7 +7,7 @@ use sip::{Method, Reject};
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
-use crate::memory::calls::is_tried;
+use crate::memory::calls::flags::is_tried;
 use crate::memory::expiring::{Entry, Remembered};
 use crate::memory::mark::Mark;
 use crate::outbox::Event;

@@ -4,7 +4,7 @@ use base::Time;
 
 use crate::counters::Counter;
 use crate::farm::delays::Delay;
-use crate::memory::calls::{Ended, News};
+use crate::memory::calls::ended::{Ended, News};
 use crate::signed::hop::{Asked, Hop};
 use crate::signed::stamp::Stamp;
 use crate::way::own_via::Response;

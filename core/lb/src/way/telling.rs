@@ -20,7 +20,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use crate::counters::Counter;
-    use crate::memory::calls::Told;
+    use crate::memory::calls::told::Told;
     use crate::settings::{Affinity, Peers, Selection, Settings};
     use crate::way::tests::farm::{CLIENT, Farm, Left, request, response, settings};
 

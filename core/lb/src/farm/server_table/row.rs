@@ -9,22 +9,19 @@ use sip::Transport;
 use crate::farm::condition::{Cause, Condition};
 use crate::farm::evidence::Totals;
 use crate::farm::failing::{Failing, Stage};
-use crate::farm::health::{self, Health, HealthSettings, TRIAL_CALLS};
+use crate::farm::health::{self, Health, HealthSettings};
 use crate::farm::hearsay::Hearsay;
 use crate::farm::recent::Recent;
-use crate::farm::score::Figures;
-use crate::farm::server::{Score, Seat, Server, ServerId, WHOLE};
+use crate::farm::server::{Seat, ServerId, WHOLE};
 
 mod evidence;
+mod figures;
 mod reasons;
 mod replayed;
 mod rising;
 mod view;
 pub use reasons::{Reason, Source};
 pub use view::RowView;
-
-/// What one call adds to the load of a server that does not tell its calls: a permille.
-const CALL_LOAD_PPM: u32 = 1000;
 
 /// A server that failed what it was given returns at least this slowly.
 const FAILING_RISE_TIME: Duration = Duration::from_secs(10);
@@ -329,69 +326,5 @@ impl Row {
         let failing = self.failing.next_deadline();
         let others = decays.into_iter().chain(failing).chain(self.refused_until());
         self.health.next_deadline(self.is_probed()).into_iter().chain(others).min()
-    }
-
-    /// The newer of what its heartbeats say and what polls bring; a poll without an answer brings nothing.
-    fn load(&self) -> Option<Load> {
-        let told = self.agent.and_then(|agent| agent.load.map(|load| (agent.heard, load)));
-        let measured = self.measured.and_then(|measured| measured.load.map(|load| (measured.at, load)));
-        told.into_iter().chain(measured).max_by_key(|(at, _)| *at).map(|(_, load)| load)
-    }
-
-    fn residual(&self) -> Option<u32> {
-        self.load().and_then(|load| load.residual_calls)
-    }
-
-    /// What the score of SPEC B1 is made of; nothing for a server that has failed, so that its memory is not in the sum.
-    pub(super) fn figures(&self) -> Figures {
-        let load = self.load().filter(|_| self.condition != Condition::Failed).unwrap_or_default();
-        let (sent, failed) = (self.lately.sent.count(), self.lately.failed.count());
-        let failed = (u64::from(failed.min(sent)) * 1000).checked_div(u64::from(sent));
-        Figures {
-            cpu_permille: load.cpu_permille,
-            memory_available_kib: load.memory_available_kib,
-            network_permille: load.network_permille,
-            latency_us: load.latency_us,
-            calls: Some(self.lately.calls.count()),
-            failed_permille: Some(failed.unwrap_or(0) as u16),
-            down: self.measured.is_some_and(|measured| measured.down),
-        }
-    }
-
-    fn load_permille(&self) -> Option<u32> {
-        self.load().and_then(|load| load.load_permille())
-    }
-
-    fn call_load_ppm(&self) -> u32 {
-        let load = self.load().unwrap_or_default();
-        let limit =
-            load.calls.zip(load.residual_calls).map(|(calls, residual)| calls.saturating_add(residual));
-        limit.and_then(|limit| 1_000_000u32.checked_div(limit)).unwrap_or(CALL_LOAD_PPM)
-    }
-
-    pub(super) fn server(&self, index: u16, score: Option<Score>) -> Server {
-        let trial = self.is_on_trial();
-        let residual = self.residual();
-        Server {
-            id: self.id,
-            address: self.address,
-            transport: self.transport,
-            condition: self.condition,
-            cause: self.cause,
-            weight: self.weight,
-            share_permille: self.share_permille,
-            score,
-            load_permille: self.load_permille(),
-            call_load_ppm: self.call_load_ppm(),
-            residual_calls: if trial {
-                Some(residual.unwrap_or(TRIAL_CALLS).min(TRIAL_CALLS))
-            } else {
-                residual
-            },
-            admitted_before: self.admitted_before as u32,
-            answered_before: self.answered_before,
-            index,
-            seat: self.seat,
-        }
     }
 }
