@@ -2,6 +2,7 @@
 //! the business of [`super::Held`].
 
 mod lost;
+mod passed;
 mod responses;
 
 use base::{Duration, Time};
@@ -44,6 +45,8 @@ pub(super) enum Phase {
     Seeking { why: Why, told: bool },
     /// An INVITE that we answer ourselves.
     Answered { machine: InviteServer, status: u16, sent: bool },
+    /// The failure of a server that repeats nothing has passed to a client over UDP: it is repeated until the ACK, and is the message.
+    Passed(InviteServer),
     /// Ended; late messages of servers that were given up are still absorbed. With the status, if the answer was ours.
     Over { answered: Option<u16> },
 }
@@ -80,6 +83,15 @@ pub(super) enum After {
     },
 }
 
+/// When it was sent last, and by whose connection.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Time,
+    worker: u8,
+    /// A connection was lost at some time, so there may be two answers.
+    twice: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     /// As received; empty once nothing is to be sent again.
@@ -98,8 +110,7 @@ pub(super) struct Entry {
     pub(super) server_reliable: bool,
     /// Of a request of a server: where it goes.
     pub(super) to_client: Option<Box<Target>>,
-    /// When it was sent last, and by whose connection.
-    sent: (Time, u8),
+    sent: Sent,
     /// When it is to be sent again because its connection was lost, and how often one was.
     resend_at: Time,
     losses: u8,
@@ -144,7 +155,7 @@ impl Entry {
             cancel: Cancel::No,
             server_reliable: kept.server_reliable,
             to_client: kept.to_client.map(Box::new),
-            sent: (now, 0),
+            sent: Sent { at: now, worker: 0, twice: false },
             resend_at: Time::NEVER,
             losses: 0,
             failover,
@@ -166,7 +177,8 @@ impl Entry {
         match self.phase {
             Phase::Invite(machine) => matches!(machine.state(), Calling | Proceeding),
             Phase::Seeking { .. } => self.class == Class::Invite,
-            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } | Phase::Over { .. } => false,
+            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } => false,
+            Phase::Passed(_) | Phase::Over { .. } => false,
         }
     }
 
@@ -231,6 +243,7 @@ impl Entry {
                     Some(_) => Step::Remove,
                 }
             }
+            Phase::Passed(machine) => self.repeat_failure(now, machine, timers),
             Phase::Over { .. } => Step::Remove,
         }
     }
@@ -338,9 +351,8 @@ impl Entry {
                 matches!(machine.state(), NonInviteClientState::Trying | NonInviteClientState::Proceeding)
             }
             // Their INVITE decides, or they have ended.
-            Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } | Phase::Over { .. } => {
-                false
-            }
+            Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } => false,
+            Phase::Passed(_) | Phase::Over { .. } => false,
         };
         concerned.then(|| self.give_up(now, Why::Failed, limits))
     }
@@ -357,7 +369,7 @@ impl Due for Entry {
             Phase::HeldBack { ready: true }
             | Phase::Seeking { told: false, .. }
             | Phase::Answered { sent: false, .. } => Time::ZERO,
-            Phase::Answered { machine, .. } => or_never(machine.next_deadline()),
+            Phase::Answered { machine, .. } | Phase::Passed(machine) => or_never(machine.next_deadline()),
             Phase::HeldBack { ready: false } | Phase::Seeking { told: true, .. } | Phase::Over { .. } => {
                 self.patience
             }

@@ -1,6 +1,7 @@
 //! Held requests, in one table of all workers: what each event makes of the request that it concerns.
 
 mod cancels;
+mod passed;
 
 use base::Time;
 use transaction::table::{Bounds, Next, SharedTable};
@@ -23,6 +24,7 @@ const CANCEL: u64 = 0xC3A5_C85C_97CB_3127;
 /// copy, ACK ─▶ place ─────────▶ send it there
 /// CANCEL    ─▶ cancel ────────▶ answer it
 /// response  ─▶ response ──────▶ pass, drop, or drop and acknowledge or cancel
+/// failure   ─▶ failure_passed, where it came from a stream and went to a client over UDP
 /// deadline  ─▶ next_due, until it says None ─▶ send, or choose another server and say `moved`, or answer
 /// server is gone ─▶ server_failed, then as for a deadline
 /// connection is gone ─▶ connection_lost, or unsent, then as for a deadline
@@ -244,7 +246,7 @@ impl Held {
             match what {
                 What::Send { .. } => entry.is_sent(now, worker),
                 What::Answer { .. } => entry.answered(),
-                What::Reroute { .. } => {}
+                What::Reroute { .. } | What::Passed => {}
             }
             Next::Keep(Some(action))
         })
@@ -358,6 +360,7 @@ impl Held {
             What::Reroute { why: super::Why::Full, .. } => self.counters.rerouted_full.add(),
             What::Reroute { why: super::Why::Refused, .. } => self.counters.rerouted_refused.add(),
             What::Answer { .. } => self.counters.answered.add(),
+            What::Passed => self.counters.repeated.add(),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! A client repeats a request over UDP only, and an INVITE only until its first provisional answer. So a request that
 //! came over a stream for one that is reached over UDP is kept and repeated on the timers of RFC 3261 §17; one for a server
 //! that is reached over a stream, too, is kept and sent again when the connection is lost; and an INVITE is kept until its
-//! final answer and given to another server when its own dies first. [`Held`] keeps them in a [`transaction::table::SharedTable`] of
+//! final answer and given to another server when its own dies first. A failure that came over a stream is repeated to a client over
+//! UDP until its ACK. [`Held`] keeps them in a [`transaction::table::SharedTable`] of
 //! all workers and says what has to be done; the router rebuilds the message from the received bytes and sends it.
 //! `docs/held-set-ups.md` has the state figure.
 
@@ -116,6 +117,8 @@ pub enum What {
     Reroute { tried: Tried, why: Why },
     /// Answer it with this status: 487, 408, 500 or 503. The same To tag each time.
     Answer { status: u16 },
+    /// The message is a failure that has passed: send it to the client once more.
+    Passed,
 }
 
 /// Why a server was given up.

@@ -32,6 +32,10 @@ enum Step {
     Acknowledged {
         key: u64,
     },
+    Passed {
+        key: u64,
+        server: u32,
+    },
     Failed {
         server: u32,
     },
@@ -63,7 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (key.clone(), any_class, status, server.clone())
             .prop_map(|(key, class, status, server)| Step::Response { key, class, status, server }),
         1 => key.clone().prop_map(|key| Step::Cancel { key }),
-        1 => key.prop_map(|key| Step::Acknowledged { key }),
+        1 => key.clone().prop_map(|key| Step::Acknowledged { key }),
+        2 => (key, server.clone()).prop_map(|(key, server)| Step::Passed { key, server }),
         2 => server.clone().prop_map(|server| Step::Failed { server }),
         3 => server.clone().prop_map(|server| Step::Lost { server }),
         2 => server.prop_map(|server| Step::Unsent { server }),
@@ -82,7 +87,7 @@ fn obey(held: &Held, alarms: &mut Alarms, now: Time, choose: bool) {
         let Action { key, class, .. } = action;
         match action.what {
             What::Send { .. } => {}
-            What::Answer { .. } => assert_eq!(class, Class::Invite),
+            What::Answer { .. } | What::Passed => assert_eq!(class, Class::Invite),
             What::Reroute { .. } if action.to_client => panic!("{action:?}: no server takes that over"),
             What::Reroute { tried, .. } => match (0..3)
                 .map(ServerId)
@@ -123,6 +128,10 @@ proptest! {
                     held.cancel(at(ms), alarms, key, &Kept { class: Class::Cancel, ..kept_over(sip::Transport::Tcp, message.as_bytes()) });
                 }
                 Step::Acknowledged { key } => { held.acknowledged(at(ms), alarms, key); }
+                Step::Passed { key, server } => {
+                    let (flow, failure) = (kept_over(sip::Transport::Udp, b"").flow, [b'x'; 700]);
+                    held.failure_passed(at(ms), alarms, key, ServerId(server), (flow, &failure));
+                }
                 Step::Failed { server } => held.server_failed(at(ms), alarms, ServerId(server)),
                 Step::Lost { server } => { held.connection_lost(at(ms), alarms, ServerId(server)); }
                 Step::Unsent { server } => { held.unsent(at(ms), alarms, ServerId(server)); }

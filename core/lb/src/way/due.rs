@@ -3,7 +3,7 @@
 
 use base::{Chance, Time};
 use heartbeat::notice::What as Told;
-use sip::{Edits, Message, Reject};
+use sip::{Edits, Flow, Message, Reject, Target};
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
@@ -28,6 +28,10 @@ impl Core {
         action: &Action,
         edits: &mut Edits,
     ) {
+        if action.what == What::Passed {
+            let Flow { listener, remote: to, .. } = action.flow;
+            return turn.out.post(message.bytes(), Target::Datagram { listener, to });
+        }
         let now = turn.now;
         let Ok(good) = sip::validate::request(message) else { return };
         let request = self.view.read(now, message, &good);
@@ -37,6 +41,7 @@ impl Core {
                 self.view.count(Counter::Repeated);
                 self.send_held(turn, &mut draft, server, action);
             }
+            What::Passed => {}
             What::Answer { status } => self.answer(turn, message, &self.view.final_answer(status)),
             What::Reroute { tried, why } => {
                 let held = &self.view.shared.held;

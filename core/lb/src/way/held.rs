@@ -11,7 +11,7 @@ use crate::hold::{Cancelled, Class, GoesTo, Kept, Verdict};
 use crate::outbox::Outbox;
 use crate::settings::HoldSetup;
 use crate::signed::branch::branch_key;
-use crate::signed::hop;
+use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::tag::Direction;
 use crate::way::core::Core;
 use crate::way::draft::Draft;
@@ -108,6 +108,16 @@ impl Core {
         }
     }
 
+    /// The last message in the outbox is a failure that goes to a client. If nobody else will repeat it, we do.
+    pub(crate) fn repeat_failure(&mut self, turn: &Turn<'_>, response: &Response<'_>) {
+        let (Some(key), Some(sent)) = (branch_key(response.branch), turn.out.sends.last()) else { return };
+        let Hop { listener, to: remote, server, .. } = response.hop;
+        let flow = Flow { listener, transport: Transport::Udp, remote, connection: None };
+        let failure = &turn.out.bytes[sent.bytes.start as usize..sent.bytes.end as usize];
+        let held = &self.view.shared.held;
+        held.failure_passed(turn.now, &mut self.alarms, key.0, server, (flow, failure));
+    }
+
     /// A response to a held request. False: it goes nowhere.
     pub(crate) fn held_response(
         &mut self,
@@ -124,6 +134,17 @@ impl Core {
 }
 
 impl View {
+    /// The request is held. Its hop says so, or it is an INVITE that was not held when it was sent, as a copy is that came later: a server
+    /// answers the copy by the Via of the first.
+    pub(crate) fn is_held(&self, response: &Response<'_>) -> bool {
+        let (hop, held) = (&response.hop, &self.shared.held);
+        let is_copy = || {
+            let key = branch_key(response.branch);
+            key.is_some_and(|key| held.place(key.0, Class::Invite) != GoesTo::NotHeld)
+        };
+        hop.held || hop.asked == Asked::Invite && !held.is_empty() && is_copy()
+    }
+
     /// False: the response goes nowhere.
     pub(crate) fn carry_out(
         &self,

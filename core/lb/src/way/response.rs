@@ -31,7 +31,8 @@ impl Core {
         let hop = &response.hop;
         // A stream needs the exact length, what is held or ours needs more than the hop, a server may say that it is full, and one
         // that failed hears nothing.
-        let is_special = hop.probe || hop.held || hop.connection.is_some() || response.status == 503;
+        let is_held = self.view.is_held(&response);
+        let is_special = hop.probe || is_held || hop.connection.is_some() || response.status == 503;
         if is_special || hop.to_client && self.view.snapshot.has_failed(hop.server) {
             return false;
         }
@@ -137,7 +138,7 @@ impl Core {
         if method == Method::Register && hop.held && (cut.is_some() || status < 200) {
             return self.register_response(turn.now, message, response);
         }
-        if hop.held && !self.held_response(turn, message, response, method) {
+        if self.view.is_held(response) && !self.held_response(turn, message, response, method) {
             self.view.heard(hop);
             return self.view.count(Counter::LateResponse);
         }
@@ -148,7 +149,7 @@ impl Core {
             100 => None,
             _ => view.taker_of_response(turn, hop, message, good.cseq.token),
         };
-        view.pass_on(turn, response, taker, |text| {
+        let passed = view.pass_on(turn, response, taker, |text| {
             edits.clear();
             edits.delete(cut);
             if keeps_away {
@@ -157,6 +158,10 @@ impl Core {
             view.edit_response(message, response, method, taker.is_some(), edits);
             edits.write_into(message.bytes(), message.end(), text);
         });
+        let is_failure = method == Method::Invite && status >= 300 && !hop.to_client;
+        if passed && is_failure && turn.flow.transport.is_reliable() && hop.connection.is_none() {
+            self.repeat_failure(turn, response);
+        }
     }
 }
 
@@ -197,13 +202,14 @@ impl View {
         }
     }
 
+    /// False: no listener of ours can send it.
     fn pass_on(
         &self,
         turn: &mut Turn<'_>,
         response: &Response<'_>,
         taker: Option<Target>,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    ) -> bool {
         let hop = &response.hop;
         self.heard(hop);
         self.note_failure(hop, response.status);
@@ -221,5 +227,6 @@ impl View {
         }
         self.count(if fits { Counter::Response } else { Counter::NoListener });
         self.remember_response(turn.now, response, turn.out);
+        fits
     }
 }

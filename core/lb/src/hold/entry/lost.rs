@@ -26,7 +26,7 @@ pub(in crate::hold) enum Loss {
 impl Entry {
     /// It is being sent, by a connection of this worker.
     pub(in crate::hold) fn is_sent(&mut self, now: Time, worker: u8) {
-        self.sent = (now, worker);
+        (self.sent.at, self.sent.worker) = (now, worker);
     }
 
     /// A connection of this worker to this server is lost. `None`: it does not concern this request.
@@ -38,12 +38,13 @@ impl Entry {
         limits: &Limits,
     ) -> Option<Step> {
         let went_there = self.server == Some(server) && self.server_reliable && self.to_client.is_none();
-        let by_it = self.sent.1 == worker && (loss == Loss::Closed || self.sent.0 == now);
+        let by_it = self.sent.worker == worker && (loss == Loss::Closed || self.sent.at == now);
         // One loss may be told in two ways.
         if !went_there || !by_it || !self.waits() || self.resend_at != Time::NEVER {
             return None;
         }
         self.losses += 1;
+        self.sent.twice = true;
         if self.losses <= LOSSES_MAX {
             self.resend_at = now + pause(self.losses, loss, &limits.timers);
             return Some(Step::Wait);
@@ -74,9 +75,8 @@ impl Entry {
             Phase::Other(machine) => {
                 matches!(machine.state(), NonInviteClientState::Trying | NonInviteClientState::Proceeding)
             }
-            Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } | Phase::Over { .. } => {
-                false
-            }
+            Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } => false,
+            Phase::Passed(_) | Phase::Over { .. } => false,
         };
         unanswered && !self.message.is_empty()
     }
@@ -84,11 +84,6 @@ impl Entry {
     /// Its server has answered an INVITE: it has it, and the connection holds.
     pub(super) fn is_heard(&mut self) {
         (self.resend_at, self.losses) = (Time::NEVER, 0);
-    }
-
-    /// There may be two answers.
-    pub(super) fn was_resent(&self) -> bool {
-        self.losses > 0
     }
 }
 

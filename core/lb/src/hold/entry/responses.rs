@@ -40,7 +40,7 @@ impl Entry {
                     _ => (Verdict::Drop, After::Keep),
                 }
             }
-            Phase::Over { .. } => match event {
+            Phase::Passed(_) | Phase::Over { .. } => match event {
                 InviteClientEvent::Success => (Verdict::Pass, After::Keep),
                 InviteClientEvent::Failure => (self.copy_of_failure(), After::Keep),
                 _ => (Verdict::Drop, After::Keep),
@@ -92,9 +92,8 @@ impl Entry {
         let ringing = match self.phase {
             Phase::Invite(machine) => machine.state() == InviteClientState::Proceeding,
             Phase::Seeking { .. } => false,
-            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } | Phase::Over { .. } => {
-                return After::Keep;
-            }
+            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } => return After::Keep,
+            Phase::Passed(_) | Phase::Over { .. } => return After::Keep,
         };
         let server = self.server.take();
         server.into_iter().for_each(|server| self.tried.add(server));
@@ -137,14 +136,16 @@ impl Entry {
     }
 
     /// Nothing is kept that nothing can come for: after a 2xx each further one passes by its Via alone, after a failure
-    /// over a reliable transport nothing follows, and a client over a stream sends no copies. One over UDP does, and a copy
-    /// that was taken for a new INVITE would wait for an answer that does not come twice (RFC 6026 §7.1); and servers
-    /// that were given up may still be heard.
+    /// over a reliable transport nothing follows where the INVITE was sent once, and a client over a stream sends no copies. One over
+    /// UDP does, and a copy that was taken for a new INVITE would wait for an answer that does not come twice (RFC 6026 §7.1); and
+    /// servers that were given up may still be heard.
     fn end(&mut self, now: Time, timers: &Timers) -> Step {
         self.patience = Time::NEVER;
         match self.phase {
             Phase::Invite(machine) if machine.state() == InviteClientState::Completed => Step::Wait,
-            _ if self.tried.is_empty() && self.flow.transport.is_reliable() => Step::Remove,
+            _ if self.tried.is_empty() && !self.sent.twice && self.flow.transport.is_reliable() => {
+                Step::Remove
+            }
             _ => {
                 self.over(now, None, timers);
                 Step::Wait
@@ -158,10 +159,13 @@ impl Entry {
         self.patience = now + timers.m();
     }
 
-    /// The client has acknowledged an answer of ours.
+    /// The client has acknowledged an answer of ours, or a failure that we repeat.
     pub(in crate::hold) fn acknowledged(&mut self, now: Time, timers: &Timers) {
-        if let Phase::Answered { status, .. } = self.phase {
-            self.over(now, Some(status), timers);
+        match self.phase {
+            Phase::Answered { status, .. } => self.over(now, Some(status), timers),
+            Phase::Passed(_) => self.over(now, None, timers),
+            Phase::Invite(_) | Phase::Other(_) | Phase::HeldBack { .. } => {}
+            Phase::Seeking { .. } | Phase::Over { .. } => {}
         }
     }
 
@@ -182,14 +186,14 @@ impl Entry {
                 (output, machine.state() == NonInviteClientState::Terminated)
             }
             Phase::Seeking { .. } => (Output::Pass, false),
-            Phase::Over { .. } => (Output::Ignored, false),
+            Phase::Passed(_) | Phase::Over { .. } => (Output::Ignored, false),
             Phase::Invite(_) | Phase::HeldBack { .. } | Phase::Answered { .. } => (Output::Pass, true),
         };
         let verdict = if output == Output::Pass { Verdict::Pass } else { Verdict::Drop };
         if event == NonInviteClientEvent::Final && output == Output::Pass {
             self.message = Box::default();
             self.patience = Time::NEVER;
-            if !self.tried.is_empty() || self.was_resent() {
+            if !self.tried.is_empty() || self.sent.twice {
                 self.over(now, None, timers);
                 return (verdict, After::Keep);
             }

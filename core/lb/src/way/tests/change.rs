@@ -132,3 +132,22 @@ fn a_server_that_answers_503_with_retry_after_is_full_and_not_dead() {
     farm.publish();
     assert_eq!(condition(&farm, &full), Some(Condition::Active));
 }
+
+/// A server repeats its last response as it wrote it: with the Via of the INVITE that came first.
+#[test]
+fn an_invite_that_is_held_from_its_second_copy_on_is_heard_by_the_via_of_its_first() {
+    let given = settings(Affinity::Tag, Selection::RoundRobin);
+    let mut farm = Farm::new(Settings { hold_setup: HoldSetup::Stream, ..given });
+    let text = request("INVITE", "c1", "z9hG4bK-c1", "");
+    let first = only(farm.udp(CLIENT, &text));
+    farm.set(|settings| settings.hold_setup = HoldSetup::All);
+    assert_eq!(only(farm.udp(CLIENT, &text)).address(), first.address());
+    assert_eq!(farm.shared.held.len(), 1);
+    let ringing = only(farm.udp(&first.address()[4..], &response(&first, "180 Ringing")));
+    assert_eq!(ringing.start_line(), "SIP/2.0 180 Ringing");
+    farm.wait(9);
+    assert!(farm.timers().is_empty(), "it is not silent");
+    only(farm.udp(&first.address()[4..], &response(&first, "486 Busy Here")));
+    farm.wait(40);
+    assert!(farm.timers().is_empty() && farm.shared.held.is_empty());
+}

@@ -211,3 +211,33 @@ fn a_set_up_of_a_server_by_stream_is_repeated_cancelled_and_acknowledged_to_a_cl
     let copy = only(farm.udp(CLIENT, &response(&sent, "487 Request Terminated")));
     assert_eq!((copy.address(), copy.start_line()), (sent.address(), "ACK sip:alice@192.0.2.1 SIP/2.0"));
 }
+
+/// The client repeats an INVITE no more that rang, and a server over TCP repeats no failure: whoever lies between must.
+#[test]
+fn a_failure_that_came_by_stream_is_repeated_to_a_client_over_udp_until_its_ack() {
+    for hold_setup in [HoldSetup::Off, HoldSetup::Stream, HoldSetup::All] {
+        let mut given = settings(Affinity::Tag, Selection::RoundRobin);
+        given.servers.iter_mut().for_each(|server| server.transport = Transport::Tcp);
+        given.hold_setup = hold_setup;
+        let mut farm = Farm::new(given);
+        let invite = only(farm.udp(CLIENT, &request("INVITE", "c1", "z9hG4bK-c1", "")));
+        let server = place(&invite);
+        only(farm.tcp(&server, 9, &response(&invite, "180 Ringing")));
+        let busy = only(farm.tcp(&server, 9, &response(&invite, "486 Busy Here")));
+        let mut copies = 0;
+        for _ in 0..4 {
+            farm.now = farm.now + Duration::from_millis(500);
+            copies += farm
+                .timers()
+                .iter()
+                .filter(|left| (left.address(), &left.text) == (busy.address(), &busy.text))
+                .count();
+        }
+        assert_eq!(copies, 2, "after 0.5 and 1.5 s, {hold_setup:?}");
+        let ack = from_client("ACK", "c1", "z9hG4bK-c1", "bob", "");
+        assert_eq!(only(farm.udp(CLIENT, &ack)).address(), invite.address());
+        farm.wait(40);
+        assert!(farm.timers().is_empty(), "{hold_setup:?}");
+        assert!(farm.shared.held.is_empty(), "{hold_setup:?}");
+    }
+}

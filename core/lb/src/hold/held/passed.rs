@@ -1,0 +1,38 @@
+//! Failures that have passed from a stream to a client over UDP: see [`crate::hold::entry`].
+
+use base::Time;
+use sip::Flow;
+
+use super::{Held, slot};
+use crate::farm::server::ServerId;
+use crate::hold::entry::Entry;
+use crate::hold::{Alarms, Class};
+
+impl Held {
+    /// A failure came over a stream and has passed, as `failure`, to a client at the far end of `flow`, over UDP. It is repeated until that
+    /// client's ACK. A copy that the server sends changes nothing.
+    pub fn failure_passed(
+        &self,
+        now: Time,
+        alarms: &mut Alarms,
+        key: u64,
+        server: ServerId,
+        (flow, failure): (Flow, &[u8]),
+    ) {
+        let slot = slot(key, Class::Invite);
+        let mut shard = self.table.lock(slot);
+        let timers = &self.limits.timers;
+        if shard.get(slot).is_some_and(|entry| !entry.may_repeat_failure_of(server)) {
+            return;
+        }
+        // Out and in again, so that the bounds hold although it grows.
+        let entry = match shard.remove(slot) {
+            Some(entry) => entry.repeating_from_now(now, flow, failure, timers),
+            None => Entry::of_passed(now, server, flow, failure, timers),
+        };
+        match shard.insert(now, alarms, slot, entry) {
+            Ok(()) => self.counters.kept.add(),
+            Err(_) => self.counters.full.add(),
+        }
+    }
+}
