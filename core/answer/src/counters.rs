@@ -44,6 +44,7 @@ counters! {
     hung_up: "calls ended by our BYE",
     refused: "calls refused",
     full: "calls refused for want of room",
+    merged: "calls that came by two ways (482)",
     cancelled: "calls cancelled",
     changed: "re-INVITE and UPDATE",
     /// Requests within calls of other servers that we answered.

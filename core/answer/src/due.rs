@@ -1,13 +1,13 @@
-//! What the server does by itself: ring, answer, repeat, hang up, forget.
+//! What the server does by itself: ring, answer, repeat, forget.
 
-use base::Time;
+use base::{Duration, Time};
 use sip::{Message, Parser};
-use transaction::{InviteServerEvent, NonInviteClient, NonInviteClientState, Output, Success};
+use transaction::{InviteServerEvent, NonInviteClientState, Output, Success};
 use turn::Outbox;
 
 use super::Answerer;
 use super::call::Phase;
-use super::text::{Fields, answer, bye, dialog_fields, session};
+use super::text::{Fields, answer, dialog_fields, session};
 
 impl Answerer {
     /// Does what is due, call by call.
@@ -24,7 +24,9 @@ impl Answerer {
             && call.next_deadline().is_some_and(|at| at <= now)
         {
             match &call.phase {
-                Phase::Ringing { rung, .. } => self.ring_or_answer(now, slot, !*rung, out),
+                Phase::Ringing { rung: false, status, .. } => self.ring(now, slot, *status, out),
+                Phase::Ringing { status: 200, .. } => self.accept(now, slot, out),
+                Phase::Ringing { status, .. } => self.refuse(now, slot, *status, out),
                 Phase::Answered { .. } => self.repeat_success(now, slot, out),
                 Phase::Confirmed { .. } => self.hang_up(now, slot, out),
                 Phase::Refused => self.repeat_failure(now, slot, out),
@@ -37,26 +39,32 @@ impl Answerer {
         self.forget_if_done(now, slot);
     }
 
-    fn ring_or_answer(&mut self, now: Time, slot: u32, ring: bool, out: &mut Outbox) {
+    fn ring(&mut self, now: Time, slot: u32, status: u16, out: &mut Outbox) {
+        self.say_of_invite(slot, 180, out);
+        let done = match self.behaviour.work {
+            work if work.is_zero() => now,
+            work => self.processor.give(now, work),
+        };
+        let spread = self.behaviour.answer_spread.as_micros() as u64;
+        let next = done + self.behaviour.answer_after + Duration::from_micros(self.chance.below(spread + 1));
+        self.book.update(slot, |call| call.phase = Phase::Ringing { rung: true, next, status });
+    }
+
+    fn accept(&mut self, now: Time, slot: u32, out: &mut Outbox) {
+        self.say_of_invite(slot, 200, out);
+        self.counters.answered.add(1);
+        let timers = &self.timers;
+        self.book.update(slot, |call| call.transaction.handle(now, InviteServerEvent::Success, timers));
+        self.wait_for_ack(now, slot);
+    }
+
+    /// Sends an answer to the INVITE that is kept.
+    fn say_of_invite(&mut self, slot: u32, status: u16, out: &mut Outbox) {
         let Some(invite) = self.book.get(slot).map(|call| call.invite.clone()) else { return };
-        let mut parser = Parser::new();
         // It was read before; the copy is the same.
+        let mut parser = Parser::new();
         let Ok(request) = parser.parse(&invite) else { return self.book.remove(slot) };
-        if ring {
-            self.say(slot, &request, 180, out);
-            let done = match self.behaviour.work {
-                work if work.is_zero() => now,
-                work => self.processor.give(now, work),
-            };
-            let next = done + self.behaviour.answer_after;
-            self.book.update(slot, |call| call.phase = Phase::Ringing { rung: true, next });
-        } else {
-            self.say(slot, &request, 200, out);
-            self.counters.answered.add(1);
-            let timers = &self.timers;
-            self.book.update(slot, |call| call.transaction.handle(now, InviteServerEvent::Success, timers));
-            self.wait_for_ack(now, slot);
-        }
+        self.say(slot, &request, status, out);
     }
 
     pub(super) fn wait_for_ack(&mut self, now: Time, slot: u32) {
@@ -89,13 +97,10 @@ impl Answerer {
     }
 
     pub(super) fn refuse(&mut self, now: Time, slot: u32, status: u16, out: &mut Outbox) {
-        let Some(invite) = self.book.get(slot).map(|call| call.invite.clone()) else { return };
-        let mut parser = Parser::new();
-        let Ok(request) = parser.parse(&invite) else { return self.book.remove(slot) };
         if status != 487 {
             self.counters.refused.add(1);
         }
-        self.say(slot, &request, status, out);
+        self.say_of_invite(slot, status, out);
         let timers = &self.timers;
         self.book.update(slot, |call| {
             call.phase = Phase::Refused;
@@ -127,65 +132,31 @@ impl Answerer {
     fn repeat_failure(&mut self, now: Time, slot: u32, out: &mut Outbox) {
         let (timers, counters) = (&self.timers, &self.counters);
         self.book.update(slot, |call| {
-            let Some(event) = call.transaction.due(now) else { return call.end(None) };
-            match call.transaction.handle(now, event, timers) {
-                Output::Repeat => {
-                    counters.repeated.add(1);
-                    out.post(&call.last, call.target);
-                }
-                Output::Timeout => {
-                    counters.unconfirmed.add(1);
-                    call.end(None);
-                }
-                _ => call.end(None),
+            let output = match call.transaction.due(now) {
+                Some(event) => call.transaction.handle(now, event, timers),
+                None => Output::Nothing,
+            };
+            if output == Output::Repeat {
+                counters.repeated.add(1);
+                return out.post(&call.last, call.target);
             }
-        });
-    }
-
-    fn hang_up(&mut self, now: Time, slot: u32, out: &mut Outbox) {
-        let branch = self.chance.next_u64();
-        let Some(call) = self.book.get(slot) else { return };
-        let mut parser = Parser::new();
-        let written = parser.parse(&call.invite).ok().and_then(|invite| {
-            bye(&invite, call.target, &self.addresses, (&call.own_tag, call.own_sequence + 1, branch))
-        });
-        // A caller without a usable Contact cannot be told; the call is over all the same.
-        let Some((bytes, target)) = written else {
-            self.counters.unsent.add(1);
-            return self.book.remove(slot);
-        };
-        self.counters.hung_up.add(1);
-        out.post(&bytes, target);
-        let reliable = !matches!(target, sip::Target::Datagram { .. });
-        let bye = NonInviteClient::start(now, reliable, &self.timers);
-        self.book.update(slot, |call| {
-            call.own_sequence += 1;
-            call.target = target;
-            call.last = bytes.into();
-            call.invite = Box::default();
-            call.phase = Phase::HangingUp { bye };
-        });
-    }
-
-    fn repeat_bye(&mut self, now: Time, slot: u32, out: &mut Outbox) {
-        let timers = &self.timers;
-        self.book.update(slot, |call| {
-            let Phase::HangingUp { bye } = &mut call.phase else { return };
-            let Some(event) = bye.due(now) else { return call.end(None) };
-            match bye.handle(now, event, timers) {
-                Output::Repeat => out.post(&call.last, call.target),
-                _ if bye.state() == NonInviteClientState::Terminated => call.end(None),
-                _ => {}
-            }
+            counters.unconfirmed.add(u64::from(output == Output::Timeout));
+            call.end(call.cancel);
         });
     }
 
     /// Removes a call whose end has no more to wait for.
     pub(super) fn forget_if_done(&mut self, now: Time, slot: u32) {
+        self.book.update(slot, |call| {
+            if matches!(call.phase, Phase::Refused) && call.transaction.next_deadline().is_none() {
+                call.end(call.cancel);
+            }
+        });
         let done = self.book.get(slot).is_some_and(|call| match &call.phase {
-            Phase::Ended { bye } => bye.and_then(|bye| bye.next_deadline()).is_none_or(|until| until <= now),
-            Phase::HangingUp { bye } => bye.state() == NonInviteClientState::Terminated,
-            Phase::Refused => call.transaction.next_deadline().is_none(),
+            Phase::Ended { last } => {
+                last.and_then(|last| last.next_deadline()).is_none_or(|until| until <= now)
+            }
+            Phase::HangingUp { bye, .. } => bye.state() == NonInviteClientState::Terminated,
             _ => false,
         });
         if done {

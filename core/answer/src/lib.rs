@@ -4,11 +4,14 @@
 //! What it keeps is bounded: so many calls at most, each gone some seconds after its end.
 
 mod book;
+mod bye;
 mod call;
 mod counters;
 mod due;
 mod encapsulating;
+mod invite;
 mod meters;
+mod on_streams;
 mod passing_on;
 mod processor;
 mod request;
@@ -26,6 +29,7 @@ use turn::Outbox;
 
 use book::Book;
 pub use counters::Counters;
+use on_streams::ByesOnStreams;
 use processor::Processor;
 pub use processor::{Load, Meter};
 pub use shifting::{Desk, Shifting};
@@ -36,15 +40,22 @@ use turn::Core;
 pub struct Behaviour {
     /// From the INVITE to the 180.
     pub ring_after: Duration,
-    /// From the 180 to the 200.
+    /// From the 180 to the final answer, and by chance up to so much more.
     pub answer_after: Duration,
+    pub answer_spread: Duration,
     /// Of its processor for each call before the 200, one call after the other. Zero: none.
     pub work: Duration,
     /// From the ACK to a BYE of its own; `None`: the caller hangs up.
     pub hang_up_after: Option<Duration>,
+    /// In so many of a thousand calls.
+    pub hang_up_permille: u32,
+    /// A call that nobody ends is hung up so long after its ACK, so that it does not hold its room for ever.
+    pub abandon_after: Duration,
     /// So many of a thousand calls are refused.
     pub failure_permille: u32,
     pub failure_status: u16,
+    /// They ring first, as long as those that are answered.
+    pub fails_after_ringing: bool,
     /// Calls at once; one more gets `full_status`.
     pub calls_max: usize,
     pub full_status: u16,
@@ -57,10 +68,14 @@ impl Default for Behaviour {
         Behaviour {
             ring_after: Duration::ZERO,
             answer_after: Duration::ZERO,
+            answer_spread: Duration::ZERO,
             work: Duration::ZERO,
             hang_up_after: None,
+            hang_up_permille: 1000,
+            abandon_after: Duration::from_secs(4 * 3600),
             failure_permille: 0,
             failure_status: 503,
+            fails_after_ringing: false,
             calls_max: 100_000,
             full_status: 503,
             take_over: false,
@@ -80,6 +95,7 @@ pub struct Answerer {
     /// By listener.
     addresses: Vec<Address>,
     book: Book,
+    byes_on_streams: ByesOnStreams,
     timers: Timers,
     chance: Chance,
     processor: Processor,
@@ -99,6 +115,7 @@ impl Answerer {
             behaviour,
             addresses,
             book: Book::default(),
+            byes_on_streams: ByesOnStreams::default(),
             timers: Timers::default(),
             tags: chance.hash_key(),
             chance,
@@ -157,11 +174,14 @@ impl Core for Answerer {
             Input::BrokenFrame { .. } => self.counters.malformed.add(1),
             // A member that is not there: its silence says so.
             Input::SendFailed { to } | Input::Returned { to, .. } if self.is_to_group(to) => {}
-            Input::SendFailed { .. } | Input::NoRoom { .. } | Input::Returned { .. } => {
-                self.counters.unsent.add(1)
+            Input::SendFailed { to } => {
+                self.counters.unsent.add(1);
+                self.stream_lost(now, to);
             }
-            // What is due on the connection is repeated until its timers end; the call itself lives on.
-            Input::Closed { .. } | Input::Judged { .. } | Input::FellBack { .. } => {}
+            Input::NoRoom { .. } | Input::Returned { .. } => self.counters.unsent.add(1),
+            // The call lives on; what was on its way and nobody repeats is sent again.
+            Input::Closed { peer, .. } => self.connection_lost(now, peer),
+            Input::Judged { .. } | Input::FellBack { .. } => {}
             Input::Answer(never) | Input::Letter(never) => match *never {},
         }
         self.encapsulate(before, out);
@@ -182,6 +202,8 @@ impl Core for Answerer {
     }
 }
 
+#[cfg(test)]
+mod matching_tests;
 #[cfg(test)]
 mod shifting_tests;
 #[cfg(test)]

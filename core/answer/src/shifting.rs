@@ -214,7 +214,7 @@ impl Answerer {
             shifting.meters.call(now);
         }
         let next = now + self.behaviour.ring_after;
-        self.book.update(slot, |call| call.phase = Phase::Ringing { rung: false, next });
+        self.book.update(slot, |call| call.phase = Phase::Ringing { rung: false, next, status: 200 });
         self.advance(now, slot, out);
     }
 

@@ -22,16 +22,25 @@ const SIP_PORT: u16 = 5060;
 /// Names and values of the fields that an answer has besides those of its request.
 pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 
-/// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4).
+/// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4). Over TCP that is another connection, if the one of the request
+/// has ended; over TLS nobody says whose certificate that one would have to show.
 pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
+    let (listener, top) = (flow.listener, via::top(request).and_then(Result::ok));
+    let port = top.filter(|via| via.port != Some(0)).map(|via| via.port.unwrap_or(SIP_PORT));
+    let to = |port| SocketAddr::new(flow.remote.ip(), port);
     if let Some(id) = flow.connection {
-        return Target::Connection { listener: flow.listener, id, to: flow.remote, or_connect: false };
+        return match port.filter(|_| flow.transport == Transport::Tcp) {
+            Some(port) => Target::Connection { listener, id, to: to(port), or_connect: true },
+            None => Target::Connection { listener, id, to: flow.remote, or_connect: false },
+        };
     }
-    let port = match via::top(request) {
-        Some(Ok(via)) if via.rport.is_none() && via.port != Some(0) => via.port.unwrap_or(SIP_PORT),
-        _ => flow.remote.port(),
-    };
-    Target::Datagram { listener: flow.listener, to: SocketAddr::new(flow.remote.ip(), port) }
+    let port = port.filter(|_| top.is_some_and(|via| via.rport.is_none()));
+    Target::Datagram { listener, to: to(port.unwrap_or(flow.remote.port())) }
+}
+
+/// The Contact of a request that changes where the far end is (RFC 3261 §12.2.2).
+pub(super) fn remote_target(request: &Message<'_>) -> Option<Box<[u8]>> {
+    Some(address::first(request.first_value(Name::Contact)?).ok()?.uri.into())
 }
 
 /// An answer with `fields` and a session description, where `body` is not empty. Nothing at all where a field would end its line.
@@ -90,9 +99,13 @@ pub(super) fn bye(
     flow_target: Target,
     addresses: &[Address],
     (own_tag, sequence, branch): (&[u8], u32, u64),
+    remote_target: Option<&[u8]>,
 ) -> Option<(Vec<u8>, Target)> {
     let value = |name| invite.first_value(name);
-    let contact = address::first(value(Name::Contact)?).ok()?.uri;
+    let contact = match remote_target {
+        Some(uri) => uri,
+        None => address::first(value(Name::Contact)?).ok()?.uri,
+    };
     let first_hop = invite
         .all(Name::RecordRoute)
         .next()
@@ -109,13 +122,17 @@ pub(super) fn bye(
     let via = |text: &mut Vec<u8>| {
         let _ = write!(text, "SIP/2.0/{} ", own.transport.via_token());
         write_address(own.address, text);
-        let _ = write!(text, ";branch=z9hG4bK{branch:016x};rport");
+        let _ = write!(text, ";branch={};rport", branch_text(branch));
     };
     let begun = Writer::request(&mut bytes, "BYE", contact).via(With(via));
     let routes = invite.all(Name::RecordRoute).map(|header| invite.value(header));
     let routed = routes.fold(begun, |bye, route| bye.route(route)).max_forwards(MAX_FORWARDS);
     let to_whom = routed.from((to, &own_tag[..])).to(value(Name::From)?).call_id(value(Name::CallId)?);
     to_whom.cseq(sequence).finish().then_some((bytes, target))
+}
+
+pub(super) fn branch_text(branch: u64) -> String {
+    format!("z9hG4bK{branch:016x}")
 }
 
 fn listener_of(target: Target) -> u8 {
@@ -126,14 +143,17 @@ fn listener_of(target: Target) -> u8 {
     }
 }
 
-/// On a stream the call's own connection; else where the URI says, which must be an address.
+/// On a stream the call's own connection, while it is open; else where the URI says, which must be an address.
 fn hop_target(uri: &[u8], flow_target: Target, addresses: &[Address]) -> Option<Target> {
-    if let Target::Connection { listener, id, to, .. } = flow_target {
-        return Some(Target::Connection { listener, id, to, or_connect: true });
-    }
     let uri = Uri::parse(uri).ok()?;
-    let Host::Ip(ip) = uri.host else { return None };
-    let to = SocketAddr::new(ip, uri.port.unwrap_or(SIP_PORT));
+    let place = match uri.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, uri.port.unwrap_or(SIP_PORT))),
+        Host::Name(_) => None,
+    };
+    if let Target::Connection { listener, id, to, .. } = flow_target {
+        return Some(Target::Connection { listener, id, to: place.unwrap_or(to), or_connect: true });
+    }
+    let to = place?;
     let by_stream =
         uri.parameter(b"transport").is_some_and(|transport| transport.eq_ignore_ascii_case(b"tcp"));
     if by_stream {

@@ -165,6 +165,7 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
         calls_max: args.max_calls as usize,
         full_status: args.full_status,
         take_over: args.take_over,
+        ..Behaviour::default()
     };
     let addresses: Vec<Address> = listeners
         .iter()
