@@ -1,22 +1,29 @@
 """What a stranger can hold of a load manager while others call through it, 50 calls a second.
 
-Each attack goes on as long as the calls: messages that never end over TCP and WebSocket, idle connections until the descriptors
-end, and forged ICMP against the servers. No call may be lost, the memory may grow by 100 MB at most, and no server may be called
-failed. The stranger has an address of its own, as sources share out what there is; forged ICMP needs root."""
+Each attack goes on as long as the calls: messages that never end over TCP and WebSocket, TLS handshakes that never end, idle
+connections until the descriptors end, forged ICMP against the servers, signed heartbeats that are sent again from elsewhere, and
+REGISTERs with thousands of parameters, which all servers get. No call may be lost, the memory may grow by 100 MB at most, and no
+server may be called failed or be added. The stranger has an address of its own, as sources share out what there is; forged ICMP needs root."""
 
 import contextlib
+import hashlib
+import hmac
 import itertools
 import os
 import resource
 import socket
+import string
 import struct
 import time
 
 import farm as farm_module
+from certificates import Authority
+from churn import PROTOCOL_ID, STARTED
 from farm import Farm
 from report import Report, calls
 from scenario import answering, calling
 from sipp import Sipp, start_client
+from wire import Dialog
 
 RATE = 50
 SERVERS = 2
@@ -27,6 +34,11 @@ STRANGER, OTHER = "127.0.0.9", "127.0.0.10"
 DESCRIPTORS = 600
 # Room for messages that are not whole: less than the stranger sends.
 ROOM = 4 << 20
+# Handshakes that the stranger tries to have in progress at once.
+HANDSHAKES = 500
+HEARTBEAT_KEY = "5e" * 32
+# Of the URI of one Contact: as many as a message holds.
+PARAMETERS = 14_000
 UPGRADE = (
     "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Sec-WebSocket-Protocol: sip\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -49,19 +61,28 @@ def _limited(farm, descriptors):
 
 
 class Scene:
-    def __init__(self, farm, transport, descriptors=None):
-        self.farm = farm
-        self.front, self.web, self.control = farm.address(transport), farm.address("ws"), farm.control()
-        self.servers = [Sipp(farm, answering(), farm.address(transport)) for _ in range(SERVERS)]
+    def __init__(self, farm, transport, descriptors=None, registers=False):
+        self.farm, self.authority = farm, Authority(farm, "authority")
+        self.front, self.web, self.tls = farm.address(transport), farm.address("ws"), farm.address("tls")
+        self.heartbeat, self.control = farm.address(), farm.control()
+        self.servers = [farm.address(transport) for _ in range(SERVERS)]
+        for place in self.servers:
+            # SIPp does not answer a REGISTER.
+            farm.answer(place) if registers else Sipp(farm, answering(), place)
         with _limited(farm, descriptors):
             self.process = self._configured()
 
     def _configured(self):
+        own = self.authority.sign()
         return self.farm.configured(
-            {self.front: self.front.host_port, self.web: self.web.host_port},
-            [server.place for server in self.servers],
+            {place: place.host_port for place in (self.front, self.web, self.tls)},
+            self.servers,
             selection={"kind": "round-robin"},
             connections={"buffered_bytes_max": ROOM},
+            register={"to": "all"},
+            heartbeat={"listen": self.heartbeat.host_port},
+            keys={"heartbeat": HEARTBEAT_KEY},
+            tls={"certificate": str(own.certificate), "key": str(own.key)},
             threads={"workers": 1},
             control={"path": str(self.control)},
         )
@@ -120,9 +141,7 @@ def forged_icmp(scene):
     """Port unreachable, in the name of each server; it quotes no more than the ports, or a request that anybody could guess."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     for turn in itertools.count():
-        for server in scene.servers:
-            place = server.place if isinstance(server.place, str) else server.place.host_port
-            port = int(place.rpartition(":")[2])
+        for port in (place.port for place in scene.servers):
             payload = b"" if turn % 2 else f"INVITE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP {scene.front.host_port};branch=z9hG4bK1\r\n".encode()
             local = socket.inet_aton("127.0.0.1")
             udp = struct.pack(">HHHH", scene.front.port, port, 8 + len(payload), 0) + payload
@@ -135,10 +154,68 @@ def forged_icmp(scene):
         yield ["icmp_unproven"]
 
 
+def handshakes_that_never_end(scene):
+    """Half a ClientHello, or nothing, on as many connections as are let in; another shakes hands now and then, and must be heard."""
+    context, streams = scene.authority.client(), []
+    for turn in itertools.count():
+        if len(streams) < HANDSHAKES and (stream := scene.connect(scene.tls)):
+            streams += [stream] if _send(stream, b"\x16\x03\x01\x02\x00\x01\x00" if turn % 2 else b"") else []
+        elif turn % 10 == 0:
+            streams = [stream for stream in streams if not _is_over(stream)]
+        if turn % 100 == 50:
+            with context.wrap_socket(scene.connect(scene.tls, OTHER), server_hostname=scene.tls.ip) as other:
+                other.sendall(b"\r\n\r\n")
+                assert other.recv(2) == b"\r\n", "another source is not heard"
+        yield ["handshakes_slow", "connections_refused_source_handshakes_full"]
+
+
+def _is_over(stream):
+    """Whether the other end has closed it."""
+    stream.setblocking(False)
+    try:
+        over = stream.recv(1) == b""
+    except BlockingIOError:
+        over = False
+    except OSError:
+        over = True
+    if over:
+        stream.close()
+    return over
+
+
+def heartbeats_sent_again(scene):
+    """Signed heartbeats that say no address, as they were recorded, from many addresses: each sender would like to be a server."""
+    sections = struct.pack(">HHQ", 4, 8, time.time_ns() // 1000)
+    head = struct.pack(">IIIIIHH", PROTOCOL_ID, 77, 5060, STARTED, 0x5354524F, 1, len(sections) + 20)
+    signed = head + sections + struct.pack(">HH", 0xFFFF, 16)
+    signed += hmac.new(bytes.fromhex(HEARTBEAT_KEY), signed, hashlib.sha256).digest()[:16]
+    for turn in itertools.count():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind((f"127.0.{1 + turn // 250 % 250}.{1 + turn % 250}", 0))
+            sender.sendto(signed, (scene.heartbeat.ip, scene.heartbeat.port))
+        yield ["heartbeats_refused"]
+
+
+def registers_of_many_parameters(scene):
+    """Each is answered by all servers, with that Contact, and the answers are made one: ten a second."""
+    names = itertools.islice(itertools.product(string.ascii_lowercase, repeat=3), PARAMETERS)
+    contact = f"Contact: <sip:stranger@192.0.2.1{''.join(';' + ''.join(name) for name in names)}>"
+    stream = scene.connect(scene.front)
+    for turn in itertools.count():
+        if turn % 50 == 0:
+            stream.settimeout(5)
+            stream.sendall(Dialog(scene.front).request("REGISTER", 1, headers=[contact]).encode())
+        with contextlib.suppress(BlockingIOError):
+            stream.setblocking(False)
+            stream.recv(1 << 16)
+        yield ["registers_accepted"]
+
+
 def run(transport, attack):
     count = calls(10 * RATE, 10 * RATE, 20 * RATE)
     with Farm(f"attacks-{transport}-{attack.__name__}") as farm:
-        scene = Scene(farm, transport, DESCRIPTORS if attack is idle_connections else None)
+        descriptors = DESCRIPTORS if attack is idle_connections else None
+        scene = Scene(farm, transport, descriptors, registers=attack is registers_of_many_parameters)
         before = scene.process.resident_kib()
         caller = start_client(farm, calling(), scene.front, count, RATE, "-d", TALK_MS)
         end, highest, states, expected = time.monotonic() + count / RATE, before, set(), []
@@ -152,16 +229,27 @@ def run(transport, attack):
                 states |= set(farm.server_states(scene.control).values())
             time.sleep(0.002)
         outcome, counts = caller.finish(), farm.counters(scene.control)
+        known = len(farm.server_states(scene.control))
     problems = [] if outcome.good == count else [f"{outcome.failed} calls failed ({outcome.causes()}), {outcome.good} of {count} good"]
     if highest - before > GROWTH_KIB:
         problems.append(f"memory grew from {before} to {highest} KiB")
     problems += [f"{name} did not rise" for name in expected if not counts.get(name)]
     if states != {"active"}:
         problems.append(f"servers were {', '.join(sorted(states))}")
-    return f"{outcome.good} of {count} calls good, memory {before} to {highest} KiB", problems
+    if known != SERVERS:
+        problems.append(f"{known} servers are known")
+    told = ", ".join(f"{name} {counts.get(name, 0)}" for name in expected)
+    return f"{outcome.good} of {count} calls good, memory {before} to {highest} KiB, {told}", problems
 
 
-ATTACKS = [("tcp", messages_that_never_end), ("tcp", idle_connections), ("udp", forged_icmp)]
+ATTACKS = [
+    ("tcp", messages_that_never_end),
+    ("tcp", idle_connections),
+    ("udp", forged_icmp),
+    ("udp", handshakes_that_never_end),
+    ("udp", heartbeats_sent_again),
+    ("tcp", registers_of_many_parameters),
+]
 
 
 def main():
