@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use sip::{Edits, Flow, Message, Method, Reject, Transport};
+use sip::headers::address;
+use sip::{Edits, Flow, Host, Message, Method, Name, Reject, Transport, Uri};
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
@@ -108,17 +109,24 @@ impl View {
     }
 
     /// The server that a request comes from: by the address it was sent from, or, on a connection that the server
-    /// opened, by the address in its Via.
+    /// opened, by the address in its Via, or in its Contact: pjsip says there where it listens, and in its Via the port of that
+    /// connection.
     pub(crate) fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
+        let named = |host, port: Option<u16>| match host {
+            Host::Ip(ip) if ip == flow.remote.ip() => {
+                let port = port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 });
+                self.snapshot.by_address(SocketAddr::new(ip, port))
+            }
+            Host::Ip(_) | Host::Name(_) => None,
+        };
+        let by_contact = || {
+            flow.connection?;
+            let contact = address::parse(request.message.first_value(Name::Contact)?).ok()?;
+            let uri = Uri::parse(contact.uri).ok()?;
+            named(uri.host, uri.port)
+        };
         let by_source = self.snapshot.by_address(flow.remote);
-        by_source.or_else(|| {
-            let port = request.via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 });
-            let named = match request.via.host {
-                sip::Host::Ip(ip) => SocketAddr::new(ip, port),
-                sip::Host::Name(_) => return None,
-            };
-            self.snapshot.by_address(named).filter(|server| server.address.ip() == flow.remote.ip())
-        })
+        by_source.or_else(|| named(request.via.host, request.via.port)).or_else(by_contact)
     }
 
     fn way_to_server(&self, id: ServerId, turn: &Turn<'_>, draft: &Draft<'_, '_>) -> Result<Way, Reject> {

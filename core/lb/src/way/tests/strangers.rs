@@ -94,3 +94,24 @@ fn the_callee_ends_the_call_as_the_caller_does() {
     farm.udp(CLIENT, &response(&sent, "200 OK"));
     assert_eq!(kept(&farm), (0, 0));
 }
+
+#[test]
+fn a_server_on_a_connection_of_its_own_is_known_by_its_via_or_its_contact_and_by_nobody_elses() {
+    let to_client = "tcp 192.0.2.9:5070";
+    for (from, sent_by, contact, expected) in [
+        ("10.0.0.1:40000", "10.0.0.1:5060", "alice@192.0.2.1", to_client),
+        // As pjsip writes them.
+        ("10.0.0.1:40000", "10.0.0.1:40000", "alice@10.0.0.1:5060", to_client),
+        ("10.0.0.1:40000", "10.0.0.1:40000", "alice@10.0.0.1", to_client),
+        ("10.0.0.1:40000", "10.0.0.1:40000", "alice@10.0.0.1:40000", "udp 10.0.0."),
+        ("10.0.0.1:40000", "10.0.0.1:40000", "alice@10.0.0.2:5060", "udp 10.0.0."),
+        ("192.0.2.1:40000", "10.0.0.1:5060", "alice@10.0.0.1:5060", "udp 10.0.0."),
+    ] {
+        let text = request("INVITE", "call", "z9hG4bK1", "Route: <sip:198.51.100.1;lr>\r\n")
+            .replace("sip:bob@198.51.100.1 ", "sip:bob@192.0.2.9:5070;transport=tcp ")
+            .replace("UDP 192.0.2.1;", &format!("TCP {sent_by};"))
+            .replace("alice@192.0.2.1>", &format!("{contact}>"));
+        let left = only(Farm::of(Affinity::Tag, Selection::RoundRobin).tcp(from, 1, &text));
+        assert!(left.address().starts_with(expected), "{from} {sent_by} {contact}: {}", left.address());
+    }
+}
