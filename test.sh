@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds Strowger, and runs every test: the crates' own, the peers (SIPp, Kamailio, sipsak,
+# Installs what the tests need, builds Strowger, and runs every test: the crates' own, the peers (SIPp, Kamailio, sipsak, pjsip,
 # baresip, sngrep, JsSIP in Chromium), and minutes of fuzzing. The last line says how many passed and failed.
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -15,11 +15,12 @@ usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
 TEXT
 }
 
-PEERS=(matrix segments setup transports death refusing restart held churn hashed twins redundant vrrp anycast levels kamailio phones corpora hostile attacks change why tls renewed encapsulated shift score unlike register browser outbound converged)
+PEERS=(matrix segments setup transports death refusing restart held churn hashed twins redundant vrrp anycast levels kamailio phones pjsua corpora hostile attacks change why tls renewed encapsulated shift score unlike register browser outbound converged)
 STEPS=(rust "${PEERS[@]}" fuzz)
 PACKAGES=(iproute2 keepalived bird2 sip-tester kamailio kamailio-outbound-modules sipsak baresip sngrep openssl curl python3 prometheus chromium)
 # JsSIP comes by npm; Node.js often came without Debian's package of it.
 command -v npm >/dev/null || PACKAGES+=(npm)
+python3 -m pip --version >/dev/null 2>&1 || PACKAGES+=(python3-pip)
 # Of each fuzz target: all of them together, with their build, stay under six minutes on two processors.
 size=usual only='' fuzz_seconds=25
 while [ $# -gt 0 ]; do
