@@ -37,12 +37,13 @@ BEGIN, FOOT = "<!-- Real processes: made by tests/peers/unlike.py -->\n", "The s
 MEASURED = """\
 ## The same with real processes
 
-`strowger lb`, three `strowger answer` under `strowger agent`s whose heartbeats tell how busy they are, and {count} calls by SIPp for
-each selection, {rate} a second, each talked for {talk} s; set-up is from the INVITE to the 200, as SIPp sees it. A call is {fast} ms of
-work for the fast server, {slow} ms for the slow one, and {loaded} ms for the loaded one if it were alone: beside it runs a process that
-takes {percent} % of a processor (`--neighbour`). The servers' processors are clocks, so that three unlike servers fit on one host; the
-neighbour, its measurement, heartbeats, selection, messages and sockets are real. `score` goes by CPU only, as all three say the same
-of their memory. A third of the calls is a fifth more than the slow one can carry, and half more than the loaded one can.
+This run has `strowger lb`, three `strowger answer` under `strowger agent`s whose heartbeats tell how busy the servers are, and
+{count} calls by SIPp for each selection, {rate} a second, each {talk} s long. A set-up lasts from the INVITE to the 200, as SIPp sees
+it. A call is {fast} ms of work for the fast server and {slow} ms for the slow server. For the loaded server it would be {loaded} ms, but
+a process beside it takes {percent} % of a processor (`--neighbour`). The servers' processors are only clocks, so that three unlike servers
+fit on one host; the neighbour, its measurement, heartbeats, selection, messages and sockets are real. `score` uses CPU only, because
+memory is equal on all three. A third of the calls is a fifth more than the slow server can carry, and half more than the loaded server
+can carry.
 
     PEERS_WRITE=1 PEERS_SIZE=full python3 tests/peers/unlike.py
 
@@ -52,9 +53,9 @@ of their memory. A third of the calls is a fifth more than the slow one can carr
 
 ![99 of 100 set-ups are faster than this, by selection, with real processes](unlike-servers-measured.svg)
 
-These differ from run to run by chance and by what else the machine does. The test asks that `score` and `tlwl` are ahead of `round-robin`
-by half: 99 of 100 set-ups within two thirds of its time at most. `least-loaded` gives all to one until that one's next figure: the figures of
-these agents are up to half a second old, and what it is given meanwhile waits.
+These figures differ from run to run by chance and by other work of the machine. The test requires that with `score` and `tlwl` 99 of 100
+set-ups take at most two thirds of the time of `round-robin`. `least-loaded` gives all calls to one server until the next figure of that
+server. The figures of these agents are up to half a second old, and the calls that the server gets meanwhile must wait.
 
 """
 

@@ -7,13 +7,14 @@ use crate::unlike::{Row, SERVERS};
 const HEAD: &str = "\
 # Unlike servers: who gets the calls, and how long set-ups take
 
-One fast, one slow and one loaded server behind one load manager, 88 calls a second, under each selection. The fast one's
-processor has speed 2, the slow one's 0.5; the loaded one has speed 1, of which something else takes 60 %. An INVITE is 10 ms
-of work at speed 1, a BYE 3 ms; calls are talked for 30 s in the mean. 38,000 calls each, the same ones at the same times.
+This page shows one fast, one slow and one loaded server behind one load manager, with 88 calls a second, under each selection.
+The processor of the fast server has speed 2, that of the slow server 0.5. The processor of the loaded server has speed 1, but
+another program takes 60 % of it. An INVITE is 10 ms of work at speed 1, a BYE 3 ms; a call lasts 30 s on average. Each selection
+gets the same 38,000 calls at the same times.
 
-Server table, policies, ledger and scores are those of the product, on a virtual clock with one seed: every run gives these
-figures to the digit. The servers are queues of one processor; the agents' figures are CPU use over the last second and
-4,000,000 KiB of free memory each.
+Server table, policies, ledger and scores are those of the product, on a virtual clock with one seed: every run gives exactly
+these figures. Each server is a queue for one processor. The agents' figures are CPU use over the last second, and 4,000,000 KiB
+of free memory for each server.
 
     cargo run -p strowger-sim --example unlike_servers
 
@@ -22,14 +23,13 @@ figures to the digit. The servers are queues of one processor; the agents' figur
 const FOOT: &str = "
 ![99 of 100 set-ups are faster than this, by selection](unlike-servers.svg)
 
-* `round-robin` and `hash` give each a third, whatever it can carry: the loaded server's queue makes the tail.
-* `score` gives by what is free. With memory weighed in, which is the same on all three here, a part of each share is equal;
-  by CPU only (`score.memory_weight = 0`) shares follow what is free alone.
-* `least-loaded` takes the least loaded until its figure, and what was given since, says otherwise.
-* `cjsq` evens out calls in progress, and calls last as long on a fast server as on a slow one: it evens out what is talked,
-  not what is worked.
-* `tjsq` and `tlwl` see a queue grow as soon as it does, without any agent: a slow server's transactions stay in progress
-  longer.
+* `round-robin` and `hash` give each server a third, whatever it can carry. The queue of the loaded server makes the slow set-ups.
+* `score` gives calls by what is free. Memory is equal on all three servers here, so with memory in the score a part of each
+  share is equal. With CPU only (`score.memory_weight = 0`), shares follow free CPU alone.
+* `least-loaded` chooses the least loaded server until its figure, with the calls given since then, is no longer the smallest.
+* `cjsq` makes calls in progress equal. Calls last as long on a fast server as on a slow server, so talking time becomes equal,
+  but not work.
+* `tjsq` and `tlwl` see at once when a queue grows, without any agent: transactions of a slow server stay in progress longer.
 
 The scores themselves are in [score.md](score.md).
 ";
