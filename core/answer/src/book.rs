@@ -1,128 +1,109 @@
-//! All calls of the server: found by key, and by what is due next.
+//! All calls of the server: a table of what is due next, found by the names of calls and by the searches for a server.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 
-use base::Time;
+use base::{HashKey, Time};
+use transaction::table::{Alarms, Bounds, Due, Next, Table};
 
 use super::call::{Call, Phase};
 
-/// Calls in progress and calls just ended together. Some 600 bytes each.
-const ENTRIES_MAX: usize = 1_000_000;
+/// Calls in progress and calls just ended together; and bytes, at some 2 KiB each with the INVITE.
+const BOUNDS: Bounds = Bounds { entries_max: 1_000_000, bytes_max: 2 << 30 };
 
-/// Void places in the queue are swept out when there are this many times more places than calls.
-const VOID_FACTOR: usize = 4;
-
-#[derive(Default)]
+/// A call's slot is the keyed hash of its name, so that no caller can choose names that meet.
 pub(super) struct Book {
-    calls: Vec<Option<Call>>,
-    free: Vec<u32>,
-    index: HashMap<Box<[u8]>, u32>,
-    due: BinaryHeap<Reverse<(Time, u32, u32)>>,
-    stamp: u32,
+    names: HashKey,
+    calls: Table<Call>,
+    alarms: Alarms,
     /// Calls that a server is sought for, by the number of the search.
-    searches: HashMap<u64, u32>,
+    searches: HashMap<u64, u64>,
     /// Calls that are not over.
     live: usize,
 }
 
 impl Book {
+    pub(super) fn new(names: HashKey) -> Book {
+        let (calls, alarms) = (Table::new(BOUNDS), Alarms::new(0, BOUNDS.entries_max));
+        Book { names, calls, alarms, searches: HashMap::new(), live: 0 }
+    }
+
     pub(super) fn live(&self) -> usize {
         self.live
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.index.len() >= ENTRIES_MAX
+        self.calls.len() >= BOUNDS.entries_max
     }
 
-    pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
-        self.index.get(key).copied()
+    pub(super) fn find(&self, key: &[u8]) -> Option<u64> {
+        let slot = self.names.hash_one(key);
+        self.get(slot).filter(|call| *call.key == *key).map(|_| slot)
     }
 
     /// The call of a search; nobody finds it a second time.
-    pub(super) fn find_search(&mut self, search: u64) -> Option<u32> {
+    pub(super) fn find_search(&mut self, search: u64) -> Option<u64> {
         self.searches.remove(&search)
     }
 
-    pub(super) fn get(&self, slot: u32) -> Option<&Call> {
-        self.calls.get(slot as usize)?.as_ref()
+    pub(super) fn get(&self, slot: u64) -> Option<&Call> {
+        self.calls.get(slot)
     }
 
-    /// The caller has made sure that there is no call of this key.
-    pub(super) fn insert(&mut self, call: Call) -> u32 {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.calls.push(None);
-                (self.calls.len() - 1) as u32
-            }
-        };
-        self.index.insert(call.key.clone(), slot);
-        self.live += usize::from(!call.is_over());
+    /// The caller has made sure that there is no call of this name. `None`: there is no room.
+    pub(super) fn insert(&mut self, now: Time, call: Call) -> Option<u64> {
+        let slot = self.names.hash_one(&*call.key);
+        let search = if let Phase::Sought { search, .. } = call.phase { Some(search) } else { None };
+        let live = usize::from(!call.is_over());
+        self.calls.insert(now, &mut self.alarms, slot, call).ok()?;
+        self.searches.extend(search.map(|search| (search, slot)));
+        self.live += live;
+        Some(slot)
+    }
+
+    /// Changes a call. It is due when its next deadline says so.
+    pub(super) fn update<T>(
+        &mut self,
+        now: Time,
+        slot: u64,
+        change: impl FnOnce(&mut Call) -> T,
+    ) -> Option<T> {
+        let live = &mut self.live;
+        self.calls.change(now, &mut self.alarms, slot, |call| {
+            let was_live = !call.is_over();
+            let result = change(call);
+            *live = *live + usize::from(!call.is_over()) - usize::from(was_live);
+            Next::Keep(result)
+        })
+    }
+
+    pub(super) fn remove(&mut self, slot: u64) {
+        let Some(call) = self.calls.remove(slot) else { return };
+        self.live -= usize::from(!call.is_over());
         if let Phase::Sought { search, .. } = call.phase {
-            self.searches.insert(search, slot);
-        }
-        self.calls[slot as usize] = Some(call);
-        self.update(slot, |_| ());
-        slot
-    }
-
-    /// Changes a call and puts it where it is due next.
-    pub(super) fn update<T>(&mut self, slot: u32, change: impl FnOnce(&mut Call) -> T) -> Option<T> {
-        let call = self.calls.get_mut(slot as usize)?.as_mut()?;
-        let was_live = !call.is_over();
-        let result = change(call);
-        self.live = self.live + usize::from(!call.is_over()) - usize::from(was_live);
-        let next = call.next_deadline();
-        if next != call.scheduled {
-            call.scheduled = next;
-            self.stamp = self.stamp.wrapping_add(1);
-            call.stamp = self.stamp;
-            if let Some(next) = next {
-                self.due.push(Reverse((next, slot, self.stamp)));
-            }
-        }
-        if self.due.len() > VOID_FACTOR * self.index.len() + 1024 {
-            let calls = &self.calls;
-            self.due.retain(|Reverse((_, slot, stamp))| is_current(calls, *slot, *stamp));
-        }
-        Some(result)
-    }
-
-    pub(super) fn remove(&mut self, slot: u32) {
-        if let Some(call) = self.calls.get_mut(slot as usize).and_then(Option::take) {
-            self.live -= usize::from(!call.is_over());
-            if let Phase::Sought { search, .. } = call.phase {
-                self.searches.remove(&search);
-            }
-            self.index.remove(&call.key);
-            self.free.push(slot);
+            self.searches.remove(&search);
         }
     }
 
-    /// The next call whose time has come.
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<u32> {
-        while let Some(Reverse((at, slot, stamp))) = self.due.peek().copied() {
-            if at > now {
-                return None;
-            }
-            self.due.pop();
-            if is_current(&self.calls, slot, stamp) {
-                if let Some(call) = self.calls[slot as usize].as_mut() {
-                    call.scheduled = None;
-                }
-                return Some(slot);
-            }
-        }
-        None
+    /// A call whose time has come, again and again until it is changed.
+    pub(super) fn next_due(&mut self, now: Time) -> Option<u64> {
+        self.calls.next_due(now, &mut self.alarms, |slot, _| Next::Keep(Some(slot)))
     }
 
-    /// Perhaps of a place that is void by now; then nothing is found to be due.
+    /// When to ask what is due. Perhaps nothing is by then.
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.due.peek().map(|Reverse((at, _, _))| *at)
+        self.alarms.next_deadline()
     }
 }
 
-fn is_current(calls: &[Option<Call>], slot: u32, stamp: u32) -> bool {
-    calls.get(slot as usize).and_then(Option::as_ref).is_some_and(|call| call.stamp == stamp)
+impl Due for Call {
+    fn deadline(&self) -> Time {
+        self.next_deadline().unwrap_or(Time::NEVER)
+    }
+
+    fn bytes(&self) -> usize {
+        let remote_target = self.remote_target.as_ref().map_or(0, |target| target.len());
+        let texts = [&self.key, &self.invite, &self.last, &self.own_tag].map(|text| text.len());
+        texts.iter().sum::<usize>() + remote_target + self.transaction_key.text().len()
+    }
 }

@@ -19,7 +19,7 @@ impl Answerer {
         now: Time,
         request: &Message<'_>,
         flow: Flow,
-        (slot, sequence): (Option<u32>, u32),
+        (slot, sequence): (Option<u64>, u32),
         out: &mut Outbox,
     ) {
         let known = slot.filter(|slot| {
@@ -41,7 +41,7 @@ impl Answerer {
             return self.refuse(now, slot, 487, out);
         }
         let (timers, counters, byes) = (&self.timers, &self.counters, &mut self.byes_on_streams);
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             if matches!(call.phase, Phase::Ended { .. } | Phase::Refused) {
                 return counters.repeated.add(1);
             }
@@ -74,7 +74,7 @@ impl Answerer {
         let event =
             if status < 200 { NonInviteClientEvent::Provisional } else { NonInviteClientEvent::Final };
         let (timers, byes) = (&self.timers, &mut self.byes_on_streams);
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             if let Phase::HangingUp { bye, branch, .. } = &mut call.phase
                 && is_of_bye(response, *branch)
                 && bye.handle(now, event, timers) == Output::Pass
@@ -88,7 +88,7 @@ impl Answerer {
         self.forget_if_done(now, slot);
     }
 
-    pub(super) fn hang_up(&mut self, now: Time, slot: u32, out: &mut Outbox) {
+    pub(super) fn hang_up(&mut self, now: Time, slot: u64, out: &mut Outbox) {
         let branch = self.chance.next_u64();
         let Some(call) = self.book.get(slot) else { return };
         let mut parser = Parser::new();
@@ -106,7 +106,7 @@ impl Answerer {
         let reliable = !matches!(target, Target::Datagram { .. });
         let bye = NonInviteClient::start(now, reliable, &self.timers);
         let byes = &mut self.byes_on_streams;
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             call.own_sequence += 1;
             call.target = target;
             call.last = bytes.into();
@@ -116,9 +116,9 @@ impl Answerer {
         });
     }
 
-    pub(super) fn repeat_bye(&mut self, now: Time, slot: u32, out: &mut Outbox) {
+    pub(super) fn repeat_bye(&mut self, now: Time, slot: u64, out: &mut Outbox) {
         let (timers, byes) = (&self.timers, &mut self.byes_on_streams);
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             let Phase::HangingUp { bye, again_at, .. } = &mut call.phase else { return };
             if again_at.take_if(|at| *at <= now).is_some() {
                 out.post(&call.last, call.target);
@@ -147,7 +147,7 @@ impl Answerer {
     pub(super) fn connection_lost(&mut self, now: Time, end: SocketAddr) {
         let again = now + self.timers.t1;
         for slot in self.byes_on_streams.at(end) {
-            self.book.update(slot, |call| {
+            self.book.update(now, slot, |call| {
                 if let Phase::HangingUp { again_at, .. } = &mut call.phase {
                     *again_at = Some(again);
                 }

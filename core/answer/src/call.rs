@@ -46,9 +46,6 @@ pub(super) struct Call {
     pub(super) last: Box<[u8]>,
     pub(super) own_tag: Box<[u8]>,
     pub(super) own_sequence: u32,
-    /// Of its place in the queue of what is due; older places are void.
-    pub(super) stamp: u32,
-    pub(super) scheduled: Option<Time>,
 }
 
 impl Call {

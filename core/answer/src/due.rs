@@ -12,13 +12,13 @@ use super::text::{Fields, answer, dialog_fields, session};
 impl Answerer {
     /// Does what is due, call by call.
     pub(super) fn run_due(&mut self, now: Time, out: &mut Outbox) {
-        while let Some(slot) = self.book.pop_due(now) {
+        while let Some(slot) = self.book.next_due(now) {
             self.advance(now, slot, out);
         }
     }
 
-    /// Does all that is due of one call, and puts it where it is due next.
-    pub(super) fn advance(&mut self, now: Time, slot: u32, out: &mut Outbox) {
+    /// Does all that is due of one call.
+    pub(super) fn advance(&mut self, now: Time, slot: u64, out: &mut Outbox) {
         // Ring, answer, and at most one repetition: a phase is left or its time moves on with every step.
         while let Some(call) = self.book.get(slot)
             && call.next_deadline().is_some_and(|at| at <= now)
@@ -35,45 +35,44 @@ impl Answerer {
                 Phase::Sought { .. } => return,
             }
         }
-        self.book.update(slot, |_| ());
         self.forget_if_done(now, slot);
     }
 
-    fn ring(&mut self, now: Time, slot: u32, status: u16, out: &mut Outbox) {
-        self.say_of_invite(slot, 180, out);
+    fn ring(&mut self, now: Time, slot: u64, status: u16, out: &mut Outbox) {
+        self.say_of_invite(now, slot, 180, out);
         let done = match self.behaviour.work {
             work if work.is_zero() => now,
             work => self.processor.give(now, work),
         };
         let spread = self.behaviour.answer_spread.as_micros() as u64;
         let next = done + self.behaviour.answer_after + Duration::from_micros(self.chance.below(spread + 1));
-        self.book.update(slot, |call| call.phase = Phase::Ringing { rung: true, next, status });
+        self.book.update(now, slot, |call| call.phase = Phase::Ringing { rung: true, next, status });
     }
 
-    fn accept(&mut self, now: Time, slot: u32, out: &mut Outbox) {
-        self.say_of_invite(slot, 200, out);
+    fn accept(&mut self, now: Time, slot: u64, out: &mut Outbox) {
+        self.say_of_invite(now, slot, 200, out);
         self.counters.answered.add(1);
         let timers = &self.timers;
-        self.book.update(slot, |call| call.transaction.handle(now, InviteServerEvent::Success, timers));
+        self.book.update(now, slot, |call| call.transaction.handle(now, InviteServerEvent::Success, timers));
         self.wait_for_ack(now, slot);
     }
 
     /// Sends an answer to the INVITE that is kept.
-    fn say_of_invite(&mut self, slot: u32, status: u16, out: &mut Outbox) {
+    fn say_of_invite(&mut self, now: Time, slot: u64, status: u16, out: &mut Outbox) {
         let Some(invite) = self.book.get(slot).map(|call| call.invite.clone()) else { return };
         // It was read before; the copy is the same.
         let mut parser = Parser::new();
         let Ok(request) = parser.parse(&invite) else { return self.book.remove(slot) };
-        self.say(slot, &request, status, out);
+        self.say(now, slot, &request, status, out);
     }
 
-    pub(super) fn wait_for_ack(&mut self, now: Time, slot: u32) {
+    pub(super) fn wait_for_ack(&mut self, now: Time, slot: u64) {
         let success = Success::start(now, &self.timers);
-        self.book.update(slot, |call| call.phase = Phase::Answered { success });
+        self.book.update(now, slot, |call| call.phase = Phase::Answered { success });
     }
 
     /// Sends an answer to the INVITE and keeps it for repetition.
-    pub(super) fn say(&mut self, slot: u32, request: &Message<'_>, status: u16, out: &mut Outbox) {
+    pub(super) fn say(&mut self, now: Time, slot: u64, request: &Message<'_>, status: u16, out: &mut Outbox) {
         let Some((remote, target)) = self.book.get(slot).map(|call| (call.remote, call.target)) else {
             return;
         };
@@ -93,26 +92,26 @@ impl Answerer {
         };
         let bytes = answer(request, remote, (status, self.tag(request)), &fields, &body);
         out.post(&bytes, target);
-        self.book.update(slot, |call| call.last = bytes.into());
+        self.book.update(now, slot, |call| call.last = bytes.into());
     }
 
-    pub(super) fn refuse(&mut self, now: Time, slot: u32, status: u16, out: &mut Outbox) {
+    pub(super) fn refuse(&mut self, now: Time, slot: u64, status: u16, out: &mut Outbox) {
         if status != 487 {
             self.counters.refused.add(1);
         }
-        self.say_of_invite(slot, status, out);
+        self.say_of_invite(now, slot, status, out);
         let timers = &self.timers;
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             call.phase = Phase::Refused;
             call.invite = Box::default();
             call.transaction.handle(now, InviteServerEvent::Failure, timers);
         });
     }
 
-    fn repeat_success(&mut self, now: Time, slot: u32, out: &mut Outbox) {
+    fn repeat_success(&mut self, now: Time, slot: u64, out: &mut Outbox) {
         let (timers, counters) = (&self.timers, &self.counters);
         let mut unconfirmed = false;
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             let Phase::Answered { success } = &mut call.phase else { return };
             let Some(event) = success.due(now) else { return };
             match success.handle(now, event, timers) {
@@ -129,9 +128,9 @@ impl Answerer {
         }
     }
 
-    fn repeat_failure(&mut self, now: Time, slot: u32, out: &mut Outbox) {
+    fn repeat_failure(&mut self, now: Time, slot: u64, out: &mut Outbox) {
         let (timers, counters) = (&self.timers, &self.counters);
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             let output = match call.transaction.due(now) {
                 Some(event) => call.transaction.handle(now, event, timers),
                 None => Output::Nothing,
@@ -146,8 +145,8 @@ impl Answerer {
     }
 
     /// Removes a call whose end has no more to wait for.
-    pub(super) fn forget_if_done(&mut self, now: Time, slot: u32) {
-        self.book.update(slot, |call| {
+    pub(super) fn forget_if_done(&mut self, now: Time, slot: u64) {
+        self.book.update(now, slot, |call| {
             if matches!(call.phase, Phase::Refused) && call.transaction.next_deadline().is_none() {
                 call.end(call.cancel);
             }

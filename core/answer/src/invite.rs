@@ -25,7 +25,7 @@ impl Answerer {
         now: Time,
         request: &Message<'_>,
         flow: Flow,
-        (key, slot, sequence): (Box<[u8]>, Option<u32>, u32),
+        (key, slot, sequence): (Box<[u8]>, Option<u64>, u32),
         out: &mut Outbox,
     ) {
         let Some(transaction_key) = ServerKey::of(request) else {
@@ -81,29 +81,34 @@ impl Answerer {
             None => format!("{:016x}", self.tag(request)).into_bytes().into(),
         };
         let status = if failing { self.behaviour.failure_status } else { 200 };
-        let slot = self.book.insert(Call {
-            key,
-            phase: match search {
-                Some(search) => Phase::Sought { search, acknowledged: false },
-                None => Phase::Ringing { rung: false, next: now + self.behaviour.ring_after, status },
+        let kept = self.book.insert(
+            now,
+            Call {
+                key,
+                phase: match search {
+                    Some(search) => Phase::Sought { search, acknowledged: false },
+                    None => Phase::Ringing { rung: false, next: now + self.behaviour.ring_after, status },
+                },
+                transaction: InviteServer::start(flow.transport.is_reliable()),
+                transaction_key,
+                cancel: None,
+                sequence,
+                invite: request.bytes().into(),
+                remote_target: None,
+                remote: flow.remote,
+                target: answer_target(request, flow),
+                last: Box::default(),
+                own_tag,
+                own_sequence: 0,
             },
-            transaction: InviteServer::start(flow.transport.is_reliable()),
-            transaction_key,
-            cancel: None,
-            sequence,
-            invite: request.bytes().into(),
-            remote_target: None,
-            remote: flow.remote,
-            target: answer_target(request, flow),
-            last: Box::default(),
-            own_tag,
-            own_sequence: 0,
-            stamp: 0,
-            scheduled: None,
-        });
+        );
+        let Some(slot) = kept else {
+            self.counters.full.add(1);
+            return self.plain(request, flow, self.behaviour.full_status, out);
+        };
         if search.is_some() {
             // Until another server is found, the caller is to wait and not to repeat.
-            self.say(slot, request, 100, out);
+            self.say(now, slot, request, 100, out);
             self.run_decisions(now, out);
         } else if full {
             self.refuse(now, slot, self.behaviour.full_status, out);
@@ -111,7 +116,7 @@ impl Answerer {
             self.refuse(now, slot, status, out);
         } else {
             if self.behaviour.ring_after >= TRYING_AFTER {
-                self.say(slot, request, 100, out);
+                self.say(now, slot, request, 100, out);
             }
             self.advance(now, slot, out);
         }
@@ -119,9 +124,9 @@ impl Answerer {
 
     /// A copy of the last INVITE: the last answer, as long as the transaction repeats it. The answers go where the copy is from: the
     /// connection of the INVITE may be gone.
-    fn copy(&mut self, now: Time, request: &Message<'_>, flow: Flow, slot: u32, out: &mut Outbox) {
+    fn copy(&mut self, now: Time, request: &Message<'_>, flow: Flow, slot: u64, out: &mut Outbox) {
         let (timers, target) = (&self.timers, answer_target(request, flow));
-        let repeats = self.book.update(slot, |call| {
+        let repeats = self.book.update(now, slot, |call| {
             let is_answered = matches!(call.phase, Phase::Answered { .. });
             let output = call.transaction.handle(now, InviteServerEvent::Invite, timers);
             let is_open = matches!(call.phase, Phase::Ringing { .. } | Phase::Sought { .. } | Phase::Refused);
@@ -151,14 +156,14 @@ impl Answerer {
         now: Time,
         request: &Message<'_>,
         flow: Flow,
-        (slot, transaction_key, sequence): (u32, ServerKey, u32),
+        (slot, transaction_key, sequence): (u64, ServerKey, u32),
         out: &mut Outbox,
     ) {
         match self.book.get(slot).map(|call| &call.phase) {
             Some(Phase::Answered { .. } | Phase::Confirmed { .. }) => {
                 self.counters.changed.add(1);
                 let (timers, target) = (&self.timers, answer_target(request, flow));
-                self.book.update(slot, |call| {
+                self.book.update(now, slot, |call| {
                     call.sequence = sequence;
                     call.target = target;
                     call.remote = flow.remote;
@@ -167,7 +172,7 @@ impl Answerer {
                     call.transaction_key = transaction_key;
                     call.remote_target = remote_target(request).or(call.remote_target.take());
                 });
-                self.say(slot, request, 200, out);
+                self.say(now, slot, request, 200, out);
                 self.wait_for_ack(now, slot);
             }
             Some(Phase::Ringing { .. } | Phase::Sought { .. }) => self.plain(request, flow, 500, out),
@@ -179,12 +184,12 @@ impl Answerer {
     }
 
     /// The ACK to a 2xx is found by dialog and CSeq (RFC 3261 §13.3.1.4), the one to a failure by the INVITE's transaction.
-    pub(super) fn ack(&mut self, now: Time, ack: &Message<'_>, (slot, sequence): (Option<u32>, u32)) {
+    pub(super) fn ack(&mut self, now: Time, ack: &Message<'_>, (slot, sequence): (Option<u64>, u32)) {
         let Some(slot) = slot else { return };
         let Some(key) = ServerKey::of(ack) else { return };
         let (timers, counters, behaviour) = (&self.timers, &self.counters, &self.behaviour);
         let hangs_up = behaviour.hang_up_after.filter(|_| self.chance.permille(behaviour.hang_up_permille));
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             let of_dialog = to_tag(ack) == Some(&call.own_tag[..]) && sequence == call.sequence;
             let of_failure = key == call.transaction_key && key.acknowledges(ack, &call.own_tag);
             match call.phase {
@@ -211,7 +216,7 @@ impl Answerer {
     }
 
     /// Whether the INVITE has had no final answer from here yet.
-    pub(super) fn is_unanswered(&self, slot: u32) -> bool {
+    pub(super) fn is_unanswered(&self, slot: u64) -> bool {
         let phase = self.book.get(slot).map(|call| &call.phase);
         matches!(phase, Some(Phase::Ringing { .. } | Phase::Sought { .. }))
     }
@@ -221,11 +226,11 @@ impl Answerer {
         now: Time,
         request: &Message<'_>,
         flow: Flow,
-        slot: Option<u32>,
+        slot: Option<u64>,
         out: &mut Outbox,
     ) {
         let cancelled = ServerKey::of_cancelled(request);
-        let is_its = |slot: &u32| {
+        let is_its = |slot: &u64| {
             self.book.get(*slot).is_some_and(|call| Some(&call.transaction_key) == cancelled.as_ref())
         };
         let Some(slot) = slot.filter(is_its) else {
@@ -238,7 +243,7 @@ impl Answerer {
             self.abandon_search(slot);
             self.refuse(now, slot, 487, out);
             let cancel = answered(now, &self.timers);
-            self.book.update(slot, |call| call.cancel = Some(cancel));
+            self.book.update(now, slot, |call| call.cancel = Some(cancel));
         }
     }
 }

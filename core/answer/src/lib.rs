@@ -111,13 +111,15 @@ pub struct Answerer {
 
 impl Answerer {
     pub fn new(behaviour: Behaviour, addresses: Vec<Address>, mut chance: Chance) -> Answerer {
+        // One key for both: what tags show of it tells nothing of its other hashes.
+        let tags = chance.hash_key();
         Answerer {
             behaviour,
             addresses,
-            book: Book::default(),
+            book: Book::new(tags.clone()),
             byes_on_streams: ByesOnStreams::default(),
             timers: Timers::default(),
-            tags: chance.hash_key(),
+            tags,
             chance,
             processor: Processor::default(),
             parser: Parser::new(),

@@ -11,22 +11,22 @@ use super::call::Call;
 /// Calls by their slots in the book. A BYE is under way to two addresses at most: the far end of the call's connection, and where a new one
 /// would be opened to.
 #[derive(Debug, Default)]
-pub(super) struct ByesOnStreams(BTreeSet<(SocketAddr, u32)>);
+pub(super) struct ByesOnStreams(BTreeSet<(SocketAddr, u64)>);
 
 impl ByesOnStreams {
-    pub(super) fn add(&mut self, slot: u32, call: &Call) {
+    pub(super) fn add(&mut self, slot: u64, call: &Call) {
         self.0.extend(far_ends(call).map(|end| (end, slot)));
     }
 
     /// The BYE needs no connection any more. Nothing happens if it was by datagram.
-    pub(super) fn remove(&mut self, slot: u32, call: &Call) {
+    pub(super) fn remove(&mut self, slot: u64, call: &Call) {
         for end in far_ends(call) {
             self.0.remove(&(end, slot));
         }
     }
 
-    pub(super) fn at(&self, end: SocketAddr) -> impl Iterator<Item = u32> {
-        self.0.range((end, 0)..=(end, u32::MAX)).map(|(_, slot)| *slot)
+    pub(super) fn at(&self, end: SocketAddr) -> impl Iterator<Item = u64> {
+        self.0.range((end, 0)..=(end, u64::MAX)).map(|(_, slot)| *slot)
     }
 }
 

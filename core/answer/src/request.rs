@@ -57,7 +57,7 @@ impl Answerer {
                 out.post(&bytes, answer_target(request, flow));
             }
             Method::Update | Method::Info | Method::Message | Method::Notify => {
-                self.within(request, flow, method, slot, out);
+                self.within(now, request, flow, method, slot, out);
             }
             Method::Prack | Method::Subscribe | Method::Publish | Method::Refer | Method::Other => {
                 self.counters.unsupported.add(1);
@@ -81,10 +81,11 @@ impl Answerer {
     /// A request within a call, or a message on its own.
     fn within(
         &mut self,
+        now: Time,
         request: &Message<'_>,
         flow: Flow,
         method: Method,
-        slot: Option<u32>,
+        slot: Option<u64>,
         out: &mut Outbox,
     ) {
         match (to_tag(request), slot) {
@@ -97,7 +98,7 @@ impl Answerer {
             (Some(_), Some(_)) | (None, _) => self.counters.others.add(1),
         }
         if let (Some(slot), Method::Update, Some(target)) = (slot, method, remote_target(request)) {
-            self.book.update(slot, |call| call.remote_target = Some(target));
+            self.book.update(now, slot, |call| call.remote_target = Some(target));
         }
         let own = self.addresses.get(usize::from(flow.listener)).copied();
         let body = match own {

@@ -199,7 +199,7 @@ impl Answerer {
     }
 
     /// A call that ends otherwise needs no server any more.
-    pub(super) fn abandon_search(&mut self, slot: u32) {
+    pub(super) fn abandon_search(&mut self, slot: u64) {
         let Some(Phase::Sought { search, .. }) = self.book.get(slot).map(|call| &call.phase) else { return };
         let search = *search;
         self.book.find_search(search);
@@ -214,7 +214,7 @@ impl Answerer {
             shifting.meters.call(now);
         }
         let next = now + self.behaviour.ring_after;
-        self.book.update(slot, |call| call.phase = Phase::Ringing { rung: false, next, status: 200 });
+        self.book.update(now, slot, |call| call.phase = Phase::Ringing { rung: false, next, status: 200 });
         self.advance(now, slot, out);
     }
 
@@ -237,7 +237,7 @@ impl Answerer {
             out.post(&bytes, target);
         }
         let timers = &self.timers;
-        self.book.update(slot, |call| {
+        self.book.update(now, slot, |call| {
             call.last = bytes.into();
             let acknowledged = matches!(call.phase, Phase::Sought { acknowledged: true, .. });
             call.phase = Phase::Refused;
