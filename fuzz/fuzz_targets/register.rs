@@ -17,10 +17,11 @@ use lb::outbox::Outbox;
 use lb::register::settings::RegisterTo;
 use lb::settings::*;
 use lb::shared::Shared;
-use lb::way::router::{Input, Router};
+use lb::way::router::Router;
 use libfuzzer_sys::fuzz_target;
 use sip::headers::address;
 use sip::{Flow, Name, Parser, Target, Transport};
+use turn::Input;
 
 const SERVERS: usize = 3;
 const STATUSES: [u16; 10] = [200, 200, 200, 202, 401, 407, 423, 403, 503, 600];

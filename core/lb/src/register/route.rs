@@ -117,7 +117,7 @@ impl Core {
 
     /// A response to a REGISTER that is kept: it goes no further, an answer is built when enough have come.
     pub(crate) fn register_response(&mut self, now: Time, message: &Message<'_>, response: &Response<'_>) {
-        let &Response { ref hop, branch, status } = response;
+        let &Response { hop, branch, status } = response;
         let view = &self.view;
         view.note_answered(hop.server);
         let Some(key) = branch_key(branch) else { return };

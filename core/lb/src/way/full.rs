@@ -76,7 +76,7 @@ impl Core {
         response: &Response<'_>,
         why: Why,
     ) -> bool {
-        let hop = &response.hop;
+        let hop = response.hop;
         if !hop.held || hop.asked != Asked::Invite {
             return false;
         }

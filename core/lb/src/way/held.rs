@@ -111,7 +111,7 @@ impl Core {
     /// The last message in the outbox is a failure that goes to a client. If nobody else will repeat it, we do.
     pub(crate) fn repeat_failure(&mut self, turn: &Turn<'_>, response: &Response<'_>) {
         let (Some(key), Some(sent)) = (branch_key(response.branch), turn.out.sends.last()) else { return };
-        let Hop { listener, to: remote, server, .. } = response.hop;
+        let &Hop { listener, to: remote, server, .. } = response.hop;
         let flow = Flow { listener, transport: Transport::Udp, remote, connection: None };
         let failure = &turn.out.bytes[sent.bytes.start as usize..sent.bytes.end as usize];
         let held = &self.view.shared.held;
@@ -137,7 +137,7 @@ impl View {
     /// The request is held. Its hop says so, or it is an INVITE that was not held when it was sent, as a copy is that came later: a server
     /// answers the copy by the Via of the first.
     pub(crate) fn is_held(&self, response: &Response<'_>) -> bool {
-        let (hop, held) = (&response.hop, &self.shared.held);
+        let (hop, held) = (response.hop, &self.shared.held);
         let is_copy = || {
             let key = branch_key(response.branch);
             key.is_some_and(|key| held.place(key.0, Class::Invite) != GoesTo::NotHeld)

@@ -16,7 +16,7 @@ use crate::way::view::View;
 impl View {
     /// What a response tells the memory of calls. Most tell nothing and cost no look-up.
     pub(crate) fn remember_response(&self, now: Time, response: &Response<'_>, out: &mut Outbox) {
-        let &Response { ref hop, branch, status } = response;
+        let &Response { hop, branch, status } = response;
         let ended = Ended::of(hop, status);
         if status >= 200 {
             self.shared.calls.transaction_ended(now, branch, ended);
@@ -92,7 +92,7 @@ impl View {
     /// A response said something of a call. Each call counts once, as long as it is remembered: whoever repeats one call without
     /// end must not be able to speak for many.
     pub(crate) fn note_outcome(&self, response: &Response<'_>, ended: Ended, news: News) {
-        let Response { hop, status, .. } = response;
+        let &Response { hop, status, .. } = response;
         if hop.to_client {
             return;
         }
@@ -101,7 +101,7 @@ impl View {
         match (ended, news) {
             (Ended::Broken, News::First | News::Further) => evidence.setup_failed(self.worker, slot),
             // The server itself waited in vain, and nobody rang: where its neighbours fare better, it is at fault.
-            (Ended::Failed, News::First) if *status == 408 => evidence.setup_failed(self.worker, slot),
+            (Ended::Failed, News::First) if status == 408 => evidence.setup_failed(self.worker, slot),
             (Ended::Ringing | Ended::Answered | Ended::Failed, News::First) => {
                 evidence.setup_taken(self.worker, slot);
             }

@@ -12,27 +12,37 @@ use crate::signed::keyring::KeyRing;
 
 /// A response to a request that we sent on.
 pub(crate) struct Response<'m> {
-    pub hop: Hop,
+    pub hop: &'m Hop,
     /// That of our Via, as text.
     pub branch: &'m [u8],
     pub status: u16,
 }
 
-impl<'m> Response<'m> {
-    /// If its topmost Via is one of this farm's. The rest of our Via may be written as the server likes: its parameters in
-    /// another order, more of them, another case, the default port in or out.
-    pub(crate) fn read(good: &GoodResponse<'m>, status: u16, keys: &KeyRing) -> Option<Response<'m>> {
-        let branch = unquoted(good.via.branch?);
-        let hop = Hop::read(keys, unquoted(good.via.parameter(hop::PARAMETER)?), branch)?;
-        Some(Response { hop, branch, status })
+/// What stands in the topmost Via, if that is one of this farm's.
+pub(crate) struct OwnVia<'m> {
+    pub branch: &'m [u8],
+    hop: &'m [u8],
+}
+
+impl<'m> OwnVia<'m> {
+    /// The rest of our Via may be written as the server likes: its parameters in another order, more of them, another case, the
+    /// default port in or out.
+    pub(crate) fn read(good: &GoodResponse<'m>) -> Option<OwnVia<'m>> {
+        let hop = unquoted(good.via.parameter(hop::PARAMETER)?);
+        Some(OwnVia { branch: unquoted(good.via.branch?), hop })
     }
 
-    /// If it begins as we made its Via: a status line, and a line that is our Via to the letter, which lies at this place.
-    pub(crate) fn begin(
+    /// The hop, if its authenticator is right.
+    pub(crate) fn hop(&self, keys: &KeyRing) -> Option<Hop> {
+        Hop::read(keys, self.hop, self.branch)
+    }
+
+    /// Of a response that begins as we made its Via, with a status line and a line that is our Via to the letter: the status, the
+    /// Via, and where its line lies.
+    pub(crate) fn second_line(
         bytes: &'m [u8],
         own: &OwnAddresses,
-        keys: &KeyRing,
-    ) -> Option<(Response<'m>, Range<usize>)> {
+    ) -> Option<(u16, OwnVia<'m>, Range<usize>)> {
         let status = match bytes.strip_prefix(b"SIP/2.0 ")? {
             [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] => {
                 [a, b, c].iter().fold(0, |sum, digit| sum * 10 + u16::from(**digit - b'0'))
@@ -52,8 +62,7 @@ impl<'m> Response<'m> {
         if !below.starts_with(b"Via:") && !below.starts_with(b"v:") {
             return None;
         }
-        let hop = Hop::read(keys, &bytes[hop_start..end - 2], branch)?;
-        Some((Response { hop, branch, status }, start..end))
+        Some((status, OwnVia { branch, hop: &bytes[hop_start..end - 2] }, start..end))
     }
 }
 

@@ -9,12 +9,11 @@ use sip::{Message, Name, Target, Transport, Writer};
 
 use crate::counters::Counter;
 use crate::farm::probes::{ProbeResult, Probes, push};
-use crate::farm::server::Server;
+use crate::farm::server::{Server, ServerId};
 use crate::outbox::Outbox;
 use crate::signed::branch::branch_text;
 use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::keyring::CallKey;
-use crate::way::own_via::Response;
 use crate::way::view::View;
 
 /// Those that the control thread asks for.
@@ -79,10 +78,9 @@ pub(crate) fn send(view: &View, chance: &mut Chance, now: Time, server: &Server,
     out.sends.push(Outgoing { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
 }
 
-pub(crate) fn answered(message: &Message<'_>, response: &Response<'_>, probes: &Probes) {
+pub(crate) fn answered(message: &Message<'_>, server: ServerId, status: u16, probes: &Probes) {
     // A comment or parameters may follow the seconds (RFC 3261 §20.33).
     let retry_after = message.first_value(Name::RetryAfter).and_then(sip::text::leading_decimal);
-    let (server, status) = (response.hop.server, response.status);
     push(&probes.results, ProbeResult { server, call: None, status, retry_after });
 }
 

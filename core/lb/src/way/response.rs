@@ -1,7 +1,7 @@
 //! Responses: no table is asked where one goes. Our own topmost Via says it (RFC 3261 §16.11, §18.2.2; SPEC C4).
 //!
 //! The hop in it is authenticated and holds all that is needed, so a datagram whose second line is a Via of ours is passed on
-//! without a look at the rest ([`Core::quick_response`]). Every other response is parsed; of it the topmost Via and the CSeq
+//! without a look at the rest ([`View::quick_response`]). Every other response is parsed; of it the topmost Via and the CSeq
 //! must be good, which is what a response is known by (RFC 3261 §17.1.3), and nothing else.
 
 use sip::headers::via;
@@ -17,32 +17,13 @@ use crate::way::core::Core;
 use crate::way::encapsulated::{self, Encapsulated, NextHop};
 use crate::way::forward;
 use crate::way::full;
-use crate::way::own_via::Response;
+use crate::way::own_via::{OwnVia, Response};
 use crate::way::private_tag;
 use crate::way::probe;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 
 impl Core {
-    /// False: this datagram takes the whole way.
-    pub(crate) fn quick_response(&mut self, turn: &mut Turn<'_>, bytes: &[u8]) -> bool {
-        let shared = &self.view.shared;
-        let Some((response, cut)) = Response::begin(bytes, &shared.own, &shared.keys) else { return false };
-        let hop = &response.hop;
-        // A stream needs the exact length, what is held or ours needs more than the hop, a server may say that it is full, and one
-        // that failed hears nothing.
-        let is_held = self.view.is_held(&response);
-        let is_special = hop.probe || is_held || hop.connection.is_some() || response.status == 503;
-        if is_special || hop.to_client && self.view.snapshot.has_failed(hop.server) {
-            return false;
-        }
-        self.view.pass_on(turn, &response, None, |text| {
-            text.extend_from_slice(&bytes[..cut.start]);
-            text.extend_from_slice(&bytes[cut.end..]);
-        });
-        true
-    }
-
     /// Passes on the response in an encapsulated one, to the next hop that it names: on the connection that the request came
     /// on, and where that is gone on one to the next hop (RFC 3261 §18.2.2).
     #[cold]
@@ -83,20 +64,22 @@ impl Core {
             self.view.count(Counter::BadResponse);
             return self.refusals.dropped(turn, Some(message), "not a valid response");
         };
-        let Some(mut response) = Response::read(&good, status, &self.view.shared.keys) else {
+        let via = OwnVia::read(&good);
+        let hop = via.as_ref().and_then(|via| via.hop(&self.view.shared.keys));
+        let (Some(via), Some(mut hop)) = (via, hop) else {
             self.view.count(Counter::ForeignResponse);
             return self.refusals.dropped(turn, Some(message), "the topmost Via is not ours");
         };
-        if response.hop.probe {
-            return probe::answered(message, &response, &self.view.shared.probes);
+        if hop.probe {
+            return probe::answered(message, hop.server, status, &self.view.shared.probes);
         }
         if let Some(next_hop) = next_hop {
-            let hop = &mut response.hop;
             if !hop.fits(next_hop.transport) || hop.to.is_ipv4() != next_hop.address.is_ipv4() {
                 return self.view.count(Counter::NoListener);
             }
             hop.to = next_hop.address;
         }
+        let response = Response { hop: &hop, branch: via.branch, status };
         self.response_by_hop(turn, message, &good, &response, edits);
     }
 
@@ -109,7 +92,7 @@ impl Core {
         response: &Response<'_>,
         edits: &mut Edits,
     ) {
-        let (hop, status, method) = (&response.hop, response.status, good.cseq.method);
+        let (hop, status, method) = (response.hop, response.status, good.cseq.method);
         if method == Method::Register && hop.connection.is_some() {
             self.view.note_registered(turn.now, message, response);
         }
@@ -166,6 +149,26 @@ impl Core {
 }
 
 impl View {
+    /// False: this datagram takes the whole way.
+    pub(crate) fn quick_response(&self, turn: &mut Turn<'_>, bytes: &[u8]) -> bool {
+        let shared = &self.shared;
+        let Some((status, via, cut)) = OwnVia::second_line(bytes, &shared.own) else { return false };
+        let Some(hop) = via.hop(&shared.keys) else { return false };
+        // A stream needs the exact length, what is held or ours needs more than the hop, a server may say that it is full, and one
+        // that failed hears nothing.
+        let response = Response { hop: &hop, branch: via.branch, status };
+        let is_held = self.is_held(&response);
+        let is_special = hop.probe || is_held || hop.connection.is_some() || status == 503;
+        if is_special || hop.to_client && self.snapshot.has_failed(hop.server) {
+            return false;
+        }
+        self.pass_on(turn, &response, None, |text| {
+            text.extend_from_slice(&bytes[..cut.start]);
+            text.extend_from_slice(&bytes[cut.end..]);
+        });
+        true
+    }
+
     /// What is changed in a response beside our Via. `moved`: it goes to another server than the one that asked.
     fn edit_response(
         &self,
@@ -175,7 +178,7 @@ impl View {
         moved: bool,
         edits: &mut Edits,
     ) {
-        let hop = &response.hop;
+        let hop = response.hop;
         if message.first(Name::RecordRoute).is_some() {
             private_tag::write_copies(message, hop, &self.shared.keys, edits);
         }
@@ -194,9 +197,9 @@ impl View {
     /// No Via below ours: the response goes no further (RFC 3261 §16.7 step 3). A 100 may well be so, as it is for one hop;
     /// whoever writes any other so has lost what its caller needs.
     fn for_us(&self, turn: &mut Turn<'_>, response: &Response<'_>) {
-        self.heard(&response.hop);
+        self.heard(response.hop);
         if response.status != 100 {
-            self.note_failure(&response.hop, response.status);
+            self.note_failure(response.hop, response.status);
             self.count(Counter::BadResponse);
             self.remember_response(turn.now, response, turn.out);
         }
@@ -210,7 +213,7 @@ impl View {
         taker: Option<Target>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
-        let hop = &response.hop;
+        let hop = response.hop;
         self.heard(hop);
         self.note_failure(hop, response.status);
         let fits =

@@ -51,7 +51,7 @@ impl View {
 
     /// The final answer of a server to a REGISTER.
     pub(crate) fn note_registered(&self, now: Time, message: &Message<'_>, response: &Response<'_>) {
-        let &Response { ref hop, branch, status } = response;
+        let &Response { hop, branch, status } = response;
         let (Some(branch), Some(of_record)) = (branch_key(branch), address_of_record(message)) else {
             return;
         };

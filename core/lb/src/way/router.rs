@@ -90,7 +90,7 @@ impl Router {
         if let Some(id) = connection {
             core.view.shared.flows.heard(id);
         }
-        if transport == Transport::Udp && core.quick_response(turn, bytes) {
+        if transport == Transport::Udp && core.view.quick_response(turn, bytes) {
             return;
         }
         if encapsulated::is_meant(bytes) {

@@ -14,8 +14,7 @@ impl View {
     /// What a response says of its session or registration, counted and timed as RFC 6076 §4 has it. A repeated response counts
     /// once, as long as its call is remembered.
     pub(crate) fn measure(&self, now: Time, response: &Response<'_>, ended: Ended, news: News) {
-        let Response { hop, status, .. } = response;
-        let status = *status;
+        let &Response { hop, status, .. } = response;
         let repeated = news == News::Repeated;
         let first = news == News::First;
         let challenge = matches!(status, 401 | 402 | 407);
