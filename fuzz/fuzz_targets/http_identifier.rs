@@ -21,7 +21,7 @@ const STEPS_PER_BYTE: u64 = 8;
 const STEPS_PER_LINE: u64 = 64;
 
 fuzz_target!(|bytes: &[u8]| {
-    let keys = KeyRing::new(&Keys { tag: vec![(1, [7; 16])], heartbeat: None });
+    let keys = KeyRing::new(&Keys { tag: vec![(1, [7; 16].into())], heartbeat: None });
     // A line each: the target, a header field, cookies.
     let mut lines = bytes.split(|byte| *byte == b'\n');
     let target = String::from_utf8_lossy(lines.next().unwrap_or_default());

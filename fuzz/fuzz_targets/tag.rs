@@ -10,7 +10,7 @@ use lb::farm::server::ServerId;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let keys = KeyRing::new(&Keys { tag: vec![(1, [7; 16]), (2, [9; 16])], heartbeat: None });
+    let keys = KeyRing::new(&Keys { tag: vec![(1, [7; 16].into()), (2, [9; 16].into())], heartbeat: None });
     let Some(([at, value, server @ ..], rest)) = bytes.split_first_chunk::<6>() else { return };
     let (from_tag, call_id) = rest.split_at(rest.len() / 2);
     let call = keys.call(call_id);

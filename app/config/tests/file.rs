@@ -314,7 +314,7 @@ fn a_key_file_is_read_and_its_permissions_looked_at() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let checked = good(&file);
     assert_eq!(checked.settings.keys.tag.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [7, 6]);
-    assert_eq!(checked.settings.keys.heartbeat.as_ref().map(Vec::len), Some(16));
+    assert_eq!(checked.settings.keys.heartbeat.as_ref().map(|key| key.len()), Some(16));
     assert!(checked.notices.is_empty(), "{:?}", checked.notices);
 
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();

@@ -81,6 +81,19 @@ fn keys_are_not_told() {
 }
 
 #[test]
+fn a_configuration_prints_no_key() {
+    let heartbeat = "ab".repeat(16);
+    let checked = good(&format!("{BASE}heartbeat = \"{heartbeat}\"\n"));
+    let file =
+        strowger_config::KeyFile::parse(&format!("tag 7 {heartbeat}\nheartbeat {heartbeat}\n")).unwrap();
+    let printed = format!("{checked:?} {file:?}");
+    // 0xAB and 0x11, as bytes are printed, and both in hexadecimal.
+    for key in [heartbeat.as_str(), "112233", "171, 171", "17, 34, 51"] {
+        assert!(!printed.contains(key), "{key} in {printed}");
+    }
+}
+
+#[test]
 fn one_key_is_changed_by_its_text_within_its_range() {
     let mut checked = good(BASE);
     checked.set("limits.retry_after_seconds", "9").unwrap();

@@ -67,7 +67,7 @@ pub const KEYS: [(u8, [u8; 16]); 2] = [(1, *b"a key of the sim"), (2, *b"its nex
 
 impl Change {
     pub fn apply(self, settings: &mut Settings) {
-        let [first, second] = KEYS;
+        let [first, second] = KEYS.map(|(id, key)| (id, key.into()));
         match self {
             Change::Selection(selection) => settings.selection = selection,
             Change::HoldSetup(hold_setup) => settings.hold_setup = hold_setup,

@@ -21,7 +21,7 @@ mod text;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Chance, Duration, HashKey, Time};
+use base::{Chance, Duration, HashKey, Key, Time};
 use sip::{Parser, Start, Transport};
 use transaction::Timers;
 use turn::Input;
@@ -106,7 +106,7 @@ pub struct Answerer {
     /// The group that it shifts workload in, if any.
     shifting: Option<Shifting>,
     /// Set: responses leave encapsulated, authenticated with it.
-    encapsulating_key: Option<Vec<u8>>,
+    encapsulating_key: Option<Key>,
 }
 
 impl Answerer {
@@ -135,7 +135,7 @@ impl Answerer {
     }
 
     /// Has responses leave encapsulated, authenticated with this key.
-    pub fn with_encapsulation(self, key: Option<Vec<u8>>) -> Answerer {
+    pub fn with_encapsulation(self, key: Option<Key>) -> Answerer {
         Answerer { encapsulating_key: key, ..self }
     }
 

@@ -23,7 +23,7 @@ fn server(index: usize, identity: Identity, all_above: AllAbove) -> Answerer {
     let settings = Settings {
         name: names[index].into(),
         peers: vec![(names[1 - index].into(), format!("127.0.0.1:710{}", 1 - index).parse().unwrap())],
-        key: b"key".to_vec(),
+        key: b"key".to_vec().into(),
         sharing: Sharing::Push,
         period: Duration::from_secs(1),
         decay_periods: 3,

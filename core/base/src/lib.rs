@@ -5,8 +5,10 @@
 
 mod chance;
 mod date;
+mod key;
 mod time;
 
 pub use chance::{Chance, HashKey};
 pub use date::{date, rfc3339};
+pub use key::Key;
 pub use time::{Duration, Time};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base::Key;
 use heartbeat::measure::Measures;
 use sip::Transport;
 
@@ -92,9 +93,9 @@ pub enum Threads {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
     /// Newest first; the first signs, all verify. Each with the id that tags carry.
-    pub tag: Vec<(u8, [u8; 16])>,
+    pub tag: Vec<(u8, Key<[u8; 16]>)>,
     /// HMAC key of heartbeats; `None`: any heartbeat is believed.
-    pub heartbeat: Option<Vec<u8>>,
+    pub heartbeat: Option<Key>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -183,7 +184,7 @@ impl Settings {
             affinity: Affinity::Tag,
             selection: Selection::RoundRobin,
             hash: HashKind::Consistent,
-            keys: Keys { tag: vec![(1, tag_key)], heartbeat: None },
+            keys: Keys { tag: vec![(1, tag_key.into())], heartbeat: None },
             threads: Threads::PerCore { workers: 1 },
             tag_header: false,
             names: Vec::new(),

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use base::{Duration, Time};
+use base::{Duration, Key, Time};
 use heartbeat::authenticator;
 
 /// A promise counts as a call for so long. A client that follows a redirect does so within a round trip or two.
@@ -19,7 +19,7 @@ const GOOD_FOR: Duration = Duration::from_secs(32);
 const PROMISES_MAX: usize = 50_000;
 
 pub(crate) struct Promises {
-    key: Vec<u8>,
+    key: Key,
     last: u64,
     by_ticket: HashMap<[u8; 16], Promise>,
     /// In the order in which they end.
@@ -37,7 +37,7 @@ impl Promises {
     /// `seed` makes tickets of different lives of a member differ.
     pub(crate) fn new(key: &[u8], seed: u64) -> Promises {
         Promises {
-            key: key.to_vec(),
+            key: key.to_vec().into(),
             last: seed,
             by_ticket: HashMap::new(),
             ends: VecDeque::new(),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use base::{Chance, Duration};
+use base::{Chance, Duration, Key};
 use heartbeat::Transport;
 
 use crate::choice::{Criterion, ServiceState};
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Name and address of every other member. Nobody else is listened to or written to.
     pub peers: Vec<(String, SocketAddr)>,
     /// Shared by the group.
-    pub key: Vec<u8>,
+    pub key: Key,
     pub sharing: Sharing,
     /// Between two reports of the same member; 10 ms to 60 s.
     pub period: Duration,

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use base::{Duration, Time};
+use base::{Duration, Key, Time};
 use heartbeat::{Heartbeat, Load, ServerState, next_count};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::{info, warn};
@@ -20,7 +20,7 @@ const REPORTS_MAX: usize = 64;
 /// Sends heartbeats, and builds the answers to load queries from the same figures.
 pub struct Sender {
     heartbeat: Heartbeat,
-    key: Option<Vec<u8>>,
+    key: Option<Key>,
     count: u64,
     ipv4: UdpSocket,
     ipv6: Option<UdpSocket>,

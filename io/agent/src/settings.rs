@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::Key;
 use heartbeat::{Decay, Transport};
 
 use crate::supervise::Policy;
@@ -23,7 +24,7 @@ pub struct Settings {
     /// it.
     pub period: Duration,
     /// Shared key of the farm. It signs heartbeats; only queries signed with it are answered.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Key>,
     /// The file that keeps the server's identity, so that a restarted agent finds the server again. `None`: no adoption.
     pub state_file: Option<PathBuf>,
     /// The address where load queries are answered.

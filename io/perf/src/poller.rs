@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::{Chance, Duration, Time};
+use base::{Chance, Duration, Key, Time};
 use heartbeat::measure::{Measured, Measures};
 use heartbeat::stream::{End, Frame};
 use heartbeat::{Heartbeat, Ignored, next_count};
@@ -39,7 +39,7 @@ pub struct Counts {
 /// See the head of this module.
 pub struct Poller {
     measures: Measures,
-    key: Option<Vec<u8>>,
+    key: Option<Key>,
     places: Vec<Place>,
     server: Option<Server>,
     board: Arc<Board>,
@@ -52,7 +52,7 @@ pub struct Poller {
 
 impl Poller {
     /// Opens the port for clients. The board's times are by `clock`.
-    pub fn open(measures: Measures, key: Option<Vec<u8>>, clock: Clock) -> io::Result<Poller> {
+    pub fn open(measures: Measures, key: Option<Key>, clock: Clock) -> io::Result<Poller> {
         let chance = os::chance()?;
         let server = match measures.listen {
             None => None,
@@ -83,7 +83,7 @@ impl Poller {
 
     /// Polls these places from now on, with this key. A place that stays keeps its connection; the port for clients stays
     /// open.
-    pub fn change(&mut self, measures: Measures, key: Option<Vec<u8>>) {
+    pub fn change(&mut self, measures: Measures, key: Option<Key>) {
         let now = self.now();
         let mut before = std::mem::take(&mut self.places);
         let mut kept = |measured: &Measured| {

@@ -43,7 +43,7 @@ fn poller_each(poll: Duration, measured: &[Measured], answer_within_ms: u64) -> 
         answer_within: Duration::from_millis(answer_within_ms),
         listen: Some(LOCAL.parse().unwrap()),
     };
-    Poller::open(measures, Some(KEY.to_vec()), os::Clock::start()).unwrap()
+    Poller::open(measures, Some(KEY.to_vec().into()), os::Clock::start()).unwrap()
 }
 
 fn agent_at(address: SocketAddr) -> Measured {

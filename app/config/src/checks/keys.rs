@@ -18,13 +18,13 @@ pub(crate) struct KeysFound {
 pub(crate) fn keys(section: &KeysSection, problems: &mut Problems) -> KeysFound {
     let mut keys = Keys { tag: Vec::new(), heartbeat: None };
     for text in &section.tag.value {
-        match tag_key(text) {
+        match tag_key(text.get()) {
             Ok(key) => keys.tag.push(key),
             Err((what, remedy)) => problems.error(&section.tag.place, what, remedy),
         }
     }
     if let Some(text) = &section.heartbeat.value {
-        match heartbeat_key(text) {
+        match heartbeat_key(text.get()) {
             Ok(key) => keys.heartbeat = Some(key),
             Err((what, remedy)) => problems.error(&section.heartbeat.place, what, remedy),
         }
@@ -47,7 +47,7 @@ pub(crate) fn keys(section: &KeysSection, problems: &mut Problems) -> KeysFound 
     let random = keys.tag.is_empty();
     if random {
         match files::keys::random() {
-            Ok(key) => keys.tag.push((0, key)),
+            Ok(key) => keys.tag.push((0, key.into())),
             Err(error) => {
                 problems.error(
                     &SourcePosition::Unwritten,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base::Key;
 use heartbeat::measure::{By, Measured, Measures};
 use lb::farm::score::ScoreSettings;
 
@@ -19,7 +20,7 @@ const MEASURED_MAX: usize = 4096;
 pub struct Perf {
     pub measures: Measures,
     /// The key that agents and load managers sign with. `None`: every peer is believed and answered.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Key>,
     /// Warnings for the operator at start.
     pub notices: Vec<String>,
 }

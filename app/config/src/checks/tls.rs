@@ -12,6 +12,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sip::Transport;
+use zeroize::Zeroizing;
 
 use crate::files::certificates::{authorities, certificates, check_validity, explained, private_key};
 use crate::files::validity::day;
@@ -68,7 +69,7 @@ impl Tls {
 /// A certificate and the key that belongs to it.
 struct Pair {
     shown: Shown,
-    key: PrivateKeyDer<'static>,
+    key: Zeroizing<PrivateKeyDer<'static>>,
 }
 
 type FileField = Field<Option<PathBuf>>;

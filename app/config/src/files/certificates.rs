@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 use crate::files::keys::readable_by_others;
 use crate::files::validity::{self, Validity, day};
@@ -35,13 +36,13 @@ pub(crate) fn private_key(
     path: &Path,
     place: &SourcePosition,
     problems: &mut Problems,
-) -> Option<PrivateKeyDer<'static>> {
+) -> Option<Zeroizing<PrivateKeyDer<'static>>> {
     if std::fs::metadata(path).is_ok_and(|metadata| readable_by_others(&metadata)) {
         let remedy = format!("chmod 600 {}", path.display());
         problems.warn(place, format!("others can read the key file {}", path.display()), remedy);
     }
     match PrivateKeyDer::from_pem_file(path) {
-        Ok(key) => Some(key),
+        Ok(key) => Some(key.into()),
         Err(error) => {
             let (what, remedy) = unreadable(&error, "private key", path);
             problems.error(place, what, remedy);

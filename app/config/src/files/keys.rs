@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
+use base::Key;
+use zeroize::Zeroizing;
+
 /// Keys read from a file or from the configuration.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyFile {
     /// Newest first, each with its id.
-    pub tag: Vec<(u8, [u8; 16])>,
-    pub heartbeat: Option<Vec<u8>>,
+    pub tag: Vec<(u8, Key<[u8; 16]>)>,
+    pub heartbeat: Option<Key>,
     /// Others than the owner may read the file.
     pub readable_by_others: bool,
 }
@@ -30,9 +33,11 @@ impl KeyFile {
                 "check the path and its permissions; `strowger key` prints a key line".into(),
             )
         };
-        let mut text = String::new();
         let file = std::fs::File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?;
+        // Room for all of it, so that no copy stays behind.
+        let room = mode.len().min(FILE_BYTES_MAX) as usize + 1;
+        let mut text = Zeroizing::new(String::with_capacity(room));
         file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
         let mut keys = KeyFile::parse(&text)?;
         keys.readable_by_others = readable_by_others(&mode);
@@ -67,7 +72,7 @@ pub(crate) fn readable_by_others(metadata: &std::fs::Metadata) -> bool {
 }
 
 /// `ID HEX`: id 0 … 255, 32 hex digits. A leading `tag`, as in a key file, is accepted, too.
-pub(crate) fn tag_key(text: &str) -> Result<(u8, [u8; 16]), (String, String)> {
+pub(crate) fn tag_key(text: &str) -> Result<(u8, Key<[u8; 16]>), (String, String)> {
     let remedy = || "write an id from 0 to 255 and 32 hex digits, as `strowger key` prints them".to_owned();
     let text = text.trim();
     let text = text.strip_prefix("tag ").unwrap_or(text);
@@ -77,14 +82,14 @@ pub(crate) fn tag_key(text: &str) -> Result<(u8, [u8; 16]), (String, String)> {
     let id = id.trim().parse().map_err(|_| (format!("`{id}` is not a key id"), remedy()))?;
     let bytes = hex(key.trim())
         .ok_or_else(|| ("a tag key has something other than hex digits in it".to_owned(), remedy()))?;
-    let key = bytes
-        .try_into()
-        .map_err(|bytes: Vec<u8>| (format!("a tag key has {} hex digits", bytes.len() * 2), remedy()))?;
-    Ok((id, key))
+    match <[u8; 16]>::try_from(&*bytes) {
+        Ok(key) => Ok((id, key.into())),
+        Err(_) => Err((format!("a tag key has {} hex digits", bytes.len() * 2), remedy())),
+    }
 }
 
 /// 32 to 128 hex digits.
-pub(crate) fn heartbeat_key(text: &str) -> Result<Vec<u8>, (String, String)> {
+pub(crate) fn heartbeat_key(text: &str) -> Result<Key, (String, String)> {
     let remedy = || "write 32 to 128 hex digits; `strowger key --heartbeat` prints one".to_owned();
     let text = text.trim();
     let bytes = hex(text.strip_prefix("heartbeat ").unwrap_or(text))
@@ -95,11 +100,16 @@ pub(crate) fn heartbeat_key(text: &str) -> Result<Vec<u8>, (String, String)> {
     }
 }
 
-fn hex(text: &str) -> Option<Vec<u8>> {
+fn hex(text: &str) -> Option<Key> {
     if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+    // Room for all of it, so that no copy stays behind.
+    let mut bytes = Vec::with_capacity(text.len() / 2);
+    for at in (0..text.len()).step_by(2) {
+        bytes.push(u8::from_str_radix(&text[at..at + 2], 16).ok()?);
+    }
+    Some(bytes.into())
 }
 
 /// Random bytes from the kernel.

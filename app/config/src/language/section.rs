@@ -74,7 +74,7 @@ impl fmt::Display for SectionName {
 
 /// One row of the reference page.
 #[derive(Clone, Debug)]
-pub(crate) struct Key {
+pub(crate) struct KeyHelp {
     pub name: &'static str,
     pub form: String,
     /// The words of a choice, and the meaning of each.
@@ -89,7 +89,7 @@ pub(crate) struct Key {
 pub(crate) struct SectionHelp {
     pub heading: SectionName,
     pub help: String,
-    pub keys: Vec<Key>,
+    pub keys: Vec<KeyHelp>,
 }
 
 /// What one key of a section holds.
@@ -286,7 +286,7 @@ macro_rules! sections {
                 SectionHelp {
                     heading: $struct::HEADING,
                     help: concat!($($section_help, "\n"),+).to_owned(),
-                    keys: vec![$( Key {
+                    keys: vec![$( KeyHelp {
                         name: stringify!($key),
                         form: <$type as Value>::form(sections!(@bounds $($low, $high)?)),
                         words: <$type as Value>::words(),

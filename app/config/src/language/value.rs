@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use base::Key;
 use sip::Transport;
 use toml::de::DeValue;
 
@@ -142,6 +143,21 @@ impl Value for String {
 
     fn written(&self) -> String {
         quoted(self)
+    }
+}
+
+/// Text that is never shown.
+impl Value for Key<String> {
+    fn from_text(text: &str, _: Bounds) -> Result<Key<String>, Wrong> {
+        Ok(text.to_owned().into())
+    }
+
+    fn form(bounds: Bounds) -> String {
+        String::form(bounds)
+    }
+
+    fn written(&self) -> String {
+        quoted("…")
     }
 }
 

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::LeftOut::{Is, Required, Unset};
 use crate::language::section::{
-    Effect, Field, Held, Key, Section, SectionHelp, SectionName, given_or_default, read_key, sections,
+    Effect, Field, Held, KeyHelp, Section, SectionHelp, SectionName, given_or_default, read_key, sections,
     unknown_keys,
 };
 use crate::language::value::{Endpoint, Value, Wrong};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::language::section::{Key, LeftOut};
+use crate::language::section::{KeyHelp, LeftOut};
 use crate::sections::roles::Raw;
 
 /// The help of a key, `affinity.kind`, on one line with its words; for the command line.
@@ -51,7 +51,7 @@ pub fn reference() -> String {
     page
 }
 
-fn default(key: &Key) -> String {
+fn default(key: &KeyHelp) -> String {
     match key.default {
         LeftOut::Required => "required".into(),
         LeftOut::Unset => "none".into(),
@@ -59,7 +59,7 @@ fn default(key: &Key) -> String {
     }
 }
 
-fn meaning(key: &Key) -> String {
+fn meaning(key: &KeyHelp) -> String {
     let mut text = flat(&key.help).replace('|', "\\|");
     for (word, meaning) in &key.words {
         let _ = write!(text, "<br>`{word}`: {meaning}");

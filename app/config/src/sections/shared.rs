@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use base::Key;
 use toml::de::DeTable;
 
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::LeftOut::{Is, Required, Unset};
 use crate::language::section::{
-    Effect, Field, Held, Key, Section, SectionHelp, SectionName, given_or_default, read_key, sections,
+    Effect, Field, Held, KeyHelp, Section, SectionHelp, SectionName, given_or_default, read_key, sections,
     unknown_keys,
 };
 use crate::language::value::{Endpoint, Value, Wrong};
@@ -69,11 +70,11 @@ sections! {
     one keys as Keys {
         /// Tag keys, newest first. The first key signs; all keys verify. To change the key, put a new key in front, and
         /// remove the old key when the longest call is over.
-        reread tag: Vec<String> = Unset;
+        reread tag: Vec<Key<String>> = Unset;
         /// A file with one key per line, as `strowger key` prints them: `tag ID HEX`, `heartbeat HEX`.
         reread file: Option<PathBuf> = Unset;
         /// The key that signs heartbeats, 32 to 128 hex digits. If left out, every heartbeat is accepted.
-        reread heartbeat: Option<String> = Unset;
+        reread heartbeat: Option<Key<String>> = Unset;
     }
 
     /// Connections over TCP, TLS and WebSocket.

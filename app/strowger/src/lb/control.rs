@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base::{Duration, Time};
+use base::{Duration, Key, Time};
 use config::Checked;
 use heartbeat::measure::Measures;
 use lb::counters::Counter;
@@ -91,12 +91,7 @@ impl Control {
     }
 
     /// Who is polled from now on; the thread that does it is started where there was none to do.
-    pub(crate) fn measure(
-        &mut self,
-        measures: Measures,
-        key: Option<Vec<u8>>,
-        clock: Clock,
-    ) -> io::Result<()> {
+    pub(crate) fn measure(&mut self, measures: Measures, key: Option<Key>, clock: Clock) -> io::Result<()> {
         match &self.measuring {
             Some(measuring) => measuring.change(measures, key),
             None => self.measuring = Measuring::start(&measures, key, clock)?,

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
-use base::Time;
+use base::{Key, Time};
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
 use heartbeat::{Heartbeat, Ignored, Replay};
 use lb::farm::server_table::{Refusal, ServerTable};
@@ -28,20 +28,20 @@ pub(crate) struct HeartbeatCounts {
 
 pub(crate) struct Heartbeats {
     socket: Option<UdpSocket>,
-    key: Option<Vec<u8>>,
+    key: Option<Key>,
     replay: HashMap<SocketAddr, Replay>,
     pub(crate) counts: HeartbeatCounts,
 }
 
 impl Heartbeats {
     /// Opens the port, if there is to be one.
-    pub(crate) fn open(settings: &settings::Heartbeats, key: Option<Vec<u8>>) -> io::Result<Heartbeats> {
+    pub(crate) fn open(settings: &settings::Heartbeats, key: Option<Key>) -> io::Result<Heartbeats> {
         let socket = heartbeat_socket(settings)?;
         Ok(Heartbeats { socket, key, replay: HashMap::new(), counts: HeartbeatCounts::default() })
     }
 
     /// Heartbeats must be signed with this key from now on.
-    pub(crate) fn set_key(&mut self, key: Option<Vec<u8>>) {
+    pub(crate) fn set_key(&mut self, key: Option<Key>) {
         self.key = key;
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base::Key;
 use heartbeat::Ignored;
 use heartbeat::measure::Measures;
 use net::Clock;
@@ -12,7 +13,7 @@ use perf::{Board, Poller};
 
 use crate::report::status::Counter;
 
-type Wanted = (Measures, Option<Vec<u8>>);
+type Wanted = (Measures, Option<Key>);
 
 /// What the poll thread shares with the rest of the process.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ impl Measuring {
     /// Starts the thread, if there is something to poll or to serve. The thread ends with the process.
     pub(crate) fn start(
         measures: &Measures,
-        key: Option<Vec<u8>>,
+        key: Option<Key>,
         clock: Clock,
     ) -> io::Result<Option<Measuring>> {
         if measures.measured.is_empty() && measures.listen.is_none() {
@@ -48,7 +49,7 @@ impl Measuring {
     }
 
     /// Polls these places from now on. The thread sees the change within a fifth of a second.
-    pub(crate) fn change(&self, measures: Measures, key: Option<Vec<u8>>) {
+    pub(crate) fn change(&self, measures: Measures, key: Option<Key>) {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some((measures, key));
     }
 

@@ -10,6 +10,7 @@ use ::agent::Settings;
 use ::agent::control::{self, Command};
 use ::agent::settings::{Ready, ReadyCheck};
 use ::agent::supervise::{GiveUp, Policy};
+use base::Key;
 use clap::{Subcommand, ValueEnum};
 use config::KeyFile;
 
@@ -242,7 +243,7 @@ fn said(answer: Result<String, String>) -> ExitCode {
     }
 }
 
-pub(super) fn key(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn key(path: &Path) -> Result<Key, String> {
     let file = KeyFile::read(path).map_err(|(line, what, remedy)| match line {
         0 => format!("key file {}: {what}\n  remedy: {remedy}", path.display()),
         line => format!("{}:{line}: {what}\n  remedy: {remedy}", path.display()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base::Key;
 use clap::{ValueEnum, value_parser};
 use lb::settings::Listener;
 use net::Clock;
@@ -148,7 +149,7 @@ fn model(texts: &[String]) -> Result<Model, String> {
 
 impl Args {
     /// The key in the key file. `None`: there is no key file.
-    pub(super) fn key(&self) -> Result<Option<Vec<u8>>, String> {
+    pub(super) fn key(&self) -> Result<Option<Key>, String> {
         self.key_file.as_deref().map(super::agent::key).transpose()
     }
 

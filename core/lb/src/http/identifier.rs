@@ -204,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ring(byte: u8) -> KeyRing {
-        KeyRing::new(&Keys { tag: vec![(1, [byte; 16])], heartbeat: None })
+        KeyRing::new(&Keys { tag: vec![(1, [byte; 16].into())], heartbeat: None })
     }
 
     fn names() -> Names {

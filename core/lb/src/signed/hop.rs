@@ -211,7 +211,7 @@ mod tests {
     use crate::settings::Keys;
 
     fn ring(byte: u8) -> KeyRing {
-        KeyRing::new(&Keys { tag: vec![(1, [byte; 16])], heartbeat: None })
+        KeyRing::new(&Keys { tag: vec![(1, [byte; 16].into())], heartbeat: None })
     }
 
     fn samples() -> Vec<Hop> {

@@ -7,6 +7,7 @@
 use crate::signed::branch::{BRANCH_LENGTH, BranchKey};
 use std::hash::Hasher;
 
+use base::Key;
 use sip::work;
 use siphasher::sip::{SipHasher13, SipHasher24};
 
@@ -36,7 +37,7 @@ struct SigningKey {
     /// Of From tags in them.
     mark: u64,
     /// Of what load managers tell each other.
-    notice: [u8; 16],
+    notice: Key<[u8; 16]>,
     /// Of what a load manager leaves to the one after it.
     memory: SipHasher24,
 }
@@ -46,15 +47,15 @@ struct SigningKey {
 pub struct CallKey(pub u64);
 
 /// Separates the uses of one key, so that a value made for one purpose is worth nothing for another.
-fn derive(key: &[u8; 16], purpose: u64) -> [u8; 16] {
+fn derive(key: &Key<[u8; 16]>, purpose: u64) -> Key<[u8; 16]> {
     let mut derived = [0u8; 16];
     for half in 0..2u64 {
-        let mut hasher = SipHasher24::new_with_key(key);
+        let mut hasher = SipHasher24::new_with_key(key.get());
         hasher.write_u64(purpose);
         hasher.write_u64(half);
         derived[half as usize * 8..][..8].copy_from_slice(&hasher.finish().to_le_bytes());
     }
-    derived
+    derived.into()
 }
 
 impl KeyRing {
@@ -63,27 +64,27 @@ impl KeyRing {
         let (_, oldest) = keys.tag.last().expect("at least one tag key");
         let signing = keys.tag.iter().map(|(id, key)| SigningKey {
             id: *id,
-            tag: SipHasher24::new_with_key(&derive(key, 1)),
-            hop: SipHasher24::new_with_key(&derive(key, 2)),
-            call: SipHasher13::new_with_key(&derive(key, 4)),
-            mark: u64::from_le_bytes(*derive(key, 5).first_chunk().expect("16 bytes")),
+            tag: SipHasher24::new_with_key(derive(key, 1).get()),
+            hop: SipHasher24::new_with_key(derive(key, 2).get()),
+            call: SipHasher13::new_with_key(derive(key, 4).get()),
+            mark: u64::from_le_bytes(*derive(key, 5).get().first_chunk().expect("16 bytes")),
             notice: derive(key, 6),
-            memory: SipHasher24::new_with_key(&derive(key, 7)),
+            memory: SipHasher24::new_with_key(derive(key, 7).get()),
         });
         KeyRing {
             signing: signing.collect(),
-            branch: SipHasher13::new_with_key(&derive(oldest, 3)),
-            call: SipHasher13::new_with_key(&derive(oldest, 4)),
+            branch: SipHasher13::new_with_key(derive(oldest, 3).get()),
+            call: SipHasher13::new_with_key(derive(oldest, 4).get()),
             previous: None,
         }
     }
 
     /// These keys after the present ones: a call that is remembered goes on by the hash that it began with.
     pub fn renewed(&self, keys: &Keys) -> KeyRing {
-        let next = KeyRing::new(keys);
+        let mut next = KeyRing::new(keys);
         let same_oldest = next.call(b"") == self.call(b"");
-        let previous = if same_oldest { self.previous } else { Some((self.branch, self.call)) };
-        KeyRing { previous, ..next }
+        next.previous = if same_oldest { self.previous } else { Some((self.branch, self.call)) };
+        next
     }
 
     /// The same Call-ID under the ring before; `None`: there is none, as nearly always.
@@ -138,13 +139,13 @@ impl KeyRing {
     }
 
     /// The key that notices to other load managers are signed with, and its id.
-    pub fn signing_notice_key(&self) -> (u8, [u8; 16]) {
-        (self.signing[0].id, self.signing[0].notice)
+    pub fn signing_notice_key(&self) -> (u8, Key<[u8; 16]>) {
+        (self.signing[0].id, self.signing[0].notice.clone())
     }
 
     /// The key that verifies the notices of others. `None`: an unknown id.
-    pub fn notice_key(&self, id: u8) -> Option<[u8; 16]> {
-        self.key(id).map(|key| key.notice)
+    pub fn notice_key(&self, id: u8) -> Option<Key<[u8; 16]>> {
+        self.key(id).map(|key| key.notice.clone())
     }
 
     /// Of a stored memory of calls, under the key of this id. `None`: an unknown id.
@@ -209,7 +210,39 @@ fn long_branch(mut hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
     BranchKey(hasher.finish())
 }
 
+/// The states of hashers hold their keys.
+impl Drop for KeyRing {
+    fn drop(&mut self) {
+        for key in &mut self.signing {
+            (key.tag, key.hop, key.memory) = (SipHasher24::new(), SipHasher24::new(), SipHasher24::new());
+            (key.call, key.mark) = (SipHasher13::new(), 0);
+        }
+        (self.branch, self.call, self.previous) = (SipHasher13::new(), SipHasher13::new(), None);
+        // Else the compiler may leave out what nobody reads.
+        std::hint::black_box(&mut *self);
+    }
+}
+
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ids: Vec<u8> = self.signing.iter().map(|key| key.id).collect();
+        write!(f, "KeyRing({ids:?})")
+    }
+}
+
 /// Compares authenticators in a time that does not depend on where they differ.
 pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).fold(0, |all, (l, r)| all | (l ^ r)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_keys_nor_rings_print_a_key() {
+        let keys = Keys { tag: vec![(7, [0xAB; 16].into())], heartbeat: Some(b"swordfish".to_vec().into()) };
+        assert_eq!(format!("{keys:?}"), "Keys(1 tag keys, heartbeat key: true)");
+        assert_eq!(format!("{:?}", KeyRing::new(&keys)), "KeyRing([7])");
+    }
 }

@@ -259,7 +259,7 @@ mod tests {
     use crate::settings::Keys;
 
     fn ring(keys: &[(u8, u8)]) -> KeyRing {
-        let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16])).collect();
+        let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16].into())).collect();
         KeyRing::new(&Keys { tag, heartbeat: None })
     }
 

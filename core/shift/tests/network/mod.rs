@@ -23,7 +23,7 @@ pub(crate) fn settings(index: usize, size: usize, calls: u32) -> Settings {
     Settings {
         name: NAMES[index].into(),
         peers: (0..size).filter(|it| *it != index).map(|it| (NAMES[it].to_owned(), address(it))).collect(),
-        key: KEY.to_vec(),
+        key: KEY.to_vec().into(),
         sharing: Sharing::Push,
         period: Duration::from_millis(500),
         decay_periods: 3,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
+use zeroize::Zeroize;
 
 use crate::headers::auth::Auth;
 
@@ -33,8 +34,8 @@ pub(super) struct Hex {
     length: usize,
 }
 
-/// The hash of user, realm and password: what a server stores, and what answers for the password.
-#[derive(Clone, Copy)]
+/// The hash of user, realm and password: what a server stores, and what answers for the password. It is wiped when it is dropped.
+#[derive(Clone)]
 pub struct Secret {
     pub(super) hash: Hash,
     pub(super) hex: Hex,
@@ -133,6 +134,12 @@ impl Secret {
     /// For a store.
     pub fn to_hex(&self) -> &[u8] {
         self.hex.bytes()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.hex.text.zeroize();
     }
 }
 

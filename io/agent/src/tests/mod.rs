@@ -249,7 +249,7 @@ fn settings_of(text: &str) -> Settings {
     settings.state_file = get("state_file").map(PathBuf::from);
     settings.control = get("control").map(PathBuf::from);
     settings.query = get("query").map(|at| at.parse().unwrap());
-    settings.key = get("key").map(|key| key.as_bytes().to_vec());
+    settings.key = get("key").map(|key| key.as_bytes().to_vec().into());
     settings.interface = get("interface").map(|at| at.parse().unwrap());
     settings.ready.check = match get("ready") {
         Some("options") => ReadyCheck::Options,

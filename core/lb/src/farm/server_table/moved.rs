@@ -69,7 +69,7 @@ mod tests {
 
     fn table(size: usize, signed: bool) -> ServerTable {
         let mut settings = Settings::small(Vec::new(), Vec::new(), [7; 16]);
-        settings.keys.heartbeat = signed.then(|| b"key of heartbeats".to_vec());
+        settings.keys.heartbeat = signed.then(|| b"key of heartbeats".to_vec().into());
         settings.heartbeat.table_size = Some(size);
         let counters = ServerCounters::for_settings(&settings, 1);
         ServerTable::new(START, &settings, counters).expect("a table without servers")

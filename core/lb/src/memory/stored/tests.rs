@@ -24,7 +24,7 @@ fn calls() -> Calls {
 }
 
 fn keys(first: u8, oldest: u8) -> KeyRing {
-    KeyRing::new(&Keys { tag: vec![(1, [first; 16]), (2, [oldest; 16])], heartbeat: None })
+    KeyRing::new(&Keys { tag: vec![(1, [first; 16].into()), (2, [oldest; 16].into())], heartbeat: None })
 }
 
 /// A memory of a thousand calls and one large INVITE.
@@ -89,7 +89,7 @@ fn what_these_keys_did_not_sign_is_not_read() {
     assert_eq!(read(&bytes, &keys(1, 2)), Ok(1000));
     assert_eq!(read(&bytes, &keys(3, 2)), Err(NotRestored::Damaged), "another key of the same id");
     assert_eq!(read(&bytes, &keys(1, 3)), Err(NotRestored::Keys), "the calls' hashes hang on the oldest key");
-    let other_id = KeyRing::new(&Keys { tag: vec![(9, [1; 16])], heartbeat: None });
+    let other_id = KeyRing::new(&Keys { tag: vec![(9, [1; 16].into())], heartbeat: None });
     assert_eq!(read(&bytes, &other_id), Err(NotRestored::Keys));
     assert_eq!(read(b"", &keys(1, 2)), Err(NotRestored::NoMemory));
     assert_eq!(read(b"tag 1 00112233", &keys(1, 2)), Err(NotRestored::NoMemory));

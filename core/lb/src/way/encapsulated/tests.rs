@@ -87,7 +87,7 @@ proptest! {
 
 fn farm(key: Option<&[u8]>) -> Farm {
     let mut settings = settings(Affinity::Tag, Selection::RoundRobin);
-    settings.keys.heartbeat = key.map(<[u8]>::to_vec);
+    settings.keys.heartbeat = key.map(|key| key.to_vec().into());
     settings.hold_setup = HoldSetup::Off;
     Farm::new(settings)
 }

@@ -32,11 +32,11 @@ fn a_key_is_rotated_without_moving_a_call_that_rings_or_is_up() {
         let mut farm = Farm::new(Settings { count_calls: true, ..settings(affinity, Selection::RoundRobin) });
         let up = |farm: &mut Farm, call: &str| (call.to_owned(), establish(farm, call));
         let mut calls = vec![up(&mut farm, "before")];
-        farm.set(|settings| settings.keys.tag = vec![NEW, OLD]);
+        farm.set(|settings| settings.keys.tag = [NEW, OLD].map(|(id, key)| (id, key.into())).to_vec());
         calls.push(up(&mut farm, "between"));
         farm.wait(60);
         let ringing = only(farm.udp(CLIENT, &request("INVITE", "rings", "z9hG4bKr", "")));
-        farm.set(|settings| settings.keys.tag = vec![NEW]);
+        farm.set(|settings| settings.keys.tag = vec![(NEW.0, NEW.1.into())]);
         // The same branch to the same server, although both hang on the key that is gone.
         for method in ["INVITE", "CANCEL"] {
             let again = only(farm.udp(CLIENT, &request(method, "rings", "z9hG4bKr", "")));

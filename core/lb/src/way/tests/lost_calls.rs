@@ -135,7 +135,7 @@ fn a_call_whose_first_copy_was_not_held_is_not_given_to_another_once_its_server_
 #[test]
 fn a_call_made_while_two_keys_were_in_use_outlives_the_older_one() {
     let keys = |keys: &[(u8, u8)]| {
-        let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16])).collect();
+        let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16].into())).collect();
         let keys = Keys { tag, heartbeat: None };
         Farm::new(Settings { keys, ..settings(Affinity::Tag, Selection::RoundRobin) })
     };

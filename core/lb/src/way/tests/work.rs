@@ -259,7 +259,7 @@ const BINDINGS: &[(&str, &str, &str)] = &[
 
 #[test]
 fn the_head_of_an_http_request_costs_what_it_is_long() {
-    let keys = KeyRing::new(&Keys { tag: vec![(1, [7; 16])], heartbeat: None });
+    let keys = KeyRing::new(&Keys { tag: vec![(1, [7; 16].into())], heartbeat: None });
     let names = Names { cookie: "s".into(), header: "s".into(), parameter: "s".into() };
     let of = |target: String, cookie: String| {
         let head = Head { target: &target, header: &[], cookies: &[cookie.as_bytes()] };

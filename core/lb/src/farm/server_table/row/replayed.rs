@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_server_whose_clock_was_set_back_is_named_with_how_far_until_it_has_caught_up() {
-        let keys = Keys { tag: Vec::new(), heartbeat: Some(vec![1; 32]) };
+        let keys = Keys { tag: Vec::new(), heartbeat: Some(vec![1; 32].into()) };
         let settings = Settings { keys, ..Settings::small(Vec::new(), Vec::new(), [0; 16]) };
         let start = Time::from_secs(100);
         let mut table =
