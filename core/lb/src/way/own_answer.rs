@@ -18,7 +18,7 @@ impl Core {
             self.view.count(Counter::BadAck);
             return self.refusals.dropped(turn, Some(message), reject.reason());
         }
-        self.refusals.refused(turn, message, reject);
+        self.refusals.refused(turn, message, reject, self.view.counted(Counter::NoServer));
         if reject.status() != 503 {
             self.view.count(Counter::Rejected);
         }

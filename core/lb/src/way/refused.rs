@@ -21,12 +21,23 @@ pub(crate) struct Refusals {
     made: u32,
     /// Messages refused without an event since the last one.
     unsaid: u64,
+    /// The count of requests that no server could take, at the last refused request.
+    no_server: u64,
 }
 
 impl Refusals {
-    /// We answer a request with an error.
-    pub(crate) fn refused(&mut self, turn: &mut Turn<'_>, message: &Message<'_>, reject: &Reject) {
+    /// We answer a request with an error. `no_server` counts the requests that no server could take: the control side sums these
+    /// up in one line of the log, so that a request counted there has no event.
+    pub(crate) fn refused(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        reject: &Reject,
+        no_server: u64,
+    ) {
+        let is_counted = std::mem::replace(&mut self.no_server, no_server) != no_server;
         if reject.status() >= 300
+            && !(is_counted && reject.status() == 503)
             && let Some(unsaid) = self.allow(turn.now)
         {
             let (status, reason) = (Some(reject.status()), reject.reason());

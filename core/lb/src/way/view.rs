@@ -34,6 +34,11 @@ impl View {
         self.counters.add(counter);
     }
 
+    /// What this worker has counted.
+    pub(crate) fn counted(&self, counter: Counter) -> u64 {
+        self.counters.get(counter)
+    }
+
     /// Reads a request of a call that may have begun under keys that are gone.
     pub(crate) fn read<'m>(
         &self,
