@@ -217,7 +217,8 @@ impl Play {
             let elapsed = self.start.elapsed();
             if elapsed >= length {
                 self.callers.tally.ending.store(true, Ordering::Relaxed);
-                if self.callers.tally.is_settled() || elapsed >= length + SETTLE {
+                let is_watching = self.incident.as_ref().is_some_and(|incident| !incident.is_over());
+                if self.callers.tally.is_settled() && !is_watching || elapsed >= length + SETTLE {
                     break;
                 }
             }
@@ -282,6 +283,14 @@ impl Play {
                     "the load manager took the server out of the farm after {} ms: {}",
                     since.as_millis(),
                     found.reason
+                )
+            }
+            // On a busy machine both can happen between two looks. The server has been active for less time than since it was killed.
+            (None, _) if Duration::from_secs(found.since_seconds + 1) <= since => {
+                (incident.seen, incident.back) = (Some(since), Some(since));
+                format!(
+                    "the load manager took the server out of the farm after less than {} ms, and put it back",
+                    since.as_millis()
                 )
             }
             (Some(_), None) if active => {
