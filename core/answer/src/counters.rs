@@ -44,6 +44,7 @@ counters! {
     hung_up: "calls ended by our BYE",
     refused: "calls refused",
     full: "calls refused for want of room",
+    unacceptable: "offers of sessions that cannot be had (488)",
     merged: "calls that came by two ways (482)",
     cancelled: "calls cancelled",
     changed: "re-INVITE and UPDATE",

@@ -7,7 +7,8 @@ use turn::Outbox;
 
 use super::Answerer;
 use super::call::Phase;
-use super::text::{Fields, answer, dialog_fields, session};
+use super::session::Said;
+use super::text::{Fields, answer, dialog_fields};
 
 impl Answerer {
     /// Does what is due, call by call.
@@ -73,9 +74,8 @@ impl Answerer {
 
     /// Sends an answer to the INVITE and keeps it for repetition.
     pub(super) fn say(&mut self, now: Time, slot: u64, request: &Message<'_>, status: u16, out: &mut Outbox) {
-        let Some((remote, target)) = self.book.get(slot).map(|call| (call.remote, call.target)) else {
-            return;
-        };
+        let Some(call) = self.book.get(slot) else { return };
+        let (remote, target, version) = (call.remote, call.target, call.sequence);
         let listener = match target {
             sip::Target::Datagram { listener, .. }
             | sip::Target::Connection { listener, .. }
@@ -83,7 +83,7 @@ impl Answerer {
         };
         let own = self.addresses.get(listener).copied();
         let body = match (status, own) {
-            (200, Some(own)) => session(own.address),
+            (200, Some(own)) => Said::to(request, own.address.ip(), version).text().unwrap_or_default(),
             _ => String::new(),
         };
         let fields = match (status, own) {

@@ -14,6 +14,7 @@ use turn::Outbox;
 use super::Answerer;
 use super::call::{Call, Phase};
 use super::request::{answered, to_tag};
+use super::session::Said;
 use super::text::{Fields, answer, answer_target, remote_target, required};
 
 /// From here on a caller needs a 100 to stop repeating (RFC 3261 §17.2.1).
@@ -63,6 +64,10 @@ impl Answerer {
             return out.post(&bytes, answer_target(request, flow));
         }
         self.counters.invites.add(1);
+        if !self.can_have_session(request, flow, sequence) {
+            self.counters.unacceptable.add(1);
+            return self.plain(request, flow, 488, out);
+        }
         if has_tag {
             self.counters.taken_over.add(1);
         }
@@ -122,6 +127,11 @@ impl Answerer {
         }
     }
 
+    fn can_have_session(&self, request: &Message<'_>, flow: Flow, version: u32) -> bool {
+        let own = self.addresses.get(usize::from(flow.listener));
+        own.is_none_or(|own| Said::to(request, own.address.ip(), version) != Said::NotAcceptable)
+    }
+
     /// A copy of the last INVITE: the last answer, as long as the transaction repeats it. The answers go where the copy is from: the
     /// connection of the INVITE may be gone.
     fn copy(&mut self, now: Time, request: &Message<'_>, flow: Flow, slot: u64, out: &mut Outbox) {
@@ -160,6 +170,13 @@ impl Answerer {
         out: &mut Outbox,
     ) {
         match self.book.get(slot).map(|call| &call.phase) {
+            // The session goes on as it was (RFC 3261 §14.2).
+            Some(Phase::Answered { .. } | Phase::Confirmed { .. })
+                if !self.can_have_session(request, flow, sequence) =>
+            {
+                self.counters.unacceptable.add(1);
+                self.plain(request, flow, 488, out);
+            }
             Some(Phase::Answered { .. } | Phase::Confirmed { .. }) => {
                 self.counters.changed.add(1);
                 let (timers, target) = (&self.timers, answer_target(request, flow));

@@ -15,6 +15,7 @@ mod on_streams;
 mod passing_on;
 mod processor;
 mod request;
+mod session;
 mod shifting;
 mod text;
 

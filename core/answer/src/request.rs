@@ -9,7 +9,8 @@ use transaction::{NonInviteServer, NonInviteServerEvent, Timers};
 use turn::Outbox;
 
 use super::Answerer;
-use super::text::{Fields, allow, answer, answer_target, dialog_fields, remote_target, session};
+use super::session::Said;
+use super::text::{Fields, allow, answer, answer_target, dialog_fields, remote_target};
 
 /// Call-ID and From tag of a call that is kept, bytes together. Far more than any honest one has.
 const KEY_BYTES_MAX: usize = 1024;
@@ -57,7 +58,7 @@ impl Answerer {
                 out.post(&bytes, answer_target(request, flow));
             }
             Method::Update | Method::Info | Method::Message | Method::Notify => {
-                self.within(now, request, flow, method, slot, out);
+                self.within(now, request, flow, (method, sequence.number), slot, out);
             }
             Method::Prack | Method::Subscribe | Method::Publish | Method::Refer | Method::Other => {
                 self.counters.unsupported.add(1);
@@ -84,7 +85,7 @@ impl Answerer {
         now: Time,
         request: &Message<'_>,
         flow: Flow,
-        method: Method,
+        (method, sequence): (Method, u32),
         slot: Option<u64>,
         out: &mut Outbox,
     ) {
@@ -102,7 +103,12 @@ impl Answerer {
         }
         let own = self.addresses.get(usize::from(flow.listener)).copied();
         let body = match own {
-            Some(own) if method == Method::Update && !request.body().is_empty() => session(own.address),
+            Some(own) if method == Method::Update && !request.body().is_empty() => {
+                match Said::to(request, own.address.ip(), sequence).text() {
+                    Some(body) => body,
+                    None => return self.plain(request, flow, 488, out),
+                }
+            }
             _ => String::new(),
         };
         let fields = match (method, own) {

@@ -84,15 +84,6 @@ fn write_address(address: SocketAddr, out: &mut Vec<u8>) {
     write_decimal(u64::from(address.port()), out);
 }
 
-/// A session description that takes one audio stream and sends nothing.
-pub(super) fn session(own: SocketAddr) -> String {
-    let (kind, ip) = (if own.is_ipv4() { "IP4" } else { "IP6" }, own.ip());
-    format!(
-        "v=0\r\no=answer 1 1 IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\n\
-         m=audio 9 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=recvonly\r\n"
-    )
-}
-
 /// A BYE to the caller, and where it goes: along the route that the INVITE recorded (RFC 3261 §12.2.1.1).
 pub(super) fn bye(
     invite: &Message<'_>,
