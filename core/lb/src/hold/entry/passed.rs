@@ -47,7 +47,8 @@ impl Entry {
 
     /// The failure of this server has passed, and nothing else is kept of its INVITE.
     pub(in crate::hold) fn may_repeat_failure_of(&self, server: ServerId) -> bool {
-        self.phase == (Phase::Over { answered: None })
+        self.class == Class::Invite
+            && self.phase == (Phase::Over { answered: None })
             && self.server == Some(server)
             && self.message.is_empty()
     }

@@ -166,3 +166,16 @@ fn workers_meet_in_the_same_entries_and_the_books_balance() {
     assert!(workers.iter().all(Alarms::is_empty));
     assert!(held.counts().kept > 500, "{:?}", held.counts());
 }
+
+#[test]
+fn a_failure_under_the_branch_of_another_method_changes_nothing_of_that() {
+    let mut bench = Bench::with(|kept| {
+        (kept.class, kept.server_reliable, kept.failover) = (Class::Other, true, false);
+    });
+    bench.held.connection_lost(at(0), &mut bench.alarms, A);
+    bench.response(0, Class::Other, 200, A);
+    let flow = flow(Transport::Udp);
+    bench.held.failure_passed(at(0), &mut bench.alarms, KEY, A, (flow, b"SIP/2.0 486 Busy Here\r\n\r\n"));
+    assert_eq!(bench.due(1000), [], "no INVITE was held there");
+    bench.is_clean_at(33_000);
+}
