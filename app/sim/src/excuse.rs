@@ -4,10 +4,10 @@ use base::{Duration, Time};
 
 use crate::callers::{Caller, Outcome};
 use crate::farm::Farm;
+use crate::fate::Fate;
 use crate::fault::What;
 use crate::kinds::Kind;
 use crate::node::Id;
-use crate::servers::Fate;
 
 /// A final answer that its caller has is acknowledged after this time.
 const ON_THE_WAY: Duration = Duration::from_millis(500);

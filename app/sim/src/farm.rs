@@ -11,13 +11,14 @@ use heartbeat::datagram::ServerState;
 
 use crate::callers::Caller;
 use crate::clock::Clock;
+use crate::fate::Fate;
 use crate::link::{Link, Packet};
 use crate::losses::Losses;
 use crate::manager::Manager;
 use crate::node::{Arrival, Id, Node};
 use crate::phones::Phone;
 use crate::scenario::{HEARTBEAT_PERIOD, Kind, Scenario};
-use crate::servers::{Fate, Server};
+use crate::servers::Server;
 use crate::stranger::Stranger;
 
 /// No run takes longer; one that does has something that never ends.

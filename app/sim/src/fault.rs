@@ -4,9 +4,9 @@
 use base::Time;
 use lb::settings::{HoldSetup, Selection, Settings};
 
+use crate::fate::Fate;
 use crate::link::Weather;
 use crate::node::Id;
-use crate::servers::Fate;
 use crate::stranger::Forgery;
 
 /// Something that happens at a time of the farm's own clock.

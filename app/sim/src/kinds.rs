@@ -4,11 +4,11 @@
 use base::{Chance, Duration, Time};
 use lb::settings::{HoldSetup, Selection};
 
+use crate::fate::Fate;
 use crate::fault::{Change, Fault, What};
 use crate::link::Weather;
 use crate::node::Id;
 use crate::scenario::Scenario;
-use crate::servers::Fate;
 use crate::stranger::Forgery;
 
 /// What may go wrong in a scenario.

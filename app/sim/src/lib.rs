@@ -4,11 +4,13 @@
 //! the routers that the product runs, tells them the time, and carries what they send. [`checkers`] say afterwards
 //! whether what everybody saw was right. A failure names its seed; `STROWGER_SEED` runs that one alone, with a trace.
 
+pub mod addresses;
 pub mod callers;
 pub mod checkers;
 pub mod clock;
 pub mod excuse;
 pub mod farm;
+pub mod fate;
 pub mod fault;
 pub mod kinds;
 pub mod link;
@@ -16,6 +18,7 @@ pub mod losses;
 pub mod manager;
 pub mod node;
 pub mod phones;
+pub mod plan;
 pub mod runs;
 pub mod scenario;
 pub mod servers;

@@ -10,14 +10,15 @@ use lb::settings::{
 };
 use sip::Transport;
 
+pub use crate::addresses::{NOTICE_PORT, address};
 use crate::callers::Plan;
+use crate::fate::{Fate, Manners};
 use crate::fault::{Fault, KEYS, What};
 pub use crate::kinds::Kind;
 use crate::kinds::faults;
 use crate::link::Weather;
 use crate::node::Id;
 use crate::phones;
-use crate::servers::{Fate, Manners};
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -61,9 +62,6 @@ impl Clocks {
 
 /// Between heartbeats; three of them missed and a server is failed.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
-
-/// Where load managers hear each other.
-pub const NOTICE_PORT: u16 = 5070;
 
 const CALLS: u64 = 8;
 /// All calls begin within this time.
@@ -173,10 +171,6 @@ impl Scenario {
     pub fn shared_address(&self) -> SocketAddr {
         address(1, 100)
     }
-}
-
-pub fn address(network: u8, host: u8) -> SocketAddr {
-    SocketAddr::from(([10, 0, network, host], 5060))
 }
 
 fn drawn_policy(chance: &mut Chance, kind: Kind, fair: bool) -> (Affinity, Selection) {

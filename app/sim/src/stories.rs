@@ -7,10 +7,10 @@ use sip::Transport;
 use crate::callers::{Outcome, Plan};
 use crate::checkers;
 use crate::farm::Farm;
+use crate::fate::{Fate, Manners};
 use crate::fault::{Fault, What};
 use crate::link::Weather;
 use crate::scenario::{Kind, Scenario};
-use crate::servers::{Fate, Manners};
 
 fn ms(ms: u64) -> Time {
     Time::from_millis(ms)

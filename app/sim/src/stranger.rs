@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use base::Time;
 use heartbeat::notice::{self, Notice, What};
 
+use crate::addresses::{NOTICE_PORT, address};
 use crate::link::Packet;
 use crate::node::{Arrival, Node};
-use crate::scenario::{NOTICE_PORT, address};
 use crate::text::{self, Ask};
 
 /// His tag, by which servers know that a request was his.

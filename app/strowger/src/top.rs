@@ -1,6 +1,7 @@
 //! `strowger top` asks a running load manager again and again, and shows what changed. On a terminal it redraws one picture
 //! and reads keys; elsewhere it prints one table after the other.
 
+mod order;
 mod picture;
 mod terminal;
 
@@ -12,49 +13,12 @@ use crate::ctl::socket;
 use crate::process::print;
 use crate::report::status::StatusReport;
 use crate::report::table::terminal_size;
+pub(crate) use order::Order;
 use picture::Looks;
 use terminal::{Key, Terminal};
 
 /// Lines of the picture besides the servers.
 const OTHER_LINES: usize = 9;
-
-/// The column by which the servers are sorted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Order {
-    /// As in the server table
-    #[default]
-    Index,
-    /// Most new calls first
-    NewCalls,
-    /// Highest load first
-    Load,
-    /// Most calls in progress first
-    Calls,
-    /// Servers that are not active first
-    State,
-}
-
-impl Order {
-    fn name(self) -> &'static str {
-        match self {
-            Order::Index => "index",
-            Order::NewCalls => "new calls",
-            Order::Load => "load",
-            Order::Calls => "calls",
-            Order::State => "state",
-        }
-    }
-
-    fn next(self) -> Order {
-        match self {
-            Order::Index => Order::NewCalls,
-            Order::NewCalls => Order::Load,
-            Order::Load => Order::Calls,
-            Order::Calls => Order::State,
-            Order::State => Order::Index,
-        }
-    }
-}
 
 /// Runs until a key ends it, the time is over, or the load manager no longer answers.
 pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -> io::Result<()> {

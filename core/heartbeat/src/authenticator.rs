@@ -5,7 +5,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::datagram::Ignored;
+use crate::ignored::Ignored;
 
 /// Length on the wire.
 pub const AUTHENTICATOR_BYTES: usize = 16;

@@ -10,6 +10,7 @@ pub mod decay;
 pub mod form;
 #[cfg(test)]
 mod golden;
+mod ignored;
 pub mod load;
 pub mod measure;
 pub mod notice;
@@ -18,8 +19,9 @@ mod replay;
 pub mod stream;
 mod tail;
 
-pub use datagram::{Heartbeat, Ignored, ServerState, Transport};
+pub use datagram::{Heartbeat, ServerState, Transport};
 pub use decay::Decay;
+pub use ignored::Ignored;
 pub use load::Load;
 pub use query::Query;
 pub use replay::{Replay, next_count};

@@ -5,8 +5,8 @@
 //! sent there as the forgery cost. With a key, only a signed query is answered.
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
-use crate::datagram::Ignored;
 use crate::form::Form;
+use crate::ignored::Ignored;
 
 /// First field of a query, in network byte order; unlike that of a heartbeat in either order.
 pub const QUERY_ID: u32 = Form::Query.id();

@@ -2,7 +2,8 @@
 
 use base::Duration;
 
-use crate::datagram::{Heartbeat, Ignored};
+use crate::datagram::Heartbeat;
+use crate::ignored::Ignored;
 
 /// What a receiver remembers of one sender: the largest count so far. One per server in the server table.
 ///

@@ -6,8 +6,9 @@
 //! without a nonce is a notification: its server is above a threshold, or its state changed, and nobody asked. Each datagram is signed as over UDP.
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
-use crate::datagram::{DATAGRAM_BYTES_MAX, Heartbeat, Ignored};
+use crate::datagram::{DATAGRAM_BYTES_MAX, Heartbeat};
 use crate::form::Form;
+use crate::ignored::Ignored;
 use crate::query::{QUERY_ID, Query};
 
 /// First field of an end, in network byte order.

@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
-use crate::datagram::{Heartbeat, Ignored, Order, Transport};
+use crate::datagram::{Heartbeat, Order, Transport};
+use crate::ignored::Ignored;
 use crate::load::Load;
 
 /// "STRO": says that what follows the plain form is our tail and not rubbish.

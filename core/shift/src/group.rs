@@ -2,11 +2,11 @@
 //! What happens to a call is in `offers`.
 
 use base::{Chance, Duration, Time};
-use heartbeat::{Decay, Transport};
+use heartbeat::Decay;
 
+use crate::calls::{Passing, Searches};
 use crate::counters::{Counter, Counters};
 use crate::datagram::{Body, Datagram, Ignored, Report, is_name};
-use crate::offers::{Passing, Searches};
 use crate::outbox::Outbox;
 use crate::peer::{Change, Peer};
 use crate::promise::Promises;
@@ -23,20 +23,6 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// What a poll brought is good for so long, so that many calls at once cost one poll.
 const POLL_GOOD_FOR: Duration = Duration::from_millis(20);
-
-/// A new call whose client asked this member.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Where answers to the client go.
-    pub client: std::net::SocketAddr,
-    pub transport: Transport,
-    /// User part of the URI that is called.
-    pub user: Vec<u8>,
-    /// For [`crate::Identity::Straight`]: the redirecting answer up to its Contact; empty: the chain.
-    pub answer: Vec<u8>,
-    /// Max-Forwards of the request, RFC 3261 §20.22: how many members may be asked one after the other.
-    pub max_forwards: u8,
-}
 
 /// The newest poll: one at a time, for all calls that wait.
 #[derive(Default)]

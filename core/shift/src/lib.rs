@@ -5,6 +5,7 @@
 //! ([`Group::offer`]), datagrams ([`Group::handle`]) and time ([`Group::handle_timeout`]), and does what is left in the
 //! [`Outbox`]. Who keeps the SIP transactions is the edge; nothing here knows SIP.
 
+mod calls;
 mod choice;
 pub mod counters;
 mod datagram;
@@ -16,13 +17,14 @@ mod promise;
 mod settings;
 mod workload;
 
+pub use calls::Call;
 pub use choice::{Criterion, ServiceState};
 pub use counters::{Counter, Counters};
 pub use datagram::{
     Body, CallName, DATAGRAM_BYTES_MAX, Datagram, Ignored, NAME_BYTES_MAX, Offer, PROTOCOL_ID, Report,
     VISITED_MAX,
 };
-pub use group::{Call, Group};
+pub use group::Group;
 pub use outbox::{Decision, Outbox};
 pub use settings::{AllAbove, Identity, Settings, Sharing};
 pub use workload::{Measure, Measures, Model, Workload};

@@ -17,9 +17,6 @@ use crate::group::Group;
 use crate::outbox::Outbox;
 use crate::settings::Sharing;
 
-pub(crate) use passing::Passing;
-pub(crate) use searches::Searches;
-
 /// Calls that are being sought a member for, and calls of others that wait for a poll; some 2 KiB each.
 const SEARCHES_MAX: usize = 10_000;
 

@@ -4,10 +4,17 @@ use crate::message::Message;
 use crate::text::skip_quoted;
 use crate::work;
 
+impl Message<'_> {
+    /// Whether a control character stands in the head where none may be.
+    pub(crate) fn has_loose_control(&self) -> bool {
+        self.has_controls() && is_loose_in(self)
+    }
+}
+
 /// The grammar has control characters but tabs in quoted pairs alone (RFC 3261 §25.1), of quoted strings and of comments. In a
 /// quoted string they are let through as they are; anywhere else one element may take for an end what the next one reads on.
 #[cold]
-pub(crate) fn is_loose_in(message: &Message<'_>) -> bool {
+fn is_loose_in(message: &Message<'_>) -> bool {
     let is_loose = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n');
     message.bytes()[..message.headers_start() as usize].iter().any(is_loose)
         || message.headers().iter().any(|header| {

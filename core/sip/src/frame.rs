@@ -6,12 +6,9 @@
 
 use memchr::memchr;
 
+pub use crate::message::MESSAGE_BYTES_MAX;
 use crate::message::{Length, Name, start_line};
 use crate::text::is_token;
-
-/// Largest message taken from a stream: header fields and body together. It is what a UDP datagram can hold, so that
-/// a message may go on over either transport; it bounds the header fields as well.
-pub const MESSAGE_BYTES_MAX: usize = 65_535;
 
 /// What the front of a stream's buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! A message of our own is written by [`Writer`] alone. What cannot be framed is [`Malformed`]; what can is judged by [`validate`], whose [`Reject`] carries the status.
 
 pub mod answer;
+mod classes;
 mod control;
 #[cfg(test)]
 mod corpus;

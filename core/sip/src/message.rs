@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use crate::control;
 use crate::headers::content_length;
 pub use crate::name::{Method, Name};
 use crate::scan::token_end;
@@ -15,6 +14,10 @@ mod parser;
 
 pub use parser::Parser;
 pub(crate) use parser::start_line;
+
+/// Largest message taken from a stream: header fields and body together. It is what a UDP datagram can hold, so that
+/// a message may go on over either transport; it bounds the header fields as well.
+pub const MESSAGE_BYTES_MAX: usize = 65_535;
 
 /// Most header fields in one message. Above what 64 kB of usable header fields hold, so every message that could be
 /// forwarded is; it bounds the memory of a [`Parser`] to 330 kB.
@@ -73,7 +76,7 @@ pub enum Malformed {
     NoEndOfHeaders,
     /// More than [`HEADERS_MAX`].
     TooManyHeaders,
-    /// More bytes than [`crate::frame::MESSAGE_BYTES_MAX`].
+    /// More bytes than [`MESSAGE_BYTES_MAX`].
     TooLarge,
 }
 
@@ -149,9 +152,9 @@ impl<'a> Message<'a> {
         self.headers_start
     }
 
-    /// Whether a control character stands in the head where none may be.
-    pub(crate) fn has_loose_control(&self) -> bool {
-        self.controls && control::is_loose_in(self)
+    /// Whether any control character stands in the head.
+    pub(crate) fn has_controls(&self) -> bool {
+        self.controls
     }
 
     /// What Content-Length says; the body is cut to what is there.

@@ -3,7 +3,7 @@
 //! The kinds are those of [`crate::text`]; here they are only found faster. On x86-64 the vector instructions that every
 //! such processor has are used, elsewhere a loop over the table.
 
-use crate::text::{is_host, is_token, is_uri, is_value, is_visible};
+use crate::classes::{is_host, is_token, is_uri, is_value, is_visible};
 use crate::work;
 
 /// The first offset from `at` on whose byte cannot be in a token, or the length. Tokens are short: a loop is as good here.

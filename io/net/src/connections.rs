@@ -9,90 +9,48 @@ mod connection;
 mod cut;
 mod deadlines;
 mod limits;
+mod news;
 mod out_queue;
 mod outgoing;
 mod phase;
+mod reading;
 mod shares;
 mod slots;
+mod source;
+mod staged;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::sync::Arc;
 
 use base::Time;
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
-use sip::{ConnectionId, Flow, Target, Transport};
+use sip::{ConnectionId, Transport};
 
 use crate::counters::Counters;
 use crate::tcp;
 use crate::tls::Identities;
 
-use accepting::source;
 use connection::Connection;
 pub use limits::Limits;
-use outgoing::Staged;
+pub use news::{News, Received};
 use phase::{Close, Phase};
-use shares::Source;
-use slots::{Key, Slots};
+use slots::{Key, Slots, id_of};
+use source::{Source, source};
+use staged::Staged;
 
 /// Bytes read from a connection at once: one message of the largest size.
 const READ_BYTES: usize = 64 << 10;
-
-/// Reads from one connection before the next has its turn.
-const READS_PER_TURN: usize = 4;
 
 /// Tokens from here on belong to connections and their listeners; those below are the worker's.
 pub const TOKENS_FROM: usize = 1 << 62;
 const LISTENER_TOKENS: usize = TOKENS_FROM;
 const CONNECTION_TOKENS: usize = 1 << 63;
-
-/// What a stream brought.
-#[derive(Clone, Copy, Debug)]
-pub enum Received<'a> {
-    Message {
-        bytes: &'a [u8],
-        flow: Flow,
-    },
-    /// The end of the message cannot be known. An answer may be sent to the connection in this turn; then it is closed.
-    Broken {
-        bytes: &'a [u8],
-        flow: Flow,
-    },
-}
-
-/// What happened besides messages; the worker takes it, tells the core, and sends the fallbacks.
-#[derive(Debug, Default)]
-pub struct News {
-    /// Messages that could not be sent: their connection was refused or lost, or the peer takes nothing.
-    pub failed: Vec<Target>,
-    /// Messages that could not be sent because this host or a bound of ours had no room. That says nothing of who should get them.
-    pub without_room: Vec<Target>,
-    /// Connections that are gone, and who was at their other end.
-    pub closed: Vec<(ConnectionId, SocketAddr)>,
-    /// Handshakes that we began and that failed: with whom, and what TLS says of it. Each is among the closed, too.
-    pub handshakes_failed: Vec<(SocketAddr, String)>,
-    /// A server that left Content-Length out of a message; the last of them.
-    pub without_length: Option<SocketAddr>,
-    /// Messages to send by UDP instead; the ranges lie in `fallback_bytes`.
-    pub fallbacks: Vec<(Range<u32>, Target)>,
-    pub fallback_bytes: Vec<u8>,
-}
-
-impl News {
-    pub fn is_empty(&self) -> bool {
-        self.failed.is_empty()
-            && self.without_room.is_empty()
-            && self.closed.is_empty()
-            && self.fallbacks.is_empty()
-            && self.without_length.is_none()
-    }
-}
 
 struct Listening {
     listener: u8,
@@ -308,124 +266,6 @@ impl Connections {
         }
     }
 
-    /// Reads until nothing is left or the turn is over. A read that leaves room in the buffer has taken all there
-    /// was, and what comes later is a new event; `to_the_end` reads on, because the end may have come as well.
-    fn read(&mut self, key: Key, now: Time, to_the_end: bool, take: &mut dyn FnMut(Received<'_>)) {
-        for _ in 0..READS_PER_TURN {
-            let Some(connection) = self.slots.get_mut(key) else { return };
-            if matches!(connection.phase, Phase::Connecting { .. }) {
-                return;
-            }
-            let shakes_hands = matches!(connection.phase, Phase::Handshaking { .. });
-            let read = connection.stream.read(&mut self.scratch, to_the_end, now);
-            if shakes_hands {
-                self.settle(key, now);
-            }
-            if read.is_err() && self.account(key) > self.limits.buffered_bytes {
-                self.make_room();
-            }
-            let Some(connection) = self.slots.get_mut(key) else { return };
-            let length = match read {
-                Ok(0) => {
-                    let open = connection.phase == Phase::Open;
-                    if connection.half_close(now) {
-                        self.counters.connections_half_closed.add(open.into());
-                        self.account(key);
-                        return self.watch(key);
-                    }
-                    let why = match connection.phase {
-                        Phase::Ended { .. } if connection.transport.is_websocket() => Close::WebSocketEnded,
-                        Phase::Ended { .. } => Close::BrokenFrame,
-                        Phase::Handshaking { .. } => Close::HandshakeFailed,
-                        _ => Close::Peer,
-                    };
-                    return self.close(key, why);
-                }
-                Ok(length) => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if matches!(connection.phase, Phase::Handshaking { .. }) => {
-                    if connection.opened {
-                        self.news.handshakes_failed.push((connection.remote, error.to_string()));
-                    }
-                    return self.close(key, Close::HandshakeFailed);
-                }
-                Err(_) => return self.close(key, Close::Error),
-            };
-            let all = connection.stream.short_read_is_all() && length < READ_BYTES && !to_the_end;
-            if !connection.is_heard() {
-                if all {
-                    return;
-                }
-                continue;
-            }
-            let flow = Flow {
-                listener: connection.listener,
-                transport: connection.transport,
-                remote: connection.remote,
-                connection: Some(id_of(self.worker, key)),
-            };
-            let cut = connection.take_in(&self.scratch[..length], now, flow, take);
-            self.counters.stream_bytes_in.add(length as u64);
-            self.counters.messages_in.add(cut.messages);
-            if cut.without_length > 0 {
-                self.counters.messages_without_length.add(cut.without_length);
-                self.news.without_length = Some(connection.remote);
-            }
-            if cut.no_memory {
-                return self.close(key, Close::Memory);
-            }
-            if cut.broken {
-                self.counters.frames_broken.add(1);
-                connection.phase = Phase::Ending;
-                self.ending.push(key);
-                return;
-            }
-            self.counters.pings.add(cut.pings);
-            if !cut.answer.is_empty() {
-                if connection.answer(&cut.answer, &self.limits, now).is_err() {
-                    return self.close(key, Close::Error);
-                }
-                self.watch(key);
-            }
-            if let Some(end) = cut.end {
-                return self.end_websocket(key, end, now);
-            }
-            if shakes_hands {
-                self.settle(key, now);
-            }
-            if self.account(key) > self.limits.buffered_bytes {
-                self.make_room();
-            }
-            if all {
-                return;
-            }
-        }
-        if let Some(connection) = self.slots.get_mut(key)
-            && !std::mem::replace(&mut connection.unread, true)
-        {
-            self.unread.push_back(key);
-        }
-    }
-
-    /// Adds what the connection has come to hold since the last time, or to hold no more, to the sum of all and to that of its
-    /// source.
-    fn account(&mut self, key: Key) -> usize {
-        let Some(connection) = self.slots.get_mut(key) else { return self.buffered };
-        let held = connection.held();
-        if held != connection.accounted {
-            let before = std::mem::replace(&mut connection.accounted, held);
-            self.buffered = self.buffered + held - before;
-            if !connection.opened
-                && let Some(share) = self.per_source.get_mut(&source(connection.remote.ip()))
-            {
-                share.held = share.held + held - before;
-            }
-            self.counters.buffered_bytes.set(self.buffered as u64);
-        }
-        self.buffered
-    }
-
     /// Takes the connection away, reports it, and what waited in its queue as failed.
     fn close(&mut self, key: Key, why: Close) {
         let Some(connection) = self.slots.remove(key) else { return };
@@ -486,8 +326,4 @@ fn token_of(key: Key) -> Token {
 
 fn key_of(token: usize) -> Key {
     Key { slot: token as u16, generation: (token >> 16) as u32 }
-}
-
-fn id_of(worker: u8, key: Key) -> ConnectionId {
-    ConnectionId { worker, slot: key.slot, generation: key.generation }
 }

@@ -7,25 +7,25 @@ mod aside;
 mod balance;
 mod beside;
 mod edge;
+mod introduce;
+mod setup;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Duration, Time};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use sip::{Flow, Transport};
 use turn::{Core, Input};
 
 use crate::udp::BATCH;
 use crate::{
-    Clock, Connections, Counters, Datagram, Identities, Limits, Mailbox, Received, Receiver, Returned,
-    Spread, Udp, UdpOptions, Wait,
+    Clock, Connections, Counters, Datagram, Mailbox, Received, Receiver, Returned, Spread, Udp, Wait,
 };
 
 pub use aside::Aside;
@@ -33,6 +33,8 @@ use aside::ServiceRate;
 use balance::Balance;
 pub use beside::Beside;
 use edge::Edge;
+pub use introduce::introduce;
+pub use setup::{Handle, Setup};
 
 /// Turns in a row that may go on with what is known to be there before the kernel is asked again, so that a flood on one
 /// socket cannot keep the others waiting for longer than some 500 messages.
@@ -56,45 +58,6 @@ const TOKEN_BESIDE: Token = Token(2);
 
 /// The outbox of a core.
 type Outbox<C> = turn::Outbox<<C as Core>::Ask, <C as Core>::Letter, <C as Core>::Event>;
-
-/// What a worker is made from.
-pub struct Setup<'a, C: Core> {
-    /// Number of this worker, from 0; the one in [`sip::ConnectionId`].
-    pub index: u8,
-    /// Processor to stay on; `None`: wherever the kernel puts it.
-    pub pin: Option<usize>,
-    pub clock: Clock,
-    /// Transport and address of each, in the order of the configuration.
-    pub listeners: &'a [(Transport, SocketAddr)],
-    pub udp: UdpOptions,
-    pub limits: Limits,
-    /// Certificates of TLS listeners; empty without such.
-    pub identities: Arc<Identities>,
-    pub spread: Spread,
-    /// Whom the core asks, and who records its events.
-    pub beside: Box<dyn Beside<C>>,
-}
-
-/// How others reach a running worker.
-#[derive(Clone)]
-pub struct Handle {
-    stop: Arc<AtomicBool>,
-    wake: Arc<Waker>,
-    counters: Arc<Counters>,
-}
-
-impl Handle {
-    /// The worker ends after its present turn.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        // It fails only when the worker is gone, and then there is nobody to wake.
-        let _ = self.wake.wake();
-    }
-
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-}
 
 pub struct Worker<C: Core> {
     core: C,
@@ -187,7 +150,7 @@ impl<C: Core> Worker<C> {
 
     /// Where the TCP listeners are, in their order.
     #[cfg(test)]
-    pub fn stream_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
+    pub fn stream_addresses(&self) -> impl Iterator<Item = io::Result<std::net::SocketAddr>> {
         self.edge.connections.local_addresses()
     }
 
@@ -433,25 +396,4 @@ fn input_of<A, L>(received: Received<'_>) -> Input<'_, A, L> {
         Received::Message { bytes, flow } => Input::Message { bytes, flow },
         Received::Broken { bytes, flow } => Input::BrokenFrame { bytes, flow },
     }
-}
-
-/// Acquaints the workers of a process with each other, so that a message reaches the worker that owns its connection
-/// and datagrams are dealt out among them. They stand in the order of their numbers.
-pub fn introduce<C: Core>(workers: &mut [Worker<C>]) -> io::Result<()> {
-    let mailboxes: Vec<_> = workers.iter().map(|worker| worker.edge.mailbox()).collect();
-    let counters: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.handle.counters)).collect();
-    for worker in &mut *workers {
-        worker.edge.mailboxes.clone_from(&mailboxes);
-    }
-    let [first, _, ..] = workers else { return Ok(()) };
-    match first.spread {
-        Spread::Flow => {}
-        Spread::Message => {
-            for socket in first.udp() {
-                crate::spread::apply(Spread::Message, socket, counters.len())?;
-            }
-        }
-        Spread::Auto => first.balance = Some(Balance::of(counters)),
-    }
-    Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod agent_check;
 pub mod board;
 mod connect;
+mod counts;
 mod options;
 mod place;
 pub mod poller;

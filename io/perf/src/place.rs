@@ -16,8 +16,8 @@ use tracing::{info, warn};
 use crate::agent_check::{self, LINE_BYTES_MAX};
 use crate::board::{Board, SERVERS_MAX};
 use crate::connect::Link;
+use crate::counts::Counts;
 use crate::options::Options;
-use crate::poller::Counts;
 
 /// Bound on notifications in a second. An agent above a threshold sends a notification in each round of its collection loop,
 /// and a round takes at least 50 ms. A performance server passes on the notifications of all its servers.

@@ -10,31 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base::{Chance, Duration, Key, Time};
 use heartbeat::measure::{Measured, Measures};
 use heartbeat::stream::{End, Frame};
-use heartbeat::{Heartbeat, Ignored, next_count};
+use heartbeat::{Heartbeat, next_count};
 use os::Clock;
 
 use crate::board::Board;
+pub use crate::counts::Counts;
 use crate::place::{Context, Place};
 use crate::serve::{self, Server};
 
 /// Longest sleep, so that the end of the process is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(200);
-
-/// The counts of polling.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    pub polls: u64,
-    pub answers: u64,
-    /// Polls without an answer in time.
-    pub misses: u64,
-    pub notifications: u64,
-    /// Connections made. In a healthy farm, there are as many as agents.
-    pub connections: u64,
-    /// Answers about another server than the expected one.
-    pub other_server: u64,
-    /// Frames and lines that were not believed, by reason; each ended its connection.
-    pub ignored: [u64; Ignored::ALL.len()],
-}
 
 /// See the head of this module.
 pub struct Poller {

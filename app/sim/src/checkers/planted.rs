@@ -6,10 +6,10 @@ use sip::Transport;
 
 use crate::callers::Plan;
 use crate::farm::{Farm, Plant};
+use crate::fate::Manners;
 use crate::link::{Packet, Weather};
 use crate::phones;
 use crate::scenario::{Kind, Scenario, address};
-use crate::servers::Manners;
 
 /// Two calls by UDP through one load manager, one of which its server hangs up, and a phone.
 fn scenario(kind: Kind) -> Scenario {

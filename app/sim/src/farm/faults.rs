@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use super::{Event, Farm};
+use crate::fate::Fate;
 use crate::fault::What;
 use crate::link::Way;
 use crate::node::{Arrival, Id};
-use crate::servers::Fate;
 
 impl Farm {
     pub(super) fn fault(&mut self, what: What) {

@@ -1,51 +1,15 @@
 //! From the configuration that runs to another one: what differs, in plain words; what cannot change while running, by name
 //! and before anything is touched; and the swap, whole or not at all.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use config::{Checked, quoted};
 use lb::farm::server_table::RowView;
 use lb::settings::{Selection, Settings};
 
+use super::difference::Difference;
 use super::sections;
 use super::{Context, RefusalKind, Refused};
-
-/// What differs.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Difference {
-    /// What is changed, each on a line of its own.
-    pub(crate) changes: Vec<String>,
-    /// Keys and sections that only a restart can change.
-    fixed: Vec<String>,
-    /// What else stands in the way, with its remedy.
-    refused: Vec<&'static str>,
-}
-
-impl Difference {
-    /// Values are written as the file writes them.
-    pub(super) fn changed<T: Display>(&mut self, key: &str, before: T, after: T) {
-        let (before, after) = (before.to_string(), after.to_string());
-        if before != after {
-            self.changes.push(format!("{key}: {before} becomes {after}"));
-        }
-    }
-
-    pub(super) fn note(&mut self, happens: bool, line: &str) {
-        if happens {
-            self.changes.push(line.to_owned());
-        }
-    }
-
-    /// Why it cannot be done, if so.
-    pub(super) fn refusal(&self) -> Option<String> {
-        let restart = format!("restart needed for: {}", self.fixed.join(", "));
-        let restart = (!self.fixed.is_empty()).then_some(restart);
-        let all: Vec<String> =
-            restart.into_iter().chain(self.refused.iter().map(|text| (*text).to_owned())).collect();
-        (!all.is_empty()).then(|| all.join("\n  "))
-    }
-}
 
 /// What `next` would change. `rows`: the servers that there are, whoever added them.
 pub(crate) fn compare(before: &Checked, next: &Checked, rows: &[RowView]) -> Difference {
@@ -198,16 +162,6 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
         context.control.note(change);
     }
     Ok(difference)
-}
-
-impl Difference {
-    /// For people.
-    pub(crate) fn text(&self) -> String {
-        match self.changes.is_empty() {
-            true => "nothing differs from what runs\n".into(),
-            false => self.changes.join("\n") + "\n",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) mod change;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod control_side;
 pub(crate) mod desk;
+pub(crate) mod difference;
 mod host;
 pub(crate) mod http;
 mod refused;
@@ -72,6 +73,17 @@ pub(crate) enum Method {
     Post,
     Put,
     Delete,
+}
+
+impl Method {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        }
+    }
 }
 
 /// The work for the owner of the tables.

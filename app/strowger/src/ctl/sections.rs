@@ -3,7 +3,7 @@
 use config::{Tls, quoted};
 use heartbeat::measure::Measured;
 
-use super::change::Difference;
+use super::difference::Difference;
 
 pub(super) fn measures(old: &[Measured], new: &[Measured], found: &mut Difference) {
     for (of, others, what) in [(new, old, "polled from now on"), (old, new, "polled no more")] {

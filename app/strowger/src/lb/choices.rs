@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::Faults;
@@ -15,6 +15,7 @@ use lb::why::Follower;
 use net::Clock;
 use serde::Serialize;
 
+use crate::process::lock::lock;
 use crate::report::why::{ChoiceReport, Explainer};
 
 /// Time between two looks. In this time, 80,000 calls a second for each worker fill the rings of 16,384 choices.
@@ -73,7 +74,7 @@ impl ChoiceLog {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let before = {
-            let mut present = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut present = lock(&self.stop);
             std::mem::replace(&mut *present, Arc::clone(&stop))
         };
         // The old writer ends by itself after its next look. A disk that hangs must not delay the change.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::{Duration, Key, Time};
@@ -267,9 +267,4 @@ impl Control {
             }
         }
     }
-}
-
-/// Guards the tables against the status print, which reads them from another thread.
-pub(crate) fn lock(control: &Mutex<Control>) -> MutexGuard<'_, Control> {
-    control.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

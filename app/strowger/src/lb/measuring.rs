@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use base::Key;
 use heartbeat::Ignored;
@@ -11,6 +11,7 @@ use heartbeat::measure::Measures;
 use net::Clock;
 use perf::{Board, Poller};
 
+use crate::process::lock::lock;
 use crate::report::status::Counter;
 
 type Wanted = (Measures, Option<Key>);
@@ -39,10 +40,10 @@ impl Measuring {
         let (counts, wanted) = (Arc::clone(&measuring.counts), Arc::clone(&measuring.wanted));
         std::thread::Builder::new().name("perf".into()).spawn(move || {
             poller.run(&AtomicBool::new(false), |poller| {
-                if let Some((measures, key)) = wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                if let Some((measures, key)) = lock(&wanted).take() {
                     poller.change(measures, key);
                 }
-                *counts.lock().unwrap_or_else(PoisonError::into_inner) = poller.counts();
+                *lock(&counts) = poller.counts();
             });
         })?;
         Ok(Some(measuring))
@@ -50,12 +51,12 @@ impl Measuring {
 
     /// Polls these places from now on. The thread sees the change within a fifth of a second.
     pub(crate) fn change(&self, measures: Measures, key: Option<Key>) {
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some((measures, key));
+        *lock(&self.wanted) = Some((measures, key));
     }
 
     /// For status: the counts of polling and serving.
     pub(crate) fn counters(&self) -> Vec<Counter> {
-        let (polled, served) = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (polled, served) = *lock(&self.counts);
         let named = |name: &str, value| Counter { name: format!("perf_{name}"), value };
         let mut all = vec![
             named("polls", polled.polls),

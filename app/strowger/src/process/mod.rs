@@ -1,5 +1,6 @@
 //! What every role needs of its process: the log, printing, signals, and a check of ports. It knows no role.
 
+pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod ports;
 #[macro_use]

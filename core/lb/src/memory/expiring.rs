@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use base::{Duration, Time};
 
 mod table;
+
+pub use table::Entry;
 use table::Table;
 
 /// Entries that one shard holds on average when the map is full. Small, so that a shard that grows or is swept holds its
@@ -21,17 +23,6 @@ const SHARDS_MAX: usize = 65_536;
 const SWEEP_STEP: usize = 128;
 /// Time in which `sweep_paced` passes the whole map: an ended entry stays in memory at most this much longer.
 pub const SWEEP_PERIOD: Duration = Duration::from_secs(4);
-
-/// What is remembered of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Id of the server, or what the caller keeps in its place.
-    pub server: u32,
-    /// The caller's own bits.
-    pub flags: u32,
-    /// First moment at which the entry is treated as absent; kept in steps of 65.5 ms, rounded up.
-    pub until: Time,
-}
 
 /// Outcome of [`Expiring::get_or_insert_with`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,61 +1,14 @@
 //! Calls of other members: taken here, or passed on to a member with less work.
 
-use std::collections::{HashMap, VecDeque};
-
-use base::{Duration, Time};
+use base::Time;
 
 use super::SEARCHES_MAX;
+use crate::calls::Decided;
 use crate::counters::Counter;
 use crate::datagram::{Body, CallName, Ignored, Offer, VISITED_MAX};
 use crate::group::Group;
 use crate::outbox::{Decision, Outbox};
 use crate::settings::AllAbove;
-
-/// Longer than any origin repeats an offer.
-const REMEMBERED_FOR: Duration = Duration::from_secs(4);
-
-/// Calls of others decided on within [`REMEMBERED_FOR`]; some 500 bytes each, without the answers of straight ones.
-const DECIDED_MAX: usize = 50_000;
-
-#[derive(Default)]
-pub(crate) struct Passing {
-    /// Those that wait for the end of a poll.
-    waiting: Vec<Offer>,
-    decided: HashMap<CallName, Decided>,
-    decided_order: VecDeque<(Time, CallName)>,
-}
-
-/// What became of a call of another member.
-enum Decided {
-    /// What was said, and to whom.
-    Answered {
-        to: usize,
-        body: Body,
-    },
-    Passed {
-        to: usize,
-        offer: Box<Offer>,
-    },
-}
-
-impl Passing {
-    pub(super) fn take_waiting(&mut self) -> Vec<Offer> {
-        std::mem::take(&mut self.waiting)
-    }
-
-    fn remember(&mut self, now: Time, call: CallName, decided: Decided) {
-        while let Some((until, _)) = self.decided_order.front()
-            && (*until <= now || self.decided.len() >= DECIDED_MAX)
-        {
-            if let Some((_, old)) = self.decided_order.pop_front() {
-                self.decided.remove(&old);
-            }
-        }
-        if self.decided.insert(call.clone(), decided).is_none() {
-            self.decided_order.push_back((now + REMEMBERED_FOR, call));
-        }
-    }
-}
 
 impl Group {
     /// A call that another member passes on to this one.

@@ -1,13 +1,12 @@
 //! Calls of this member's own clients that a member with less work is sought for.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use base::{Duration, Time};
 
 use super::SEARCHES_MAX;
+use crate::calls::{Call, Phase, Search};
 use crate::counters::Counter;
 use crate::datagram::{Body, CallName, Offer, USER_BYTES_MAX, is_of_uri};
-use crate::group::{Call, Group};
+use crate::group::Group;
 use crate::outbox::{Decision, Outbox};
 use crate::settings::AllAbove;
 
@@ -18,64 +17,6 @@ const REPEAT_AFTER: [Duration; 3] =
 
 /// A search ends after this, found or not: well within the 4 s after which RFC 3261 §17.1.1.2 has a client wonder.
 const SEARCH_MAX: Duration = Duration::from_secs(2);
-
-pub(crate) struct Searches {
-    last_number: u64,
-    all: BTreeMap<u64, Search>,
-    due: BTreeSet<(Time, u64)>,
-}
-
-/// A call of this member's own client.
-struct Search {
-    call: Call,
-    /// Members that did not answer.
-    silent: Vec<usize>,
-    ends: Time,
-    phase: Phase,
-}
-
-enum Phase {
-    /// Until the poll ends.
-    Waiting,
-    Offered {
-        to: usize,
-        sends: usize,
-        next: Time,
-    },
-}
-
-impl Searches {
-    pub(crate) fn new(seed: u64) -> Searches {
-        Searches { last_number: seed, all: BTreeMap::new(), due: BTreeSet::new() }
-    }
-
-    pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.due.first().map(|(at, _)| *at)
-    }
-
-    /// Those that wait for the end of a poll.
-    pub(super) fn waiting(&self) -> Vec<u64> {
-        let waits = |search: &Search| matches!(search.phase, Phase::Waiting);
-        self.all.iter().filter(|(_, search)| waits(search)).map(|(number, _)| *number).collect()
-    }
-
-    fn end(&mut self, number: u64) -> Option<Search> {
-        let search = self.all.remove(&number)?;
-        if let Some(at) = search.due() {
-            self.due.remove(&(at, number));
-        }
-        Some(search)
-    }
-}
-
-impl Search {
-    fn due(&self) -> Option<Time> {
-        match self.phase {
-            Phase::Waiting => None,
-            Phase::Offered { next, .. } => Some(next.min(self.ends)),
-        }
-    }
-}
 
 impl Group {
     /// A new call. `None`: below the threshold, or nobody can be asked; it is to be taken here. Otherwise a decision with this

@@ -2,8 +2,7 @@
 
 use memchr::{memchr, memrchr};
 
-use super::{ABSENT, HEADERS_MAX, Header, Index, Length, Malformed, Message, Start};
-use crate::frame::MESSAGE_BYTES_MAX;
+use super::{ABSENT, HEADERS_MAX, Header, Index, Length, MESSAGE_BYTES_MAX, Malformed, Message, Start};
 use crate::name::{LONGEST, Method, Name};
 use crate::scan::{HeadEnd, byte, byte_in, host_end, line_ends, token_end};
 use crate::text::{is_lws, skip_lws};

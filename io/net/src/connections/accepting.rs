@@ -1,7 +1,7 @@
 //! Who is let in: connections from listening sockets, the bounds on them, and their handshakes.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use base::Time;
 use sip::Transport;
@@ -10,6 +10,7 @@ use super::Connections;
 use super::connection::Connection;
 use super::phase::Phase;
 use super::slots::Key;
+use super::source::source;
 use crate::tcp::{Stream, is_short_of_descriptors};
 use crate::websocket::End;
 
@@ -136,13 +137,5 @@ impl Connections {
         }
         self.counters.handshakes_done.add(1);
         self.write_queued(key, now);
-    }
-}
-
-/// What counts as one source: whoever has an IPv6 network of 64 bits has all its addresses.
-pub(super) fn source(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) >> 64 << 64)),
     }
 }

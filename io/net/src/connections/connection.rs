@@ -7,9 +7,9 @@ use base::Time;
 use sip::frame::Framer;
 use sip::{Flow, Target, Transport};
 
-use super::Received;
 use super::cut::{Cut, cut};
 use super::limits::Limits;
+use super::news::Received;
 use super::out_queue::OutQueue;
 use super::phase::{Close, Phase};
 use crate::tcp::Stream;

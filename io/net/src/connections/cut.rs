@@ -3,7 +3,7 @@
 use sip::Flow;
 use sip::frame::{Frame, Framer};
 
-use super::Received;
+use super::news::Received;
 use crate::websocket::End;
 
 /// Keep-alives answered after one read. A client sends one in some minutes; the rest of a flood is not answered.

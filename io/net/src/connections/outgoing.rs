@@ -10,6 +10,7 @@ use sip::{Target, Transport};
 use super::connection::Connection;
 use super::phase::{Close, Phase};
 use super::slots::Key;
+use super::staged::Staged;
 use super::{Connections, tcp};
 use crate::tcp::{is_ours, is_short_of_descriptors};
 use crate::tls::PARTS_MAX;
@@ -24,17 +25,6 @@ enum Fault {
     /// This process or host has no descriptor, port, memory or certificate for it, or a bound of ours is reached.
     Here,
     There,
-}
-
-/// A message of this turn whose connection is known. Its ranges lie in the bytes that `flush` is given.
-#[derive(Debug)]
-pub(super) struct Staged {
-    key: Key,
-    /// Keeps the messages of one connection in their order.
-    order: u32,
-    range: Range<u32>,
-    target: Target,
-    fallback: Option<(Range<u32>, Target)>,
 }
 
 impl Connections {

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use base::{Duration, Time};
 
 use super::Connections;
-use super::accepting::source;
 use super::phase::{Close, Phase};
 use super::slots::Key;
+use super::source::{Source, source};
 
 /// At the bound a sixteenth of the room is made free at once, so that the look at all connections is paid for by as many bytes.
 const PART_OF_ROOM: usize = 16;
@@ -25,15 +25,6 @@ const PART_OF_CONNECTIONS: usize = 64;
 /// A handshake that is younger is not displaced for one of a source that has but one less: it takes a few round trips, and who
 /// is displaced comes again, so a crowd that reconnects would displace itself for ever.
 const HANDSHAKE_UNDISTURBED: Duration = Duration::from_secs(1);
-
-/// What one source has of a worker.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Source {
-    pub(super) connections: u32,
-    pub(super) handshakes: u32,
-    /// Bytes of partial messages and queues.
-    pub(super) held: usize,
-}
 
 impl Connections {
     pub(super) fn share_of(&self, from: IpAddr) -> Source {

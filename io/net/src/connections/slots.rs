@@ -1,5 +1,7 @@
 //! Places for connections, each with a generation that tells its present connection from those before.
 
+use sip::ConnectionId;
+
 /// A place and its generation: what stays valid exactly as long as the connection in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
@@ -87,6 +89,11 @@ impl<T> Slots<T> {
     pub(crate) fn places(&self) -> usize {
         self.places.len()
     }
+}
+
+/// What the core knows the connection by.
+pub(super) fn id_of(worker: u8, key: Key) -> ConnectionId {
+    ConnectionId { worker, slot: key.slot, generation: key.generation }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use base::Duration;
+use sip::{Flow, Target};
 
 use super::accepting::ACCEPTS_PER_TURN;
 use super::*;

@@ -9,6 +9,7 @@ use sip::Target;
 use turn::Outgoing;
 
 use super::*;
+use crate::{Limits, UdpOptions};
 
 /// Sends every message on to the next address of its list, over the transport it came on, and the name of what could
 /// not be sent to the spare one. A datagram goes to the connection that last wrote, when that is wanted.

@@ -2,15 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::request::{method_name, schema};
-use crate::ctl::{Method, ParameterPlace, RefusalKind, VERBS, Verb};
+use crate::ctl::{Method, ParameterKind, ParameterPlace, RefusalKind, VERBS, Verb};
 
 /// docs/openapi.json.
 pub(crate) fn document() -> Value {
     let mut paths = Map::new();
     for verb in VERBS {
         let path = paths.entry(verb.route.path).or_insert_with(|| json!({}));
-        path[method_name(verb.route.method).to_lowercase()] = operation(verb);
+        path[verb.route.method.name().to_lowercase()] = operation(verb);
     }
     paths.insert("/metrics".into(), plain("Metrics for Prometheus", "text/plain"));
     paths.insert("/openapi.json".into(), plain("This document", "application/json"));
@@ -80,6 +79,16 @@ fn plain(what: &str, content: &str) -> Value {
     json!({ "get": { "summary": what, "security": [], "responses": { "200": done } } })
 }
 
+/// A parameter in JSON Schema.
+fn schema(kind: ParameterKind) -> Value {
+    match kind {
+        ParameterKind::Server => json!({ "type": "string", "examples": ["10.0.0.11:5060"] }),
+        ParameterKind::Text => json!({ "type": "string" }),
+        ParameterKind::Number(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+        ParameterKind::Flag => json!({ "type": "boolean" }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,8 +105,7 @@ mod tests {
     fn every_route_is_described_with_its_parameters() {
         let document = document();
         for verb in VERBS {
-            let described =
-                &document["paths"][verb.route.path][method_name(verb.route.method).to_lowercase()];
+            let described = &document["paths"][verb.route.path][verb.route.method.name().to_lowercase()];
             assert_eq!(described["operationId"], verb.name);
             let text = described.to_string();
             for parameter in

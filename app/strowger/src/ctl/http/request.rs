@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::metrics;
 use crate::ctl::desk::Desk;
-use crate::ctl::{Method, ParameterKind, ParameterPlace, RefusalKind, Refused, VERBS, Verb};
+use crate::ctl::{ParameterPlace, RefusalKind, Refused, VERBS, Verb};
 
 /// Far larger than any body of a verb.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -111,24 +111,15 @@ fn grant_of(tokens: &Tokens, shown: &str) -> Option<Grant> {
     found
 }
 
-pub(super) fn method_name(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Delete => "DELETE",
-    }
-}
-
 /// The verb of a route, with the parameters in the path.
 fn route(method: &hyper::Method, path: &str) -> Result<(&'static Verb, Map<String, Value>), Reply> {
     let mut others = Vec::new();
     for verb in VERBS {
         if let Some(given) = in_path(verb, path) {
-            if method_name(verb.route.method) == method.as_str() {
+            if verb.route.method.name() == method.as_str() {
                 return Ok((verb, given));
             }
-            others.push(method_name(verb.route.method));
+            others.push(verb.route.method.name());
         }
     }
     if others.is_empty() {
@@ -233,14 +224,4 @@ fn reply(status: u16, content: &'static str, text: String) -> Reply {
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content));
     reply
-}
-
-/// A parameter in JSON Schema.
-pub(super) fn schema(kind: ParameterKind) -> Value {
-    match kind {
-        ParameterKind::Server => json!({ "type": "string", "examples": ["10.0.0.11:5060"] }),
-        ParameterKind::Text => json!({ "type": "string" }),
-        ParameterKind::Number(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
-        ParameterKind::Flag => json!({ "type": "boolean" }),
-    }
 }

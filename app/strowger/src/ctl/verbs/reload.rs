@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::ctl::change::{Difference, apply};
+use crate::ctl::change::apply;
+use crate::ctl::difference::Difference;
 use crate::ctl::{
     Answer, Method, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route, Verb,
 };

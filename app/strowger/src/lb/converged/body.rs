@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::lock;
+use crate::process::lock::lock;
 
 /// The time of the last movement, and the client's error; the task that waits for the answer reads both.
 #[derive(Debug)]

@@ -10,12 +10,13 @@ mod head;
 mod patient;
 mod pool;
 mod request;
+mod slot;
 mod tunnel;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,10 +30,11 @@ use net::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::process::lock::lock;
 use counters::{Counter, FrontCounters};
 use patient::Patient;
 use pool::Pool;
-use request::Slot;
+use slot::Slot;
 
 /// A server whose HTTP port refused a connection is asked again after this time. Its SIP may work all the same.
 const REST: Duration = Duration::from_secs(1);
@@ -170,10 +172,6 @@ impl Front {
 fn give_way() {
     // SAFETY: no memory is touched. 0 means the calling thread alone on Linux (setpriority(2)); a refusal changes nothing.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
-}
-
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::request::Slot;
+use super::slot::Slot;
 
 /// Longer than an answer and the peer's end need to arrive.
 const LINGER: Duration = Duration::from_secs(1);

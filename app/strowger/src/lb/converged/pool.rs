@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::body::Guarded;
-use super::lock;
 use super::patient::Patient;
+use crate::process::lock::lock;
 
 /// Waiting connections for each server.
 const IDLE_MAX: usize = 32;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use config::Http;
 use http_body_util::{Either, Full};
@@ -17,31 +17,17 @@ use hyper::{Request, Response, StatusCode, Version};
 use lb::farm::server::ServerId;
 use lb::http::{Asked, Choice, Found, Head, View};
 use lb::shared::Shared;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Guarded, Progress};
 use super::counters::Counter;
 use super::head::{self, Unfit};
 use super::pool::{Sender, connect};
+use super::slot::Slot;
 use super::{Front, tunnel};
 
 pub(super) type Reply = Response<Either<Guarded, Full<Bytes>>>;
 type Permit = Arc<Slot>;
-
-/// The place of a connection among the connections of clients, for as long as the connection lasts.
-#[derive(Debug)]
-pub(super) struct Slot {
-    _permit: OwnedSemaphorePermit,
-    /// The connection became another protocol; its two directions end by themselves.
-    pub(super) upgraded: AtomicBool,
-}
-
-impl Slot {
-    pub(super) fn new(permit: OwnedSemaphorePermit) -> Arc<Slot> {
-        Arc::new(Slot { _permit: permit, upgraded: AtomicBool::new(false) })
-    }
-}
 
 /// How many servers are tried for one request.
 const TRIES: usize = 4;

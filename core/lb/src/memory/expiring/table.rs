@@ -4,8 +4,6 @@
 
 use base::Time;
 
-use super::Entry;
-
 const LANES: usize = 3;
 pub(super) const BUCKET_BYTES: usize = size_of::<Bucket>();
 /// Expiry is kept in units of 2^16 µs: 32 bits last for eight years of process life.
@@ -16,6 +14,17 @@ const TICK_BITS: u32 = 16;
 const FILL_MAX: usize = 70;
 const FILL_AFTER: usize = 47;
 const FILL_MIN: usize = 35;
+
+/// What is remembered of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Id of the server, or what the caller keeps in its place.
+    pub server: u32,
+    /// The caller's own bits.
+    pub flags: u32,
+    /// First moment at which the entry is treated as absent; kept in steps of 65.5 ms, rounded up.
+    pub until: Time,
+}
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]

@@ -1,0 +1,51 @@
+//! What a worker is made from, and how others reach it while it runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mio::Waker;
+use sip::Transport;
+use turn::Core;
+
+use super::beside::Beside;
+use crate::{Clock, Counters, Identities, Limits, Spread, UdpOptions};
+
+/// What a worker is made from.
+pub struct Setup<'a, C: Core> {
+    /// Number of this worker, from 0; the one in [`sip::ConnectionId`].
+    pub index: u8,
+    /// Processor to stay on; `None`: wherever the kernel puts it.
+    pub pin: Option<usize>,
+    pub clock: Clock,
+    /// Transport and address of each, in the order of the configuration.
+    pub listeners: &'a [(Transport, SocketAddr)],
+    pub udp: UdpOptions,
+    pub limits: Limits,
+    /// Certificates of TLS listeners; empty without such.
+    pub identities: Arc<Identities>,
+    pub spread: Spread,
+    /// Whom the core asks, and who records its events.
+    pub beside: Box<dyn Beside<C>>,
+}
+
+/// How others reach a running worker.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) wake: Arc<Waker>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Handle {
+    /// The worker ends after its present turn.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        // It fails only when the worker is gone, and then there is nobody to wake.
+        let _ = self.wake.wake();
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
