@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 mod dependencies;
 mod requirements;
+mod structure;
 
 /// Above this a file holds a second noun.
 const LINES_MAX: usize = 500;
