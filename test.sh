@@ -22,7 +22,7 @@ PACKAGES=(iproute2 keepalived bird2 sip-tester kamailio kamailio-outbound-module
 command -v npm >/dev/null || PACKAGES+=(npm)
 python3 -m pip --version >/dev/null 2>&1 || PACKAGES+=(python3-pip)
 # Of each fuzz target: all of them together, with their build, stay under six minutes on two processors.
-size=usual only='' fuzz_seconds=25
+size=usual only='' fuzz_seconds=20
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) size=quick fuzz_seconds=10 ;;
