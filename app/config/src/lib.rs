@@ -26,7 +26,7 @@ pub use language::problem::{Problem, Problems, SourcePosition, nearest};
 pub use language::role::Differs;
 pub use language::value::{Choice, Endpoint, SIP_PORT, Wrong, parse_address, parse_endpoint, quoted, word};
 pub use sections::log_filter::{Level, LogFilter};
-pub use sections::reference::{help, reference};
+pub use sections::reference::{help, range, reference};
 pub use sections::words::{LogFormat, NewCalls};
 
 /// Exit status for a bad configuration or command line: EX_USAGE of sysexits.h.

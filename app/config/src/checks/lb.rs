@@ -49,13 +49,13 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What differs from this to `after`, beside what only whoever reads it can tell: servers, polled places, keys, certificates,
-    /// tokens.
+    /// The keys that differ between this configuration and `after`. Servers, polled places, secrets, certificates and tokens are
+    /// not among them: the caller compares these.
     pub fn differences(&self, after: &Checked) -> Vec<Differs> {
         self.written.differences(&after.written)
     }
 
-    /// Keys that are written and that only a start can change.
+    /// Keys that are written and that only a restart can change.
     pub fn written_for_a_start(&self) -> Vec<String> {
         self.written.written_for_a_start()
     }
@@ -138,14 +138,15 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
     })
 }
 
-/// Has each key hold what it means where it is left out, or idle: so two configurations that mean the same are the same.
+/// Gives each key that is left out, or that has no effect, the value that it means. Two configurations that mean the same are
+/// then equal.
 fn fill(raw: &mut Raw, listeners: &[Listener], names: &[String], random_keys: bool, process: &Process) {
     for (listen, listener) in raw.listen.iter_mut().zip(listeners) {
         listen.address.value.transport = Some(listener.transport);
         listen.advertise.value = Some(listener.advertise.to_string());
         listen.names.value.clear();
     }
-    // They are one set for all listeners.
+    // The names of all listeners are one set.
     if let Some(first) = raw.listen.first_mut() {
         first.names.value = names.to_vec();
     }

@@ -7,6 +7,8 @@ use std::path::Path;
 use base::Key;
 use zeroize::Zeroizing;
 
+use crate::language::value::Wrong;
+
 /// Keys read from a file or from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyFile {
@@ -72,7 +74,7 @@ pub(crate) fn readable_by_others(metadata: &std::fs::Metadata) -> bool {
 }
 
 /// `ID HEX`: id 0 … 255, 32 hex digits. A leading `tag`, as in a key file, is accepted, too.
-pub(crate) fn tag_key(text: &str) -> Result<(u8, Key<[u8; 16]>), (String, String)> {
+pub(crate) fn tag_key(text: &str) -> Result<(u8, Key<[u8; 16]>), Wrong> {
     let remedy = || "write an id from 0 to 255 and 32 hex digits, as `strowger key` prints them".to_owned();
     let text = text.trim();
     let text = text.strip_prefix("tag ").unwrap_or(text);
@@ -89,7 +91,7 @@ pub(crate) fn tag_key(text: &str) -> Result<(u8, Key<[u8; 16]>), (String, String
 }
 
 /// 32 to 128 hex digits.
-pub(crate) fn heartbeat_key(text: &str) -> Result<Key, (String, String)> {
+pub(crate) fn heartbeat_key(text: &str) -> Result<Key, Wrong> {
     let remedy = || "write 32 to 128 hex digits; `strowger key --heartbeat` prints one".to_owned();
     let text = text.trim();
     let bytes = hex(text.strip_prefix("heartbeat ").unwrap_or(text))

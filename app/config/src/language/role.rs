@@ -1,5 +1,5 @@
-//! The sections of a role's file, put together: read, with what is missing at its default; set key by key from options; held
-//! against the file as it was before.
+//! The sections that a role reads, together. They are read from a file, or set key by key from options, and compared with the
+//! sections of another file.
 
 use toml::de::DeTable;
 
@@ -9,11 +9,11 @@ use crate::language::section::{Effect, Held, Section, SectionName, tables};
 /// A key that two configurations do not have alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differs {
-    /// `limits.sessions_max`, or the heading where it stands for all keys of the section.
+    /// `limits.sessions_max`, or the heading of the section, if the heading stands for all its keys.
     pub key: String,
-    /// Only a start can change it.
+    /// Only a restart can change the key.
     pub restart: bool,
-    /// Both as the file writes them.
+    /// Both values as the file writes them.
     pub before: String,
     pub after: String,
 }
@@ -24,13 +24,13 @@ pub(crate) fn read_all<S: Section>(root: &DeTable<'_>, problems: &mut Problems) 
     found.iter().filter_map(|(table, span)| S::read(table, span, problems)).collect()
 }
 
-/// A section that stands once, when nothing is written in it.
+/// A section that is not repeated, with all keys at their defaults.
 pub(crate) fn unwritten<S: Section>() -> S {
     S::of(&[], &SourcePosition::Unwritten).expect("a section that is not repeated has only optional keys")
 }
 
-/// What differs between the sections of one heading. Of sections that may be repeated whoever knows what each is about tells
-/// what differs while running; here is told only what needs a start.
+/// What differs between the sections of one heading. Of sections that may be repeated, only the keys that need a restart are
+/// compared here: the caller knows which server or which place a section means, and compares the rest.
 pub(crate) fn differences<S: Section>(before: &[S], after: &[S], found: &mut Vec<Differs>) {
     let held = |sections: &[S]| -> Vec<Vec<Held>> { sections.iter().map(Section::held).collect() };
     let (before, after) = (held(before), held(after));
@@ -55,8 +55,8 @@ pub(crate) fn differences<S: Section>(before: &[S], after: &[S], found: &mut Vec
     }
 }
 
-/// The first key of a section that may be repeated is what the section is about, so the heading names it. Where no key of a section
-/// can change while running, the heading names all.
+/// The name of a key for people. The first key of a section that may be repeated names the section, so the heading stands for
+/// it. If all keys of a section need a restart, the heading stands for all of them.
 fn named<S: Section>(at: usize) -> String {
     let (heading, keys) = (S::HEADING, S::described().keys);
     let key = keys[at].name;
@@ -70,7 +70,7 @@ fn named<S: Section>(at: usize) -> String {
     }
 }
 
-/// Keys that are written and that only a start can change.
+/// Keys that are written and that only a restart can change.
 pub(crate) fn written_for_a_start<S: Section>(sections: &[S], found: &mut Vec<String>) {
     let heading = S::HEADING.to_string();
     for section in sections {
@@ -124,7 +124,7 @@ macro_rules! role {
                 found
             }
 
-            /// Keys that are written and that only a start can change.
+            /// Keys that are written and that only a restart can change.
             pub(crate) fn written_for_a_start(&self) -> Vec<String> {
                 let mut found = Vec::new();
                 $( written_for_a_start(role!(@slice $quantity self.$section), &mut found); )+

@@ -38,11 +38,11 @@ pub(crate) enum LeftOut {
 /// When a key that was changed in the file has its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// At a reload. What differs is told as the file writes it.
+    /// At a reload. The reload tells both values as the file writes them.
     Live,
-    /// At a reload. It names a file, which is read anew, or is a secret: what differs is told in other words.
+    /// At a reload. The key names a file, which is read again, or the key is a secret: the reload does not tell its value.
     Reread,
-    /// Only when the program is started anew: sockets, threads and tables are made for it.
+    /// At a restart: sockets, threads and tables are made for the value.
     Restart,
 }
 
@@ -81,6 +81,8 @@ pub(crate) struct KeyHelp {
     pub words: Vec<(&'static str, &'static str)>,
     pub default: LeftOut,
     pub effect: Effect,
+    /// The range of a number.
+    pub bounds: Bounds,
     pub help: String,
 }
 
@@ -292,6 +294,7 @@ macro_rules! sections {
                         words: <$type as Value>::words(),
                         default: $default,
                         effect: sections!(@effect $effect),
+                        bounds: sections!(@bounds $($low, $high)?),
                         help: concat!($($key_help, "\n"),+).to_owned(),
                     }, )+],
                 }

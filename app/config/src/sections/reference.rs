@@ -7,14 +7,7 @@ use crate::sections::roles::Raw;
 
 /// The help of a key, `affinity.kind`, on one line with its words; for the command line.
 pub fn help(path: &str) -> String {
-    let Some((section, name)) = path.split_once('.') else { return String::new() };
-    let sections = Raw::described();
-    let key = sections
-        .iter()
-        .filter(|candidate| candidate.heading.name == section)
-        .flat_map(|section| &section.keys)
-        .find(|key| key.name == name);
-    let Some(key) = key else { return String::new() };
+    let Some(key) = key_of(path) else { return String::new() };
     let mut text = flat(&key.help);
     for (word, meaning) in &key.words {
         let _ = write!(text, "\n  {word}: {meaning}");
@@ -23,6 +16,17 @@ pub fn help(path: &str) -> String {
         let _ = write!(text, "\n[default: {value}]");
     }
     text
+}
+
+/// The range of a key that is a number: `limits.retry_after_seconds`.
+pub fn range(path: &str) -> Option<(u64, u64)> {
+    key_of(path)?.bounds
+}
+
+fn key_of(path: &str) -> Option<KeyHelp> {
+    let (section, name) = path.split_once('.')?;
+    let section = Raw::described().into_iter().find(|candidate| candidate.heading.name == section)?;
+    section.keys.into_iter().find(|key| key.name == name)
 }
 
 /// docs/configuration.md.

@@ -25,8 +25,21 @@ pub(crate) enum ParameterKind {
     Text,
     /// A whole number in this range.
     Number(u64, u64),
+    /// The same, in the range of this key of the configuration.
+    NumberOf(&'static str),
     /// A flag: given or not.
     Flag,
+}
+
+impl ParameterKind {
+    /// The range of a number. `None`: the value is not a number.
+    pub(crate) fn range(self) -> Option<(u64, u64)> {
+        match self {
+            ParameterKind::Number(low, high) => Some((low, high)),
+            ParameterKind::NumberOf(key) => config::range(key),
+            ParameterKind::Server | ParameterKind::Text | ParameterKind::Flag => None,
+        }
+    }
 }
 
 /// The place of the parameter in an HTTP request. On the command line, a path parameter and a required parameter stand
@@ -93,14 +106,17 @@ impl Parameter {
         match (self.kind, value) {
             (ParameterKind::Server, Value::String(text)) => endpoint(text).map(drop),
             (ParameterKind::Text, Value::String(_)) | (ParameterKind::Flag, Value::Bool(_)) => Ok(()),
-            (ParameterKind::Number(low, high), Value::Number(number)) => match number.as_u64() {
-                Some(number) if (low..=high).contains(&number) => Ok(()),
-                _ => wrong(&format!("{number} is not a whole number from {low} to {high}")),
-            },
+            (ParameterKind::Number(..) | ParameterKind::NumberOf(_), Value::Number(number)) => {
+                let (low, high) = self.kind.range().unwrap_or((0, u64::MAX));
+                match number.as_u64() {
+                    Some(number) if (low..=high).contains(&number) => Ok(()),
+                    _ => wrong(&format!("{number} is not a whole number from {low} to {high}")),
+                }
+            }
             (ParameterKind::Server, _) => wrong("the value is not an address"),
             (ParameterKind::Text, _) => wrong("the value is not a text"),
             (ParameterKind::Flag, _) => wrong("the value is not true or false"),
-            (ParameterKind::Number(..), _) => wrong("the value is not a number"),
+            (ParameterKind::Number(..) | ParameterKind::NumberOf(_), _) => wrong("the value is not a number"),
         }
     }
 
@@ -108,7 +124,9 @@ impl Parameter {
     pub(crate) fn value_of(&self, text: &str) -> Result<Value, Refused> {
         let value = match self.kind {
             ParameterKind::Server | ParameterKind::Text => Value::from(text),
-            ParameterKind::Number(..) => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
+            ParameterKind::Number(..) | ParameterKind::NumberOf(_) => {
+                text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from)
+            }
             ParameterKind::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
         };
         self.check(&value).map(|()| value)

@@ -75,7 +75,7 @@ fn subcommand(verb: &'static Verb) -> Command {
             ParameterKind::Flag => arg.action(ArgAction::SetTrue),
             ParameterKind::Server => arg.value_name("ADDRESS:PORT"),
             ParameterKind::Text => arg.value_name("TEXT"),
-            ParameterKind::Number(..) => arg.value_name("N"),
+            ParameterKind::Number(..) | ParameterKind::NumberOf(_) => arg.value_name("N"),
         })
     })
 }
@@ -111,7 +111,10 @@ impl clap::FromArgMatches for Args {
 fn value_of(parameter: &Parameter, matches: &ArgMatches) -> Result<Option<Value>, crate::ctl::Refused> {
     match parameter.kind {
         ParameterKind::Flag => Ok(matches.get_flag(parameter.name).then_some(Value::Bool(true))),
-        ParameterKind::Server | ParameterKind::Text | ParameterKind::Number(..) => {
+        ParameterKind::Server
+        | ParameterKind::Text
+        | ParameterKind::Number(..)
+        | ParameterKind::NumberOf(_) => {
             matches.get_one::<String>(parameter.name).map(|text| parameter.value_of(text)).transpose()
         }
     }

@@ -84,7 +84,10 @@ fn schema(kind: ParameterKind) -> Value {
     match kind {
         ParameterKind::Server => json!({ "type": "string", "examples": ["10.0.0.11:5060"] }),
         ParameterKind::Text => json!({ "type": "string" }),
-        ParameterKind::Number(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+        ParameterKind::Number(..) | ParameterKind::NumberOf(_) => {
+            let (low, high) = kind.range().unwrap_or((0, u64::MAX));
+            json!({ "type": "integer", "minimum": low, "maximum": high })
+        }
         ParameterKind::Flag => json!({ "type": "boolean" }),
     }
 }
