@@ -255,11 +255,7 @@ fn no_file_has_more_than_400_lines_beside_its_tests() {
 fn the_top_of_each_crate_can_be_taken_in_at_a_look() {
     let mut crowded = Vec::new();
     for home in crates().keys() {
-        // A folder and the file that opens it are one room.
-        let rooms: BTreeSet<String> = fs::read_dir(root().join(home).join("src"))
-            .expect("a folder of sources")
-            .filter_map(|entry| Some(room(&entry.ok()?.path())))
-            .collect();
+        let rooms = rooms(home);
         if home == Path::new("core/lb") && rooms.len() > ROOMS_MAX {
             crowded.push(format!(
                 "{} has {} rooms: {}",
@@ -272,8 +268,50 @@ fn the_top_of_each_crate_can_be_taken_in_at_a_look() {
     none("tops with more than 20 files and folders", &crowded);
 }
 
-fn room(path: &Path) -> String {
-    path.with_extension("").file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+/// The files and folders at a crate's top, without those of tests alone. A folder and the file that opens it are one room.
+fn rooms(home: &Path) -> BTreeSet<String> {
+    let room =
+        |path: PathBuf| path.with_extension("").file_name().map(|name| name.to_string_lossy().into_owned());
+    let entries = fs::read_dir(root().join(home).join("src")).into_iter().flatten();
+    let names = entries.filter_map(|entry| room(entry.ok()?.path()));
+    names.filter(|name| !matches!(name.as_str(), "lib" | "main") && !name.ends_with("tests")).collect()
+}
+
+/// Each crate with its rooms, as ARCHITECTURE.md lists them: a word with a slash is a crate, the words after it are its rooms.
+fn drawn_rooms() -> BTreeMap<PathBuf, BTreeSet<String>> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let block = text
+        .split("## Rooms of each crate")
+        .nth(1)
+        .expect("the heading")
+        .split("```")
+        .nth(1)
+        .expect("a block");
+    let mut drawn = BTreeMap::new();
+    let mut home = PathBuf::new();
+    for word in block.split_whitespace().skip(1) {
+        if word.contains('/') {
+            home = PathBuf::from(word);
+            drawn.insert(home.clone(), BTreeSet::new());
+        } else if let Some(rooms) = drawn.get_mut(&home) {
+            rooms.insert(word.to_owned());
+        }
+    }
+    drawn
+}
+
+#[test]
+fn the_rooms_of_each_crate_are_those_that_are_drawn() {
+    let (drawn, mut wrong) = (drawn_rooms(), Vec::new());
+    let homes: BTreeSet<PathBuf> = crates().into_keys().filter(|home| !home.starts_with("bench")).collect();
+    for home in homes.iter().chain(drawn.keys()) {
+        let (drawn, rooms) = (drawn.get(home).cloned().unwrap_or_default(), rooms(home));
+        wrong.extend(rooms.difference(&drawn).map(|room| format!("{}: {room} is not drawn", home.display())));
+        wrong.extend(
+            drawn.difference(&rooms).map(|room| format!("{}: {room} is drawn but absent", home.display())),
+        );
+    }
+    none("rooms that differ from ARCHITECTURE.md", &wrong);
 }
 
 #[test]
