@@ -17,7 +17,7 @@ fn group() -> Group {
     let mut group = Group::new(Settings {
         name: "a".into(),
         peers: vec![("b".into(), "10.0.0.2:1".parse().unwrap()), ("c".into(), "10.0.0.3:1".parse().unwrap())],
-        key: KEY.to_vec(),
+        key: KEY.to_vec().into(),
         sharing: Sharing::Poll,
         period: base::Duration::from_secs(1),
         decay_periods: 3,
