@@ -1,15 +1,17 @@
-//! Whether a program captures packets on this host: packet(7), as tcpdump, sngrep, HOMER's agents and Wireshark use it. It sees
-//! what leaves before the kernel cuts datagrams apart, so while one captures none are to leave as one.
+//! Whether a program captures packets on this host by packet(7), as tcpdump, sngrep, HOMER's agents and Wireshark do. Such a
+//! program sees what leaves before the kernel cuts datagrams apart, so during a capture each datagram leaves by itself.
 
 use std::fs;
 
 /// The packet sockets of this network namespace.
 const PACKET_SOCKETS: &str = "/proc/thread-self/net/packet";
 
-/// What they are bound to, as numbers of Ethernet's protocols: all of them, IPv4, IPv6. Others (LLDP, ARP, EAPOL) see no UDP.
+/// The protocols that the sockets are bound to, as numbers of Ethernet: all protocols, IPv4, IPv6. Other protocols (LLDP,
+/// ARP, EAPOL) see no UDP.
 const SEES_UDP: [u16; 3] = [0x0003, 0x0800, 0x86DD];
 
-/// Some packet socket of this network namespace sees UDP. False too where the kernel does not tell. One short file.
+/// Whether some packet socket of this network namespace sees UDP. False also if the kernel does not tell. Reads one short
+/// file.
 pub fn is_capturing() -> bool {
     fs::read_to_string(PACKET_SOCKETS).is_ok_and(|text| sees_udp(&text))
 }

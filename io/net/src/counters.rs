@@ -1,5 +1,5 @@
-//! What one worker counts. Each counter has one writer, its worker, and any number of readers; `status` and the
-//! metrics page sum them over the workers.
+//! The counters of one worker. Each counter has one writer, the worker, and any number of readers; `status` and the metrics
+//! page sum the counters over the workers.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

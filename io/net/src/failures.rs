@@ -1,25 +1,26 @@
-//! Sends that failed: messages that did not leave, and datagrams of which an ICMP message says that they did not arrive.
+//! Sends that failed: messages that did not leave, and datagrams that did not arrive, as an ICMP message says.
 //!
 //! Anybody can send an ICMP message with any source, and the kernel believes it as soon as it names an address and a port of
-//! ours. So a report carries what the ICMP message quotes of the datagram, and the core judges by its own authenticators
-//! whether that is a message of ours. The memory is bounded: reports beyond the bound are counted by the caller and lost.
+//! ours. So a report carries the part of the datagram that the ICMP message quotes, and the core checks by its own
+//! authenticators whether that is a message of ours. The memory is bounded: the caller counts further reports, and they are
+//! lost.
 
 use std::ops::Range;
 
 use sip::Target;
 
-/// Reports of ICMP kept in one turn. A flood of them brings no news: a few for each destination say all.
+/// ICMP reports kept in one turn. A flood of reports brings no news: a few for each destination are enough.
 const RETURNED_MAX: usize = 256;
 
-/// What is kept of a quoted datagram. Routers quote up to 548 bytes over IPv4 (RFC 1812 §4.3.2.3) and up to 1,232 over IPv6
-/// (RFC 4443 §2.4), and the topmost Via stands at the front.
+/// Bytes kept of a quoted datagram. Routers quote up to 548 bytes over IPv4 (RFC 1812 §4.3.2.3) and up to 1,232 over IPv6
+/// (RFC 4443 §2.4), and the topmost Via is at the front.
 pub(crate) const QUOTED_MAX: usize = 1232;
 
 /// A datagram that came back, as far as an ICMP message can be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Returned<'a> {
     pub to: Target,
-    /// The front of the datagram's payload as the ICMP message quotes it. Empty where it quotes no more than ports.
+    /// The front of the datagram's payload, as the ICMP message quotes it. Empty if it quotes only the ports.
     pub quoted: &'a [u8],
 }
 
@@ -67,7 +68,7 @@ impl Failures {
         self.quoted.clear();
     }
 
-    /// Adds the messages of another list that did not leave, behind the own ones, and all that came back.
+    /// Adds the unsent messages of another list after the own ones, and all datagrams that came back.
     pub fn append(&mut self, other: &mut Failures) {
         self.unsent.append(&mut other.unsent);
         self.without_room.append(&mut other.without_room);

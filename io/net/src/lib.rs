@@ -1,4 +1,4 @@
-//! Sockets: UDP in batches, TCP connections, and TLS and WebSocket over them, and the worker that drives a core by them.
+//! Sockets: UDP in batches, TCP connections, TLS and WebSocket over them, and the worker that drives a core with them.
 
 mod capture;
 pub mod connections;

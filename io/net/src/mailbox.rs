@@ -1,5 +1,5 @@
-//! What one worker hands to another: messages for a connection of the other, and letters from core to core. The only place
-//! where workers hand anything to each other; bounded, and never waited for.
+//! What one worker gives to another: messages for a connection of the other worker, and letters from core to core. Workers
+//! give each other things only here. Mailboxes are bounded, and nobody waits for them.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use sip::Target;
 /// Messages and letters that wait in one mailbox. At 64 KiB each they would be 64 MiB; at a usual size 1 MiB.
 pub const LETTERS: usize = 1024;
 
-/// What lies in a mailbox. `L`: the letters of the cores that the workers drive.
+/// The content of a mailbox. `L`: the letters of the cores that the workers drive.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Letter<L> {
     Message(Passing),
@@ -31,12 +31,12 @@ pub struct Passing {
 pub struct Mailbox<L> {
     letters: ArrayQueue<Letter<L>>,
     waker: Arc<Waker>,
-    /// The owner has been woken and has not yet looked: one wake-up serves all letters until then.
+    /// The owner has been woken and has not looked yet: one wake-up serves all letters until then.
     woken: AtomicBool,
 }
 
 impl<L> Mailbox<L> {
-    /// `token`: what the owner's poll reports when letters have come, or somebody called [`Mailbox::wake`].
+    /// `token`: what the owner's poll reports when letters have come, or when somebody called [`Mailbox::wake`].
     pub fn new(registry: &Registry, token: Token) -> io::Result<Mailbox<L>> {
         Ok(Mailbox {
             letters: ArrayQueue::new(LETTERS),
@@ -57,16 +57,16 @@ impl<L> Mailbox<L> {
     }
 
     pub fn wake(&self) {
-        // It fails only when the owner's poll is gone, and then there is nobody to wake.
+        // This fails only if the owner's poll is gone, and then there is nobody to wake.
         let _ = self.waker.wake();
     }
 
-    /// What wakes the owner without a letter.
+    /// Wakes the owner without a letter.
     pub fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }
 
-    /// To be called by the owner before it takes letters, so that one posted meanwhile wakes it again.
+    /// The owner calls this before it takes letters, so that a letter that is posted meanwhile wakes it again.
     pub fn open(&self) {
         // An exchange, not a store: it sees the letters of everyone who found the flag set.
         self.woken.swap(false, Ordering::AcqRel);

@@ -1,16 +1,16 @@
-//! Datagrams received in batches: recvmmsg with arrays that are built once. All pointers that the kernel is given lie in this
-//! file and in [`crate::sender`]; outside there are slices and addresses.
+//! Datagrams received in batches: recvmmsg with arrays that are built once. Only this file and [`crate::sender`] give
+//! pointers to the kernel; outside there are slices and addresses.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// Room for the largest UDP payload, 65,507 bytes, and one cache line more than a round number, so that the first
-/// lines of the buffers of a batch fall into different sets of the cache.
+/// Room for the largest UDP payload, 65,507 bytes, and one cache line more than a round number, so that the first lines of
+/// the buffers of a batch fall into different sets of the cache.
 const BUFFER_BYTES: usize = 65_536 + 64;
 
-/// An IPv4 or IPv6 address in the kernel's form; `sockaddr_in` is the shorter and lies in the same place.
+/// An IPv4 or IPv6 address in the kernel's form; `sockaddr_in` is the shorter form in the same place.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) union Name {
@@ -52,8 +52,8 @@ impl Name {
     }
 
     pub(crate) fn get(&self) -> Option<SocketAddr> {
-        // SAFETY: the family is the first field of both members, and every byte of the union is initialised, since
-        // it starts as zeroes; all bit patterns are values of all fields.
+        // SAFETY: the family is the first field of both members. Every byte of the union is initialised, because it begins
+        // as zeroes; all bit patterns are values of all fields.
         unsafe {
             match i32::from(self.v4.sin_family) {
                 libc::AF_INET => {
@@ -84,7 +84,7 @@ pub enum Datagram<'a> {
         bytes: &'a [u8],
         from: SocketAddr,
     },
-    /// Longer than a UDP payload can be, or without an address of a family that we know.
+    /// The datagram is longer than a UDP payload can be, or its address has an unknown family.
     Unusable,
 }
 
@@ -102,7 +102,7 @@ pub struct Receiver {
 unsafe impl Send for Receiver {}
 
 impl Receiver {
-    /// `batch`: datagrams per call, at least 1. Buffers take memory of the machine only once they are written to.
+    /// `batch`: datagrams per call, at least 1. Buffers take memory of the machine only when they are written.
     pub fn new(batch: usize) -> Receiver {
         let batch = batch.clamp(1, libc::UIO_MAXIOV as usize);
         let mut buffers = vec![0; batch * BUFFER_BYTES];
@@ -125,7 +125,7 @@ impl Receiver {
         self.headers.len()
     }
 
-    /// Takes what has arrived, without waiting: the number of datagrams, or the error that the socket had pending.
+    /// Takes what has arrived, without waiting: the number of datagrams, or the pending error of the socket.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         // The kernel overwrote the name lengths of the headers that it filled, and of no others.
         for header in &mut self.headers[..self.received] {
@@ -170,16 +170,16 @@ impl Receiver {
 /// Why the kernel put a report into the error queue of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// An ICMP message says that a datagram to this address did not arrive, and quotes so many bytes of its payload. They are
-    /// as little proven as the message is.
+    /// An ICMP message says that a datagram to this address did not arrive, and quotes this many bytes of its payload. The
+    /// bytes are as little proven as the message.
     Returned { to: SocketAddr, quoted: usize },
-    /// An ICMP message that RFC 3261 §18.4 has us ignore: the datagram took too many hops, or was too large for a link.
+    /// An ICMP message that RFC 3261 §18.4 tells us to ignore: the datagram took too many hops, or was too large for a link.
     Ignored,
-    /// The kernel made it itself (a datagram was too large), and the send returned it as well.
+    /// The kernel made the report itself (a datagram was too large), and the send returned it as well.
     Own,
 }
 
-/// Room for the control data of a report: the error and the address of who reported it.
+/// Room for the control data of a report: the error and the address of its sender.
 #[repr(C, align(8))]
 struct Control([u8; 128]);
 
@@ -226,7 +226,7 @@ fn extended_error(header: &libc::msghdr) -> Option<libc::sock_extended_err> {
     None
 }
 
-/// The kinds of ICMP message of which RFC 3261 §18.4 has the transport tell its user: host, network, port or protocol
+/// The kinds of ICMP message that the transport reports to its user by RFC 3261 §18.4: host, network, port or protocol
 /// unreachable, and parameter problem.
 fn is_unreachable(error: &libc::sock_extended_err) -> bool {
     const FRAGMENTATION_NEEDED: u8 = 4;

@@ -1,4 +1,4 @@
-//! Socket options and thread settings that neither `std` nor `socket2` offers.
+//! Socket options and thread settings that neither `std` nor `socket2` has.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -41,7 +41,7 @@ pub fn give_up_after(socket: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
     set(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &millis)
 }
 
-/// Datagrams that the kernel dropped at this socket since it was opened; wraps.
+/// Datagrams that the kernel dropped at this socket since it was opened; the number wraps.
 pub fn dropped_datagrams(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let mut figures = [0u32; libc::SK_MEMINFO_DROPS as usize + 1];
     let mut length = size_of_val(&figures) as libc::socklen_t;
@@ -58,8 +58,8 @@ pub fn dropped_datagrams(socket: BorrowedFd<'_>) -> io::Result<u32> {
     if result == 0 { Ok(figures[libc::SK_MEMINFO_DROPS as usize]) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes the kernel choose a socket of the reuseport group at random for each datagram (socket(7),
-/// SO_ATTACH_REUSEPORT_CBPF). `sockets`: size of the group, at least 1.
+/// Makes the kernel choose a random socket of the reuseport group for each datagram (socket(7), SO_ATTACH_REUSEPORT_CBPF).
+/// `sockets`: size of the group, at least 1.
 pub fn spread_by_message(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
     let instruction = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let mut program = [
@@ -74,7 +74,7 @@ pub fn spread_by_message(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()>
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
 }
 
-/// Back to the kernel's own choice: by the hash of addresses and ports.
+/// Returns to the kernel's own choice: by the hash of addresses and ports.
 pub fn spread_by_flow(socket: BorrowedFd<'_>) -> io::Result<()> {
     let unused: libc::c_int = 0;
     set(socket, libc::SOL_SOCKET, libc::SO_DETACH_REUSEPORT_BPF, &unused)
@@ -103,7 +103,7 @@ pub fn thread_cpu_micros() -> u64 {
     if result == 0 { time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000 } else { 0 }
 }
 
-/// Raises the number of descriptors that the process may open to the most it is allowed: each connection is one.
+/// Raises the number of descriptors that the process may open to the allowed maximum, because each connection needs one.
 /// Returns that number.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -1,7 +1,7 @@
-//! Datagrams sent in batches: sendmmsg with arrays that are built once. What goes to one destination leaves together, and where
-//! that is wanted, datagrams of one size leave as one (udp(7), UDP_SEGMENT): the kernel cuts them apart as late as it can.
+//! Datagrams sent in batches: sendmmsg with arrays that are built once. Datagrams to one destination leave together. If
+//! wanted, datagrams of one size leave as one (udp(7), UDP_SEGMENT): the kernel cuts them apart as late as it can.
 //!
-//! Those of one call keep their order; those of different calls need none.
+//! Datagrams of one call keep their order; datagrams of different calls need no order.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,28 +11,29 @@ use std::ptr;
 
 use crate::mmsg::{Name, no_header};
 
-/// Most datagrams that leave as one; the kernel takes 64.
+/// The most datagrams that leave as one; the kernel takes 64.
 pub const SEGMENTS_MAX: usize = 64;
-/// Batches with a refused send of several datagrams in a row, after which none is tried for a while: the way may not take it.
+/// After this many batches in a row in which a send of several datagrams was refused, none is tried for a while: the path
+/// may not take them.
 const REFUSALS_MAX: u32 = 16;
 /// Batches until it is tried again.
 const BATCHES_WITHOUT: u32 = 10_000;
-/// Most bytes of them together: one datagram to the kernel until they are cut apart.
+/// The most bytes of such a send: until it is cut apart, it is one datagram for the kernel.
 const SEGMENTED_BYTES_MAX: usize = 60_000;
-/// Largest of them: each must fit the way to its destination whole, which an Ethernet is nearly always a part of.
+/// The largest datagram in it: each must fit the path to its destination whole, and nearly every path contains an Ethernet.
 const SEGMENT_BYTES_MAX: usize = 1400;
 
 /// A datagram that waits.
 #[derive(Clone)]
 struct Waiting {
-    /// Where it lies; becomes a pointer only for the duration of the call.
+    /// The place of its bytes; it becomes a pointer only for the duration of the call.
     range: Range<u32>,
-    /// Stands for its destination; different ones may share it.
+    /// Stands for the destination; different destinations may share it.
     destination: u64,
     call: u64,
 }
 
-/// The segment size of a send, as the kernel wants it.
+/// The segment size of a send, in the kernel's form.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Control {
@@ -40,7 +41,7 @@ struct Control {
     size: u16,
 }
 
-/// A batch of datagrams to send, as ranges of bytes that are handed in when the batch leaves.
+/// A batch of datagrams to send, as ranges of bytes; the bytes are given when the batch leaves.
 pub struct Sender {
     headers: Vec<libc::mmsghdr>,
     names: Vec<Name>,
@@ -48,25 +49,25 @@ pub struct Sender {
     iovecs: Vec<libc::iovec>,
     controls: Vec<Control>,
     waiting: Vec<Waiting>,
-    /// One for each datagram, in the order in which they leave; its position in `waiting` is in the low bits.
+    /// One for each datagram, in the order in which they leave; the low bits hold its position in `waiting`.
     order: Vec<u128>,
     /// How many datagrams each header stands for.
     runs: Vec<usize>,
     sorted: bool,
-    /// Datagrams of one size that may leave as one.
+    /// How many datagrams of one size may leave as one.
     segments_max: usize,
-    /// Each leaves by itself until this is taken back.
+    /// Each datagram leaves by itself until this is set back.
     kept_apart: bool,
-    /// Batches with a refused send of several since one was taken.
+    /// Batches with a refused send of several datagrams since such a send was last accepted.
     refusals: u32,
-    /// Batches in which each still leaves by itself.
+    /// Batches in which each datagram still leaves by itself.
     pause: u32,
-    /// Each of this batch leaves by itself.
+    /// Each datagram of this batch leaves by itself.
     separate: bool,
     sent: usize,
 }
 
-/// What the kernel took at one time.
+/// What the kernel took in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     pub datagrams: usize,
@@ -83,7 +84,7 @@ const POSITION: u128 = (1 << POSITION_BITS) - 1;
 const _: () = assert!((libc::UIO_MAXIOV as u128) <= POSITION);
 
 impl Sender {
-    /// `segments_max`: how many datagrams of one size to one destination may leave as one; 1: each by itself.
+    /// `segments_max`: how many datagrams of one size to one destination may leave as one. 1: each leaves by itself.
     pub fn new(batch: usize, segments_max: usize) -> Sender {
         let batch = batch.clamp(1, libc::UIO_MAXIOV as usize);
         let header = libc::cmsghdr {
@@ -111,7 +112,7 @@ impl Sender {
         }
     }
 
-    /// Each datagram leaves by itself from the next batch on, whatever `segments_max` allows, or no longer.
+    /// True: from the next batch on, each datagram leaves by itself, whatever `segments_max` allows. False: no longer.
     pub fn keep_apart(&mut self, apart: bool) {
         self.kept_apart = apart;
     }
@@ -125,16 +126,16 @@ impl Sender {
         self.waiting.len() - self.sent
     }
 
-    /// Adds a datagram; the caller has seen that the batch is not full. Those with the same `call` to one destination leave in
-    /// the order in which they were added.
+    /// Adds a datagram; the caller has checked that the batch is not full. Datagrams with the same `call` to one destination
+    /// leave in the order in which they were added.
     pub fn push(&mut self, range: Range<u32>, to: SocketAddr, call: u64) {
         let index = self.waiting.len();
         self.lengths[index] = self.names[index].set(to);
         self.waiting.push(Waiting { range, destination: destination(to), call });
     }
 
-    /// Hands what waits to the kernel, once: what it took, or why it refused the first.
-    /// Ranges that do not lie in `bytes` are sent empty.
+    /// Gives the waiting datagrams to the kernel, once. Returns what the kernel took, or why it refused the first.
+    /// Ranges outside `bytes` are sent empty.
     pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Taken> {
         if !self.sorted {
             self.sort();
@@ -190,7 +191,7 @@ impl Sender {
         Ok(Taken { datagrams, joined })
     }
 
-    /// The send that was refused was of several datagrams: what is left of this batch leaves one by one. False: it was of one.
+    /// The refused send had several datagrams: the rest of this batch leaves one by one. False: it had one.
     pub fn separate(&mut self) -> bool {
         let several = self.runs.first().is_some_and(|run| *run > 1);
         if several {
@@ -207,7 +208,7 @@ impl Sender {
         self.segments_max > 1 && !self.separate && self.pause == 0 && !self.kept_apart
     }
 
-    /// Gives up the first datagram that waits: its address and its length.
+    /// Gives up the first waiting datagram, and returns its address and its length.
     pub fn skip(&mut self) -> Option<(SocketAddr, usize)> {
         let position = (self.order.get(self.sent)? & POSITION) as usize;
         let address = self.names[position].get()?;
@@ -228,8 +229,8 @@ impl Sender {
         (self.order[at] & POSITION) as usize
     }
 
-    /// By destination. Where they may leave as one, then by how many of the same call are before them, and the largest first;
-    /// else in the order in which they came.
+    /// Orders by destination. If datagrams may leave as one, then by the number of earlier datagrams of the same call, and
+    /// the largest first; otherwise in the order of arrival.
     fn sort(&mut self) {
         let (mut seen, joins) = (Seen::default(), self.joins());
         for (position, waiting) in self.waiting.iter().enumerate() {
@@ -242,7 +243,7 @@ impl Sender {
         self.sorted = true;
     }
 
-    /// How many datagrams leave as one with the one at `at`: those of its size, and one that is shorter.
+    /// How many datagrams leave as one with the datagram at `at`: those of its size, and one shorter one.
     fn run(&self, at: usize) -> usize {
         let first = &self.waiting[self.position(at)];
         let size = first.range.len();
@@ -279,7 +280,7 @@ fn destination(to: SocketAddr) -> u64 {
     ip << 16 ^ u64::from(to.port())
 }
 
-/// How often each call was seen in a batch: exact or too much, which only lets a datagram leave later.
+/// How often each call was seen in a batch: the number is exact or too high, which only lets a datagram leave later.
 struct Seen([u8; Seen::PLACES]);
 
 impl Default for Seen {
@@ -315,7 +316,7 @@ pub(crate) mod tests {
         (socket, address)
     }
 
-    /// All that has arrived, in order.
+    /// Everything that has arrived, in order.
     pub(crate) fn arrived(socket: &UdpSocket) -> Vec<String> {
         let mut buffer = [0; 65_536];
         let mut all = Vec::new();
@@ -325,7 +326,7 @@ pub(crate) mod tests {
         all
     }
 
-    /// Sends each text of `calls` and gives how many sends that took.
+    /// Sends each text of `calls` and returns the number of sends.
     fn sends(sender: &mut Sender, from: &UdpSocket, texts: &[(&str, SocketAddr, u64)]) -> usize {
         let bytes: String = texts.iter().map(|(text, ..)| *text).collect();
         let mut start = 0;

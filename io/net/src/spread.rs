@@ -1,7 +1,7 @@
-//! Which worker a datagram reaches. The kernel deals flows out: a trunk is one flow (two addresses, two ports), so all
-//! of it reaches one worker, and the others stand idle beside it. When that worker is short of time, datagrams are
-//! dealt out one by one instead, at random. Both is right for the core; flows keep the messages of a peer in order and
-//! their memory warm, so they are the rule and the other is the remedy.
+//! Which worker a datagram reaches. The kernel deals out flows: a trunk is one flow (two addresses, two ports), so one
+//! worker gets all of it, and the others are idle. If that worker is short of time, the kernel deals out datagrams one by
+//! one instead, at random. The core works with both. Flows keep the messages of a peer in order and their memory in the
+//! cache, so flows are the rule.
 
 use std::io;
 
@@ -13,38 +13,37 @@ use crate::udp::Udp;
 pub enum Spread {
     /// By the hash of addresses and ports.
     Flow,
-    /// Each on its own, at random.
+    /// Each datagram by itself, at random.
     Message,
-    /// By flow, and by message while one worker is busy with more than its share (default).
+    /// By flow; by message while one worker is busy with more than its share (default).
     #[default]
     Auto,
 }
 
-/// What one worker did in one window. Windows are as long as the caller makes them, a second or so.
+/// What one worker did in one window. The caller decides how long a window is, about a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     pub datagrams: u64,
-    /// Part of the window that it used its processor, in thousandths.
+    /// The part of the window in which the worker used its processor, in thousandths.
     pub busy_permille: u32,
-    /// Datagrams that the kernel dropped because the worker did not come to take them. On a crowded machine a worker
-    /// can be short of time without being busy.
+    /// Datagrams that the kernel dropped because the worker did not take them in time. On a crowded machine a worker can be
+    /// short of time without being busy.
     pub lost: u64,
 }
 
-/// A worker busier than this, or one that loses datagrams, has more than it should. Above it, waiting times grow
-/// steeply.
+/// A worker busier than this, or one that loses datagrams, has too much work. Above this, waiting times grow steeply.
 const BUSY: u32 = 700;
 
-/// Another worker must have this much to give, or spreading helps nobody.
+/// Another worker must have this much time free, or spreading helps nobody.
 const ROOM: u32 = 500;
 
-/// Datagrams of the busiest against the mean of all, in percent. Two workers with even load have 100.
+/// Datagrams of the busiest worker compared with the mean of all, in percent. Two workers with even load have 100.
 const SHARE_PERCENT: u64 = 140;
 
-/// All workers together below this, so that one could carry it all and be far from `BUSY`.
+/// Below this sum of all workers, one worker could carry everything and would still be far from `BUSY`.
 const CALM: u32 = 400;
 
-/// Windows in a row before a change: a burst is no reason, and going back is in no hurry.
+/// Windows in a row before a change: a burst is no reason, and going back is not urgent.
 const WINDOWS_TO_SPREAD: u32 = 2;
 const WINDOWS_TO_CALM: u32 = 10;
 
@@ -56,7 +55,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// One window of all workers: `Some` when the way of dealing out is to be changed.
+    /// One window of all workers. `Some`: the way of dealing out must change.
     pub fn judge(&mut self, workers: &[Window]) -> Option<Spread> {
         let (reason, needed) = match self.by_message {
             false => (is_lopsided(workers), WINDOWS_TO_SPREAD),
@@ -89,8 +88,8 @@ fn is_calm(workers: &[Window]) -> bool {
         && workers.iter().all(|worker| worker.lost == 0)
 }
 
-/// Applies a decision to a listener. `socket`: that of any worker; `workers`: how many have one. [`Spread::Auto`]
-/// begins by flow.
+/// Applies a decision to a listener. `socket`: that of any worker; `workers`: how many have one. [`Spread::Auto`] begins by
+/// flow.
 pub fn apply(spread: Spread, socket: &Udp, workers: usize) -> io::Result<()> {
     use std::os::fd::AsFd as _;
     match spread {
@@ -151,7 +150,8 @@ mod tests {
     #[test]
     fn no_reason_to_spread() {
         let [hot, idle] = HOT;
-        // Both busy: nobody has room. Busy with streams: datagrams are not the reason. Even load: flows are many.
+        // If both are busy, nobody has room. If streams are the load, datagrams are not the reason. If load is even, flows
+        // are many.
         check(&[([Window { busy_permille: 900, ..hot }, Window { busy_permille: 800, ..idle }], 50)], &[]);
         check(&[([Window { datagrams: 100, ..hot }, Window { datagrams: 100, ..idle }], 50)], &[]);
         check(&[([Window { datagrams: 0, ..hot }, Window { datagrams: 0, ..idle }], 50)], &[]);

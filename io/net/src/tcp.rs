@@ -1,5 +1,5 @@
-//! TCP sockets as the connections use them: listening, opening, and the reading and writing of bytes. What lies over
-//! TCP and carries SIP (TLS, WebSocket) has its place in [`Stream`].
+//! TCP sockets as the connections use them: listening, opening, reading and writing bytes. What lies over TCP and carries
+//! SIP (TLS, WebSocket) has its place in [`Stream`].
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
@@ -16,14 +16,14 @@ use crate::connections::Limits;
 use crate::option;
 use crate::tls::Session;
 
-/// Connections that the kernel completes before we accept them; more than a burst of reconnecting clients, and bounded
-/// by `net.core.somaxconn` anyway.
+/// Connections that the kernel completes before we accept them: more than a burst of reconnecting clients, and bounded by
+/// `net.core.somaxconn` anyway.
 const BACKLOG: i32 = 4096;
 
-/// Between two questions to a peer that does not say whether it is there.
+/// Time between two questions to a silent peer.
 const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(3);
 
-/// The listening socket of one worker; the kernel deals new connections out among the workers (SO_REUSEPORT).
+/// The listening socket of one worker; the kernel deals out new connections among the workers (SO_REUSEPORT).
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -42,7 +42,7 @@ pub(crate) fn is_short_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// The fault is this host's: descriptors, memory, or ports of the own address are short.
+/// The fault is this host's: descriptors, memory, or ports of its own address are short.
 pub(crate) fn is_ours(error: &io::Error) -> bool {
     is_short_of_descriptors(error)
         || matches!(
@@ -51,7 +51,7 @@ pub(crate) fn is_ours(error: &io::Error) -> bool {
         )
 }
 
-/// The bytes of one connection, either way.
+/// The bytes of one connection, in both directions.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: TcpStream,
@@ -59,15 +59,15 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// So long as `limits.stuck_time` says, the kernel sends again what the peer does not acknowledge. A host that died says nothing,
-    /// and by its own choice the kernel would take messages for it for a quarter of an hour.
+    /// The kernel repeats unacknowledged bytes for the time in `limits.stuck_time`. A host that died says nothing, and by
+    /// default the kernel would accept messages for it for a quarter of an hour.
     pub(crate) fn over(socket: TcpStream, limits: &Limits) -> Stream {
-        // Messages are written whole, so that waiting for more to fill a segment only delays them. Without either
-        // option the connection still works.
+        // Messages are written whole, so waiting for more bytes to fill a segment only delays them. The connection also
+        // works without either option.
         let _ = socket.set_nodelay(true);
         let _ = option::give_up_after(socket.as_fd(), limits.stuck_time);
         if let Some(silence) = limits.keep_alive {
-            // Asked again so often, it is given up by the time above.
+            // The number of questions fits the time above, after which the peer is given up.
             let asks = TcpKeepalive::new().with_time(silence).with_interval(KEEP_ALIVE_AGAIN);
             let _ = SockRef::from(&socket).set_tcp_keepalive(&asks);
         }
@@ -79,7 +79,7 @@ impl Stream {
         self.tls = Some(Box::new(session));
     }
 
-    /// What the peer has proven to be over TLS.
+    /// What the peer has proven over TLS.
     pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
         self.tls.as_ref().map_or(&[], |session| session.certificates())
     }
@@ -89,29 +89,29 @@ impl Stream {
         self.tls.as_ref().is_none_or(|session| !session.is_handshaking())
     }
 
-    /// The socket was reported ready to be read.
+    /// The socket was reported ready to read.
     pub(crate) fn ready(&mut self) {
         if let Some(session) = &mut self.tls {
             session.ready();
         }
     }
 
-    /// Bytes of memory held below the messages, as far as the peer decides of them.
+    /// Bytes of memory held below the messages, as far as the peer decides about them.
     pub(crate) fn held(&self) -> usize {
         self.tls.as_ref().map_or(0, |session| session.held())
     }
 
-    /// Since when a record is not whole.
+    /// Since when a record is incomplete.
     pub(crate) fn partial_since(&self) -> Option<Time> {
         self.tls.as_ref().and_then(|session| session.partial_since())
     }
 
-    /// Whether bytes wait below the messages: encrypted ones.
+    /// Whether encrypted bytes wait below the messages.
     pub(crate) fn is_waiting(&self) -> bool {
         self.tls.as_ref().is_some_and(|session| session.is_waiting())
     }
 
-    /// Writes those as far as the socket takes them.
+    /// Writes these bytes as far as the socket takes them.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match &mut self.tls {
             Some(session) => session.flush(&mut self.socket),
@@ -119,13 +119,13 @@ impl Stream {
         }
     }
 
-    /// Whether a read that leaves room in the buffer has taken all there was. TLS hands out record by record.
+    /// Whether a read that leaves room in the buffer has taken everything. TLS hands out record by record.
     pub(crate) fn short_read_is_all(&self) -> bool {
         self.tls.is_none()
     }
 
-    /// Begins to connect; [`Stream::connected`] tells how it went once the socket is writable. `from`: the address of
-    /// the listener that the connection stands for, so that the peer sees the one that Via names.
+    /// Begins to connect. [`Stream::connected`] tells the result once the socket is writable. `from`: the address of the
+    /// listener that the connection stands for, so that the peer sees the address in our Via.
     pub(crate) fn connect(from: SocketAddr, to: SocketAddr, limits: &Limits) -> io::Result<Stream> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -140,7 +140,7 @@ impl Stream {
         Ok(Stream::over(TcpStream::from_std(socket.into()), limits))
     }
 
-    /// Whether an attempt to connect has come to an end.
+    /// Whether an attempt to connect has ended.
     pub(crate) fn connected(&self) -> io::Result<bool> {
         if let Some(error) = self.socket.take_error()? {
             return Err(error);
@@ -152,7 +152,7 @@ impl Stream {
         }
     }
 
-    /// `to_the_end`: the end of the stream may lie behind what is there.
+    /// `to_the_end`: the end of the stream may lie behind the available bytes.
     pub(crate) fn read(&mut self, into: &mut [u8], to_the_end: bool, now: Time) -> io::Result<usize> {
         match &mut self.tls {
             Some(session) => session.read(&mut self.socket, into, to_the_end, now),
@@ -171,21 +171,21 @@ impl Stream {
         }
     }
 
-    /// Whether a peer that has said that it writes no more can still be written to.
+    /// Whether a peer that has ended its sending can still be written to.
     pub(crate) fn may_write_after_the_end(&self) -> bool {
         self.tls.as_ref().is_none_or(|session| session.may_write_after_the_end())
     }
 
-    /// Says that nothing more will be written; what was written arrives before the end.
+    /// Says that nothing more will be written; written bytes arrive before the end.
     pub(crate) fn end(&mut self) {
         if let Some(session) = &mut self.tls {
             session.end(&mut self.socket);
         }
-        // A connection that is gone already needs no end.
+        // A connection that is already gone needs no end.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
-    /// Readiness is reported on its edges, so both interests are set once and for all.
+    /// Readiness is reported on its edges, so both interests are set once.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.socket.register(registry, token, Interest::READABLE | Interest::WRITABLE)
     }

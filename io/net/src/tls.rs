@@ -1,7 +1,7 @@
 //! TLS over the socket of one connection, and the certificates that new connections use.
 //!
-//! A session reads and writes what the socket takes, never waits, and holds no more than one record either way once it
-//! is idle. Which certificates are good is left to `rustls` and to whoever made the [`Identity`].
+//! A session reads and writes what the socket takes, never waits, and once it is idle holds at most one record in each
+//! direction. `rustls` and the maker of the [`Identity`] decide which certificates are good.
 
 mod records;
 
@@ -18,23 +18,23 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, Connection, ProtocolVersion, ServerConfig, ServerConnection};
 
-/// Encrypted bytes that may wait within a session for the socket; one record. What does not fit stays in the queue of
-/// the connection, whose bytes are counted.
+/// Encrypted bytes that may wait within a session for the socket: one record. The rest stays in the queue of the connection,
+/// whose bytes are counted.
 const WAITING_MAX: usize = 16 << 10;
 
 /// Parts of one write.
 pub(crate) const PARTS_MAX: usize = 128;
 
-/// What new TLS connections are made with.
+/// What new TLS connections are made from.
 #[derive(Clone)]
 pub struct Identity {
-    /// For connections that are accepted, by the index of their listener; `None`: one without TLS.
+    /// For accepted connections, by the index of their listener. `None`: a listener without TLS.
     pub accepting: Vec<Option<Arc<ServerConfig>>>,
-    /// For connections that are opened; `None`: none are.
+    /// For opened connections. `None`: there are none.
     pub client: Option<Arc<ClientConfig>>,
-    /// The name that a server's certificate must bear; `None`: its address.
+    /// The name that a server's certificate must contain. `None`: the server's address.
     pub server_name: Option<ServerName<'static>>,
-    /// Judges the certificates of servers, as `client` does; `None`: nobody is believed to be one.
+    /// Verifies the certificates of servers, as `client` does. `None`: nobody is believed to be a server.
     pub server_verifier: Option<Arc<dyn ServerCertVerifier>>,
 }
 
@@ -44,8 +44,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The identity that all workers share, changed as a whole while they run: each new connection takes the present one,
-/// those that are open keep theirs.
+/// The identity that all workers share. It is changed as a whole while they run: new connections take the present identity,
+/// open connections keep theirs.
 #[derive(Debug, Default)]
 pub struct Identities(ArcSwapOption<Identity>);
 
@@ -76,8 +76,8 @@ impl Identities {
         Ok(Session::over(connection.into()))
     }
 
-    /// Whether who showed these certificates, the own one first, would have been believed on a connection that we open to
-    /// `address`, and bears `name` too where one is given (RFC 5923 §9.2).
+    /// Whether a peer that showed these certificates (its own first) would have been believed on our own connection to
+    /// `address`. If a `name` is given, the certificate must also contain it (RFC 5923 §9.2).
     pub(crate) fn proves(&self, chain: &[CertificateDer<'_>], address: IpAddr, name: Option<&[u8]>) -> bool {
         let identity = self.0.load();
         let Some(identity) = identity.as_ref() else { return false };
@@ -100,9 +100,9 @@ impl Identities {
 /// TLS of one connection.
 pub struct Session {
     connection: Connection,
-    /// The socket may hold more: it was reported ready, and no read since then has come back short.
+    /// The socket may hold more: it was reported ready, and no read since then was short.
     readable: bool,
-    /// The peer has sent a close_notify, so that the end is no loss of the connection below.
+    /// The peer has sent a close_notify, so the end of the connection below is no loss.
     notified: bool,
     records: Records,
 }
@@ -113,7 +113,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// A read that leaves room has taken all there was.
+/// A read that leaves room has taken everything.
 struct Counting<'a> {
     socket: &'a mut TcpStream,
     records: &'a mut Records,
@@ -140,7 +140,8 @@ impl Session {
         self.connection.is_handshaking()
     }
 
-    /// What the peer has shown and proven to have the key of, the own certificate first; none without or before that.
+    /// The certificates that the peer has shown, and whose key it has proven to have, its own first; none before that, or
+    /// without certificates.
     pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
         if self.is_handshaking() {
             return &[];
@@ -153,18 +154,18 @@ impl Session {
         self.readable = true;
     }
 
-    /// TLS 1.3 closes either way by itself (RFC 8446 §6.1), earlier ones both at once (RFC 5246 §7.2.1).
+    /// TLS 1.3 closes each direction by itself (RFC 8446 §6.1); earlier versions close both at once (RFC 5246 §7.2.1).
     pub(crate) fn may_write_after_the_end(&self) -> bool {
         !self.notified || self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
-    /// Bytes that `rustls` keeps of a record that is not whole. While hands are shaken it may keep more, which the bound on
-    /// handshakes bounds.
+    /// Bytes that `rustls` keeps of an incomplete record. During a handshake it may keep more, which the bound on handshakes
+    /// limits.
     pub fn held(&self) -> usize {
         self.records.held
     }
 
-    /// Since when a record is not whole.
+    /// Since when a record is incomplete.
     pub fn partial_since(&self) -> Option<Time> {
         (self.records.held > 0).then_some(self.records.since)
     }
@@ -174,8 +175,8 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Drives the handshake as far as the socket allows, and reads what the peer sent. `to_the_end`: the end of the
-    /// stream may lie behind a short read.
+    /// Drives the handshake as far as the socket allows, and reads what the peer sent. `to_the_end`: the end of the stream
+    /// may lie behind a short read.
     pub fn read(
         &mut self,
         socket: &mut TcpStream,
@@ -185,7 +186,7 @@ impl Session {
     ) -> io::Result<usize> {
         loop {
             match self.connection.reader().read(into) {
-                // Without a close_notify the end is the same to us: messages know their own length.
+                // Without a close_notify the end is the same for us: messages carry their own length.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Ok(0) if !into.is_empty() => {
@@ -214,7 +215,7 @@ impl Session {
         }
     }
 
-    /// Encrypts and writes as far as the socket takes it: how many of the plain bytes are on their way.
+    /// Encrypts and writes as far as the socket takes bytes. Returns how many of the plain bytes are on their way.
     pub(crate) fn write(&mut self, socket: &mut TcpStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut copies = [IoSlice::new(&[]); PARTS_MAX];
         let count = parts.len().min(PARTS_MAX);
@@ -240,7 +241,7 @@ impl Session {
         }
     }
 
-    /// Writes encrypted bytes that wait, as far as the socket takes them.
+    /// Writes waiting encrypted bytes, as far as the socket takes them.
     pub(crate) fn flush(&mut self, socket: &mut TcpStream) -> io::Result<()> {
         while self.connection.wants_write() {
             match self.connection.write_tls(socket) {
@@ -257,7 +258,7 @@ impl Session {
     /// Says that nothing more will be written.
     pub(crate) fn end(&mut self, socket: &mut TcpStream) {
         self.connection.send_close_notify();
-        // The end of the connection below says it too.
+        // The end of the connection below says the same.
         let _ = self.flush(socket);
     }
 }

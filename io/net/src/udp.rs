@@ -1,5 +1,5 @@
-//! The UDP socket of one listener in one worker. It promises that a datagram which cannot be sent costs no other its
-//! way, and that an error is told for the destination that it is about; what to do then is the core's business.
+//! The UDP socket of one listener in one worker. A datagram that cannot be sent never delays another, and an error is
+//! reported for the destination that it is about. The core decides what to do then.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,26 +15,26 @@ use crate::mmsg::{self, Receiver, Report};
 use crate::option;
 use crate::sender::Sender;
 
-/// Datagrams per system call. Measured at saturation: 32, 64 and 128 differ by less than the noise, 8 costs more.
+/// Datagrams per system call. Measured at saturation: 32, 64 and 128 differ by less than the noise; 8 costs more.
 pub const BATCH: usize = 64;
 
 /// Error reports taken at one time, so that a flood of ICMP cannot keep a worker from its messages.
 const ERRORS_PER_TURN: usize = 256;
 
-/// Attempts for one datagram while reports on others come between: a flood of ICMP costs the datagram neither its way nor the
-/// worker its time.
+/// Attempts for one datagram while reports about others come in between: a flood of ICMP neither stops the datagram nor
+/// takes all of the worker's time.
 const ATTEMPTS_MAX: usize = 8;
 
 /// Settings of a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// Receive buffer, bytes; default 4 MiB. More survives longer pauses, less drops earlier and keeps delays short.
-    /// The kernel grants at most `net.core.rmem_max` unless the process may exceed it.
+    /// Receive buffer, bytes; default 4 MiB. A larger buffer survives longer pauses; a smaller one drops earlier and keeps
+    /// delays short. The kernel grants at most `net.core.rmem_max` unless the process may exceed it.
     pub receive_buffer: usize,
     /// Send buffer, bytes; default 4 MiB.
     pub send_buffer: usize,
-    /// Most datagrams of one size to one destination that leave as one, which the kernel cuts apart as late as it can; default 32.
-    /// 1: each leaves by itself.
+    /// The most datagrams of one size to one destination that leave as one, which the kernel cuts apart as late as it can;
+    /// default 32. 1: each leaves by itself.
     pub segments_max: usize,
 }
 
@@ -55,13 +55,13 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// `listener`: index in configuration order, as it stands in [`sip::Flow`] and [`Target`].
+    /// `listener`: index in the order of the configuration, as in [`sip::Flow`] and [`Target`].
     pub fn bind(listener: u8, address: SocketAddr, options: UdpOptions) -> io::Result<Udp> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_port(true)?;
         if address.is_ipv6() {
-            // An IPv4 listener may stand on the same port; addresses of IPv4 mapped into IPv6 would confuse both.
+            // An IPv4 listener may have the same port; IPv4 addresses mapped into IPv6 would confuse both.
             socket.set_only_v6(true)?;
         }
         shrink_until_granted(options.receive_buffer, |bytes| socket.set_recv_buffer_size(bytes));
@@ -80,10 +80,10 @@ impl Udp {
         self.socket.local_addr()?.as_socket().ok_or_else(|| ErrorKind::AddrNotAvailable.into())
     }
 
-    /// Takes one batch: how many datagrams came. Fewer than `batch.batch()` means that no more were there.
-    /// Errors of earlier sends that show up instead are added to `failures`.
+    /// Takes one batch, and returns how many datagrams came. Fewer than `batch.batch()` means that there were no more.
+    /// Errors of earlier sends that come instead are added to `failures`.
     pub fn receive(&mut self, batch: &mut Receiver, failures: &mut Failures, counters: &Counters) -> usize {
-        // A pending error is reported instead of datagrams and cleared by that; the second call sees the datagrams.
+        // A pending error is reported instead of datagrams, and is cleared by that; the second call sees the datagrams.
         for _ in 0..2 {
             match batch.receive(self.socket.as_fd()) {
                 Ok(count) => {
@@ -102,8 +102,8 @@ impl Udp {
         0
     }
 
-    /// Adds one datagram to the batch that leaves with the next [`Udp::flush`], or before when the batch is full.
-    /// `bytes` is the whole buffer that `range` and all ranges since the last flush lie in.
+    /// Adds one datagram to the batch that leaves with the next [`Udp::flush`], or earlier when the batch is full. `bytes`
+    /// is the whole buffer that contains `range` and all ranges since the last flush.
     pub fn queue(
         &mut self,
         bytes: &[u8],
@@ -125,8 +125,9 @@ impl Udp {
         self.sender.push(range, to, call);
     }
 
-    /// Sends all that was queued. When the kernel stops at a datagram, that one is tried again: the error may be the late report
-    /// on another destination. If it is refused although no such report was there, it is given up and the rest goes on.
+    /// Sends everything in the queue. If the kernel stops at a datagram, this one is tried again: the error may be the late
+    /// report about another destination. If it is refused although there was no such report, it is given up and the rest
+    /// goes on.
     pub fn flush(&mut self, bytes: &[u8], failures: &mut Failures, counters: &Counters) {
         let mut attempts = 0;
         while self.sender.waiting() > 0 {
@@ -154,7 +155,7 @@ impl Udp {
                         continue;
                     }
                     counters.datagrams_refused.add(1);
-                    // Refused by whom? Never by this kernel: so it is a report on some destination, with nothing to show for it.
+                    // This kernel never refuses so: it is a report about some destination, without its address.
                     if error.kind() != ErrorKind::ConnectionRefused {
                         failures.unsent.push(Target::Datagram { listener: self.listener, to });
                     }
@@ -165,13 +166,14 @@ impl Udp {
         counters.datagram_bytes_out.add(std::mem::take(&mut self.queued_bytes));
     }
 
-    /// While `captured`, each datagram leaves by itself, so that who captures on this host sees each message alone.
+    /// While `captured`, each datagram leaves by itself, so that a program that captures on this host sees each message
+    /// alone.
     pub fn set_captured(&mut self, captured: bool) {
         self.sender.keep_apart(captured);
     }
 
-    /// Reads the socket's error queue: which destinations could not be reached, as far as ICMP messages can be believed. How many
-    /// of these there were.
+    /// Reads the socket's error queue: the destinations that could not be reached, as far as ICMP messages can be believed.
+    /// Returns the number of these reports.
     pub fn take_errors(&mut self, failures: &mut Failures, counters: &Counters) -> usize {
         let mut quoted = [0; QUOTED_MAX];
         let mut from_the_network = 0;
@@ -193,7 +195,7 @@ impl Udp {
         from_the_network
     }
 
-    /// Adds what the kernel dropped since the last call. One system call, so once a second is enough.
+    /// Adds the datagrams that the kernel dropped since the last call. One system call, so once a second is enough.
     pub fn count_kernel_drops(&mut self, counters: &Counters) {
         if let Ok(drops) = option::dropped_datagrams(self.socket.as_fd()) {
             counters.datagrams_lost_in_kernel.add(u64::from(drops.wrapping_sub(self.kernel_drops)));
@@ -214,13 +216,13 @@ impl AsRawFd for Udp {
     }
 }
 
-/// The send buffer or the queue of the device has no room. Memory that is short is a fault of this host, not of the destination.
+/// The send buffer or the queue of the device is full. Short memory is a fault of this host, not of the destination.
 fn is_full(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
         || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Linux grants a smaller buffer silently; other limits refuse, so halve until it is granted.
+/// Linux grants a smaller buffer silently; other limits refuse, so this halves the size until it is granted.
 fn shrink_until_granted(wanted: usize, set: impl Fn(usize) -> io::Result<()>) {
     let mut bytes = wanted;
     while bytes >= 64 << 10 && set(bytes).is_err() {
@@ -351,7 +353,7 @@ mod tests {
         assert!(bench.failures.unsent.is_empty());
         for returned in bench.failures.returned() {
             assert_eq!(returned.to, dead);
-            // Those that left as one come back as one.
+            // Datagrams that left as one come back as one.
             assert!(matches!(returned.quoted, b"b" | b"d" | b"bd"), "{returned:?}");
         }
     }

@@ -1,8 +1,8 @@
 //! Waiting for the UDP sockets of a worker and for its epoll at once.
 //!
-//! The UDP sockets are not in that epoll. Whoever is registered at a socket is woken by every datagram that the socket sends,
-//! since its buffer has room again: two locks and a call of epoll each time, a twentieth of all that a message costs. Who
-//! waits with `ppoll` is registered as long as he waits, and nobody is while the socket sends.
+//! The UDP sockets are not in that epoll. A waiter that is registered at a socket is woken by every datagram that the socket
+//! sends, because its buffer has room again: two locks and a call of epoll each time, a twentieth of a message's whole cost.
+//! With `ppoll`, a waiter is registered only while it waits, and nobody is registered while the socket sends.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,7 +12,7 @@ use base::Duration;
 
 use crate::udp::Udp;
 
-/// The UDP sockets in their order, and the epoll of all else behind them.
+/// The UDP sockets in their order, and then the epoll of everything else.
 pub struct Wait(Vec<libc::pollfd>);
 
 /// What a UDP socket has.
@@ -20,7 +20,7 @@ pub struct Wait(Vec<libc::pollfd>);
 pub struct Ready {
     /// Position among the UDP sockets.
     pub socket: usize,
-    /// Reports of sends that failed are among it.
+    /// Reports of failed sends are among it.
     pub errors: bool,
 }
 
@@ -30,12 +30,12 @@ impl Wait {
         Wait(udp.iter().map(AsRawFd::as_raw_fd).chain([epoll]).map(place).collect())
     }
 
-    /// There are UDP sockets; without, epoll can be waited for by itself.
+    /// There are UDP sockets; without them, epoll can be waited for by itself.
     pub fn has_sockets(&self) -> bool {
         self.0.len() > 1
     }
 
-    /// Until something is ready, `patience` is over, or a signal came.
+    /// Waits until something is ready, `patience` is over, or a signal came.
     pub fn wait(&mut self, patience: Duration) -> io::Result<()> {
         let time = libc::timespec {
             tv_sec: libc::time_t::try_from(patience.as_secs()).unwrap_or(libc::time_t::MAX),

@@ -1,7 +1,7 @@
 //! SIP over WebSocket (RFC 7118, RFC 6455) on an accepted connection: the upgrade, then messages out of frames.
 //!
-//! One WebSocket message is one SIP message. A session that waits for nothing holds no buffer; what it holds is bounded
-//! by one message. What a client does wrong ends the connection with the code that RFC 6455 §7.4.1 has for it.
+//! One WebSocket message is one SIP message. A session that waits for nothing holds no buffer; otherwise one message bounds
+//! what it holds. A client's error ends the connection with the code of RFC 6455 §7.4.1.
 
 mod frame;
 mod upgrade;
@@ -16,31 +16,31 @@ use upgrade::Upgrade;
 /// Pings answered after one read; the rest of a flood is not answered.
 const PONGS_MAX: usize = 32;
 
-/// An allocation up to this size is kept when most of what was in it is gone.
+/// An allocation up to this size is kept when most of its content is gone.
 const ROOM_TO_KEEP: usize = 4 << 10;
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client said so.
+    /// The client ended it.
     Closed,
     RefusedUpgrade,
     Unmasked,
-    /// Not as RFC 6455 has frames.
+    /// Not a correct frame of RFC 6455.
     WrongFrame,
     TooLarge,
     NotUtf8,
-    /// The memory that the message needs cannot be had.
+    /// There is no memory for the message.
     NoMemory,
 }
 
-/// What came of received bytes, besides the messages.
+/// The result of received bytes, besides the messages.
 #[derive(Debug, Default)]
 pub struct Taken {
     pub messages: u64,
     /// Keep-alives: pings, and messages of line ends alone.
     pub pings: u64,
-    /// To be written to the client, as it is.
+    /// Bytes to write to the client as they are.
     pub answer: Vec<u8>,
     /// The session is over once the answer is written.
     pub end: Option<End>,
@@ -49,11 +49,11 @@ pub struct Taken {
 #[derive(Debug, Default)]
 pub struct WebSocket {
     is_open: bool,
-    /// Received, and not yet a whole request or frame.
+    /// Received bytes that are not yet a complete request or frame.
     partial: Vec<u8>,
-    /// The message whose last frame has not come: its kind and what it holds.
+    /// The message whose last frame has not come: its kind and its content.
     fragments: Option<(Kind, Vec<u8>)>,
-    /// When the first byte of the message came that is not whole; of the request or the frame where it is none of a message.
+    /// When the first byte of the incomplete message came, or of the request or frame outside a message.
     since: Option<Time>,
 }
 
@@ -68,12 +68,12 @@ impl WebSocket {
         self.partial.capacity() + self.fragments.as_ref().map_or(0, |(_, bytes)| bytes.capacity())
     }
 
-    /// Since when a request, frame or message is not whole.
+    /// Since when a request, frame or message is incomplete.
     pub fn partial_since(&self) -> Option<Time> {
         self.since
     }
 
-    /// Hands out the messages that are whole now, and keeps what is left.
+    /// Hands out the messages that are complete now, and keeps the rest.
     pub fn take_in(&mut self, bytes: &[u8], now: Time, take: &mut dyn FnMut(&[u8])) -> Taken {
         let mut taken = Taken::default();
         let mut kept = std::mem::take(&mut self.partial);
@@ -103,7 +103,7 @@ impl WebSocket {
                 Ok(0) => break,
                 Ok(length) => {
                     at += length;
-                    // Between fragments, pings and fragments are no progress of the message: only its end is.
+                    // Between fragments, pings and further fragments are no progress of the message: only its end is.
                     is_new |= self.fragments.is_none();
                 }
                 Err(end) => {
@@ -131,7 +131,7 @@ impl WebSocket {
         taken
     }
 
-    /// One frame off the front: its length; 0 when it is not whole.
+    /// Takes one frame off the front. Returns its length; 0: the frame is incomplete.
     fn frame(&mut self, bytes: &[u8], taken: &mut Taken, take: &mut dyn FnMut(&[u8])) -> Result<usize, End> {
         let head = match frame::read(bytes) {
             Ok(None) => return Ok(0),
@@ -139,10 +139,10 @@ impl WebSocket {
             Err(BadHead::Unmasked) => return Err(End::Unmasked),
             Err(BadHead::Wrong) => return Err(End::WrongFrame),
         };
-        // A control frame is no part of the message between whose fragments it stands.
+        // A control frame between fragments is not part of their message.
         let before = self.fragments.as_ref().filter(|_| !head.kind.is_control());
         let before = before.map_or(0, |(_, bytes)| bytes.len());
-        // Said with the head already: who announces too much need not send it.
+        // Checked as soon as the head is there: a client that announces too much need not send it.
         if head.payload > (MESSAGE_BYTES_MAX - before.min(MESSAGE_BYTES_MAX)) as u64 {
             return Err(End::TooLarge);
         }
@@ -155,7 +155,7 @@ impl WebSocket {
                 let mut code = Vec::new();
                 unmask(&head, payload, &mut code);
                 code.truncate(2);
-                // A code of one byte is none.
+                // A code of one byte is not a code.
                 let code = if code.len() == 2 { &code[..] } else { &[] };
                 taken.answer.extend_from_slice(OwnHead::new(Kind::Close, code.len()).bytes());
                 taken.answer.extend_from_slice(code);
@@ -185,7 +185,7 @@ impl WebSocket {
         let (kind, mut message) = match (head.kind, self.fragments.take()) {
             (Kind::Continuation, Some(fragments)) => fragments,
             (Kind::Text | Kind::Binary, None) => (head.kind, Vec::new()),
-            // The next message before the last has ended, or the rest of none.
+            // A new message began before the last one ended, or a fragment belongs to no message.
             _ => return Err(End::WrongFrame),
         };
         let room = match head.last {
@@ -204,7 +204,7 @@ impl WebSocket {
             return Err(End::NotUtf8);
         }
         if message.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            // RFC 5626 §3.5.1 over WebSocket (RFC 7118 §6): a ping of two line ends is answered by one.
+            // RFC 5626 §3.5.1 over WebSocket (RFC 7118 §6): a ping of two line ends is answered by one line end.
             if message == b"\r\n\r\n" {
                 taken.pings += 1;
                 if taken.answer.len() < PONGS_MAX * (CONTROL_MAX + 2) {
@@ -220,14 +220,14 @@ impl WebSocket {
     }
 }
 
-/// What stands before a message of ours: a text frame where it is text, as browsers ask for.
+/// The head of a message of ours: a text frame if it is text, as browsers want.
 pub(crate) fn head_of(message: &[u8]) -> OwnHead {
     let kind = if std::str::from_utf8(message).is_ok() { Kind::Text } else { Kind::Binary };
     OwnHead::new(kind, message.len())
 }
 
-/// False: the memory cannot be had. How much is asked for is the client's choice, so it costs the client its connection and not
-/// the process its life.
+/// False: there is no memory. The client decides how much is asked for, so a refusal costs the client its connection, and
+/// not the process its life.
 fn append(to: &mut Vec<u8>, bytes: &[u8]) -> bool {
     let has_room = to.try_reserve(bytes.len()).is_ok();
     if has_room {
@@ -244,9 +244,9 @@ fn close_frame(end: End, out: &mut Vec<u8>) {
     let (code, why): (u16, &str) = match end {
         End::Closed | End::RefusedUpgrade => return,
         End::Unmasked => (1002, "frames from a client must be masked"),
-        End::WrongFrame => (1002, "not a frame that may stand here"),
+        End::WrongFrame => (1002, "a frame of this kind is not allowed here"),
         End::NotUtf8 => (1007, "a text message must be UTF-8"),
-        End::TooLarge => (1009, "a message may have 65535 bytes"),
+        End::TooLarge => (1009, "a message may have at most 65535 bytes"),
         End::NoMemory => (1013, "no memory for the message"),
     };
     out.extend_from_slice(OwnHead::new(Kind::Close, 2 + why.len()).bytes());

@@ -1,4 +1,4 @@
-//! One connection: what was received of a message that is not whole yet, and what waits to be written.
+//! One connection: the bytes of a message that is not complete yet, and the bytes that wait to be written.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,19 +15,19 @@ use super::phase::{Close, Phase};
 use crate::tcp::Stream;
 use crate::websocket::{self, OwnHead, Taken, WebSocket};
 
-/// Messages kept for a peer that may have closed both ways. Most have one request open.
+/// Messages kept for a peer that may have closed both directions. Most peers have one open request.
 const UNCONFIRMED_MAX: usize = 8;
 
 #[derive(Debug)]
 struct Partial {
     bytes: Vec<u8>,
     framer: Framer,
-    /// When its first byte came.
+    /// When the first byte came.
     since: Time,
 }
 
 impl Partial {
-    /// Line ends alone may be half a keep-alive or what a careless peer puts behind a message; they may stay.
+    /// Line ends alone may be half a keep-alive, or what a careless peer puts after a message; they may stay.
     fn is_message(&self) -> bool {
         self.bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
@@ -40,32 +40,32 @@ pub(crate) struct Connection {
     pub(crate) listener: u8,
     pub(crate) transport: Transport,
     pub(crate) phase: Phase,
-    /// We opened it; else the peer did.
+    /// We opened it; otherwise the peer did.
     pub(crate) opened: bool,
     websocket: Option<Box<WebSocket>>,
-    /// Requests of the peer whose final response has not gone back here. It decides nothing but how long a peer that has written
-    /// its last is waited for, so it may be wrong by a response that is repeated or by a request that nobody answers.
+    /// Requests of the peer whose final response has not gone back here. The number only decides how long we wait for a peer
+    /// that has ended its sending, so it may be wrong by a repeated response or by a request that nobody answers.
     unanswered: u16,
-    /// What was written to a peer that has written its last. One that has closed both ways looks the same until it refuses what it
-    /// gets; then these go by another connection where their targets allow (RFC 3261 §18.2.2).
+    /// Messages written to a peer that has ended its sending. A peer that has closed both directions looks the same until it
+    /// refuses what it gets; then these messages go by another connection if their targets allow (RFC 3261 §18.2.2).
     pub(crate) unconfirmed: Option<Box<Unconfirmed>>,
-    /// When a byte last went either way.
+    /// The time of the last byte in either direction.
     pub(crate) active: Time,
-    /// It is in the list of those that are looked at in every tick.
+    /// The connection is in the list that is looked at in every tick.
     pub(crate) watched: bool,
-    /// It is in the list of those that may hold more than was read.
+    /// The connection is in the list of connections that may have more bytes than were read.
     pub(crate) unread: bool,
-    /// What [`Connection::held`] was when it was last added to the sum of the worker.
+    /// The value of [`Connection::held`] when it was last added to the worker's sum.
     pub(crate) accounted: usize,
     partial: Option<Box<Partial>>,
     pub(crate) queue: Option<Box<OutQueue>>,
 }
 
-/// Messages, and where each goes by another connection.
+/// Messages, and the target of each by another connection.
 #[derive(Debug, Default)]
 pub(crate) struct Unconfirmed(pub(crate) Vec<(Box<[u8]>, Target)>);
 
-/// What the peer took of a queue.
+/// What the peer took from a queue.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) messages: u64,
@@ -127,9 +127,10 @@ impl Connection {
         }
     }
 
-    /// The peer has written its last. True: there are answers for it, and it may still read them. Over TLS 1.2 it may not: who has
-    /// got a close_notify has to close at once (RFC 5246 §7.2.1). Nor over WebSocket, where nothing follows the close frames
-    /// (RFC 6455 §5.5.1). A server that closes towards us gives up what we asked it, so that it is asked anew.
+    /// The peer has ended its sending. True: there are answers for it, and it may still read them. Over TLS 1.2 it may not:
+    /// who has received a close_notify must close at once (RFC 5246 §7.2.1). Over WebSocket it may not: nothing follows the
+    /// close frames (RFC 6455 §5.5.1). A server that ends its sending to us gives up our requests, so that they are sent
+    /// again elsewhere.
     pub(crate) fn half_close(&mut self, now: Time) -> bool {
         match self.phase {
             Phase::HalfClosed { .. } => true,
@@ -149,17 +150,17 @@ impl Connection {
         self.unanswered > 0 || self.queue.is_some() || self.stream.is_waiting()
     }
 
-    /// Whether what is sent must wait: something does already, or the peer is not there yet.
+    /// Whether a new message must wait: another message waits already, or the connection is not open yet.
     pub(crate) fn must_wait(&self) -> bool {
         self.queue.is_some() || matches!(self.phase, Phase::Connecting { .. } | Phase::Handshaking { .. })
     }
 
-    /// Whether nothing is left to agree on with the peer before messages.
+    /// Whether all negotiation with the peer before messages is done.
     pub(crate) fn is_agreed(&self) -> bool {
         self.stream.is_established() && self.websocket.as_ref().is_none_or(|websocket| websocket.is_open())
     }
 
-    /// Whether received bytes mean something: messages, or what is to be agreed on before them.
+    /// Whether received bytes are of use: messages, or the negotiation before them.
     pub(crate) fn is_heard(&self) -> bool {
         match self.phase {
             Phase::Open => true,
@@ -170,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// What stands before this message on the wire.
+    /// The bytes in front of this message on the connection.
     pub(crate) fn head(&self, message: &[u8]) -> OwnHead {
         match self.websocket {
             Some(_) => websocket::head_of(message),
@@ -178,7 +179,7 @@ impl Connection {
         }
     }
 
-    /// The peer is there: from now on messages go both ways.
+    /// The connection is open: from now on messages go in both directions.
     pub(crate) fn open(&mut self, now: Time) {
         self.phase = Phase::Open;
         self.active = now;
@@ -187,12 +188,12 @@ impl Connection {
         }
     }
 
-    /// An accepted connection whose handshake is not over: there is a bound on their number.
+    /// An accepted connection whose handshake is in progress; their number has a bound.
     pub(crate) fn is_shaking_hands(&self) -> bool {
         !self.opened && matches!(self.phase, Phase::Handshaking { .. })
     }
 
-    /// Bytes of memory that it holds for a partial message and for what waits to be written.
+    /// Bytes of memory that the connection holds for an incomplete message and for waiting bytes.
     pub(crate) fn held(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity());
         let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.held());
@@ -205,8 +206,8 @@ impl Connection {
             + self.stream.held()
     }
 
-    /// Hands out the messages that are whole now and keeps what is left. With nothing kept from before, messages are
-    /// handed out of `bytes` itself. When the frame is lost, what cannot be read is handed out as broken.
+    /// Hands out the messages that are complete now, and keeps the rest. If nothing was kept before, messages are handed out
+    /// of `bytes` itself. If the frame is lost, the unreadable bytes are handed out as broken.
     pub(crate) fn take_in(
         &mut self,
         bytes: &[u8],
@@ -252,7 +253,7 @@ impl Connection {
         cut
     }
 
-    /// Writes what waits, as far as the peer takes it.
+    /// Writes waiting bytes, as far as the peer takes them.
     pub(crate) fn write_queued(&mut self, now: Time) -> io::Result<Written> {
         let mut written = Written::default();
         self.stream.flush()?;
@@ -282,10 +283,10 @@ impl Connection {
         Ok(written)
     }
 
-    /// Writes what the layers below messages have to say. Where there is no room it is left out: the peer has not read
-    /// what was said earlier.
+    /// Writes the bytes of the layers below messages. If there is no room, they are left out: the peer has not read what was
+    /// sent earlier.
     pub(crate) fn answer(&mut self, answers: &[u8], limits: &Limits, now: Time) -> io::Result<()> {
-        // What waits for the upgrade to WebSocket comes behind the answer to it.
+        // What waits for the upgrade to WebSocket comes after the answer to the upgrade.
         let behind = self.queue.as_ref().filter(|_| !matches!(self.phase, Phase::Handshaking { .. }));
         let written = match behind {
             Some(_) => 0,
@@ -304,7 +305,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether that many bytes more may wait.
+    /// Whether this many more bytes may wait.
     pub(crate) fn has_room(&self, bytes: usize, bound: usize) -> bool {
         self.queue.as_ref().map_or(0, |queue| queue.size()) + bytes <= bound
     }
@@ -313,12 +314,12 @@ impl Connection {
         self.queue.get_or_insert_with(|| Box::new(OutQueue::new(now)))
     }
 
-    /// Whether it waits for something that has an end soon, so that it is to be looked at in every tick.
+    /// Whether the connection waits for something that must end soon, so that every tick looks at it.
     pub(crate) fn is_waiting(&self) -> bool {
         self.queue.is_some() || self.phase != Phase::Open || self.stream.is_waiting()
     }
 
-    /// Whether it has waited too long.
+    /// Whether the connection has waited too long.
     pub(crate) fn overdue(&self, limits: &Limits, now: Time) -> Option<Close> {
         match self.phase {
             Phase::Connecting { since } if now.since(since) >= limits.connect_time => {
@@ -334,7 +335,7 @@ impl Connection {
                 });
             }
             Phase::HalfClosed { since } => {
-                // Whether it took the last of them shows within a round trip.
+                // Whether the peer took the last of these messages shows within a round trip.
                 let said = !self.has_answers_to_come()
                     && (self.unconfirmed.is_none() || now.since(self.active) >= limits.linger_time);
                 if said || now.since(since) >= limits.half_closed_time {

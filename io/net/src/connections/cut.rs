@@ -9,22 +9,22 @@ use crate::websocket::End;
 /// Keep-alives answered after one read. A client sends one in some minutes; the rest of a flood is not answered.
 const ANSWERS_MAX: usize = 32;
 
-/// What came of received bytes.
+/// The result of received bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Cut {
     pub(super) consumed: usize,
     pub(crate) messages: u64,
-    /// Of these, requests that are answered.
+    /// How many of the messages are requests that get a response.
     pub(super) requests: u16,
-    /// Of these, from a server that left Content-Length out.
+    /// How many of the messages came from a server that left Content-Length out.
     pub(crate) without_length: u64,
     pub(crate) pings: u64,
     pub(crate) broken: bool,
-    /// The memory to keep a partial message cannot be had.
+    /// There is no memory to keep an incomplete message.
     pub(crate) no_memory: bool,
     /// The WebSocket is over.
     pub(crate) end: Option<End>,
-    /// To be written, as it is.
+    /// Bytes to write as they are.
     pub(crate) answer: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ fn is_answered(message: &[u8]) -> bool {
     !message.starts_with(b"SIP/2.0 ") && !message.starts_with(b"ACK ")
 }
 
-/// Cuts whole messages off the front of `bytes`.
+/// Cuts complete messages off the front of `bytes`.
 pub(super) fn cut(framer: &mut Framer, bytes: &[u8], flow: Flow, take: &mut dyn FnMut(Received<'_>)) -> Cut {
     let mut cut = Cut::default();
     while cut.consumed < bytes.len() {

@@ -5,12 +5,12 @@ use base::Time;
 use super::Connections;
 use super::slots::Key;
 
-/// Parts in which all connections are looked at, one part per tick: a second for all of them with the default tick,
-/// and never a pause that grows with their number.
+/// Number of parts in which all connections are looked at, one part per tick. With the default tick, all connections take a
+/// second, and the pause never grows with their number.
 const PARTS: usize = 10;
 
 impl Connections {
-    /// When [`Connections::handle_timeout`] wants to be called; `None` while there is nothing to wait for.
+    /// When [`Connections::handle_timeout`] must be called. `None`: there is nothing to wait for.
     pub fn next_deadline(&self) -> Option<Time> {
         let waiting = self.slots.len() > 0 || self.listening.iter().any(|listening| listening.short);
         waiting.then_some(self.ticked + self.limits.tick)
@@ -33,7 +33,7 @@ impl Connections {
         self.sweep(now);
     }
 
-    /// Has the connection looked at in every tick as long as it waits for something.
+    /// Puts the connection into the list that every tick looks at, as long as it waits for something.
     pub(super) fn watch(&mut self, key: Key) {
         if let Some(connection) = self.slots.get_mut(key)
             && connection.is_waiting()

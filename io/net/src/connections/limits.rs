@@ -5,48 +5,48 @@ use base::Duration;
 /// Bounds on the connections of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections per worker, both ways; default 60,000, at most 65,535.
+    /// Connections per worker, accepted and opened; default 60,000, at most 65,535.
     pub connections: usize,
-    /// Of these, accepted ones; default 59,000. The rest is kept back for connections to servers. At the bound the longest idle
-    /// connection of the source that has the most gives way to one of a source that has fewer.
+    /// How many of these may be accepted connections; default 59,000. The rest is reserved for connections to servers. At
+    /// the bound, the longest idle connection of the source with the most makes room for a source with fewer.
     pub accepted: usize,
     /// Accepted connections per worker from one source: an IPv4 address, or an IPv6 network of 64 bits. Default
     /// 10,000; a trunk or a gateway of many users is one source.
     pub per_source: u32,
-    /// Bytes that may wait to be written to one connection; default 1 MiB, some thousand
-    /// messages. More survives longer stalls of the peer and bursts while a connection is being opened.
+    /// Bytes that may wait to be written to one connection; default 1 MiB, about a thousand messages. With more, longer
+    /// stalls of the peer and bursts during the opening of a connection lose nothing.
     pub queue_bytes: usize,
-    /// Bytes of partial messages and of queues on all connections of one worker; default 64 MiB. At the bound whoever holds the
-    /// most of it loses connections; a message that still finds no room is turned away as if its queue were full.
+    /// Bytes of incomplete messages and of queues on all connections of one worker; default 64 MiB. At the bound, the source
+    /// that holds the most loses connections. A message that still finds no room is refused as if its queue were full.
     pub buffered_bytes: usize,
-    /// Handshakes of TLS and WebSocket under way per worker on accepted connections; default 1,000. A handshake holds up
-    /// to 64 KiB. At the bound the oldest one of the source that has the most gives way to one of a source that has fewer.
+    /// Handshakes of TLS and WebSocket in progress per worker on accepted connections; default 1,000. A handshake holds up
+    /// to 64 KiB. At the bound, the oldest handshake of the source with the most makes room for a source with fewer.
     pub handshakes: usize,
-    /// Of those from one source; default 250, so that no single one can keep all others out.
+    /// How many of these one source may have; default 250, so that no source can keep all others out.
     pub handshakes_per_source: u32,
-    /// Until a handshake must be over, either way; default 10 s.
+    /// Time in which a handshake must end, with clients and with servers; default 10 s.
     pub handshake_time: Duration,
-    /// Until a connection attempt is given up; default 3 s, well below the 32 s of Timer B (RFC 3261 §17.1.1.2), so
-    /// that another server can still be asked.
+    /// Time after which an attempt to connect is given up; default 3 s, well below the 32 s of Timer B (RFC 3261 §17.1.1.2),
+    /// so that another server can still be asked.
     pub connect_time: Duration,
-    /// Without a byte taken by the peer while some wait; default 10 s. Then the connection is closed.
+    /// Time in which the peer must take a byte while bytes wait; default 10 s. Then the connection is closed.
     pub stuck_time: Duration,
-    /// Age of a partial message; default 30 s. Then the connection is closed.
+    /// Age of an incomplete message; default 30 s. Then the connection is closed.
     pub partial_time: Duration,
-    /// Without a byte either way on an accepted connection; default 1 h, since the server of a call that is silent so long may yet
-    /// have something to say.
+    /// Time without a byte on an accepted connection; default 1 h, because the server of a call that is silent for so long
+    /// may still have something to send.
     pub idle_accepted: Duration,
-    /// The same on a connection that we opened; default 5 min. It is opened again on demand.
+    /// The same on a connection that we opened; default 5 min. A new one is opened when it is needed.
     pub idle_opened: Duration,
-    /// After so much silence the kernel asks whether the peer is still there; default 60 s. `None`: never.
+    /// Silence after which the kernel asks whether the peer is still there; default 60 s. `None`: never.
     pub keep_alive: Option<Duration>,
-    /// How long a peer that writes no more, and listens on, is waited for while it has answers to come; default 180 s, since an
-    /// INVITE may ring that long (RFC 3261 §16.6, Timer C).
+    /// How long we wait for a peer that has ended its sending and still expects answers; default 180 s, because an INVITE
+    /// may ring that long (RFC 3261 §16.6, Timer C).
     pub half_closed_time: Duration,
-    /// Until the peer closes a connection whose last word we have said; default 1 s.
+    /// Time in which the peer must close a connection after we have written our end; default 1 s.
     pub linger_time: Duration,
-    /// Between two looks at connections that wait for something, which is the precision of the times above;
-    /// default 100 ms. Idle and partial ones are looked at every tenth time.
+    /// Time between two looks at waiting connections, which is the precision of the times above; default 100 ms. Idle
+    /// connections and incomplete messages are looked at every tenth time.
     pub tick: Duration,
 }
 
@@ -74,12 +74,12 @@ impl Default for Limits {
     }
 }
 
-/// Descriptors for all that is no connection of a client or server: UDP sockets, listeners, files, the control socket.
+/// Descriptors for everything except connections of clients and servers: UDP sockets, listeners, files, the control socket.
 const DESCRIPTORS_OF_OTHERS: u64 = 128;
 
 impl Limits {
-    /// The same for one of `workers` in a process that may open so many descriptors: with fewer connections if need be, of which
-    /// a quarter at most is kept back for servers.
+    /// The limits of one of `workers` in a process that may open this many descriptors: if necessary with fewer connections,
+    /// at most a quarter of them reserved for servers.
     pub fn within(self, descriptors: u64, workers: u8) -> Limits {
         let for_one = descriptors.saturating_sub(DESCRIPTORS_OF_OTHERS) / u64::from(workers.max(1));
         let connections = usize::try_from(for_one).unwrap_or(usize::MAX).clamp(2, self.connections);

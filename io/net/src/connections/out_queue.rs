@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use base::Time;
 use sip::Target;
 
-/// A message that was not, or not fully, written.
+/// A message that was not written, or not completely.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    /// Where it ends, counted in bytes since the queue was made.
+    /// The end of the message, counted in bytes since the queue was made.
     end: u64,
     pub(crate) target: Option<Target>,
-    /// The same message for UDP, if the stream cannot be had.
+    /// The same message for UDP, if the stream cannot be opened.
     pub(crate) fallback: Option<(Box<[u8]>, Target)>,
 }
 
@@ -19,13 +19,13 @@ pub(crate) struct Waiting {
 #[derive(Debug)]
 pub(crate) struct OutQueue {
     bytes: Vec<u8>,
-    /// Bytes at the front of `bytes` that are written already.
+    /// Bytes at the front of `bytes` that are already written.
     written: usize,
-    /// Bytes that were written and taken off `bytes`.
+    /// Bytes that were written and removed from `bytes`.
     gone: u64,
     messages: VecDeque<Waiting>,
     fallback_bytes: usize,
-    /// When the peer last took a byte, or the queue was made.
+    /// When the peer last took a byte, or when the queue was made.
     pub(crate) moved: Time,
 }
 
@@ -41,17 +41,18 @@ impl OutQueue {
         }
     }
 
-    /// Bytes that wait, those of fallbacks included.
+    /// Waiting bytes, including those of fallbacks.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() - self.written + self.fallback_bytes
     }
 
-    /// Bytes of memory for those.
+    /// Bytes of memory for these.
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity() + self.fallback_bytes
     }
 
-    /// Adds a message, or what is left of one, in parts; false: the memory cannot be had. `target`: `None` for what nobody needs to hear of, such as an answer
+    /// Adds a message, or the rest of one, in parts. False: there is no memory. `target` is `None` for bytes whose loss
+    /// nobody needs to know, such as an answer to a keep-alive.
     /// to a keep-alive.
     pub(crate) fn push(
         &mut self,
@@ -73,7 +74,7 @@ impl OutQueue {
         &self.bytes[self.written..]
     }
 
-    /// The peer took this many bytes: how many messages that completed.
+    /// The peer took this many bytes. Returns how many messages that completed.
     pub(crate) fn advance(&mut self, bytes: usize, now: Time) -> u64 {
         self.written += bytes;
         self.moved = now;
@@ -84,7 +85,7 @@ impl OutQueue {
             completed += u64::from(message.target.is_some());
             self.messages.pop_front();
         }
-        // Written bytes are taken off when they are the larger part, so that each is moved at most once on average.
+        // Written bytes are removed when they are the larger part, so that each byte moves at most once on average.
         if self.written > self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
             self.gone = position;
@@ -97,7 +98,7 @@ impl OutQueue {
         self.written == self.bytes.len()
     }
 
-    /// The messages that were not fully written.
+    /// The messages that were not completely written.
     pub(crate) fn into_messages(self) -> impl Iterator<Item = Waiting> {
         self.messages.into_iter()
     }

@@ -4,23 +4,23 @@ use base::Time;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// We asked; the peer has not answered yet. What is sent meanwhile waits in the queue.
+    /// We asked for the connection, and the peer has not answered yet. Messages sent meanwhile wait in the queue.
     Connecting {
         since: Time,
     },
-    /// TLS or WebSocket is being agreed on. What is sent meanwhile waits in the queue.
+    /// TLS or WebSocket is being negotiated. Messages sent meanwhile wait in the queue.
     Handshaking {
         since: Time,
     },
     Open,
-    /// The peer has said that it writes no more, and listens on: what it has asked is answered (RFC 3261 §18.2.2).
+    /// The peer has ended its sending and still listens: its requests are answered (RFC 3261 §18.2.2).
     HalfClosed {
         since: Time,
     },
-    /// Nothing more is read; once the queue is written, so is the end.
+    /// Nothing more is read. Once the queue is written, the end is written.
     Ending,
-    /// We have written the end and wait for that of the peer, since closing with unread bytes would make the kernel
-    /// take back what we wrote last.
+    /// We have written the end and wait for the peer's end: if we closed with unread bytes, the kernel would discard what we
+    /// wrote last.
     Ended {
         since: Time,
     },
@@ -35,13 +35,13 @@ pub(crate) enum Close {
     Slow,
     Stuck,
     BrokenFrame,
-    /// The client ended its WebSocket as it should, or was refused and has been counted for that.
+    /// The client ended its WebSocket correctly, or was refused and counted for that.
     WebSocketEnded,
     Memory,
     ConnectFailed,
     HandshakeFailed,
     HandshakeSlow,
-    /// Its place was needed for a source that has fewer.
+    /// Its place was needed for a source with fewer connections.
     Displaced,
     HandshakeDisplaced,
 }

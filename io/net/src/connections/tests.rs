@@ -1,4 +1,4 @@
-//! Connections over real sockets on loopback. Time is what the test says it is.
+//! Connections over real sockets on loopback. The test sets the time.
 
 mod bench;
 mod half_closed;
@@ -158,7 +158,7 @@ fn nobody_listens_so_each_message_fails_and_its_fallback_is_handed_back() {
 fn an_attempt_to_connect_has_an_end() {
     let mut bench = Bench::new();
     let (_server, to) = server();
-    // The event that tells of the connection is not looked at before the time has passed.
+    // The event of the connection is only looked at after the time has passed.
     bench.send("late", to);
     bench.now = bench.now + Limits::default().connect_time;
     bench.connections.handle_timeout(bench.now);
@@ -203,7 +203,7 @@ fn a_partial_message_does_not_wait_for_ever() {
     bench.pass(Duration::from_secs(3));
     assert_eq!((bench.connections.open_count(), bench.count("connections_closed_slow")), (1, 1));
     assert_eq!(slow.read(&mut [0]).unwrap(), 0);
-    // Half a keep-alive is no message.
+    // Half a keep-alive is not a message.
     line_end.write_all(message(1).as_bytes()).unwrap();
     bench.until("the other goes on", |bench| bench.messages.len() == 1);
 }
@@ -289,7 +289,7 @@ fn an_answer_finds_the_peer_though_its_connection_is_gone() {
     let (sent_by, other) = server();
     let Target::Stream { to, .. } = other else { unreachable!() };
     let id = bench.messages[0].1.connection.unwrap();
-    // It may only have closed its own way; it shows when the answer is refused.
+    // The peer may have closed only its own direction; this shows when the answer is refused.
     bench.send("lost", Target::Connection { listener: 0, id, to, or_connect: true });
     bench.until("it is gone", |bench| bench.closed.len() == 1);
     assert_eq!(bench.fallbacks, [("lost".to_owned(), other)]);
@@ -334,7 +334,7 @@ fn a_server_that_leaves_the_length_out_keeps_its_connection_and_a_client_does_no
     bench.client().write_all(answer.as_bytes()).unwrap();
     bench.until("it broke", |bench| bench.broken.len() == 1);
     assert_eq!(bench.count("messages_without_length"), 3);
-    // A body whose length nobody says is not guessed at.
+    // The program does not guess the length of a body.
     stream
         .write_all(format!("{}v=0\r\n", answer.replace("\r\n\r\n", "\r\nc: a/b\r\n\r\n")).as_bytes())
         .unwrap();
@@ -382,7 +382,7 @@ fn all_connections_together_have_a_bound_for_what_they_hold() {
     bench.until("one had no room", |bench| bench.count("connections_closed_memory") == 1);
     assert_eq!(bench.connections.open_count(), 2);
     assert_eq!(bench.count("buffered_bytes"), 2 * part.len() as u64);
-    // What goes to a server takes the room of whoever holds the most, as long as that is enough.
+    // A message to a server takes the room of the source that holds the most, as long as that is enough.
     let (_server, to) = server();
     bench.send(&"y".repeat(20_000), to);
     bench.turn(Duration::ZERO);
@@ -390,7 +390,7 @@ fn all_connections_together_have_a_bound_for_what_they_hold() {
     assert_eq!((bench.count("connections_closed_memory"), bench.failed.len()), (2, 0));
     bench.send(&"y".repeat(2000), to);
     bench.until("written", |bench| bench.count("messages_out") == 1);
-    // What becomes whole is held no more.
+    // A complete message no longer counts as held.
     for client in &mut clients {
         let _ = client.write_all(&[b'x'; 900]);
     }

@@ -1,5 +1,5 @@
-//! Where one TLS record ends in a stream (RFC 8446 §5.1), so that it is known how much of a record a peer has us keep, and since
-//! when. What is in the record is left to `rustls`, which ends the connection when the record is too long.
+//! Where one TLS record ends in a stream (RFC 8446 §5.1). So it is known how much of a record a peer makes us keep, and
+//! since when. `rustls` handles the content of the record, and ends the connection if the record is too long.
 
 use base::Time;
 
@@ -8,7 +8,7 @@ const HEAD_BYTES: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// Bytes of the record that is not whole.
+    /// Bytes of the incomplete record.
     pub(super) held: usize,
     /// When its first byte came.
     pub(super) since: Time,
@@ -16,7 +16,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// These bytes came next. Each record is looked at once, however the stream is cut.
+    /// Takes the next bytes. Each record is looked at once, however the stream is cut.
     pub(super) fn see(&mut self, mut bytes: &[u8], now: Time) {
         while let Some(&first) = bytes.first() {
             if self.held == 0 {

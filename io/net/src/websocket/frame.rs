@@ -1,7 +1,6 @@
-//! Frames of WebSocket: their heads, read and written (RFC 6455 §5.2). What a sequence of frames means is left to the
-//! session.
+//! Frames of WebSocket: their heads, read and written (RFC 6455 §5.2). The session decides what a sequence of frames means.
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Continuation,
@@ -41,7 +40,7 @@ impl Kind {
     }
 }
 
-/// Payload of a control frame at most (RFC 6455 §5.5).
+/// The largest payload of a control frame (RFC 6455 §5.5).
 pub(crate) const CONTROL_MAX: usize = 125;
 
 /// The head of a frame from a client.
@@ -64,7 +63,7 @@ pub(crate) enum BadHead {
     Wrong,
 }
 
-/// `Ok(None)`: the head is not whole yet. What is wrong is told with the first byte that shows it.
+/// `Ok(None)`: the head is not complete yet. An error is reported with the first byte that shows it.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     let kind = Kind::of(first & 0x0F).filter(|_| first & 0x70 == 0).ok_or(BadHead::Wrong)?;
@@ -95,7 +94,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
     Ok(Some(Head { last, kind, mask, size: 2 + more + 4, payload }))
 }
 
-/// The head of a frame of ours, which is whole and not masked.
+/// The head of a frame of ours, which is complete and not masked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OwnHead {
     bytes: [u8; 10],

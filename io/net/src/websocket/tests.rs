@@ -1,4 +1,4 @@
-//! A session fed with bytes, cut where it hurts.
+//! A session that gets bytes, cut at the worst places.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An open session, what it handed out, and what came of it.
+/// An open session, what it handed out, and how it ended.
 fn fed(bytes: &[u8], part: usize) -> (WebSocket, Vec<Vec<u8>>, Taken) {
     let mut session = WebSocket { is_open: true, ..WebSocket::default() };
     let (mut messages, mut all) = (Vec::new(), Taken::default());
@@ -140,12 +140,12 @@ fn a_message_whose_fragments_do_not_end_ages_from_its_first() {
     assert_eq!(at(2, &framed(0x00, b" sip")), begun);
     assert_eq!(at(3, &framed(0x89, b"ping")), begun);
     assert_eq!(at(4, &framed(0x00, b"")), begun);
-    // With its end, the next is as old as its own first byte.
+    // After its end, the next message is as old as its own first byte.
     let (end, next) = (framed(0x80, b":a"), framed(0x01, b"MESSAGE"));
     assert_eq!(at(5, &[&end[..], &next[..3]].concat()), Some(Time::from_secs(5)));
     assert_eq!(at(6, &next[3..]), Some(Time::from_secs(5)));
     assert_eq!(at(7, &end), None);
-    // A ping in parts is young again with each that is whole.
+    // A ping in parts is young again with each complete ping.
     let ping = framed(0x89, b"ping");
     assert_eq!(at(8, &ping[..3]), Some(Time::from_secs(8)));
     assert_eq!(at(9, &[&ping[3..], &ping[..3]].concat()), Some(Time::from_secs(9)));

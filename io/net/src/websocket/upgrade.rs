@@ -2,24 +2,24 @@
 
 use aws_lc_rs::digest;
 
-/// Bytes of the request at most. A browser sends one of some 600, cookies included a few thousand.
+/// The most bytes of the request. A browser's request has some 600 bytes, with cookies a few thousand.
 const REQUEST_MAX: usize = 8 << 10;
 
-/// What the answer's digest is made with, beside the client's key (RFC 6455 §1.3).
+/// The answer's digest is made from this and the client's key (RFC 6455 §1.3).
 const PURPOSE: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// What came of the bytes so far.
+/// The result of the bytes so far.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Upgrade {
     Incomplete,
     /// Agreed: the answer, and how many bytes the request took.
     Agreed(String, usize),
-    /// Refused: the answer. Then the connection is to be closed.
+    /// Refused: the answer. Then the connection must be closed.
     Refused(String),
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Upgrade {
-    // Nothing behind the limit is looked at: how the stream was cut makes no difference.
+    // Bytes behind the limit are ignored, so that it does not matter how the stream was cut.
     let within = &bytes[..bytes.len().min(REQUEST_MAX)];
     let Some(end) = within.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match bytes.len() {
@@ -43,7 +43,7 @@ pub(crate) fn read(bytes: &[u8]) -> Upgrade {
     }
 }
 
-/// The client's key, when everything else is as it must be.
+/// The client's key, if everything else is right.
 fn key_of(text: &str) -> Result<&str, Upgrade> {
     let mut lines = text.split("\r\n");
     let mut start = lines.next().unwrap_or_default().split(' ');
@@ -73,14 +73,14 @@ fn key_of(text: &str) -> Result<&str, Upgrade> {
     }
     if !upgrade || !connection {
         let more = "Upgrade: websocket\r\n";
-        return Err(refused("426 Upgrade Required", "only SIP over WebSocket is spoken here", more));
+        return Err(refused("426 Upgrade Required", "only SIP over WebSocket is supported here", more));
     }
     if version != Some("13") {
         let more = "Sec-WebSocket-Version: 13\r\n";
-        return Err(refused("426 Upgrade Required", "only version 13 of WebSocket is spoken here", more));
+        return Err(refused("426 Upgrade Required", "only version 13 of WebSocket is supported here", more));
     }
     if !host {
-        return Err(bad("no Host"));
+        return Err(bad("Host is missing"));
     }
     if !protocol {
         return Err(bad("Sec-WebSocket-Protocol must name sip"));
@@ -148,7 +148,7 @@ mod tests {
             ("keep-alive, Upgrade", "close", "426", "only SIP over WebSocket"),
             ("GET ", "POST ", "405", "Allow: GET"),
             ("HTTP/1.1", "HTTP/1.0", "400", "HTTP/1.1"),
-            ("Host: sip-ws.example.com\r\n", "", "400", "no Host"),
+            ("Host: sip-ws.example.com\r\n", "", "400", "Host is missing"),
             ("dGhlIHNhbXBsZSBub25jZQ==", "short", "400", "Sec-WebSocket-Key"),
             ("Origin: ", "Origin ", "400", "colon"),
         ] {

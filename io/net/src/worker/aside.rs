@@ -9,7 +9,7 @@ pub trait Aside: Send {
     /// The socket whose readiness starts a turn.
     fn source(&self) -> RawFd;
 
-    /// Serves at most `budget` datagrams, and timers that are due: the number of datagrams served.
+    /// Serves at most `budget` datagrams, and due timers. Returns the number of datagrams.
     fn turn(&mut self, now: Time, budget: usize) -> usize;
 
     fn next_deadline(&self) -> Option<Time>;
@@ -22,8 +22,8 @@ const BUDGET_MAX: usize = 1024;
 /// Turns of the first port between two of the second while both are busy.
 const INTERVAL_MAX: u32 = 32;
 
-/// The adaptive service rate between the two ports: a port that is behind is served more often and longer, one that
-/// had little is left alone for longer. With nothing to do on the first port the second is served at once.
+/// The adaptive service rate between the two ports: a port that is behind is served more often and longer; a port that had
+/// little is left alone for longer. If the first port has nothing to do, the second is served at once.
 #[derive(Debug)]
 pub(super) struct ServiceRate {
     interval: u32,
@@ -44,8 +44,8 @@ impl ServiceRate {
         self.waiting = true;
     }
 
-    /// Whether the second port is served in this turn, and with how many datagrams at most. `busy`: the first port
-    /// had messages in this turn. `due`: a timer of the second has run out, which does not wait.
+    /// Whether the second port is served in this turn, and with how many datagrams at most. `busy`: the first port had
+    /// messages in this turn. `due`: a timer of the second port has run out; it does not wait.
     pub(super) fn budget(&mut self, busy: bool, due: bool) -> Option<usize> {
         self.turns = self.turns.saturating_add(1);
         let turn = self.waiting && (!busy || self.turns >= self.interval);
@@ -56,7 +56,7 @@ impl ServiceRate {
         Some(self.budget)
     }
 
-    /// What came of it: a port that used up its budget is behind.
+    /// Takes the result: a port that used up its budget is behind.
     pub(super) fn served(&mut self, served: usize, budget: usize) {
         if served >= budget {
             self.waiting = true;

@@ -1,4 +1,4 @@
-//! Watches the load of all workers and deals datagrams out accordingly; the first worker does it for all.
+//! Watches the load of all workers and changes how datagrams are dealt out. The first worker does this for all.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct Balance {
     /// Datagrams, busy microseconds and lost datagrams of each worker when the window began.
     before: Vec<[u64; 3]>,
     began: Time,
-    /// The kernel refused to change; it will not do so later.
+    /// The kernel refused to change; it will not change later either.
     refused: bool,
 }
 
@@ -25,7 +25,7 @@ impl Balance {
         Balance { judge: Judge::default(), workers, before, began: Time::ZERO, refused: false }
     }
 
-    /// Ends the window when it is time, and changes how datagrams are dealt out if it shows cause.
+    /// Ends the window when it is time, and changes how datagrams are dealt out if there is a reason.
     pub(super) fn look(&mut self, now: Time, sockets: &[Udp], counters: &Counters) {
         let length = now.since(self.began);
         if length < WINDOW || self.refused {

@@ -10,14 +10,14 @@ use turn::{Claim, Outbox, Outgoing};
 
 use crate::{Connections, Counters, Failures, Letter, Mailbox, Passing, Receiver, Udp};
 
-/// How often in one turn the core may answer failed sends with sends that fail: the cascade of a request to its next
-/// server is one round. More are not told, so that a farm without any reachable server cannot hold a worker.
+/// How often in one turn the core may answer failed sends with sends that fail, too: the cascade of a request to its next
+/// server is one round. Further failures are not reported, so that a farm without any reachable server cannot hold a worker.
 pub(super) const FAILURE_ROUNDS: usize = 4;
 
-/// Between two lines in the log about handshakes that failed.
+/// Time between two log lines about failed handshakes.
 const TELL_PAUSE: Duration = Duration::from_secs(1);
 
-/// Between two lines about servers that leave Content-Length out: it stays so until somebody mends the server.
+/// Time between two log lines about servers that leave Content-Length out: this lasts until somebody repairs the server.
 const LENGTH_PAUSE: Duration = Duration::from_secs(600);
 
 /// Position of listeners that are not UDP.
@@ -29,16 +29,16 @@ pub(super) struct Edge<L> {
     /// Listener index → position in `udp`.
     by_listener: Vec<u8>,
     pub(super) connections: Connections,
-    /// Those of all workers, by their number; the own one too.
+    /// The mailboxes of all workers, by their number, including this worker's.
     pub(super) mailboxes: Vec<Arc<Mailbox<L>>>,
     failures: Failures,
     closed: Vec<(ConnectionId, SocketAddr)>,
-    /// Messages that left by UDP because their stream could not be had, and where for: few, since a peer that refuses a
-    /// stream is not asked for one again soon.
+    /// Messages that left by UDP because their stream could not be opened, and their destinations: few, because a peer that
+    /// refuses a stream is not asked for one again soon.
     fell_back: Vec<(Box<[u8]>, SocketAddr)>,
-    /// When a handshake that failed was last told to the operator.
+    /// When the log last had a line about a failed handshake.
     handshake_told: Option<Time>,
-    /// When a server that leaves Content-Length out was last told to the operator.
+    /// When the log last had a line about a server that leaves Content-Length out.
     length_told: Option<Time>,
     /// Claims of peers, and whether their certificates prove them.
     pub(super) judged: Vec<(Claim, bool)>,
@@ -46,7 +46,7 @@ pub(super) struct Edge<L> {
 }
 
 impl<L> Edge<L> {
-    /// `mailbox`: the own one.
+    /// `mailbox`: that of this worker.
     pub(super) fn new(
         worker: u8,
         udp: Vec<Udp>,
@@ -63,7 +63,7 @@ impl<L> Edge<L> {
             udp,
             by_listener,
             connections,
-            // Until the workers are introduced to each other each knows only itself.
+            // Until the workers are introduced to each other, each knows only itself.
             mailboxes: vec![mailbox],
             failures: Failures::default(),
             closed: Vec::new(),
@@ -85,7 +85,7 @@ impl<L> Edge<L> {
         Arc::clone(own.expect("a worker has its own mailbox from the start"))
     }
 
-    /// Takes one batch from the socket at this position: the number of datagrams and the listener.
+    /// Takes one batch from the socket at this position. Returns the number of datagrams and the listener.
     pub(super) fn receive(&mut self, position: usize, receiver: &mut Receiver) -> (usize, u8) {
         let socket = &mut self.udp[position];
         (socket.receive(receiver, &mut self.failures, &self.counters), socket.listener())
@@ -95,7 +95,7 @@ impl<L> Edge<L> {
         self.udp[position].take_errors(&mut self.failures, &self.counters);
     }
 
-    /// Sends all messages and letters of the outbox, and empties it of them.
+    /// Sends all messages and letters of the outbox, and empties it.
     pub(super) fn send<A, E>(&mut self, outbox: &mut Outbox<A, L, E>, now: Time) {
         for send in &outbox.sends {
             match send.to {
@@ -150,7 +150,7 @@ impl<L> Edge<L> {
     /// A message for a connection of another worker.
     fn post(&mut self, id: ConnectionId, send: &Outgoing, bytes: &[u8], now: Time) {
         let Some(mailbox) = self.mailboxes.get(usize::from(id.worker)) else {
-            // No worker has that number: nobody's connection, so only what the target allows besides is left.
+            // No worker has that number: the connection belongs to nobody, so only the target's alternatives are left.
             let (range, fallback) = (send.bytes.clone(), send.fallback.clone());
             return self.connections.stage(bytes, range, send.to, fallback, now);
         };
@@ -166,7 +166,7 @@ impl<L> Edge<L> {
         }
     }
 
-    /// Takes what lies in the own mailbox: messages into the outbox, letters to the core.
+    /// Takes the content of this worker's mailbox: messages into the outbox, letters to the core.
     pub(super) fn take_letters<A, E>(
         &mut self,
         outbox: &mut Outbox<A, L, E>,
@@ -174,7 +174,7 @@ impl<L> Edge<L> {
     ) {
         let mailbox = self.mailbox();
         mailbox.open();
-        // Not more than fill it once: who posts as fast as we take must not keep us here.
+        // At most one full mailbox: a sender that posts as fast as we take must not keep us here.
         for _ in 0..crate::mailbox::LETTERS {
             let Some(letter) = mailbox.take() else { return };
             self.counters.mailbox_in.add(1);
@@ -197,7 +197,7 @@ impl<L> Edge<L> {
         mailbox.wake();
     }
 
-    /// Sends what takes the place of messages that could not go by stream, and notes what the core is to be told.
+    /// Sends the fallbacks of messages that could not go by stream, and notes what the core must be told.
     fn take_news(&mut self, now: Time) {
         let mut news = self.connections.take_news();
         for (bytes, to) in news.fallbacks.drain(..) {
@@ -229,11 +229,11 @@ impl<L> Edge<L> {
         }
         self.connections.flush(&news.fallback_bytes, now);
         for (server, why) in news.handshakes_failed.drain(..) {
-            // Each message to such a server may try again, so not each is told.
+            // Each message to such a server may try again, so not every failure is logged.
             if self.handshake_told.is_none_or(|told| now.since(told) >= TELL_PAUSE) {
                 self.handshake_told = Some(now);
                 tracing::warn!(
-                    "no TLS with {server}: {why}; its certificate is judged by tls.server_ca and tls.server_name"
+                    "TLS with {server} failed: {why}; tls.server_ca and tls.server_name say which certificate is accepted"
                 );
             }
         }
@@ -242,8 +242,8 @@ impl<L> Edge<L> {
         {
             self.length_told = Some(now);
             tracing::warn!(
-                "{server} leaves Content-Length out of messages on a stream, which RFC 3261 §18.3 does not allow; they are taken as \
-                 without a body. Mend it there: a message with a body would end the connection and what waits on it"
+                "server {server} leaves Content-Length out of messages on a stream, which RFC 3261 §18.3 does not allow; they count as messages \
+                 without a body; remedy: repair the server, because a message with a body would end the connection"
             );
         }
         self.failures.unsent.append(&mut news.failed);
@@ -253,7 +253,7 @@ impl<L> Edge<L> {
     }
 
     pub(super) fn has_reports(&self) -> bool {
-        // What fell back had failed before.
+        // The failed fallbacks are failures, too.
         !self.failures.is_empty() || !self.closed.is_empty() || !self.judged.is_empty()
     }
 
@@ -261,12 +261,12 @@ impl<L> Edge<L> {
         std::mem::take(&mut self.fell_back)
     }
 
-    /// Lends what the core is to be told; [`Edge::give_back`] returns the memory.
+    /// Lends the lists of what the core must be told; [`Edge::give_back`] returns the memory.
     pub(super) fn take_reports(&mut self) -> (Failures, Vec<(ConnectionId, SocketAddr)>) {
         (std::mem::take(&mut self.failures), std::mem::take(&mut self.closed))
     }
 
-    /// Both are empty but for what was added meanwhile.
+    /// Both are empty except for what was added meanwhile.
     pub(super) fn give_back(
         &mut self,
         (mut failures, mut closed): (Failures, Vec<(ConnectionId, SocketAddr)>),

@@ -20,7 +20,7 @@ struct Forwarder {
     deadline: Option<Time>,
     /// Of all workers: where to send datagrams.
     last_writer: Option<Arc<Mutex<Option<Flow>>>>,
-    /// How long it takes over a message.
+    /// Time that it takes for a message.
     pause: Duration,
 }
 
@@ -39,7 +39,7 @@ impl Forwarder {
 
 type Out = turn::Outbox<Question, u32, String>;
 
-/// What the forwarder asks those beside it.
+/// What the forwarder asks its beside.
 #[derive(Debug, PartialEq, Eq)]
 struct Question(Vec<u8>);
 
@@ -174,7 +174,7 @@ impl Running {
         all.filter(|(counter, _)| *counter == name).map(|(_, value)| value).sum()
     }
 
-    /// A worker counts after it has done what others see, so its counters may come a moment later.
+    /// A worker counts after its visible actions, so its counters may come a moment later.
     fn until(&self, is_so: impl Fn(&Running) -> bool) -> bool {
         let start = std::time::Instant::now();
         while !is_so(self) && start.elapsed() < Duration::from_secs(5) {
@@ -349,7 +349,7 @@ fn a_flow_that_is_too_much_for_one_worker_is_spread() {
     assert_eq!((workers.sum("spread_changes"), workers.sum("spread_by_message")), (1, 1));
 }
 
-/// Answers each question with its letters turned around, by way of a pipe that wakes the worker.
+/// Answers each question with its letters reversed, through a pipe that wakes the worker.
 struct Oracle {
     asked: Vec<Question>,
     recorded: std::sync::mpsc::Sender<String>,

@@ -1,4 +1,4 @@
-//! A worker's half of the streams, over real sockets on loopback. Time is what the test says it is.
+//! A worker's half of the streams, over real sockets on loopback. The test sets the time.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::connections::{Connections, Limits, Received};
 use crate::counters::Counters;
 use crate::tls::Identities;
 
-/// A worker's half: connections, the poll they are registered with, and what they brought.
+/// A worker's half: connections, the poll where they are registered, and what they brought.
 pub(super) struct Bench {
     pub(super) poll: Poll,
     pub(super) connections: Connections,
@@ -113,7 +113,7 @@ impl Bench {
         self.connections.give_back(news);
     }
 
-    /// Turns until `done` is so; fails when it is not within some seconds.
+    /// Turns until `done` is true; fails if that takes more than some seconds.
     pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&Bench) -> bool) {
         for _ in 0..500 {
             if done(self) {
@@ -124,7 +124,7 @@ impl Bench {
         panic!("not within 5 s: {what}; {:?}", self.counters.read().filter(|c| c.1 > 0).collect::<Vec<_>>());
     }
 
-    /// Lets time pass and every connection be looked at.
+    /// Lets time pass, and has every connection looked at.
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         for _ in 0..11 {

@@ -1,4 +1,4 @@
-//! Peers that write no more and listen on (RFC 3261 §18.2.2).
+//! Peers that have ended their sending and still listen (RFC 3261 §18.2.2).
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};

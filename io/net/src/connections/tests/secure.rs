@@ -153,7 +153,7 @@ fn a_stranger_to_the_authority_is_refused_and_counted() {
     let accepting = vec![Some(ours.server(Some(&ours)).into())];
     let identity = Identity { accepting, client: None, server_name: None, server_verifier: None };
     let mut bench = bench(identity, Limits::default());
-    // Of TLS 1.3 a client believes the handshake done before we have judged its certificate: reading tells.
+    // A client of TLS 1.3 believes that the handshake is done before we have checked its certificate: reading tells.
     for own in [None, Some(other.sign())] {
         let mut client = client(&mut bench, ours.client(own)).unwrap();
         let read = beside(&mut bench, move || client.read(&mut [0; 16]).map(drop));
@@ -209,12 +209,12 @@ fn each_listener_shows_its_own_certificate() {
         client_of(&mut bench, place, right.client(None)).unwrap();
         assert!(client_of(&mut bench, place, wrong.client(None)).is_err());
     }
-    // One that has none lets nobody in.
+    // An identity without a certificate lets nobody in.
     assert!(client_of(&mut bench, places[2], one.client(None)).is_err());
     assert_eq!(bench.count("connections_without_identity"), 1);
 }
 
-/// Accepts one connection on a listener and reads what comes until its end.
+/// Accepts one connection on a listener and reads until its end.
 fn serve(listener: TcpListener, config: ServerConfig) -> String {
     let (socket, _) = listener.accept().unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -257,7 +257,7 @@ fn without_a_certificate_nobody_is_let_in() {
     assert_eq!(bench.connections.open_count(), 0);
 }
 
-/// What is proven by a client with the certificate `own`, where servers' certificates must be of `servers`.
+/// What a client with the certificate `own` proves, if servers' certificates must be signed by `servers`.
 fn proven(own: Option<Chain>, clients: &Authority, servers: &Authority, name: Option<&str>) -> Vec<bool> {
     let provider = Arc::new(default_provider());
     let verifier =

@@ -1,4 +1,4 @@
-//! Who loses when what strangers share runs out.
+//! Who loses when the room that strangers share runs out.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ fn from(bench: &Bench, ip: [u8; 4]) -> TcpStream {
     socket.into()
 }
 
-/// So many connections, accepted one after the other, each a second later than the last.
+/// This many connections, accepted one after the other, each a second later than the last.
 fn crowd(bench: &mut Bench, ip: [u8; 4], count: usize) -> Vec<TcpStream> {
     let admitted = |bench: &mut Bench| {
         let (client, before) = (from(bench, ip), bench.count("connections_accepted"));
@@ -75,13 +75,13 @@ fn an_idle_connection_of_who_has_the_most_gives_way() {
     let _first = crowd(&mut bench, HONEST, 1);
     assert_eq!((bench.connections.open_count(), bench.count("connections_displaced")), (4, 1));
     assert!(is_closed(&mut greedy[1]) && !is_closed(&mut greedy[0]));
-    // Who has the most gets no more.
+    // A source that has the most gets no more.
     let mut refused = from(&bench, GREEDY);
     bench.until("it is refused", |bench| bench.count("connections_refused_worker_full") == 1);
     assert_eq!(refused.read(&mut [0]).unwrap(), 0);
     let _second = crowd(&mut bench, HONEST, 1);
     assert_eq!((bench.count("connections_displaced"), bench.count("connections_accepted")), (2, 6));
-    // Both have two. A server has a place that is kept back, and then that of a client.
+    // Both have two. A server gets a reserved place, and then the place of a client.
     let (servers, targets): (Vec<_>, Vec<_>) = (0..2).map(|_| server()).unzip();
     for (to, displaced) in targets.into_iter().zip(2..) {
         bench.send("request", to);

@@ -67,7 +67,7 @@ fn messages_and_pings_go_both_ways() {
     let mut pong = [0; 7];
     client.read_exact(&mut pong).unwrap();
     assert_eq!(&pong, b"\x8A\x05hello");
-    // Two messages of one turn are two frames, and a long one has a long head.
+    // Two messages of one turn are two frames, and a long message has a long head.
     let to = back(bench.messages[0].1, true);
     bench.send("short", to);
     bench.send(&"y".repeat(300), to);
