@@ -1,5 +1,5 @@
-//! One binary with several roles; [`roles::run`] shows them all. The file of a role has its arguments and its `run`. The program is a
-//! library so that the fuzz targets reach what it reads.
+//! One binary with several roles; [`roles::run`] shows them all. The file of a role has its arguments and its `run`. The
+//! program is a library so that fuzz targets can reach its readers.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nothing can be written")]
 

@@ -1,5 +1,5 @@
-//! A load manager's tables and what verbs know beside them, without workers and sockets: for tests and the fuzz target of the control
-//! socket.
+//! A load manager's tables, and what verbs know besides them, without workers and sockets: for tests and for the fuzz target
+//! of the control socket.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct ControlSide {
 }
 
 impl ControlSide {
-    /// From a file where one is given, which a reload then reads.
+    /// From a file if one is given; a reload then reads that file.
     pub fn of(checked: config::Checked) -> ControlSide {
         let clock = Clock::start();
         let mut control = Control::new(clock.now(), checked.settings.clone(), 1).unwrap();
@@ -44,7 +44,7 @@ impl ControlSide {
         ControlSide { control, host }
     }
 
-    /// What the control socket says to one line.
+    /// The control socket's answer to one line.
     pub fn reply(&mut self, line: &str) -> Vec<u8> {
         let (control, host, now) = (&mut self.control, &self.host, self.host.clock.now());
         let ask = |verb: &str, given| work_of(host, verb, given)?(&mut Context { now, control, host });

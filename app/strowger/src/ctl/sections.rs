@@ -1,4 +1,4 @@
-//! How that differs which is more than the value of a key: who is polled, and what certificates are in the files.
+//! Differences that are more than the value of a key: polled places, and certificates in the files.
 
 use config::{Tls, quoted};
 use heartbeat::measure::Measured;
@@ -6,7 +6,7 @@ use heartbeat::measure::Measured;
 use super::difference::Difference;
 
 pub(super) fn measures(old: &[Measured], new: &[Measured], found: &mut Difference) {
-    for (of, others, what) in [(new, old, "polled from now on"), (old, new, "polled no more")] {
+    for (of, others, what) in [(new, old, "polled from now on"), (old, new, "no longer polled")] {
         for place in of.iter().filter(|place| !others.contains(place)) {
             found.note(true, &format!("[[measure]] {}: {what}", keys_of(place)));
         }
@@ -18,17 +18,17 @@ fn keys_of(place: &Measured) -> String {
     format!("by = {}, address = {}{server}", quoted(place.by.name()), quoted(place.address))
 }
 
-/// They are read anew with each reload: the files may hold others under the same names. Open connections keep what they have.
+/// Each reload reads the files again: they may hold other certificates under the same names. Open connections keep theirs.
 pub(super) fn certificates(old: Option<&Tls>, new: Option<&Tls>, found: &mut Difference) {
     let (Some(old), Some(new)) = (old, new) else {
-        let what = "[tls]: certificates come or go; listeners of TLS stay as they are";
+        let what = "[tls]: certificates are added or removed; TLS listeners stay as they are";
         return found.note(old.is_some() != new.is_some(), what);
     };
     for shown in new.shown.iter().filter(|shown| !old.shown.contains(shown)) {
         let (file, day) = (shown.file.display(), shown.last_day());
-        found
-            .changes
-            .push(format!("certificate in {file}: another one for new connections, good until {day}"));
+        found.changes.push(format!(
+            "certificate in {file}: another certificate for new connections, valid until {day}"
+        ));
     }
     for shown in old.shown.iter().filter(|shown| new.shown.iter().all(|other| other.file != shown.file)) {
         found
@@ -37,7 +37,7 @@ pub(super) fn certificates(old: Option<&Tls>, new: Option<&Tls>, found: &mut Dif
     }
     let names = old.sources.keys().chain(new.sources.keys().filter(|name| !old.sources.contains_key(*name)));
     for name in names.filter(|name| old.sources.get(*name) != new.sources.get(*name)) {
-        found.changes.push(format!("{name}: another one for new connections"));
+        found.changes.push(format!("{name}: another file for new connections"));
     }
 }
 
@@ -64,14 +64,14 @@ mod tests {
         let old = tls(vec![shown("a.pem", 86_400), shown("b.pem", 86_400)], 1);
         assert!(changes(&old, &old).is_empty());
         let renewed = tls(vec![shown("a.pem", 2 * 86_400), shown("b.pem", 86_400)], 1);
-        let said = "certificate in a.pem: another one for new connections, good until 1970-01-03";
+        let said = "certificate in a.pem: another certificate for new connections, valid until 1970-01-03";
         assert_eq!(changes(&old, &renewed), [said]);
         let fewer = tls(vec![shown("a.pem", 86_400)], 2);
         assert_eq!(
             changes(&old, &fewer),
             [
                 "certificate in b.pem: no longer used for new connections",
-                "tls.client_ca: another one for new connections",
+                "tls.client_ca: another file for new connections",
             ]
         );
     }

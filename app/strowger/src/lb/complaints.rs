@@ -1,9 +1,9 @@
-//! What goes wrong again and again, for the operator's log: calls for which there is no server. One line at most in
-//! [`PERIOD`], with the number of those that were left out.
+//! Repeated failures for the operator's log: calls for which there is no server. There is at most one line in [`PERIOD`],
+//! with the number of failures since the last line.
 
 use base::{Duration, Time};
 
-/// Often enough to be seen beside a trouble, seldom enough to fill no disk.
+/// Often enough to show a failure, seldom enough to fill no disk.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// One kind of line.
@@ -14,7 +14,7 @@ struct Seldom {
 }
 
 impl Seldom {
-    /// Whether so many more are to be said now, with those that were not.
+    /// Whether this many failures must be logged now, together with those left out before.
     fn due(&mut self, now: Time, more: u64) -> Option<u64> {
         if self.said.is_some_and(|said| now.since(said) < PERIOD) {
             self.left_out += more;
@@ -32,16 +32,16 @@ pub(crate) struct Complaints {
 }
 
 impl Complaints {
-    /// So many requests were answered 503 for want of a server, since the start; `takes` of `all` servers take new calls.
+    /// This many requests were answered 503 for want of a server since the start; `takes` of `all` servers take new calls.
     pub(crate) fn no_server(&mut self, now: Time, refused: u64, takes: usize, all: usize) -> Option<String> {
         let more = refused.saturating_sub(std::mem::replace(&mut self.refused, refused));
-        // What was left out is said when its time has come, though nothing is added then.
+        // Failures that were left out are logged when the time has come, even if none is added then.
         if more == 0 && self.no_server.left_out == 0 {
             return None;
         }
         let count = self.no_server.due(now, more)?;
         Some(format!(
-            "{count} requests were answered 503: no server could take them; {takes} of {all} servers take new calls"
+            "requests without a server: {count} were answered 503; {takes} of {all} servers take new calls"
         ))
     }
 }
@@ -60,13 +60,13 @@ mod tests {
         assert_eq!(complaints.no_server(at(0), 0, 2, 2), None);
         let said = complaints.no_server(at(50), 3, 0, 2).unwrap();
         assert!(
-            said.starts_with("3 requests were answered 503")
+            said.starts_with("requests without a server: 3 were answered 503")
                 && said.ends_with("0 of 2 servers take new calls"),
             "{said}"
         );
         assert_eq!(complaints.no_server(at(100), 40, 0, 2), None);
         assert_eq!(complaints.no_server(at(150), 40, 0, 2), None);
-        assert!(complaints.no_server(at(10_050), 40, 0, 2).unwrap().starts_with("37 requests"));
+        assert!(complaints.no_server(at(10_050), 40, 0, 2).unwrap().contains(": 37 were"));
         assert_eq!(complaints.no_server(at(30_000), 40, 0, 2), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The file that holds the memory of calls between two runs of a load manager. A start reads it and removes it: after a run that
-//! could not write one, as after `kill -9`, nothing old is believed.
+//! The file that holds the memory of calls between two runs of a load manager. A start reads the file and removes it. If a
+//! run could not write the file, as after `kill -9`, nothing old is believed.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,8 +11,8 @@ use lb::memory::stored;
 use lb::shared::Shared;
 use tracing::{info, warn};
 
-/// Remembers again what the run before wrote. `Err`: no file can be written there, which nobody should learn only when the process
-/// ends.
+/// Restores what the run before wrote. `Err`: no file can be written there; the operator must learn this at the start, not
+/// at the end.
 pub(crate) fn restore(path: &Path, shared: &Shared, now: Time) -> io::Result<()> {
     let fails = |error: io::Error| {
         let what = format!(
@@ -30,7 +30,7 @@ pub(crate) fn restore(path: &Path, shared: &Shared, now: Time) -> io::Result<()>
     fs::remove_file(path).map_err(fails)?;
     match stored::restore(&bytes, &shared.calls, &shared.keys, now, wall_us(shared, now)) {
         Ok(restored) => info!(
-            "memory file: {} calls of the run before are known, {} entries left out, written {} ms ago",
+            "memory file: {} calls of the run before are known, {} entries were left out; the file was written {} ms ago",
             restored.calls,
             restored.left_out,
             restored.away.as_millis()
@@ -40,7 +40,7 @@ pub(crate) fn restore(path: &Path, shared: &Shared, now: Time) -> io::Result<()>
     Ok(())
 }
 
-/// For the next run. What cannot be written is said, and lost.
+/// Writes the file for the next run. If it cannot be written, the log says so, and the memory is lost.
 pub(crate) fn write(path: &Path, shared: &Shared, now: Time) {
     let terms = shared.terms();
     let bytes = stored::to_bytes(&terms.calls, &terms.keys, now, wall_us(shared, now));
@@ -48,7 +48,9 @@ pub(crate) fn write(path: &Path, shared: &Shared, now: Time) {
     let written =
         create(&half).and_then(|mut file| file.write_all(&bytes)).and_then(|()| fs::rename(&half, path));
     match written {
-        Ok(()) => info!("memory file: {} calls are left to the next run", terms.calls.known_calls().len()),
+        Ok(()) => {
+            info!("memory file: {} calls are written for the next run", terms.calls.known_calls().len())
+        }
         Err(error) => warn!("memory file {}: cannot be written: {error}", path.display()),
     }
 }
@@ -58,14 +60,14 @@ fn wall_us(shared: &Shared, now: Time) -> u64 {
     shared.clock_began_us.wrapping_add(now.as_micros())
 }
 
-/// The file while it is not whole.
+/// The file while it is incomplete.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
 }
 
-/// Only its owner reads it: it says which server has which call.
+/// Only the owner may read the file: it says which server has which call.
 fn create(path: &Path) -> io::Result<fs::File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             );
             let restart = checked.written_for_a_start();
             if !restart.is_empty() {
-                outln!("  changed by a restart, not by a reload: {}", restart.join(", "));
+                outln!("  changed only by a restart: {}", restart.join(", "));
             }
             ExitCode::SUCCESS
         }

@@ -1,4 +1,4 @@
-//! Load manager: the command line, a file or the short form, which both end in the same checks.
+//! The command line of a load manager: a file, or the short form. The same checks apply to both.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +35,8 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Read all settings from this file (docs/configuration.md); the short form below says the most needed ones
+    /// Read all settings from this file (docs/configuration.md); the options below set the most important ones without a
+    /// file
     #[arg(long, short, value_name = "FILE", conflicts_with = "short")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -45,10 +46,10 @@ pub(crate) struct Args {
 #[derive(clap::Args, Debug)]
 #[group(id = "short", multiple = true)]
 struct Short {
-    /// Listen here: udp:ADDRESS:PORT, or with tcp:, tls:, ws: or wss: in front. May be repeated
+    /// Address to listen on: udp:ADDRESS:PORT, or with tcp:, tls:, ws: or wss: in front. May be repeated
     #[arg(long, value_name = "ENDPOINT", group = "short", required_unless_present = "config")]
     listen: Vec<String>,
-    /// A SIP server: ADDRESS:PORT, with udp:, tcp: or tls: in front if need be. May be repeated
+    /// A SIP server: ADDRESS:PORT, with udp:, tcp: or tls: in front if needed. May be repeated
     #[arg(long, value_name = "ENDPOINT", group = "short")]
     server: Vec<String>,
     #[command(flatten)]
@@ -63,12 +64,12 @@ impl List for Lb {
 }
 
 impl Args {
-    /// Reads the file, or the short form, and the files that either names. To be called again for what has changed there.
+    /// Reads the file or the short form, and the files that they name. Call it again after such a file has changed.
     pub(crate) fn checked(&self) -> Result<Checked, Problems> {
         self.read(false)
     }
 
-    /// The same, where what is better served with than not at all is a warning.
+    /// The same for a start: some errors are warnings, because serving with them is better than not serving.
     pub(crate) fn checked_to_start(&self) -> Result<Checked, Problems> {
         self.read(true)
     }

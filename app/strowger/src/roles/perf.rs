@@ -90,7 +90,7 @@ fn serve(perf: Perf) -> ExitCode {
         1 => "1 place".to_owned(),
         places => format!("{places} places"),
     };
-    // Each connection is a descriptor; where the limit cannot be raised, the connections are fewer.
+    // Each connection is a descriptor. If the limit cannot be raised, there are fewer connections.
     let _ = net::option::raise_descriptor_limit();
     let poller = match Poller::open(perf.measures, perf.key, os::Clock::start()) {
         Ok(poller) => poller,
@@ -100,14 +100,16 @@ fn serve(perf: Perf) -> ExitCode {
         }
     };
     match poller.address() {
-        Some(address) => info!("polling {places}, data served at {address}"),
-        None => info!("polling {places}, data served nowhere: give --listen (perf.listen)"),
+        Some(address) => info!("performance server polls {places}; data is served at {address}"),
+        None => {
+            info!("performance server polls {places}; data is not served: --listen (perf.listen) is missing")
+        }
     }
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let thread = std::thread::spawn(move || poller.run(&stopped, |_| ()));
     while signals.wait(std::time::Duration::from_secs(3600)).is_none() {}
-    info!("told to stop");
+    info!("stop: signal received");
     stop.store(true, Ordering::Relaxed);
     if thread.join().is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
