@@ -4,18 +4,18 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-/// A message of a known call that did not go the way it should have.
+/// A message of a known call that did not go to its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub time: SystemTime,
-    /// As it was received; others may have put anything into it.
+    /// The Call-ID as it was received; a stranger may have put anything into it.
     pub call_id: Box<[u8]>,
     pub method: Box<[u8]>,
-    /// Who sent it.
+    /// The sender of the message.
     pub client: SocketAddr,
-    /// The server that it should have gone to; unknown when the tables have forgotten it.
+    /// The server that the message should have reached; unknown if the tables have forgotten it.
     pub from: Option<SocketAddr>,
-    /// The one it went to.
+    /// The server that got the message.
     pub to: SocketAddr,
     pub why: &'static str,
 }
@@ -45,7 +45,7 @@ impl Fault {
     }
 }
 
-/// A JSON string; bytes that are no UTF-8 become the replacement character.
+/// A JSON string; bytes that are not UTF-8 become the replacement character.
 fn json_text(bytes: &[u8], out: &mut String) {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES_MAX)]);
     out.push('"');

@@ -10,20 +10,20 @@ use std::thread::JoinHandle;
 
 use crate::fault::Fault;
 
-/// Records that may wait for the writer: a second of a bad day. More are counted and dropped.
+/// Records that may wait for the writer: a second of a bad day. Further records are counted and dropped.
 const WAITING_MAX: usize = 4096;
-/// Records written in one go.
+/// Records written in one write.
 const BATCH_MAX: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     Off,
     Stderr,
-    /// Appended to. Opened anew for each batch, so that a file that was moved away is begun again.
+    /// Lines are appended to this file. It is opened anew for each batch, so that a file that was moved away is begun again.
     File(PathBuf),
 }
 
-/// Takes fault records from any thread and never makes it wait. Dropping the last one writes what is queued.
+/// Takes fault records from any thread, and never makes a thread wait. Dropping the last one writes the waiting records.
 #[derive(Clone)]
 pub struct FaultLog {
     shared: Arc<Shared>,
@@ -42,7 +42,7 @@ struct Shared {
 struct Writer(Option<JoinHandle<()>>);
 
 impl FaultLog {
-    /// Fails when the file cannot be opened now; a failure later is counted.
+    /// Fails if the file cannot be opened now; a later failure is counted.
     pub fn start(output: Output) -> std::io::Result<FaultLog> {
         if let Output::File(path) = &output {
             open(path)
@@ -75,7 +75,7 @@ impl FaultLog {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Records that could not be written: disk full, file gone.
+    /// Records that could not be written: the disk is full, or the file is gone.
     pub fn failed(&self) -> u64 {
         self.shared.failed.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! Chance for cores: numbers from a key that the edge hands in. Each number is SipHash-2-4 of how many were drawn before, so
-//! whoever has seen any number of them, and does not have the key, can guess no other, earlier or later.
+//! Chance for cores: numbers from a key that the edge gives. Each number is SipHash-2-4 of how many were drawn before.
+//! Without the key, nobody can guess an earlier or later number, whatever numbers he has seen.
 
 use std::hash::{BuildHasher, Hasher as _};
 
@@ -13,25 +13,25 @@ pub struct Chance {
 }
 
 impl Chance {
-    /// Not to be guessed, where the key is not: what the product uses, with a key from the system.
+    /// Nobody can guess these numbers without the key: the product uses this, with a key from the system.
     pub fn keyed(key: [u8; 16]) -> Chance {
         let (left, right) = key.split_at(8);
         let half = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
         Chance { key: (half(left), half(right)), drawn: 0 }
     }
 
-    /// For runs that somebody wants to repeat by a small number: simulations, tests, measurements. Whoever tries all
-    /// seeds finds the next number, so the product has no use for it.
+    /// For runs that somebody wants to repeat by a small number: simulations, tests, measurements. Anybody can find the next
+    /// number by trying all seeds, so the product does not use this.
     pub const fn seeded(seed: u64) -> Chance {
         Chance { key: (seed, 0), drawn: 0 }
     }
 
-    /// Another generator, whose numbers say nothing of those of this one: for a part that goes its own way.
+    /// Another generator, whose numbers tell nothing about this one's: for a part that goes its own way.
     pub fn fork(&mut self) -> Chance {
         Chance { key: (self.next_u64(), self.next_u64()), drawn: 0 }
     }
 
-    /// A hash that nobody can foretell who has seen others by it.
+    /// A hash that nobody can predict, even if he has seen other hashes by it.
     pub fn hash_key(&mut self) -> HashKey {
         HashKey(self.next_u64(), self.next_u64())
     }
@@ -54,14 +54,15 @@ impl Chance {
     }
 }
 
-/// Hides the key, which a log would give away.
+/// Hides the key, so that no log shows it.
 impl std::fmt::Debug for Chance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Chance").field("drawn", &self.drawn).finish_non_exhaustive()
     }
 }
 
-/// Key of a hash (SipHash-2-4), for what must be the same for the same input and must not be guessed, such as a tag.
+/// Key of a hash (SipHash-2-4), for values that must be the same for the same input and that nobody may guess, such as a
+/// tag.
 #[derive(Clone)]
 pub struct HashKey(u64, u64);
 
@@ -90,7 +91,7 @@ mod tests {
         assert_ne!(numbers(Chance::seeded(1)), numbers(Chance::seeded(2)));
     }
 
-    /// What SplitMix64, a generator without a key, gives after a number.
+    /// The number that SplitMix64, a generator without a key, gives after a number.
     fn next_of_splitmix(number: u64) -> u64 {
         let inverse = |factor: u64| {
             (0..6).fold(factor, |x, _| x.wrapping_mul(2u64.wrapping_sub(factor.wrapping_mul(x))))

@@ -1,11 +1,11 @@
-//! Dates of the calendar, for logs and certificates: from a count of seconds or days that the edge hands in.
+//! Dates of the calendar, for logs and certificates, from a count of seconds or days that the edge gives.
 
 use std::time::Duration;
 
-/// Year, month and day of the month, so many days after 1 January 1970 (negative: before it).
+/// Year, month and day of the month, this many days after 1 January 1970 (negative: before it).
 pub fn date(days: i64) -> (i64, i64, i64) {
-    // Years are counted from 1 March, so that the leap day is a year's last; 400 of them are an era of 146 097 days,
-    // and 719 468 days lie between the era's beginning in the year 0 and 1970.
+    // Years are counted from 1 March, so that the leap day is the last of a year. 400 years are an era of 146 097 days, and
+    // 719 468 days lie between the beginning of the era in the year 0 and 1970.
     let day = days + 719_468;
     let (era, day_of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -16,7 +16,7 @@ pub fn date(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day_of_month)
 }
 
-/// `2026-11-20T10:56:25.123Z` (RFC 3339 §5.6), always in UTC, so long after the beginning of 1970.
+/// `2026-11-20T10:56:25.123Z` (RFC 3339 §5.6), always in UTC, for a time since the beginning of 1970.
 pub fn rfc3339(since_1970: Duration) -> String {
     let (days, second) = (since_1970.as_secs() / 86_400, since_1970.as_secs() % 86_400);
     let (year, month, day) = date(days as i64);

@@ -1,7 +1,7 @@
-//! Time and chance: the two things that a pure core is given and never takes.
+//! Time and chance: a pure core gets both as arguments, and never takes them itself.
 //!
-//! Cores read no clock and own no randomness. The edge reads both once per turn and hands them in, so a run is its
-//! inputs and can be replayed.
+//! Cores read no clock and have no randomness of their own. The edge reads both once per turn and gives them to the core, so
+//! a run depends only on its inputs and can be replayed.
 
 mod chance;
 mod date;

@@ -3,13 +3,13 @@
 use std::ops::{Add, Sub};
 pub use std::time::Duration;
 
-/// Microseconds since the start of the clock that the caller uses. Comparable only with moments of the same clock.
+/// Microseconds since the start of the caller's clock. Only moments of the same clock can be compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
 impl Time {
     pub const ZERO: Time = Time(0);
-    /// The deadline that does not come.
+    /// The deadline that never comes.
     pub const NEVER: Time = Time(u64::MAX);
 
     pub const fn from_micros(micros: u64) -> Time {
@@ -36,7 +36,7 @@ impl Time {
         self.0 / 1_000_000
     }
 
-    /// How long ago `earlier` was; zero when it lies in the future.
+    /// How long ago `earlier` was; zero if it lies in the future.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

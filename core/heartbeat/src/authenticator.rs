@@ -1,13 +1,14 @@
-//! The authenticator of heartbeats, queries, and of all else that members of a farm tell each other: HMAC-SHA256 with the
-//! farm's shared key, cut to its first 16 bytes (RFC 2104 §5 allows half the hash). Comparison takes the same time wherever
-//! the first difference is. What is covered begins with a protocol id, so that one protocol's bytes are never another's.
+//! The authenticator of heartbeats, queries, and all other datagrams between members of a farm: HMAC-SHA256 with the farm's
+//! shared key, cut to its first 16 bytes (RFC 2104 §5 allows half of the hash). A comparison takes the same time wherever
+//! the first difference is. The covered bytes begin with a protocol id, so that the bytes of one protocol are never valid in
+//! another.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::ignored::Ignored;
 
-/// Length on the wire.
+/// Length in the datagram.
 pub const AUTHENTICATOR_BYTES: usize = 16;
 
 fn over(key: &[u8], bytes: &[u8]) -> Hmac<Sha256> {
@@ -25,7 +26,8 @@ pub fn make(key: &[u8], bytes: &[u8]) -> [u8; AUTHENTICATOR_BYTES] {
     cut
 }
 
-/// Splits a datagram of fixed length into what is covered and its authenticator, and checks that if there is a key.
+/// Splits a datagram of fixed length into the covered bytes and the authenticator, and checks the authenticator if there is
+/// a key.
 pub(crate) fn covered<'a, const COVERED: usize>(
     bytes: &'a [u8],
     key: Option<&[u8]>,
@@ -39,7 +41,7 @@ pub(crate) fn covered<'a, const COVERED: usize>(
     }
 }
 
-/// Whether `authenticator` is that of `bytes`.
+/// Whether `authenticator` is the authenticator of `bytes`.
 pub fn is_right(key: &[u8], bytes: &[u8], authenticator: &[u8; AUTHENTICATOR_BYTES]) -> bool {
     over(key, bytes).verify_truncated_left(authenticator).is_ok()
 }

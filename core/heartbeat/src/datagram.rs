@@ -1,5 +1,5 @@
-//! The wire form of a heartbeat (SPEC A3, FIG. 4 of the load manager document): four 32-bit fields, and a tail that may be
-//! absent. Sent in network byte order; a sender of the other order is recognised by the protocol id and understood.
+//! The bytes of a heartbeat (SPEC A3, FIG. 4 of the load manager document): four 32-bit fields, and a tail that may be
+//! absent. We send network byte order; the protocol id shows the order of other senders, and both are understood.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,18 +15,18 @@ pub const PROTOCOL_ID: u32 = Form::Heartbeat.id();
 /// Length of the document's plain form: protocol id, server id, SIP port, state.
 pub const PLAIN_BYTES: usize = 16;
 
-/// Longest heartbeat that is looked at. Ours are below 192 bytes; the rest is room for sections of later versions, and it
-/// fits the smallest datagram that every IPv4 host takes in one piece (576 bytes, RFC 1122 §3.3.2).
+/// The longest heartbeat that is read. Ours have less than 192 bytes; the rest is room for sections of later versions. This
+/// fits the smallest datagram that every IPv4 host accepts in one piece (576 bytes, RFC 1122 §3.3.2).
 pub const DATAGRAM_BYTES_MAX: usize = 512;
 
-/// What a server says of itself. On the wire: 0 stopped, 1 started, 2 draining.
+/// The state that a server reports. In the datagram: 0 stopped, 1 started, 2 draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServerState {
     /// Takes new calls.
     Started,
-    /// Keeps the calls it has; takes no new ones.
+    /// Keeps its calls; takes no new calls.
     Draining,
-    /// Takes nothing: its known calls belong to others now.
+    /// Takes nothing: its known calls belong to other servers now.
     Stopped,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Display for ServerState {
     }
 }
 
-/// Transport of the SIP port in a heartbeat. On the wire: 0 UDP, 1 TCP.
+/// Transport of the SIP port in a heartbeat. In the datagram: 0 UDP, 1 TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     Udp,
@@ -85,28 +85,28 @@ impl fmt::Display for Transport {
     }
 }
 
-/// One heartbeat. The first three fields are the document's plain form; every `Option` travels in the tail.
+/// One heartbeat. The first three fields are the document's plain form; every `Option` is in the tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// The sender's own name for the instance, to tell servers apart in logs; any value.
+    /// The sender's own number for the server, to distinguish servers in logs; any value.
     pub server_id: u32,
     /// Port of SIP signalling, 1 … 65535.
     pub sip_port: u16,
     pub state: ServerState,
-    /// Absent in the document's plain form, and where nothing was measured.
+    /// Absent in the document's plain form, and if nothing was measured.
     pub load: Option<Load>,
-    /// IP address of SIP signalling; absent where it is the source address of the datagram.
+    /// IP address of SIP signalling. Absent if it is the source address of the datagram.
     pub sip_address: Option<IpAddr>,
     /// Absent means UDP, as in the plain form.
     pub transport: Option<Transport>,
-    /// Larger in every datagram than in all that this sender sent before; see [`crate::Replay`].
+    /// Larger than in all earlier datagrams of this sender; see [`crate::Replay`].
     pub count: Option<u64>,
-    /// How often this sender sends, milliseconds; see [`crate::Decay::of_sender`].
+    /// Time between two heartbeats of this sender, milliseconds; see [`crate::Decay::of_sender`].
     pub period_ms: Option<u32>,
-    /// That of the query that this datagram answers; absent in a periodic heartbeat.
+    /// The nonce of the query that this datagram answers; absent in a periodic heartbeat.
     pub nonce: Option<u64>,
-    /// How old the figures were when this was sent, milliseconds; absent where they are as new as the datagram. Told by
-    /// performance servers ([`crate::stream`]).
+    /// Age of the figures when this was sent, milliseconds; absent if they are as new as the datagram. Only performance
+    /// servers send it ([`crate::stream`]).
     pub age_ms: Option<u32>,
     /// A performance server got no answer from the agent of this server (SPEC B3): its score is 0.
     pub down: bool,
@@ -130,7 +130,7 @@ impl Heartbeat {
         }
     }
 
-    /// The datagram, in network byte order. Without key and without anything for the tail it is the plain form.
+    /// The datagram, in network byte order. Without a key and without content for the tail, it is the plain form.
     pub fn encode(&self, key: Option<&[u8]>) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(192);
         for field in [PROTOCOL_ID, self.server_id, u32::from(self.sip_port), self.state.to_wire()] {
@@ -140,8 +140,8 @@ impl Heartbeat {
         bytes
     }
 
-    /// Reads a datagram. With a key, only one with the right authenticator is believed; without, an authenticator is not
-    /// looked at. Sections that this version does not know are passed over.
+    /// Reads a datagram. With a key, only a datagram with the right authenticator is believed; without a key, the
+    /// authenticator is not checked. Unknown sections are skipped.
     pub fn decode(bytes: &[u8], key: Option<&[u8]>) -> Result<Heartbeat, Ignored> {
         let Some((head, rest)) = bytes.split_first_chunk::<PLAIN_BYTES>() else {
             return Err(Ignored::Short);
@@ -150,7 +150,7 @@ impl Heartbeat {
         if bytes.len() > DATAGRAM_BYTES_MAX {
             return Err(Ignored::Long);
         }
-        // The sender is asked for its name before anything that it says is believed.
+        // The authenticator is checked before anything else of the datagram is believed.
         let sections = tail::Sections::within(rest, order)?;
         if let Some(key) = key {
             tail::authenticate(bytes, sections, key)?;

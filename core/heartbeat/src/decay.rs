@@ -1,9 +1,9 @@
-//! When silence means death (SPEC A4): a server that was not heard of for some heartbeat periods is failed. Time is that of
-//! the receiver's clock at arrival, never a time from the datagram, so no two clocks are compared.
+//! When silence means death (SPEC A4): a server without a heartbeat for some periods is failed. Time is the receiver's clock
+//! at arrival, never a time in the datagram, so no two clocks are compared.
 
 use base::{Duration, Time};
 
-/// How long a heartbeat is good for.
+/// How long a heartbeat counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decay {
     period: Duration,
@@ -11,18 +11,18 @@ pub struct Decay {
 }
 
 impl Decay {
-    /// More periods forgive more lost datagrams; fewer find a dead server sooner.
+    /// With more periods, more lost datagrams are forgiven; with fewer, a dead server is noticed sooner.
     pub const PERIODS_DEFAULT: u32 = 3;
     pub const PERIODS_MIN: u32 = 3;
     pub const PERIODS_MAX: u32 = 5;
 
     pub const PERIOD_DEFAULT: Duration = Duration::from_millis(1000);
-    /// Bounds of the period, also of one that a sender names: a shorter one would fail servers for the jitter of a
-    /// scheduler, a longer one would keep a dead server for minutes.
+    /// Bounds of the period, also of a period that a sender names: a shorter period would fail servers because of a
+    /// scheduler's jitter, a longer one would keep a dead server for minutes.
     pub const PERIOD_MIN: Duration = Duration::from_millis(10);
     pub const PERIOD_MAX: Duration = Duration::from_millis(60_000);
 
-    /// Values outside the ranges are brought to the nearest bound.
+    /// Values outside the ranges become the nearest bound.
     pub fn new(period: Duration, periods: u32) -> Decay {
         Decay {
             period: period.clamp(Decay::PERIOD_MIN, Decay::PERIOD_MAX),
@@ -30,7 +30,7 @@ impl Decay {
         }
     }
 
-    /// The same number of periods for a sender that names its own (`Heartbeat::period_ms`).
+    /// The same number of periods for a sender that names its own period (`Heartbeat::period_ms`).
     pub fn of_sender(self, period_ms: Option<u32>) -> Decay {
         match period_ms {
             Some(ms) => Decay::new(Duration::from_millis(u64::from(ms)), self.periods),
@@ -46,13 +46,13 @@ impl Decay {
         self.periods
     }
 
-    /// The last moment at which a heartbeat that came at `last` is still good. The server is failed after it, so this is
-    /// also when to look again.
+    /// The last moment at which a heartbeat that came at `last` still counts. After that the server is failed, so this is
+    /// also the time of the next look.
     pub fn deadline(self, last: Time) -> Time {
         last + self.period * self.periods
     }
 
-    /// Whether a server last heard of at `last` is failed. A later heartbeat brings it back by its new `last`.
+    /// Whether a server whose last heartbeat came at `last` is failed. A later heartbeat brings it back by its new `last`.
     pub fn failed(self, last: Time, now: Time) -> bool {
         now > self.deadline(last)
     }

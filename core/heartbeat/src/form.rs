@@ -1,15 +1,15 @@
-//! The binary forms that members of a farm send each other under one key, told apart by their first field. Each has an id of
-//! its own, so that what is signed as one form can never be taken for another, and a receiver can say what came to it.
+//! The binary forms that members of a farm send each other under one key. The first field distinguishes them. Each has its
+//! own id, so that a signature on one form is never valid on another, and a receiver can say what it received.
 
 /// First field of every datagram, in network byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Form {
-    /// What a server says of itself, in either byte order: [`crate::Heartbeat`].
+    /// What a server reports of itself, in either byte order: [`crate::Heartbeat`].
     Heartbeat = 0xDEAD_FACE,
     /// Asks for a heartbeat out of turn: [`crate::Query`].
     Query = 0xDEAD_FACF,
-    /// Closes an answer over a stream: [`crate::stream::End`].
+    /// Ends an answer over a stream: [`crate::stream::End`].
     End = 0xDEAD_FAD0,
     /// What load managers tell each other of their calls: [`crate::notice`].
     Notice = 0xDEAD_FAD1,
@@ -24,14 +24,14 @@ impl Form {
         self as u32
     }
 
-    /// The form that these bytes begin as, if it is one of ours.
+    /// The form with which these bytes begin, if it is one of ours.
     pub fn of(bytes: &[u8]) -> Option<Form> {
         let id = u32::from_be_bytes(*bytes.first_chunk()?);
         let other_order = (id.swap_bytes() == Form::Heartbeat.id()).then_some(Form::Heartbeat);
         Form::ALL.into_iter().find(|form| form.id() == id).or(other_order)
     }
 
-    /// For people: what came, in place of what was meant to.
+    /// For people: what was received instead of the expected form.
     pub const fn name(self) -> &'static str {
         match self {
             Form::Heartbeat => "a heartbeat",
@@ -43,13 +43,13 @@ impl Form {
     }
 }
 
-/// What these bytes are, as far as their beginning tells.
+/// What these bytes are, as far as their beginning shows.
 pub fn named(bytes: &[u8]) -> &'static str {
     let looks_like_sip = || bytes.first().is_some_and(u8::is_ascii_uppercase) && bytes.is_ascii();
     match Form::of(bytes) {
         Some(form) => form.name(),
-        None if looks_like_sip() => "text, as SIP is",
-        None => "nothing that Strowger sends",
+        None if looks_like_sip() => "text such as SIP",
+        None => "something that Strowger does not send",
     }
 }
 
@@ -95,10 +95,10 @@ mod tests {
                 assert!(notice::decode(bytes, |_| Some(KEY)).is_err(), "{form:?}");
             }
         }
-        assert_eq!(named(b"OPTIONS sip:a@example.com SIP/2.0\r\n"), "text, as SIP is");
+        assert_eq!(named(b"OPTIONS sip:a@example.com SIP/2.0\r\n"), "text such as SIP");
         assert_eq!(named(&[0xCE, 0xFA, 0xAD, 0xDE]), "a heartbeat", "of the other byte order");
         for nothing in [&b""[..], &[0xDE, 0xAD], &[0; 40]] {
-            assert_eq!(named(nothing), "nothing that Strowger sends");
+            assert_eq!(named(nothing), "something that Strowger does not send");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Golden bytes of the wire forms, made apart from this code (Python's struct and hmac), and properties over all values. A
+//! Golden bytes of the datagrams, made without this code (by Python's struct and hmac), and properties over all values. A
 //! change to these bytes is a change of the protocol.
 
 use std::net::IpAddr;

@@ -2,26 +2,26 @@
 
 use std::fmt;
 
-/// Why a datagram was not believed. Each is counted by the receiver; none is answered.
+/// Why a datagram was not believed. The receiver counts each reason and answers none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// First field is not the protocol id in either byte order: another protocol on this port.
+    /// The first field is not the protocol id in either byte order: this is another protocol.
     WrongProtocol,
-    /// Ends before its fields do.
+    /// The datagram ends within a field.
     Short,
     /// Goes on after its fields, or is longer than [`crate::datagram::DATAGRAM_BYTES_MAX`].
     Long,
-    /// State other than started, draining, stopped.
+    /// The state is not started, draining or stopped.
     BadState,
     /// SIP port 0 or above 65535.
     BadPort,
-    /// Tail of another version, a section of the wrong length or value, or one that comes twice.
+    /// The tail has another version, a section of the wrong length or value, or a section twice.
     BadTail,
     /// A key is configured and the datagram is not signed.
     NoAuthenticator,
     /// Signed with another key, or changed on the way.
     BadAuthenticator,
-    /// Its count is not larger than the last one of this sender.
+    /// The count is not larger than the last count of this sender.
     Replayed,
 }
 
@@ -39,7 +39,7 @@ impl Ignored {
         Ignored::Replayed,
     ];
 
-    /// Place of the reason in an array of counters.
+    /// The place of the reason in an array of counters.
     pub const fn index(self) -> usize {
         self as usize
     }

@@ -1,8 +1,9 @@
 //! The heartbeat of a server (SPEC A3, A4, A12): one datagram, the load figures in it, and when silence means death.
 //!
 //! A receiver calls [`Heartbeat::decode`], then [`Replay::admit`] of the sender, then keeps the time of arrival and asks
-//! [`Decay`] whether it is still good. A sender calls [`Heartbeat::encode`]. A [`Query`] asks for the same datagram out of turn,
-//! and [`stream`] carries both over TCP between agents, performance servers and load managers (SPEC B3).
+//! [`Decay`] whether the heartbeat still counts. A sender calls [`Heartbeat::encode`]. A [`Query`] asks for the same
+//! datagram at any time, and [`stream`] carries both over TCP between agents, performance servers and load managers (SPEC
+//! B3).
 
 pub mod authenticator;
 pub mod datagram;

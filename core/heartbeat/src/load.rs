@@ -1,33 +1,33 @@
-//! The one set of load figures; heartbeat, load query and status print the same ones (SPEC A12).
+//! The one set of load figures. Heartbeat, load query and status show the same figures (SPEC A12).
 
 /// What an agent measured. A figure that could not be measured is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// CPU use of the host, 0 … 1000.
     pub cpu_permille: Option<u16>,
-    /// Memory that the host could still give out, KiB.
+    /// Available memory of the host, KiB.
     pub memory_available_kib: Option<u64>,
     /// CPU use of the server's processes, 0 … 1000 of the whole host.
     pub server_cpu_permille: Option<u16>,
     /// Resident memory of the server's processes, KiB.
     pub server_memory_kib: Option<u64>,
-    /// Calls in progress, where the server tells.
+    /// Calls in progress, if the server tells them.
     pub calls: Option<u32>,
     /// How many more calls the server will take now; 0 means full (SPEC A6).
     pub residual_calls: Option<u32>,
-    /// Use of the host's network, 0 … 1000 of what its links can carry, the busier direction.
+    /// Use of the host's network, 0 … 1000 of the capacity of its links, in the busier direction.
     pub network_permille: Option<u16>,
-    /// How long the server took to answer an OPTIONS, microseconds; told by who asks it, never by its agent.
+    /// How long the server took to answer an OPTIONS, microseconds. The program that asks measures it, never the agent.
     pub latency_us: Option<u32>,
 }
 
 impl Load {
-    /// How loaded the server is, 0 idle … 1000 full: the larger of the CPU use of the host and the share of its calls that is
-    /// taken, `calls / (calls + residual_calls)`. `None` where neither is known.
+    /// How loaded the server is, 0 idle … 1000 full: the larger of the CPU use of the host and the used share of its calls,
+    /// `calls / (calls + residual_calls)`. `None` if neither is known.
     ///
-    /// The larger, because a server is as full as its scarcest resource. CPU use of the host rather than of the server,
-    /// because whatever else runs there slows the server as well. Memory is not part of it: what is available says
-    /// nothing of a share; it acts through the score (SPEC B1).
+    /// The larger counts, because a server is as full as its scarcest resource. CPU use of the host counts rather than that
+    /// of the server, because other programs on the host slow the server, too. Memory is not part of it: available memory is
+    /// not a share; it counts in the score (SPEC B1).
     pub fn load_permille(&self) -> Option<u32> {
         let cpu = self.cpu_permille.or(self.server_cpu_permille).map(|cpu| u32::from(cpu.min(1000)));
         cpu.max(self.calls_permille())

@@ -1,20 +1,20 @@
-//! Who measures the servers, and how often (SPEC B3): the settings of a performance server, whether it is a process of its
-//! own or a part of the load manager.
+//! Who measures the servers, and how often (SPEC B3): the settings of a performance server, in a process of its own or in
+//! the load manager.
 
 use std::net::SocketAddr;
 
 use base::Duration;
 
-/// How figures of a server are had.
+/// How figures of a server are obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     /// "Get data" of its agent ([`crate::stream`]).
     Agent,
-    /// The same of a performance server, which answers for many servers.
+    /// "Get data" of a performance server, which answers for many servers.
     PerformanceServer,
     /// HAProxy's agent-check text over TCP, for servers without our agent.
     AgentCheck,
-    /// The time that it takes to answer OPTIONS over UDP, for servers with nothing beside them.
+    /// The time to answer OPTIONS over UDP, for servers without any program beside them.
     Options,
 }
 
@@ -29,14 +29,14 @@ impl By {
     }
 }
 
-/// One place that is asked.
+/// One polled place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Measured {
     pub by: By,
-    /// Where it is asked.
+    /// The address of the place.
     pub address: SocketAddr,
-    /// SIP address of the server that the answer is about. An agent's answer says it; named here too, a server whose
-    /// agent has never answered has the score 0 as well. A performance server names its servers itself.
+    /// SIP address of the server of the figures. An agent's answer also contains it. If it is set here, a server whose agent
+    /// has never answered also has the score 0. A performance server names its servers itself.
     pub server: Option<SocketAddr>,
 }
 
@@ -44,11 +44,11 @@ pub struct Measured {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measures {
     pub measured: Vec<Measured>,
-    /// Between two polls of one place.
+    /// Time between two polls of one place.
     pub poll: Duration,
-    /// An answer that takes longer did not come: the server is down.
+    /// An answer that takes longer counts as no answer: the server is down.
     pub answer_within: Duration,
-    /// Where the newest data is served to load managers; `None`: nowhere.
+    /// The address where load managers fetch the newest data. `None`: the data is not served.
     pub listen: Option<SocketAddr>,
 }
 
@@ -64,8 +64,8 @@ impl Default for Measures {
 }
 
 impl Measures {
-    /// How long data is good that nobody renews, neither by an answer nor by the lack of one: two polls missed, and the
-    /// wait for the third. So long may a load manager choose by it when its performance server is gone.
+    /// How long data counts that nobody renews, neither by an answer nor by a missing answer: two missed polls and the wait
+    /// for the third. For this time a load manager may choose by the data when its performance server is gone.
     pub fn good_for(&self) -> Duration {
         self.poll * 3 + self.answer_within
     }

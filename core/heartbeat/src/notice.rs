@@ -1,6 +1,6 @@
-//! What load managers tell each other of their calls (SPEC A8): a few bytes per call, batched, authenticated with the key
-//! that they share. Whoever hears it knows, for the 32 s in which nothing else says it, which server a call went to, should
-//! its next message come to him. Layout: docs/redundant-load-managers.md.
+//! What load managers tell each other of their calls (SPEC A8): a few bytes per call, batched, authenticated with their
+//! shared key. For the 32 s in which nothing else tells it, a load manager then knows which server a call went to, if the
+//! next message of the call arrives there. Layout: docs/redundant-load-managers.md.
 //!
 //! A sender calls [`encode`]; a receiver calls [`decode`], then [`Senders::admit`], then reads the batch.
 
@@ -13,7 +13,7 @@ use crate::replay::next_count;
 /// First field of every batch, in network byte order.
 pub const NOTICE_ID: u32 = Form::Notice.id();
 
-/// Raised only when a receiver of the old version must not read the rest.
+/// Raised only if a receiver of the old version must not read the rest.
 const VERSION: u8 = 1;
 
 /// Protocol id, version, key id, number of notices, sender, count.
@@ -22,14 +22,14 @@ const HEADER_BYTES: usize = 24;
 /// Call, server, what.
 const ENTRY_BYTES: usize = 13;
 
-/// Notices in one datagram: 872 bytes in all, far below what any path carries in one piece (1280 bytes, RFC 8200 §5).
+/// Notices in one datagram: 872 bytes in all, far less than every path carries in one piece (1280 bytes, RFC 8200 §5).
 pub const NOTICES_MAX: usize = 64;
 
 /// Longest batch.
 pub const BATCH_BYTES_MAX: usize = HEADER_BYTES + NOTICES_MAX * ENTRY_BYTES + AUTHENTICATOR_BYTES;
 
-/// Counts are wall clocks, in microseconds. What is further from the receiver's than this is taken for recorded and sent
-/// again: clocks of load managers must agree to ten minutes.
+/// Counts are wall clocks, in microseconds. A count that is further from the receiver's clock than this counts as a
+/// recording: the clocks of load managers must agree to ten minutes.
 pub const WINDOW_MICROS: u64 = 600_000_000;
 
 /// Senders that are remembered: every worker of every load manager is one.
@@ -39,15 +39,15 @@ const SENDERS_MAX: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum What {
-    /// It is new, and the server has it.
+    /// The call is new, and the server has it.
     Begun = 1,
-    /// Another server has it from now on.
+    /// Another server has the call from now on.
     Moved = 2,
-    /// It rings.
+    /// The call rings.
     Ringing = 3,
-    /// It is answered.
+    /// The call is answered.
     Answered = 4,
-    /// It is over.
+    /// The call is over.
     Over = 5,
 }
 
@@ -59,12 +59,12 @@ impl What {
     }
 }
 
-/// One thing that is told of one call.
+/// One notice about one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// Hash of the Call-ID under the farm's key.
     pub call: u64,
-    /// Id of the server that has it, alike on all load managers.
+    /// Id of the server of the call, the same on all load managers.
     pub server: u32,
     pub what: What,
 }
@@ -72,16 +72,16 @@ pub struct Notice {
 /// Why a batch was not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disbelieved {
-    /// No batch of notices, or cut off.
+    /// Not a batch of notices, or an incomplete one.
     NoBatch,
-    /// Of a version that this one cannot read.
+    /// A version that this load manager cannot read.
     Version,
     /// Signed with a key that this load manager does not have.
     UnknownKey,
     BadAuthenticator,
-    /// Its count is not above that of an earlier one of the same sender.
+    /// The count is not above an earlier count of the same sender.
     Replayed,
-    /// Its count is far from the receiver's clock.
+    /// The count is far from the receiver's clock.
     Stale,
 }
 
@@ -95,7 +95,7 @@ impl Disbelieved {
         Disbelieved::Stale,
     ];
 
-    /// As status and metrics name it.
+    /// The name in status and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Disbelieved::NoBatch => "no_batch",
@@ -115,15 +115,15 @@ impl Disbelieved {
 /// A batch whose authenticator was right.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Who sends: see [`Sender`].
+    /// The sender: see [`Sender`].
     pub sender: u64,
-    /// Larger in every batch than in all that this incarnation of the sender sent before: microseconds of its wall clock since 1970.
+    /// Larger than in all earlier batches of this incarnation of the sender: microseconds of its wall clock since 1970.
     pub count: u64,
     entries: &'a [u8],
 }
 
 impl Batch<'_> {
-    /// Those that this version knows; the others are passed over.
+    /// The notices that this version knows; others are skipped.
     pub fn notices(&self) -> impl Iterator<Item = Notice> {
         self.entries.as_chunks::<ENTRY_BYTES>().0.iter().filter_map(|entry| {
             let [c0, c1, c2, c3, c4, c5, c6, c7, s0, s1, s2, s3, what] = *entry;
@@ -183,15 +183,16 @@ pub fn decode<K: AsRef<[u8]>>(
 
 /// The bits of a sender that number the workers of a process.
 const WORKER_BITS: u32 = 8;
-/// The bits above them: how often its clock was set back by so much that its counts began anew.
+/// The bits above them: how often the clock was set back so far that its counts began anew.
 const INCARNATION_BITS: u32 = 16;
-/// What all senders of a process have alike lies above both.
+/// The bits above both are the same for all senders of a process.
 const PROCESS_BITS: u32 = WORKER_BITS + INCARNATION_BITS;
-/// A clock that is set back by less than this is outrun; by more, and receivers would take the counts for stale before it has caught
-/// up. Half of what they bear: their own clocks may be wrong by the other half.
+/// A clock that is set back by less than this is outrun by the counts. If it is set back by more, receivers would call the
+/// counts stale before the clock has caught up. This is half of what receivers accept: their own clocks may be wrong by the
+/// other half.
 const OUTRUN_MICROS: u64 = WINDOW_MICROS / 2;
 
-/// One that tells: a worker of a process. Its counts rise, over a clock that is set back too.
+/// One teller: a worker of a process. Its counts rise, also if the clock is set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     process: u64,
@@ -201,12 +202,12 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// `process`: chance from outside, which tells this run from all others.
+    /// `process`: chance from outside, which distinguishes this run from all others.
     pub fn new(process: u64, worker: u8) -> Sender {
         Sender { process: process << PROCESS_BITS, worker, incarnation: 0, count: 0 }
     }
 
-    /// Whether a batch is of the same process: a group gives us our own.
+    /// Whether a batch is from this process: a multicast group also delivers our own batches.
     pub fn is_of(process: u64, batch: &Batch<'_>) -> bool {
         batch.sender >> PROCESS_BITS == process << PROCESS_BITS >> PROCESS_BITS
     }
@@ -216,7 +217,7 @@ impl Sender {
         let next = next_count(self.count, clock_micros);
         match (self.incarnation.checked_add(1), next.saturating_sub(clock_micros) > OUTRUN_MICROS) {
             (Some(incarnation), true) => (self.incarnation, self.count) = (incarnation, clock_micros),
-            // After 65,535 such clocks it is outrun for good.
+            // After 65,535 such steps back, the clock is outrun for good.
             (None, _) | (_, false) => self.count = next,
         }
         let incarnation = u64::from(self.incarnation) << WORKER_BITS;
@@ -224,14 +225,15 @@ impl Sender {
     }
 }
 
-/// A sender without its incarnation, and that.
+/// A sender without its incarnation, and the incarnation.
 const fn taken_apart(sender: u64) -> (u64, u64) {
     let mask = ((1 << INCARNATION_BITS) - 1) << WORKER_BITS;
     (sender & !mask, (sender & mask) >> WORKER_BITS)
 }
 
-/// What a receiver remembers of senders: their largest counts, of the newest incarnation. A sender whose count has fallen out of the window is
-/// forgotten, as nothing of that age is believed anyway; so the memory is bounded and nothing can be played back into it.
+/// What a receiver remembers of senders: their largest counts, of the newest incarnation. A sender whose count has left the
+/// window is forgotten, because nothing of that age is believed anyway. So the memory is bounded, and no recording is
+/// believed again.
 #[derive(Clone, Debug, Default)]
 pub struct Senders {
     /// By sender: its incarnation and count.
@@ -239,7 +241,8 @@ pub struct Senders {
 }
 
 impl Senders {
-    /// Whether this batch is newer than all before of its sender; `clock_micros` is the receiver's wall clock since 1970.
+    /// Whether this batch is newer than all earlier batches of its sender. `clock_micros` is the receiver's wall clock since
+    /// 1970.
     pub fn admit(&mut self, clock_micros: u64, batch: &Batch<'_>) -> Result<(), Disbelieved> {
         if batch.count.abs_diff(clock_micros) > WINDOW_MICROS {
             return Err(Disbelieved::Stale);
@@ -295,7 +298,7 @@ mod tests {
         assert_eq!(decode(&encoded(NOW, 65), key).unwrap().notices().count(), NOTICES_MAX);
     }
 
-    /// The bytes of one batch: a change here is a change of the wire format, and wants a version.
+    /// The bytes of one batch: a change here is a change of the datagram, and needs a new version.
     #[test]
     fn golden() {
         let mut bytes = Vec::new();
@@ -371,11 +374,11 @@ mod tests {
         for later in 2..10 {
             assert_eq!(tell(&mut senders, NOW + later, NOW + later).0, Ok(()), "{later} µs later");
         }
-        // What was told while the clock was ahead is not believed an hour later either.
+        // Batches that were sent while the clock was ahead are not believed an hour later either.
         let batch = decode(&recorded, key).unwrap();
         assert_eq!(senders.admit(NOW + HOUR, &batch), Err(Disbelieved::Replayed));
         assert_eq!(tell(&mut senders, NOW + HOUR, NOW + HOUR).0, Ok(()));
-        // A small step is outrun, under the same incarnation.
+        // A small step back is outrun, in the same incarnation.
         let before = sender.next(NOW + HOUR + 2_000_000);
         let after = sender.next(NOW + HOUR);
         assert_eq!((after.0, after.1), (before.0, before.1 + 1));

@@ -1,14 +1,14 @@
-//! The load query (SPEC A12): a datagram that asks an agent for a heartbeat out of turn. The answer is encoded as any
-//! heartbeat, from the same figures, with the nonce of the query in it.
+//! The load query (SPEC A12): a datagram that asks an agent for a heartbeat at any time. The answer is a heartbeat with the
+//! same figures, and with the nonce of the query.
 //!
-//! A query is padded to [`QUERY_BYTES`], which no answer exceeds: whoever forges a source address gets at most as many bytes
-//! sent there as the forgery cost. With a key, only a signed query is answered.
+//! A query is padded to [`QUERY_BYTES`], and no answer is longer: a forged source address gets at most as many bytes as the
+//! forgery cost. With a key, only a signed query is answered.
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
 use crate::form::Form;
 use crate::ignored::Ignored;
 
-/// First field of a query, in network byte order; unlike that of a heartbeat in either order.
+/// First field of a query, in network byte order; it differs from that of a heartbeat in either order.
 pub const QUERY_ID: u32 = Form::Query.id();
 
 /// Length of every query: protocol id, four bytes of zero, nonce, padding, authenticator (zero without a key).
@@ -18,7 +18,7 @@ const COVERED_BYTES: usize = QUERY_BYTES - AUTHENTICATOR_BYTES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Comes back in the answer, so that the asker can tell answers apart; take a random one for each query.
+    /// Comes back in the answer, so that the asker can distinguish answers. Use a random nonce for each query.
     pub nonce: u64,
 }
 

@@ -1,32 +1,32 @@
-//! Protection against heartbeats that were recorded and are sent again: the count of a sender only ever rises.
+//! Protection against recorded heartbeats: the count of a sender only rises.
 
 use base::Duration;
 
 use crate::datagram::Heartbeat;
 use crate::ignored::Ignored;
 
-/// What a receiver remembers of one sender: the largest count so far. One per server in the server table.
+/// What a receiver remembers of one sender: the largest count so far. The server table has one per server.
 ///
-/// A sender takes as count the microseconds of its wall clock, or one more than its last count where that is larger. So the
-/// count rises over restarts of the sender too, and nothing recorded in an earlier life is believed in a later one. A sender
-/// whose clock may be set back keeps its last count over restarts, or is refused until its clock has caught up. A
-/// receiver that was itself restarted believes the first count it sees.
+/// The count of a sender is its wall clock in microseconds, or its last count plus one if that is larger. So the count also
+/// rises over restarts of the sender, and no recording of an earlier life is believed in a later one. A sender whose clock
+/// may be set back must keep its last count over restarts; otherwise it is refused until its clock has caught up. A
+/// restarted receiver believes the first count that it sees.
 ///
-/// It needs a key: without one, whoever forges a datagram forges its count too, and could silence the sender with the largest.
+/// This needs a key: without one, a forger also chooses the count, and could silence the sender with the largest count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
     largest: Option<u64>,
 }
 
 impl Replay {
-    /// How far the count of a heartbeat is behind the largest: where counts are clocks, how far the sender's clock is behind
-    /// what it was.
+    /// How far the count of a heartbeat is behind the largest count. If counts are clocks, this is how far the sender's
+    /// clock was set back.
     pub fn behind(&self, heartbeat: &Heartbeat) -> Duration {
         let largest = self.largest.unwrap_or(0);
         Duration::from_micros(largest.saturating_sub(heartbeat.count.unwrap_or(largest)))
     }
 
-    /// Whether `heartbeat` is newer than all before. A sender that has once counted must go on counting.
+    /// Whether `heartbeat` is newer than all before. A sender that has counted once must go on counting.
     pub fn admit(&mut self, heartbeat: &Heartbeat) -> Result<(), Ignored> {
         match (self.largest, heartbeat.count) {
             (Some(largest), Some(count)) if count <= largest => Err(Ignored::Replayed),

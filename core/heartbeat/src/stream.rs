@@ -2,8 +2,9 @@
 //! server, over one lasting connection. Each frame is a length of two bytes in network byte order and a datagram: a
 //! [`Query`], the [`Heartbeat`] of a server, or the [`End`] of an answer.
 //!
-//! An answer is a heartbeat for each server, with the nonce of the query, and an end that says how many they were. A heartbeat
-//! without a nonce is a notification: its server is above a threshold, or its state changed, and nobody asked. Each datagram is signed as over UDP.
+//! An answer is a heartbeat for each server, with the nonce of the query, and an end with their number. A heartbeat without
+//! a nonce is a notification that nobody asked for: the server is above a threshold, or its state has changed. Each datagram
+//! is signed as over UDP.
 
 use crate::authenticator::{self, AUTHENTICATOR_BYTES};
 use crate::datagram::{DATAGRAM_BYTES_MAX, Heartbeat};
@@ -22,15 +23,15 @@ const COVERED_BYTES: usize = END_BYTES - AUTHENTICATOR_BYTES;
 /// Length of the length.
 const LENGTH_BYTES: usize = 2;
 
-/// Longest frame, length included. A stream that announces a longer one is no stream of ours.
+/// The longest frame, including its length. A stream that announces a longer frame is not a stream of ours.
 pub const FRAME_BYTES_MAX: usize = LENGTH_BYTES + DATAGRAM_BYTES_MAX;
 
-/// Closes an answer.
+/// Ends an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// That of the query.
+    /// The nonce of the query.
     pub nonce: u64,
-    /// How many heartbeats the answer had.
+    /// How many heartbeats the answer has.
     pub servers: u32,
 }
 
@@ -52,8 +53,7 @@ impl Frame {
         }
     }
 
-    /// Reads a datagram out of a stream, which [`FrameReader::next`] gave. Only with the right authenticator, where there
-    /// is a key.
+    /// Reads a datagram from [`FrameReader::next`]. With a key, only a datagram with the right authenticator is accepted.
     pub fn decode(bytes: &[u8], key: Option<&[u8]>) -> Result<Frame, Ignored> {
         let id = bytes.first_chunk::<4>().ok_or(Ignored::Short)?;
         match u32::from_be_bytes(*id) {
@@ -64,8 +64,8 @@ impl Frame {
     }
 }
 
-/// Puts the length in front of a datagram. One that is too long for a frame has no place in a stream: it becomes empty,
-/// which every reader refuses; none of ours is.
+/// Puts the length in front of a datagram. A datagram that is too long for a frame becomes empty, which every reader
+/// refuses; ours are never too long.
 pub fn framed(datagram: &[u8]) -> Vec<u8> {
     let datagram = if datagram.len() > DATAGRAM_BYTES_MAX { &[] } else { datagram };
     let mut bytes = Vec::with_capacity(LENGTH_BYTES + datagram.len());
@@ -99,7 +99,7 @@ impl End {
     }
 }
 
-/// Cuts a stream into frames, whatever the pieces that it comes in. Holds at most one frame and the piece given last.
+/// Cuts a stream into frames, in whatever pieces the stream comes. Holds at most one frame and the last piece.
 #[derive(Debug, Default)]
 pub struct FrameReader {
     bytes: Vec<u8>,
@@ -107,14 +107,14 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// What was read from the stream. To be followed by [`FrameReader::next`] until it gives nothing.
+    /// The bytes that were read from the stream. Call [`FrameReader::next`] after this until it returns nothing.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.at);
         self.at = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole datagram. An error is final: after a wrong length nothing in the stream can be found again.
+    /// The next complete datagram. An error is final: after a wrong length, the beginning of the next frame is unknown.
     #[allow(clippy::should_implement_trait, reason = "an iterator could not lend")]
     pub fn next(&mut self) -> Result<Option<&[u8]>, Ignored> {
         let rest = &self.bytes[self.at..];
@@ -133,7 +133,7 @@ impl FrameReader {
         }
     }
 
-    /// A frame has begun and not ended.
+    /// Whether a frame has begun and not ended.
     pub fn is_within_frame(&self) -> bool {
         self.at < self.bytes.len()
     }

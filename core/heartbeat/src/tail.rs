@@ -1,5 +1,5 @@
-//! The tail behind the document's four fields: magic, version, length, then sections of id, length and value. All numbers
-//! are in the byte order of the head. A section with an unknown id is passed over, so that senders can be newer.
+//! The tail after the document's four fields: magic, version, length, then sections of id, length and value. All numbers are
+//! in the byte order of the head. A section with an unknown id is skipped, so that senders can be newer.
 //!
 //! The authenticator is the last section and covers every byte before its value: head, lengths and ids included.
 
@@ -10,10 +10,10 @@ use crate::datagram::{Heartbeat, Order, Transport};
 use crate::ignored::Ignored;
 use crate::load::Load;
 
-/// "STRO": says that what follows the plain form is our tail and not rubbish.
+/// "STRO": the bytes after the plain form are our tail, and not rubbish.
 const MAGIC: u32 = 0x5354_524F;
 
-/// Raised only when a receiver of the old version must not read the rest; additions are new sections.
+/// Raised only if a receiver of the old version must not read the rest; additions are new sections.
 const VERSION: u16 = 1;
 
 /// Magic, version, length of the sections.
@@ -22,7 +22,7 @@ const HEADER_BYTES: usize = 8;
 /// Id and length of a section.
 const SECTION_HEADER_BYTES: usize = 4;
 
-/// Section ids. Never used again for another meaning; a value of another length is a new section.
+/// Section ids. An id is never used again with another meaning; a value of another length is a new section.
 mod id {
     pub(super) const SIP_IPV4: u16 = 1;
     pub(super) const SIP_IPV6: u16 = 2;
@@ -43,7 +43,7 @@ mod id {
     pub(super) const AUTHENTICATOR: u16 = 0xFFFF;
 }
 
-/// The sections of a tail whose frame was found sound; an iterator that can be copied and started again.
+/// The sections of a tail whose frame is sound; an iterator that can be copied and started again.
 #[derive(Clone, Copy)]
 pub(crate) struct Sections<'a> {
     rest: &'a [u8],
@@ -56,7 +56,7 @@ struct Section<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// `rest` is everything behind the head; empty for the plain form.
+    /// `rest` is everything after the head; empty for the plain form.
     pub(crate) fn within(rest: &'a [u8], order: Order) -> Result<Sections<'a>, Ignored> {
         if rest.is_empty() {
             return Ok(Sections { rest, order });
@@ -77,7 +77,7 @@ impl<'a> Sections<'a> {
         }
     }
 
-    /// The next section; `BadTail` where one goes beyond the end.
+    /// The next section; `BadTail` if a section goes beyond the end.
     fn next(&mut self) -> Result<Option<Section<'a>>, Ignored> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -128,7 +128,7 @@ pub(crate) fn read(mut sections: Sections<'_>, heartbeat: &mut Heartbeat) -> Res
             id::RESIDUAL_CALLS => once(&mut load.residual_calls, order.u32(fixed(value)?))?,
             id::NETWORK_PERMILLE => once(&mut load.network_permille, permille(order.u16(fixed(value)?))?)?,
             id::LATENCY_US => once(&mut load.latency_us, order.u32(fixed(value)?))?,
-            // Checked by `authenticate` where there is a key; last in any case.
+            // `authenticate` has checked this if there is a key; it is last in any case.
             id::AUTHENTICATOR if sections.rest.is_empty() && value.len() == AUTHENTICATOR_BYTES => {}
             id::AUTHENTICATOR => return Err(Ignored::BadTail),
             _ => {}
@@ -170,7 +170,7 @@ fn permille(value: u16) -> Result<u16, Ignored> {
     if value <= 1000 { Ok(value) } else { Err(Ignored::BadTail) }
 }
 
-/// Appends the tail to the head, in network byte order; nothing where there is nothing to say and no key.
+/// Appends the tail to the head, in network byte order; appends nothing if there is no content and no key.
 pub(crate) fn append(heartbeat: &Heartbeat, key: Option<&[u8]>, bytes: &mut Vec<u8>) {
     let head = bytes.len();
     bytes.extend_from_slice(&MAGIC.to_be_bytes());
@@ -210,7 +210,7 @@ pub(crate) fn append(heartbeat: &Heartbeat, key: Option<&[u8]>, bytes: &mut Vec<
         bytes.truncate(head);
         return;
     }
-    // At most 155 bytes: every section is of fixed size and comes once.
+    // At most 155 bytes: every section has a fixed size and comes once.
     bytes[head + 6..head + HEADER_BYTES].copy_from_slice(&(length as u16).to_be_bytes());
     if let Some(key) = key {
         bytes.extend_from_slice(&id::AUTHENTICATOR.to_be_bytes());

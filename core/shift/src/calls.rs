@@ -38,7 +38,7 @@ pub(crate) struct Search {
 }
 
 pub(crate) enum Phase {
-    /// Until the poll ends.
+    /// Waits until the poll ends.
     Waiting,
     Offered {
         to: usize,
@@ -83,7 +83,7 @@ impl Search {
 /// Longer than any origin repeats an offer.
 const REMEMBERED_FOR: Duration = Duration::from_secs(4);
 
-/// Calls of others decided on within [`REMEMBERED_FOR`]; some 500 bytes each, without the answers of straight ones.
+/// Calls of others decided within [`REMEMBERED_FOR`]; some 500 bytes each, without the answers of straight calls.
 const DECIDED_MAX: usize = 50_000;
 
 #[derive(Default)]
@@ -96,7 +96,7 @@ pub(crate) struct Passing {
 
 /// What became of a call of another member.
 pub(crate) enum Decided {
-    /// What was said, and to whom.
+    /// The answer, and its receiver.
     Answered {
         to: usize,
         body: Body,

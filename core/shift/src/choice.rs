@@ -1,22 +1,22 @@
-//! Which member a call is passed on to (SPEC D3): those with room first, then by the criteria in their order, then by
+//! Chooses the member that gets a call (SPEC D3): members with room first, then by the criteria in their order, then by
 //! workload, then by name, so that the same knowledge gives the same choice.
 
 use crate::workload::Workload;
 
-/// What decides between members; the first in a list decides, the next where it is even.
+/// A criterion. The first in a list decides; if members are equal in it, the next decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Criterion {
     /// The least work.
     Workload,
-    /// Whoever answers a poll first with room for the call; workload where nobody has any.
+    /// The first member that answers a poll and has room; workload if no member has room.
     First,
     /// The smallest cost.
     Cost,
-    /// The own region before others.
+    /// The own region before other regions.
     Region,
     /// Members in normal service before those with limited service.
     ServiceState,
-    /// The highest rating.
+    /// The highest quality.
     Quality,
 }
 
@@ -42,14 +42,14 @@ impl Criterion {
     }
 }
 
-/// What a member says of its service. On the wire: 0 normal, 1 limited, 2 draining.
+/// The service state that a member reports. In the datagram: 0 normal, 1 limited, 2 draining.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceState {
     #[default]
     Normal,
-    /// Works, but something is amiss: others first, where criterion `state` is asked for.
+    /// The member works, but has a problem: other members come first, if the criterion `state` is used.
     Limited,
-    /// Takes no calls of others.
+    /// Takes no calls of other members.
     Draining,
 }
 
@@ -63,7 +63,7 @@ impl ServiceState {
     }
 }
 
-/// What a choice is made of, of one member.
+/// What the choice needs of one member.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {
     pub(crate) index: usize,
@@ -75,7 +75,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) quality: u8,
 }
 
-/// The best of them; `None` where there is none.
+/// The best of these members. `None`: there is none.
 pub(crate) fn best<'a>(
     candidates: impl Iterator<Item = Candidate<'a>>,
     criteria: &[Criterion],

@@ -1,4 +1,4 @@
-//! What a group counts. Every offer ends in exactly one of `taken_here`, `redirected` and `refused` at its origin.
+//! The counters of a group. At its origin, every offer ends in exactly one of `taken_here`, `redirected` and `refused`.
 
 use crate::datagram::Ignored;
 

@@ -1,7 +1,7 @@
-//! The wire form of what members tell each other: a head of fixed size, sections of id, length and value, and an
-//! authenticator over all of it. All numbers are in network byte order. docs/workload-shifting.md specifies it.
+//! The datagrams of members: a head of fixed size, sections of id, length and value, and an authenticator over everything.
+//! All numbers are in network byte order. docs/workload-shifting.md specifies the form.
 //!
-//! Nothing of a datagram is believed, not even whom it is from, before its authenticator was found right.
+//! Nothing of a datagram is believed, not even its sender, before its authenticator is found right.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,79 +21,79 @@ pub(crate) use body::is_of_uri;
 pub(crate) use sections::is_name;
 use sections::{Reader, Writer};
 
-/// First field of every datagram. Nothing else that is signed with the same key begins so.
+/// First field of every datagram. Nothing else that is signed with the same key begins with it.
 pub const PROTOCOL_ID: u32 = heartbeat::form::Form::Shift.id();
 
-/// Raised only when a receiver of the old version must not read the rest; additions are new sections.
+/// Raised only if a receiver of the old version must not read the rest; additions are new sections.
 const VERSION: u8 = 1;
 
 /// Protocol id, version, kind, length, instance, count.
 const HEAD_BYTES: usize = 24;
 
-/// Longest datagram that is sent or looked at: an offer with the fields of a large INVITE. Larger than most links carry in one
-/// piece; IP takes it apart and together again within a farm.
+/// The longest datagram that is sent or read: an offer with the fields of a large INVITE. Most links do not carry it in one
+/// piece; within a farm, IP fragments it.
 pub const DATAGRAM_BYTES_MAX: usize = 4096;
 
 /// Longest name of a member or region, bytes.
 pub const NAME_BYTES_MAX: usize = 32;
 
-/// Most members that one call can have gone past.
+/// The most members that one call can have visited.
 pub const VISITED_MAX: usize = 16;
 
-/// Longest user part of a request's URI that is passed on; a call to a longer one is not shifted.
+/// The longest user part of a request's URI that is passed on; a call to a longer one is not shifted.
 pub(crate) const USER_BYTES_MAX: usize = 128;
 
-/// Longest URI that a member gives as its identity.
+/// The longest URI that a member gives as its identity.
 pub(crate) const CONTACT_BYTES_MAX: usize = 320;
 
 /// One datagram between two members of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Who signed it.
+    /// The member that signed it.
     pub from: String,
-    /// Whom it is for: what was recorded on its way to one member is nothing to another.
+    /// The receiver: a recording of a datagram to one member is not valid for another.
     pub to: String,
-    /// A number that the sender drew when it started.
+    /// A number that the sender drew at its start.
     pub instance: u64,
-    /// Rises by at least one from datagram to datagram of a sender, over its restarts too.
+    /// Rises by at least one from datagram to datagram of a sender, also over its restarts.
     pub count: u64,
     pub body: Body,
 }
 
-/// What a datagram says.
+/// The content of a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// How much work the sender has, of its own accord or as answer to a poll.
+    /// The sender's workload, sent by itself or as the answer to a poll.
     Report(Report),
     /// Asks for a report.
     Poll {
         /// Comes back in the report.
         nonce: u64,
-        /// The report is to go to all members, not to the asker alone.
+        /// The report must go to all members, not only to the asker.
         share: bool,
     },
-    /// A new call for the receiver to decide on.
+    /// A new call, which the receiver decides on.
     Offer(Box<Offer>),
-    /// The sender, or one behind it on the chain, takes the call.
+    /// The sender, or a member behind it on the chain, takes the call.
     Taken {
         call: CallName,
-        /// Members from the origin to the one that took it, without that one.
+        /// Members from the origin to the member that took the call, without the latter.
         path: Vec<String>,
-        /// URI that the client is to be sent to.
+        /// The URI for the client.
         contact: Vec<u8>,
-        /// The client was told already.
+        /// The client already has its answer.
         told: bool,
     },
     /// No member has room.
     Refused { call: CallName, path: Vec<String>, retry_after_seconds: u32 },
 }
 
-/// What a member says of itself.
+/// What a member reports of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Of the poll that it answers; 0: of its own accord.
+    /// The nonce of the poll that this answers; 0: no poll.
     pub nonce: u64,
-    /// False: it leaves the group.
+    /// False: the member leaves the group.
     pub present: bool,
     pub workload: Workload,
     /// What one more call adds to the workload at once.
@@ -105,16 +105,16 @@ pub struct Report {
     pub quality: u8,
     /// At most [`NAME_BYTES_MAX`] bytes.
     pub region: String,
-    /// How often it reports, milliseconds: what is older than some periods is void.
+    /// Time between two reports, milliseconds: a report that is older than some periods is void.
     pub period_ms: u32,
 }
 
-/// Names one call among all that the members of a group shift.
+/// Names one call among all calls that the members of a group shift.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallName {
     /// The member that the client asked.
     pub origin: String,
-    /// Number of the origin for it.
+    /// The origin's number for the call.
     pub number: u64,
 }
 
@@ -122,29 +122,29 @@ pub struct CallName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub call: CallName,
-    /// Instance of the receiver, as the sender knows it from a report: an offer that was recorded before the receiver
-    /// started is void.
+    /// The receiver's instance, as the sender knows it from a report: an offer that was recorded before the receiver started
+    /// is void.
     pub to_instance: u64,
     /// Members that had the call, the origin first, the sender last.
     pub visited: Vec<String>,
-    /// Members that were asked in vain: nobody is to ask them for this call.
+    /// Members that were asked without success: nobody asks them again for this call.
     pub avoid: Vec<String>,
-    /// How many more members may be asked behind the receiver.
+    /// How many more members may be asked after the receiver.
     pub hops_left: u8,
-    /// All are above the threshold: the receiver has the least work and takes it as it is.
+    /// All members are above the threshold: the receiver has the least work and must take the call.
     pub must_take: bool,
-    /// Where an answer to the client goes, and over which transport its request came.
+    /// Where an answer to the client goes, and the transport of its request.
     pub client: SocketAddr,
     pub transport: Transport,
-    /// User part of the URI that is called, as it stood there.
+    /// User part of the called URI, as it was written.
     pub user: Vec<u8>,
-    /// The answer that redirects the client, up to its Contact: whoever takes the call sends it straight. Empty: the
+    /// The answer that redirects the client, up to its Contact: the member that takes the call sends it straight. Empty: the
     /// identity goes back along the chain.
     pub answer: Vec<u8>,
 }
 
 impl Datagram {
-    /// The signed datagram; `None` where it would be longer than [`DATAGRAM_BYTES_MAX`].
+    /// The signed datagram. `None`: it would be longer than [`DATAGRAM_BYTES_MAX`].
     pub fn encode(&self, key: &[u8]) -> Option<Vec<u8>> {
         let mut writer = Writer::new();
         writer.bytes.extend_from_slice(&PROTOCOL_ID.to_be_bytes());
@@ -165,7 +165,7 @@ impl Datagram {
         Some(bytes)
     }
 
-    /// Reads a datagram of a member that has the key. Sections that this version does not know are passed over.
+    /// Reads a datagram of a member that has the key. Unknown sections are skipped.
     pub fn decode(bytes: &[u8], key: &[u8]) -> Result<Datagram, Ignored> {
         let Some((head, _)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
             return Err(Ignored::Short);
@@ -201,26 +201,26 @@ impl Datagram {
     }
 }
 
-/// Why a datagram was not believed. Each is counted; none is answered.
+/// Why a datagram was not believed. Each reason is counted, none is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// First field is not [`PROTOCOL_ID`].
+    /// The first field is not [`PROTOCOL_ID`].
     WrongProtocol,
-    /// Ends before it says it does.
+    /// The datagram ends before its stated end.
     Short,
-    /// Goes on after it says it ends, or is longer than [`DATAGRAM_BYTES_MAX`].
+    /// The datagram goes on after its stated end, or is longer than [`DATAGRAM_BYTES_MAX`].
     Long,
     /// Signed with another key, or changed on the way.
     BadAuthenticator,
-    /// Of a version that this program does not know.
+    /// A version that this program does not know.
     WrongVersion,
     /// A section is missing, comes twice, or has a wrong length or value.
     BadSection,
-    /// For another member than this one.
+    /// The datagram is for another member.
     NotForUs,
-    /// From a member that is not in the settings here, or from this one's own name.
+    /// The sender is not in the settings here, or has this member's own name.
     Stranger,
-    /// It came before, or is older than what can still be told apart.
+    /// The datagram came before, or is too old to tell.
     Replayed,
 }
 

@@ -1,9 +1,9 @@
-//! Workload shifting (SPEC D1 to D3): servers of a group tell each other how much work they have, and one that has too much
-//! passes a new call on to one with less, by a redirect. Pure: datagrams in, datagrams and decisions out.
+//! Workload shifting (SPEC D1 to D3): servers of a group tell each other how much work they have. A server with too much
+//! work passes a new call to a server with less work, by a redirect. Pure: datagrams in, datagrams and decisions out.
 //!
-//! The edge makes a [`Group`] of [`Settings`], hands in what it measures ([`Group::set_measures`]), new calls
-//! ([`Group::offer`]), datagrams ([`Group::handle`]) and time ([`Group::handle_timeout`]), and does what is left in the
-//! [`Outbox`]. Who keeps the SIP transactions is the edge; nothing here knows SIP.
+//! The edge makes a [`Group`] from [`Settings`], gives it measures ([`Group::set_measures`]), new calls ([`Group::offer`]),
+//! datagrams ([`Group::handle`]) and time ([`Group::handle_timeout`]), and carries out what is left in the [`Outbox`]. The
+//! edge keeps the SIP transactions; nothing here knows SIP.
 
 mod calls;
 mod choice;

@@ -1,11 +1,12 @@
-//! What happens to a call (SPEC D2): it is offered to a member with less work, and from there on, until one takes it.
+//! What happens to a call (SPEC D2): it is offered to a member with less work, and from there to others, until a member
+//! takes it.
 //!
-//! The member that the client asked, the origin, alone has timers ([`searches`]): it repeats its offer, and tries another where
-//! nothing comes back. Those behind it remember for a short while what they decided ([`passing`]), so that a repeated offer has the
-//! same end.
+//! Only the member that the client asked, the origin, has timers ([`searches`]): it repeats its offer, and tries another
+//! member if nothing comes back. The members behind it remember their decision for a short time ([`passing`]), so that a
+//! repeated offer has the same end.
 //!
-//! No call goes round: nobody is offered a call that it had, each offer is allowed fewer further ones than the one
-//! before, and the origin ends the search after a fixed time.
+//! No call goes round: no member is offered a call that it had, each offer allows fewer further offers than the one before,
+//! and the origin ends the search after a fixed time.
 
 mod passing;
 mod searches;
@@ -17,11 +18,11 @@ use crate::group::Group;
 use crate::outbox::Outbox;
 use crate::settings::Sharing;
 
-/// Calls that are being sought a member for, and calls of others that wait for a poll; some 2 KiB each.
+/// Calls whose member is being sought, and calls of others that wait for a poll; some 2 KiB each.
 const SEARCHES_MAX: usize = 10_000;
 
 impl Group {
-    /// After a poll: goes on with all that waited for it.
+    /// After a poll: goes on with all calls that waited for it.
     pub(crate) fn run_waiting(&mut self, now: Time, out: &mut Outbox) {
         for number in self.searches.waiting() {
             self.seek(now, number, out);
@@ -50,7 +51,7 @@ impl Group {
         best(candidates, &self.settings.criteria).map(|it| it.index)
     }
 
-    /// The member with the least work of all, those that had the call included; `None`: this one itself.
+    /// The member with the least work of all, including members that had the call. `None`: this member itself.
     fn least_loaded(&self, own: crate::Workload, excluded: impl Fn(usize, &str) -> bool) -> Option<usize> {
         let all = (0..self.peers.len()).filter_map(|index| self.candidate(index));
         let others = all.filter(|it| !excluded(it.index, it.name) && it.workload < own);
@@ -60,7 +61,7 @@ impl Group {
     fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
         let peer = &self.peers[index];
         let known = peer.known.as_ref()?;
-        // What came before the poll is what the poll was to replace.
+        // Older answers are what the poll was to replace.
         let is_fresh = self.settings.sharing != Sharing::Poll || known.at >= self.poll.began;
         if known.report.state == ServiceState::Draining || !is_fresh {
             return None;

@@ -1,21 +1,21 @@
-//! Calls of others that this member has said it takes, until their clients come.
+//! Calls of other members that this member has promised to take, until their clients come.
 //!
-//! The client is sent to a URI with a ticket in it. A call that brings one is taken whatever the workload is by then, so no
-//! client is sent on twice; and until it comes it counts as a call, so that many who pass calls on at once do not fill
-//! this member beyond its threshold.
+//! The client is sent to a URI with a ticket in it. A call with a ticket is taken whatever the workload is by then, so no
+//! client is redirected twice. Until the call comes, it counts as a call, so that many members that pass on calls at once do
+//! not fill this member beyond its threshold.
 
 use std::collections::{HashMap, VecDeque};
 
 use base::{Duration, Key, Time};
 use heartbeat::authenticator;
 
-/// A promise counts as a call for so long. A client that follows a redirect does so within a round trip or two.
+/// How long a promise counts as a call. A client that follows a redirect does so within a round trip or two.
 const COUNTS_FOR: Duration = Duration::from_secs(4);
 
-/// A ticket is good for so long: timer B of RFC 3261 §17.1.1.2, after which the client's own transaction is over.
+/// How long a ticket is valid: timer B of RFC 3261 §17.1.1.2, after which the client's own transaction is over.
 const GOOD_FOR: Duration = Duration::from_secs(32);
 
-/// Some 100 bytes each; at this many open promises a member promises no more.
+/// Some 100 bytes each; with this many open promises, a member promises no more.
 const PROMISES_MAX: usize = 50_000;
 
 pub(crate) struct Promises {
@@ -46,7 +46,7 @@ impl Promises {
         }
     }
 
-    /// A ticket, as the 32 hex digits that the URI carries; `None` when there are too many already.
+    /// A ticket, as the 32 hex digits in the URI. `None`: there are too many already.
     pub(crate) fn make(&mut self, now: Time) -> Option<String> {
         self.forget(now);
         if self.by_ticket.len() >= PROMISES_MAX {
@@ -62,8 +62,8 @@ impl Promises {
         Some(ticket.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Whether a call that brings `text` was promised. A second call with the same ticket is the same client's: one that was
-    /// asked for credentials, say.
+    /// Whether a call with `text` was promised. A second call with the same ticket is from the same client: for example one
+    /// that was asked for credentials.
     pub(crate) fn redeem(&mut self, now: Time, text: &[u8]) -> bool {
         self.forget(now);
         let Some(ticket) = parse(text) else { return false };
@@ -72,7 +72,7 @@ impl Promises {
         true
     }
 
-    /// How many count as calls.
+    /// How many promises count as calls.
     pub(crate) fn open(&mut self, now: Time) -> u32 {
         self.forget(now);
         self.open

@@ -1,4 +1,4 @@
-//! What a member is told when it starts.
+//! The settings of a member.
 
 use std::net::SocketAddr;
 
@@ -11,49 +11,49 @@ use crate::workload::Model;
 /// How members learn each other's workload (SPEC D1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
-    /// Each tells all others, period by period.
+    /// Each member tells all others, once a period.
     #[default]
     Push,
-    /// Whoever has a call to pass on asks all others first.
+    /// A member with a call to pass on asks all others first.
     Poll,
-    /// Each keeps asking those it has nothing fresh of, and each answer goes to all.
+    /// Each member keeps asking members whose figures are old, and each answer goes to all.
     Collect,
 }
 
 /// How the client learns who takes its call (SPEC D2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
-    /// Back over the members that passed the call on; the one that the client asked answers it.
+    /// Back through the members that passed the call on; the member that the client asked answers it.
     #[default]
     Chain,
-    /// The one that takes the call answers the client itself, where the edge handed in an answer for that.
+    /// The member that takes the call answers the client itself, if the edge gave it an answer for that.
     Straight,
 }
 
 /// What happens to a call when all members are above their thresholds (SPEC D2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AllAbove {
-    /// The one with the least work takes it.
+    /// The member with the least work takes the call.
     #[default]
     LeastLoaded,
-    /// It is refused, with the time after which to try again.
+    /// The call is refused, with the time after which to try again.
     Refuse,
 }
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: String,
-    /// Name and address of every other member. Nobody else is listened to or written to.
+    /// Name and address of every other member. This member neither listens nor writes to anybody else.
     pub peers: Vec<(String, SocketAddr)>,
     /// Shared by the group.
     pub key: Key,
     pub sharing: Sharing,
-    /// Between two reports of the same member; 10 ms to 60 s.
+    /// Time between two reports of the same member; 10 ms to 60 s.
     pub period: Duration,
     /// Periods of silence after which a member is gone; 3 to 5.
     pub decay_periods: u32,
     pub model: Model,
-    /// The first decides, the next where it is even; none: the least work.
+    /// The first criterion decides; if members are equal in it, the next decides; none: the least work.
     pub criteria: Vec<Criterion>,
     pub all_above: AllAbove,
     pub retry_after_seconds: u32,
@@ -63,11 +63,11 @@ pub struct Settings {
     pub quality: u8,
     /// Empty: none.
     pub region: String,
-    /// Where clients reach this member: transport, and `host:port` as URIs have it. A client that came over another transport
-    /// is sent to the first.
+    /// Where clients reach this member: transport, and `host:port` as in URIs. A client that came over another transport is
+    /// sent to the first of these.
     pub contacts: Vec<(Transport, String)>,
-    /// The wall clock at [`base::Time::ZERO`], microseconds since 1970: counts rise over restarts by it.
+    /// The wall clock at [`base::Time::ZERO`], microseconds since 1970: it makes counts rise over restarts.
     pub started_at_micros: u64,
-    /// For what must not be guessed or met twice.
+    /// For values that nobody may guess or meet twice.
     pub chance: Chance,
 }

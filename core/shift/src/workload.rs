@@ -1,14 +1,14 @@
-//! How much work a member has (SPEC D1): what is measured, and the one figure that members compare.
+//! How much work a member has (SPEC D1): the measures, and the one figure that members compare.
 //!
-//! The figure is in permille of the member's own threshold, so that a large server and a small one can be compared: 1000
-//! and more is above.
+//! The figure is in permille of the member's own threshold, so that a large and a small server can be compared: 1000 and
+//! more is above the threshold.
 
-/// One thing that is measured.
+/// One measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Measure {
     /// SIP received, bytes in a second.
     BytesPerSecond,
-    /// Callers heard of within the last minutes.
+    /// Callers heard from within the last minutes.
     Clients,
     /// Calls in progress.
     Calls,
@@ -27,7 +27,7 @@ impl Measure {
         Measure::CpuPermille,
     ];
 
-    /// As settings and logs write it.
+    /// The name in settings and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Measure::BytesPerSecond => "bytes_per_second",
@@ -39,7 +39,7 @@ impl Measure {
     }
 }
 
-/// What was measured last; 0 where nothing was.
+/// The last measured value; 0 if nothing was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measures {
     pub bytes_per_second: u32,
@@ -62,7 +62,7 @@ impl Measures {
     }
 }
 
-/// Work in permille of the threshold of whoever has it; 1000 and more: above.
+/// Work in permille of the member's threshold; 1000 and more: above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Workload(pub u32);
 
@@ -75,18 +75,18 @@ impl Workload {
     }
 }
 
-/// How the figure is made of the measures.
+/// How the figure is computed from the measures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
-    /// A measure and the value at which the member has enough, at least 1. The fullest of them counts: a server is as full as its
-    /// scarcest resource.
+    /// A measure and the value at which the member has enough, at least 1. The fullest measure counts: a server is as full
+    /// as its scarcest resource.
     pub thresholds: Vec<(Measure, u32)>,
     /// A measure, the value that counts as whole (at least 1), and its weight: the weighted mean is one more threshold.
     pub weighted: Vec<(Measure, u32, u32)>,
 }
 
 impl Model {
-    /// Without threshold and without weights a member never has enough.
+    /// Without a threshold and without weights, a member never has enough.
     pub fn workload(&self, measures: &Measures) -> Workload {
         let share = |measure, whole: u32| {
             u64::from(measures.get(measure)).saturating_mul(1000) / u64::from(whole.max(1))
@@ -101,7 +101,7 @@ impl Model {
         Workload(u32::try_from(permille).unwrap_or(u32::MAX))
     }
 
-    /// Whether one more call changes the figure by itself, before anything is measured again.
+    /// Whether one more call changes the figure by itself, before the next measurement.
     pub fn counts_calls(&self) -> bool {
         self.thresholds.iter().any(|(measure, _)| *measure == Measure::Calls)
             || self.weighted.iter().any(|(measure, _, _)| *measure == Measure::Calls)

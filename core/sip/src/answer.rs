@@ -13,9 +13,9 @@ use crate::write::{With, Writer};
 /// Appends the response to `request` to `out`: Vias (with `received`/`rport` in the topmost), From, To (with `to_tag`
 /// when it had none), Call-ID and CSeq copied as they came; Unsupported for a 420, Retry-After where given, Content-Length 0.
 ///
-/// A field that the request does not have is left out; of one that it has twice, the first is copied; one that is
-/// no address or no Via is copied unchanged. The same `to_tag` must be given for a repeated request (RFC 3261 §8.2.7): make it a
-/// hash of the request.
+/// A field that the request does not have is left out. If the request has a field twice, the first is copied. A field that
+/// is not an address or a Via is copied unchanged. A repeated request must get the same `to_tag` (RFC 3261 §8.2.7): make it
+/// a hash of the request.
 pub fn write(request: &Message<'_>, reject: &Reject, remote: SocketAddr, to_tag: u64, out: &mut Vec<u8>) {
     begin(request, reject, remote, to_tag, out).finish();
 }

@@ -65,7 +65,7 @@ pub(crate) fn is_lws(byte: u8) -> bool {
     CLASSES[usize::from(byte)] & LWS != 0
 }
 
-/// A byte that may stand unescaped in a URI; bytes above 127 are let through as they came.
+/// A byte that may be unescaped in a URI; bytes above 127 are accepted as they are.
 pub(crate) fn is_uri(byte: u8) -> bool {
     CLASSES[usize::from(byte)] & URI != 0
 }

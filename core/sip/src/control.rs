@@ -1,18 +1,20 @@
-//! Control characters in the head of a message, where they do not belong (RFC 3261 §25.1). Asked only for a head that has any.
+//! Control characters in the head of a message, where they are not allowed (RFC 3261 §25.1). Only called for a head that has
+//! any.
 
 use crate::message::Message;
 use crate::text::skip_quoted;
 use crate::work;
 
 impl Message<'_> {
-    /// Whether a control character stands in the head where none may be.
+    /// Whether a control character is in a place of the head where none is allowed.
     pub(crate) fn has_loose_control(&self) -> bool {
         self.has_controls() && is_loose_in(self)
     }
 }
 
-/// The grammar has control characters but tabs in quoted pairs alone (RFC 3261 §25.1), of quoted strings and of comments. In a
-/// quoted string they are let through as they are; anywhere else one element may take for an end what the next one reads on.
+/// The grammar allows control characters, except tabs, only in quoted pairs (RFC 3261 §25.1), in quoted strings and in
+/// comments. In a quoted string they are accepted as they are. Anywhere else, one element may take them for an end, and the
+/// next may read on.
 #[cold]
 fn is_loose_in(message: &Message<'_>) -> bool {
     let is_loose = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n');
@@ -33,7 +35,7 @@ fn is_loose_in(message: &Message<'_>) -> bool {
                             rest = &rest[end..];
                             continue;
                         }
-                        // It never closes, and neither does any behind it.
+                        // It never closes, and neither does any later one.
                         None => return behind.iter().any(is_loose),
                     },
                     b'(' if !in_comment => comments += 1,

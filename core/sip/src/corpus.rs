@@ -1,4 +1,4 @@
-//! The messages of RFC 4475 and RFC 5118, each as one datagram and as a stream, and what becomes of it.
+//! The messages of RFC 4475 and RFC 5118, each as one datagram and as a stream, and the verdict on it.
 //!
 //! The reasons are beside the messages, in `tests/src/rfc4475/MANIFEST.md` and `tests/src/rfc5118/MANIFEST.md`.
 
@@ -68,7 +68,7 @@ const RFC4475: &[Case] = corpus!("rfc4475":
     "3.3.7" "regaut01.dat" Forward,
     "3.3.8" "multi01.dat" Reject(400),
     "3.3.9" "mcl01.dat" Reject(400),
-    // Dropped by whoever looks for its own Via on top; the Via below, which is a broadcast address, leads nowhere.
+    // An element that looks for its own Via on top drops this. The Via below is a broadcast address and leads nowhere.
     "3.3.10" "bcast.dat" Forward,
     "3.3.11" "zeromf.dat" Reject(483),
     "3.3.12" "cparam01.dat" Forward,
@@ -115,7 +115,7 @@ fn bytes(file: &str) -> &'static [u8] {
     bytes
 }
 
-/// What becomes of one datagram, and why.
+/// The verdict on one datagram, and why.
 fn verdict(bytes: &[u8]) -> (Verdict, String) {
     let mut parser = Parser::new();
     let message = match parser.parse(bytes) {
@@ -152,7 +152,7 @@ fn every_message_gets_what_it_deserves() {
     assert_eq!(RFC5118.iter().filter(|case| !case.1.contains('/')).count(), 12);
 }
 
-/// Whatever is wrong with a message, an answer to it can be read, and without edits it is passed on byte for byte.
+/// Whatever is wrong with a message, an answer to it can be read, and without edits it is forwarded byte for byte.
 #[test]
 fn every_answer_can_be_read() {
     for (_, file, _, bytes) in RFC4475.iter().chain(RFC5118) {

@@ -1,8 +1,8 @@
 //! Digest access authentication with the algorithms of RFC 8760 (RFC 3261 §22.4, RFC 7616): a challenge and credentials are read
 //! and written, an answer is computed and verified.
 //!
-//! Nonces, their age and their count are the caller's, as is the chance for a cnonce. Nothing here prints a password, its hash or an
-//! answer.
+//! The caller handles nonces, their age and their count, and the chance for a cnonce. Nothing here prints a password, its
+//! hash or an answer.
 
 use std::fmt;
 
@@ -21,30 +21,31 @@ pub use secret::{Algorithm, Hash, Secret};
 pub enum Qop {
     /// Method and URI.
     Auth,
-    /// The body too.
+    /// The body, too.
     AuthInt,
 }
 
-/// What a server asks. Texts are as written, without their quotes.
+/// A server's challenge. Texts are as written, without their quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Challenge<'a> {
     pub realm: &'a [u8],
     pub nonce: &'a [u8],
     pub opaque: Option<&'a [u8]>,
     pub algorithm: Algorithm,
-    /// Whether it offers `auth` and `auth-int`. Neither: it is older than RFC 2617.
+    /// Whether the challenge offers `auth` and `auth-int`. Neither: the server is older than RFC 2617.
     pub auth: bool,
     pub auth_int: bool,
     pub stale: bool,
 }
 
-/// What a client answers.
+/// A client's answer.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
     pub username: &'a [u8],
     pub realm: &'a [u8],
     pub nonce: &'a [u8],
-    /// As the client wrote it: a proxy may have changed the Request-URI since (RFC 3261 §22.4), so the caller compares them.
+    /// As the client wrote it. A proxy may have changed the Request-URI since then (RFC 3261 §22.4), so the caller compares
+    /// the two.
     pub uri: &'a [u8],
     pub algorithm: Algorithm,
     /// Protection, the count of this nonce, and the cnonce. `None`: the client is older than RFC 2617.
@@ -56,12 +57,12 @@ pub struct Credentials<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protection<'a> {
     pub qop: Qop,
-    /// How often the client has used the nonce, this time included. One that was seen before is a replay.
+    /// How often the client has used the nonce, including this time. A count that was seen before is a replay.
     pub nonce_count: u32,
     pub cnonce: &'a [u8],
 }
 
-/// The request that is protected.
+/// The protected request.
 #[derive(Clone, Copy, Debug)]
 pub struct Protected<'a> {
     pub method: &'a [u8],
@@ -114,8 +115,8 @@ fn count(number: u32) -> [u8; 8] {
 }
 
 impl<'a> Challenge<'a> {
-    /// `None`: another scheme, an algorithm that is not known, or a part is missing. Of several challenges the first that can be read is
-    /// the one to answer (RFC 8760 §2.4).
+    /// `None`: another scheme, an unknown algorithm, or a missing part. Of several challenges, answer the first that can be
+    /// read (RFC 8760 §2.4).
     pub fn read(auth: &Auth<'a>) -> Option<Challenge<'a>> {
         if !auth.scheme.eq_ignore_ascii_case(b"Digest") {
             return None;
@@ -126,7 +127,7 @@ impl<'a> Challenge<'a> {
             options.any(|option| option.trim_ascii().eq_ignore_ascii_case(qop.name()))
         };
         let (known, int) = (offers(Qop::Auth), offers(Qop::AuthInt));
-        // A protection that is not known here cannot be given.
+        // A protection that is unknown here cannot be given.
         if offered.is_some() && !known && !int {
             return None;
         }
@@ -165,9 +166,9 @@ impl<'a> Challenge<'a> {
         true
     }
 
-    /// Appends the value of an Authorization or Proxy-Authorization field that answers. `protection`: of what the challenge offers;
-    /// `None` only where it offers nothing. False, and nothing appended: the secret is of another hash, the protection was not
-    /// offered, or a text cannot be written.
+    /// Appends the value of an Authorization or Proxy-Authorization field that answers. `protection`: one that the challenge
+    /// offers; `None` only if it offers none. False, and nothing appended: the secret has another hash, the protection was
+    /// not offered, or a text cannot be written.
     pub fn answer(
         &self,
         username: &[u8],
@@ -179,7 +180,7 @@ impl<'a> Challenge<'a> {
         let offered = match protection.map(|protection| protection.qop) {
             Some(Qop::Auth) => self.auth,
             Some(Qop::AuthInt) => self.auth_int,
-            // A key of the session needs the cnonce that goes with a protection.
+            // A session key needs the cnonce, which comes only with a protection.
             None => !self.auth && !self.auth_int && !self.algorithm.session,
         };
         let cnonce = protection.map(|protection| protection.cnonce);
@@ -203,7 +204,7 @@ impl<'a> Challenge<'a> {
     }
 }
 
-/// What may stand between quotes as it is. A backslash takes the next character with it.
+/// What may be between quotes as it is. A backslash includes the next character.
 fn is_quotable(text: &[u8]) -> bool {
     let mut pair = false;
     text.iter().all(|byte| {
@@ -214,7 +215,7 @@ fn is_quotable(text: &[u8]) -> bool {
 }
 
 impl<'a> Credentials<'a> {
-    /// `None`: another scheme, an algorithm or a protection that is not known, or a part is missing.
+    /// `None`: another scheme, an unknown algorithm or protection, or a missing part.
     pub fn read(auth: &Auth<'a>) -> Option<Credentials<'a>> {
         if !auth.scheme.eq_ignore_ascii_case(b"Digest") {
             return None;
@@ -246,8 +247,8 @@ impl<'a> Credentials<'a> {
         })
     }
 
-    /// Whether whoever wrote these knows the secret of this user in this realm. How long the comparison takes says nothing about
-    /// the right answer. Nonce and count are for the caller to judge.
+    /// Whether the author of these credentials knows the secret of this user in this realm. The time of the comparison tells
+    /// nothing about the right answer. The caller checks nonce and count.
     pub fn verify(&self, secret: &Secret, method: &[u8], body: &[u8]) -> bool {
         if secret.hash != self.algorithm.hash || (self.algorithm.session && self.protection.is_none()) {
             return false;
@@ -259,7 +260,7 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Who claims what, and nothing that could be tried elsewhere.
+/// Shows who claims to be whom, and nothing that could be tried elsewhere.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |bytes| String::from_utf8_lossy(bytes);

@@ -1,6 +1,6 @@
 //! Changes to a received message as anchored inserts and deletes, written once into the send buffer.
 //!
-//! The received buffer stays as it is. Every byte that no edit names is passed on as it came.
+//! The received buffer stays as it is. Every byte that no edit names is forwarded as it came.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl Edits {
         self.replace(range, |_| {});
     }
 
-    /// Inserts before the byte at offset `at` what `write` appends.
+    /// Inserts the text that `write` appends before the byte at offset `at`.
     pub fn insert(&mut self, at: u32, write: impl FnOnce(&mut Vec<u8>)) {
         self.replace(at..at, write);
     }
@@ -48,7 +48,7 @@ impl Edits {
         let insert_end = self.text.len() as u32;
         let delete = range.end.saturating_sub(range.start);
         match self.pieces.last_mut() {
-            // Behind an insert at the same place: one piece says both.
+            // After an insert at the same place: one piece holds both.
             Some(last) if last.at == range.start && last.delete == 0 => {
                 (last.delete, last.insert_end) = (delete, insert_end);
             }
@@ -56,7 +56,7 @@ impl Edits {
         }
     }
 
-    /// Appends `original[..end]` with all changes to `out`. A change behind `end` is made at the end.
+    /// Appends `original[..end]` with all changes to `out`. A change after `end` is made at the end.
     pub fn write_into(&mut self, original: &[u8], end: u32, out: &mut Vec<u8>) {
         self.sort();
         let original = &original[..(end as usize).min(original.len())];
@@ -75,8 +75,8 @@ impl Edits {
         out.extend_from_slice(&original[written..]);
     }
 
-    /// By offset, keeping the order of those at the same one. Insertion while the list is short, as that of nearly every message
-    /// is; a stranger can make a long one by fields that are taken out.
+    /// By offset, in the order of insertion for equal offsets. An insertion sort while the list is short, as it is for
+    /// nearly every message. A stranger can make the list long by fields that are removed.
     fn sort(&mut self) {
         if self.pieces.len() > SHORT {
             return self.pieces.sort_by_key(|piece| {
@@ -97,7 +97,8 @@ impl Edits {
     }
 }
 
-/// Changes up to which insertion is as good as any other sort: more than a message gets whose fields are its sender's alone.
+/// Up to this many changes, insertion is as good as any other sort; only a message with many fields chosen by a stranger
+/// gets more.
 const SHORT: usize = 32;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! When two URIs mean the same (RFC 3261 §19.1.4), and the form of an address of record that a registrar keeps its
-//! bindings under (RFC 3261 §10.3 step 5). Asked for registrations only: nothing here is on the way of a call.
+//! When two URIs mean the same (RFC 3261 §19.1.4), and the form of an address of record under which a registrar keeps its
+//! bindings (RFC 3261 §10.3 step 5). Only used for registrations: nothing here is on the way of a call.
 
 use std::cmp::Ordering;
 
@@ -7,21 +7,21 @@ use crate::text::{write_decimal, write_host};
 use crate::uri::{Host, Uri};
 use crate::work;
 
-/// URI parameters that must be alike in both URIs or absent from both (RFC 3261 §19.1.4); any other counts only where
-/// both have it. `ttl` and `maddr` change where a request goes, `user` and `method` what it is.
+/// URI parameters that must be equal in both URIs or absent from both (RFC 3261 §19.1.4). Any other parameter counts only if
+/// both have it. `ttl` and `maddr` change where a request goes, `user` and `method` what the request is.
 const DECISIVE: [&[u8]; 5] = [b"transport", b"user", b"ttl", b"method", b"maddr"];
 
 /// Characters that an escape does not stand for: `%3B` in a user part is no `;` (RFC 3261 §19.1.4, §25.1 `reserved`).
 const RESERVED: &[u8] = b";/?:@&=+$,";
 
-/// Parameters of a URI that are compared by their meaning. RFC 3261 §19.1.1 defines six, and telephones add a few; each is
-/// looked at anew in every comparison, so a stranger must not choose how many there are.
+/// The most parameters of a URI that are compared by their meaning. RFC 3261 §19.1.1 defines six, and telephones add a few.
+/// Every comparison looks at each of them, so a stranger must not choose their number.
 pub const PARAMETERS_MAX: usize = 32;
 
 impl Uri<'_> {
-    /// Appends the address of record: user as it is with its escapes resolved, host in lower case, port where it is not
-    /// the default. Scheme, password and parameters are left out, so that every way of naming one user gives one text:
-    /// wider than [`Uri::is_equivalent`], for which `sip:bob@host` and `sip:bob@host:5060` differ.
+    /// Appends the address of record: the user with resolved escapes, the host in lower case, the port if it is not the
+    /// default. Scheme, password and parameters are left out, so that every name of one user gives one text. This is wider
+    /// than [`Uri::is_equivalent`], for which `sip:bob@host` and `sip:bob@host:5060` differ.
     pub fn write_address_of_record(&self, out: &mut Vec<u8>) {
         if let Some(user) = self.user {
             let end = user.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(user.len());
@@ -41,23 +41,23 @@ impl Uri<'_> {
         }
     }
 
-    /// RFC 3261 §19.1.4. Header fields of a URI must be alike to the letter, which is stricter than the RFC: what
-    /// differs only there is kept apart.
+    /// RFC 3261 §19.1.4. Header fields of a URI must be exactly equal, which is stricter than the RFC: URIs that differ only
+    /// there are kept apart.
     pub fn is_equivalent(&self, other: &Uri<'_>) -> bool {
         Comparable::new(self).is_equivalent(&Comparable::new(other))
     }
 }
 
-/// A URI made ready to be compared with many others: read once, in its own size, and compared in the size of both.
+/// A URI prepared for many comparisons: it is read once, in time of its own size; a comparison takes time of both sizes.
 #[derive(Clone, Debug)]
 pub struct Comparable<'a> {
     /// As written.
     bytes: &'a [u8],
     headers: &'a [u8],
-    /// What must be the same: scheme, user, host and port.
+    /// The parts that must be the same: scheme, user, host and port.
     place: Vec<u8>,
-    /// Names and values in lower case with their escapes resolved, by name; of two with the same name the first.
-    /// `None`: there are more than [`PARAMETERS_MAX`].
+    /// Names and values in lower case with resolved escapes, sorted by name; of two with the same name, the first. `None`:
+    /// there are more than [`PARAMETERS_MAX`].
     parameters: Option<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 
@@ -93,7 +93,7 @@ fn place(uri: &Uri<'_>) -> Vec<u8> {
             place.extend(name.iter().map(u8::to_ascii_lowercase));
         }
     }
-    // No host has a colon behind it that is not this one, and a port ends with its mark: so no two places give one text.
+    // After a host, only this colon can follow, and a port ends with its mark: so no two places give the same text.
     place.push(b':');
     if let Some(port) = uri.port {
         write_decimal(u64::from(port), &mut place);
@@ -120,7 +120,7 @@ fn parameters(list: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     Some(parameters)
 }
 
-/// No parameter of both has two values, and none of one alone is decisive. Both lists are sorted by name.
+/// No parameter of both has two values, and no decisive parameter is in only one. Both lists are sorted by name.
 fn agree(left: &[(Vec<u8>, Vec<u8>)], right: &[(Vec<u8>, Vec<u8>)]) -> bool {
     let decides = |name: &[u8]| DECISIVE.contains(&name);
     let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());

@@ -1,4 +1,4 @@
-//! Where a message came from and where one goes: the vocabulary that cores and sockets share.
+//! Where a message came from and where it goes: the vocabulary of cores and sockets.
 
 use std::net::SocketAddr;
 
@@ -61,8 +61,8 @@ impl Transport {
     }
 }
 
-/// One connection of one worker. The generation tells a slot's present connection from those it held before, so a
-/// stale id reaches nobody.
+/// One connection of one worker. The generation distinguishes a slot's present connection from earlier ones, so an old id
+/// reaches nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
     pub worker: u8,
@@ -77,18 +77,18 @@ pub struct Flow {
     pub listener: u8,
     pub transport: Transport,
     pub remote: SocketAddr,
-    /// For a stream: the connection it came on.
+    /// For a stream: the connection of the message.
     pub connection: Option<ConnectionId>,
 }
 
-/// Where a message is to be sent.
+/// Where a message must be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// One datagram from the socket of this listener.
     Datagram { listener: u8, to: SocketAddr },
-    /// On this connection if it is still open; else, if `or_connect`, on a (new or known) connection to `to`
-    /// (RFC 3261 §18.2.2); else it is dropped and counted.
+    /// On this connection if it is still open; else, if `or_connect`, on a connection to `to`, new or known (RFC 3261
+    /// §18.2.2); else it is dropped and counted.
     Connection { listener: u8, id: ConnectionId, to: SocketAddr, or_connect: bool },
-    /// On a connection to `to`: one that is open, or a new one.
+    /// On a connection to `to`: an open one, or a new one.
     Stream { listener: u8, to: SocketAddr },
 }

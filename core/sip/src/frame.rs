@@ -1,8 +1,8 @@
 //! Where one message ends in a stream (RFC 3261 §18.3, §7.5).
 //!
-//! A stream has no boundaries but Content-Length, so a message without one, or with two that differ, ends the connection. One case
-//! is lenient, and only towards a server: see [`Framer::of_server`].
-//! Every byte is looked at once, however the stream is cut into reads.
+//! A stream has no boundaries except Content-Length, so a message without it, or with two different ones, ends the
+//! connection. There is one exception, only for servers: see [`Framer::of_server`]. Every byte is looked at once, however
+//! the stream is cut into reads.
 
 use memchr::memchr;
 
@@ -10,12 +10,12 @@ pub use crate::message::MESSAGE_BYTES_MAX;
 use crate::message::{Length, Name, start_line};
 use crate::text::is_token;
 
-/// What the front of a stream's buffer holds.
+/// What is at the front of a stream's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// A whole message of this many bytes.
+    /// A complete message of this many bytes.
     Message(usize),
-    /// The same from a server, without Content-Length and plainly without a body.
+    /// A complete message of a server, without Content-Length and clearly without a body.
     WithoutLength(usize),
     /// A keep-alive ping, CRLF CRLF, of this many bytes, to be answered with CRLF (RFC 5626 §3.5.1).
     Ping(usize),
@@ -36,17 +36,17 @@ pub enum Broken {
     NotSip,
 }
 
-/// Remembers how far a partial message was searched, so that a client that sends byte by byte costs no more.
+/// Remembers how far an incomplete message was searched, so that a client that sends byte by byte costs no more.
 #[derive(Clone, Debug, Default)]
 pub struct Framer {
     /// No line end in `line..searched`.
     searched: usize,
-    /// Where the line begins that is not whole yet.
+    /// Where the incomplete line begins.
     line: usize,
-    /// Where a Content-Length field begins whose line is whole, but which may be continued on the next.
+    /// Where a Content-Length field begins whose line is complete, but which may be continued on the next line.
     open: Option<usize>,
     length: Option<Length>,
-    /// Length of the message, once its header fields are whole.
+    /// Length of the message, once its header fields are complete.
     total: Option<usize>,
     of_server: bool,
     /// A header field says that there is a body.
@@ -54,19 +54,19 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// For a connection that we opened to a server. RFC 3261 §18.3 has Content-Length in every message on a stream; where a server
-    /// leaves it out of those without a body, each would end the connection that all calls of that server share. So a message
-    /// without Content-Length ends with its header fields if nothing says that there is a body: no header field whose name begins
-    /// with Content- (RFC 3261 §20.15 has Content-Type wherever there is one), and behind it nothing yet, a line end, or what can
-    /// be a start line. Anything else is still broken.
+    /// For a connection that we opened to a server. RFC 3261 §18.3 requires Content-Length in every message on a stream. If
+    /// a server leaves it out of messages without a body, each such message would end the connection that all calls of that
+    /// server share. So a message without Content-Length ends with its header fields if nothing says that there is a body:
+    /// no header field whose name begins with Content- (RFC 3261 §20.15 requires Content-Type with every body), and after it
+    /// nothing yet, a line end, or bytes that can be a start line. Anything else is still broken.
     ///
-    /// From clients nothing of this is taken. Many strangers can share one connection of a proxy, and one of them could hide a
-    /// message in the body of another and have it taken for one of the proxy's. A server speaks for itself already.
+    /// This does not apply to clients. Many strangers can share one connection of a proxy, and one of them could hide a
+    /// message in the body of another and have it taken for a message of the proxy. A server speaks for itself anyway.
     pub fn of_server(is_one: bool) -> Framer {
         Framer { of_server: is_one, ..Framer::default() }
     }
 
-    /// Looks at all the bytes received and not yet consumed. After anything but `Incomplete` the caller consumes
+    /// Looks at all bytes that were received and not yet consumed. After anything but `Incomplete`, the caller consumes
     /// those bytes and the framer starts anew.
     pub fn next(&mut self, buffer: &[u8]) -> Frame {
         let frame = self.look(buffer);
@@ -97,13 +97,13 @@ impl Framer {
         }
     }
 
-    /// Goes through the lines that are whole; the length of the message once the empty one was found.
+    /// Walks through the complete lines; returns the length of the message once the empty line was found.
     fn find_end(&mut self, buffer: &[u8]) -> Result<Option<usize>, Broken> {
         while let Some(newline) = memchr(b'\n', buffer.get(self.searched..).unwrap_or_default()) {
             let newline = self.searched + newline;
             self.searched = newline + 1;
             if newline == self.line || buffer[newline - 1] != b'\r' {
-                // A line feed alone ends no line. In a header field the parser refuses it, and the stream goes on.
+                // A line feed alone does not end a line. In a header field, the parser refuses it, and the stream goes on.
                 if self.line == 0 {
                     return Err(Broken::NotSip);
                 }
@@ -145,7 +145,7 @@ impl Framer {
         Ok(None)
     }
 
-    /// Takes a whole Content-Length field into account, continuation lines included.
+    /// Takes a complete Content-Length field into account, continuation lines included.
     fn take(&mut self, field: &[u8]) -> Result<(), Broken> {
         let colon = memchr(b':', field).ok_or(Broken::ContentLength)?;
         let length = self.length.unwrap_or(Length::Absent).and(crate::text::trim(&field[colon + 1..]));
@@ -165,7 +165,7 @@ fn between(buffer: &[u8]) -> Option<Frame> {
     }
 }
 
-/// Whether a message, or what stands between messages, can begin so. No bytes can.
+/// Whether a message, or the bytes between messages, can begin like this. No bytes: yes.
 fn may_begin(rest: &[u8]) -> bool {
     match (rest.first(), memchr(b'\n', rest)) {
         (None | Some(b'\r'), _) => true,

@@ -15,12 +15,12 @@ pub enum Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// A host as it stands in a URI or a Via: IPv6 in brackets, IPv4, or a name.
+    /// A host as written in a URI or a Via: IPv6 in brackets, IPv4, or a name.
     pub fn parse(bytes: &'a [u8]) -> Option<Host<'a>> {
         Host::read(bytes, 0).filter(|(_, end)| *end == bytes.len()).map(|(host, _)| host)
     }
 
-    /// Reads the host that begins at `at`; also the offset behind it.
+    /// Reads the host that begins at `at`; also returns the offset after it.
     #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8], at: usize) -> Option<(Host<'a>, usize)> {
         let first = *bytes.get(at)?;
@@ -110,8 +110,8 @@ fn ipv6(bytes: &[u8]) -> Option<Ipv6Addr> {
     format!("{before}::{after}").parse().ok()
 }
 
-/// Whether a run of host characters is a name: its last label is there and is no number. `2001` and `300.1.1.1` are neither
-/// names nor addresses.
+/// Whether a run of host characters is a name: it has a last label, and that label is not a number. `2001` and `300.1.1.1`
+/// are neither names nor addresses.
 fn is_name(written: &[u8]) -> bool {
     let rooted = written.strip_suffix(b".").unwrap_or(written);
     match rooted.last() {

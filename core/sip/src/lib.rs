@@ -1,9 +1,10 @@
 //! SIP messages as bytes (RFC 3261 §7, §18.3, §19.1, §25).
 //!
-//! A received message is never copied and never changed: [`Parser`] finds its header fields in one pass and lends a
-//! [`Message`] that points into the received buffer; grammar is applied to a header field when it is asked for
-//! ([`headers`]). A change is an anchored insert or delete in [`Edits`], written once into the send buffer.
-//! A message of our own is written by [`Writer`] alone. What cannot be framed is [`Malformed`]; what can is judged by [`validate`], whose [`Reject`] carries the status.
+//! A received message is never copied and never changed. [`Parser`] finds its header fields in one pass and lends a
+//! [`Message`] that points into the received buffer. The grammar of a header field is applied when the field is needed
+//! ([`headers`]). A change is an insert or delete in [`Edits`], written once into the send buffer. Only [`Writer`] writes
+//! messages of our own. Bytes that cannot be framed are [`Malformed`]; [`validate`] checks the others, and its [`Reject`]
+//! carries the status.
 
 pub mod answer;
 mod classes;

@@ -1,7 +1,7 @@
 //! A view over one received message: start line, header fields as ranges, body. Nothing is copied.
 //!
-//! [`Parser`] finds what must be found in every message, in one pass; the grammar of a header field is applied when the field is
-//! asked for. A message that can be framed is lent even if a field is wrong: [`crate::validate`] judges it.
+//! [`Parser`] finds what every message needs, in one pass. The grammar of a header field is applied when the field is
+//! needed. A message that can be framed is lent even if a field is wrong: [`crate::validate`] checks it.
 
 use std::ops::Range;
 
@@ -15,12 +15,12 @@ mod parser;
 pub use parser::Parser;
 pub(crate) use parser::start_line;
 
-/// Largest message taken from a stream: header fields and body together. It is what a UDP datagram can hold, so that
-/// a message may go on over either transport; it bounds the header fields as well.
+/// The largest message taken from a stream, header fields and body together. A UDP datagram can hold as much, so a message
+/// may go on over either transport. It also bounds the header fields.
 pub const MESSAGE_BYTES_MAX: usize = 65_535;
 
-/// Most header fields in one message. Above what 64 kB of usable header fields hold, so every message that could be
-/// forwarded is; it bounds the memory of a [`Parser`] to 330 kB.
+/// The most header fields in one message: more than 64 kB of usable header fields hold, so every message that could be
+/// forwarded is accepted. It bounds the memory of a [`Parser`] to 330 kB.
 pub const HEADERS_MAX: usize = 12_000;
 
 /// Where the first field of each name is, and which names came twice.
@@ -61,11 +61,11 @@ pub enum Start<'a> {
     Response { version: &'a [u8], status: u16, reason: &'a [u8] },
 }
 
-/// Why bytes could not be taken as a SIP message at all. Nothing is answered but where the fields for an answer were
-/// found; the kind is counted.
+/// Why bytes cannot be a SIP message at all. Only a message whose fields for an answer were found gets an answer; each kind
+/// is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// No bytes, or nothing but line ends.
+    /// No bytes, or only line ends.
     Empty,
     StartLine,
     /// A line without a colon, a field name that is no token, or a line end that is not CRLF, at this offset.
@@ -80,7 +80,7 @@ pub enum Malformed {
     TooLarge,
 }
 
-/// What the Content-Length fields of a message say together.
+/// What all Content-Length fields of a message say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// No such field: the body goes to the end of the datagram (RFC 3261 §18.3).
@@ -113,7 +113,7 @@ pub struct Message<'a> {
     body_start: u32,
     end: u32,
     length: Length,
-    /// There is a control character in the head that ends no line.
+    /// The head has a control character that ends no line.
     controls: bool,
 }
 
@@ -157,7 +157,7 @@ impl<'a> Message<'a> {
         self.controls
     }
 
-    /// What Content-Length says; the body is cut to what is there.
+    /// The value of Content-Length; the body is cut to the bytes that are there.
     pub fn length(&self) -> Length {
         self.length
     }
@@ -216,7 +216,7 @@ impl<'a> Message<'a> {
         &self.bytes[start..token_end(self.bytes, start)]
     }
 
-    /// Offset of a slice that was lent by this message, for an edit there.
+    /// Offset of a slice that this message lent, for an edit there.
     pub fn range_of(&self, part: &[u8]) -> Range<u32> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         assert!(start <= self.bytes.len() && start + part.len() <= self.bytes.len());

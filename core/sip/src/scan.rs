@@ -1,7 +1,7 @@
-//! Looking for the next byte of a kind, 16 or 64 bytes at a time.
+//! Finds the next byte of a kind, 16 or 64 bytes at a time.
 //!
-//! The kinds are those of [`crate::text`]; here they are only found faster. On x86-64 the vector instructions that every
-//! such processor has are used, elsewhere a loop over the table.
+//! The kinds are those of [`crate::text`]; this module only finds them faster. On x86-64 it uses the vector instructions
+//! that every such processor has, elsewhere a loop over the table.
 
 use crate::classes::{is_host, is_token, is_uri, is_value, is_visible};
 use crate::work;
@@ -17,8 +17,8 @@ pub(crate) fn token_end(bytes: &[u8], at: usize) -> usize {
     at
 }
 
-/// The first offset from `at` on that holds `wanted`, or the length. Made for what is near: in a few blocks there is
-/// nothing to be gained from a search that begins with a choice of instructions.
+/// The first offset from `at` on that holds `wanted`, or the length. Made for near bytes: for a few blocks, a search that
+/// first chooses its instructions would gain nothing.
 #[inline(always)]
 pub(crate) fn byte(bytes: &[u8], at: usize, wanted: u8) -> usize {
     find(bytes, at, |chunk| kinds::byte(chunk, wanted), |byte| byte == wanted)
@@ -90,9 +90,9 @@ pub(crate) enum HeadEnd {
     /// With an empty line; the offset behind it.
     EmptyLine(usize),
     /// With a carriage return or a line feed alone, near this offset. It is an error: a lenient server would take it for a
-    /// line end, and so see other header fields than were judged here.
+    /// line end, and would see other header fields than we checked here.
     Broken(usize),
-    /// They do not: the message ends before.
+    /// The message ends before its lines do.
     Open,
 }
 

@@ -17,7 +17,7 @@ impl Reject {
         self.status
     }
 
-    /// The reason phrase: short, says what was wrong (`Bad CSeq`), never echoes the message.
+    /// The reason phrase: short, says what is wrong (`Bad CSeq`), never repeats the message.
     pub const fn reason(&self) -> &'static str {
         self.reason
     }
@@ -27,8 +27,8 @@ impl Reject {
         self.retry_after
     }
 
-    /// With the reason phrase of RFC 3261 §21: for a user agent that answers as it was told to, be that 200 or 486. A number that is no
-    /// status is 500.
+    /// With the reason phrase of RFC 3261 §21: for a user agent that answers as configured, with 200 or 486 for example. A
+    /// number that is not a status becomes 500.
     pub const fn with_status(status: u16) -> Reject {
         let reason = match status {
             100 => "Trying",
@@ -80,7 +80,7 @@ impl Reject {
         Reject::of(status, reason)
     }
 
-    /// Not a refusal: the request is being worked on (RFC 3261 §17.2.1). Stops the repetitions of an INVITE that is held.
+    /// Not a refusal: the request is in progress (RFC 3261 §17.2.1). It stops the repetitions of a held INVITE.
     pub const fn trying() -> Reject {
         Reject::of(100, "Trying")
     }
@@ -95,7 +95,7 @@ impl Reject {
         Reject::of(400, reason)
     }
 
-    /// What is asked is not for its sender to ask.
+    /// The sender is not allowed to ask for this.
     pub const fn forbidden(reason: &'static str) -> Reject {
         Reject::of(403, reason)
     }
@@ -113,7 +113,8 @@ impl Reject {
         Reject::of(416, "Unsupported URI Scheme")
     }
 
-    /// Proxy-Require names extensions, and a load manager has none; [`crate::answer`] lists them in Unsupported (RFC 3261 §16.3, step 5).
+    /// Proxy-Require names extensions, and a load manager supports none; [`crate::answer`] lists them in Unsupported (RFC
+    /// 3261 §16.3, step 5).
     pub const fn bad_extension() -> Reject {
         Reject::of(420, "Bad Extension")
     }
@@ -132,7 +133,7 @@ impl Reject {
         Reject::of(487, "Request Terminated")
     }
 
-    /// The request came back to us with nothing changed (RFC 3261 §16.3, step 4).
+    /// The request came back to us unchanged (RFC 3261 §16.3, step 4).
     pub const fn loop_detected() -> Reject {
         Reject::of(482, "Loop Detected")
     }

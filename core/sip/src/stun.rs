@@ -1,8 +1,8 @@
-//! STUN on the UDP port of SIP: the answer to a Binding request by which a client keeps its way through a NAT open and
-//! learns whether that has changed (RFC 5626 §4.4.2, §8; messages of RFC 5389 §6).
+//! STUN on the UDP port of SIP: the answer to a Binding request. By it, a client keeps its way through a NAT open and learns
+//! whether that way has changed (RFC 5626 §4.4.2, §8; messages of RFC 5389 §6).
 //!
-//! Requests are not authenticated, which the usage does not ask for, so an answer is never much longer than what it
-//! answers: a forged source gets nothing for its trouble.
+//! Requests are not authenticated, because this usage does not require it. So an answer is never much longer than its
+//! request: a forged source gains nothing.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,17 +19,17 @@ const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 /// Attributes below this must be understood (RFC 5389 §15).
 const OPTIONAL_FROM: u16 = 0x8000;
-/// Attributes that may stand in a request and need no answer here: those of the addresses, of credentials, and of errors.
+/// Attributes that may be in a request and need no answer here: addresses, credentials, and errors.
 const KNOWN: [u16; 8] = [0x0001, 0x0006, 0x0008, 0x0009, 0x000A, 0x0014, 0x0015, 0x0020];
-/// Unknown attributes that are told: each costs its sender four bytes and us two.
+/// Unknown attributes that the answer lists: each costs its sender four bytes and us two.
 const TOLD_MAX: usize = 8;
 
-/// Whether a datagram is STUN: its first byte is none that a SIP message begins with (RFC 5626 §8).
+/// Whether a datagram is STUN: no SIP message begins with its first byte (RFC 5626 §8).
 pub fn is_meant(datagram: &[u8]) -> bool {
     datagram.len() >= HEADER && datagram[0] < 2 && datagram[4..8] == COOKIE
 }
 
-/// Appends the answer to a Binding request that came from `remote`. False: it is none, or not well formed.
+/// Appends the answer to a Binding request that came from `remote`. False: it is not a Binding request, or not well formed.
 pub fn answer(datagram: &[u8], remote: SocketAddr, out: &mut Vec<u8>) -> bool {
     if !is_meant(datagram) {
         return false;
@@ -61,7 +61,7 @@ pub fn answer(datagram: &[u8], remote: SocketAddr, out: &mut Vec<u8>) -> bool {
     if unknown.is_empty() {
         write_mapped_address(remote, transaction, out);
     } else {
-        // RFC 5389 §7.3.1: 420 and which they are.
+        // RFC 5389 §7.3.1: 420 and the list of unknown attributes.
         attribute(ERROR_CODE, &[0, 0, 4, 20], out);
         let told: Vec<u8> = unknown.iter().flat_map(|kind| kind.to_be_bytes()).collect();
         attribute(UNKNOWN_ATTRIBUTES, &told, out);
@@ -71,7 +71,7 @@ pub fn answer(datagram: &[u8], remote: SocketAddr, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// RFC 5389 §15.2: address and port under the cookie and the transaction, so that no NAT on the way mends them.
+/// RFC 5389 §15.2: address and port under the cookie and the transaction, so that no NAT on the way changes them.
 fn write_mapped_address(remote: SocketAddr, transaction: &[u8], out: &mut Vec<u8>) {
     let mask = COOKIE.iter().chain(transaction);
     let port = remote.port() ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);

@@ -1,4 +1,4 @@
-//! SIP and SIPS URIs (RFC 3261 §19.1), and what of the others a request may be for.
+//! SIP and SIPS URIs (RFC 3261 §19.1), and the other URIs that a request may be for.
 
 pub use crate::host::Host;
 use crate::scan::{byte, uri_end};
@@ -36,8 +36,8 @@ impl<'a> Uri<'a> {
         Uri::parse_scanned(bytes)
     }
 
-    /// What a request is for that names no host: a telephone number (RFC 3966) or a service (RFC 5031). Such a Request-URI
-    /// is passed on as it is; whoever needs a place to send to finds the empty name, which is none.
+    /// The target of a request without a host: a telephone number (RFC 3966) or a service (RFC 5031). Such a Request-URI is
+    /// forwarded as it is; code that needs a destination finds the empty name, which is not a host.
     pub(crate) fn without_host(bytes: &'a [u8]) -> Option<Uri<'a>> {
         let colon = scheme_length(bytes)?;
         let known = [&b"tel"[..], b"urn"].iter().any(|scheme| bytes[..colon].eq_ignore_ascii_case(scheme));
@@ -54,7 +54,7 @@ impl<'a> Uri<'a> {
         })
     }
 
-    /// A call for help: `urn:service:sos` and its parts, such as `urn:service:sos.fire` (RFC 5031 §4.2).
+    /// An emergency call: `urn:service:sos` and its parts, such as `urn:service:sos.fire` (RFC 5031 §4.2).
     pub fn is_emergency(&self) -> bool {
         const SOS: &[u8] = b"urn:service:sos";
         let Some((front, rest)) = self.bytes.split_at_checked(SOS.len()) else { return false };
@@ -70,7 +70,7 @@ impl<'a> Uri<'a> {
             scheme if scheme.eq_ignore_ascii_case(b"sips") => true,
             _ => return Err(BadUri::Scheme),
         };
-        // The user part may hold `;` and `?`, the rest no `@`: so the `@` is looked for first (RFC 4475 §3.1.1.9).
+        // The user part may contain `;` and `?`, the rest no `@`: so the `@` is looked for first (RFC 4475 §3.1.1.9).
         let start = colon + 1;
         let at = byte(bytes, start, b'@');
         let (user, host) = if at == bytes.len() {

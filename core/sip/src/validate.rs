@@ -1,8 +1,8 @@
 //! The checks of RFC 3261 §16.3 and of the torture corpora, in the order that decides which status is sent.
 //!
-//! What an element in the middle must understand is checked; what it only passes on is not (a bad Date, Contact or
-//! Content-Type goes through). Messages of RFC 2543, without branch, From tag, Max-Forwards or Content-Length, pass.
-//! Of a response that is its topmost Via and its CSeq alone (RFC 3261 §17.1.3).
+//! What an element in the middle must understand is checked; what it only forwards is not (a bad Date, Contact or
+//! Content-Type passes). Messages of RFC 2543, without branch, From tag, Max-Forwards or Content-Length, pass. In a
+//! response, only the topmost Via and the CSeq are checked (RFC 3261 §17.1.3).
 
 use crate::headers::address;
 use crate::headers::cseq::{self, CSeq};
@@ -14,14 +14,14 @@ use crate::status::Reject;
 use crate::text::trim;
 use crate::uri::{BadUri, Uri};
 
-/// What makes a response unusable; it is dropped and counted, never answered.
+/// Why a response is unusable; it is dropped and counted, never answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadResponse(pub &'static str);
 
 /// A branch that is the magic cookie alone names no transaction (RFC 4475 §3.2.1).
 const EMPTY_BRANCH: &[u8] = b"z9hG4bK";
 
-/// A request that can be forwarded, with what was read of it on the way.
+/// A request that can be forwarded, with the parts that validation has read.
 #[derive(Clone, Copy, Debug)]
 pub struct GoodRequest<'a> {
     pub via: Via<'a>,
@@ -32,12 +32,12 @@ pub struct GoodRequest<'a> {
     pub uri: Uri<'a>,
 }
 
-/// A response whose transaction can be found, with what was read of it on the way.
+/// A response whose transaction can be found, with the parts that validation has read.
 #[derive(Clone, Copy, Debug)]
 pub struct GoodResponse<'a> {
     pub via: Via<'a>,
-    /// Something stands below the topmost Via, so the response goes on when that one is ours. What it says is for the next
-    /// element to judge.
+    /// Something is below the topmost Via, so the response is forwarded if the topmost is ours. The next element checks what
+    /// is below.
     pub has_below: bool,
     pub cseq: CSeq<'a>,
 }
@@ -97,9 +97,9 @@ pub fn request<'a>(message: &Message<'a>) -> Result<GoodRequest<'a>, Reject> {
     Ok(GoodRequest { via, from_tag, to_tag, cseq, uri })
 }
 
-/// A response belongs to a request by its topmost Via and its CSeq alone (RFC 3261 §17.1.3), so nothing else is asked for: a
-/// stateless element that checked more would drop what a stateful one acts upon. Where the response goes, the topmost Via
-/// says to whoever wrote that; a broadcast address in the Via below leads nowhere (RFC 4475 §3.3.10).
+/// A response belongs to a request by its topmost Via and its CSeq alone (RFC 3261 §17.1.3), so nothing else is required: a
+/// stateless element that checked more would drop responses that a stateful one acts upon. The author of the topmost Via
+/// knows from it where the response goes; a broadcast address in the Via below leads nowhere (RFC 4475 §3.3.10).
 pub fn response<'a>(message: &Message<'a>) -> Result<GoodResponse<'a>, BadResponse> {
     let Start::Response { version, status, .. } = message.start() else {
         return Err(BadResponse("Not a Response"));
@@ -159,7 +159,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The fields of which a request has one at most.
+/// The fields that a request may have only once.
 const SINGLE: u64 =
     Name::From.bit() | Name::To.bit() | Name::CallId.bit() | Name::CSeq.bit() | Name::MaxForwards.bit();
 

@@ -1,8 +1,8 @@
-//! Counts the steps of the loops over what a stranger sends, so that a test can hold the work that a message makes against the
-//! size of the message. Without the feature `count_work` nothing is counted and nothing is compiled.
+//! Counts the steps of loops over a stranger's input, so that a test can compare the work for a message with the size of the
+//! message. Without the feature `count_work`, nothing is counted and nothing is compiled.
 //!
-//! A step is one turn of a loop: one byte, one block of bytes, one field or one parameter. Whoever writes another loop over
-//! what comes from the wire counts its turns here.
+//! A step is one turn of a loop: one byte, one block of bytes, one field or one parameter. Every new loop over input from
+//! the network must count its turns here.
 
 #[cfg(any(test, feature = "count_work"))]
 mod counter {
@@ -42,11 +42,11 @@ pub fn steps(number: usize) {
     let _ = number;
 }
 
-/// The steps of a search, comparison or hash that looks at so many bytes, a block at a time.
+/// The steps of a search, comparison or hash over this many bytes, a block at a time.
 #[inline(always)]
 pub fn bytes(length: usize) {
     steps(length / BLOCK + 1);
 }
 
-/// Bytes that count as one step where a whole block is looked at in one turn.
+/// Bytes that count as one step if one turn looks at a whole block.
 const BLOCK: usize = 16;

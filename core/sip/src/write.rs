@@ -1,7 +1,7 @@
 //! Messages of our own: requests and responses, field by field.
 //!
-//! What is written is framed: each field is one line in the order that RFC 3261 §7.3.1 asks for, Content-Length stands there once and
-//! is right, and no text that is handed in can end a line or a message. A fold of a received field is written as one space; any
+//! Every message is framed correctly: each field is one line in the order of RFC 3261 §7.3.1, Content-Length is there once
+//! and is right, and no given text can end a line or a message. A fold of a received field is written as one space. Any
 //! other carriage return, line feed or NUL takes the whole message back, and [`Writer::finish`] says so.
 
 use std::fmt;
@@ -64,7 +64,7 @@ impl<F: FnOnce(&mut Vec<u8>)> Text for With<F> {
     }
 }
 
-/// The groups of fields, in their order: what proxies need first stands first (RFC 3261 §7.3.1).
+/// The groups of fields, in their order: fields that proxies need come first (RFC 3261 §7.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     StartLine,
@@ -78,7 +78,7 @@ enum Group {
     Others,
 }
 
-/// A message in the making, at the end of a buffer.
+/// A message that is being written, at the end of a buffer.
 #[derive(Debug)]
 #[must_use = "only `finish` makes a message of it"]
 pub struct Writer<'a> {
@@ -216,7 +216,8 @@ impl<'a> Writer<'a> {
         self
     }
 
-    /// A field that a parser found; its line ends are those of the message. A NUL of a message that is refused is none in the answer.
+    /// A field that a parser found; its line ends are those of the message. A NUL in a refused message does not get into the
+    /// answer.
     fn copy_line(mut self, line: &[u8], name: Name) -> Writer<'a> {
         let group = match name {
             Name::Via => Group::Via,

@@ -6,29 +6,29 @@ use sip::{ConnectionId, Flow, Target};
 
 use crate::{Claim, None};
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a, Answer = None, Letter = None> {
     /// One datagram, or one message cut out of a stream.
     Message { bytes: &'a [u8], flow: Flow },
-    /// The framing of a stream is lost; the worker closes the connection. `bytes` is what was received.
+    /// The framing of a stream is lost, and the worker closes the connection. `bytes` are the received bytes.
     BrokenFrame { bytes: &'a [u8], flow: Flow },
     /// A send to this target failed: this host refused it, or the connection was refused or lost.
     SendFailed { to: Target },
-    /// A message could not leave by its stream, and its fallback has left for this place.
+    /// A message could not leave by its stream, and its fallback has left for this destination.
     FellBack { bytes: &'a [u8], to: SocketAddr },
-    /// A message to this target could not be sent because this host, or a bound of ours, had no room: descriptors, memory, ports.
-    /// That says nothing of who should get it.
+    /// A message to this target could not be sent because this host, or a bound of ours, had no room: descriptors, memory,
+    /// ports. That says nothing about the target.
     NoRoom { to: Target },
-    /// An ICMP message says that a datagram to this target did not arrive, and quotes the front of it. Anybody can send such a
-    /// message; only what it quotes can show that the datagram was one of ours.
+    /// An ICMP message says that a datagram to this target did not arrive, and quotes the front of it. Anybody can send such
+    /// a message; only the quoted bytes can show that the datagram was ours.
     Returned { to: Target, quoted: &'a [u8] },
-    /// A connection is gone; `peer` was at its other end.
+    /// A connection is gone; `peer` was its other end.
     Closed { id: ConnectionId, peer: SocketAddr },
-    /// What the worker found about a peer that asked to be reached by its connection.
+    /// What the worker found about a peer that wants requests on its own connection.
     Judged { claim: &'a Claim, proven: bool },
-    /// What came back for an ask.
+    /// The answer to a question.
     Answer(&'a Answer),
-    /// The core of another worker of this process tells us something.
+    /// A letter from the core of another worker of this process.
     Letter(&'a Letter),
 }

@@ -1,4 +1,4 @@
-//! What a turn of a core leaves behind: messages to send, asks, letters, events to record. The worker drains it.
+//! What a turn of a core leaves: messages to send, questions, letters, events to record. The worker empties it.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -12,12 +12,12 @@ use crate::None;
 pub struct Outbox<Ask = None, Letter = None, Event = None> {
     pub bytes: Vec<u8>,
     pub sends: Vec<Outgoing>,
-    /// Handed over before any of the messages leaves.
+    /// Given to others before any message leaves.
     pub asks: Vec<Ask>,
     /// For the cores of other workers, with the number of the worker.
     pub letters: Vec<(u8, Letter)>,
     pub events: Vec<Event>,
-    /// Peers whose certificates the worker is to look at; it says what it found by [`crate::Input::Judged`].
+    /// Peers whose certificates the worker must check; [`crate::Input::Judged`] brings the result.
     pub claims: Vec<Claim>,
 }
 
@@ -35,7 +35,7 @@ impl<Ask, Letter, Event> Default for Outbox<Ask, Letter, Event> {
 }
 
 impl<Ask, Letter, Event> Outbox<Ask, Letter, Event> {
-    /// Adds a message that is written already. A core on the way of calls writes into `bytes` instead of copying.
+    /// Adds a message that is already written. A core on the way of calls writes into `bytes` instead of copying.
     pub fn post(&mut self, message: &[u8], to: Target) {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(message);
@@ -48,22 +48,22 @@ impl<Ask, Letter, Event> Outbox<Ask, Letter, Event> {
 pub struct Outgoing {
     pub bytes: Range<u32>,
     pub to: Target,
-    /// For a request above the datagram limit that goes by stream: the same message for UDP, if the stream cannot be
-    /// had (RFC 3261 §18.1.1).
+    /// For a request above the datagram limit that goes by stream: the same message for UDP, if the stream cannot be opened
+    /// (RFC 3261 §18.1.1).
     pub fallback: Option<(Range<u32>, Target)>,
-    /// What stands for the call: messages of one call to one destination must leave in their order. 0: none is known.
+    /// A number for the call: messages of one call to one destination must leave in order. 0: the call is unknown.
     pub call: u64,
 }
 
-/// What the worker is to find out for connection reuse (RFC 5923): whether the peer of a connection has a certificate
-/// with these names.
+/// What the worker must find out for connection reuse (RFC 5923): whether the peer of a connection has a certificate with
+/// these names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub id: ConnectionId,
-    /// Of ours, which the connection came by.
+    /// Our listener of the connection.
     pub listener: u8,
-    /// Where a connection would be opened to; what its certificate must prove then, it must prove now.
+    /// The address to which a connection would be opened: the certificate must prove the same names now as it would then.
     pub address: SocketAddr,
-    /// The host name by which the peer calls itself, where that is one.
+    /// The host name by which the peer calls itself, if it uses a name.
     pub name: Option<Box<[u8]>>,
 }

@@ -1,8 +1,8 @@
 //! The streams of one worker: listening sockets, the connections accepted there, and those opened to servers.
 //!
-//! Promises: a message is handed out whole, and handed to the socket whole or reported as failed; an idle connection
-//! has no buffer; every queue, table and wait has a bound in [`Limits`] and a counter. What a message means, and where
-//! it goes, is left to the core.
+//! Promises: a message is handed out whole, and is given to the socket whole or reported as failed. An idle connection has
+//! no buffer. Every queue, table and wait has a bound in [`Limits`] and a counter. The core decides what a message means and
+//! where it goes.
 
 mod accepting;
 mod connection;
@@ -47,7 +47,7 @@ use staged::Staged;
 /// Bytes read from a connection at once: one message of the largest size.
 const READ_BYTES: usize = 64 << 10;
 
-/// Tokens from here on belong to connections and their listeners; those below are the worker's.
+/// Tokens from here on belong to connections and their listeners; lower tokens are the worker's.
 pub const TOKENS_FROM: usize = 1 << 62;
 const LISTENER_TOKENS: usize = TOKENS_FROM;
 const CONNECTION_TOKENS: usize = 1 << 63;
@@ -56,9 +56,9 @@ struct Listening {
     listener: u8,
     transport: Transport,
     socket: TcpListener,
-    /// There may be more to accept than the turn allowed.
+    /// There may be more connections to accept than the turn allowed.
     more: bool,
-    /// Descriptors or memory were short. No event will tell of those who wait, so it is tried again in the next tick.
+    /// Descriptors or memory were short. No event will report the waiting connections, so the next tick tries again.
     short: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Connections {
     registry: Registry,
     counters: Arc<Counters>,
     listening: Vec<Listening>,
-    /// Transport of each listener of the configuration, by its index, and where it is bound: where connections come from.
+    /// Transport and address of each listener of the configuration, by its index: the addresses that connections come from.
     bound: Vec<(Transport, SocketAddr)>,
     identities: Arc<Identities>,
     slots: Slots<Connection>,
@@ -76,17 +76,17 @@ pub struct Connections {
     per_source: HashMap<IpAddr, Source>,
     /// Accepted connections.
     accepted: usize,
-    /// Accepted connections whose handshake is not over.
+    /// Accepted connections whose handshake is in progress.
     handshakes: usize,
     scratch: Vec<u8>,
-    /// Connections that may hold more than was read.
+    /// Connections that may have more bytes than were read.
     unread: VecDeque<Key>,
     /// Connections that wait for something; see [`Connection::is_waiting`].
     watched: Vec<Key>,
-    /// Connections to be ended when the outbox of this turn is sent.
+    /// Connections to close when the outbox of this turn is sent.
     ending: Vec<Key>,
     staged: Vec<Staged>,
-    /// Sum of what the connections hold.
+    /// Sum of the bytes that the connections hold.
     buffered: usize,
     news: News,
     ticked: Time,
@@ -94,7 +94,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// `listeners`: all of the configuration, in its order; those of stream transports are opened.
+    /// `listeners`: all listeners of the configuration, in its order; those of stream transports are opened.
     pub fn new(
         worker: u8,
         listeners: &[(Transport, SocketAddr)],
@@ -140,7 +140,7 @@ impl Connections {
         })
     }
 
-    /// Where the listening sockets are, in the order of their listeners.
+    /// The addresses of the listening sockets, in the order of their listeners.
     pub fn local_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
         self.listening.iter().map(|listening| listening.socket.local_addr())
     }
@@ -164,7 +164,7 @@ impl Connections {
             let Some(connection) = self.slots.get_mut(key) else { return };
             connection.stream.ready();
             if event.is_error() && matches!(connection.phase, Phase::HalfClosed { .. }) {
-                // Behind the end of the stream, a read would not tell.
+                // After the end of the stream, a read would not tell.
                 return self.refused_answers(key);
             }
             let ends = event.is_error() || event.is_read_closed();
@@ -172,8 +172,8 @@ impl Connections {
         }
     }
 
-    /// Whether the peer of this connection has shown, over TLS, a certificate that we would have believed on a connection of
-    /// ours to `address`, and that bears `name` where one is given.
+    /// Whether the peer of this connection has shown a certificate over TLS that we would have believed on our own
+    /// connection to `address`, and that contains `name` if a name is given.
     pub fn proves(&mut self, id: ConnectionId, address: IpAddr, name: Option<&[u8]>) -> bool {
         let key = Key { slot: id.slot, generation: id.generation };
         let Some(connection) = self.slots.get_mut(key).filter(|_| id.worker == self.worker) else {
@@ -182,8 +182,8 @@ impl Connections {
         self.identities.proves(connection.stream.certificates(), address, name)
     }
 
-    /// Whether there is something left that no event will tell of; [`Connections::resume`] and
-    /// [`Connections::accept_rest`] go on with it.
+    /// Whether something is left that no event will report. [`Connections::resume`] and [`Connections::accept_rest`] go on
+    /// with it.
     pub fn has_more(&self) -> bool {
         !self.unread.is_empty() || self.listening.iter().any(|listening| listening.more)
     }
@@ -194,7 +194,7 @@ impl Connections {
 
     /// Goes on reading one connection that had more than its turn allowed.
     pub fn resume(&mut self, now: Time, take: &mut dyn FnMut(Received<'_>)) {
-        // From the front, and back to the end if there is still more: each has its turn.
+        // Connections are taken from the front and go back to the end if they have more: each has its turn.
         let Some(key) = self.unread.pop_front() else { return };
         if let Some(connection) = self.slots.get_mut(key) {
             connection.unread = false;
@@ -202,7 +202,7 @@ impl Connections {
         }
     }
 
-    /// What happened since; the worker empties it and gives it back by [`Connections::give_back`].
+    /// What happened since the last call. The worker empties the list and returns it by [`Connections::give_back`].
     pub fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
     }
@@ -211,7 +211,7 @@ impl Connections {
         !self.news.is_empty()
     }
 
-    /// Returns the memory of the lists, emptied, for the next turn.
+    /// Returns the emptied lists, so that the next turn uses their memory again.
     pub fn give_back(&mut self, mut emptied: News) {
         if self.news.is_empty() {
             emptied.failed.clear();
@@ -266,7 +266,7 @@ impl Connections {
         }
     }
 
-    /// Takes the connection away, reports it, and what waited in its queue as failed.
+    /// Removes the connection; reports it, and the messages in its queue as failed.
     fn close(&mut self, key: Key, why: Close) {
         let Some(connection) = self.slots.remove(key) else { return };
         self.buffered -= connection.accounted;

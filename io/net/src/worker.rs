@@ -1,7 +1,7 @@
 //! One worker: a thread that owns its sockets, its connections, a core and an outbox, and runs turns.
 //!
-//! A turn waits for the sockets, takes what came, hands message by message to the core, and sends what the core left
-//! in the outbox: no lock, no queue and no allocation on the way of a datagram. The clock is read once per turn.
+//! A turn waits for the sockets, takes what came, gives message by message to the core, and sends what the core left in the
+//! outbox. There is no lock, no queue and no allocation on the way of a datagram. The clock is read once per turn.
 
 mod aside;
 mod balance;
@@ -36,20 +36,20 @@ use edge::Edge;
 pub use introduce::introduce;
 pub use setup::{Handle, Setup};
 
-/// Turns in a row that may go on with what is known to be there before the kernel is asked again, so that a flood on one
-/// socket cannot keep the others waiting for longer than some 500 messages.
+/// Turns in a row that may go on with known work before the kernel is asked again, so that a flood on one socket cannot make
+/// the others wait for more than some 500 messages.
 const TURNS_WITHOUT_WAIT: u32 = 8;
 
-/// The outbox is sent at the latest when it holds this many bytes; a bound on its memory, far above a usual turn.
+/// The outbox is sent at the latest when it holds this many bytes: a bound on its memory, far above a usual turn.
 const OUTBOX_BYTES_MAX: usize = 1 << 20;
 
 /// Readiness reports taken from epoll at one time.
 const EVENTS: usize = 256;
 
-/// Between two looks at what changes slowly: drops in the kernel, processor time, spread.
+/// Time between two looks at what changes slowly: drops in the kernel, processor time, spread.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
 
-/// Longest wait when nothing is due; only a safeguard, since every source of work wakes the worker.
+/// Longest wait when nothing is due; only a safeguard, because every source of work wakes the worker.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 const TOKEN_MAILBOX: Token = Token(0);
@@ -65,14 +65,14 @@ pub struct Worker<C: Core> {
     receiver: Receiver,
     edge: Edge<C::Letter>,
     beside: Box<dyn Beside<C>>,
-    /// What came back for asks, until the core has it.
+    /// Answers to the core's questions, until the core has them.
     answers: Vec<C::Answer>,
-    /// Of all but the UDP sockets.
+    /// The poll of everything except the UDP sockets.
     poll: Poll,
     events: Option<Events>,
-    /// Of the UDP sockets and of `poll`.
+    /// Waits for the UDP sockets and for `poll`.
     wait: Wait,
-    /// UDP sockets, by position in `edge.udp`, that may hold more than was taken.
+    /// UDP sockets, by position in `edge.udp`, that may have more than was taken.
     unread: Vec<bool>,
     aside: Option<Box<dyn Aside>>,
     rate: ServiceRate,
@@ -84,13 +84,13 @@ pub struct Worker<C: Core> {
     turns_without_wait: u32,
     housekeeping_due: Time,
     spread: Spread,
-    /// The first of several workers has it.
+    /// Only the first of several workers has it.
     balance: Option<Balance>,
 }
 
 impl<C: Core> Worker<C> {
-    /// Opens the sockets. All workers of a process are made before the first runs: the sockets of a reuseport group
-    /// are to be there before traffic is.
+    /// Opens the sockets. All workers of a process are made before the first runs: the sockets of a reuseport group must
+    /// exist before traffic comes.
     pub fn new(setup: Setup<'_, C>, core: C) -> io::Result<Worker<C>> {
         let poll = Poll::new()?;
         let counters = Arc::new(Counters::default());
@@ -148,7 +148,7 @@ impl<C: Core> Worker<C> {
         self.handle.clone()
     }
 
-    /// Where the TCP listeners are, in their order.
+    /// The addresses of the TCP listeners, in their order.
     #[cfg(test)]
     pub fn stream_addresses(&self) -> impl Iterator<Item = io::Result<std::net::SocketAddr>> {
         self.edge.connections.local_addresses()
@@ -169,7 +169,7 @@ impl<C: Core> Worker<C> {
     /// Runs until [`Handle::stop`].
     pub fn run(mut self) -> io::Result<()> {
         if let Some(core) = self.pin {
-            // Pinning is a matter of speed; a container that forbids it still has a working server.
+            // Pinning only makes the worker faster; in a container that forbids it, the worker still works.
             let _ = crate::option::pin_thread(core);
         }
         while !self.handle.stop.load(Ordering::Acquire) {
@@ -204,8 +204,8 @@ impl<C: Core> Worker<C> {
         Ok(())
     }
 
-    /// Waits until a socket is ready, a deadline has come, or somebody wakes us, and handles what streams brought.
-    /// Datagrams are only noted: they are taken in batches. Returns the time of this turn.
+    /// Waits until a socket is ready, a deadline has come, or somebody wakes the worker, and handles the input of streams.
+    /// Datagrams are only noted, because they are taken in batches. Returns the time of this turn.
     fn wait(&mut self, unread: bool) -> io::Result<Time> {
         let Some(mut events) = self.events.take() else { return Ok(self.clock.now()) };
         let mut patience = if unread { Duration::ZERO } else { self.patience() };
@@ -264,13 +264,13 @@ impl<C: Core> Worker<C> {
             aside,
         ];
         match deadlines.into_iter().flatten().min() {
-            // From the start of the last turn: reading the clock again would cost more than the difference matters.
+            // Counted from the start of the last turn: reading the clock again would cost more than the difference matters.
             Some(deadline) => deadline.since(self.now).min(WAIT_MAX),
             None => WAIT_MAX,
         }
     }
 
-    /// Takes one batch from every socket that has something, and sends what it leads to.
+    /// Takes one batch from every ready socket, and sends the results.
     fn take_datagrams(&mut self, now: Time) -> bool {
         let mut busy = false;
         for index in 0..self.unread.len() {

@@ -1,5 +1,5 @@
-//! From the configuration that runs to another one: what differs, in plain words; what cannot change while running, by name
-//! and before anything is touched; and the swap, whole or not at all.
+//! From the running configuration to another: what differs, in plain words; what cannot change while running, by name and
+//! before anything changes; and the change, whole or not at all.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::difference::Difference;
 use super::sections;
 use super::{Context, RefusalKind, Refused};
 
-/// What `next` would change. `rows`: the servers that there are, whoever added them.
+/// What `next` would change. `rows`: all servers of the table, from the configuration or not.
 pub(crate) fn compare(before: &Checked, next: &Checked, rows: &[RowView]) -> Difference {
     let mut found = Difference::default();
     for differs in before.differences(next) {
@@ -22,14 +22,14 @@ pub(crate) fn compare(before: &Checked, next: &Checked, rows: &[RowView]) -> Dif
     }
     let (old, new) = (&before.settings, &next.settings);
     let forgets = new.selection != old.selection && new.selection == Selection::Cjsq && !old.count_calls;
-    found.note(forgets, "calls are counted from now on: those in progress are not in the queues of cjsq");
+    found.note(forgets, "calls are counted from now on; calls in progress are not in the queues of cjsq");
     sections::measures(&old.measures.measured, &new.measures.measured, &mut found);
     keys(before, next, &mut found);
     servers(rows, next, &mut found);
     let tokens = |checked: &Checked| checked.process.api.as_ref().map(|api| api.tokens.clone());
-    found.note(tokens(before) != tokens(next), "api.tokens: others from now on");
+    found.note(tokens(before) != tokens(next), "api.tokens: other tokens from now on");
     let named = |checked: &Checked| checked.http.as_ref().map(|http| http.places.named.clone());
-    found.note(named(before) != named(next), "HTTP of servers: other places from now on");
+    found.note(named(before) != named(next), "HTTP of servers: other addresses from now on");
     sections::certificates(before.process.tls.as_ref(), next.process.tls.as_ref(), &mut found);
     found
 }
@@ -41,25 +41,25 @@ fn keys(before: &Checked, next: &Checked, found: &mut Difference) {
         format!("{ids:?}")
     };
     if before.random_keys && next.random_keys {
-        // Each look at the configuration makes another: the one that runs stays.
+        // Each reading of the configuration makes another random key: the running key stays.
     } else if old.keys.tag != next.settings.keys.tag {
         let signing = old.keys.tag.first();
         if signing.is_some_and(|key| !next.settings.keys.tag.contains(key)) {
             found.refused.push(
-                "keys.tag: the key that signs now is not among the new ones, so that every call in progress would lose its \
-                 server; put the new key in front, keep the old one, and take it out when the longest call is over",
+                "keys.tag: the key that signs now is not among the new keys, so every call in progress would lose its \
+                 server; put the new key in front, keep the old one, and remove it when the longest call is over",
             );
         }
         found.changed("keys.tag, ids, the first signs", ids(old), ids(&next.settings));
         let oldest = |settings: &Settings| settings.keys.tag.last().cloned();
         found.note(
             oldest(old) != oldest(&next.settings),
-            "  the oldest key goes: calls that are remembered go on by it, tags that it signed are no longer known",
+            "  the oldest key is removed: remembered calls go on with it; tags that it signed are no longer known",
         );
     }
     found.note(
         old.keys.heartbeat != next.settings.keys.heartbeat,
-        "keys.heartbeat: another one; agents must have it too, or their servers fail after the decay",
+        "keys.heartbeat: another key; agents need this key, too, or their servers fail after the decay",
     );
 }
 
@@ -76,28 +76,33 @@ fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
                 found.changed(&name("weight"), row.weight, entry.weight);
                 let (now, then) = (row.transport.word(), entry.transport.word());
                 found.changed(&name("transport"), quoted(now), quoted(then));
-                found.note(row.leaving, &name("stays after all"));
-                found.note(!row.configured && !row.leaving, &name("named now, known by heartbeat before"));
+                found.note(row.leaving, &name("stays in the farm after all"));
+                found.note(
+                    !row.configured && !row.leaving,
+                    &name("now in the configuration; known only by heartbeat before"),
+                );
             }
         }
     }
     for row in rows.iter().filter(|row| row.configured) {
         if !next.settings.servers.iter().any(|entry| same(entry.address, row.address)) {
             let what = match row.heartbeat_state {
-                Some(_) => "no longer named; it stays as long as its heartbeats come",
-                None => "no longer named: no new calls; it goes when its known calls are over",
+                Some(_) => "no longer named; the server stays while its heartbeats come",
+                None => {
+                    "no longer named: the server gets no new calls, and leaves when its known calls are over"
+                }
             };
             found.changes.push(format!("server {}: {what}", row.address));
         }
     }
 }
 
-/// Changes one key of a configuration that is then to be applied.
+/// Changes one key of a configuration, which is then applied.
 pub(super) fn set(checked: &mut Checked, key: &str, text: &str) -> Result<(), Refused> {
     checked.set(key, text).map_err(|(what, remedy)| Refused::bad(format!("{key}: {what}"), remedy))
 }
 
-/// Swaps whole, or refuses whole.
+/// Changes everything, or refuses everything.
 pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> Result<Difference, Refused> {
     let (now, shared) = (context.now, context.control.shared());
     let Some(before) = context.control.checked() else {
@@ -112,8 +117,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     }
     let difference = compare(&before, &next, &context.control.rows(now));
     if let Some(what) = difference.refusal() {
-        let remedy =
-            "nothing was changed; leave these as they were, or start the load manager anew with them";
+        let remedy = "nothing was changed; leave these keys as they were, or restart the load manager with the new file";
         return Err(Refused::new(RefusalKind::Impossible, what, remedy));
     }
     if let Some(refusal) = context.control.table_mut().would_refuse(&next.settings.servers) {
@@ -122,10 +126,10 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     if dry {
         return Ok(difference);
     }
-    // What can fail comes first.
+    // Steps that can fail come first.
     if next.choices != before.choices {
         context.host.choices.write_to(&next.choices).map_err(|error| {
-            let remedy = "nothing was changed; let the load manager write there, or name another file";
+            let remedy = "nothing was changed; let the load manager write there, or choose another file";
             Refused::new(RefusalKind::Impossible, format!("log.choices: {error}"), remedy)
         })?;
     }
@@ -190,7 +194,13 @@ mod tests {
     fn a_reload_swaps_whole_and_says_what_differs() {
         let path = written("whole", TWO);
         let owner = Owner::of(config::load(&path).unwrap());
-        assert!(owner.ask("reload", json!({})).unwrap().text.contains("nothing differs"));
+        assert!(
+            owner
+                .ask("reload", json!({}))
+                .unwrap()
+                .text
+                .contains("nothing differs from the running configuration")
+        );
         let more = TWO.replace("127.0.0.1:7001\"", "127.0.0.1:7002\"\nweight = 3")
             + "[selection]\nkind = \"tlwl\"\n[limits]\nretry_after_seconds = 9\n";
         std::fs::write(&path, &more).unwrap();
@@ -269,8 +279,14 @@ mod tests {
         assert!(counters.contains("perf_polls"), "the poll loop runs: {counters}");
         std::fs::write(&path, TWO).unwrap();
         let done = owner.ask("reload", json!({})).unwrap().text;
-        assert!(done.contains("address = \"127.0.0.1:9\": polled no more"), "{done}");
-        assert!(owner.ask("reload", json!({})).unwrap().text.contains("nothing differs"));
+        assert!(done.contains("address = \"127.0.0.1:9\": no longer polled"), "{done}");
+        assert!(
+            owner
+                .ask("reload", json!({}))
+                .unwrap()
+                .text
+                .contains("nothing differs from the running configuration")
+        );
         std::fs::write(&path, format!("{TWO}[perf]\nlisten = \"127.0.0.1:9\"\n")).unwrap();
         let refused = owner.ask("reload", json!({})).err().unwrap();
         assert_eq!(refused.what, "restart needed for: perf.listen");

@@ -5,11 +5,11 @@ use std::fmt::Display;
 /// What differs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// What is changed, each on a line of its own.
+    /// The changes, each on a line of its own.
     pub(crate) changes: Vec<String>,
     /// Keys and sections that only a restart can change.
     pub(super) fixed: Vec<String>,
-    /// What else stands in the way, with its remedy.
+    /// Other obstacles, with their remedy.
     pub(super) refused: Vec<&'static str>,
 }
 
@@ -28,7 +28,7 @@ impl Difference {
         }
     }
 
-    /// Why it cannot be done, if so.
+    /// Why the change is not possible, if so.
     pub(super) fn refusal(&self) -> Option<String> {
         let restart = format!("restart needed for: {}", self.fixed.join(", "));
         let restart = (!self.fixed.is_empty()).then_some(restart);
@@ -40,7 +40,7 @@ impl Difference {
     /// For people.
     pub(crate) fn text(&self) -> String {
         match self.changes.is_empty() {
-            true => "nothing differs from what runs\n".into(),
+            true => "nothing differs from the running configuration\n".into(),
             false => self.changes.join("\n") + "\n",
         }
     }

@@ -1,5 +1,5 @@
-//! The control side of a load manager: heartbeats in, health and decay judged, snapshots out (SPEC A2 to A5). It runs in a
-//! thread of its own, or in the worker's with the thread model `one`.
+//! The control side of a load manager: it takes heartbeats, judges health and decay, and publishes snapshots (SPEC A2 to
+//! A5). It has a thread of its own, or shares the worker's with the thread model `one`.
 
 use std::collections::HashMap;
 use std::io;
@@ -38,16 +38,16 @@ pub(crate) struct Control {
     pub(crate) heartbeats: Heartbeats,
     conditions: HashMap<SocketAddr, Said>,
     measuring: Option<Measuring>,
-    /// Figures of servers that the table does not have.
+    /// Figures of servers that are not in the table.
     pub(crate) measured_unknown: u64,
     next_tick: Time,
-    /// The configuration that runs.
+    /// The running configuration.
     checked: Option<Arc<Checked>>,
-    /// Calls that the memory holds, where a server drains, and when they were counted.
+    /// Calls that the memory holds, counted while a server drains, and the time of the count.
     remembered: HashMap<ServerId, u32>,
     looked_at_drained: Time,
     complaints: Complaints,
-    /// Drained servers of which it was said that nothing is left.
+    /// Drained servers of which the log has said that no call is left.
     said_empty: Vec<SocketAddr>,
 }
 
@@ -85,12 +85,12 @@ impl Control {
         Arc::clone(&self.shared)
     }
 
-    /// Figures are taken from there with each turn (SPEC B3).
+    /// Takes figures from there in each turn (SPEC B3).
     pub(crate) fn measure_by(&mut self, measuring: Measuring) {
         self.measuring = Some(measuring);
     }
 
-    /// Who is polled from now on; the thread that does it is started where there was none to do.
+    /// Polls these places from now on; starts the thread if there was none.
     pub(crate) fn measure(&mut self, measures: Measures, key: Option<Key>, clock: Clock) -> io::Result<()> {
         match &self.measuring {
             Some(measuring) => measuring.change(measures, key),
@@ -103,7 +103,7 @@ impl Control {
         self.measuring.as_ref()
     }
 
-    /// The configuration that runs from now on.
+    /// The running configuration from now on.
     pub(crate) fn run_as(&mut self, checked: Checked) {
         self.heartbeats.set_key(checked.settings.keys.heartbeat.clone());
         self.checked = Some(Arc::new(checked));
@@ -113,7 +113,7 @@ impl Control {
         self.checked.clone()
     }
 
-    /// The configuration as it runs now, with all that was changed since it was read. `None`: it does not run yet.
+    /// The running configuration, with all changes since it was read. `None`: it does not run yet.
     pub(crate) fn as_it_runs(&self, now: Time) -> Option<Checked> {
         let mut checked = Checked::clone(self.checked.as_ref()?);
         checked.settings = Settings::clone(&self.shared.settings);
@@ -140,7 +140,7 @@ impl Control {
         self.set_terms(now, terms);
     }
 
-    /// Calls of all servers that are known, for whoever waits for the end.
+    /// Known calls of all servers, for a load manager that waits for its end.
     pub(crate) fn left_in_all(&self, now: Time) -> u64 {
         left::in_all(&self.shared, now, &self.table.rows(now))
     }
@@ -152,13 +152,13 @@ impl Control {
         Some(left::left(&self.shared, &row, &self.remembered))
     }
 
-    /// What is left at a server that drains, as of the last second.
+    /// What is left at a draining server, as of the last second.
     pub(crate) fn left_of(&self, row: &RowView) -> Option<Left> {
         (row.drained || row.leaving).then(|| left::left(&self.shared, row, &self.remembered))
     }
 
-    /// Once a second, while some server drains: says when one is empty, and lets those go that the configuration no longer
-    /// names.
+    /// Once a second, while some server drains: the log says when a server is empty, and servers that the configuration no
+    /// longer names leave.
     fn look_at_drained(&mut self, now: Time) {
         if now.since(self.looked_at_drained) < DRAINED_PERIOD {
             return;
@@ -178,7 +178,7 @@ impl Control {
                 self.said_empty.retain(|said| *said != address);
             } else if row.leaving {
                 self.table.remove(address);
-                info!("server {address} is gone: no call was left ({})", left.known_by);
+                info!("server {address} has left the farm: no call was left ({})", left.known_by);
             } else if !self.said_empty.contains(&address) {
                 self.said_empty.push(address);
                 info!("server {address} is drained: no call is left ({})", left.known_by);
@@ -203,8 +203,8 @@ impl Control {
         self.heartbeats.fd()
     }
 
-    /// Takes at most `budget` heartbeats, has the `work` done that others want of the tables, then judges: the number of
-    /// heartbeats taken.
+    /// Takes at most `budget` heartbeats, does the `work` that others want of the tables, then judges. Returns the number of
+    /// heartbeats.
     pub(crate) fn turn(&mut self, now: Time, budget: usize, work: impl FnOnce(Time, &mut Control)) -> usize {
         let taken = self.heartbeats.take(now, budget, &mut self.table);
         if let Some(measuring) = &self.measuring {
@@ -247,7 +247,7 @@ impl Control {
         self.complaints.no_server(now, refused, takes, all).iter().for_each(|line| warn!("{}", line));
     }
 
-    /// What an operator changed, in the log.
+    /// Logs an operator's change.
     pub(crate) fn note(&self, line: &str) {
         info!("{}", line);
     }
@@ -262,8 +262,11 @@ impl Control {
                 Said::new(row.condition)
             });
             if (said.note(row.condition) || is_new) && say {
-                let now = row.condition.name();
-                info!("server {} is {now}: {}", row.address, row.cause);
+                let (server, now, cause) = (row.address, row.condition.name(), row.cause);
+                match row.condition {
+                    lb::farm::condition::Condition::Failed => warn!("server {server} is {now}: {cause}"),
+                    _ => info!("server {server} is {now}: {cause}"),
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The port of heartbeats: each datagram is decoded, its signature and its count are judged, and what it says goes into the server
-//! table.
+//! The heartbeat port. Each datagram is decoded, its signature and its count are checked, and its content goes into the
+//! server table.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,10 +15,10 @@ use tracing::{info, warn};
 
 use crate::process::ports;
 
-/// Senders whose counts are remembered; more than the largest table has rows.
+/// Senders whose counts are remembered: more than the largest table has rows.
 const SENDERS_MAX: usize = 8192;
 
-/// What heartbeats came to.
+/// The counts of heartbeats.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeartbeatCounts {
     pub(crate) accepted: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Heartbeats {
 }
 
 impl Heartbeats {
-    /// Opens the port, if there is to be one.
+    /// Opens the port, if one is configured.
     pub(crate) fn open(settings: &settings::Heartbeats, key: Option<Key>) -> io::Result<Heartbeats> {
         let socket = heartbeat_socket(settings)?;
         Ok(Heartbeats { socket, key, replay: HashMap::new(), counts: HeartbeatCounts::default() })
@@ -49,13 +49,13 @@ impl Heartbeats {
         self.socket.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Takes at most `budget` heartbeats into the table: how many were taken.
+    /// Takes at most `budget` heartbeats into the table, and returns how many.
     pub(crate) fn take(&mut self, now: Time, budget: usize, table: &mut ServerTable) -> usize {
         let mut bytes = [0u8; DATAGRAM_BYTES_MAX + 1];
         let mut taken = 0;
         while taken < budget {
             let Some(socket) = &self.socket else { break };
-            // Nothing there, or an error of an earlier datagram: either way the next turn looks again.
+            // There is nothing, or an error of an earlier datagram: in both cases the next turn looks again.
             let Ok((length, from)) = socket.recv_from(&mut bytes) else { break };
             taken += 1;
             self.take_one(now, &bytes[..length], from, table);
@@ -97,12 +97,12 @@ impl Heartbeats {
         }
     }
 
-    /// A count proves nothing without a key, so it is asked for only with one.
+    /// A count proves nothing without a key, so it is only checked with a key.
     fn admit(&mut self, now: Time, heartbeat: &Heartbeat, table: &mut ServerTable) -> Result<(), Ignored> {
         if self.key.is_none() {
             return Ok(());
         }
-        // The table refuses what names no address; it must not take up a place here.
+        // The table refuses a heartbeat without an address; such a heartbeat must not take a place here.
         let Some(ip) = heartbeat.sip_address else { return Ok(()) };
         let sender = SocketAddr::new(ip, heartbeat.sip_port);
         if self.replay.len() >= SENDERS_MAX && !self.replay.contains_key(&sender) {
@@ -114,8 +114,8 @@ impl Heartbeats {
             let behind = replay.behind(heartbeat);
             if table.replayed(now, sender, behind) {
                 warn!(
-                    "heartbeats of {sender} are refused as replayed: its clock is {} s behind\n  remedy: set its clock, or give \
-                     its agent a --state-file, which keeps its count over restarts",
+                    "heartbeats of {sender} are refused as replayed: the clock of the server is {} s behind; remedy: set that clock, or give \
+                     the agent a --state-file, which keeps the count over restarts",
                     behind.as_secs()
                 );
             }
@@ -123,7 +123,8 @@ impl Heartbeats {
         admitted
     }
 
-    /// Said once in a while, as whoever sends wrong datagrams sends many; what is replayed is said of its server.
+    /// Logged only now and then, because a sender of wrong datagrams sends many. The server table reports replayed
+    /// heartbeats.
     fn ignored(&mut self, ignored: Ignored, bytes: &[u8], from: SocketAddr) {
         let count = &mut self.counts.ignored[ignored.index()];
         *count += 1;
@@ -131,10 +132,10 @@ impl Heartbeats {
             return;
         }
         let what = heartbeat::form::named(bytes);
-        warn!("{what} from {from} is ignored at the heartbeat port: {ignored} ({count} such so far)");
+        warn!("datagram ignored at the heartbeat port: {what} from {from}: {ignored} ({count} so far)");
     }
 
-    /// Said once in a while, not per heartbeat: a farm that is too large for its table repeats itself.
+    /// Logged only now and then, not for each heartbeat: a farm that is too large for its table repeats its heartbeats.
     fn refused(&mut self, refusal: &Refusal) {
         self.counts.refused += 1;
         if self.counts.refused.is_power_of_two() {

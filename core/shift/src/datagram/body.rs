@@ -72,7 +72,7 @@ impl Body {
     }
 }
 
-/// It is written into a header field between angle brackets, so none of these may stand in it.
+/// The text is written into a header field between angle brackets, so it may contain none of these.
 fn contact(value: &[u8]) -> Result<Vec<u8>, Ignored> {
     if value.is_empty() || !value.iter().all(|byte| is_of_uri(*byte)) {
         return Err(Ignored::BadSection);
@@ -80,7 +80,7 @@ fn contact(value: &[u8]) -> Result<Vec<u8>, Ignored> {
     Ok(value.to_vec())
 }
 
-/// Printable, and neither a bracket nor a quote: cannot end the place in a header field that it is written to.
+/// Printable, and neither a bracket nor a quote: it cannot end its place in the header field.
 pub(crate) fn is_of_uri(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"<>\"\\".contains(&byte)
 }

@@ -2,7 +2,7 @@
 
 use super::{Ignored, NAME_BYTES_MAX, VISITED_MAX};
 
-/// Never used again for another meaning; a value of another length is a new section.
+/// An id is never used again with another meaning; a value of another length is a new section.
 pub(super) mod id {
     pub(in super::super) const FROM: u16 = 1;
     pub(in super::super) const TO: u16 = 2;
@@ -40,7 +40,7 @@ pub(super) mod id {
 
 const HEADER_BYTES: usize = 4;
 
-/// More sections than any kind has, so that a datagram of many empty ones costs nothing.
+/// More sections than any kind has, so that a datagram of many empty sections costs nothing.
 const SECTIONS_MAX: usize = 32;
 
 pub(super) struct Writer {
@@ -67,7 +67,7 @@ impl Writer {
         self.section(id, &value.to_be_bytes());
     }
 
-    /// Names one after the other, a byte of length before each.
+    /// Names one after the other, each after a byte with its length.
     pub(super) fn names(&mut self, id: u16, names: &[String]) {
         let mut value = Vec::new();
         for name in names {

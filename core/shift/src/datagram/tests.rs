@@ -1,5 +1,5 @@
-//! Golden bytes, made apart from this code (Python's struct and hmac), and properties over all values. A change to these bytes
-//! is a change of the protocol.
+//! Golden bytes, made without this code (by Python's struct and hmac), and properties over all values. A change to these
+//! bytes is a change of the protocol.
 
 use proptest::prelude::*;
 
@@ -115,7 +115,7 @@ proptest! {
         prop_assert!(Datagram::decode(&[&bytes[..], b"x"].concat(), KEY).is_err());
     }
 
-    /// What a member with the key could send: anything behind a right authenticator.
+    /// What a member with the key could send: any bytes with a right authenticator.
     #[test]
     fn any_signed_sections_are_read_without_harm(kind in 0u8..8, sections in proptest::collection::vec(any::<u8>(), 0..400)) {
         let mut bytes = PROTOCOL_ID.to_be_bytes().to_vec();

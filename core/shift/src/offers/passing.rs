@@ -11,7 +11,7 @@ use crate::outbox::{Decision, Outbox};
 use crate::settings::AllAbove;
 
 impl Group {
-    /// A call that another member passes on to this one.
+    /// A call that another member passes to this one.
     pub(crate) fn offered(&mut self, now: Time, from: usize, offer: Offer, out: &mut Outbox) {
         let sound = offer.visited.last() == Some(&self.peers[from].name)
             && offer.visited.first() == Some(&offer.call.origin)
@@ -37,7 +37,7 @@ impl Group {
             Some(Decided::Passed { .. }) | None => {}
         }
         if offer.call.origin == self.settings.name {
-            // The call of our own client has come back: all are above, and this one has the least work.
+            // The call of our own client has come back: all members are above, and this one has the least work.
             return self.decide(offer.call.number, Decision::Take { number: offer.call.number }, out);
         }
         if offer.must_take || !self.workload(now).is_above() {
@@ -92,7 +92,7 @@ impl Group {
         Some(contact)
     }
 
-    /// A call of another member that this one has no room for.
+    /// A call of another member that this member has no room for.
     pub(super) fn pass_on(&mut self, now: Time, mut offer: Offer, out: &mut Outbox) {
         let Some(from) = offer.visited.last().and_then(|name| self.find(name)) else { return };
         let own = self.workload(now);
@@ -172,7 +172,7 @@ impl Group {
         }
     }
 
-    /// The member before this one on a chain: always nearer to the origin, so nothing goes round.
+    /// The member before this one on a chain: it is always nearer to the origin, so nothing goes round.
     fn way_back(&self, path: &[String]) -> Option<usize> {
         let own = path.iter().position(|name| *name == self.settings.name)?;
         self.find(path.get(own.checked_sub(1)?)?)

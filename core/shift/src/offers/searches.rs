@@ -1,4 +1,4 @@
-//! Calls of this member's own clients that a member with less work is sought for.
+//! Calls of this member's own clients that need a member with less work.
 
 use base::{Duration, Time};
 
@@ -10,17 +10,18 @@ use crate::group::Group;
 use crate::outbox::{Decision, Outbox};
 use crate::settings::AllAbove;
 
-/// After these times an offer is sent again; after the last one the member is held for silent. Within a farm an answer takes a
+/// Times after which an offer is sent again; after the last one the member counts as silent. Within a farm an answer takes a
 /// millisecond; the client has its 100 and waits.
 const REPEAT_AFTER: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(300)];
 
-/// A search ends after this, found or not: well within the 4 s after which RFC 3261 §17.1.1.2 has a client wonder.
+/// A search ends after this time, successful or not: well before the 4 s after which a client begins to doubt (RFC 3261
+/// §17.1.1.2).
 const SEARCH_MAX: Duration = Duration::from_secs(2);
 
 impl Group {
-    /// A new call. `None`: below the threshold, or nobody can be asked; it is to be taken here. Otherwise a decision with this
-    /// number is or will be in the outbox.
+    /// A new call. `None`: the workload is below the threshold, or nobody can be asked; this member takes the call.
+    /// Otherwise a decision with this number is or will be in the outbox.
     pub fn offer(&mut self, now: Time, call: Call, out: &mut Outbox) -> Option<u64> {
         let fits = call.user.len() <= USER_BYTES_MAX && call.user.iter().all(|byte| is_of_uri(*byte));
         if !self.workload(now).is_above() {
@@ -73,7 +74,7 @@ impl Group {
             self.searches.due.remove(&(at, number));
             let Some(search) = self.searches.all.get_mut(&number) else { continue };
             let Phase::Offered { to, sends, .. } = search.phase else { continue };
-            // Out of `due`: the search waits for nothing until it is offered again.
+            // No longer in `due`: the search waits for nothing until it is offered again.
             search.phase = Phase::Waiting;
             if search.ends > now && sends < REPEAT_AFTER.len() {
                 self.counters.add(Counter::OffersRepeated);
@@ -104,7 +105,7 @@ impl Group {
         }
     }
 
-    /// Nobody has less work, or nobody answers: this member has the least, as far as it can know.
+    /// Nobody has less work, or nobody answers: as far as this member knows, it has the least work.
     fn none_has_room(&mut self, number: u64, out: &mut Outbox) {
         let decision = match self.settings.all_above {
             AllAbove::LeastLoaded => Decision::Take { number },

@@ -11,7 +11,7 @@ use crate::headers::auth::Auth;
 /// Characters of the longest hash.
 const HASH_MAX: usize = 64;
 
-/// RFC 8760 §2.2. In a challenge the one that the server likes best comes first.
+/// RFC 8760 §2.2. In a challenge, the server's preferred algorithm comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hash {
     Md5,
@@ -42,7 +42,7 @@ pub struct Secret {
 }
 
 impl Hash {
-    /// The parts behind each other with a colon between.
+    /// The parts one after the other, with a colon between them.
     pub(super) fn of(self, parts: &[&[u8]]) -> Hex {
         fn run<D: Digest>(parts: &[&[u8]]) -> Hex {
             let mut digest = D::new();
@@ -84,7 +84,7 @@ impl Algorithm {
         ]
     };
 
-    /// `None`: it is not known here, and a challenge with it is passed over (RFC 8760 §2.4).
+    /// `None`: the algorithm is unknown here, and a challenge with it is skipped (RFC 8760 §2.4).
     pub fn parse(name: &[u8]) -> Option<Algorithm> {
         let known = |known: &&(&str, Algorithm)| known.0.as_bytes().eq_ignore_ascii_case(name);
         Algorithm::KNOWN.iter().find(known).map(|known| known.1)
@@ -120,7 +120,7 @@ impl Secret {
         Secret { hash, hex: hash.of(&[username, realm, password]) }
     }
 
-    /// From a store; `None`: it is no hash of that kind in hexadecimal.
+    /// From a store. `None`: the text is not a hash of that kind in hexadecimal.
     pub fn stored(hash: Hash, hex: &[u8]) -> Option<Secret> {
         if hex.len() != hash.characters() || !hex.iter().all(u8::is_ascii_hexdigit) {
             return None;

@@ -22,7 +22,7 @@ pub struct Address<'a> {
     pub parameters: &'a [u8],
     /// The first parameter `tag`.
     tag: Option<&'a [u8]>,
-    /// The offset behind the comma that follows in the field, or [`LAST`].
+    /// The offset after the comma that follows in the field, or [`LAST`].
     behind: u32,
 }
 
@@ -45,7 +45,7 @@ pub fn values(field: &[u8]) -> impl Iterator<Item = Result<Address<'_>, BadAddre
     })
 }
 
-/// The tag of a field that holds one value (From, To), which [`parse`] would take whole.
+/// The tag of a field with one value (From, To); [`parse`] would read the whole value.
 #[inline]
 pub fn tag(field: &[u8]) -> Result<Option<&[u8]>, BadAddress> {
     let address = read(field, 0)?;
@@ -66,7 +66,7 @@ pub fn first(field: &[u8]) -> Result<Address<'_>, BadAddress> {
     read(field, 0)
 }
 
-/// Reads the value that begins at `at`. Put into each caller, so that none builds what it does not ask for.
+/// Reads the value that begins at `at`. Inlined into each caller, so that no caller builds parts that it does not need.
 #[inline(always)]
 fn read(field: &[u8], at: usize) -> Result<Address<'_>, BadAddress> {
     let start = skip_lws(field, at);
@@ -106,7 +106,7 @@ fn read(field: &[u8], at: usize) -> Result<Address<'_>, BadAddress> {
     Ok(Address { bytes: &field[start..end], display_name, uri, parameters, tag, behind })
 }
 
-/// As [`parameters::read`]; a tag written plainly, which most addresses have, is found without a search for its name.
+/// As [`parameters::read`]. A plainly written tag, which most addresses have, is found without a search for its name.
 #[inline(always)]
 fn read_parameter(field: &[u8], at: usize) -> Option<(Parameter<'_>, usize)> {
     if field[at..].starts_with(b"tag=") {
@@ -129,8 +129,8 @@ fn bracketed(field: &[u8], at: usize) -> Option<(&[u8], usize)> {
     (field.get(end) == Some(&b'>') && scheme_length(uri).is_some()).then_some((uri, end + 1))
 }
 
-/// An unquoted display name and `<uri>`, or a URI without brackets: whichever of `<` and `:` comes first decides, as
-/// no display name holds a colon. White space before the bracket may be missing (RFC 4475 §3.1.1.6).
+/// An unquoted display name and `<uri>`, or a URI without brackets: the first of `<` and `:` decides, because a display name
+/// has no colon. White space before the bracket may be missing (RFC 4475 §3.1.1.6).
 fn unquoted(field: &[u8], start: usize) -> Option<(&[u8], &[u8], usize)> {
     let mut at = start;
     loop {
@@ -141,7 +141,7 @@ fn unquoted(field: &[u8], start: usize) -> Option<(&[u8], &[u8], usize)> {
                 return Some((trim(&field[start..at]), uri, end));
             }
             b':' => break,
-            // A comma or a semicolon here is the end of nothing (RFC 4475 §3.1.2.15).
+            // A comma or a semicolon here ends nothing (RFC 4475 §3.1.2.15).
             b',' | b';' | b'"' | b'>' => return None,
             _ => at += 1,
         }

@@ -1,5 +1,5 @@
-//! Challenges and credentials: WWW-Authenticate, Proxy-Authenticate, Authorization and Proxy-Authorization
-//! (RFC 3261 §20.7, §20.27, §20.44; RFC 8760). One to a field: SIP does not put several behind commas.
+//! Challenges and credentials: WWW-Authenticate, Proxy-Authenticate, Authorization and Proxy-Authorization (RFC 3261 §20.7,
+//! §20.27, §20.44; RFC 8760). There is one in each field: SIP does not separate several by commas.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use crate::text::skip_lws;
 pub struct Auth<'a> {
     /// `Digest`, in any case.
     pub scheme: &'a [u8],
-    /// Behind the scheme.
+    /// The text after the scheme.
     pub parameters: &'a [u8],
 }
 
-/// The scheme alone: what is behind it may let its reader in.
+/// Only the scheme is shown: the rest may let its reader in.
 impl fmt::Debug for Auth<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Auth({})", String::from_utf8_lossy(self.scheme))
@@ -31,7 +31,7 @@ pub fn parse(field: &[u8]) -> Option<Auth<'_>> {
 }
 
 impl<'a> Auth<'a> {
-    /// Name and value of each parameter, a quoted value with its quotes, up to the first that is wrong.
+    /// Name and value of each parameter, a quoted value with its quotes, up to the first error.
     pub fn parameters(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let list = self.parameters;
         let mut at = 0;
@@ -48,12 +48,12 @@ impl<'a> Auth<'a> {
         Some(value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value))
     }
 
-    /// The server takes the user for known and only its nonce for too old (RFC 7616 §3.3).
+    /// The server knows the user, and only the nonce is too old (RFC 7616 §3.3).
     pub fn is_stale(&self) -> bool {
         self.parameter(b"stale").is_some_and(|value| value.eq_ignore_ascii_case(b"true"))
     }
 
-    /// Appends the challenge with `stale=true`, whatever it said before.
+    /// Appends the challenge with `stale=true`, whatever it had before.
     pub fn write_stale(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.scheme);
         let mut separator = b" ".as_slice();

@@ -1,6 +1,6 @@
-//! The grammar of header fields: one file each, parsed when asked for, from the bytes of the value.
+//! The grammar of header fields: one file each, parsed when needed, from the bytes of the value.
 //!
-//! What a field lends are slices of the message, so that [`crate::Message::range_of`] tells where to edit.
+//! Fields lend slices of the message, so that [`crate::Message::range_of`] gives the place of an edit.
 
 pub mod address;
 pub mod auth;

@@ -20,16 +20,16 @@ pub struct Via<'a> {
     /// As written: `UDP`, `TCP`, `TLS`, any token.
     pub transport: &'a [u8],
     pub host: Host<'a>,
-    /// 0 is written by senders who do not know their own.
+    /// 0 from senders that do not know their own port.
     pub port: Option<u16>,
     /// `host[:port]` as written.
     pub sent_by: &'a [u8],
     pub branch: Option<&'a [u8]>,
-    /// `None` also where it is no address: who receives a request overwrites it.
+    /// `None` also if it is not an address: the receiver of a request overwrites it.
     pub received: Option<IpAddr>,
-    /// `Some(None)`: `rport` without a value, a request for it (RFC 3581 §3); or with one that is no port.
+    /// `Some(None)`: `rport` without a value, which asks for one (RFC 3581 §3); or with a value that is not a port.
     pub rport: Option<Option<u16>>,
-    /// Header field parameters, behind the first `;`. [`Via::parameter`] finds one, also its place for an edit.
+    /// Header field parameters, after the first `;`. [`Via::parameter`] finds a parameter, and its place for an edit.
     pub parameters: &'a [u8],
     /// Their values as written, for [`Via::mark`].
     rport_value: &'a [u8],
@@ -66,7 +66,7 @@ pub fn top<'a>(message: &Message<'a>) -> Option<Result<Via<'a>, BadVia>> {
     message.first_value(Name::Via).map(first)
 }
 
-/// The Via below the topmost, which is `top`: where a response goes when the topmost is ours. `None` when there is no other.
+/// The Via below the topmost, which is `top`: a response goes there if the topmost is ours. `None`: there is no other.
 pub fn below<'a>(message: &Message<'a>, top: &Via<'a>) -> Option<Result<Via<'a>, BadVia>> {
     let mut fields = message.all(Name::Via).map(|header| message.value(header));
     let field = fields.next()?;
@@ -175,8 +175,8 @@ fn no_port(field: &[u8], at: usize) -> Option<(u16, usize)> {
     (zeros > 0 && !field.get(end).is_some_and(u8::is_ascii_digit)).then_some((0, end))
 }
 
-/// As [`parameters::read`]; a branch written plainly, which every Via has, and a wish for `rport` are found without a
-/// search for their names.
+/// As [`parameters::read`]. A plainly written branch, which every Via has, and an empty `rport` are found without a search
+/// for their names.
 #[inline(always)]
 fn read_parameter(field: &[u8], at: usize) -> Option<(Parameter<'_>, usize)> {
     if field[at..].starts_with(b"branch=") {
@@ -190,8 +190,8 @@ fn read_parameter(field: &[u8], at: usize) -> Option<(Parameter<'_>, usize)> {
     parameters::read(field, at)
 }
 
-/// `SIP / 2.0 /`, with white space around the slashes; the offset of the transport. Another protocol or version is let
-/// through, as it is not ours to judge what an element behind us spoke.
+/// `SIP / 2.0 /`, with white space around the slashes; returns the offset of the transport. Another protocol or version is
+/// accepted, because we need not check what an element behind us spoke.
 fn protocol(field: &[u8], at: usize) -> Option<usize> {
     if field[at..].starts_with(b"SIP/2.0/") {
         return Some(skip_lws(field, at + 8));
@@ -214,7 +214,7 @@ impl<'a> Via<'a> {
         parameters::find(self.parameters, name)
     }
 
-    /// `sent-by;branch=value` in one piece, where the one is written right behind the other, as nearly all do.
+    /// `sent-by;branch=value` in one piece, if one follows the other directly, as in nearly all messages.
     pub fn sent_by_and_branch(&self) -> Option<&'a [u8]> {
         let start = self.sent_by.as_ptr() as usize - self.bytes.as_ptr() as usize;
         let behind = start + self.sent_by.len();
@@ -228,8 +228,9 @@ impl<'a> Via<'a> {
         (self.behind != LAST).then_some(self.behind as usize)
     }
 
-    /// What the receiver of a request writes into its topmost Via: `received` when the sender is not who it says, or asked for
-    /// `rport`, and then the value of `rport` (RFC 3261 §18.2.1, RFC 3581 §4). What a sender itself wrote there is overwritten.
+    /// What the receiver of a request writes into its topmost Via: `received` if the sender's address differs from its Via
+    /// or it asked for `rport`, and then the value of `rport` (RFC 3261 §18.2.1, RFC 3581 §4). What the sender itself wrote
+    /// there is overwritten.
     fn marks(&self, remote: SocketAddr) -> [Option<Mark<'a>>; 2] {
         let ip = remote.ip().to_canonical();
         let rport = self.rport.map(|_| Mark::Port(self.rport_value));

@@ -124,8 +124,8 @@ fn folded_end(bytes: &[u8], end: u32, lines: &mut impl Iterator<Item = u32>) -> 
     Some(end)
 }
 
-/// What [`field`] finds, the name and the ends of the value, where the name is a known one and the value stands behind one
-/// space with nothing behind it, as nearly all write it.
+/// What [`field`] finds, if the name is known and the value follows one space with nothing after it, as nearly all messages
+/// write it.
 #[inline(always)]
 fn plain_field(bytes: &[u8], start: u32, end: u32) -> Option<(Name, u32, u32)> {
     let head = bytes.get(start as usize..)?.first_chunk()?;
@@ -165,7 +165,7 @@ fn field(bytes: &[u8], start: u32, end: u32) -> Option<(Name, u32, u32)> {
     Some((name, start + colon as u32 + 1 + before, end - 2 - behind))
 }
 
-/// A name that is long, near the end of the message, or has white space before its colon; and where the colon is.
+/// A name that is long, or near the end of the message, or has white space before its colon; and the place of the colon.
 #[cold]
 #[inline(never)]
 fn far_name(line: &[u8]) -> Option<(Name, usize)> {
@@ -227,7 +227,7 @@ fn last_space(rest: &[u8]) -> Option<usize> {
     memrchr(b' ', &rest[..end])
 }
 
-/// One in unusual form: lower case, another version, no reason phrase.
+/// A start line in unusual form: lower case, another version, no reason phrase.
 #[cold]
 fn status_line(line: &[u8]) -> Option<Start<'_>> {
     let space = memchr(b' ', line)?;

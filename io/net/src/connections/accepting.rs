@@ -1,4 +1,4 @@
-//! Who is let in: connections from listening sockets, the bounds on them, and their handshakes.
+//! Accepts connections from listening sockets: the bounds on them, and their handshakes.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::websocket::End;
 pub(super) const ACCEPTS_PER_TURN: usize = 64;
 
 impl Connections {
-    /// Goes on accepting where more waited than a turn allowed.
+    /// Goes on accepting if more connections waited than a turn allowed.
     pub fn accept_rest(&mut self, now: Time) {
         for index in 0..self.listening.len() {
             if self.listening[index].more {
@@ -37,11 +37,12 @@ impl Connections {
                     self.admit(Stream::over(socket, &self.limits), place, remote, now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // The peer gave up before we came to it; the next may be there.
+                // The peer gave up before we accepted it; the next peer may wait.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     self.counters.accept_errors.add(1);
-                    // Who waits can be let in for another, but not told to go: that takes a descriptor as well.
+                    // A waiting connection can take the place of another, but cannot be refused: a refusal also needs a
+                    // descriptor.
                     let another = is_short_of_descriptors(&error) && self.displace(1);
                     if let Some(listening) = self.listening.get_mut(index).filter(|_| !another) {
                         listening.short = true;
@@ -103,7 +104,7 @@ impl Connections {
         }
     }
 
-    /// The last word of a WebSocket is said; once it is written, so is the end of the connection.
+    /// The close frame of a WebSocket is in the queue; once it is written, the end of the connection is written.
     pub(super) fn end_websocket(&mut self, key: Key, end: End, now: Time) {
         let counters = &self.counters;
         match end {
@@ -124,7 +125,7 @@ impl Connections {
         self.write_queued(key, now);
     }
 
-    /// Opens the connection once its handshake is over, and writes what waited for that.
+    /// Opens the connection once its handshake is over, and writes what waited for it.
     pub(super) fn settle(&mut self, key: Key, now: Time) {
         let Some(connection) = self.slots.get_mut(key) else { return };
         if !matches!(connection.phase, Phase::Handshaking { .. }) || !connection.is_agreed() {

@@ -1,4 +1,4 @@
-//! Messages into streams: found or opened connections, one write per connection and turn.
+//! Messages into streams: found or opened connections, with one write per connection and turn.
 
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -16,20 +16,20 @@ use crate::tcp::{is_ours, is_short_of_descriptors};
 use crate::tls::PARTS_MAX;
 use crate::websocket::OwnHead;
 
-/// Messages handed to the kernel in one write, each with what stands before it.
+/// Messages given to the kernel in one write, each with the bytes in front of it.
 const MESSAGES: usize = PARTS_MAX / 2;
 
-/// Where it lies that a message has no connection.
+/// Why a message has no connection.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// This process or host has no descriptor, port, memory or certificate for it, or a bound of ours is reached.
+    /// This process or host lacks a descriptor, port, memory or certificate, or a bound of ours is reached.
     Here,
     There,
 }
 
 impl Connections {
-    /// Takes a message that goes by stream: it leaves with the next [`Connections::flush`]. `bytes` is the whole
-    /// buffer that the ranges of this turn lie in.
+    /// Takes a message that goes by stream; it leaves with the next [`Connections::flush`]. `bytes` is the whole buffer that
+    /// contains the ranges of this turn.
     pub fn stage(
         &mut self,
         bytes: &[u8],
@@ -55,7 +55,7 @@ impl Connections {
         }
     }
 
-    /// Writes what was staged, and ends the connections that are to be ended with this turn.
+    /// Writes the staged messages, and ends the connections that end with this turn.
     pub fn flush(&mut self, bytes: &[u8], now: Time) {
         if !self.staged.is_empty() {
             let mut staged = std::mem::take(&mut self.staged);
@@ -71,11 +71,11 @@ impl Connections {
         }
     }
 
-    /// The connection that RFC 3261 §18.1.1 and §18.2.2 name for this target, opened if need be and allowed.
+    /// The connection that RFC 3261 §18.1.1 and §18.2.2 give for this target, opened if necessary and allowed.
     fn connection_for(&mut self, target: Target, now: Time) -> Result<Key, Fault> {
         if let Target::Connection { id, .. } = target {
             let key = Key { slot: id.slot, generation: id.generation };
-            // One that ends with this turn still takes the answer to what broke it.
+            // A connection that ends with this turn still takes the answer to the message that broke it.
             let alive = |connection: &mut Connection| !matches!(connection.phase, Phase::Ended { .. });
             if id.worker == self.worker && self.slots.get_mut(key).is_some_and(alive) {
                 return Ok(key);
@@ -120,7 +120,8 @@ impl Connections {
         Ok(key)
     }
 
-    /// Writes the messages of one connection in as few calls as possible; what the peer does not take waits.
+    /// Writes the messages of one connection in as few calls as possible. The rest waits if the peer does not take
+    /// everything.
     fn write_group(&mut self, group: &[Staged], bytes: &[u8], now: Time) {
         let Some(first) = group.first() else { return };
         let key = first.key;
@@ -179,8 +180,8 @@ impl Connections {
         }
     }
 
-    /// Puts a message, less what of it was written, into the queue of its connection. What has begun is queued in
-    /// any case: the stream would be unreadable without its end.
+    /// Puts the rest of a message into the queue of its connection. A message that has begun is queued in any case: the
+    /// stream would be unreadable without its end.
     fn enqueue(&mut self, key: Key, message: &Staged, written: usize, bytes: &[u8], now: Time) {
         let fallback = message.fallback.as_ref().map(|(range, to)| (part(bytes, range), *to));
         let Some(connection) = self.slots.get_mut(key) else { return };
@@ -215,8 +216,8 @@ impl Connections {
         }
     }
 
-    /// The connection broke under the message: once more on a new one, if the target allows it. A second loss is
-    /// reported, since that connection is being opened and only queues.
+    /// The connection broke during the message: the message is sent once more on a new connection, if the target allows. A
+    /// second loss is reported, because the new connection is being opened and only queues.
     fn try_elsewhere(&mut self, message: &Staged, bytes: &[u8], now: Time) {
         match self.connection_for(message.target, now) {
             Ok(key) => self.enqueue(key, message, 0, bytes, now),
@@ -228,12 +229,12 @@ impl Connections {
         }
     }
 
-    /// Reports a message that was not sent through the fault of its destination, and hands back what is to be sent instead.
+    /// Reports a message that was not sent through a fault of its destination, and returns the fallback.
     pub(super) fn lose(&mut self, target: Target, fallback: Option<(&[u8], Target)>) {
         self.lose_by(Fault::There, target, fallback);
     }
 
-    /// The same through a fault of this host, which says nothing of the destination.
+    /// The same through a fault of this host, which says nothing about the destination.
     fn lose_here(&mut self, target: Target, fallback: Option<(&[u8], Target)>) {
         self.lose_by(Fault::Here, target, fallback);
     }
@@ -249,7 +250,7 @@ impl Connections {
         }
     }
 
-    /// A peer that had written its last took no more either: what it was told last goes another way.
+    /// A peer that had ended its sending took no more bytes either: the last messages to it go another way.
     pub(super) fn refused_answers(&mut self, key: Key) {
         let kept = self.slots.get_mut(key).and_then(|connection| connection.unconfirmed.take());
         self.close(key, Close::Peer);
@@ -258,7 +259,7 @@ impl Connections {
         }
     }
 
-    /// Hands back what is to be sent instead.
+    /// Returns the fallback.
     fn instead(&mut self, bytes: &[u8], to: Target) {
         let start = self.news.fallback_bytes.len() as u32;
         self.news.fallback_bytes.extend_from_slice(bytes);
@@ -266,7 +267,7 @@ impl Connections {
     }
 }
 
-/// Where the target allows a connection to be opened to.
+/// The address to which the target allows a connection to be opened.
 fn address_to_connect(target: Target) -> Option<(u8, SocketAddr)> {
     match target {
         Target::Stream { listener, to } => Some((listener, to)),

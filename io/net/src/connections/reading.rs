@@ -11,12 +11,12 @@ use super::slots::{Key, id_of};
 use super::source::source;
 use super::{Connections, READ_BYTES};
 
-/// Reads from one connection before the next has its turn.
+/// Reads from one connection before the next connection has its turn.
 const READS_PER_TURN: usize = 4;
 
 impl Connections {
-    /// Reads until nothing is left or the turn is over. A read that leaves room in the buffer has taken all there
-    /// was, and what comes later is a new event; `to_the_end` reads on, because the end may have come as well.
+    /// Reads until nothing is left or the turn is over. A read that leaves room in the buffer has taken everything, and
+    /// later bytes are a new event. `to_the_end` reads on, because the end may have come as well.
     pub(super) fn read(&mut self, key: Key, now: Time, to_the_end: bool, take: &mut dyn FnMut(Received<'_>)) {
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.slots.get_mut(key) else { return };
@@ -115,8 +115,7 @@ impl Connections {
         }
     }
 
-    /// Adds what the connection has come to hold since the last time, or to hold no more, to the sum of all and to that of its
-    /// source.
+    /// Adds the change of the connection's held bytes to the sum of all connections and to the sum of its source.
     pub(super) fn account(&mut self, key: Key) -> usize {
         let Some(connection) = self.slots.get_mut(key) else { return self.buffered };
         let held = connection.held();

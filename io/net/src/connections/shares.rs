@@ -1,7 +1,8 @@
-//! What strangers share: room for what is not whole or not written yet, connections, and handshakes.
+//! What strangers share: room for incomplete and unwritten messages, connections, and handshakes.
 //!
-//! Each bound is one for all. At the bound whoever holds the most loses first, so that nobody can keep the others out: a source
-//! gets more only while no other source with less needs it. Connections that we opened, to servers, are never taken for this.
+//! Each bound applies to all sources together. At the bound, the source that holds the most loses first, so that nobody can
+//! keep the others out: a source gets more only while no source with less needs it. Connections that we opened to servers
+//! are never closed for this.
 
 use std::net::IpAddr;
 
@@ -12,18 +13,18 @@ use super::phase::{Close, Phase};
 use super::slots::Key;
 use super::source::{Source, source};
 
-/// At the bound a sixteenth of the room is made free at once, so that the look at all connections is paid for by as many bytes.
+/// At the bound, a sixteenth of the room is freed at once, so that the look at all connections is paid by as many bytes.
 const PART_OF_ROOM: usize = 16;
 
 /// Sources that lose connections in one search for room.
 const SOURCES_MAX: usize = 64;
 
-/// Connections closed at once to make place, for the same reason; of few connections it is one.
+/// Connections closed at once to make room, for the same reason; with few connections it is one.
 const DISPLACED_MAX: usize = 32;
 const PART_OF_CONNECTIONS: usize = 64;
 
-/// A handshake that is younger is not displaced for one of a source that has but one less: it takes a few round trips, and who
-/// is displaced comes again, so a crowd that reconnects would displace itself for ever.
+/// A younger handshake is not displaced for a source that has only one less: a handshake takes a few round trips, and a
+/// displaced client comes again, so a crowd that reconnects would displace itself for ever.
 const HANDSHAKE_UNDISTURBED: Duration = Duration::from_secs(1);
 
 impl Connections {
@@ -31,8 +32,8 @@ impl Connections {
         self.per_source.get(&from).copied().unwrap_or_default()
     }
 
-    /// Closes connections of the sources that hold the most bytes until there is room again. The connection with the most goes
-    /// first.
+    /// Closes connections of the sources that hold the most bytes until there is room again, beginning with the connection
+    /// that holds the most.
     pub(super) fn make_room(&mut self) {
         let goal = self.limits.buffered_bytes - self.limits.buffered_bytes / PART_OF_ROOM;
         for _ in 0..SOURCES_MAX {
@@ -55,8 +56,8 @@ impl Connections {
         }
     }
 
-    /// Closes accepted connections to make place for another: the longest idle ones of the sources that have the most, where
-    /// that is more than the `has` of who asks. False: nobody has more.
+    /// Closes accepted connections to make room for another: the longest idle connections of the sources with the most, if
+    /// they have more than the asking source (`has`). False: no source has more.
     pub(super) fn displace(&mut self, has: u32) -> bool {
         let most = self.per_source.values().map(|share| share.connections).max().unwrap_or(0);
         if most <= has {
@@ -78,7 +79,7 @@ impl Connections {
         count > 0
     }
 
-    /// Ends the oldest handshake of the sources that have the most under way, where that is more than the `has` of who asks.
+    /// Ends the oldest handshake of the sources with the most in progress, if they have more than the asking source (`has`).
     pub(super) fn displace_handshake(&mut self, has: u32, now: Time) -> bool {
         let oldest = self
             .watched

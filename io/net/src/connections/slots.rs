@@ -1,8 +1,8 @@
-//! Places for connections, each with a generation that tells its present connection from those before.
+//! Places for connections, each with a generation that distinguishes its present connection from earlier ones.
 
 use sip::ConnectionId;
 
-/// A place and its generation: what stays valid exactly as long as the connection in it.
+/// A place and its generation: valid exactly as long as the connection in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) slot: u16,
@@ -26,7 +26,7 @@ pub(crate) struct Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// `first`: by chance, so that a key of another run of the program reaches nobody either.
+    /// `first` is random, so that a key of another run of the program reaches nobody either.
     pub(crate) fn new(max: usize, first: u32) -> Slots<T> {
         Slots { places: Vec::new(), free: Vec::new(), max: max.min(usize::from(u16::MAX)), first }
     }
@@ -39,7 +39,7 @@ impl<T> Slots<T> {
         self.len() >= self.max
     }
 
-    /// Where the next value will be; `None` when full. [`Slots::insert`] puts it there.
+    /// Where the next value will be. `None`: full. [`Slots::insert`] puts the value there.
     pub(crate) fn vacant(&mut self) -> Option<Key> {
         if self.free.is_empty() {
             let slot = u16::try_from(self.places.len()).ok().filter(|_| self.places.len() < self.max)?;
@@ -75,7 +75,7 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// The value at a position among all places, taken or not, to go over them in parts.
+    /// The value at a position among all places, used or not, to walk over them in parts.
     pub(crate) fn at(&self, position: usize) -> Option<(Key, &T)> {
         let place = self.places.get(position)?;
         let key = Key { slot: position as u16, generation: place.generation };

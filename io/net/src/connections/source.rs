@@ -2,16 +2,16 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What one source has of a worker.
+/// What one source has in a worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Source {
     pub(super) connections: u32,
     pub(super) handshakes: u32,
-    /// Bytes of partial messages and queues.
+    /// Bytes of incomplete messages and queues.
     pub(super) held: usize,
 }
 
-/// What counts as one source: whoever has an IPv6 network of 64 bits has all its addresses.
+/// What counts as one source: the owner of an IPv6 network of 64 bits has all its addresses.
 pub(super) fn source(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

@@ -10,7 +10,7 @@ const HEAD_BYTES: usize = 5;
 pub(super) struct Records {
     /// Bytes of the incomplete record.
     pub(super) held: usize,
-    /// When its first byte came.
+    /// When the first byte came.
     pub(super) since: Time,
     length: [u8; 2],
 }

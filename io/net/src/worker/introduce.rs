@@ -9,8 +9,8 @@ use super::Worker;
 use super::balance::Balance;
 use crate::Spread;
 
-/// Acquaints the workers of a process with each other, so that a message reaches the worker that owns its connection
-/// and datagrams are dealt out among them. They stand in the order of their numbers.
+/// Introduces the workers of a process to each other, so that a message reaches the worker that owns its connection, and
+/// datagrams are dealt out among them. The workers are in the order of their numbers.
 pub fn introduce<C: Core>(workers: &mut [Worker<C>]) -> io::Result<()> {
     let mailboxes: Vec<_> = workers.iter().map(|worker| worker.edge.mailbox()).collect();
     let counters: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.handle.counters)).collect();

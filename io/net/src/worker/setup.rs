@@ -13,23 +13,23 @@ use crate::{Clock, Counters, Identities, Limits, Spread, UdpOptions};
 
 /// What a worker is made from.
 pub struct Setup<'a, C: Core> {
-    /// Number of this worker, from 0; the one in [`sip::ConnectionId`].
+    /// Number of this worker, from 0, as in [`sip::ConnectionId`].
     pub index: u8,
-    /// Processor to stay on; `None`: wherever the kernel puts it.
+    /// Processor to stay on. `None`: the kernel decides.
     pub pin: Option<usize>,
     pub clock: Clock,
-    /// Transport and address of each, in the order of the configuration.
+    /// Transport and address of each listener, in the order of the configuration.
     pub listeners: &'a [(Transport, SocketAddr)],
     pub udp: UdpOptions,
     pub limits: Limits,
-    /// Certificates of TLS listeners; empty without such.
+    /// Certificates of TLS listeners; empty without such listeners.
     pub identities: Arc<Identities>,
     pub spread: Spread,
-    /// Whom the core asks, and who records its events.
+    /// Who answers the core's questions and records its events.
     pub beside: Box<dyn Beside<C>>,
 }
 
-/// How others reach a running worker.
+/// The way for others to reach a running worker.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) stop: Arc<AtomicBool>,
@@ -41,7 +41,7 @@ impl Handle {
     /// The worker ends after its present turn.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        // It fails only when the worker is gone, and then there is nobody to wake.
+        // This fails only if the worker is gone, and then there is nobody to wake.
         let _ = self.wake.wake();
     }
 
