@@ -119,7 +119,7 @@ def under_load():
                 callers.append(Callers(farm, front, authority, pair, rate / 5, LATER_LASTS, tunnels))
             authority, pair = pairs[-1]
             chain, key, other = pair.certificate.read_bytes(), pair.key.read_bytes(), old.sign().key.read_bytes()
-            problems += changes.bad(chain, other, "is not that of the certificate", True)
+            problems += changes.bad(chain, other, "does not belong to the certificate", True)
             problems += changes.bad(chain[: len(chain) // 2], key, "is not PEM", False)
             callers.append(Callers(farm, front, authority, pair, rate / 5, LATER_LASTS, tunnels))
             if not refused(front, old.client()):
