@@ -1,4 +1,5 @@
-//! A peer that asks for requests to come back by the connection it opened (RFC 5923): who asks, and who is proven.
+//! Connection reuse (RFC 5923): a peer asks to get requests back over the connection that it opened. Which peers ask, and
+//! which are proven.
 
 use std::net::SocketAddr;
 
@@ -13,7 +14,7 @@ use crate::way::view::View;
 /// RFC 5923 §8.2: the port of a TLS Via without one.
 const TLS_PORT: u16 = 5061;
 
-/// A request that came over a stream: whether its sender asks for requests to come back by it.
+/// Notes whether the sender of a request over a stream asks to get requests back over that stream.
 pub(crate) fn note(view: &View, turn: &mut Turn<'_>, request: &Request<'_>) {
     let flow = turn.flow;
     let Some(id) = flow.connection else { return };
@@ -23,9 +24,9 @@ pub(crate) fn note(view: &View, turn: &mut Turn<'_>, request: &Request<'_>) {
     }
     let aliases = &view.shared.aliases;
     let port = request.via.port.unwrap_or(if flow.transport == Transport::Tls { TLS_PORT } else { 5060 });
-    // RFC 5923 §8.2: the address is the one that it sends from, not what a name may stand for.
+    // RFC 5923 §8.2: the address is the one that the peer sends from, not one that a name may stand for.
     let address = SocketAddr::new(flow.remote.ip().to_canonical(), port);
-    // One that we opened is found by its address as it is.
+    // A connection that we opened is found by its address anyway.
     if address == flow.remote || !aliases.ask(id) {
         return;
     }
@@ -44,7 +45,7 @@ pub(crate) fn note(view: &View, turn: &mut Turn<'_>, request: &Request<'_>) {
     }
 }
 
-/// The edge has looked at the certificate.
+/// The edge has checked the certificate.
 pub(crate) fn judged(view: &View, claim: &Claim, proven: bool) {
     if !proven {
         return refuse(view, claim.id);

@@ -9,13 +9,13 @@ use crate::connections::own::is_of_one_host;
 use crate::way::view::View;
 
 impl View {
-    /// For UDP to the source of the request when it asked for that, else to its source address at the port of its Via; for a
-    /// stream back on the connection, or to that place by a new one. `maddr` in the Via of a server over UDP names another
-    /// place. From anybody else it is ignored: an answer goes to nobody but who asked.
+    /// Over UDP: to the source of the request if the request has `rport`, else to the source address at the port of the Via.
+    /// Over a stream: on the connection, or on a new one to that address. `maddr` in the Via of a server over UDP names
+    /// another place. Anybody else's `maddr` is ignored: an answer goes only to the sender of the request.
     pub(crate) fn way_back(&self, via: Option<&Via<'_>>, flow: Flow) -> SocketAddr {
         let port = match via {
             Some(via) if flow.transport == Transport::Udp && via.rport.is_some() => flow.remote.port(),
-            // It does not know its own port; the source has one.
+            // The sender does not know its own port; the source has one.
             Some(via) if via.port == Some(0) => flow.remote.port(),
             Some(via) => port_of(via, flow),
             None => flow.remote.port(),
@@ -31,7 +31,8 @@ impl View {
         SocketAddr::new(flow.remote.ip(), port)
     }
 
-    /// It comes from the address of a server, or from one of our own: who may have us send to any address.
+    /// The request comes from the address of a server, or from one of our own. Only these senders may have us send to any
+    /// address.
     pub(crate) fn sends_to_clients(&self, flow: Flow) -> bool {
         let ip = flow.remote.ip();
         self.snapshot.is_server_ip(ip) || self.shared.own.is_own_ip(ip)

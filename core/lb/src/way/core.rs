@@ -1,5 +1,5 @@
 //! What one worker owns beside its view: deadlines, chance, what could not be sent, what was refused. Each is a type of its
-//! own; the few functions that need several of them at once are those of the core.
+//! own; `Core` has the few functions that need several of them at once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::way::refused::Refusals;
 use crate::way::unsent::Unsent;
 use crate::way::view::View;
 
-/// Held requests attended to in one turn; the rest keep the deadline in the past.
+/// Held requests handled in one turn; the rest keep the deadline in the past.
 pub(crate) const ACTIONS_MAX: usize = 256;
 
-/// All of a router but the parser and the edits, which lend the message and its changes.
+/// All of a router except the parser and the edits, which lend the message and its changes.
 pub(crate) struct Core {
     pub view: View,
     pub chance: Chance,
@@ -40,7 +40,8 @@ impl Core {
         }
     }
 
-    /// Takes a new snapshot, if there is one. What is held at a server that was lost with it is freed for others.
+    /// Takes a new snapshot, if there is one. Requests that are held at a server which has failed since are freed for
+    /// other servers.
     pub(crate) fn refresh(&mut self, now: Time) {
         let view = &mut self.view;
         if view.shared.epoch() == view.snapshot.epoch {
@@ -63,8 +64,9 @@ impl Core {
         }
     }
 
-    /// A server that ends a connection may be tired of it, or dead. What waits for an answer from there is sent again over a
-    /// new one; and the server is asked at once: if it is dead, the connection that the question needs is refused.
+    /// A server that ends a connection may want it no longer, or may be dead. Held requests that wait for an answer from that
+    /// server are sent again over a new connection. The server is also probed at once: if it is dead, the connection that the
+    /// probe needs is refused.
     pub(crate) fn closed(&mut self, now: Time, peer: SocketAddr, out: &mut Outbox) {
         let view = &self.view;
         if view.shared.held.is_empty() {

@@ -1,5 +1,5 @@
-//! A request on its way: what was read of its route set, and the changes that it leaves with. It can be written again, to
-//! leave by another listener or for another server: each time the changes begin anew, and the message stays as it came.
+//! A request on its way: its route set as read, and the changes that it leaves with. The request can be written again, for
+//! another listener or another server: each time the changes begin anew, and the message stays as received.
 
 use std::ops::Range;
 
@@ -19,9 +19,9 @@ use crate::way::view::View;
 pub(crate) struct Draft<'m, 'e> {
     pub request: &'m Request<'m>,
     pub set: RouteSet<'m>,
-    /// That of our own Via.
+    /// The key of the branch in our own Via.
     pub branch: BranchKey,
-    /// Fields that it leaves without.
+    /// Fields that are taken out of the request.
     pub without: Box<[Range<u32>]>,
     edits: &'e mut Edits,
 }
@@ -31,14 +31,14 @@ impl<'m, 'e> Draft<'m, 'e> {
         Draft { request, set: RouteSet::default(), branch, without: Box::default(), edits }
     }
 
-    /// Reads the route set, and the tag that is beside it.
+    /// Reads the route set, and the tag beside it.
     pub(crate) fn read_routes(&mut self, view: &View) -> Result<(), Reject> {
         self.set.take(self.request, &view.shared.own, &view.shared.keys)?;
         self.add_echoed_tag(view);
         Ok(())
     }
 
-    /// Where the Route has no tag, that in the extension header field of a server that echoes it.
+    /// If the Route has no tag: takes the tag from the extension header field of a server that echoes the tag.
     fn add_echoed_tag(&mut self, view: &View) {
         if self.set.tag.is_none()
             && !self.set.forged
@@ -50,7 +50,7 @@ impl<'m, 'e> Draft<'m, 'e> {
         }
     }
 
-    /// Appends the request to the outbox as it leaves by this listener; where it lies.
+    /// Appends the request to the outbox, as it leaves by this listener. Returns its range there.
     pub(crate) fn write(
         &mut self,
         view: &View,

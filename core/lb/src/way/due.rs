@@ -1,5 +1,4 @@
-//! What is done when [`crate::hold::Held`] says that something is due at a held request: it is sent again, answered, or given
-//! to another server.
+//! Carries out what [`crate::hold::Held`] says is due: a held request is sent again, answered, or given to another server.
 
 use base::{Chance, Time};
 use heartbeat::notice::What as Told;
@@ -20,7 +19,7 @@ use crate::way::view::View;
 use crate::why::Kind;
 
 impl Core {
-    /// Something is due at a held request; `message` is as it was received.
+    /// An action for a held request is due; `message` is the request as received.
     pub(crate) fn act(
         &mut self,
         turn: &mut Turn<'_>,
@@ -62,8 +61,8 @@ impl Core {
         }
     }
 
-    /// The same bytes as before, which routing makes of the same message again. What cannot be sent any more is answered
-    /// and let go: its timers would lead to the same answer again and again.
+    /// Sends the same bytes as before: routing makes them of the same message again. A request that cannot be sent any more
+    /// is answered and let go: its timers would lead to the same answer again and again.
     fn send_held(
         &mut self,
         turn: &mut Turn<'_>,
@@ -76,7 +75,7 @@ impl Core {
         }
         if let Err(reject) = self.try_send_held(turn, draft, server, action) {
             self.view.shared.held.let_go(action.key, action.class);
-            // A CANCEL that is held has its answer.
+            // A held CANCEL is answered already.
             if action.class != Class::Cancel {
                 self.answer(turn, draft.request.message, &reject);
             }
@@ -105,8 +104,8 @@ impl Core {
 }
 
 impl View {
-    /// An earlier copy passed unheld, because there was no room or no reason, and the server answered that one: only the memory
-    /// of calls knows. Who has been moved once was not heard by it since.
+    /// The server answered an earlier copy, which passed unheld because there was no room or no reason to hold it: only the
+    /// memory of calls knows of that answer. After a move, the memory says nothing of the new server.
     fn was_heard(&self, now: Time, request: &Request<'_>, action: &Action, tried: &Tried, why: Why) -> bool {
         action.class == Class::Invite
             && request.first
@@ -114,7 +113,8 @@ impl View {
             && self.shared.calls.was_heard(now, request.call, why == Why::Silent)
     }
 
-    /// A server that was not tried yet. Whoever takes a dialog over is the one that its later requests will find.
+    /// A server that was not tried yet. For a request in a dialog: the server that takes the dialog over, since later
+    /// requests will go there too.
     fn another(
         &self,
         request: &Request<'_>,
@@ -132,7 +132,7 @@ impl View {
         found.or_else(|| shared.selector.candidates(snapshot, call, chance).find(may_be))
     }
 
-    /// Takes in that what was at `from` is given to another server.
+    /// Notes that a request which was at `from` is given to another server.
     fn note_moved(
         &self,
         turn: &mut Turn<'_>,
@@ -158,7 +158,7 @@ impl View {
         self.tell(request.call, to.id, Told::Moved, turn.out);
         self.shared.selector.admit(to);
         if matches!(why, Why::Full | Why::Refused) {
-            // Nobody's fault, so no fault record; `strowger why` tells of it.
+            // Nobody failed, so there is no fault record; `strowger why` shows the move.
             return;
         }
         turn.out.events.push(Event::TakenOver {

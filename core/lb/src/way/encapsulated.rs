@@ -1,8 +1,10 @@
-//! The encapsulated response (SPEC C4): what a server sends instead of a response when it names the next hop itself. It is
-//! framed as a SIP message, so that it travels in the same streams and datagrams; docs/encapsulated-response.md specifies it.
+//! The encapsulated response (SPEC C4): a server sends it instead of a response when the server itself names the next hop. It
+//! is framed as a SIP message, so that it travels in the same streams and datagrams; docs/encapsulated-response.md specifies
+//! it.
 //!
-//! The load manager takes it from addresses of servers alone, with the right authenticator, around a response to a request that
-//! went through a load manager of this farm. So nobody can have anything sent anywhere who could not do so anyway.
+//! The load manager accepts an encapsulated response only from the address of a server, with the right authenticator, around
+//! a response to a request that went through a load manager of this farm. So a sender gains no way to have us send anything
+//! anywhere.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -11,12 +13,12 @@ use heartbeat::authenticator::{self, AUTHENTICATOR_BYTES};
 use sip::text::{decimal, write_decimal, write_host};
 use sip::{Host, Transport, Uri};
 
-/// How each begins.
+/// How each encapsulated response begins.
 const METHOD: &[u8] = b"ENCAPSULATED ";
 const VERSION_LINE: &[u8] = b" SIP/2.0\r\nEncapsulation: 1\r\nAuthenticator: ";
 const TYPE_LINE: &[u8] = b"\r\nContent-Type: message/sip\r\nContent-Length: ";
 const END: &[u8] = b"\r\n\r\n";
-/// What is covered begins so: the key is that of heartbeats, which begin otherwise.
+/// The bytes under the authenticator begin with this: heartbeats have the same key, and begin otherwise.
 const COVERED: &[u8] = b"strowger encapsulated response 1\r\n";
 
 /// Longest next hop: an IPv6 address with port and transport.
@@ -29,23 +31,23 @@ pub struct NextHop {
     pub transport: Transport,
 }
 
-/// Why one was not believed.
+/// Why an encapsulated response was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Not of the form; also a length that is not that of the rest, or a response beyond a message's bounds.
+    /// Wrong form; also a length other than that of the rest, or a response beyond a message's bounds.
     Malformed,
     /// Made with another key, or changed on the way.
     BadAuthenticator,
 }
 
-/// A believed one: the next hop, and the response as a part of the bytes that were read.
+/// An accepted one: the next hop, and the range of the response in the bytes that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encapsulated {
     pub next_hop: NextHop,
     pub response: Range<usize>,
 }
 
-/// Whether these bytes are meant as one.
+/// Whether these bytes are meant as an encapsulated response.
 #[inline]
 pub fn is_meant(bytes: &[u8]) -> bool {
     bytes.starts_with(METHOD)
@@ -77,7 +79,7 @@ pub fn write(next_hop: NextHop, response: &[u8], key: &[u8], out: &mut Vec<u8>) 
     out.extend_from_slice(response);
 }
 
-/// Reads one. Its form is exact: the fields in their order, one space, no other case, nothing more.
+/// Reads an encapsulated response. Its form is exact: the fields in their order, one space, no other case, nothing more.
 pub fn read(bytes: &[u8], key: &[u8]) -> Result<Encapsulated, Refused> {
     let parts = Parts::of(bytes).ok_or(Refused::Malformed)?;
     let response = &bytes[parts.response.clone()];
@@ -126,7 +128,7 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// A number that is written in one way: the bytes are signed as they are.
+/// A number in its only allowed spelling: the bytes are signed as they are.
 fn length(digits: &[u8]) -> Option<usize> {
     let plain = digits.len() == 1 || !digits.starts_with(b"0");
     decimal(digits).filter(|_| plain).map(|length| length as usize)

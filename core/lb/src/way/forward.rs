@@ -1,4 +1,4 @@
-//! How a request is written on its way: our Via and Record-Route in, our Routes out, counters of hops down.
+//! How a request is rewritten: our Via and Record-Route are added, our Routes are taken out, the hop counters go down.
 
 use std::io::Write;
 
@@ -14,20 +14,20 @@ use crate::signed::tag::Tag;
 use crate::signed::token::CHARACTERS_MAX;
 use crate::way::request::Request;
 
-/// RFC 5393 §5.3.3: what a proxy puts in, and lowers to.
+/// RFC 5393 §5.3.3: the value that a proxy adds, and the highest that it leaves.
 const MAX_BREADTH: u32 = 60;
 /// Every request that a proxy forwards carries one.
 const MAX_BREADTH_LINE: &[u8] = b"Max-Breadth: 60\r\n";
 
-/// What a request gets on its way that is its own.
+/// What is added to this request alone.
 pub(crate) struct Outfit {
     pub branch: BranchKey,
     pub hop: Hop,
-    /// For Record-Route: what to put in, where the request may begin a dialog.
+    /// The tag of the Record-Route entry, if the request may begin a dialog.
     pub tag: Option<Tag>,
 }
 
-/// Everything that a request gets on its way, decided.
+/// All that a request is given when it is forwarded.
 pub(crate) struct Passage<'a> {
     pub keys: &'a KeyRing,
     pub outfit: &'a Outfit,
@@ -35,13 +35,13 @@ pub(crate) struct Passage<'a> {
     pub tag_header: bool,
     /// Our URIs are `sips:`, as the Request-URI or the next Route is (RFC 3261 §16.6 step 4).
     pub secure: bool,
-    /// The listener it came in by, and the one it leaves by.
+    /// The listener that the request came in by, and the listener that it leaves by.
     pub came_by: &'a OwnAddress,
     pub leaves_by: &'a OwnAddress,
 }
 
-/// Whether it, or an answer to it, may carry our Record-Route into a dialog (RFC 3261 §16.6 step 4). A NOTIFY makes the dialog
-/// of a subscription at its receiver, though it has the tags of both, and so each one gets our entry (RFC 6665 §4.3).
+/// Whether the request, or an answer to it, may carry our Record-Route into a dialog (RFC 3261 §16.6 step 4). A NOTIFY makes
+/// the dialog of a subscription at its receiver although it has both tags, so each NOTIFY gets our entry (RFC 6665 §4.3).
 pub(crate) fn may_begin_dialog(request: &Request<'_>) -> bool {
     match request.method {
         Method::Notify => true,
@@ -59,7 +59,7 @@ pub(crate) fn may_begin_dialog(request: &Request<'_>) -> bool {
     }
 }
 
-/// Adds the edits that every forwarded request gets. Those of its route set are in `edits` already.
+/// Adds the edits that every forwarded request gets. The edits of its route set are in `edits` already.
 pub(crate) fn edit(request: &Request<'_>, flow: Flow, passage: &Passage<'_>, edits: &mut Edits) {
     let message = request.message;
     edits.insert(message.headers_start(), |text| {
@@ -79,7 +79,7 @@ pub(crate) fn edit(request: &Request<'_>, flow: Flow, passage: &Passage<'_>, edi
     }
 }
 
-/// On a stream a message has a Content-Length (RFC 3261 §18.3), whether or not it had one where it came from.
+/// A message on a stream has a Content-Length (RFC 3261 §18.3), even if it was received without one.
 pub(crate) fn add_length(message: &Message<'_>, edits: &mut Edits) {
     if message.first(Name::ContentLength).is_none() {
         let length = message.body().len();
@@ -91,7 +91,7 @@ pub(crate) fn add_length(message: &Message<'_>, edits: &mut Edits) {
 
 fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
     const HOP: usize = BRANCH_LENGTH + BEHIND_BRANCH.len();
-    // What is behind `branch=`, put together where every part has its place.
+    // The text after `branch=`, put together in one buffer.
     let mut rest = [0; HOP + CHARACTERS_MAX + 2];
     let branch = branch_text(passage.outfit.branch.0);
     rest[..BRANCH_LENGTH].copy_from_slice(&branch);
@@ -100,7 +100,7 @@ fn write_via(passage: &Passage<'_>, text: &mut Vec<u8>) {
     let end = HOP + passage.outfit.hop.encode(passage.keys, &branch, hop);
     rest[end..end + 2].copy_from_slice(b"\r\n");
     text.extend_from_slice(&passage.leaves_by.via);
-    // A server may send its own requests back by the connection that we open to it (RFC 5923 §8.1).
+    // A server may send its own requests back over the connection that we open to it (RFC 5923 §8.1).
     if passage.leaves_by.transport == Transport::Tls && !passage.outfit.hop.to_client {
         text.extend_from_slice(&rest[..end]);
         return text.extend_from_slice(b";alias\r\n");
@@ -124,7 +124,7 @@ fn write_record_route(request: &Request<'_>, tag: &Tag, passage: &Passage<'_>, t
         entry(passage.came_by);
     }
     if passage.tag_header {
-        // What echoes is for servers.
+        // The tag that is echoed is for servers.
         let length = match tag.private {
             true => tag.copy_for(false).encode(passage.keys, request.call, request.call_id, &mut written),
             false => length,
@@ -148,7 +148,7 @@ fn max_forwards(message: &Message<'_>, edits: &mut Edits) {
     }
 }
 
-/// One that is there is lowered to what a proxy allows (RFC 5393 §5.3.3).
+/// A Max-Breadth that is present is lowered to what a proxy allows (RFC 5393 §5.3.3).
 fn max_breadth(message: &Message<'_>, edits: &mut Edits) {
     let Some(header) = message.first(Name::MaxBreadth) else { return };
     if decimal(message.value(header)).is_none_or(|breadth| breadth > MAX_BREADTH) {

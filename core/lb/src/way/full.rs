@@ -1,6 +1,6 @@
-//! A server that says with 503 and Retry-After that it is full (RFC 3261 §21.5.4). It gets no new calls for that time; a held
-//! call goes to another server; and the caller is not told to keep away, as long as another has room: what the caller would
-//! keep away from is the whole farm, which has one address.
+//! A server that says with 503 and Retry-After that it is full (RFC 3261 §21.5.4). It gets no new calls for that time, and a
+//! held call goes to another server. As long as another server has room, the caller gets no Retry-After: it would keep away
+//! from the whole farm, which has one address.
 
 use std::net::IpAddr;
 
@@ -19,14 +19,14 @@ use crate::way::own_via::Response;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 
-/// For how many seconds the server of this request says that it is full. Without Retry-After 503 says no more than 500.
+/// For how many seconds the server of this request says that it is full. A 503 without Retry-After says no more than a 500.
 #[cold]
 pub(crate) fn said_full(hop: &Hop, status: u16, response: &Message<'_>) -> Option<u32> {
     let seconds = response.first_value(Name::RetryAfter).and_then(sip::text::leading_decimal)?;
     (status == 503 && !hop.to_client && seconds > 0).then_some(seconds)
 }
 
-/// Takes out what would tell the caller to keep away; 503 stays, so that whoever has another way may take it.
+/// Takes the Retry-After out; the 503 stays, so that a caller with another way may take it.
 pub(crate) fn take_out_retry_after(response: &Message<'_>, edits: &mut Edits) {
     for header in response.all(Name::RetryAfter) {
         edits.delete(header.start..header.end);
@@ -34,7 +34,7 @@ pub(crate) fn take_out_retry_after(response: &Message<'_>, edits: &mut Edits) {
 }
 
 impl View {
-    /// A call was refused: the control thread is told, where the server takes new calls.
+    /// A call was refused: tells the control thread, if the server takes new calls.
     pub(crate) fn call_refused(&self, hop: &Hop, response: &Message<'_>, seconds: u32) {
         let takes_calls = |server: &&Server| server.condition == Condition::Active;
         if hop.asked == Asked::Invite && self.snapshot.by_id(hop.server).filter(takes_calls).is_some() {
@@ -50,14 +50,14 @@ impl View {
         }
     }
 
-    /// Whether another server takes what this one refused.
+    /// Whether another server takes new calls.
     pub(crate) fn another_has_room(&self, hop: &Hop) -> bool {
         let servers = self.snapshot.servers().iter();
         servers.filter(|server| server.id != hop.server).any(Server::takes_new_calls)
     }
 
-    /// The server of a new call refuses it by its own fault, and the settings say that another is asked then. 502 is said of a
-    /// gateway behind, and goes to the caller.
+    /// The server refuses a new call by its own fault, and the settings say that another server is then asked. A 502 is about
+    /// a gateway behind the server, and goes to the caller.
     pub(crate) fn refuses_by_its_fault(&self, hop: &Hop, status: u16) -> bool {
         matches!(status, 500 | 503 | 504)
             && hop.held
@@ -68,7 +68,8 @@ impl View {
 }
 
 impl Core {
-    /// A held call goes to another server that takes new calls, where there is one that was not tried, and the refusal no further. False: it passes.
+    /// Gives a held call to another server that takes new calls and was not tried; the refusal goes no further. False: the
+    /// refusal passes.
     pub(crate) fn give_to_another(
         &mut self,
         turn: &mut Turn<'_>,
@@ -95,16 +96,16 @@ impl Core {
     }
 }
 
-/// What stands for an address, so that the tables need not keep any.
+/// A hash that stands for an address, so that the tables need not keep addresses.
 fn hash_of_ip(ip: IpAddr) -> u64 {
     match ip.to_canonical() {
         IpAddr::V4(ip) => xxh3_64(&ip.octets()),
-        // Whoever has one address of IPv6 has the 64 bits behind it.
+        // The owner of one IPv6 address has the 64 bits behind it.
         IpAddr::V6(ip) => xxh3_64(&ip.octets()[..8]),
     }
 }
 
-/// A To field less what stands behind its URI: its parameters differ with each call.
+/// A To field without what follows its URI: the parameters differ with each call.
 fn address_in(field: &[u8]) -> &[u8] {
     let end = field.iter().position(|byte| matches!(byte, b';' | b'>')).unwrap_or(field.len());
     &field[..end]

@@ -1,4 +1,4 @@
-//! Held requests on their way through routing: what is held and why, where copies go, and what a response means for one.
+//! Held requests in routing: which are held and why, where copies go, and what a response means for a held request.
 
 use sip::headers::via;
 use sip::{Flow, Message, Method, Reject, Target, Transport};
@@ -21,13 +21,13 @@ use crate::way::request::Request;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 
-/// What holding says about a request that has just come.
+/// What the held requests say about a request that has just come.
 pub(crate) enum Repeat {
-    /// Nothing: it is routed.
+    /// Nothing: the request is routed.
     No,
-    /// It belongs to a held transaction at this server.
+    /// The request belongs to a held transaction at this server.
     At(ServerId),
-    /// It needs nothing more: dropped or answered.
+    /// The request was dropped or answered; nothing more is to be done.
     Done,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn class(method: Method) -> Class {
 }
 
 impl Core {
-    /// A copy of a held request, the CANCEL of one, or the ACK to its failure.
+    /// Handles a copy of a held request, its CANCEL, or the ACK to its failure.
     pub(crate) fn copy(&mut self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>) -> Repeat {
         let held = &self.view.shared.held;
         if held.is_empty() {
@@ -75,9 +75,10 @@ impl Core {
         }
     }
 
-    /// Holds a request that is about to be sent, where that is wanted: one that its sender does not repeat, since it came
-    /// over a stream, and an INVITE that another server may take over. True: its hop says so. An ACK is never held: no
-    /// answer would end that. The one to a 2xx is sent again when the 2xx is (RFC 3261 §13.2.2.4), whatever the transport.
+    /// Holds a request that is about to be sent, if it needs holding: a request that its sender does not repeat, since it
+    /// came over a stream, or an INVITE that another server may take over. True: its hop says that it is held. An ACK is
+    /// never held: no answer would end that. The ACK to a 2xx is sent again when the 2xx is (RFC 3261 §13.2.2.4), whatever
+    /// the transport.
     pub(crate) fn hold(&mut self, turn: &Turn<'_>, draft: &Draft<'_, '_>, way: &Way) -> bool {
         let (request, flow) = (draft.request, turn.flow);
         if request.method == Method::Ack {
@@ -85,7 +86,7 @@ impl Core {
         }
         let to_client = (way.direction == Direction::ToClient).then_some(way.target);
         let server_reliable = !matches!(way.target, Target::Datagram { .. });
-        // A stream may be lost with what was written into it; towards a client nothing could be done about that.
+        // A stream may be lost with what was written to it; towards a client we could do nothing about that.
         let may_be_lost = !server_reliable || to_client.is_none() && request.method != Method::Invite;
         let repeat = flow.transport.is_reliable() && may_be_lost;
         let failover = request.method == Method::Invite
@@ -134,8 +135,8 @@ impl Core {
 }
 
 impl View {
-    /// The request is held. Its hop says so, or it is an INVITE that was not held when it was sent, as a copy is that came later: a server
-    /// answers the copy by the Via of the first.
+    /// Whether the request is held: its hop says so, or the INVITE was not held when it was sent but a later copy is. A
+    /// server answers the copy with the Via of the first.
     pub(crate) fn is_held(&self, response: &Response<'_>) -> bool {
         let (hop, held) = (response.hop, &self.shared.held);
         let is_copy = || {
@@ -191,7 +192,7 @@ impl View {
         false
     }
 
-    /// The same place by the listener, and so the transport, that the INVITE left by (RFC 3261 §9.1, §17.1.1.3).
+    /// The same place, by the listener (and so the transport) that the INVITE left by (RFC 3261 §9.1, §17.1.1.3).
     fn by_listener(&self, target: Target, listener: u8) -> Target {
         let transport = self.shared.own.get(listener).map(|own| own.transport);
         match (target, transport) {

@@ -1,5 +1,5 @@
-//! The way of a message: read, decided, written, passed on. `router` is what a worker drives; `core` is what it owns, `view`
-//! what it sees, `turn` what one input gives; each other file is one step.
+//! How a message goes through the load manager: it is read, decided on, written, passed on. A worker drives `router`; `core`
+//! is what the worker owns, `view` what it sees, `turn` what one input gives. Each other file is one step.
 
 mod alias;
 mod back;

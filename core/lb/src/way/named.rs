@@ -1,9 +1,9 @@
-//! Requests that say by their Request-URI, or by the Route that is next, to which server of the farm they go (RFC 3261 §16.5):
-//! those that follow a 302 or a REFER, and those within a dialog of a client that keeps no Route.
+//! Requests whose Request-URI or next Route names a server of the farm (RFC 3261 §16.5): requests that follow a 302 or a
+//! REFER, and requests within a dialog of a client that keeps no Route.
 //!
-//! The server that is named gets the request whatever the selection would have said, also one that drains or is full: what it
-//! is wanted for is there. Only one that has failed is passed over, as for any known call. The memory of calls follows, so that
-//! what comes later without such a name finds the same server.
+//! The named server gets the request whatever the selection would say, even if the server drains or is full: what the request
+//! needs is there. Only a server that has failed is passed over, as for any known call. The memory of calls follows, so that
+//! later requests without such a name find the same server.
 
 use heartbeat::notice::What;
 use sip::{Method, Reject};
@@ -21,7 +21,7 @@ use crate::way::view::View;
 use crate::why::Kind;
 
 impl View {
-    /// The server that a request towards the farm names. Within a dialog that has a tag, the tag is what says it.
+    /// The server that a request towards the farm names. Within a dialog that has a tag, the tag decides instead.
     pub(crate) fn named(&self, draft: &Draft<'_, '_>) -> Option<&Server> {
         let set = &draft.set;
         if set.tag.is_some() {
@@ -31,8 +31,9 @@ impl View {
         self.snapshot.by_address(address).filter(|server| server.is_reachable())
     }
 
-    /// The same, remembered; and whether the request is of the call that has its Call-ID, by its tags. A stranger's request moves
-    /// nothing. ACK and CANCEL have the Request-URI of their INVITE, and move nothing either.
+    /// The named server, which the memory of calls takes over; and whether the request, by its tags, is of the call that has
+    /// its Call-ID. A stranger's request moves nothing. ACK and CANCEL have the Request-URI of their INVITE, and move nothing
+    /// either.
     pub(crate) fn server_named(
         &self,
         turn: &mut Turn<'_>,

@@ -1,5 +1,5 @@
-//! What a response says of the call that it belongs to, and of the server that it comes from: the memory of calls, the notes
-//! that [`crate::farm::failing`] judges by, and the figures of the score are told.
+//! What a response says of its call and of its server. It is passed to the memory of calls, to the notes that
+//! [`crate::farm::failing`] judges by, and to the figures of the score.
 
 use base::Time;
 use sip::Method;
@@ -14,7 +14,7 @@ use crate::way::request::Request;
 use crate::way::view::View;
 
 impl View {
-    /// What a response tells the memory of calls. Most tell nothing and cost no look-up.
+    /// Tells the memory of calls what a response says. Most responses say nothing and cost no look-up.
     pub(crate) fn remember_response(&self, now: Time, response: &Response<'_>, out: &mut Outbox) {
         let &Response { hop, branch, status } = response;
         let ended = Ended::of(hop, status);
@@ -47,7 +47,7 @@ impl View {
         }
     }
 
-    /// The call is up at the server that answered it, also where a set-up that was held had been given to another meanwhile.
+    /// The call is at the server that answered it, even if the held set-up was given to another server meanwhile.
     fn answered_by(&self, now: Time, hop: &Hop) {
         let remembered = self.shared.calls.server_of(now, hop.call);
         if remembered.is_some_and(|remembered| remembered != hop.server)
@@ -64,11 +64,11 @@ impl View {
         }
     }
 
-    /// What a failure factor in the score is made of (SPEC B1): time-outs, errors of the server's own, and calls that it
-    /// lost. Not what is the caller's fault or the callee's choice.
+    /// Counts what the failure factor of the score is made of (SPEC B1): time-outs, the server's own errors, and calls that
+    /// it lost; not the caller's faults or the callee's choices.
     pub(crate) fn note_failure(&self, hop: &Hop, status: u16) {
         let failed = match status {
-            // RFC 3261 §21.5: not implemented, version, and too large are said of the request.
+            // RFC 3261 §21.5: not implemented, version, and too large are about the request.
             501 | 505 | 513 => false,
             408 | 500..600 => true,
             481 => !hop.first,
@@ -79,7 +79,7 @@ impl View {
         }
     }
 
-    /// The server of a held call said nothing at all, and another gets it.
+    /// The server of a held call said nothing at all, and another server gets the call.
     pub(crate) fn note_silence(&self, request: &Request<'_>, server: ServerId) {
         if request.method == Method::Invite
             && request.first
@@ -89,8 +89,8 @@ impl View {
         }
     }
 
-    /// A response said something of a call. Each call counts once, as long as it is remembered: whoever repeats one call without
-    /// end must not be able to speak for many.
+    /// A response said something of a call. Each call counts once, as long as it is remembered: one call that is repeated
+    /// without end must not count for many.
     pub(crate) fn note_outcome(&self, response: &Response<'_>, ended: Ended, news: News) {
         let &Response { hop, status, .. } = response;
         if hop.to_client {
@@ -100,7 +100,7 @@ impl View {
         let (evidence, slot) = (&self.shared.tables.evidence, server.seat.slot);
         match (ended, news) {
             (Ended::Broken, News::First | News::Further) => evidence.setup_failed(self.worker, slot),
-            // The server itself waited in vain, and nobody rang: where its neighbours fare better, it is at fault.
+            // The server itself waited in vain, and nobody rang: if its neighbours do better, the server is at fault.
             (Ended::Failed, News::First) if status == 408 => evidence.setup_failed(self.worker, slot),
             (Ended::Ringing | Ended::Answered | Ended::Failed, News::First) => {
                 evidence.setup_taken(self.worker, slot);
@@ -117,7 +117,7 @@ impl Ended {
             (Asked::Invite, 101..200) if hop.first => Ended::Ringing,
             (_, 101..200) => Ended::Nothing,
             (Asked::Invite, 200..300) if hop.first => Ended::Answered,
-            // Tried again at once with the same Call-ID: the call goes on.
+            // The caller tries again at once with the same Call-ID: the call goes on.
             (Asked::Invite | Asked::Bye | Asked::ByeOfServersCall, 401 | 407 | 422) => Ended::Nothing,
             (Asked::Invite, 500 | 502..=504) if hop.first && !hop.to_client => Ended::Broken,
             (Asked::Invite, _) if hop.first => Ended::Failed,

@@ -1,4 +1,5 @@
-//! Answers that no server gives: what we refuse or end ourselves, and the ACK to it.
+//! Answers that come from us and not from a server: requests that we refuse or end ourselves, and the ACK to such an
+//! answer.
 
 use sip::{Message, Method, Name, Reject, Target};
 use turn::Outgoing;
@@ -27,7 +28,7 @@ impl Core {
 }
 
 impl View {
-    /// A datagram that is STUN.
+    /// Answers a datagram that is STUN.
     #[cold]
     pub(crate) fn keep_alive(&self, turn: &mut Turn<'_>, datagram: &[u8]) {
         let Turn { flow, out, .. } = turn;
@@ -40,7 +41,7 @@ impl View {
         self.count(Counter::StunAnswer);
     }
 
-    /// An answer, not counted.
+    /// Writes an answer without counting it.
     fn write_answer(&self, turn: &mut Turn<'_>, message: &Message<'_>, reject: &Reject) {
         let Turn { flow, out, .. } = turn;
         let via = message.first(Name::Via).map(|header| message.value(header));
@@ -77,15 +78,15 @@ impl View {
     }
 }
 
-/// The To tag of a stateless answer of ours: a function of the request (RFC 3261 §8.2.7), and of that part of it which
-/// the ACK repeats.
+/// The To tag of a stateless answer of ours: a function of the request (RFC 3261 §8.2.7), made only of parts that the ACK
+/// repeats.
 fn own_to_tag(branch: BranchKey, keys: &KeyRing) -> u64 {
     keys.branch(&[b"our own answer", &branch.0.to_be_bytes()]).0
 }
 
-/// The ACK to an INVITE that we refused ourselves: it ends here, no server knows of it.
+/// The ACK to an INVITE that we refused ourselves: it ends here, no server knows of the INVITE.
 pub(crate) fn is_acknowledged(request: &Request<'_>, branch: BranchKey, keys: &KeyRing) -> bool {
-    // Ours has 16 digits; most others are told apart by that.
+    // Our To tags have 16 digits; that tells most other ACKs apart.
     if request.method != Method::Ack || request.to_tag.is_none_or(|tag| tag.len() != 16) {
         return false;
     }

@@ -1,4 +1,5 @@
-//! A response by our own Via on top of it: read whole, or, where a datagram begins as we made its Via, by two lines of it.
+//! A response with our own Via on top: read whole, or, if a datagram begins with our Via exactly as we made it, by its first
+//! two lines.
 
 use std::ops::Range;
 
@@ -13,19 +14,19 @@ use crate::signed::keyring::KeyRing;
 /// A response to a request that we sent on.
 pub(crate) struct Response<'m> {
     pub hop: &'m Hop,
-    /// That of our Via, as text.
+    /// The branch of our Via, as text.
     pub branch: &'m [u8],
     pub status: u16,
 }
 
-/// What stands in the topmost Via, if that is one of this farm's.
+/// What the topmost Via says, if it is a Via of this farm.
 pub(crate) struct OwnVia<'m> {
     pub branch: &'m [u8],
     hop: &'m [u8],
 }
 
 impl<'m> OwnVia<'m> {
-    /// The rest of our Via may be written as the server likes: its parameters in another order, more of them, another case, the
+    /// The server may write the rest of our Via as it likes: its parameters in another order, more of them, another case, the
     /// default port in or out.
     pub(crate) fn read(good: &GoodResponse<'m>) -> Option<OwnVia<'m>> {
         let hop = unquoted(good.via.parameter(hop::PARAMETER)?);
@@ -37,8 +38,8 @@ impl<'m> OwnVia<'m> {
         Hop::read(keys, self.hop, self.branch)
     }
 
-    /// Of a response that begins as we made its Via, with a status line and a line that is our Via to the letter: the status, the
-    /// Via, and where its line lies.
+    /// For a response with a status line and then our Via exactly as we wrote it: the status, the Via, and the range of its
+    /// line.
     pub(crate) fn second_line(
         bytes: &'m [u8],
         own: &OwnAddresses,
@@ -66,7 +67,7 @@ impl<'m> OwnVia<'m> {
     }
 }
 
-/// A value without the quotes that a server may have put around it.
+/// The value without quotes, which a server may have put around it.
 fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }

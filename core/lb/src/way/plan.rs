@@ -1,4 +1,4 @@
-//! What is decided about a request before it is written: where it goes, and by which of our listeners.
+//! The decision about a request before it is written: where it goes, and by which of our listeners.
 
 use std::net::SocketAddr;
 
@@ -13,28 +13,28 @@ use crate::way::view::View;
 /// Largest datagram that UDP over IPv4 carries.
 pub(crate) const DATAGRAM_MAX: usize = 65_507;
 
-/// What was decided about a request.
+/// The decision about a request.
 pub(crate) struct Way {
     pub target: Target,
-    /// The listener it leaves by.
+    /// The listener that the request leaves by.
     pub leaves_by: u8,
-    /// The server it goes to or comes from.
+    /// The server that the request goes to or comes from.
     pub server: ServerId,
     pub direction: Direction,
-    /// Its tags are those of the call that has its Call-ID, as far as that is known: what is answered may end what is kept of
-    /// the call.
+    /// The request has the tags of the call that has its Call-ID, as far as these are known: its answer may end what is
+    /// remembered of the call.
     pub of_call: bool,
-    /// It goes along a flow that the client opened, and no other way, however large it is.
+    /// The request goes along a flow that the client opened, and no other way, however large it is.
     pub keeps_flow: bool,
 }
 
 /// Whether a request is held on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holding {
-    /// It has just come: it is held if that is wanted.
+    /// It has just come: it is held if it needs holding.
     AsSet,
-    /// It is held, and its response with it; when it was sent first, so that it is the same bytes and its answer is timed from
-    /// then.
+    /// It is held, and so is its response. `since`: when it was first sent, so that the bytes stay the same and the answer is
+    /// timed from then.
     Held { since: Time },
     /// It is not to be held.
     Never,
@@ -67,7 +67,7 @@ impl View {
     }
 }
 
-/// On this connection; if it is gone, 430 goes back ([`View::or_flow_failed`]).
+/// A target on this connection only; if it is gone, 430 goes back ([`View::or_flow_failed`]).
 pub(crate) fn flow_or_nothing(listener: u8, id: ConnectionId) -> Target {
     Target::Connection { listener, id, to: SocketAddr::from(([0, 0, 0, 0], 0)), or_connect: false }
 }

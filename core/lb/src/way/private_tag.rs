@@ -1,9 +1,9 @@
 //! Two copies of a tag that names a client's connection: one for the client, one for everybody else.
 //!
-//! All parties of a call see all Record-Route entries in the end, so the tag of one client is known to the other. What the
-//! client itself is given differs from that by a mark under the authenticator, and is put in or taken out of responses as they
-//! pass (a proxy may change its own entry there, RFC 3261 §16.7 step 8). So who sends the marked one is that client, whichever
-//! connection it comes by, and nobody else can take its calls over.
+//! All parties of a call see all Record-Route entries in the end, so each client learns the other's tag. The client's own
+//! copy differs by a mark under the authenticator. The mark is added to responses or taken out of them as they pass (a proxy
+//! may change its own entry there, RFC 3261 §16.7 step 8). So the sender of a marked tag is that client, over whichever
+//! connection it comes, and nobody else can take its calls over.
 
 use sip::headers::address;
 use sip::{Edits, Message, Name, Uri};
@@ -16,12 +16,12 @@ use crate::signed::token::CHARACTERS_MAX;
 /// Entries that are looked at: far more than there are proxies in a call.
 const ENTRIES_MAX: usize = 32;
 
-/// Leaves in `edits` what gives the receiver of a response its copy of our tags.
+/// Leaves in `edits` the changes that give the receiver of a response its copy of our tags.
 pub(crate) fn write_copies(message: &Message<'_>, hop: &Hop, keys: &KeyRing, edits: &mut Edits) {
     let client = match (hop.to_client, hop.connection) {
         (true, _) => None,
         (false, Some(id)) => Some(PeerConnection { listener: hop.listener, id }),
-        // Towards a client on UDP: its tag names no connection.
+        // Towards a client on UDP: the client's tag names no connection.
         (false, None) => return,
     };
     let Some(call_id) = message.first_value(Name::CallId) else { return };
@@ -31,7 +31,7 @@ pub(crate) fn write_copies(message: &Message<'_>, hop: &Hop, keys: &KeyRing, edi
         let parameter = Uri::parse(entry.uri).ok().and_then(|uri| uri.parameter(PARAMETER));
         let Some(parameter) = parameter else { continue };
         let Some(tag) = Tag::read(keys, parameter, hop.call, call_id) else { continue };
-        // To the client whose connection it names, and to nobody else.
+        // The marked copy goes to the client whose connection the tag names, and to nobody else.
         let private = client.is_some() && tag.peer == client;
         if private != tag.private {
             let mut text = [0; CHARACTERS_MAX];

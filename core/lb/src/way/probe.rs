@@ -1,5 +1,5 @@
-//! OPTIONS to a server, to see whether it is well (SPEC G, health checks). The control thread asks for one, a worker sends
-//! it like any message, from our own address and over the connections that calls use, and reports what came back.
+//! OPTIONS to a server, to see whether it is well (SPEC G, health checks). The control thread asks for a probe; a worker
+//! sends it like any message, from our own address and over the connections that calls use, and reports the answer.
 
 use turn::Outgoing;
 
@@ -16,7 +16,7 @@ use crate::signed::hop::{self, Asked, Hop};
 use crate::signed::keyring::CallKey;
 use crate::way::view::View;
 
-/// Those that the control thread asks for.
+/// Sends the probes that the control thread asks for.
 pub(crate) fn send_wanted(view: &View, chance: &mut Chance, now: Time, out: &mut Outbox) {
     for server in view.shared.probes.take_wanted() {
         if let Some(server) = view.snapshot.by_id(server) {

@@ -1,5 +1,5 @@
-//! What is said of messages that we refuse or drop: one event for each, as many a second as an operator can read. The
-//! rest is counted with the next event, so that a flood of bad messages costs a counter.
+//! Events about messages that we refuse or drop: one event for each, up to as many a second as an operator can read. The
+//! rest is counted and reported with the next event, so that a flood of bad messages costs a counter.
 
 use base::{Duration, Time};
 use sip::{Flow, Message, Name, Reject, Start};
@@ -7,11 +7,11 @@ use sip::{Flow, Message, Name, Reject, Start};
 use crate::outbox::Event;
 use crate::way::turn::Turn;
 
-/// Events of refused messages that one worker may make in [`INTERVAL`]; more tell an operator nothing new.
+/// The most events of refused messages that one worker makes in [`INTERVAL`]; more tell an operator nothing new.
 const EVENTS_MAX: u32 = 10;
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes kept of a method and of a Call-ID: what is longer is cut, since a stranger chose it.
+/// Bytes kept of a method and of a Call-ID: a longer text is cut, since a stranger chose it.
 const TEXT_MAX: usize = 128;
 
 /// How many events were made since the interval began.
@@ -26,8 +26,8 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// We answer a request with an error. `no_server` counts the requests that no server could take: the control side sums these
-    /// up in one line of the log, so that a request counted there has no event.
+    /// We answer a request with an error. `no_server` counts the requests that no server could take: the control side reports
+    /// these together in one line of the log, so a request counted there has no event.
     pub(crate) fn refused(
         &mut self,
         turn: &mut Turn<'_>,
@@ -45,14 +45,14 @@ impl Refusals {
         }
     }
 
-    /// We drop what came, because no answer is allowed: `why` says what is wrong with it.
+    /// We drop a message because no answer is allowed: `why` says what is wrong with it.
     pub(crate) fn dropped(&mut self, turn: &mut Turn<'_>, message: Option<&Message<'_>>, why: &'static str) {
         if let Some(unsaid) = self.allow(turn.now) {
             turn.out.events.push(event(message, None, why, turn.flow, unsaid));
         }
     }
 
-    /// Whether this message may be said, and how many were not before it.
+    /// Whether this message may have an event; and how many messages before it had none.
     fn allow(&mut self, now: Time) -> Option<u64> {
         if now.since(self.began) >= INTERVAL {
             (self.began, self.made) = (now, 0);

@@ -1,4 +1,4 @@
-//! What the load manager reads of a request, once, before it decides anything.
+//! The parts of a request that the load manager reads, once, before it decides anything.
 
 use sip::headers::{cseq::CSeq, via::Via};
 use sip::validate::GoodRequest;
@@ -7,7 +7,8 @@ use sip::{Message, Method, Name, Uri};
 use crate::signed::branch::{BranchKey, COOKIE};
 use crate::signed::keyring::{CallKey, KeyRing};
 
-/// A request that passed validation, with the parts that decide its way. The large ones stay where validation left them.
+/// A request that passed validation, with the parts that decide where it goes. The large ones stay where validation left
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'m> {
     pub message: &'m Message<'m>,
@@ -22,12 +23,12 @@ pub(crate) struct Request<'m> {
     pub to_tag: Option<&'m [u8]>,
     /// No To tag: the request may begin a call, and no tag of ours can be in it.
     pub first: bool,
-    /// The call began before a key was taken out, and goes on by the hashes of that time.
+    /// The call began before a key was taken out, and keeps the hashes of that time.
     pub previous: bool,
 }
 
 impl<'m> Request<'m> {
-    /// `good` is what validation read of the message.
+    /// `good` is the message as validation read it.
     pub(crate) fn new(message: &'m Message<'m>, good: &'m GoodRequest<'m>, keys: &KeyRing) -> Request<'m> {
         let call_id = message.first_value(Name::CallId).unwrap_or_default();
         Request {
@@ -46,7 +47,7 @@ impl<'m> Request<'m> {
         }
     }
 
-    /// The same, by the ring of keys before where the call is remembered by that alone.
+    /// The same request under the previous ring of keys, if the call is remembered only under that ring.
     pub(crate) fn going_on(self, keys: &KeyRing, remembers: impl Fn(CallKey) -> bool) -> Request<'m> {
         match keys.previous_call(self.call_id) {
             Some(call) if !remembers(self.call) && remembers(call) => {
@@ -56,9 +57,9 @@ impl<'m> Request<'m> {
         }
     }
 
-    /// The key of our branch (RFC 3261 §16.11): from the received branch where that is unique (§8.1.1.7), with the
-    /// sent-by beside it because the sender vouches for no more than its own; else from what RFC 2543 identifies a
-    /// transaction by, less the To tag and the method, in which an INVITE and its ACK or CANCEL differ.
+    /// The key of our branch (RFC 3261 §16.11). If the received branch is unique (§8.1.1.7): made of that branch, with
+    /// the sent-by beside it because the sender vouches only for its own branches. Else made of the parts by which RFC
+    /// 2543 identifies a transaction, except the To tag and the method, in which an INVITE and its ACK or CANCEL differ.
     pub(crate) fn branch(&self, keys: &KeyRing) -> BranchKey {
         match self.via.branch {
             Some(branch)

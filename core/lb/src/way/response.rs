@@ -1,8 +1,8 @@
-//! Responses: no table is asked where one goes. Our own topmost Via says it (RFC 3261 §16.11, §18.2.2; SPEC C4).
+//! Responses: no table is asked where a response goes. Our own topmost Via says it (RFC 3261 §16.11, §18.2.2; SPEC C4).
 //!
-//! The hop in it is authenticated and holds all that is needed, so a datagram whose second line is a Via of ours is passed on
-//! without a look at the rest ([`View::quick_response`]). Every other response is parsed; of it the topmost Via and the CSeq
-//! must be good, which is what a response is known by (RFC 3261 §17.1.3), and nothing else.
+//! The hop in that Via is authenticated and holds all that is needed, so a datagram whose second line is a Via of ours is
+//! passed on without a look at the rest ([`View::quick_response`]). Every other response is parsed; only its topmost Via and
+//! its CSeq must be good, which identify a response (RFC 3261 §17.1.3).
 
 use sip::headers::via;
 use sip::validate::GoodResponse;
@@ -24,8 +24,8 @@ use crate::way::turn::Turn;
 use crate::way::view::View;
 
 impl Core {
-    /// Passes on the response in an encapsulated one, to the next hop that it names: on the connection that the request came
-    /// on, and where that is gone on one to the next hop (RFC 3261 §18.2.2).
+    /// Passes on the response in an encapsulated response, to the next hop that the server named: on the connection that the
+    /// request came on, or, if that is gone, on one to the next hop (RFC 3261 §18.2.2).
     #[cold]
     pub(crate) fn encapsulated(
         &mut self,
@@ -51,7 +51,7 @@ impl Core {
         }
     }
 
-    /// `next_hop`: the server named it; else it is where the request came from.
+    /// `next_hop`: named by the server; else the response goes where the request came from.
     pub(crate) fn response(
         &mut self,
         turn: &mut Turn<'_>,
@@ -116,8 +116,8 @@ impl Core {
             }
             return self.view.note_failure(hop, status);
         }
-        // Held for its answer alone (`register`); a server that sends one to a client has no answer of ours to wait for.
-        // One that nobody may have as it is comes to nothing but a sign of life.
+        // Held for its answer alone (`register`); a server that sends a REGISTER to a client waits for no answer of ours. A
+        // response that nobody may get as it is counts only as a sign of life.
         if method == Method::Register && hop.held && (cut.is_some() || status < 200) {
             return self.register_response(turn.now, message, response);
         }
@@ -127,7 +127,7 @@ impl Core {
         }
         let view = &self.view;
         let Some(cut) = cut else { return view.for_us(turn, response) };
-        // A 100 is for one hop, and that one is gone.
+        // A 100 is for one hop, and that hop is gone.
         let taker = match status {
             100 => None,
             _ => view.taker_of_response(turn, hop, message, good.cseq.token),
@@ -149,13 +149,13 @@ impl Core {
 }
 
 impl View {
-    /// False: this datagram takes the whole way.
+    /// False: this datagram must be parsed.
     pub(crate) fn quick_response(&self, turn: &mut Turn<'_>, bytes: &[u8]) -> bool {
         let shared = &self.shared;
         let Some((status, via, cut)) = OwnVia::second_line(bytes, &shared.own) else { return false };
         let Some(hop) = via.hop(&shared.keys) else { return false };
-        // A stream needs the exact length, what is held or ours needs more than the hop, a server may say that it is full, and one
-        // that failed hears nothing.
+        // A stream needs the exact length; a held request or a probe of ours needs more than the hop; a 503 may say that the
+        // server is full; a server that failed gets nothing.
         let response = Response { hop: &hop, branch: via.branch, status };
         let is_held = self.is_held(&response);
         let is_special = hop.probe || is_held || hop.connection.is_some() || status == 503;
@@ -169,7 +169,7 @@ impl View {
         true
     }
 
-    /// What is changed in a response beside our Via. `moved`: it goes to another server than the one that asked.
+    /// Changes a response beside our Via. `moved`: it goes to another server than the one that asked.
     fn edit_response(
         &self,
         message: &Message<'_>,
@@ -194,8 +194,8 @@ impl View {
         }
     }
 
-    /// No Via below ours: the response goes no further (RFC 3261 §16.7 step 3). A 100 may well be so, as it is for one hop;
-    /// whoever writes any other so has lost what its caller needs.
+    /// There is no Via below ours: the response goes no further (RFC 3261 §16.7 step 3). A 100 may be so, as it is for one
+    /// hop; in any other response the sender has lost the Via that its caller needs.
     fn for_us(&self, turn: &mut Turn<'_>, response: &Response<'_>) {
         self.heard(response.hop);
         if response.status != 100 {

@@ -1,8 +1,8 @@
-//! Datagrams that came back: an ICMP message says that one of ours did not arrive.
+//! Datagrams that came back: an ICMP message says that a datagram of ours did not arrive.
 //!
-//! Anybody can send such a message with any source, so it says something of a server only where it quotes a request of ours to
-//! that server: our Via with a hop that we authenticated. Whoever forges that has at least seen the request. A report that quotes
-//! less, as some old routers do, is counted and says nothing: time-outs and OPTIONS find a server that is gone.
+//! Anybody can send such a message with any source. So it counts against a server only if it quotes a request of ours to that
+//! server: our Via with a hop that we authenticated. A forger must at least have seen the request. A report that quotes less,
+//! as some old routers do, is counted and has no effect: time-outs and OPTIONS find a server that is gone.
 
 use sip::text::line_end;
 
@@ -12,7 +12,7 @@ use crate::signed::branch::BRANCH_LENGTH;
 use crate::signed::hop::{BEHIND_BRANCH, Hop};
 use crate::signed::keyring::KeyRing;
 
-/// Which server the quoted request went to, by the hop in our Via.
+/// The server that the quoted request went to, by the hop in our Via.
 pub(crate) fn server_asked(quoted: &[u8], own: &OwnAddresses, keys: &KeyRing) -> Option<ServerId> {
     if quoted.starts_with(b"SIP/2.0 ") {
         return None;

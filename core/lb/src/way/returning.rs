@@ -1,5 +1,5 @@
-//! What a client proves on the connection that it comes by, and which connection a request to it takes
-//! (see [`crate::connections::flows`]).
+//! What a client proves about its connection, and which connection a request to the client takes (see
+//! [`crate::connections::flows`]).
 
 use std::io::Write;
 
@@ -18,12 +18,12 @@ use crate::way::request::Request;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 
-/// Contacts of a registrar's answer among which the one that was registered is looked for: more than any user has telephones.
-/// Each is hashed with the address of record, both of which a stranger may make as long as a message.
+/// Contacts in a registrar's answer among which the registered contact is looked for: more than any user has telephones. Each
+/// is hashed with the address of record; a stranger may make both as long as a message.
 const CONTACTS_MAX: usize = 64;
 
 impl View {
-    /// A request of a client that came by a stream: of a dialog whose tag names another connection, or a REGISTER.
+    /// Notes a client's request over a stream, if it is a REGISTER or its dialog's tag names another connection.
     pub(crate) fn note_proof(&self, turn: &Turn<'_>, draft: &Draft<'_, '_>) {
         let Some(id) = turn.flow.connection else { return };
         let (request, now) = (draft.request, turn.now);
@@ -33,7 +33,7 @@ impl View {
             Some(tag) => match tag.peer.filter(|_| tag.private) {
                 Some(peer) => {
                     let proof = self.of_dialog(request, tag, peer);
-                    // On the connection of the tag there is news only for one that had left it.
+                    // On the connection that the tag names, this is news only for a client that had left it.
                     peer == here && flows.find(proof).is_none() || flows.learn(now, proof, here)
                 }
                 None => true,
@@ -55,7 +55,7 @@ impl View {
         let (Some(branch), Some(of_record)) = (branch_key(branch), address_of_record(message)) else {
             return;
         };
-        // A held one bears another branch at each server.
+        // A held REGISTER has another branch at each server.
         let branch = if hop.held { branch.at(hop.server) } else { branch };
         if status < 200 {
             return;
@@ -74,9 +74,9 @@ impl View {
         }
     }
 
-    /// What the client is called in dialogs when the registrar has given it a public GRUU (RFC 5627 §4.2), which it then
-    /// uses instead of its contact. The answer lists all contacts of the user; the one that was registered counts. A
-    /// temporary GRUU is another at each registration, and not remembered.
+    /// The client's name in dialogs if the registrar has given it a public GRUU (RFC 5627 §4.2), which the client then uses
+    /// instead of its contact. The answer lists all contacts of the user; the one that was registered counts. A temporary
+    /// GRUU changes with each registration, and is not remembered.
     fn gruu_proof(&self, response: &Message<'_>, of_record: &[u8], registered: Proof) -> Option<Proof> {
         let fields = response.all(Name::Contact).map(|header| response.value(header));
         let contacts = fields.flat_map(|field| address::values(field).map_while(Result::ok));
@@ -87,15 +87,15 @@ impl View {
         Some(self.proof_of(of_record, &Uri::parse(gruu).ok()?))
     }
 
-    /// The REGISTER of this address of record that bears this branch. The branch alone is the client's to choose: with
-    /// one for two, the success of its own registration would prove another's.
+    /// The key of the REGISTER of this address of record with this branch. The branch alone will not do, as the client
+    /// chooses it: with one branch for two REGISTERs, the success of its own would prove another's.
     fn asked(&self, branch: BranchKey, of_record: &[u8]) -> u64 {
         self.shared.keys.branch(&[b"registering", &branch.0.to_be_bytes(), of_record]).0
     }
 
-    /// The connection for a request to a client: the one that it has proven itself on last, else the one of its dialog; when
-    /// that is gone, the one that its contact is registered on. Without a tag a registered client is looked for where the
-    /// request is to go by a stream, or where its contact is a name, which says no place.
+    /// The connection for a request to a client: the last one that the client has proven itself on, else the one of its
+    /// dialog; if that is gone, the one that its contact is registered on. Without a tag, registrations are searched only if
+    /// the request is to go by a stream, or if the contact is a name, which says no place.
     pub(crate) fn connection_to(&self, draft: &Draft<'_, '_>, target: &Uri<'_>) -> Option<PeerConnection> {
         let (request, tag) = (draft.request, draft.set.tag.as_ref());
         let peer = tag.and_then(|tag| tag.peer);
@@ -124,7 +124,8 @@ impl View {
         known.or(peer)
     }
 
-    /// Along a Path entry: its connection; when that is gone, the one on which the same telephone has registered since.
+    /// For a request along a Path entry: its connection; if that is gone, the one on which the same telephone has registered
+    /// since.
     pub(crate) fn connection_along(&self, request: &Request<'_>, peer: PeerConnection) -> PeerConnection {
         let flows = &self.shared.flows;
         if flows.is_open(peer.id) {
@@ -140,7 +141,7 @@ impl View {
         }
     }
 
-    /// Each side of a dialog has a tag of its own, and each of its connections may be followed by another.
+    /// Each side of a dialog has a tag of its own, and each of its connections may be replaced by another.
     fn of_dialog(&self, request: &Request<'_>, tag: &Tag, peer: PeerConnection) -> Proof {
         let first = [u8::from(tag.first() == Direction::ToClient)];
         self.shared.keys.branch(&[b"flow of a dialog", request.call_id, &first, &number(peer)]).0
@@ -150,13 +151,13 @@ impl View {
         self.shared.keys.branch(&[b"registered on", of_record, &number(peer)]).0
     }
 
-    /// What a REGISTER is known by until it is answered, and what it then proves.
+    /// The key of a REGISTER until it is answered, and what the answer then proves.
     fn of_registration(&self, draft: &Draft<'_, '_>, here: PeerConnection) -> Option<(u64, Registration)> {
         let request = draft.request;
         let of_record = address_of_record(request.message)?;
         let written = address::first(request.message.first_value(Name::Contact)?).ok()?;
         let contact = self.proof_of(&of_record, &Uri::parse(written.uri).ok()?);
-        // Who names no instance is the telephone with that contact, as it is for the registrar (RFC 5626 §6).
+        // A client that names no instance is the telephone with that contact, as it is for the registrar (RFC 5626 §6).
         let instance = written.parameter(b"+sip.instance").filter(|instance| !instance.is_empty());
         let by_contact = contact.to_be_bytes();
         let reg_id = written.parameter(b"reg-id").unwrap_or_default();
@@ -171,7 +172,7 @@ impl View {
     }
 }
 
-/// What tells a connection from all others, of any time.
+/// A number that no other connection has, ever.
 fn number(peer: PeerConnection) -> [u8; 8] {
     let mut number = [0; 8];
     number[0] = peer.listener;
@@ -181,7 +182,7 @@ fn number(peer: PeerConnection) -> [u8; 8] {
     number
 }
 
-/// The address of record in To: that of the client in a REGISTER, and in a request of a server to the client.
+/// The address of record in To: the client's, both in a REGISTER and in a request of a server to the client.
 fn address_of_record(message: &Message<'_>) -> Option<Vec<u8>> {
     let to = address::first(message.first_value(Name::To)?).ok()?;
     let uri = Uri::parse(to.uri).ok()?;
@@ -190,8 +191,8 @@ fn address_of_record(message: &Message<'_>) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// User, host and port, as far as two ways to write one URI agree in them (RFC 3261 §19.1.4), and which of the user's
-/// telephones a GRUU means (RFC 5627 §3.1).
+/// User, host and port, as far as two spellings of one URI agree in them (RFC 3261 §19.1.4), and the parameter by which a
+/// GRUU names one of the user's telephones (RFC 5627 §3.1).
 fn place(uri: &Uri<'_>) -> Vec<u8> {
     let mut text = uri.user.unwrap_or_default().to_vec();
     text.push(b'@');

@@ -1,5 +1,5 @@
-//! Where a request goes (RFC 3261 §16.3 to §16.6, §16.11; SPEC A1, A5, A6, A9, C2): its validation, its direction, the
-//! server of its call, and its way out.
+//! Where a request goes (RFC 3261 §16.3 to §16.6, §16.11; SPEC A1, A5, A6, A9, C2): its validation, its direction, the server
+//! of its call, and its target.
 
 use std::net::SocketAddr;
 
@@ -75,7 +75,7 @@ impl Core {
 }
 
 impl View {
-    /// Whether a request is for the farm or for somebody that a server of the farm calls.
+    /// Whether a request is for the farm or for a client that a server of the farm calls.
     fn direction(&self, draft: &Draft<'_, '_>, flow: Flow) -> Result<Direction, Reject> {
         match draft.set.along {
             Along::Nothing => {}
@@ -85,16 +85,16 @@ impl View {
         Ok(self.direction_by_tag(draft.request, &draft.set, flow))
     }
 
-    /// A tag says it. Without one, a request is for the farm, unless a server sends it to somebody else.
+    /// The tag says the direction. A request without a tag is for the farm, unless a server sends it to somebody else.
     fn direction_by_tag(&self, request: &Request<'_>, set: &RouteSet<'_>, flow: Flow) -> Direction {
         if let Some(tag) = &set.tag {
             let direction = tag.direction(&self.shared.keys, request.from_tag);
             if direction == Direction::ToServer {
                 return direction;
             }
-            // A tag lets its bearer reach the server of its own call. To reach a client through us one must be a server:
-            // or whoever holds a call could have us send to any address. Anyone else's request goes to the tag's server: if
-            // that is a proxy without Record-Route, the callee knows only our entry, and the proxy forwards its BYE.
+            // The sender of a tag reaches the server of its own call. Only a server may reach a client through us: otherwise
+            // anyone with a call could have us send to any address. Anyone else's request goes to the tag's server: if that
+            // is a proxy without Record-Route, the callee knows only our entry, and the proxy forwards its BYE.
             if self.sends_to_clients(flow) {
                 return direction;
             }
@@ -108,9 +108,9 @@ impl View {
         if from_server { Direction::ToClient } else { Direction::ToServer }
     }
 
-    /// The server that a request comes from: by the address it was sent from, or, on a connection that the server
-    /// opened, by the address in its Via, or in its Contact: pjsip says there where it listens, and in its Via the port of that
-    /// connection.
+    /// The server that a request comes from: by the source address; or, on a connection that the server opened, by the
+    /// address in its Via or in its Contact. In the Contact, pjsip gives the address where it listens; in the Via, the port
+    /// of that connection.
     pub(crate) fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
         let named = |host, port: Option<u16>| match host {
             Host::Ip(ip) if ip == flow.remote.ip() => {

@@ -1,5 +1,5 @@
-//! The route set of a request as it arrives: our own entries are read, what is next is found, and what a strict router did
-//! to the request is undone (RFC 3261 §16.4). Reading changes nothing; [`RouteSet::write`] says what is left of the Routes.
+//! The route set of a request as it arrives: our own entries are read, the next entry is found, and a strict router's changes
+//! are undone (RFC 3261 §16.4). Reading changes nothing; [`RouteSet::write`] writes what is left of the Routes.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::signed::keyring::KeyRing;
 use crate::signed::tag::{self, Tag};
 use crate::way::request::Request;
 
-/// The Path entry of a registered telephone in front of a route set.
+/// The Path entry of a registered telephone at the front of a route set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Along {
     /// There is none.
@@ -25,52 +25,52 @@ pub(crate) enum Along {
 
 #[derive(Debug, Default)]
 pub(crate) struct RouteSet<'m> {
-    /// The tag of our topmost entry, if it is one of this farm's for this call.
+    /// The tag of our topmost entry, if this farm made it for this call.
     pub tag: Option<Tag>,
-    /// There was a tag, but not one of ours.
+    /// There was a tag, but we did not make it.
     pub forged: bool,
-    /// What our topmost entry says if it is the Path entry of a registered telephone.
+    /// Our topmost entry, if it is the Path entry of a registered telephone.
     pub along: Along,
-    /// The listener that our last entry names: by it the request leaves towards a client.
+    /// The listener that our last entry names: a request to a client leaves by it.
     pub leaves_by: Option<u8>,
     /// The Request-URI names us.
     pub request_uri_ours: bool,
-    /// The Request-URI is an entry of ours, and there is no Route that says whom the request is for.
+    /// The Request-URI is an entry of ours, and no Route says whom the request is for.
     nowhere: bool,
-    /// Whom the request is for, where its Request-URI does not say it: what a strict router put behind the last Route, or the
-    /// Request-URI without what led it to us.
+    /// Whom the request is for, if its Request-URI does not say it: the URI that a strict router put behind the last Route,
+    /// or the Request-URI without the parts that led it to us.
     uri: Option<Uri<'m>>,
-    /// Where in the message the last Route stands, with the comma before it, if that is it.
+    /// If that URI is the last Route: the range of the Route in the message, with the comma before it.
     last: Option<Range<u32>>,
     /// The first Route that is not ours, and where it begins.
     route: Option<(Uri<'m>, u32)>,
-    /// That Route lacks `lr`: the request is written for a strict router (RFC 3261 §16.6 step 6).
+    /// That Route has no `lr`: the request is written for a strict router (RFC 3261 §16.6 step 6).
     strict: bool,
-    /// Where the Route behind it begins, if it is strict.
+    /// If it is strict: where the Route behind it begins.
     second: Option<u32>,
     /// Our entries that were read.
     passed: Passed<'m>,
 }
 
-/// Entries of ours in front of a route set.
+/// Our entries at the front of a route set.
 #[derive(Debug, Default)]
 struct Passed<'m> {
-    /// How many with a tag.
+    /// How many of them have a tag.
     tagged: u8,
     /// The tag of the first.
     tag: Option<&'m [u8]>,
 }
 
 impl<'m> Passed<'m> {
-    /// A second entry of ours belongs to the same passage only when it bears the same tag (we wrote two because the sides
-    /// differ); another tag is another passage through us, and its turn comes later.
+    /// A second entry of ours belongs to the same passage only if it has the same tag (we wrote two because the sides
+    /// differ). Another tag means another passage through us, which comes later.
     fn takes(&self, tag: Option<&[u8]>) -> bool {
         self.tagged == 0 || (self.tagged == 1 && tag == self.tag)
     }
 }
 
 impl<'m> RouteSet<'m> {
-    /// Reads the set of a request.
+    /// Reads the route set of a request.
     pub(crate) fn take(
         &mut self,
         request: &Request<'m>,
@@ -86,7 +86,7 @@ impl<'m> RouteSet<'m> {
             self.pass(request.uri, listener, request, keys);
             self.undo_strict_router(request, own)?;
         } else if ours.is_some() && request.uri.parameter(b"maddr").is_some() {
-            // What is read of it here: neither the parameters nor the port that led it to us.
+            // The Request-URI without the parameters and the port that led it to us.
             let uri = Uri { port: None, parameters: b"", ..*request.uri };
             self.request_uri_ours = own.find(&uri).is_some();
             self.uri = Some(uri);
@@ -103,24 +103,24 @@ impl<'m> RouteSet<'m> {
         }
     }
 
-    /// The next Route, where that stays in the request as it is.
+    /// The next Route, if it stays in the request as it is.
     pub(crate) fn next_route(&self) -> Option<&Uri<'m>> {
         self.route.as_ref().filter(|_| !self.strict).map(|(uri, _)| uri)
     }
 
-    /// Whether a Route that stands here stays in the request as it is.
+    /// Whether a Route at this place stays in the request as it is.
     pub(crate) fn keeps(&self, place: u32) -> bool {
         let from_next = self.route.as_ref().is_some_and(|(_, start)| *start <= place);
         from_next && !self.strict && self.last.as_ref().is_none_or(|last| place < last.start)
     }
 
-    /// Whom the request is for: its Request-URI, what a strict router put behind the last Route, or the Request-URI without
-    /// the `maddr` that led it to us (RFC 3261 §16.4).
+    /// Whom the request is for: its Request-URI, the URI that a strict router put behind the last Route, or the Request-URI
+    /// without the `maddr` that led it to us (RFC 3261 §16.4).
     pub(crate) fn uri<'s>(&'s self, request: &'s Request<'m>) -> &'s Uri<'m> {
         self.uri.as_ref().unwrap_or(request.uri)
     }
 
-    /// The Request-URI or the topmost Route, as they are written, is `sips:`.
+    /// The Request-URI or the topmost Route, as written, is `sips:`.
     pub(crate) fn is_secure(&self, request: &Request<'_>) -> bool {
         self.uri(request).secure || self.route.as_ref().is_some_and(|(uri, _)| uri.secure)
     }
@@ -135,7 +135,7 @@ impl<'m> RouteSet<'m> {
         let last = self.last.as_ref().map(|place| place.end);
         for header in message.all(Name::Route) {
             let field = message.value(header);
-            // As we wrote it, which is how most send it back.
+            // The entry exactly as we wrote it: most peers send it back so.
             if let Some((listener, tag)) = own.route(field)
                 && last.is_none()
                 && self.route.is_none()
@@ -172,7 +172,7 @@ impl<'m> RouteSet<'m> {
 
     /// Reads an entry of ours.
     fn pass(&mut self, uri: &Uri<'m>, listener: u8, request: &Request<'m>, keys: &KeyRing) {
-        // One without a tag is a client's that has us for its outbound proxy, and says nothing.
+        // An entry without a tag comes from a client that uses us as its outbound proxy, and says nothing.
         if let Some(tag) = uri.parameter(tag::PARAMETER) {
             return self.pass_tagged(tag, listener, request, keys);
         }
@@ -194,7 +194,7 @@ impl<'m> RouteSet<'m> {
         self.leaves_by = Some(listener);
     }
 
-    /// A strict router put our entry into the Request-URI and the real one behind the last Route.
+    /// A strict router put our entry into the Request-URI and the real Request-URI behind the last Route.
     fn undo_strict_router(&mut self, request: &Request<'m>, own: &OwnAddresses) -> Result<(), Reject> {
         let message = request.message;
         let mut last = None;
@@ -208,7 +208,7 @@ impl<'m> RouteSet<'m> {
             }
         }
         let Some((uri, place)) = last else {
-            // A peer that took our entry for a contact. A tag in it still says where.
+            // A peer took our entry for a contact. A tag in it still says where the request goes.
             self.nowhere = true;
             return Ok(());
         };
@@ -218,7 +218,7 @@ impl<'m> RouteSet<'m> {
         Ok(())
     }
 
-    /// Leaves in `edits` what takes our entries out, and what undoes a strict router before us and serves one behind us.
+    /// Leaves in `edits` the changes that take our entries out, undo a strict router before us, and serve one behind us.
     pub(crate) fn write(&self, request: &Request<'_>, edits: &mut Edits) {
         let message = request.message;
         let kept = if self.strict { self.second } else { self.route.as_ref().map(|(_, start)| *start) };

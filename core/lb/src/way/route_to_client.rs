@@ -1,5 +1,5 @@
-//! The way of a request from a server to a client: to the next Route or the Request-URI, or on the connection that the
-//! client has (RFC 3261 §16.6, RFC 5626 §5.3, RFC 7118 §5.3).
+//! Where a request from a server to a client goes: to the next Route or the Request-URI, or on the client's own connection
+//! (RFC 3261 §16.6, RFC 5626 §5.3, RFC 7118 §5.3).
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ use crate::way::view::View;
 use crate::why::Kind;
 
 impl View {
-    /// From a server to a client: along the flow of the client where it has one, whatever its Contact says; else to the next
+    /// From a server to a client: along the flow of the client if it has one, whatever its Contact says; else to the next
     /// Route or the Request-URI, by the listener that the client came by.
     pub(crate) fn way_to_client(&self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>) -> Result<Way, Reject> {
         let (request, set, flow) = (draft.request, &draft.set, turn.flow);
@@ -47,7 +47,7 @@ impl View {
         }
         let came_by = set.leaves_by.unwrap_or(flow.listener);
         if let Some(peer) = self.connection_to(draft, next) {
-            // Of one that was found by its registration nobody knows whether a NAT hides it.
+            // For a client that was found by its registration, nobody knows whether a NAT hides it.
             let may_listen = set.tag.is_none_or(|tag| tag.peer.is_none() || tag.listens);
             return Ok(way(self.down(peer, next, may_listen, came_by)?, false));
         }
@@ -56,9 +56,9 @@ impl View {
         Ok(way(self.out_to(came_by, transport, address)?, false))
     }
 
-    /// Down the connection of a client. When that is gone, another place is tried only if the client says that it is there, by a
-    /// Contact with the address that it came from: by a new connection, or by UDP, where a client came over TCP because it
-    /// had something large to say (RFC 3261 §18.1.1). What came over TLS or WebSocket goes back no other way (RFC 7118 §5.3).
+    /// On the connection of a client. If it is gone, another place is tried only if the client says that it is there, by a
+    /// Contact with the address that it came from: over a new connection; or over UDP, if the client came over TCP only
+    /// because a message was large (RFC 3261 §18.1.1). A client on TLS or WebSocket is reached no other way (RFC 7118 §5.3).
     fn down(
         &self,
         peer: PeerConnection,
@@ -67,8 +67,8 @@ impl View {
         came_by: u8,
     ) -> Result<(u8, Target), Reject> {
         let PeerConnection { listener, id } = peer;
-        // RFC 5626 §4.3: who says `ob` wants its flow and nothing else. A GRUU says who is meant and not where it is
-        // (RFC 5627 §1).
+        // RFC 5626 §4.3: a client with `ob` wants its flow and nothing else. A GRUU says who is meant, not where (RFC
+        // 5627 §1).
         let is_place = may_listen && next.parameter(b"ob").is_none() && next.parameter(b"gr").is_none();
         let came_over = self.shared.own.get(listener).map(|own| own.transport);
         Ok(match (came_over, transport_of(next), address_of(next).filter(|_| is_place)) {
@@ -83,7 +83,7 @@ impl View {
         })
     }
 
-    /// The server that sends to a client.
+    /// The server that sends a request to a client.
     fn server_at_our_back(&self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>) -> Result<ServerId, Reject> {
         if let Some(tag) = &draft.set.tag {
             return Ok(tag.server);
@@ -91,7 +91,7 @@ impl View {
         let (request, now) = (draft.request, turn.now);
         let server = self.server_that_sent(request, turn.flow).map(|server| server.id);
         let server = server.ok_or(Reject::forbidden("Not A Server Of This Farm"))?;
-        // A call that a server begins: what comes back untagged belongs to it.
+        // The server begins the call: untagged requests that come back belong to it.
         let known =
             self.shared.calls.server_or(now, request.call, request.from_tag, || Some((server, false)));
         if matches!(known, Remembered::New { .. }) {
@@ -101,7 +101,7 @@ impl View {
         Ok(server)
     }
 
-    /// `forged`: the request has an entry of ours that may have named the flow, but not one that we made.
+    /// `forged`: the request has an entry of ours that may have named the flow, but we did not make it.
     fn resolve(&self, uri: &Uri<'_>, forged: bool) -> Result<SocketAddr, Reject> {
         address_of(uri).ok_or_else(|| {
             self.count(Counter::Unresolved);

@@ -16,15 +16,15 @@ use crate::way::encapsulated;
 use crate::way::probe;
 use crate::way::turn::Turn;
 
-/// How often a worker looks whether a probe is wanted.
+/// How often a worker checks whether a probe is wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// One per worker: scratch space and a reference to what is shared.
+/// One per worker: scratch space and a reference to the shared state.
 pub struct Router {
     parser: Parser,
     edits: Edits,
     core: Core,
-    /// When this worker last looked at what the control thread wants.
+    /// When this worker last checked for probes that the control thread wants.
     looked: Time,
     /// The held message that is being sent again.
     kept: Vec<u8>,
@@ -50,7 +50,8 @@ impl turn::Core for Router {
 }
 
 impl Router {
-    /// `chance` is from outside: ties between servers, the random part of a choice, what our own requests are known by.
+    /// `chance` comes from outside. It decides ties between servers and random choices, and makes the identifiers of our own
+    /// requests.
     pub fn new(shared: Arc<Shared>, worker: u8, chance: Chance) -> Router {
         let core = Core::new(shared, worker, chance);
         Router { parser: Parser::new(), edits: Edits::new(), core, looked: Time::ZERO, kept: Vec::new() }
@@ -111,8 +112,8 @@ impl Router {
         }
     }
 
-    /// A request whose end cannot be found is answered where its fields allow, so that its sender learns why the
-    /// connection closes (RFC 3261 §18.3).
+    /// A request whose end cannot be found is answered if its fields allow, so that its sender learns why the connection
+    /// closes (RFC 3261 §18.3).
     fn broken_frame(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         self.core.view.count(Counter::BrokenFrame);
         if let Ok(message) = self.parser.parse(bytes)
@@ -126,7 +127,7 @@ impl Router {
         }
     }
 
-    /// Repeats and moves what is held, sends probes that are wanted.
+    /// Repeats and moves held requests, and sends the probes that are wanted.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
         let looks = self.looks();
         let Router { core, parser, edits, looked, kept } = self;
@@ -156,7 +157,7 @@ impl Router {
             .min()
     }
 
-    /// One worker does it for all.
+    /// One worker looks for all.
     fn looks(&self) -> bool {
         self.core.view.worker == 0
     }

@@ -1,5 +1,5 @@
-//! How a request leaves, whatever it is: with its tag and its hop, held or not, in a datagram or, where it is too large for
-//! one, by a stream (RFC 3261 §16.6 steps 8 to 10, §18.1.1).
+//! How any request leaves: with its tag and its hop, held or not, in a datagram or, if it is too large for one, by a stream
+//! (RFC 3261 §16.6 steps 8 to 10, §18.1.1).
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ use crate::way::plan::{DATAGRAM_MAX, Holding, Way};
 use crate::way::turn::Turn;
 
 impl Core {
-    /// The one way by which requests of others leave. A request that is sent again is the same bytes.
+    /// Every forwarded request leaves through here. A request that is sent again has the same bytes.
     pub(crate) fn send(
         &mut self,
         turn: &mut Turn<'_>,
@@ -41,10 +41,10 @@ impl Core {
             server: way.server,
             call: request.call,
             asked: match request.method {
-                // A stranger who knows the Call-ID: what it gets for an answer says nothing of the call.
+                // The sender is a stranger who knows the Call-ID: the answer that it gets says nothing of the call.
                 Method::Invite | Method::Bye if !way.of_call => Asked::Other,
                 Method::Invite => Asked::Invite,
-                // A tag says who began the call; without one most are begun by clients.
+                // A tag says who began the call; most calls without one are begun by clients.
                 Method::Bye if draft.set.tag.is_some_and(|tag| tag.first() == Direction::ToClient) => {
                     Asked::ByeOfServersCall
                 }
@@ -61,13 +61,13 @@ impl Core {
         let outfit = Outfit { branch: draft.branch, hop, tag };
         let left = self.leave(turn, draft, &outfit, way);
         if left.is_err() && held && holding == Holding::AsSet {
-            // Its sender is told, and nothing more is to be done.
+            // The sender is told, and nothing more is to be done.
             self.view.shared.held.let_go(draft.branch.0, class(request.method));
         }
         left
     }
 
-    /// In the datagram or on the stream that it goes by.
+    /// Sends the request in a datagram or on a stream.
     fn leave(
         &self,
         turn: &mut Turn<'_>,
@@ -81,7 +81,7 @@ impl Core {
         let mut send = Outgoing { bytes, to: way.target, fallback: None, call };
         if let Target::Datagram { to, .. } = way.target {
             match self.stream_for(turn, draft, way, to, length) {
-                // What was written for UDP is the fallback, if the stream cannot be had.
+                // The bytes written for UDP are the fallback if there is no stream.
                 Some(listener) => {
                     let fallback = (length <= DATAGRAM_MAX).then_some((send.bytes, send.to));
                     let bytes = draft.write(&self.view, outfit, listener, turn)?;
@@ -105,8 +105,8 @@ impl Core {
         Ok(())
     }
 
-    /// The listener of the stream that a request for UDP leaves by, because it is too large for a datagram or follows one that
-    /// was.
+    /// The listener of the stream that a request for UDP leaves by, because the request is too large for a datagram or
+    /// follows an INVITE that was.
     fn stream_for(
         &self,
         turn: &Turn<'_>,
@@ -130,7 +130,7 @@ impl Core {
         Some(listener)
     }
 
-    /// A copy of an INVITE, its CANCEL and its ACK go by what the first went by.
+    /// A copy of an INVITE, its CANCEL and its ACK go by the same transport as the first.
     #[cold]
     fn goes_by_stream(&self, turn: &Turn<'_>, draft: &Draft<'_, '_>, to: SocketAddr, is_large: bool) -> bool {
         let large_invites = self.view.shared.calls.large_invites();

@@ -1,5 +1,6 @@
-//! Which server a call has: the one that it was given to while that is there, else the one that takes it over (SPEC A9); where
-//! neither memory nor tag says it, the one that the hash of the Call-ID finds; and a new one is given to a server by selection.
+//! Which server a call has: the server that it was given to, as long as that is there, else the one that takes it over (SPEC
+//! A9). If neither memory nor tag says it: the server by the hash of the Call-ID. A new call is given to a server by
+//! selection.
 
 use base::{Chance, Time};
 use heartbeat::notice::What;
@@ -21,7 +22,8 @@ use crate::way::view::View;
 use crate::why::Kind;
 
 impl View {
-    /// The server of the request's call; chosen if the call is new. And whether it is of that call by its tags, too.
+    /// The server of the request's call, chosen if the call is new; and whether the request's tags, too, are of that
+    /// call.
     pub(crate) fn server_for(
         &self,
         turn: &mut Turn<'_>,
@@ -31,7 +33,7 @@ impl View {
     ) -> Result<(ServerId, bool), Reject> {
         let (shared, now) = (&*self.shared, turn.now);
         let tagged = tag.map(|tag| tag.server);
-        // Only a request that may be the first of its call is remembered. ACK and CANCEL follow one.
+        // Only a request that may be the first of its call is remembered. ACK and CANCEL follow another request.
         let may_be_new = request.first && !matches!(request.method, Method::Ack | Method::Cancel);
         if shared.settings.affinity == Affinity::Tag
             && let Some(server) = tagged
@@ -65,7 +67,8 @@ impl View {
         let remembered = shared.calls.server_or(now, request.call, request.from_tag, || {
             let mut candidates = shared.selector.candidates(&self.snapshot, call, chance);
             let chosen = if shared.closing && !emergency { None } else { candidates.next() };
-            // Full or draining is no reason to turn a call for help away (RFC 5031): whoever lives gets it.
+            // A call for help is not turned away because servers are full or draining (RFC 5031): any live server gets
+            // it.
             let anyone = || known(&self.snapshot, shared.settings.hash_kind(), call).filter(|_| emergency);
             chosen.or_else(anyone).map(|server| (server.id, server.awaits_answer()))
         });
@@ -105,7 +108,8 @@ impl View {
         Ok((server, true))
     }
 
-    /// Whether a request is of the call that has its Call-ID, by its tags. Looked up only where something is kept of answered calls.
+    /// Whether a request, by its tags, is of the call that has its Call-ID. Looked up only if something is kept of answered
+    /// calls.
     pub(crate) fn is_of_call(&self, now: Time, request: &Request<'_>, tag: Option<&Tag>) -> bool {
         // No other request within a dialog ends anything.
         let may_end = request.method == Method::Bye || request.method == Method::Invite && request.first;
@@ -115,7 +119,7 @@ impl View {
         fits(self.shared.calls.mark(now, request.call), request, tag)
     }
 
-    /// The server of a call that is remembered. One that was given to a server on trial is there as long as that may be.
+    /// The server of a remembered call. A call that was given to a server on trial stays there as long as the trial lasts.
     pub(crate) fn present_or_tried(
         &self,
         turn: &mut Turn<'_>,
@@ -129,7 +133,7 @@ impl View {
         self.present(turn, server, request)
     }
 
-    /// The server itself if it is up; else the one that takes its calls over (SPEC A9), with a record of it.
+    /// The server itself if it is up; else the server that takes its calls over (SPEC A9), with a record.
     pub(crate) fn present(
         &self,
         turn: &mut Turn<'_>,
@@ -163,13 +167,13 @@ impl View {
         Ok(to)
     }
 
-    /// The memory of calls is full: the hash says where a new call goes, among those that any choice may name.
+    /// The memory of calls is full: a new call goes by the hash to one of the servers that any selection may choose.
     pub(crate) fn by_hash_of_new(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
         let (shared, snapshot, call) = (&self.shared, &self.snapshot, request.call.0);
         let found = hash::with_room(snapshot, shared.settings.hash_kind(), call, shared.selector.admitted());
         match found {
             Some(server) => Ok(server.id),
-            // As where there is room to remember it.
+            // As if there were room to remember the call.
             None if request.uri.is_emergency() => self.by_hash(request),
             None => {
                 self.count(Counter::NoServer);
@@ -178,8 +182,9 @@ impl View {
         }
     }
 
-    /// Of a call that neither memory nor tag knows. What began while the memory was full is where new calls went then: its CANCEL, and
-    /// the ACK to its failure, have no tag. With hash affinity a dialog has one, where the hash does not say it.
+    /// For a call that neither memory nor tag knows. While the memory is full, such requests go where new calls go: the
+    /// CANCEL of a call that began then, and the ACK to its failure, have no tag. With hash affinity a dialog has a tag if
+    /// the hash does not name its server.
     pub(crate) fn by_hash_of_unknown(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
         let shared = &self.shared;
         let set_up = matches!(request.method, Method::Cancel | Method::Ack);
@@ -192,13 +197,13 @@ impl View {
         self.by_hash(request)
     }
 
-    /// A server on trial has answered, which the table has not yet seen: so its calls are there.
+    /// A server on trial has answered, and the table has not seen that yet: its calls are there.
     fn has_answered(&self, server: &Server) -> bool {
         let answered = || self.shared.tables.evidence.totals(server.seat.slot).answered as u32;
         server.awaits_answer() && answered() != server.answered_before
     }
 
-    /// Where memory and tag say nothing, the hash of the Call-ID does: every load manager finds the same server.
+    /// If memory and tag say nothing, the hash of the Call-ID decides: every load manager finds the same server.
     fn by_hash(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
         let found = known(&self.snapshot, self.shared.settings.hash_kind(), request.call.0);
         found.map(|server| server.id).ok_or_else(|| {
@@ -208,7 +213,8 @@ impl View {
     }
 }
 
-/// By who began the call, where that is remembered; else a request within a dialog needs a tag of ours, which is bound to the call.
+/// Decides by who began the call, if that is remembered; else a request within a dialog needs a tag of ours, which is bound
+/// to the call.
 pub(crate) fn fits(mark: Option<Mark>, request: &Request<'_>, tag: Option<&Tag>) -> bool {
     match mark {
         Some(mark) => mark.fits(request.from_tag, request.to_tag),

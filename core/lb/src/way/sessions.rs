@@ -1,4 +1,4 @@
-//! Sessions and registrations, counted and timed as RFC 6076 has it.
+//! Sessions and registrations, counted and timed by RFC 6076.
 
 use base::Time;
 
@@ -11,8 +11,8 @@ use crate::way::own_via::Response;
 use crate::way::view::View;
 
 impl View {
-    /// What a response says of its session or registration, counted and timed as RFC 6076 §4 has it. A repeated response counts
-    /// once, as long as its call is remembered.
+    /// Counts and times what a response says of its session or registration (RFC 6076 §4). A repeated response counts once,
+    /// as long as its call is remembered.
     pub(crate) fn measure(&self, now: Time, response: &Response<'_>, ended: Ended, news: News) {
         let &Response { hop, status, .. } = response;
         let repeated = news == News::Repeated;

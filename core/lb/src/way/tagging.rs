@@ -14,11 +14,11 @@ use crate::way::route_set::Along;
 use crate::way::view::View;
 
 impl View {
-    /// The tag for our Record-Route entry. Within a dialog, where a NOTIFY gets one, it is the one that the request came with:
-    /// both sides then have the same, of the same server and the same connection.
+    /// The tag for our Record-Route entry. Within a dialog, where a NOTIFY gets an entry, it is the tag that the request came
+    /// with: both sides then have the same tag, of the same server and the same connection.
     pub(crate) fn tag_for(&self, draft: &Draft<'_, '_>, way: &Way, flow: Flow) -> Tag {
         match draft.set.tag.filter(|_| !draft.request.first) {
-            // The client gets its own copy, and the server the other.
+            // The client gets its own copy, and the server gets the other copy.
             Some(tag) => tag.copy_for(way.direction == Direction::ToClient && tag.peer.is_some()),
             None => self.new_tag(draft, way, flow),
         }
@@ -35,7 +35,7 @@ impl View {
         tag
     }
 
-    /// The call is at another server than its hash says: that one had no room, or the call began at a server.
+    /// The call is not at the server that its hash names: that server had no room, or the call began at a server.
     fn is_placed(&self, request: &Request<'_>, way: &Way) -> bool {
         self.shared.settings.affinity == Affinity::Hash
             && (way.direction == Direction::ToClient
@@ -43,9 +43,9 @@ impl View {
                     .is_none_or(|server| server.id != way.server))
     }
 
-    /// Where a client over UDP is that cannot be reached by its contact: one that names an address in Via and Contact that it
-    /// does not send from, and asks by `rport` for answers to where it does; one whose Contact is a name, which nobody else may
-    /// know; or one that the request of a server finds by its Path entry.
+    /// The place of a client over UDP that cannot be reached by its contact: its Via and Contact name an address that it does
+    /// not send from, and it asks by `rport` for answers to its source; or its Contact is a name, which perhaps nobody else
+    /// knows; or a server's request finds it by its Path entry.
     fn behind_nat(&self, draft: &Draft<'_, '_>, way: &Way, flow: Flow) -> Option<BehindNat> {
         let (request, set) = (draft.request, &draft.set);
         let keys = &self.shared.keys;
@@ -53,7 +53,7 @@ impl View {
             (Direction::ToClient, Target::Datagram { listener, to })
                 if matches!(set.along, Along::Flow(_)) =>
             {
-                // Where its contact is the place itself, it may move.
+                // If its contact is that place itself, the client may move.
                 let contact = address_of(set.uri(request)).filter(|address| *address == to);
                 let contact = contact.map_or(Contact::Any, |address| Contact::Is(Some(address)));
                 Some(BehindNat::new(keys, listener, to, contact))
@@ -74,11 +74,11 @@ impl View {
         }
     }
 
-    /// The connection that reaches the sender within the dialog: only where the sender is the next hop of requests that
-    /// come back, which it is as the client itself or as a proxy that stays in the path.
+    /// The connection that reaches the sender within the dialog. There is one only if the sender is the next hop of requests
+    /// that come back: the client itself, or a proxy that stays in the path.
     fn peer(&self, request: &Request<'_>, way: &Way, flow: Flow) -> Option<PeerConnection> {
         if way.direction == Direction::ToClient {
-            // The client was reached by a connection of its own, and will be again.
+            // The client was reached by its own connection, and will be again.
             return match way.target {
                 Target::Connection { listener, id, .. } => Some(PeerConnection { listener, id }),
                 Target::Datagram { .. } | Target::Stream { .. } => None,
@@ -86,7 +86,7 @@ impl View {
         }
         let id = flow.connection?;
         let stays = |proxy: Uri<'_>| match proxy.host {
-            // Of a name nobody can tell.
+            // For a name, nobody can tell.
             Host::Name(_) => true,
             Host::Ip(ip) => ip == flow.remote.ip().to_canonical() || proxy.host == request.via.host,
         };
@@ -95,7 +95,7 @@ impl View {
     }
 }
 
-/// Requests that come back would go to an address that the client, or the proxy before it, has shown to be at.
+/// Whether requests that come back go to an address at which the client, or the proxy before it, has shown to be.
 fn listens(request: &Request<'_>, way: &Way, flow: Flow) -> bool {
     if way.direction == Direction::ToClient {
         return matches!(way.target, Target::Connection { or_connect: true, .. });
@@ -109,13 +109,13 @@ fn contact<'m>(request: &Request<'m>) -> Option<Uri<'m>> {
     first_uri(request, Name::Contact)
 }
 
-/// The URI of the first value of such fields.
+/// The URI of the first value of the fields with this name.
 fn first_uri<'m>(request: &Request<'m>, name: Name) -> Option<Uri<'m>> {
     let first = address::first(request.message.first_value(name)?).ok()?;
     Uri::parse(first.uri).ok()
 }
 
-/// It comes from the client itself: there is one Via.
+/// The request comes from the client itself: there is one Via.
 fn is_first_hop(request: &Request<'_>) -> bool {
     let message = request.message;
     let mut fields = message.all(Name::Via);

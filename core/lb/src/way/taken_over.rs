@@ -1,5 +1,5 @@
-//! What is written otherwise for a server that takes over for one that is gone (SPEC A9): the Route entries with which that
-//! one recorded itself, and the responses of clients to its requests.
+//! What is changed for a server that takes over from a server which is gone (SPEC A9): the Route entries with which the lost
+//! server recorded itself, and the responses of clients to its requests.
 
 use std::net::SocketAddr;
 
@@ -20,8 +20,9 @@ use crate::way::route_set::RouteSet;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 
-/// Leaves in `edits` what a request to this server gets. Where the next Route names one that is gone, it is to name this one: a
-/// proxy takes out an entry of its own and sends the request on, which it would not do with another's (RFC 3261 §16.4, §16.6).
+/// Leaves in `edits` the changes for a request to this server. If the next Route names a lost server, it is changed to name
+/// this one: a proxy takes out an entry of its own and sends the request on, but not with another's entry (RFC 3261 §16.4,
+/// §16.6).
 pub(crate) fn edit_routes(
     request: &Request<'_>,
     set: &RouteSet<'_>,
@@ -48,7 +49,7 @@ pub(crate) fn edit_routes(
     }
 }
 
-/// A server of the farm, in the tables or known by the tag, that is gone and not `server`.
+/// The URI names a server of the farm, in the tables or known by the tag, that is gone and is not `server`.
 fn names_lost(uri: &Uri<'_>, set: &RouteSet<'_>, server: ServerId, snapshot: &Snapshot) -> bool {
     let Some(named) = address_of(uri).map(ServerId::of) else { return false };
     let removed = || set.tag.is_some_and(|tag| tag.server == named) && snapshot.by_id(named).is_none();
@@ -56,8 +57,9 @@ fn names_lost(uri: &Uri<'_>, set: &RouteSet<'_>, server: ServerId, snapshot: &Sn
 }
 
 impl View {
-    /// Where the response of a client goes whose server has failed: to the one that takes over its calls, with a record. `None`:
-    /// its server is there, or there is no other. One that was taken out of the table may well live, and what it asked it hears.
+    /// Where a client's response goes whose server has failed: to the server that takes over its calls, with a record.
+    /// `None`: its server is there, or there is no other. A server that was taken out of the table may well live, and gets
+    /// the answers to its requests.
     pub(crate) fn taker_of_response(
         &self,
         turn: &mut Turn<'_>,

@@ -1,5 +1,6 @@
-//! What other load managers are told of calls (SPEC A8), so that the next message of a call may reach any of them: who has it
-//! when it is new or has moved, and for how long that matters. What travels in the message (tag, hop) need not be told.
+//! What other load managers are told of calls (SPEC A8), so that the next message of a call may reach any of them: which
+//! server has the call when it is new or has moved, and for how long that matters. Facts that travel in the message (tag,
+//! hop) need not be told.
 
 use heartbeat::notice::{Notice, What};
 
@@ -9,7 +10,7 @@ use crate::signed::keyring::CallKey;
 use crate::way::view::View;
 
 impl View {
-    /// To be called before the message that it is about is put into the outbox.
+    /// To be called before the message concerned is put into the outbox.
     pub(crate) fn tell(&self, call: CallKey, server: ServerId, what: What, out: &mut Outbox) {
         if self.shared.settings.peers.is_some() {
             out.asks.push(Notice { call: call.0, server: server.0, what });
@@ -24,7 +25,7 @@ mod tests {
     use crate::settings::{Affinity, Peers, Selection, Settings};
     use crate::way::tests::farm::{CLIENT, Farm, Left, request, response, settings};
 
-    /// Two load managers with one key and the same servers, each with a mind of its own about new calls.
+    /// Two load managers with one key and the same servers, each of which chooses by itself for new calls.
     struct Pair {
         one: Farm,
         other: Farm,
@@ -37,7 +38,7 @@ mod tests {
             Pair { one: Farm::new(settings.clone()), other: Farm::new(settings) }
         }
 
-        /// The one handles a message, and the other hears what it tells.
+        /// `one` handles a message, and `other` gets its notices.
         fn one(&mut self, from: &str, text: &str) -> Vec<Left> {
             let left = self.one.udp(from, text);
             self.tell();

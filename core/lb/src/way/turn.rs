@@ -1,4 +1,4 @@
-//! What one input gives every function that handles it.
+//! The things that one input gives to every function that handles it.
 
 use base::Time;
 use sip::Flow;
@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 
 pub(crate) struct Turn<'o> {
     pub now: Time,
-    /// What the message came by; what a held one came by first.
+    /// How the message came; for a held message, how it first came.
     pub flow: Flow,
     pub out: &'o mut Outbox,
 }

@@ -1,4 +1,5 @@
-//! What could not be sent: of whom that says something, what is sent again for it, and who is asked over no stream for a while.
+//! Messages that could not be sent: which server that counts against, which held requests are sent again, and which peers are
+//! not asked over a stream for a while.
 
 use base::Time;
 use sip::Target;
@@ -10,11 +11,11 @@ use crate::hold::Alarms;
 use crate::way::returned;
 use crate::way::view::View;
 
-/// What one worker keeps of it.
+/// What one worker keeps of messages that could not be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
     refusing: Refusing,
-    /// The turn and the server of the last look for held requests: one look finds all.
+    /// The time and the server of the last search for held requests: one search finds all.
     looked: Option<(Time, ServerId)>,
 }
 
@@ -40,7 +41,7 @@ impl Unsent {
                     evidence.returned(view.worker, slot);
                 }
             } else if stream {
-                // A server of UDP that takes no streams is not ill.
+                // A UDP server that takes no streams is not ill.
                 self.refusing.note(now, address);
             }
         } else if stream {
@@ -48,7 +49,7 @@ impl Unsent {
         }
     }
 
-    /// A datagram came back. Of a server that says something only where it quotes a request of ours.
+    /// A datagram came back. It counts against a server only if it quotes a request of ours.
     pub(crate) fn returned(
         &mut self,
         now: Time,
@@ -65,7 +66,8 @@ impl Unsent {
         }
     }
 
-    /// What is held for the server is sent again after a pause, as after a refused connection. The server itself is not suspected.
+    /// Requests held for the server are sent again after a pause, as after a refused connection. The server itself is not
+    /// suspected.
     pub(crate) fn no_room(&mut self, now: Time, to: Target, view: &View, alarms: &mut Alarms) {
         view.count(Counter::NoRoom);
         if let Target::Connection { to, .. } | Target::Stream { to, .. } = to

@@ -1,5 +1,5 @@
-//! What a worker sees while it handles one message: what all workers share, the tables of the moment, its own counters. No
-//! message changes a view. What is asked of it stands in the files of this directory, each by its noun.
+//! What a worker sees while it handles one message: the state shared by all workers, the current tables, its own counters. No
+//! message changes a view. Its methods are in the files of this directory, by topic.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl View {
         self.counters.add(counter);
     }
 
-    /// What this worker has counted.
+    /// The count of this worker.
     pub(crate) fn counted(&self, counter: Counter) -> u64 {
         self.counters.get(counter)
     }
@@ -51,7 +51,7 @@ impl View {
         request.going_on(&shared.keys, |call| shared.calls.remembers(now, call))
     }
 
-    /// An ACK asks for no answer, so its silence says nothing.
+    /// An ACK asks for no answer, so silence after it says nothing.
     pub(crate) fn note_sent(&self, server: &Server, method: Method) {
         if method != Method::Ack {
             self.shared.tables.evidence.sent(self.worker, server.seat.slot);
@@ -64,14 +64,14 @@ impl View {
         }
     }
 
-    /// A request came to nothing through the server's fault.
+    /// A request failed through the server's fault.
     pub(crate) fn note_failed(&self, server: ServerId) {
         if let Some(server) = self.snapshot.by_id(server) {
             self.shared.tables.evidence.failed(self.worker, server.seat.slot);
         }
     }
 
-    /// Notes the choice of a server, for those who ask why. To be called before the choice is counted.
+    /// Notes the choice of a server, for `strowger why`. To be called before the choice is counted.
     pub(crate) fn note_choice(
         &self,
         now: Time,
