@@ -1,4 +1,4 @@
-//! What happened to held requests, for metrics and for tests that ask whether all ended.
+//! What happened to held requests, for metrics and for tests that check whether all ended.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -32,7 +32,7 @@ impl Counter {
 counters! {
     /// Requests taken in.
     kept,
-    /// Requests that went through unheld because a bound was reached.
+    /// Requests that passed unheld because a bound was reached.
     full,
     /// Copies sent on the timers of RFC 3261 §17.
     repeated,
@@ -48,7 +48,7 @@ counters! {
     rerouted_refused,
     /// INVITEs answered by us because no server did.
     answered,
-    /// Responses that went nowhere: copies, and what came from servers that were given up.
+    /// Responses that went nowhere: copies, and responses of servers that were given up.
     absorbed,
     /// Failures acknowledged by us.
     acknowledged,

@@ -1,5 +1,4 @@
-//! One held request: which phase it is in, and what each event makes of it. The table, its locks and its bounds are
-//! the business of [`super::Held`].
+//! One held request: its phase, and how each event changes it. [`super::Held`] has the table, its locks and its bounds.
 
 mod lost;
 mod passed;
@@ -23,13 +22,13 @@ use crate::farm::server::ServerId;
 /// How long an INVITE may ring: more than three minutes (RFC 3261 §16.6 step 11). Each 101 to 199 starts it anew.
 pub(super) const TIMER_C: Duration = Duration::from_secs(181);
 
-/// Whether the caller has given up, and who answers its CANCEL.
+/// Whether the caller has given up, and who answers the CANCEL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cancel {
     No,
-    /// We do, and send it on; what the server answers is absorbed.
+    /// We answer the CANCEL and send it on; the server's answer is absorbed.
     Answered,
-    /// The server does.
+    /// The server answers the CANCEL.
     Forwarded,
 }
 
@@ -41,17 +40,18 @@ pub(super) enum Phase {
     Other(NonInviteClient),
     /// A CANCEL that waits for the server of its INVITE to show life (RFC 3261 §9.1).
     HeldBack { ready: bool },
-    /// Taken away from a server; the next one is being chosen.
+    /// Taken away from a server; the next server is being chosen.
     Seeking { why: Why, told: bool },
     /// An INVITE that we answer ourselves.
     Answered { machine: InviteServer, status: u16, sent: bool },
-    /// The failure of a server that repeats nothing has passed to a client over UDP: it is repeated until the ACK, and is the message.
+    /// A failure has passed to a client over UDP from a server that does not repeat it. The failure is the message, and is
+    /// repeated until the ACK.
     Passed(InviteServer),
-    /// Ended; late messages of servers that were given up are still absorbed. With the status, if the answer was ours.
+    /// Ended; late messages of servers that were given up are still absorbed. `answered`: the status, if the answer was ours.
     Over { answered: Option<u16> },
 }
 
-/// What a deadline comes to.
+/// What is to be done at a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Another deadline, nothing to do.
@@ -59,78 +59,78 @@ pub(super) enum Step {
     Act(What),
     /// A copy on a timer; counted apart.
     Repeat(ServerId),
-    /// Once more, on a new connection; counted apart.
+    /// A copy on a new connection; counted apart.
     Resend(ServerId),
-    /// Forgotten; without any answer from a server.
+    /// Forgotten without an answer from any server.
     Unanswered,
-    /// Forgotten; it rang too long (timer C). It is not cancelled: the call goes on, unheld.
+    /// Forgotten: the INVITE rang too long (timer C). It is not cancelled: the call goes on, unheld.
     LetGo,
     /// Forgotten.
     Remove,
 }
 
-/// What a response does to the entry, beside the verdict on the response itself.
+/// How a response changes the entry, beside the verdict on the response itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum After {
     Keep,
     Remove,
-    /// The server shows life: the CANCEL that waits for that may go.
+    /// The server shows life: the CANCEL that waits for this may be sent.
     SendCancel,
-    /// Another server has answered: this one, which rings, is to be cancelled. With the INVITE, of which its CANCEL is made.
+    /// Another server has answered: this server, which rings, is to be cancelled. The CANCEL is made of `invite`.
     Silence {
         server: ServerId,
         invite: Box<[u8]>,
     },
 }
 
-/// When it was sent last, and by whose connection.
+/// When the request was last sent, and over which worker's connection.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     at: Time,
     worker: u8,
-    /// A connection was lost at some time, so there may be two answers.
+    /// A connection was lost before, so there may be two answers.
     twice: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// As received; empty once nothing is to be sent again.
+    /// The message as received; empty once it will not be sent again.
     pub(super) message: Box<[u8]>,
     pub(super) line: RequestLine,
     pub(super) flow: Flow,
     pub(super) phase: Phase,
     pub(super) born: Time,
-    /// Silence, timer C, or the end of a remnant: the deadlines that are not of a transaction.
+    /// The deadlines that are not of a transaction: silence, timer C, or the end of a remnant.
     patience: Time,
-    /// Where it is now; `None` while it is nowhere.
+    /// The server that has the request now; `None` while no server has it.
     pub(super) server: Option<ServerId>,
     tried: Tried,
     pub(super) class: Class,
     pub(super) cancel: Cancel,
     pub(super) server_reliable: bool,
-    /// Of a request of a server: where it goes.
+    /// For a request of a server: where the request goes.
     pub(super) to_client: Option<Box<Target>>,
     sent: Sent,
-    /// When it is to be sent again because its connection was lost, and how often one was.
+    /// When the request is to be sent again because its connection was lost. `losses`: how many connections were lost.
     resend_at: Time,
     losses: u8,
     failover: bool,
     pub(super) in_dialog: bool,
-    /// A provisional answer has gone to the client, so it waits for a final one as long as it takes.
+    /// A provisional answer has gone to the client, so the client waits for a final one as long as it takes.
     heard: bool,
-    /// There is no other server to try: silence is waited out.
+    /// No other server is left to try: silence is waited out.
     alone: bool,
 }
 
 impl Entry {
     pub(super) fn new(now: Time, kept: &Kept<'_>, limits: &Limits) -> Option<Entry> {
-        // Only what follows an INVITE is made of it.
+        // Only for an INVITE: its ACK and CANCEL are made of this.
         let line = match kept.class {
             Class::Invite => RequestLine::of(kept.message, kept.route_fields)?,
             Class::Cancel | Class::Other => RequestLine::default(),
         };
         let repeat = kept.flow.transport.is_reliable() && !kept.server_reliable;
-        // No server takes over what another one sends.
+        // No server can take over a request that another server sends.
         let failover = kept.failover && kept.to_client.is_none();
         let timers = &limits.timers;
         let (phase, patience) = match kept.class {
@@ -248,9 +248,9 @@ impl Entry {
         }
     }
 
-    /// Takes the request away from its server: to another one, or to an answer of our own when the caller has given up
-    /// or enough servers were tried. The answer is what a proxy makes of the last sign (RFC 3261 §16.9): 408 of silence;
-    /// of a failure the 503 that is not passed on as such, but as 500 (RFC 3261 §16.7 step 6).
+    /// Takes the request away from its server. Another server gets it; if the caller has given up or enough servers were
+    /// tried, we answer it. The answer is the one that a proxy makes of the last sign (RFC 3261 §16.9): 408 of silence; of a
+    /// failure a 503, which is passed on as 500 (RFC 3261 §16.7 step 6).
     pub(super) fn give_up(&mut self, now: Time, why: Why, limits: &Limits) -> Step {
         if let Some(server) = self.server.take() {
             self.tried.add(server);
@@ -274,7 +274,8 @@ impl Entry {
                 self.phase = Phase::Seeking { why, told: false };
                 Step::Wait
             }
-            // Whoever takes over knows nothing of its INVITE. Of one that we answered, a late answer goes nowhere.
+            // Another server would not know the INVITE of this CANCEL. If we answered the CANCEL, a late answer goes
+            // nowhere.
             Class::Cancel => {
                 self.over(now, None, timers);
                 Step::Wait
@@ -282,7 +283,7 @@ impl Entry {
         }
     }
 
-    /// Answers the INVITE ourselves, unless its client waits no more: one that has heard nothing ends with its timer B.
+    /// Answers the INVITE ourselves, unless its client waits no more: a client that has heard nothing ends with its timer B.
     pub(super) fn answer(&mut self, now: Time, status: u16, timers: &Timers) -> Step {
         if !self.heard && now.since(self.born) >= timers.b() {
             return Step::Unanswered;
@@ -298,7 +299,8 @@ impl Entry {
     pub(super) fn moved(&mut self, now: Time, server: ServerId, server_reliable: bool, limits: &Limits) {
         self.server = Some(server);
         self.server_reliable = server_reliable;
-        // Whoever sent it, from here on the copies are ours: the sender has heard another server and repeats no more.
+        // From here on the copies are ours, whoever sent them before: the sender has heard another server and repeats no
+        // more.
         (self.phase, self.patience) = match self.class {
             Class::Invite => (
                 Phase::Invite(InviteClient::start(now, server_reliable, &limits.timers)),
@@ -311,7 +313,7 @@ impl Entry {
         };
     }
 
-    /// There is no server that was not tried: back to the silent one, for what is left of timer B, or an answer of ours.
+    /// No server is left to try: back to the silent server for the rest of timer B, or an answer of ours.
     pub(super) fn no_server(&mut self, now: Time, limits: &Limits) -> Step {
         let timers = &limits.timers;
         match self.phase {
@@ -327,14 +329,14 @@ impl Entry {
         }
     }
 
-    /// Our answer is on its way. Over a stream it goes once, so the request is needed no more.
+    /// Our answer is being sent. Over a stream it goes once, so the request is needed no more.
     pub(super) fn answered(&mut self) {
         if self.flow.transport.is_reliable() {
             self.message = Box::default();
         }
     }
 
-    /// A server failed. `None`: it does not concern this request.
+    /// A server failed. `None`: this request is not concerned.
     pub(super) fn server_failed(&mut self, now: Time, server: ServerId, limits: &Limits) -> Option<Step> {
         if self.server != Some(server) || self.to_client.is_some() {
             return None;
@@ -345,12 +347,12 @@ impl Entry {
                     matches!(machine.state(), InviteClientState::Calling | InviteClientState::Proceeding);
                 pending && self.failover
             }
-            // It is for this server alone, and its client still waits for what that one says.
+            // The CANCEL is for this server alone, and its client still waits for that server's answer.
             Phase::Other(_) if self.class == Class::Cancel && self.cancel == Cancel::No => false,
             Phase::Other(machine) => {
                 matches!(machine.state(), NonInviteClientState::Trying | NonInviteClientState::Proceeding)
             }
-            // Their INVITE decides, or they have ended.
+            // A waiting CANCEL follows its INVITE; the others have no server or have ended.
             Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } => false,
             Phase::Passed(_) | Phase::Over { .. } => false,
         };

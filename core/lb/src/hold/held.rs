@@ -1,4 +1,4 @@
-//! Held requests, in one table of all workers: what each event makes of the request that it concerns.
+//! Held requests, in one table of all workers: how each event changes the request concerned.
 
 mod cancels;
 mod passed;
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::farm::server::ServerId;
 
-/// A CANCEL has the branch, hence the key, of its INVITE. This moves it to a slot of its own: any constant does, since
-/// keys are keyed hashes.
+/// A CANCEL has the branch, hence the key, of its INVITE. This moves the CANCEL to a slot of its own: any constant does,
+/// since keys are keyed hashes.
 const CANCEL: u64 = 0xC3A5_C85C_97CB_3127;
 
 /// `key` is the branch that the router gives the request, as 64 bits: the same for a request and its copies, and for an
@@ -50,7 +50,7 @@ impl Held {
         self.table.len()
     }
 
-    /// One relaxed load: every message asks this first.
+    /// One relaxed load: asked first for every message.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -64,8 +64,8 @@ impl Held {
         self.counters.read()
     }
 
-    /// Takes in a request that is about to be sent. `Err`: it is sent all the same, unheld. A CANCEL comes here only when
-    /// its INVITE is not held.
+    /// Takes in a request that is about to be sent. `Err`: the request is sent all the same, unheld. A CANCEL comes here only
+    /// if its INVITE is not held.
     pub fn keep(&self, now: Time, alarms: &mut Alarms, key: u64, kept: &Kept<'_>) -> Result<(), NotKept> {
         self.insert(now, alarms, key, kept, Entry::new)
     }
@@ -101,7 +101,7 @@ impl Held {
         shard.get(slot).filter(|entry| entry.class == class).map_or(GoesTo::NotHeld, place_of)
     }
 
-    /// An ACK to a failure has come from the client. Where we answered, it ends the copies of our answer.
+    /// An ACK to a failure has come from the client. If the failure was our answer, the ACK ends its copies.
     pub fn acknowledged(&self, now: Time, alarms: &mut Alarms, key: u64) -> GoesTo {
         let place = self.at(now, alarms, key, Class::Invite, |entry| {
             let place = place_of(entry);
@@ -111,7 +111,7 @@ impl Held {
         place.unwrap_or(GoesTo::NotHeld)
     }
 
-    /// A response whose Via says that its request is held. `class` is of its CSeq method, `server` of its hop.
+    /// A response whose Via says that its request is held. `class`: by the method in its CSeq; `server`: from its hop.
     pub fn response(
         &self,
         now: Time,
@@ -150,9 +150,9 @@ impl Held {
         verdict
     }
 
-    /// The server of an INVITE refuses it as full or by its own fault. Where there is `another` beside those that were tried, that
-    /// one gets it, as [`Held::next_due`] says
-    /// at once, and the refusal is acknowledged. `None`: it is a response like any other.
+    /// The server of an INVITE refuses it as full or by its own fault. If there is `another` server beside those that were
+    /// tried, [`Held::next_due`] says at once to give it the INVITE, and the refusal is acknowledged. `None`: the refusal is
+    /// a response like any other.
     pub fn refused(
         &self,
         now: Time,
@@ -170,26 +170,27 @@ impl Held {
         Some(verdict)
     }
 
-    /// This server is gone: takes from it every request that it has not answered. What becomes of them
-    /// [`Held::next_due`] says at once, to the worker that called this. Every worker may call it; the first takes all.
+    /// This server is gone: takes from it every request that it has not answered. [`Held::next_due`] says at once, to the
+    /// worker that called this, what becomes of them. Every worker may call it; the first takes all.
     pub fn server_failed(&self, now: Time, alarms: &mut Alarms, server: ServerId) {
         self.each(now, alarms, |entry| entry.server_failed(now, server, &self.limits));
     }
 
-    /// A connection of this worker to this server is gone, and perhaps what was written into it: the number of requests
-    /// that are sent again, at once or after a pause.
+    /// A connection of this worker to this server is gone, perhaps with what was written to it. Returns the number of
+    /// requests that are sent again, at once or after a pause.
     pub fn connection_lost(&self, now: Time, alarms: &mut Alarms, server: ServerId) -> usize {
         let by = (server, alarms.worker());
         self.each(now, alarms, |entry| entry.connection_lost(now, by, Loss::Closed, &self.limits))
     }
 
-    /// What this worker sends to this server in this moment finds no connection: it is sent again after a pause.
+    /// This worker finds no connection for what it sends to this server at this moment: the requests are sent again after
+    /// a pause.
     pub fn unsent(&self, now: Time, alarms: &mut Alarms, server: ServerId) -> usize {
         let by = (server, alarms.worker());
         self.each(now, alarms, |entry| entry.connection_lost(now, by, Loss::Unsent, &self.limits))
     }
 
-    /// Changes all entries; the number of those that `change` concerned.
+    /// Changes all entries. Returns the number of entries that `change` concerned.
     fn each(
         &self,
         now: Time,
@@ -212,8 +213,8 @@ impl Held {
         concerned
     }
 
-    /// The next thing to do, with the received message in `message` (which is overwritten). To be called until it says
-    /// `None`, or until the caller's own bound on a turn: what is left keeps [`Alarms::next_deadline`] in the past.
+    /// The next thing to do, with the received message in `message` (which is overwritten). To be called until it returns
+    /// `None`, or until the caller's own bound on a turn: the rest keeps [`Alarms::next_deadline`] in the past.
     pub fn next_due(&self, now: Time, alarms: &mut Alarms, message: &mut Vec<u8>) -> Option<Action> {
         let worker = alarms.worker();
         self.table.next_due(now, alarms, |slot, entry| {
@@ -252,7 +253,7 @@ impl Held {
         })
     }
 
-    /// The answer to [`What::Reroute`]: the request is being sent to this server. False: it has ended meanwhile.
+    /// The answer to [`What::Reroute`]: the request is being sent to this server. False: the request has ended meanwhile.
     pub fn moved(
         &self,
         now: Time,
@@ -269,10 +270,10 @@ impl Held {
         })
     }
 
-    /// The other answer to [`What::Reroute`]: there is no server that was not tried. An INVITE whose server failed is
-    /// answered with 503 by the next [`Held::next_due`]: any other request would get that now, so it may be 503 (RFC 3261
-    /// §16.7 step 6). One whose server is silent stays there until timer B. Another request is forgotten; its client
-    /// is told nothing, as RFC 4320 §4.2 asks of a timeout.
+    /// The other answer to [`What::Reroute`]: no server is left to try. An INVITE whose server failed is answered with 503 by
+    /// the next [`Held::next_due`]: any other request would get a 503 now, so this one may (RFC 3261 §16.7 step 6). An INVITE
+    /// whose server is silent stays there until timer B. Any other request is forgotten; its client is told nothing, as RFC
+    /// 4320 §4.2 asks of a timeout.
     pub fn no_server(&self, now: Time, alarms: &mut Alarms, key: u64, class: Class) {
         if class == Class::Invite {
             let mut ended = false;
@@ -286,7 +287,7 @@ impl Held {
         self.let_go(key, class);
     }
 
-    /// It cannot be sent any more: it is forgotten without any answer from a server.
+    /// The request cannot be sent any more: it is forgotten without an answer from any server.
     pub fn let_go(&self, key: u64, class: Class) {
         let slot = slot(key, class);
         if self.table.lock(slot).remove(slot).is_some() {
@@ -372,7 +373,7 @@ fn slot(key: u64, class: Class) -> u64 {
     }
 }
 
-/// [`slot`] undone: moving a CANCEL twice moves it back.
+/// The inverse of [`slot`]: moving a CANCEL twice moves it back.
 fn key_of(at: u64, class: Class) -> u64 {
     slot(at, class)
 }

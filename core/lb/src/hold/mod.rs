@@ -1,13 +1,13 @@
-//! Held set-ups (SPEC A9, T3): the transactions of the load manager, but for those of REGISTERs at several servers
+//! Held set-ups (SPEC A9, T3): the transactions of the load manager, except those of REGISTERs at several servers
 //! ([`crate::register`]).
 //!
-//! A client repeats a request over UDP only, and an INVITE only until its first provisional answer. So a request that
-//! came over a stream for one that is reached over UDP is kept and repeated on the timers of RFC 3261 §17; one for a server
-//! that is reached over a stream, too, is kept and sent again when the connection is lost; and an INVITE is kept until its
-//! final answer and given to another server when its own dies first. A failure that came over a stream is repeated to a client over
-//! UDP until its ACK. [`Held`] keeps them in a [`transaction::table::SharedTable`] of
-//! all workers and says what has to be done; the router rebuilds the message from the received bytes and sends it.
-//! `docs/held-set-ups.md` has the state figure.
+//! A client repeats a request over UDP only, and an INVITE only until its first provisional answer. So the load manager keeps
+//! requests. A request that came over a stream for a peer on UDP is repeated on the timers of RFC 3261 §17. A request that
+//! came over a stream for a server on a stream is sent again when the connection is lost. An INVITE is kept until its final
+//! answer, and given to another server if its own dies first. A failure that came over a stream is repeated to a client over
+//! UDP until its ACK. [`Held`] keeps all these in a [`transaction::table::SharedTable`] of all workers and says what has to
+//! be done; the router rebuilds the message from the received bytes and sends it. `docs/held-set-ups.md` has the state
+//! figure.
 
 mod counters;
 mod entry;
@@ -25,13 +25,13 @@ use transaction::hop_by_hop::RequestLine;
 
 use crate::farm::server::ServerId;
 
-/// Which of the requests that share a branch is meant: a CANCEL has the branch of its INVITE (RFC 3261 §9.1). Of a
-/// response, the method of its CSeq.
+/// Which of the requests with one branch is meant: a CANCEL has the branch of its INVITE (RFC 3261 §9.1). For a response,
+/// by the method in its CSeq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     Invite,
     Cancel,
-    /// Any method but INVITE, CANCEL and ACK.
+    /// Any method except INVITE, CANCEL and ACK.
     Other,
 }
 
@@ -40,17 +40,18 @@ pub enum Class {
 pub struct Kept<'a> {
     pub class: Class,
     pub message: &'a [u8],
-    /// Where it came from, and so where an answer of our own goes.
+    /// Where the request came from, and so where an answer of our own goes.
     pub flow: Flow,
-    /// The server it is sent to; where `to_client` is set, the one that it comes from.
+    /// The server that the request is sent to; with `to_client`, the server that it comes from.
     pub server: ServerId,
-    /// The transport it is sent by repeats by itself. Where it does not and the sender's does, we repeat the request.
+    /// The transport to the server repeats by itself. If it does not and the sender's transport does, we repeat the
+    /// request.
     pub server_reliable: bool,
-    /// A server sends it, and it goes there: it is repeated, and no server's death concerns it.
+    /// A server sends the request, and it goes to this client: it is repeated, and no server's death concerns it.
     pub to_client: Option<Target>,
-    /// Give it to another server when this one dies. Only an INVITE is kept for this alone.
+    /// Give the request to another server when this one dies. Only an INVITE is kept for this alone.
     pub failover: bool,
-    /// It had a To tag: a request within a dialog.
+    /// The request had a To tag: it is within a dialog.
     pub in_dialog: bool,
     /// Route fields as forwarded, whole lines; usually none. An ACK of ours repeats them (RFC 3261 §17.1.1.3).
     pub route_fields: &'a [u8],
@@ -59,24 +60,24 @@ pub struct Kept<'a> {
 /// Where a request of a held transaction goes now: a copy of the INVITE, or the ACK to a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoesTo {
-    /// Nothing is known of it: it is routed as if nothing were held.
+    /// The transaction is not held: the request is routed as if nothing were held.
     NotHeld,
     At(ServerId),
-    /// It is being given to another server; a copy is dropped.
+    /// The request is being given to another server; a copy is dropped.
     Nowhere,
-    /// The INVITE was answered by us with this status: a copy is answered so again, an ACK is absorbed.
+    /// We answered the INVITE with this status: a copy gets the same answer, an ACK is absorbed.
     Answered(u16),
 }
 
 /// What becomes of a CANCEL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// Nothing is known of its INVITE: it is routed as if nothing were held.
+    /// Its INVITE is not held: the CANCEL is routed as if nothing were held.
     NotHeld,
-    /// Answer it with 200 (RFC 3261 §16.10). It is sent on by [`Held::next_due`] when its server has shown life
-    /// (RFC 3261 §9.1), repeated, and its responses are absorbed.
+    /// Answer the CANCEL with 200 (RFC 3261 §16.10). [`Held::next_due`] sends it on when its server has shown life (RFC
+    /// 3261 §9.1), and repeats it; its responses are absorbed.
     Answer,
-    /// There was no room to keep it: it is forwarded to this server, and that one's answer passes.
+    /// There was no room to keep the CANCEL: it is forwarded to this server, and the server's answer passes.
     Forward(ServerId),
 }
 
@@ -87,35 +88,36 @@ pub enum Verdict {
     Pass,
     /// It goes nowhere.
     Drop,
-    /// It goes nowhere and is acknowledged to the server it came from: a copy of a failure that the client has got
-    /// over a stream already, or the failure of a server that was given up. See [`transaction::hop_by_hop::acknowledge`].
-    /// Where a client sent it, with the place that its request went to.
+    /// It goes nowhere, and is acknowledged to the server that it came from: a copy of a failure that the client has received
+    /// over a stream, or the failure of a server that was given up. See [`transaction::hop_by_hop::acknowledge`]. The target,
+    /// if a client sent the response: where its request went.
     Acknowledge(RequestLine, Option<Target>),
-    /// It goes nowhere and its server gets a CANCEL: it was given up and is alive, so another rings instead.
+    /// It goes nowhere, and its server gets a CANCEL: the server was given up and is alive, and another rings instead.
     /// See [`transaction::hop_by_hop::cancel`].
     Cancel { line: RequestLine, in_dialog: bool },
 }
 
-/// What is to be done about a held request. [`Held::next_due`] hands the received message out with it.
+/// What is to be done about a held request. [`Held::next_due`] returns the received message with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
     pub key: u64,
     pub class: Class,
     pub flow: Flow,
-    /// When it was first sent.
+    /// When the request was first sent.
     pub since: base::Time,
-    /// It goes from a server to a client.
+    /// The request goes from a server to a client.
     pub to_client: bool,
     pub what: What,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Send it to this server (once more): the same bytes as before, which routing makes of the same message again.
+    /// Send the request to this server (once more): the same bytes as before, which routing makes of the same message
+    /// again.
     Send { server: ServerId },
-    /// Choose a server that was not tried yet and tell it to [`Held::moved`]; where there is none, call [`Held::no_server`].
+    /// Choose a server that was not tried yet and pass it to [`Held::moved`]; if there is none, call [`Held::no_server`].
     Reroute { tried: Tried, why: Why },
-    /// Answer it with this status: 487, 408, 500 or 503. The same To tag each time.
+    /// Answer the request with this status: 487, 408, 500 or 503. The same To tag each time.
     Answer { status: u16 },
     /// The message is a failure that has passed: send it to the client once more.
     Passed,
@@ -124,25 +126,25 @@ pub enum What {
 /// Why a server was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The table says that it failed, or no connection to it holds.
+    /// The server table says that the server failed, or no connection to it holds.
     Failed,
-    /// It did not answer the INVITE in [`Limits::silence`].
+    /// The server did not answer the INVITE within [`Limits::silence`].
     Silent,
-    /// It refused the INVITE with 503 and Retry-After.
+    /// The server refused the INVITE with 503 and Retry-After.
     Full,
-    /// It refused the INVITE with 500, 503 or 504.
+    /// The server refused the INVITE with 500, 503 or 504.
     Refused,
 }
 
 /// Bounds and times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Held requests; what comes above goes through unheld.
+    /// Held requests; requests above this bound pass unheld.
     pub entries_max: usize,
     /// Bytes of held messages and their entries.
     pub bytes_max: usize,
-    /// How long a server may leave an INVITE without any answer before another one gets it. Default 16·T1 = 8 s: five
-    /// copies are unanswered then, and four servers can be tried before the client's timer B.
+    /// How long a server may leave an INVITE without any answer before another server gets it. Default 16·T1 = 8 s: by
+    /// then five copies are unanswered, and four servers can be tried before the client's timer B.
     pub silence: base::Duration,
     pub timers: Timers,
 }

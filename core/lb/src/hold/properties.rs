@@ -1,4 +1,4 @@
-//! Whatever is said in whatever order: the bounds hold, each action is one that can be done, and in the end all is gone.
+//! For any events in any order: the bounds hold, each action can be done, and in the end nothing is left.
 
 use base::Time;
 use proptest::prelude::*;
@@ -76,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A router that does what it is told: chooses the first server that was not tried, if `choose` allows.
+/// A router that does as it is told: chooses the first server that was not tried, if `choose` allows.
 fn obey(held: &Held, alarms: &mut Alarms, now: Time, choose: bool) {
     let mut message = Vec::new();
     let mut actions = 0;
@@ -142,7 +142,7 @@ proptest! {
             }
             prop_assert!(held.len() <= ENTRIES_MAX && held.bytes() <= BYTES_MAX);
         }
-        // Timer C and what may follow it.
+        // Timer C, and anything that may follow it.
         for minute in 0..10 {
             for alarms in &mut workers {
                 obey(&held, alarms, at(ms + minute * 60_000), choose);

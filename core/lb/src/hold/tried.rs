@@ -2,8 +2,8 @@
 
 use crate::farm::server::ServerId;
 
-/// Servers that one request is given to, the first included. With [`super::Limits::silence`] of a quarter of timer B, as many
-/// silent servers fit into the time that the client waits (RFC 3261 §17.1.1.2).
+/// Servers that one request is given to, including the first. [`super::Limits::silence`] is a quarter of timer B, so this
+/// many silent servers fit into the time that the client waits (RFC 3261 §17.1.1.2).
 pub const ATTEMPTS_MAX: u8 = 4;
 
 /// The servers that a request was taken away from.
@@ -21,7 +21,7 @@ impl Tried {
         self.servers.iter().flatten().copied()
     }
 
-    /// The one that was given up last: where the request comes from when it is given to another.
+    /// The server that was given up last: the request comes from there when it is given to another.
     pub fn last(&self) -> Option<ServerId> {
         self.iter().last()
     }
@@ -40,7 +40,7 @@ impl Tried {
         self.servers[0].is_none()
     }
 
-    /// The server that has the request now is the last that may get it.
+    /// Whether the server that has the request now is the last that may get it.
     pub(super) fn is_last(&self) -> bool {
         self.iter().count() + 1 >= self.servers.len()
     }

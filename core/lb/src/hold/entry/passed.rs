@@ -1,8 +1,8 @@
 //! A failure that came over a stream and goes to a client over UDP.
 //!
-//! The server repeats it no more: its transport does (RFC 3261 §17.2.1). The client repeats the INVITE no more, since that rang
-//! (§17.1.1.2). So if the datagram is lost, nobody would send it again. From the moment that it has passed, it is held and repeated
-//! until the client's ACK.
+//! The server does not repeat the failure: its transport does (RFC 3261 §17.2.1). The client does not repeat the INVITE,
+//! since the INVITE rang (§17.1.1.2). So nobody would send a lost datagram again. Once the failure has passed, it is held and
+//! repeated until the client's ACK.
 
 use base::Time;
 use sip::Flow;
@@ -14,7 +14,7 @@ use crate::farm::server::ServerId;
 use crate::hold::{Tried, What};
 
 impl Entry {
-    /// Of an INVITE that was not held: only its failure is.
+    /// The entry of an INVITE that was not held: only its failure is held.
     pub(in crate::hold) fn of_passed(
         now: Time,
         server: ServerId,

@@ -1,4 +1,4 @@
-//! What a response, or the ACK to an answer of our own, makes of a held request.
+//! Responses to a held request, and the ACK to an answer of our own.
 
 use base::Time;
 use transaction::{
@@ -34,7 +34,7 @@ impl Entry {
                 match (event, output) {
                     (InviteClientEvent::Provisional, Output::Pass) => (Verdict::Pass, self.provisional(now)),
                     (InviteClientEvent::Success, _) => (Verdict::Pass, self.ended(now, timers)),
-                    // The first ACK is the client's, which passes through us to this server.
+                    // The first ACK comes from the client, and passes through us to this server.
                     (_, Output::AcknowledgeAndPass) => (Verdict::Pass, self.ended(now, timers)),
                     (_, Output::Acknowledge) => (self.copy_of_failure(), After::Keep),
                     _ => (Verdict::Drop, After::Keep),
@@ -45,15 +45,15 @@ impl Entry {
                 InviteClientEvent::Failure => (self.copy_of_failure(), After::Keep),
                 _ => (Verdict::Drop, After::Keep),
             },
-            // Nowhere: not reached, since no server is the present one then.
+            // Not reached: no server is the present one in these phases.
             Phase::Other(_) | Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } => {
                 (Verdict::Pass, After::Keep)
             }
         }
     }
 
-    /// Its server has no room, or fails it. Not of a request within a dialog, which is for that server alone, nor when enough were tried:
-    /// then the refusal is what the caller gets.
+    /// The server has no room, or fails the request. This does not apply to a request within a dialog, which is for that
+    /// server alone, nor when enough servers were tried: then the caller gets the refusal.
     pub(in crate::hold) fn refused(
         &mut self,
         now: Time,
@@ -70,8 +70,9 @@ impl Entry {
         Some(Verdict::Acknowledge(self.line.clone(), None))
     }
 
-    /// A server that the request was taken away from is alive after all. What it rings is cancelled, what it refuses
-    /// is acknowledged, and neither reaches the caller. A 2xx does: it made a dialog, which only the caller can end.
+    /// A server that the request was taken away from is alive after all. If it rings, it is cancelled; if it refuses, it
+    /// is acknowledged; the caller gets neither response. The caller does get a 2xx: it made a dialog, which only the
+    /// caller can end.
     fn response_of_given_up(
         &mut self,
         now: Time,
@@ -82,7 +83,7 @@ impl Entry {
             InviteClientEvent::Provisional => {
                 (Verdict::Cancel { line: self.line.clone(), in_dialog: self.in_dialog }, After::Keep)
             }
-            // The caller has its answer; whoever has the request now is given up like those before.
+            // The caller has its answer; the server that has the request now is given up like those before.
             InviteClientEvent::Success => (Verdict::Pass, self.give_up_all(now, timers)),
             _ => (Verdict::Acknowledge(self.line.clone(), None), After::Keep),
         }
@@ -105,8 +106,8 @@ impl Entry {
         }
     }
 
-    /// A copy of a failure that has passed. A client over a stream has got it and its transaction is gone, so the ACK
-    /// is ours; a client over UDP may have missed it, and acknowledges by itself.
+    /// A copy of a failure that has passed. A client over a stream has received the failure and its transaction is gone,
+    /// so the ACK is ours; a client over UDP may have missed the failure, and acknowledges by itself.
     fn copy_of_failure(&self) -> Verdict {
         if self.flow.transport.is_reliable() {
             Verdict::Acknowledge(self.line.clone(), self.to_client.as_deref().copied())
@@ -117,10 +118,10 @@ impl Entry {
 
     fn provisional(&mut self, now: Time) -> After {
         self.heard = true;
-        // A 100 need not start timer C anew, and does no harm by it.
+        // A 100 need not start timer C anew, but that does no harm.
         self.patience = now + TIMER_C;
         if !self.failover {
-            // It is neither repeated nor moved any more; what is left acknowledges a failure.
+            // The INVITE is neither repeated nor moved any more; what is left of the entry acknowledges a failure.
             self.message = Box::default();
         }
         if self.cancel == Cancel::Answered { After::SendCancel } else { After::Keep }
@@ -135,10 +136,10 @@ impl Entry {
         }
     }
 
-    /// Nothing is kept that nothing can come for: after a 2xx each further one passes by its Via alone, after a failure
-    /// over a reliable transport nothing follows where the INVITE was sent once, and a client over a stream sends no copies. One over
-    /// UDP does, and a copy that was taken for a new INVITE would wait for an answer that does not come twice (RFC 6026 §7.1); and
-    /// servers that were given up may still be heard.
+    /// The entry stays only if a message may still come for it. After a 2xx, each further 2xx passes by its Via alone. After
+    /// a failure over a reliable transport nothing follows if the INVITE was sent once, and a client over a stream sends no
+    /// copies. A client over UDP does: a copy that was taken for a new INVITE would wait for an answer that does not come
+    /// twice (RFC 6026 §7.1). Servers that were given up may still be heard, too.
     fn end(&mut self, now: Time, timers: &Timers) -> Step {
         self.patience = Time::NEVER;
         match self.phase {
@@ -169,8 +170,8 @@ impl Entry {
         }
     }
 
-    /// A response to any other request; the first final answer counts, whichever server it is from. Where several had it,
-    /// the others may be heard much later: the remnant absorbs them.
+    /// A response to a request other than INVITE; the first final answer counts, whichever server it is from. If several
+    /// servers had the request, the others may answer much later: the remnant absorbs these answers.
     pub(in crate::hold) fn other_response(
         &mut self,
         now: Time,

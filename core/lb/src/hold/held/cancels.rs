@@ -1,5 +1,5 @@
-//! CANCELs of held INVITEs: those of callers, which we answer and send on when the server may have them, and our own to servers
-//! that ring in vain.
+//! CANCELs of held INVITEs: those of callers, which we answer and send on when the server may get them, and our own, to
+//! servers that ring in vain.
 
 use base::Time;
 use sip::Parser;
@@ -12,7 +12,7 @@ use crate::hold::entry::{Cancel, Entry, Phase};
 use crate::hold::{Alarms, Cancelled, Class, Kept, NotKept, Verdict};
 
 impl Held {
-    /// The CANCEL of the INVITE with this key. `kept.server` is not looked at: it goes where the INVITE is.
+    /// The CANCEL of the INVITE with this key. `kept.server` is ignored: the CANCEL goes where the INVITE is.
     pub fn cancel(&self, now: Time, alarms: &mut Alarms, key: u64, kept: &Kept<'_>) -> Cancelled {
         let invite = slot(key, Class::Invite);
         let (server, server_reliable, to_client) = {
@@ -21,12 +21,12 @@ impl Held {
                 return Cancelled::NotHeld;
             };
             if !entry.is_pending() {
-                // It comes too late to cancel anything.
+                // The CANCEL comes too late.
                 return Cancelled::Answer;
             }
             (entry.server, entry.server_reliable, entry.to_client.as_deref().copied())
         };
-        // Kept first and marked then, so that no response in between goes unseen. A copy finds it kept already.
+        // Kept first and marked afterwards, so that no response in between is missed. A copy of the CANCEL finds it kept.
         let server = server.unwrap_or(kept.server);
         let kept = Kept { class: Class::Cancel, server, server_reliable, to_client, ..*kept };
         let room = self.insert(now, alarms, key, &kept, Entry::held_back) != Err(NotKept::Full);
@@ -51,7 +51,7 @@ impl Held {
         cancelled
     }
 
-    /// What the server of a held INVITE says to a CANCEL of ours goes nowhere: the client has its answer.
+    /// The response of a held INVITE's server to a CANCEL of ours goes nowhere: the client has its answer.
     pub(super) fn cancel_response(
         &self,
         now: Time,
@@ -71,7 +71,7 @@ impl Held {
         if ours { Verdict::Drop } else { held }
     }
 
-    /// The server shows life: the CANCEL goes to it.
+    /// The server shows life: the CANCEL may be sent to it.
     pub(super) fn send_cancel(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId) {
         self.at(now, alarms, key, Class::Cancel, |entry| {
             if entry.phase == (Phase::HeldBack { ready: false }) {
@@ -82,7 +82,7 @@ impl Held {
         });
     }
 
-    /// Another server has answered the INVITE: this one, which rings, gets a CANCEL of our own making.
+    /// Another server has answered the INVITE: this server, which rings, gets a CANCEL that we make.
     pub(super) fn silence(&self, now: Time, alarms: &mut Alarms, key: u64, server: ServerId, invite: &[u8]) {
         let at = slot(key, Class::Invite);
         let Some((flow, server_reliable)) =

@@ -9,8 +9,8 @@ use crate::hold::entry::Entry;
 use crate::hold::{Alarms, Class};
 
 impl Held {
-    /// A failure came over a stream and has passed, as `failure`, to a client at the far end of `flow`, over UDP. It is repeated until that
-    /// client's ACK. A copy that the server sends changes nothing.
+    /// A failure came over a stream and has passed, as `failure`, to a client over UDP at the far end of `flow`. It is
+    /// repeated until that client's ACK. Copies that the server sends change nothing.
     pub fn failure_passed(
         &self,
         now: Time,
@@ -25,7 +25,7 @@ impl Held {
         if shard.get(slot).is_some_and(|entry| !entry.may_repeat_failure_of(server)) {
             return;
         }
-        // Out and in again, so that the bounds hold although it grows.
+        // Taken out and put in again, so that the bounds hold although the entry grows.
         let entry = match shard.remove(slot) {
             Some(entry) => entry.repeating_from_now(now, flow, failure, timers),
             None => Entry::of_passed(now, server, flow, failure, timers),
