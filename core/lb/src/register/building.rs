@@ -1,4 +1,4 @@
-//! From what the branches heard to the answer for the telephone and what is kept for its next attempt.
+//! Builds the answer for the telephone from what the branches heard, and what is kept for the telephone's next attempt.
 
 use base::Time;
 use sip::Parser;
@@ -9,12 +9,12 @@ use super::merge;
 use super::settings::Accept;
 use super::verdict::{Said, Verdict, asked_seconds, judge};
 
-/// What was made of the answers.
+/// What was built of the answers.
 pub(super) struct Built {
     pub(super) accepted: bool,
     /// Servers that answered and did not accept.
     pub(super) refused: usize,
-    /// Under the key of the next attempt, if this one ended with a challenge.
+    /// What is kept, under the key of the next attempt, if this one ended with a challenge.
     pub(super) round: Option<(u64, Round)>,
 }
 

@@ -1,9 +1,9 @@
-//! Which credentials go to which server, and what a challenge asks for.
+//! Which credentials go to which server, and which challenges are passed on.
 //!
-//! Each server that asks for a password does so with a nonce of its own, which the others do not know. So what was heard
-//! of a telephone's last attempt is kept for half a minute ([`Round`]), and of its next one each server gets the
-//! credentials that are meant for it: the one whose nonce they answer; once also the others of that realm, since servers
-//! that share a secret know each other's nonces. Those that are satisfied are not asked again.
+//! Each server that asks for a password uses a nonce of its own, which the other servers do not know. So the answers to a
+//! telephone's last attempt are kept for half a minute ([`Round`]). Of its next attempt, each server gets the credentials
+//! that answer that server's nonce; once it also gets the other credentials of its realm, since servers that share a secret
+//! know each other's nonces. Servers that are satisfied are not asked again.
 
 use std::ops::Range;
 
@@ -13,14 +13,14 @@ use sip::{Message, Parser, work};
 
 use crate::farm::server::ServerId;
 
-/// How long an attempt waits for the next: 64·T1, as long as a telephone may take to get it through.
+/// How long an attempt waits for the next: 64·T1, as long as a telephone may need to get a request through.
 pub(super) const ROUND_TIME: Duration = Duration::from_secs(32);
 
 /// Fields of credentials that are looked at; a telephone sends one for each realm.
 const CREDENTIALS_MAX: usize = 16;
 
-/// Challenges of one server that are looked at: two realms with the three algorithms of RFC 8760 are six. Each is held against
-/// all credentials and all realms.
+/// Challenges of one server that are looked at: two realms with the three algorithms of RFC 8760 are six. Each is compared
+/// with all credentials and all realms.
 const CHALLENGES_MAX: usize = 16;
 
 /// What is known of a server after an attempt.
@@ -29,11 +29,11 @@ pub(super) struct Known {
     pub(super) server: ServerId,
     pub(super) status: u16,
     pub(super) response: Box<[u8]>,
-    /// It has seen credentials that answered another server's nonce, and was not satisfied.
+    /// The server has seen credentials that answered another server's nonce, and was not satisfied.
     pub(super) tried: bool,
 }
 
-/// What was heard in an attempt that ended with a challenge.
+/// The answers to an attempt that ended with a challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Round {
     pub(super) until: Time,
@@ -88,7 +88,7 @@ pub(super) fn realm<'a>(auth: &Auth<'a>) -> &'a [u8] {
     auth.parameter(b"realm").unwrap_or_default()
 }
 
-/// The telephone has credentials for this realm, for whichever nonce.
+/// The telephone has credentials for this realm, for any nonce.
 pub(super) fn knows_realm(given: &[Credentials], realm: &[u8]) -> bool {
     given.iter().any(|one| {
         work::bytes(realm.len());
@@ -96,27 +96,27 @@ pub(super) fn knows_realm(given: &[Credentials], realm: &[u8]) -> bool {
     })
 }
 
-/// What a server gets of the credentials.
+/// Which of the credentials a server gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Given {
     /// There are none.
     None,
-    /// Those that answer its own nonce.
+    /// Credentials that answer the server's own nonce.
     Own,
-    /// Those that answer some other nonce, as far as is known.
+    /// Credentials that answer some other nonce, as far as is known.
     Foreign,
 }
 
 /// What is to be done about one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Share {
-    /// It is asked, without these fields.
+    /// The server is asked, without these fields.
     Ask { given: Given, without: Box<[Range<u32>]> },
-    /// It is not asked: what it said last time stands.
+    /// The server is not asked: its last answer stands.
     Stands,
 }
 
-/// What a server about which this is known gets of these credentials.
+/// Which of these credentials a server gets, given what is known of the server.
 pub(super) fn share(given: &[Credentials], known: Option<&Known>, parser: &mut Parser) -> Share {
     let all = if given.is_empty() { Given::None } else { Given::Foreign };
     let Some(known) = known else { return Share::Ask { given: all, without: Box::default() } };

@@ -1,7 +1,7 @@
-//! One REGISTER at several servers: who was asked, who has answered, and when that is enough.
+//! One REGISTER at several servers: which servers were asked, which have answered, and when that is enough.
 //!
 //! Towards each server it is a client transaction of RFC 3261 §17.1.2, towards the telephone a server transaction of
-//! §17.2.2. Nothing here reads a message; what the answers come to is the business of [`super::verdict`].
+//! §17.2.2. Nothing here reads a message; [`super::verdict`] judges the answers.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,22 +15,22 @@ use crate::farm::server::ServerId;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Its turn comes when those before it are silent.
+    /// Waits until the servers before it are silent.
     Queued,
     Asked(NonInviteClient),
     Heard {
         status: u16,
         response: Box<[u8]>,
     },
-    /// It failed, or said nothing in timer F.
+    /// The server failed, or said nothing within timer F.
     Silent,
 }
 
-/// One server's part.
+/// The part of one server.
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
     pub(super) server: ServerId,
-    /// The transport to it repeats by itself.
+    /// The transport to the server repeats by itself.
     pub(super) reliable: bool,
     pub(super) given: Given,
     /// Fields of the request that this server does not get.
@@ -43,17 +43,17 @@ pub(super) struct Branch {
 /// How several servers are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// All at once; their answers make one.
+    /// All at once; one answer is built of theirs.
     Together,
-    /// One, and the next when it is silent or has no room; the first good answer counts.
+    /// One server, and the next when that is silent or has no room; the first good answer counts.
     InTurn,
 }
 
-/// What a deadline comes to.
+/// What is to be done at a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Wait,
-    /// This branch's request leaves (once more).
+    /// The request of this branch is sent (once more).
     Send(usize),
     /// Enough is known to answer.
     Answer,
@@ -64,18 +64,18 @@ pub(super) enum Step {
 
 #[derive(Debug)]
 pub(super) struct Fanout {
-    /// As received.
+    /// The request as received.
     pub(super) message: Box<[u8]>,
     pub(super) flow: Flow,
     /// Where answers go, if not on the connection.
     pub(super) back: SocketAddr,
     pub(super) order: Order,
     pub(super) branches: Vec<Branch>,
-    /// What the next attempt of this telephone is known by.
+    /// The key of this telephone's next attempt.
     pub(super) round: u64,
     pub(super) born: Time,
     wait: Duration,
-    /// When the next one in turn is asked.
+    /// When the next server in turn is asked.
     next_at: Time,
     /// The answer as sent, for copies of the request.
     pub(super) answer: Option<Box<[u8]>>,
@@ -116,7 +116,7 @@ impl Fanout {
             + self.branches.iter().map(heard).sum::<usize>()
     }
 
-    /// Whose turn it is now, to be sent to.
+    /// Asks the servers whose turn it is now. Returns the branches to send.
     pub(super) fn begin(&mut self, now: Time, timers: &Timers) -> Vec<usize> {
         let queued = |(at, branch): (usize, &Branch)| (branch.state == State::Queued).then_some(at);
         let mut due: Vec<usize> = self.branches.iter().enumerate().filter_map(queued).collect();
@@ -135,7 +135,7 @@ impl Fanout {
         self.next_at = if self.order == Order::InTurn { now + self.wait } else { Time::NEVER };
     }
 
-    /// A response from this server. False: it is of no more use.
+    /// A response from this server. False: the response is of no more use.
     pub(super) fn heard(
         &mut self,
         now: Time,
@@ -156,7 +156,7 @@ impl Fanout {
             return true;
         }
         if answered {
-            // It has the registration; what it says about it comes too late.
+            // The server has the registration; its answer comes too late.
             branch.state = State::Silent;
             return false;
         }
@@ -164,7 +164,7 @@ impl Fanout {
         true
     }
 
-    /// This server is gone. False: it does not concern this request.
+    /// This server is gone. False: this request is not concerned.
     pub(super) fn failed(&mut self, server: ServerId) -> bool {
         let concerned = |branch: &&mut Branch| {
             branch.server == server && matches!(branch.state, State::Asked(_) | State::Queued)
@@ -174,7 +174,7 @@ impl Fanout {
         true
     }
 
-    /// What is to be done now. To be asked until it says [`Step::Wait`].
+    /// What is to be done now. To be called until it returns [`Step::Wait`].
     pub(super) fn step(&mut self, now: Time, timers: &Timers) -> Step {
         for at in 0..self.branches.len() {
             let State::Asked(machine) = &mut self.branches[at].state else { continue };
@@ -202,7 +202,7 @@ impl Fanout {
         }
     }
 
-    /// The next one is asked when those before it are silent, or have no room or broke (RFC 3263 §4.3).
+    /// The next server is asked when those before it are silent, have no room, or broke (RFC 3263 §4.3).
     fn in_turn(&mut self, now: Time, timers: &Timers) -> Step {
         if self.has_good() {
             return Step::Answer;
@@ -217,7 +217,7 @@ impl Fanout {
         }
     }
 
-    /// Of those in turn, one has said more than that it cannot.
+    /// Of the servers asked in turn, one has given an answer other than 5xx.
     fn has_good(&self) -> bool {
         let good = |branch: &Branch| matches!(branch.state, State::Heard { status, .. } if !(500..600).contains(&status));
         self.order == Order::InTurn && self.branches.iter().any(good)
@@ -235,8 +235,8 @@ impl Fanout {
         self.branches.iter().any(|branch| matches!(branch.state, State::Asked(_)))
     }
 
-    /// The telephone has this answer. Copies of the request get it again for timer J. Servers that said nothing are asked on
-    /// if the registration holds (`go_on`), so that it reaches them too.
+    /// The telephone has this answer. Copies of the request get it again for timer J. If the registration holds (`go_on`),
+    /// servers that said nothing are still asked, so that the registration reaches them too.
     pub(super) fn answered(&mut self, now: Time, answer: Box<[u8]>, go_on: bool, timers: &Timers) {
         self.answer = Some(answer);
         self.ends = if self.flow.transport.is_reliable() { now } else { now + timers.f() };

@@ -1,4 +1,4 @@
-//! One answer to a REGISTER, built of those of several servers.
+//! One answer to a REGISTER, built of the answers of several servers.
 
 use std::net::SocketAddr;
 
@@ -10,14 +10,14 @@ use super::challenge::{Credentials, challenges, credentials, is_challenge, knows
 use super::verdict::{Said, Verdict, number};
 use crate::connections::keep_alive;
 
-/// Bindings in one answer, and those of one server that are looked at; more than any user has telephones. Each is compared
-/// with all others, and a stranger may register as many as a message holds.
+/// The most bindings in one answer, and the most that are looked at of one server; more than any user has telephones. Each is
+/// compared with all others, and a stranger may register as many as a message holds.
 const CONTACTS_MAX: usize = 64;
 
-/// Appends the answer to `request`, which came by `flow`: that of one server, and in it what the others say besides.
+/// Appends the answer to `request`, which came by `flow`: the answer of one server, with additions from the others.
 ///
-/// Any of them may be an answer to the attempt before, so what makes it an answer to this one is taken from the request
-/// (RFC 3261 §8.2.6.2); the To tag is the server's.
+/// Any of these answers may belong to the attempt before. So the fields that make it an answer to this attempt are taken from
+/// the request (RFC 3261 §8.2.6.2); the To tag is the server's.
 pub(super) fn write(
     request: &Message<'_>,
     flow: Flow,
@@ -65,7 +65,7 @@ fn write_identity(request: &Message<'_>, remote: SocketAddr, text: &mut Vec<u8>)
     }
 }
 
-/// One answer as it is, without our Via, for the telephone that `flow` leads to.
+/// Writes one answer unchanged, without our Via, for the telephone that `flow` leads to.
 pub(super) fn write_alone(message: &Message<'_>, flow: Flow, out: &mut Vec<u8>) {
     let mut edits = Edits::new();
     if let Some(cut) = via::top(message).and_then(Result::ok).and_then(|top| via::pop(message, &top)) {
@@ -80,14 +80,14 @@ struct Binding<'m> {
     contact: address::Address<'m>,
     /// A telephone with several flows has a binding for each (RFC 5626 §6).
     flow: Option<&'m [u8]>,
-    /// `None`: it is no SIP URI, and compared as it is written.
+    /// `None`: the contact is no SIP URI, and is compared as text.
     uri: Option<Comparable<'m>>,
-    /// The smallest of all servers, so that the telephone is back before the first of them forgets it.
+    /// The smallest time of all servers, so that the telephone is back before the first server forgets it.
     expires: Option<u32>,
 }
 
 impl<'m> Binding<'m> {
-    /// `others`: what holds for contacts that say nothing themselves.
+    /// `others`: the expiry for contacts that give none.
     fn new(contact: address::Address<'m>, others: Option<u32>) -> Binding<'m> {
         Binding {
             flow: contact.parameter(b"reg-id"),
@@ -137,7 +137,7 @@ impl<'m> Binding<'m> {
     }
 }
 
-/// The Contact fields become those of all servers; Expires the smallest. All else is the first one's.
+/// The Contact fields become those of all servers, Expires the smallest. All else stays as in the first answer.
 fn bindings(message: &Message<'_>, said: &[Said<'_>], edits: &mut Edits) {
     let mut all: Vec<Binding<'_>> = Vec::new();
     let mut least: Option<u32> = None;
@@ -170,8 +170,9 @@ fn contacts<'m>(message: &Message<'m>) -> impl Iterator<Item = address::Address<
         .filter_map(Result::ok)
 }
 
-/// The challenges of all `open` ones. Where the telephone has answered another nonce of that realm its credentials are not
-/// wrong, only this server did not know the nonce: that is what `stale` says (RFC 7616 §3.3), and it tries again unasked.
+/// Writes the challenges of all `open` servers. If the telephone has answered another nonce of that realm, its credentials
+/// are not wrong; only this server did not know the nonce. `stale` says that (RFC 7616 §3.3), and the telephone tries again
+/// without asking its user.
 fn ask_all(
     message: &Message<'_>,
     said: &[Said<'_>],

@@ -1,9 +1,9 @@
-//! Registrations (SPEC B4): which server gets a REGISTER, and what its sender is answered.
+//! Registrations (SPEC B4): which server gets a REGISTER, and what answer its sender gets.
 //!
-//! A call is known by its Call-ID, a registration by its address of record: a refresh after an hour, the next telephone
-//! of the same user and the same telephone after a restart must all reach the place where that user's bindings lie. Where
-//! that is every server, or one that may fail, the REGISTER is held in [`Registrations`]: a client transaction for each
-//! server, one answer towards the telephone. `docs/register.md` has the picture.
+//! A call is known by its Call-ID, a registration by its address of record: a refresh after an hour, the next telephone of
+//! the same user and the same telephone after a restart must all reach the place where that user's bindings are. If that is
+//! every server, or one that may fail, the REGISTER is held in [`Registrations`]: one client transaction for each server, one
+//! answer towards the telephone. `docs/register.md` has the picture.
 
 mod building;
 mod challenge;
@@ -28,13 +28,13 @@ pub use table::Registrations;
 use crate::farm::server::ServerId;
 use challenge::Round;
 
-/// What a REGISTER is, by its branch.
+/// Whether a REGISTER is a copy, by its branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum RegisterRepeat {
     No,
-    /// Of one that waits for its servers: dropped, as ours go to the servers on timers of their own.
+    /// A copy of a REGISTER that waits for its servers: dropped, since ours go to the servers on timers of their own.
     InProgress,
-    /// Of one that was answered: answered so again.
+    /// A copy of a REGISTER that was answered: gets the same answer.
     Answered {
         answer: Box<[u8]>,
         flow: Flow,
@@ -48,17 +48,17 @@ struct ToDo {
     /// The branch of the received request.
     key: u64,
     flow: Flow,
-    /// When it came.
+    /// When the request came.
     since: base::Time,
     what: What,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum What {
-    /// The request goes to this server, less these fields.
+    /// The request goes to this server, without these fields.
     Send { server: ServerId, without: Box<[Range<u32>]> },
     /// The answer goes to the telephone.
     Answer { back: SocketAddr, accepted: bool, partial: bool, round: Option<(u64, Round)> },
-    /// No server answered; `early`: the telephone still waits, as all of them have failed.
+    /// No server answered. `early`: all servers have failed, so the telephone still waits.
     Unanswered { early: bool },
 }

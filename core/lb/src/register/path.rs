@@ -1,4 +1,4 @@
-//! Path (RFC 3327): our entry in a REGISTER, and the way of a request that bears it as a Route to the telephone.
+//! Path (RFC 3327): our entry in a REGISTER, and where a request goes that has the entry as a Route to the telephone.
 
 use sip::{Flow, Message, Name, Reject, Target};
 
@@ -13,15 +13,15 @@ use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet};
 use crate::way::view::View;
 
-/// Appends our Path entry for the telephone that `flow` leads to, where it gets one. `entry`: what we write for the
-/// listener that the registrar knows us by.
+/// Appends our Path entry for the telephone that `flow` leads to, if the telephone gets one. `entry`: our Record-Route
+/// text for the listener that the registrar knows us by.
 pub(crate) fn write(shared: &Shared, message: &Message<'_>, flow: Flow, entry: &[u8], text: &mut Vec<u8>) {
     let (outbound, is_first_hop) = (supports(message, b"outbound"), keep_alive::has_vias(message, 1));
     let wanted = match shared.settings.register.path {
         InsertPath::Never => false,
         InsertPath::Always => true,
-        // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not know of it. One with `outbound` does
-        // (RFC 5626 §4.2.1), and its first hop has no choice (§5.1).
+        // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not support Path. A telephone with `outbound`
+        // supports it (RFC 5626 §4.2.1), and its first hop must add a Path (§5.1).
         InsertPath::Supported => supports(message, b"path") || (outbound && is_first_hop),
     };
     // The Record-Route entry up to its tag is our URI.
@@ -32,7 +32,7 @@ pub(crate) fn write(shared: &Shared, message: &Message<'_>, flow: Flow, entry: &
     text.extend_from_slice(flow_token::PARAMETER);
     text.push(b'=');
     FlowToken::of(flow, shared.run).write(&shared.keys, text);
-    // RFC 5626 §5.1: the first hop says that it keeps the flow of a telephone that asks for that.
+    // RFC 5626 §5.1: the first hop says that it keeps the flow of a telephone that asks for it.
     if outbound && is_first_hop {
         text.extend_from_slice(b";ob");
     }
@@ -40,8 +40,8 @@ pub(crate) fn write(shared: &Shared, message: &Message<'_>, flow: Flow, entry: &
 }
 
 impl View {
-    /// A request with a Path entry in front: a server's goes to the telephone, along the flow or not at all
-    /// (RFC 5626 §5.3.1). False: it is the telephone's own, which has taken our entry for an outbound proxy, and goes to the farm.
+    /// A request with a Path entry in front. From a server: it goes to the telephone, along the flow or not at all (RFC 5626
+    /// §5.3.1). False: it is from the telephone itself, which took our entry for an outbound proxy, and goes to the farm.
     pub(crate) fn is_along_flow(&self, set: &RouteSet<'_>, flow: Flow) -> Result<bool, Reject> {
         let Along::Flow(token) = set.along else {
             self.count(Counter::ForgedFlow);
@@ -50,7 +50,7 @@ impl View {
         if token == FlowToken::of(flow, self.shared.run) {
             return Ok(false);
         }
-        // As for a tag: whoever learns a token must not have us send to somebody else's telephone.
+        // As for a tag: a stranger who learns a token must not have us send to somebody else's telephone.
         if !self.sends_to_clients(flow) {
             self.count(Counter::NotAServer);
             return Err(Reject::forbidden("Not A Server Of This Farm"));

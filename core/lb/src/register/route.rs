@@ -1,4 +1,4 @@
-//! The way of a REGISTER: which servers get it, and at how many of them it is in progress.
+//! Where a REGISTER goes: which servers get it, and at how many of them it is in progress.
 
 use base::Time;
 use sip::headers::address;
@@ -26,7 +26,7 @@ use crate::way::turn::Turn;
 use crate::way::view::View;
 
 impl Core {
-    /// A REGISTER towards the farm: by its address of record, whatever the affinity and selection of calls.
+    /// Routes a REGISTER towards the farm: by its address of record, whatever the affinity and selection of calls.
     pub(crate) fn register(&mut self, turn: &mut Turn<'_>, draft: &mut Draft<'_, '_>) -> Result<(), Reject> {
         let view = &self.view;
         match view.shared.registrations.copy(draft.branch.0) {
@@ -57,7 +57,7 @@ impl Core {
         let flow = turn.flow;
         to.retain(|to| view.shared.own.outgoing(flow.listener, to.transport, to.address.ip()).is_some());
         let first = to.first().ok_or_else(|| view.no_registrar())?;
-        // One server, and the sender or the transport repeats what is lost: nothing need be kept.
+        // There is one server, and the sender or the transport repeats what is lost: nothing need be kept.
         let alone = to.len() == 1 && (!flow.transport.is_reliable() || first.transport.is_reliable());
         if alone || !self.register_at(turn, draft, order, &to) {
             if order == Order::Together && !alone {
@@ -69,7 +69,7 @@ impl Core {
         Ok(())
     }
 
-    /// Keeps it and asks the first, or all. False: there was no room.
+    /// Keeps the REGISTER and asks the first server, or all. False: there was no room.
     fn register_at(
         &mut self,
         turn: &mut Turn<'_>,
@@ -96,13 +96,13 @@ impl Core {
         for (server, without) in asked {
             let Some(to) = to.iter().find(|to| to.id == server) else { continue };
             (draft.branch, draft.without) = (received.at(server), without);
-            // What cannot be sent now is sent again, or waited for in vain.
+            // A request that cannot be sent now is sent again later, or its answer never comes.
             let _ = self.ask(turn, draft, to, Holding::Held { since: now });
         }
         true
     }
 
-    /// Sends it to one server.
+    /// Sends the REGISTER to one server.
     fn ask(
         &mut self,
         turn: &mut Turn<'_>,
@@ -115,7 +115,7 @@ impl Core {
         self.send(turn, draft, &way, holding)
     }
 
-    /// A response to a REGISTER that is kept: it goes no further, an answer is built when enough have come.
+    /// A response to a REGISTER that is kept: the response goes no further; an answer is built when enough have come.
     pub(crate) fn register_response(&mut self, now: Time, message: &Message<'_>, response: &Response<'_>) {
         let &Response { hop, branch, status } = response;
         let view = &self.view;
@@ -135,7 +135,7 @@ impl Core {
         }
     }
 
-    /// Sends what is due again, answers what is ready. `kept`: room for one request or answer.
+    /// Sends requests that are due again, and answers that are ready. `kept`: a buffer for one request or answer.
     pub(crate) fn registrations_due(
         &mut self,
         now: Time,
@@ -152,7 +152,7 @@ impl Core {
         }
     }
 
-    /// Something is due at a REGISTER in progress. `bytes`: the request as received, or the answer.
+    /// An action for a REGISTER in progress is due. `bytes`: the request as received, or the answer.
     fn register_due(
         &mut self,
         turn: &mut Turn<'_>,
@@ -208,11 +208,11 @@ impl Core {
 }
 
 impl View {
-    /// What each server gets of the credentials, and what stands from the last attempt.
+    /// Which credentials each server gets, and which answers stand from the last attempt.
     fn shares(&self, now: Time, request: &Request<'_>, order: Order, to: &[Server]) -> (u64, Vec<Branch>) {
         let given = credentials(request.message);
         let key = attempt(request, &self.shared.keys);
-        // Who sends no credentials begins anew.
+        // A telephone that sends no credentials begins anew.
         let round: Option<Round> = (order == Order::Together && !given.is_empty())
             .then(|| self.shared.registrations.take_round(now, key))
             .flatten();
@@ -233,15 +233,16 @@ impl View {
         (key, to.iter().map(branch).collect())
     }
 
-    /// A server that drains or is full keeps its users: a refresh cannot be told from a new registration, and a user whose
-    /// bindings lie in two places is found in neither. They move when it is stopped or removed.
+    /// A server that drains or is full keeps its users: a refresh cannot be told from a new registration, and a user with
+    /// bindings in two places is found in neither. The users move when the server is stopped or removed.
     fn by_address_of_record(&self, request: &Request<'_>) -> Result<Server, Reject> {
         let key = address_of_record(request, &self.shared.keys);
-        // Whichever hash calls use: the others would move most users when one server dies.
+        // Always this hash, whichever hash calls use: the others would move most users when one server dies.
         known(&self.snapshot, HashKind::Consistent, key.0).cloned().ok_or_else(|| self.no_registrar())
     }
 
-    /// In their order, those that are known to have failed left out. One that is no server of the farm is never known to.
+    /// The registrars in their order, without those that are known to have failed. A registrar that is no server of the farm
+    /// is never known to have failed.
     fn registrars(&self, registrars: &[Registrar]) -> Vec<Server> {
         registrars.iter().map(|registrar| self.row_of(registrar)).filter(Server::is_reachable).collect()
     }
@@ -278,8 +279,8 @@ fn send_back(answer: &[u8], flow: Flow, back: std::net::SocketAddr, out: &mut Ou
     out.post(answer, to);
 }
 
-/// The hash of the address of record under the farm's key, so that nobody can choose users that all fall on one server.
-/// Of a To that is no SIP URI, that of its text.
+/// The hash of the address of record under the farm's key, so that nobody can choose users that all fall on one server. If To
+/// is no SIP URI, the hash of its text.
 fn address_of_record(request: &Request<'_>, keys: &KeyRing) -> CallKey {
     keys.call(&record_of(request.message))
 }
@@ -295,8 +296,8 @@ fn record_of(message: &Message<'_>) -> Vec<u8> {
     record
 }
 
-/// What the attempts of one telephone to register the same thing have in common: user, Call-ID, bindings and times. What a
-/// server accepted stands for the next attempt only where that asks for the same.
+/// The key that all attempts of one telephone to register the same thing share: user, Call-ID, bindings and times. A server's
+/// acceptance stands for the next attempt only if that asks for the same.
 fn attempt(request: &Request<'_>, keys: &KeyRing) -> u64 {
     let message = request.message;
     let mut parts = record_of(message);

@@ -1,4 +1,4 @@
-//! What an operator can set about registrations.
+//! Settings of registrations.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use sip::Transport;
 /// Which server gets a REGISTER (SPEC B4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterTo {
-    /// The one that the hash of the address of record says.
+    /// The server that the hash of the address of record names.
     Hash,
-    /// All of them; one answer is built of theirs.
+    /// All servers; one answer is built of theirs.
     All,
-    /// The first of these that works; they may be servers of calls or not.
+    /// The first of these that works; a registrar may or may not be a server of calls.
     Registrar(Vec<Registrar>),
 }
 
@@ -23,10 +23,10 @@ pub struct Registrar {
     pub transport: Transport,
 }
 
-/// How many of the servers that answered must accept, so that the telephone is told it is registered.
+/// How many of the servers that answered must accept before the telephone is told that it is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
-    /// One. A server that refuses what the others accept is a matter for the operator, not for the telephone.
+    /// One. If a server refuses what the others accept, that is a matter for the operator, not for the telephone.
     Any,
     /// More than half.
     Majority,
@@ -46,11 +46,11 @@ pub enum InsertPath {
 pub struct RegisterSettings {
     pub to: RegisterTo,
     pub accept: Accept,
-    /// With [`RegisterTo::All`]: how long servers that are silent are waited for when others have answered. With
-    /// [`RegisterTo::Registrar`]: until the next one is asked too.
+    /// With [`RegisterTo::All`]: how long to wait for silent servers when others have answered. With
+    /// [`RegisterTo::Registrar`]: how long until the next registrar is asked too.
     pub wait: Duration,
     pub path: InsertPath,
-    /// REGISTERs in progress at most, and bytes of all their messages.
+    /// The most REGISTERs in progress, and the most bytes of all their messages.
     pub in_progress_max: usize,
     pub bytes_max: usize,
 }

@@ -1,4 +1,4 @@
-//! Registrations in progress, in one table of all workers, and what was heard in attempts that wait for the next.
+//! Registrations in progress, in one table of all workers, and the answers to attempts that wait for the next attempt.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -13,7 +13,7 @@ use super::settings::{Accept, RegisterSettings};
 use super::{RegisterRepeat, ToDo, What};
 use crate::farm::server::ServerId;
 
-/// Under different keys, which are keyed hashes of different things.
+/// The two kinds have different keys: keyed hashes of different things.
 #[derive(Debug)]
 enum Entry {
     Fanout(Box<Fanout>),
@@ -39,7 +39,7 @@ impl Due for Entry {
 #[derive(Debug)]
 pub struct Registrations {
     table: SharedTable<Entry>,
-    /// May change while running.
+    /// The setting may change at run time.
     accept: AtomicU8,
     timers: Timers,
 }
@@ -60,12 +60,12 @@ impl Registrations {
         all.into_iter().find(|accept| *accept as u8 == present).unwrap_or(Accept::Any)
     }
 
-    /// From the next answer on; bounds stay as they are.
+    /// Applies from the next answer on; bounds stay as they are.
     pub(crate) fn set(&self, settings: &RegisterSettings) {
         self.accept.store(settings.accept as u8, Relaxed);
     }
 
-    /// REGISTERs in progress or lately answered, and attempts that wait for the next.
+    /// REGISTERs in progress or lately answered, and attempts that wait for the next attempt.
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -90,7 +90,7 @@ impl Registrations {
         &self.timers
     }
 
-    /// What a REGISTER with this branch is a copy of.
+    /// Whether a REGISTER with this branch is a copy, and of what.
     pub(super) fn copy(&self, key: u64) -> RegisterRepeat {
         if self.is_empty() {
             return RegisterRepeat::No;
@@ -106,7 +106,7 @@ impl Registrations {
         }
     }
 
-    /// Takes one in whose first requests are about to be sent. False: there is no room.
+    /// Takes in a REGISTER whose first requests are about to be sent. False: there is no room.
     pub(super) fn keep(&self, now: Time, alarms: &mut Alarms, key: u64, fanout: Fanout) -> bool {
         self.table.lock(key).insert(now, alarms, key, Entry::Fanout(Box::new(fanout))).is_ok()
     }
@@ -120,7 +120,7 @@ impl Registrations {
         (server, status): (ServerId, u16),
         bytes: &[u8],
     ) -> bool {
-        // What there is no room for is as good as lost, and comes again.
+        // A response without room is as good as lost, and comes again.
         if status >= 200 && self.bytes() + bytes.len() > self.bytes_max() {
             return false;
         }
@@ -184,7 +184,7 @@ impl Registrations {
         What::Answer { back: fanout.back, accepted: built.accepted, partial, round: built.round }
     }
 
-    /// What is known from this telephone's last attempt; it is known once.
+    /// What is known from this telephone's last attempt; it is taken out.
     pub(super) fn take_round(&self, now: Time, key: u64) -> Option<Round> {
         let mut shard = self.table.lock(key);
         let Some(Entry::Round(_)) = shard.get(key) else { return None };
@@ -194,7 +194,7 @@ impl Registrations {
         }
     }
 
-    /// Keeps what was heard for the next attempt; without room that one begins anew.
+    /// Keeps the answers for the next attempt; without room, that attempt begins anew.
     pub(super) fn put_round(&self, now: Time, alarms: &mut Alarms, key: u64, round: Round) -> bool {
         let mut shard = self.table.lock(key);
         shard.remove(key);

@@ -1,9 +1,9 @@
-//! What the answers of several servers to one REGISTER come to.
+//! Judges the answers of several servers to one REGISTER.
 //!
-//! In a fork of RFC 3261 §16.7 one target is enough, and a challenge counts for less than a 200. Here every server is to
-//! have the binding, since a call may reach any of them. So what the telephone can mend comes first: a challenge, which
-//! it answers, or an interval too brief, which it lengthens; then as many acceptances as are wanted; and only of
-//! refusals the best, in the order of §16.7 step 6.
+//! In a fork of RFC 3261 §16.7 one target is enough, and a challenge counts for less than a 200. Here every server is to have
+//! the binding, since a call may reach any of them. So the answers that the telephone can act on come first: a challenge,
+//! which it answers, or an interval too brief, which it lengthens. Then come acceptances, if there are as many as are wanted.
+//! Only refusals are left then: the best of them, in the order of §16.7 step 6.
 
 use sip::headers::address;
 use sip::{Message, Name, work};
@@ -31,7 +31,7 @@ impl Said<'_> {
         matches!(self.status, 401 | 407)
     }
 
-    /// It had an answer to its own nonce, and it is not the nonce that it minds.
+    /// The server got an answer to its own nonce, and its objection is not to the nonce.
     fn refuses_credentials(&self) -> bool {
         self.challenges()
             && self.given == Given::Own
@@ -44,9 +44,9 @@ impl Said<'_> {
 pub(super) enum Verdict {
     /// Enough accept.
     Accepted,
-    /// These ask for credentials, and there is no other realm among them twice.
+    /// These servers ask for credentials, each in a realm of its own.
     Challenged(Vec<usize>),
-    /// This one's answer is the best of no good ones.
+    /// No answer is good; this is the best.
     Refused(usize),
 }
 
@@ -76,9 +76,9 @@ pub(super) fn judge(said: &[Said<'_>], accept: Accept, asked_seconds: Option<u32
     Verdict::Refused(refusing.min_by_key(|one| rank(one.status)).map_or(0, |one| position(said, one)))
 }
 
-/// One server for each realm: of two challenges in one realm a telephone answers one, and many take the second for a
-/// refusal of what they sent. The other's turn comes with the next attempt. Where a server turned credentials down that
-/// were made for it, those of its realm need not be tried elsewhere.
+/// One server for each realm: a telephone answers one of two challenges in one realm, and many take the second for a refusal
+/// of their credentials. The other server's turn comes with the next attempt. If a server refused credentials that were made
+/// for it, the credentials of its realm need not be tried elsewhere.
 fn open_challenges(said: &[Said<'_>]) -> Vec<usize> {
     let mut realms: Vec<&[u8]> = Vec::new();
     for one in said.iter().filter(|one| one.refuses_credentials()) {
@@ -99,7 +99,8 @@ fn open_challenges(said: &[Said<'_>]) -> Vec<usize> {
     open
 }
 
-/// RFC 3261 §16.7 step 6: 6xx, then the lowest class; within 4xx first what tells how to try again; a 503 last of its class.
+/// RFC 3261 §16.7 step 6: 6xx, then the lowest class; within 4xx, first those that say how to try again; a 503 last of its
+/// class.
 fn rank(status: u16) -> (u16, u16, u16) {
     match status {
         600.. => (0, 0, status),
@@ -119,7 +120,7 @@ pub(super) fn min_expires(message: &Message<'_>) -> Option<u32> {
     named.and_then(|header| number(message.value(header)))
 }
 
-/// The shortest time that a REGISTER asks for; 0, which takes a binding out, is none.
+/// The shortest time that a REGISTER asks for; a 0, which removes a binding, does not count.
 pub(super) fn asked_seconds(request: &Message<'_>) -> Option<u32> {
     let all = request.first_value(Name::Expires).and_then(number);
     let of = |value: Result<address::Address<'_>, _>| {
@@ -129,7 +130,7 @@ pub(super) fn asked_seconds(request: &Message<'_>) -> Option<u32> {
     fields.flat_map(address::values).filter_map(of).filter(|seconds| *seconds > 0).min()
 }
 
-/// Delta seconds; more than fit are as many as fit.
+/// Delta seconds; a larger number counts as the largest.
 pub(super) fn number(text: &[u8]) -> Option<u32> {
     sip::text::decimal(text.trim_ascii())
 }
