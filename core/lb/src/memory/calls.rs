@@ -1,5 +1,5 @@
-//! What the load manager remembers of calls, and nothing more: the new-call database (SPEC C2) or, with session
-//! affinity, the session list (SPEC B5), and the ledger where the selection counts what is in progress.
+//! All that the load manager remembers of calls: the new-call database (SPEC C2) or, with session affinity, the session
+//! list (SPEC B5), and the ledger if the selection counts what is in progress.
 //!
 //! One map serves both affinities, because an entry's life has the same stages: new, ringing, answered, over. With tag
 //! and hash affinity an answered call is forgotten 64·T1 later; with session affinity it stays until it ends or is idle.
@@ -33,9 +33,9 @@ use flags::{ANSWERED, OVER, RANG, TRIED};
 pub struct Calls {
     known: Arc<Expiring>,
     large_invites: Arc<LargeInvites>,
-    /// Transactions, where the selection counts them.
+    /// Transactions, if the selection counts them.
     ledger: Option<Arc<Ledger>>,
-    /// Calls, where they are counted.
+    /// Calls, if they are counted.
     census: Option<Arc<Ledger>>,
     keeps_sessions: bool,
     new_call_time: Duration,
@@ -50,7 +50,7 @@ impl Calls {
         Calls::over(Arc::new(Expiring::new(max)), Arc::new(LargeInvites::new()), settings, counters)
     }
 
-    /// The same memory under other settings. Its affinity and its bounds are those that it was made with.
+    /// The same memory under other settings. Its affinity and its bounds stay as they were.
     pub fn renewed(&self, settings: &Settings, counters: &ServerCounters) -> Calls {
         Calls::over(self.known.clone(), self.large_invites.clone(), settings, counters)
     }
@@ -73,7 +73,7 @@ impl Calls {
     }
 
     /// Calls of each server that the memory holds: with session affinity all of them, else those that are being set up or
-    /// were answered within the last 64·T1. One that is over does not count.
+    /// were answered within the last 64·T1. Calls that are over do not count.
     pub fn remembered(&self, now: Time) -> HashMap<ServerId, u32> {
         let mut servers = HashMap::new();
         self.known.visit(now, |_, entry| {
@@ -89,7 +89,7 @@ impl Calls {
         self.census.as_ref().map(|census| census.count(seat.slot) / u32::from(crate::memory::ledger::ONE))
     }
 
-    /// Some memory holds the call under this hash.
+    /// Whether some memory holds the call under this hash.
     pub(crate) fn remembers(&self, now: Time, call: CallKey) -> bool {
         let counted = |census: &Arc<Ledger>| census.entries().get(now, call.0).is_some();
         self.known.get(now, call.0).is_some() || self.census.as_ref().is_some_and(counted)
@@ -113,7 +113,7 @@ impl Calls {
         self.known.get(now, call.0).map(|entry| ServerId(entry.server))
     }
 
-    /// What is remembered of a call, for a request of its dialog; a session that is heard of is not idle.
+    /// The entry of a call, for a request of its dialog; the request prolongs the session, which is not idle.
     pub(crate) fn of_dialog(&self, now: Time, call: CallKey) -> Option<Entry> {
         if !self.keeps_sessions {
             return self.known.get(now, call.0);
@@ -132,20 +132,22 @@ impl Calls {
         self.known.get(now, call.0).and_then(|entry| Mark::in_flags(entry.flags))
     }
 
-    /// The server of a call was heard of: it answered, or it rang where that is enough. A call that is over says nothing of the next
-    /// one with its Call-ID.
+    /// The server of a call was heard of: it answered, or it rang if ringing is enough. A call that is over says nothing of
+    /// the next call with its Call-ID.
     pub(crate) fn was_heard(&self, now: Time, call: CallKey, ringing_is_enough: bool) -> bool {
         let said = if ringing_is_enough { RANG | ANSWERED } else { ANSWERED };
         let is_heard = |entry: Entry| entry.flags & OVER == 0 && entry.flags & said != 0;
         self.known.get(now, call.0).is_some_and(is_heard)
     }
 
-    /// What is ended by a response, or counted, is told from what a stranger sends: by the tags.
+    /// Whether a response may end something that is kept of a call, or a count: then tags must tell a stranger's requests
+    /// apart.
     pub(crate) fn keeps_anything(&self) -> bool {
         self.keeps_sessions || self.census.is_some()
     }
 
-    /// The server of this call, chosen by `choose` if the call is new, with whether it is on trial; the call, which who has this From tag begins. Of two workers one chooses.
+    /// The server of this call. If the call is new, `choose` gives its server and whether that is on trial, and the sender
+    /// with this From tag is noted as beginning the call. Of two workers, one chooses.
     pub(crate) fn server_or(
         &self,
         now: Time,
@@ -160,7 +162,7 @@ impl Calls {
         })
     }
 
-    /// A dialog that the session list did not know (it was lost, or another load manager began it) is listed.
+    /// Lists a dialog that the session list did not know (it was lost, or another load manager began it).
     pub(crate) fn adopt(&self, now: Time, call: CallKey, server: ServerId) {
         if self.keeps_sessions {
             let _ = self.known.get_or_insert_with(now, call.0, now + self.idle, || Some((server.0, 0)));
@@ -178,14 +180,14 @@ impl Calls {
         }
     }
 
-    /// A new call was given to a server: it counts, where calls are counted.
+    /// A new call was given to a server: it counts, if calls are counted.
     pub(crate) fn begun(&self, now: Time, call: CallKey, to: &Server) {
         if let Some(ledger) = &self.census {
             let _ = ledger.begin(now, call.0, to.seat, true, now + RINGING_TIME);
         }
     }
 
-    /// The set-up of a known call goes to another server than before, which had moved it there itself, as by a 302.
+    /// The set-up of a known call goes to another server; the server before had moved it there itself, as by a 302.
     pub(crate) fn begun_elsewhere(&self, now: Time, call: CallKey, to: &Server) {
         self.begun(now, call, to);
         if let Some(ledger) = &self.census {
@@ -193,12 +195,12 @@ impl Calls {
         }
     }
 
-    /// The selection counts transactions: every request to a server is to be told to [`Calls::transaction_begun`].
+    /// The selection counts transactions: [`Calls::transaction_begun`] must be called for every request to a server.
     pub(crate) fn counts_transactions(&self) -> bool {
         self.ledger.is_some()
     }
 
-    /// A request goes to a server, of a new call or of a known one; a retransmission does not count again. An ACK is no
+    /// A request goes to a server, of a new call or a known one; a retransmission does not count again. An ACK is no
     /// transaction, and a CANCEL has the branch of its INVITE.
     pub(crate) fn transaction_begun(&self, now: Time, branch: BranchKey, to: &Server, method: Method) {
         if let Some(ledger) = self.ledger.as_ref().filter(|_| !matches!(method, Method::Ack | Method::Cancel))

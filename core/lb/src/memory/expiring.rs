@@ -1,6 +1,6 @@
-//! The one type that remembers: a sharded, bounded, expiring map from a keyed 64-bit hash to a server. New calls, the
-//! session list and the ledgers of cjsq, tjsq and tlwl are each one of these. It never forgets a living entry to make
-//! room for another (nothing from the wire can lose someone else's call); when it is full it refuses, counts that, and
+//! The only type that remembers: a sharded, bounded, expiring map from a keyed 64-bit hash to a server. New calls, the
+//! session list and the ledgers of cjsq, tjsq and tlwl each use this type. The map never forgets a living entry to make room
+//! for another (nothing from the wire can lose someone else's call). A full map refuses an entry, counts the refusal, and
 //! leaves the choice to the caller's hash.
 
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ const SHARDS_MIN: usize = 16;
 const SHARDS_MAX: usize = 65_536;
 /// Buckets looked at while a shard is locked by the sweep.
 const SWEEP_STEP: usize = 128;
-/// Time in which `sweep_paced` passes the whole map: an ended entry stays in memory at most this much longer.
+/// Time in which `sweep_paced` passes the whole map: an ended entry stays in memory for at most this much longer.
 pub const SWEEP_PERIOD: Duration = Duration::from_secs(4);
 
 /// Outcome of [`Expiring::get_or_insert_with`].
@@ -29,7 +29,7 @@ pub const SWEEP_PERIOD: Duration = Duration::from_secs(4);
 pub enum Remembered {
     /// The key was there and has not expired.
     Known(Entry),
-    /// An entry was made. `ended` is an expired one whose place it took: its key's or a neighbour's.
+    /// An entry was made. `ended`: the expired entry whose place it took, of the same key or a neighbour.
     New { entry: Entry, ended: Option<Entry> },
     /// The map is full: nothing was remembered, and the caller's function was not called.
     Full,
@@ -59,7 +59,7 @@ pub struct Expiring {
     refused: AtomicU64,
     sweep_shard: AtomicUsize,
     swept_micros: AtomicU64,
-    /// Buckets when the sweep began its round.
+    /// Number of buckets when the sweep began its round.
     round_buckets: AtomicUsize,
 }
 
@@ -85,9 +85,9 @@ impl Expiring {
             .filter(|entry| now < entry.until)
     }
 
-    /// The entry of `key`; where there is none, one made of what `choose` gives (server, flags) that lives `until`. One
-    /// lock around both: of two workers with the same new call one chooses and the other learns its choice.
-    /// `choose` must not use this map.
+    /// The entry of `key`; if there is none, a new one made of what `choose` gives (server, flags), which lives `until`. One
+    /// lock covers both: of two workers with the same new call, one chooses and the other learns its choice. `choose` must
+    /// not use this map.
     pub fn get_or_insert_with(
         &self,
         now: Time,
@@ -121,7 +121,7 @@ impl Expiring {
         })
     }
 
-    /// Changes the entry of `key` in place, under the lock; gives it as it was and as it is. An expired one is absent.
+    /// Changes the entry of `key` in place, under the lock; returns it as it was and as it is. An expired entry is absent.
     pub fn update(&self, now: Time, key: u64, change: impl FnOnce(&mut Entry)) -> Option<(Entry, Entry)> {
         self.with(key, |table| {
             let slot = table.find(key)?;
@@ -145,7 +145,7 @@ impl Expiring {
         self.update(now, key, |entry| entry.until = entry.until.min(until)).map(|(_, after)| after)
     }
 
-    /// Forgets `key`. An entry that had expired but was not swept is given too: it ends here, once.
+    /// Forgets `key`. An expired entry that was not swept yet is returned too: it ends here, once.
     pub fn remove(&self, key: u64) -> Option<Entry> {
         self.with(key, |table| {
             let entry = table.find(key).map(|slot| table.remove(slot))?;
@@ -154,11 +154,11 @@ impl Expiring {
         })
     }
 
-    /// Removes expired entries among the next `budget` buckets (of three entries each), going round, once at
-    /// most; gives how many.
-    /// `on_end` is called for each of them under the lock of its shard and must not use this map. Gives memory back.
+    /// Removes expired entries among the next `budget` buckets (of three entries each), going round at most once; returns
+    /// how many. `on_end` is called for each of them under the lock of its shard and must not use this map. Gives memory
+    /// back.
     pub fn sweep(&self, now: Time, budget: usize, mut on_end: impl FnMut(u64, Entry)) -> usize {
-        // One more than there are: the round may begin in the middle of a shard.
+        // One more than there are shards: the round may begin in the middle of a shard.
         let (mut ended, mut left, mut shards_left) = (0, budget, self.shards.len() + 1);
         while left > 0 && shards_left > 0 {
             let at = self.sweep_shard.load(Relaxed) & (self.shards.len() - 1);
@@ -179,26 +179,26 @@ impl Expiring {
         ended
     }
 
-    /// [`Expiring::sweep`] with a budget such that calls at any rhythm pass the whole map in [`SWEEP_PERIOD`]. Meant for
-    /// one caller, ten times a second or more often.
+    /// [`Expiring::sweep`] with a budget by which calls at any rhythm pass the whole map in [`SWEEP_PERIOD`]. Meant for one
+    /// caller, ten times a second or more often.
     pub fn sweep_paced(&self, now: Time, on_end: impl FnMut(u64, Entry)) -> usize {
         let last = Time::from_micros(self.swept_micros.swap(now.as_micros(), Relaxed));
-        // A caller that was late, or comes for the first time, does not make up for it in one turn.
+        // A caller that is late, or comes for the first time, does not make up for it in one turn.
         let elapsed = now.since(last).min(SWEEP_PERIOD / 4).as_micros() as usize;
         // A map that shrinks under the sweep keeps the pace with which the round began.
         let all = self.buckets.load(Relaxed).max(self.round_buckets.load(Relaxed)) + self.shards.len();
         self.sweep(now, all * elapsed / SWEEP_PERIOD.as_micros() as usize + 1, on_end)
     }
 
-    /// Visits every entry that has not expired, one shard locked at a time. It passes the whole map: for what is asked for
-    /// once a second at most. `visit` must not use this map.
+    /// Visits every entry that has not expired, one shard locked at a time. It passes the whole map, so use it once a second
+    /// at most. `visit` must not use this map.
     pub fn visit(&self, now: Time, mut visit: impl FnMut(u64, Entry)) {
         for shard in 0..self.shards.len() {
             self.lock(shard).living(now).for_each(|(key, entry)| visit(key, entry));
         }
     }
 
-    /// Entries, those included that have expired and were not yet swept.
+    /// Number of entries, including expired ones that were not yet swept.
     pub fn len(&self) -> usize {
         self.live.load(Relaxed)
     }

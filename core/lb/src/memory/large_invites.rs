@@ -1,8 +1,9 @@
-//! Which transport each INVITE went by that is too large for a datagram (RFC 3261 §18.1.1).
+//! Remembers by which transport each INVITE went that is too large for a datagram (RFC 3261 §18.1.1).
 //!
-//! Its CANCEL, and the ACK to its failure, go where it went: to the same address and port, by the same transport, with the same
-//! Via (§9.1, §17.1.1.3). Both are small, and neither says how large the INVITE was. So that is remembered under the
-//! branch, which all three share, and under the place: an INVITE that is moved goes to each of its servers by a way of its own.
+//! Its CANCEL, and the ACK to its failure, go where it went: to the same address and port, by the same transport, with the
+//! same Via (§9.1, §17.1.1.3). Both are small, and neither says how large the INVITE was. So the transport is remembered
+//! under the branch, which all three share, and under the place: an INVITE that is moved may go to each of its servers by
+//! another transport.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,8 +15,8 @@ use crate::memory::expiring::{Expiring, Remembered};
 use crate::signed::branch::{BranchKey, branch_key};
 use crate::signed::stamp::RINGING_TIME;
 
-/// INVITEs remembered: 300 new ones a second, each for the time that a call may ring; 4 MiB. What comes above goes by the
-/// size of each message alone.
+/// INVITEs remembered: 300 new ones a second, each for the time that a call may ring; 4 MiB. Above this bound, the size of
+/// each message alone decides.
 const LARGE_INVITES_MAX: usize = 65_536;
 
 /// Spreads the bits of an address; odd, and otherwise any number.
@@ -36,7 +37,7 @@ impl LargeInvites {
         LargeInvites(Expiring::new(LARGE_INVITES_MAX))
     }
 
-    /// The map behind.
+    /// The underlying map.
     pub(crate) fn entries(&self) -> &Expiring {
         &self.0
     }
@@ -45,7 +46,7 @@ impl LargeInvites {
         self.0.is_empty()
     }
 
-    /// The INVITE with this branch leaves for this place. A copy of one that is known changes nothing but `by`.
+    /// The INVITE with this branch leaves for this place. A copy of a known INVITE renews `by` and the time.
     pub(crate) fn note(&self, now: Time, branch: BranchKey, to: SocketAddr, by: WentBy) {
         let (key, until) = (key(branch, to), now + RINGING_TIME);
         let known = self.0.get_or_insert_with(now, key, until, || Some((by as u32, 0)));
@@ -59,7 +60,7 @@ impl LargeInvites {
         Some(if entry.server == WentBy::Stream as u32 { WentBy::Stream } else { WentBy::Datagram })
     }
 
-    /// Whether this is the CANCEL of an INVITE, or the ACK to its failure, that went to this place by a stream.
+    /// Whether this request is a CANCEL, or the ACK to a failure, whose INVITE went to this place by a stream.
     pub(crate) fn follows_a_stream(
         &self,
         now: Time,
@@ -72,7 +73,7 @@ impl LargeInvites {
             && self.went_by(now, branch, to) == Some(WentBy::Stream)
     }
 
-    /// The stream for this could not be had, and it has left by UDP instead.
+    /// There was no stream for this message, and it has left by UDP instead.
     pub(crate) fn fell_back(&self, now: Time, message: &Message<'_>, to: SocketAddr) {
         let branch = via::top(message).and_then(Result::ok).and_then(|via| via.branch).and_then(branch_key);
         if let (Some(Method::Invite), Some(branch)) = (message.method(), branch) {
@@ -80,7 +81,7 @@ impl LargeInvites {
         }
     }
 
-    /// It rings there, and may do so for the whole time again.
+    /// The INVITE rings there, and may ring for the whole time again.
     pub(crate) fn rings(&self, now: Time, branch: BranchKey, at: SocketAddr) {
         self.0.touch(now, key(branch, at), now + RINGING_TIME);
     }
@@ -90,7 +91,7 @@ impl LargeInvites {
     }
 }
 
-/// A branch is a keyed hash, so whoever chooses an address cannot choose the key.
+/// A branch is a keyed hash, so a peer that chooses an address cannot choose the key.
 fn key(branch: BranchKey, to: SocketAddr) -> u64 {
     let ip = match to.ip() {
         IpAddr::V4(ip) => u64::from(u32::from(ip)),

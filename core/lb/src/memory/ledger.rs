@@ -1,7 +1,7 @@
 //! Calls, transactions or work in progress per server, for cjsq, tjsq and tlwl. A count changes only when an entry of the
-//! ledger's [`Expiring`] is made, moved or ended, each exactly once, so it cannot drift, stay for ever or go below zero,
-//! whatever is retransmitted, lost or late. A count belongs to one incarnation of a server: what is left over from a
-//! removed server touches nobody.
+//! ledger's [`Expiring`] is made, moved or ended, each exactly once. So it cannot drift, stay for ever or go below zero,
+//! whatever is retransmitted, lost or late. A count belongs to one incarnation of a server: leftovers of a removed server
+//! affect no other server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,7 +18,7 @@ pub const ONE: u16 = 100;
 /// 64·T1, RFC 3261 §17.1.1.2.
 pub const ENDED_TIME: Duration = Duration::from_secs(32);
 
-/// Above this an INVITE weighs no more: a million of them in progress must fit a count of 32 bits.
+/// The highest weight of an INVITE: a million of them in progress must fit a count of 32 bits.
 const INVITE_PERCENT_MAX: u32 = 1000;
 
 /// What a ledger counts.
@@ -28,7 +28,7 @@ pub enum Unit {
     Calls,
     /// Transactions in progress, each 1.
     Transactions,
-    /// Transactions in progress, an INVITE with this weight in hundredths, any other with 1.
+    /// Transactions in progress: an INVITE with this weight in hundredths, any other with 1.
     Work { invite_percent: u16 },
 }
 
@@ -75,7 +75,7 @@ impl Ledger {
         Some(Ledger::new(unit, max, slots))
     }
 
-    /// The one that counts calls, where that is wanted: the selection's own if that does.
+    /// The ledger that counts calls, if they are counted: the selection's own ledger, if that counts calls.
     pub fn census_for(
         settings: &Settings,
         slots: usize,
@@ -102,7 +102,7 @@ impl Ledger {
         }
     }
 
-    /// A request was forwarded to the server at `seat`. Counts once per key, for a retransmission not again. The count
+    /// A request was forwarded to the server at `seat`. Counts once per key; a retransmission does not count again. The count
     /// ends at `until` unless it is ended, extended or moved before.
     pub fn begin(&self, now: Time, key: u64, seat: Seat, is_invite: bool, until: Time) -> Begun {
         let weight = self.weight(is_invite);
@@ -127,7 +127,7 @@ impl Ledger {
         self.end_unless_after(now, key, Time::NEVER)
     }
 
-    /// The same, unless it is to be counted longer than until `after`.
+    /// The same, unless the count lasts longer than until `after`.
     pub fn end_unless_after(&self, now: Time, key: u64, after: Time) -> bool {
         let mut ended = false;
         self.entries.update(now, key, |entry| {
@@ -141,7 +141,7 @@ impl Ledger {
         ended
     }
 
-    /// It came to nothing, and is counted until this time all the same; not where it is to be counted longer than until `after`.
+    /// The set-up failed, but is counted until `until` all the same; no change if the count lasts longer than until `after`.
     pub fn count_until(&self, now: Time, key: u64, until: Time, after: Time) {
         self.entries.update(now, key, |entry| {
             if weight_of(*entry) > 0 && entry.until <= after {
@@ -150,7 +150,7 @@ impl Ledger {
         });
     }
 
-    /// Something was heard of the call: it is counted at least `until`. An ended one is not prolonged.
+    /// The call was heard of: it is counted at least until `until`. An ended call is not prolonged.
     pub fn extend(&self, now: Time, key: u64, until: Time) {
         self.entries.update(now, key, |entry| {
             if weight_of(*entry) > 0 {
@@ -171,7 +171,7 @@ impl Ledger {
         });
     }
 
-    /// It is begun anew at another server after it was ended at the one before: it counts there, once.
+    /// The call begins anew at another server after it was ended at the one before: it counts there, once.
     pub fn begin_elsewhere(&self, now: Time, key: u64, seat: Seat, is_invite: bool, until: Time) {
         let weight = self.weight(is_invite);
         self.entries.update(now, key, |entry| {
@@ -188,7 +188,7 @@ impl Ledger {
         self.entries.sweep_paced(now, |_, entry| self.subtract(entry))
     }
 
-    /// In progress at the server of this slot, in hundredths. One relaxed load: selection reads all of them.
+    /// The amount in progress at the server of this slot, in hundredths. One relaxed load: selection reads all of them.
     #[inline]
     pub fn count(&self, slot: u16) -> u32 {
         self.cells.get(usize::from(slot)).map_or(0, |cell| cell.load(Relaxed) as u32)
@@ -201,7 +201,7 @@ impl Ledger {
         }
     }
 
-    /// Memory, number of entries and refusals are read here.
+    /// The underlying map, for its memory, number of entries and refusals.
     pub fn entries(&self) -> &Expiring {
         &self.entries
     }

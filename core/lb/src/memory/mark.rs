@@ -1,10 +1,10 @@
-//! Who began a call, in sixteen bits: enough to tell the two ends of a dialog from a stranger who knows its Call-ID, and small
-//! enough to lie beside what is remembered of the call anyway.
+//! Who began a call, in sixteen bits: enough to tell the two ends of a dialog from a stranger who knows its Call-ID, and
+//! small enough to fit into the entry that the call has anyway.
 
 /// Where the mark lies in the flags of an entry.
 const SHIFT: u32 = 16;
 
-/// Of the From tag of the request that began a call.
+/// A hash of the From tag of the request that began a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u16);
 
@@ -22,7 +22,8 @@ impl Mark {
         u32::from(self.0) << SHIFT
     }
 
-    /// One of these tags is that of who began the call: each request of a dialog has that tag, in From or in To.
+    /// Whether one of these tags is the tag of the side that began the call: each request of a dialog has that tag, in
+    /// From or in To.
     pub(crate) fn fits(self, from_tag: &[u8], to_tag: Option<&[u8]>) -> bool {
         self == Mark::of(from_tag) || to_tag.is_some_and(|tag| self == Mark::of(tag))
     }

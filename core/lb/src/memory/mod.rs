@@ -1,4 +1,4 @@
-//! What is remembered of calls, bounded and for a time: which server has a call, and how much each server has.
+//! The memory of calls, bounded in size and in time: which server has a call, and how much each server has.
 
 pub mod calls;
 pub mod expiring;

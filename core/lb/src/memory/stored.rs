@@ -1,6 +1,6 @@
-//! The memory of calls as bytes: what a load manager that ends leaves for the one that starts after it, so that an INVITE
-//! repeated across the restart goes to the server that has it already, a CANCEL finds its call, and with session affinity
-//! every call finds its server.
+//! The memory of calls as bytes: a load manager that ends leaves them for the one that starts after it. So an INVITE repeated
+//! across the restart goes to the server that has it already, a CANCEL finds its call, and with session affinity every call
+//! finds its server.
 //!
 //! ```text
 //! "strowger memory" · version · key id · hash of nothing under the oldest key · wall clock · parts · authenticator
@@ -8,8 +8,8 @@
 //! entry: key · server · flags · time left in milliseconds · whatever a later version adds
 //! ```
 //!
-//! Numbers are big-endian. A reader skips kinds that it does not know and the end of longer entries, so that a load manager may
-//! be replaced by an older one too. What these keys did not sign is not read: a stranger's file would steer calls.
+//! Numbers are big-endian. A reader skips kinds that it does not know and the end of longer entries, so that a load manager
+//! may be replaced by an older one too. Bytes that these keys did not sign are not read: a stranger's file would steer calls.
 
 use std::fmt;
 
@@ -28,27 +28,27 @@ const AUTHENTICATOR_BYTES: usize = 8;
 const KNOWN_CALLS: u8 = 1;
 const LARGE_INVITES: u8 = 2;
 
-/// What came of reading.
+/// The result of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// Calls that are remembered again.
     pub calls: usize,
-    /// Entries that had expired meanwhile, or that there is no room for.
+    /// Entries that had expired meanwhile, or that found no room.
     pub left_out: usize,
-    /// Between writing and reading.
+    /// Time between writing and reading.
     pub away: Duration,
 }
 
 /// Why nothing was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotRestored {
-    /// It is something else.
+    /// The bytes are no stored memory.
     NoMemory,
-    /// A version wrote it that this version cannot read.
+    /// They were written by a version that this version cannot read.
     Version,
-    /// It was written under other keys.
+    /// They were written under other keys.
     Keys,
-    /// It was changed or cut off.
+    /// They were changed or cut off.
     Damaged,
 }
 
@@ -92,7 +92,7 @@ pub fn to_bytes(calls: &Calls, keys: &KeyRing, now: Time, wall_us: u64) -> Vec<u
     bytes
 }
 
-/// Remembers again what `to_bytes` wrote. What is remembered already stands.
+/// Remembers again what `to_bytes` wrote. Entries that are known already stay as they are.
 pub fn restore(
     bytes: &[u8],
     calls: &Calls,
@@ -119,7 +119,7 @@ pub fn restore(
         return Err(NotRestored::Damaged);
     }
     let written_us = reader.number().ok_or(NotRestored::Damaged)?;
-    // A clock that was set back meanwhile prolongs nothing.
+    // If the clock was set back meanwhile, nothing is prolonged.
     let away = Duration::from_micros(wall_us.saturating_sub(written_us));
     let mut restored = Restored { calls: 0, left_out: 0, away };
     reader.0 = &reader.0[..reader.0.len() - AUTHENTICATOR_BYTES];

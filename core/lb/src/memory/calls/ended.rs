@@ -1,5 +1,5 @@
-//! What a response says of its call, and what the memory makes of it: how long the call is remembered and counted, what others
-//! are told, and whether it was said before.
+//! What a response says of its call, and how the memory changes: how long the call is remembered and counted, what other load
+//! managers are told, and whether the response says anything new.
 
 use base::{Duration, Time};
 use heartbeat::notice::What;
@@ -23,7 +23,7 @@ pub(crate) enum Ended {
     Over,
 }
 
-/// What a response was to a call that is remembered.
+/// How new the statement of a response is, for a remembered call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     /// The first that says anything of the call.
@@ -37,7 +37,7 @@ pub(crate) enum News {
 }
 
 impl News {
-    /// `before`: the flags of the entry, `kind`: what this response sets, higher by `shift`.
+    /// `before`: the flags of the entry; `kind`: the flag that this response sets, shifted up by `shift`.
     fn of(before: Option<u32>, kind: u32, shift: u32) -> News {
         match before.map(|flags| flags >> shift) {
             None => News::Unknown,
@@ -58,8 +58,9 @@ impl Calls {
         ledger.end(now, key.0);
     }
 
-    /// A server refused the set-up by its own fault, and another gets it. True: this counts, as it does once for each server that
-    /// one held set-up can be taken away from. So nobody makes a server look bad by one call that is repeated without end.
+    /// A server refused the set-up by its own fault, and another server gets it. True: the refusal counts. It counts once for
+    /// each server that one held set-up can be taken away from, so that nobody makes a server look bad with one call that is
+    /// repeated without end.
     pub(crate) fn refused(&self, now: Time, call: CallKey) -> bool {
         let changed = self.known.update(now, call.0, |entry| {
             if entry.flags & REFUSED_ALL != REFUSED_ALL {
@@ -69,8 +70,8 @@ impl Calls {
         changed.is_some_and(|(before, after)| before.flags != after.flags)
     }
 
-    /// Gives what other load managers should know of it, and whether it is news. `of_server`: it is said of the passage of a call
-    /// that a server began.
+    /// Returns what other load managers should be told, and whether the response says anything new. `of_server`: the response
+    /// is of the passage to a client of a call that a server began.
     pub(crate) fn ended(
         &self,
         now: Time,
@@ -92,7 +93,7 @@ impl Calls {
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + RINGING_TIME);
                 }
-                // Once: with the first that says it.
+                // Told once: with the first response that says so.
                 let told = changed.filter(|(before, _)| !self.is_long(now, *before)).map(|_| What::Ringing);
                 (told, News::of(flags(changed), RANG, shift))
             }
@@ -116,18 +117,19 @@ impl Calls {
                 if let Some(ledger) = calls {
                     ledger.extend(now, call.0, now + self.idle);
                 }
-                // One that never rang is remembered no longer anyway.
+                // A call that never rang is remembered no longer anyway.
                 let told = changed.filter(|(before, _)| self.is_long(now, *before)).map(|_| What::Answered);
                 (told, News::of(flags(changed), ANSWERED, shift))
             }
-            // A proxy that forks sends several set-ups with one Call-ID: where one fails, another may ring on, and its
-            // CANCEL must find the server. So a failure shortens nothing.
+            // A proxy that forks sends several set-ups with one Call-ID: if one fails, another may ring on, and its CANCEL
+            // must find the server. So a failure shortens nothing.
             Ended::Failed | Ended::Broken => {
                 if let Some(ledger) = calls {
-                    // What is counted longer than a call rings was answered on another branch. A second for rounding.
+                    // A call that is counted for longer than it may ring was answered on another branch. A second for
+                    // rounding.
                     let after = now + RINGING_TIME + Duration::from_secs(1);
                     if what == Ended::Broken {
-                        // A server that fails at once what it is given has nothing in progress, and would get everything.
+                        // A server that fails its calls at once has nothing in progress, and would get every call.
                         ledger.count_until(now, call.0, now + self.new_call_time, after);
                     } else {
                         ledger.end_unless_after(now, call.0, after);
@@ -150,7 +152,7 @@ impl Calls {
         }
     }
 
-    /// The entry is remembered for longer than a new call is.
+    /// Whether the entry is remembered for longer than a new call is.
     fn is_long(&self, now: Time, entry: Entry) -> bool {
         // A step of the map's clock for rounding.
         entry.until > now + self.new_call_time + Duration::from_millis(100)

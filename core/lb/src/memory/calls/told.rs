@@ -14,15 +14,15 @@ pub enum Told {
     Learnt,
     /// We knew of that call.
     Known,
-    /// We knew of that call, at another server: it is to be feared that both have it.
+    /// We knew of that call, at another server: both servers may have it.
     Otherwise,
     /// There is no room.
     Full,
 }
 
 impl Calls {
-    /// Another load manager tells of a call. What we know ourselves stands, but for a move: the other had the reason. A
-    /// quarter of the memory is kept for our own calls.
+    /// Another load manager tells of a call. What we know ourselves stands, except for a move: the other load manager had the
+    /// reason. A quarter of the memory is kept for our own calls.
     pub fn told(&self, now: Time, notice: Notice) -> Told {
         let long = match notice.what {
             What::Begun | What::Moved | What::Over => self.new_call_time,

@@ -1,5 +1,5 @@
-//! One shard of [`super::Expiring`]: open addressing over buckets of one cache line each, three entries in a bucket. A
-//! bucket counts the entries that found it full and went on, so a look-up stops at the first bucket that none passed, and
+//! One shard of [`super::Expiring`]: open addressing over buckets of one cache line each, three entries in a bucket. A bucket
+//! counts the entries that found it full and went on. So a look-up stops at the first bucket that no entry passed, and
 //! removal leaves no tombstones and moves nothing.
 
 use base::Time;
@@ -9,8 +9,8 @@ pub(super) const BUCKET_BYTES: usize = size_of::<Bucket>();
 /// Expiry is kept in units of 2^16 µs: 32 bits last for eight years of process life.
 const TICK_BITS: u32 = 16;
 
-/// Fill in percent of all lanes: above the first a table grows to the second, below the third it shrinks to it. With
-/// 64 bytes for three lanes that is 30 bytes per entry when fullest and 61 when emptiest, never more than 64.
+/// Fill in percent of all lanes: above the first a table grows to the second, below the third it shrinks to the second.
+/// With 64 bytes for three lanes that is 30 bytes per entry when fullest and 61 when emptiest, never more than 64.
 const FILL_MAX: usize = 70;
 const FILL_AFTER: usize = 47;
 const FILL_MIN: usize = 35;
@@ -34,7 +34,7 @@ struct Bucket {
     flags: [u32; LANES],
     /// Zero: the lane is free.
     expiry: [u32; LANES],
-    /// Entries whose search begins at or before this bucket and that lie beyond it.
+    /// Number of entries whose search begins at or before this bucket and that lie beyond it.
     passed: u32,
 }
 
@@ -97,7 +97,7 @@ impl Table {
         None
     }
 
-    /// An expired entry, of whatever key, where the search for `key` begins: its place can be had without a sweep.
+    /// An expired entry, of any key, where the search for `key` begins: its place can be taken without a sweep.
     pub(super) fn expired_at_home(&self, key: u64, now: Time) -> Option<Slot> {
         let at = self.home(key);
         let expiry = self.buckets.get(at)?.expiry;
@@ -125,7 +125,7 @@ impl Table {
         }
     }
 
-    /// Writes an entry over that of `slot`, same key; gives it as it is kept.
+    /// Overwrites the entry of `slot`, same key; returns it as it is kept.
     pub(super) fn set(&mut self, slot: Slot, entry: Entry) -> Entry {
         let bucket = &mut self.buckets[slot.bucket];
         bucket.server[slot.lane] = entry.server;
@@ -162,14 +162,14 @@ impl Table {
         entry
     }
 
-    /// Grows, where one entry more would make the table too full.
+    /// Grows if one more entry would make the table too full.
     pub(super) fn make_room(&mut self) {
         if (self.entries + 1) * 100 > self.buckets.len() * LANES * FILL_MAX {
             self.resize(self.entries + 1);
         }
     }
 
-    /// Shrinks, where the table has become too empty.
+    /// Shrinks if the table has become too empty.
     pub(super) fn give_back(&mut self) {
         if self.buckets.len() > 1 && self.entries * 100 < self.buckets.len() * LANES * FILL_MIN {
             self.resize(self.entries);
@@ -189,7 +189,7 @@ impl Table {
         }
     }
 
-    /// Ends what has expired in the next `budget` buckets.
+    /// Ends the expired entries in the next `budget` buckets.
     pub(super) fn sweep(&mut self, now: Time, budget: usize, on_end: &mut impl FnMut(u64, Entry)) -> Swept {
         let from = self.sweep_at;
         let to = self.buckets.len().min(from + budget);
