@@ -15,13 +15,13 @@ pub struct ActiveTable {
     loads_known: bool,
 }
 
-/// A server that may be given new calls, with what selection reads of it, side by side for a quick scan.
+/// A server that may get new calls, with the figures that selection reads, side by side for a quick scan.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     pub position: u16,
     pub slot: u16,
     pub weight: u32,
-    /// Load in millionths; where the server said nothing, the mean of those that did.
+    /// Load in millionths; if the server told none, the mean of those that did.
     pub load_ppm: u32,
     /// As in [`Server`].
     pub call_load_ppm: u32,
@@ -34,8 +34,8 @@ impl ActiveTable {
         let positions =
             |keep: fn(&Server) -> bool| servers.iter().zip(0u16..).filter(move |(server, _)| keep(server));
         let new_calls = Server::takes_new_calls;
-        // In the order in which an operator named them: the first call goes to the first server. The order of `known` is that of
-        // the ids, which is the same at every load manager.
+        // In the order in which an operator named the servers: the first call goes to the first server. `known` is in the
+        // order of the ids, which is the same at every load manager.
         let mut in_order: Vec<(&Server, u16)> = positions(new_calls).collect();
         in_order.sort_by_key(|(server, _)| server.index);
         let in_order = || in_order.iter().copied();
@@ -45,7 +45,8 @@ impl ActiveTable {
             positions(new_calls)
                 .filter_map(|(server, _)| server.score.map(|score| score.hundredths().into())),
         );
-        // While one starts slowly all weights are a thousand times as large, so that a part of 1 is a number too.
+        // While some server starts slowly, all weights are a thousand times as large, so that a thousandth part is a
+        // whole number.
         let whole = positions(new_calls).all(|(server, _)| server.share_permille == WHOLE);
         let weight_of = |server: &Server| {
             if whole { server.weight } else { (server.weight * u32::from(server.share_permille)).max(1) }
@@ -60,7 +61,7 @@ impl ActiveTable {
             admitted_before: server.admitted_before,
         };
         let weight = |server: &Server| u64::from(weight_of(server));
-        // A server without figures is taken for an average one, so that a farm may be measured in part only.
+        // A server without figures counts as an average one, so that only a part of a farm need be measured.
         let score = |server: &Server| match server.score {
             Some(score) => u64::from(score.hundredths()) * weight(server),
             None => mean_score.unwrap_or(1) * weight(server),
@@ -77,8 +78,8 @@ impl ActiveTable {
         }
     }
 
-    /// Servers that known calls can go to: started, draining or full; not those that failed or stopped. The modulo hash
-    /// of known calls is taken over these, so that draining or filling up moves no call.
+    /// Servers that known calls can go to: started, draining or full; not those that failed or stopped. The modulo hash of
+    /// known calls is taken over these servers, so that no call moves when a server drains or fills up.
     pub fn known(&self) -> &[u16] {
         &self.known
     }
@@ -88,12 +89,12 @@ impl ActiveTable {
         &self.active
     }
 
-    /// Weights of `active()`, summed up.
+    /// Running sums of the weights of `active()`.
     pub fn weights(&self) -> &[u64] {
         &self.weights
     }
 
-    /// Scores of `active()` in hundredths, times weight, summed up.
+    /// Running sums of the scores of `active()` in hundredths, times weight.
     pub fn scores(&self) -> &[u64] {
         &self.scores
     }
@@ -102,7 +103,7 @@ impl ActiveTable {
         self.equal_weights
     }
 
-    /// Some server of `active()` takes a limited number of calls.
+    /// Some server of `active()` takes only a limited number of calls.
     pub fn limited(&self) -> bool {
         self.limited
     }

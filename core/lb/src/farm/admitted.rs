@@ -1,12 +1,12 @@
-//! How many new calls each server was given: what says between two heartbeats whether it has room.
+//! How many new calls each server was given: shows between two heartbeats whether a server has room.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::farm::condition::Condition;
 use crate::farm::server::Server;
 
-/// New calls given to each slot since the start. With the residual capacity of the last heartbeat this says whether
-/// a server has room now, between two heartbeats.
+/// New calls given to each slot since the start. With the residual capacity of the last heartbeat, they show whether a
+/// server has room now.
 #[derive(Debug)]
 pub struct Admitted(Box<[AtomicU64]>);
 

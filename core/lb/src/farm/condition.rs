@@ -1,4 +1,4 @@
-//! What a server may be given and why, and its state of health: words alone, which all else about the farm uses.
+//! What a server may be given and why, and its state of health: the vocabulary for the rest of the farm.
 
 use crate::farm::failing::Share;
 
@@ -7,16 +7,17 @@ use crate::farm::failing::Share;
 pub enum Condition {
     /// Started, current, healthy: new calls and known calls.
     Active,
-    /// It failed, and nothing shows yet that it is back: a few new calls find out. Known calls follow when it has answered.
+    /// The server failed, and nothing shows yet that it is back: a few new calls find out. Known calls follow once it has
+    /// answered.
     Trial,
-    /// Known calls only: it says so itself, an operator does, or it is full.
+    /// Known calls only: the server itself or an operator says so, or the server is full.
     KnownCallsOnly,
     /// Failed or stopped: its known calls are taken over by others.
     Failed,
 }
 
 impl Condition {
-    /// As people and documents read it.
+    /// The name as people and documents have it.
     pub fn name(self) -> &'static str {
         match self {
             Condition::Active => "active",
@@ -27,35 +28,35 @@ impl Condition {
     }
 }
 
-/// Why a row's condition is what it is.
+/// Why a row has its condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// Its heartbeats say started.
+    /// Its heartbeats say that it is started.
     Started,
-    /// Its heartbeats say draining.
+    /// Its heartbeats say that it is draining.
     Draining,
     /// Its last heartbeat said stopped.
     Stopped,
-    /// Whoever measures it says that it is draining or stopped, and no heartbeat says otherwise.
+    /// The performance server says that it is draining or stopped, and no heartbeat says otherwise.
     MeasuredDraining,
     /// No heartbeat within the decay (SPEC A4).
     Decayed,
-    /// Its heartbeats come, signed with the right key, and none is newer than one before.
+    /// Its heartbeats come, signed with the right key, but none is newer than one received before.
     Replayed {
-        /// How far its counts, which are clocks, are behind.
+        /// How far their counts, which are clocks, are behind.
         behind_seconds: u32,
     },
     /// An operator drains it.
     Drained,
-    /// The configuration no longer names it: it goes when its known calls are over.
+    /// The configuration no longer names it: it is removed when its known calls are over.
     Leaving,
     /// It said that it takes no more calls (SPEC A6), or answered OPTIONS with 503, or a call with 503 and Retry-After.
     Full,
-    /// It fails what it is given, which its neighbours do not: it is set aside for a while.
+    /// It fails its calls while its neighbours do not: it is set aside for a while.
     Failing(Share),
-    /// It failed what it was given, and a few calls show whether it is well again.
+    /// It failed its calls, and a few calls show whether it is well again.
     FailingTrial(Share),
-    /// As health has it.
+    /// Its health says so.
     Health(State, Reason),
 }
 
@@ -90,7 +91,7 @@ impl std::fmt::Display for Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     Up,
-    /// Silent for a time; still used, but asked.
+    /// Silent for a time; still used, but sent OPTIONS.
     Suspect,
     /// Not used.
     Failed,
@@ -107,9 +108,9 @@ pub enum Reason {
     Answered,
     /// It answered OPTIONS with this status.
     ProbeAnswered(u16),
-    /// ICMP unreachable, or connection refused or lost.
+    /// ICMP unreachable, or a connection refused or lost.
     Unreachable,
-    /// Requests unanswered, and nothing else heard from it.
+    /// Its requests are unanswered, and nothing else was heard from it.
     Silence,
     /// OPTIONS unanswered.
     ProbeSilence,

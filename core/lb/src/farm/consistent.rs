@@ -1,7 +1,7 @@
-//! Weighted consistent hash: a table of positions in the manner of Maglev, filled alike by every load manager that knows
-//! the same servers. Each server has its share within a few entries; a look-up is one load. The table is made of all servers, failed
-//! ones included, and a call whose server has failed tries again with a hash of its own: so a death moves the dead
-//! server's calls and no other, spreads them over all the rest, and a return brings exactly them back.
+//! Weighted consistent hash: a table of positions in the manner of Maglev, which every load manager that knows the same
+//! servers fills alike. Each server has its share to within a few entries; a look-up is one load. The table is made of all
+//! servers, failed ones included, and a call whose server has failed tries again with a hash of its own. So the death of a
+//! server moves only its own calls and spreads them over all other servers, and its return brings exactly these calls back.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,10 +10,10 @@ use crate::farm::server::ServerId;
 
 /// Entries of the table; prime, so that every stride visits all of them. With 1,000 servers each has 65 or 66.
 const SIZE: usize = 65_537;
-/// Hashes tried for a call before the caller goes through the servers in a row: with half of them failed, one call in
-/// 65,536 comes that far.
+/// Hashes tried for a call before the caller goes through the servers in a row: with half of the servers failed, one call
+/// in 65,536 comes that far.
 const TRIES: u32 = 16;
-/// Distance of the turns of a server of weight 1; weights reach 1000.
+/// Distance between the turns of a server of weight 1; weights reach 1000.
 const TURN: u64 = 1_000_000;
 
 /// See the head of this module.
@@ -43,8 +43,8 @@ impl Consistent {
     }
 }
 
-/// Servers take entries in turn, each in the order of its own permutation. The n-th turn of a server of weight w is due at n/w; of
-/// turns due together that of the smaller id comes first.
+/// Servers take entries in turn, each in the order of its own permutation. The n-th turn of a server of weight w is due at
+/// n/w; of turns due together, the server with the smaller id comes first.
 fn fill(members: &[(ServerId, u32)]) -> Box<[u16]> {
     const FREE: u16 = u16::MAX;
     if members.is_empty() {
@@ -55,7 +55,7 @@ fn fill(members: &[(ServerId, u32)]) -> Box<[u16]> {
     let mut turns: BinaryHeap<Reverse<(u64, u16)>> =
         (0u16..).take(takers.len()).map(|position| Reverse((0, position))).collect();
     for _ in 0..SIZE {
-        // Never empty: each turn that is taken off is put back with its next.
+        // Never empty: each turn that is taken is put back as the next turn.
         let Some(Reverse((_, position))) = turns.pop() else { break };
         let taker = &mut takers[usize::from(position)];
         while table[taker.at] != FREE {

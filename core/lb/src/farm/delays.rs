@@ -1,8 +1,8 @@
 //! How long servers take to answer, as RFC 6076 measures it: histograms by server, one set for each worker.
 //!
-//! When a request was passed on stands in the hop of our own Via ([`crate::signed::hop`]) and comes back with the response, so
-//! nothing is kept for a request, however long it takes. Only the worker writes its part, with plain stores; memory is taken
-//! for a server with its first answer.
+//! The time when a request was passed on is in the hop of our own Via ([`crate::signed::hop`]) and comes back with the
+//! response. So nothing is kept for a request, however long it takes. Only the worker writes its part, with plain stores;
+//! memory for a server is taken with its first answer.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,19 +11,19 @@ use base::Duration;
 
 use crate::farm::server::Seat;
 
-/// What is measured, always towards a server and back.
+/// The delays that are measured, always towards a server and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Delay {
-    /// RFC 6076 §4.3.1: from the INVITE to the first provisional response other than 100, or to the 2xx where there is none.
+    /// RFC 6076 §4.3.1: from the INVITE to the first provisional response other than 100, or to the 2xx if there is none.
     Session,
-    /// RFC 6076 §4.3.2: from the INVITE to its failure, where nothing came before.
+    /// RFC 6076 §4.3.2: from the INVITE to its failure, if nothing came before.
     FailedSession,
     /// RFC 6076 §4.4: from the BYE to its 2xx.
     Disconnect,
-    /// The same to its failure.
+    /// From the BYE to its failure.
     FailedDisconnect,
-    /// RFC 6076 §4.1: from the REGISTER to its 2xx. One that was challenged before began another request.
+    /// RFC 6076 §4.1: from the REGISTER to its 2xx. After a challenge, the next REGISTER is another request.
     Registration,
 }
 
@@ -37,14 +37,14 @@ impl Delay {
     ];
 }
 
-/// Upper bounds of the buckets, milliseconds; the last bucket takes what is longer. From a server in the same rack to timer B.
+/// Upper bounds of the buckets, milliseconds; the last bucket takes longer times. From a server in the same rack to timer B.
 pub const BOUNDS_MS: [u32; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 32_000];
 const BUCKETS: usize = BOUNDS_MS.len() + 1;
 
-/// What was measured of one server by one worker.
+/// The measurements of one server by one worker.
 #[derive(Debug)]
 struct Cell {
-    /// Incarnation of the seat: whose figures these are, as slots are used again.
+    /// Incarnation of the seat that the figures belong to, as slots are used again.
     owner: AtomicU32,
     counts: [[AtomicU32; BUCKETS]; Delay::ALL.len()],
     sums_us: [AtomicU64; Delay::ALL.len()],
@@ -53,7 +53,7 @@ struct Cell {
 /// One histogram, summed over the workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// How many fell into each bucket, in the order of [`BOUNDS_MS`], then those above.
+    /// How many fell into each bucket, in the order of [`BOUNDS_MS`], then those above the last bound.
     pub counts: [u64; BUCKETS],
     pub sum_us: u64,
 }
@@ -76,7 +76,7 @@ impl Delays {
         Delays { cells: (0..workers * slots).map(|_| OnceLock::new()).collect(), slots }
     }
 
-    /// Measured by this worker.
+    /// This worker measured a delay.
     pub fn note(&self, worker: u8, seat: Seat, what: Delay, took: Duration) {
         let slot = usize::from(seat.slot);
         if slot >= self.slots {
@@ -94,7 +94,7 @@ impl Delays {
         sum.store(sum.load(Relaxed).wrapping_add(took.as_micros() as u64), Relaxed);
     }
 
-    /// What all workers measured of a server; a whole of its parts, each of which may be a moment older than the next.
+    /// The measurements of all workers for a server, added up; the parts may differ in age by a moment.
     pub fn of(&self, seat: Seat, what: Delay) -> Histogram {
         let mut whole = Histogram::default();
         if usize::from(seat.slot) >= self.slots {
@@ -173,7 +173,7 @@ mod tests {
         delays.note(0, next, Delay::Disconnect, took);
         assert_eq!(delays.of(next, Delay::Disconnect).count(), 1);
         assert_eq!(delays.of(SEAT, Delay::Disconnect).count(), 1, "what the other worker measured");
-        // No such worker, no such slot: nothing is kept, nothing breaks.
+        // A worker or a slot that does not exist: nothing is kept, nothing breaks.
         let beyond = Seat { slot: 3, ..SEAT };
         delays.note(2, SEAT, Delay::Session, took);
         delays.note(0, beyond, Delay::Session, took);

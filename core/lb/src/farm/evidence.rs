@@ -1,9 +1,9 @@
-//! What workers saw of the servers, left in counters that only grow: the server table reads them at its tick and hands the
+//! What workers saw of the servers, in counters that only grow: the server table reads them at its tick and passes the
 //! differences to [`crate::farm::health`].
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Evidence of one server by one worker. One writer each, so plain loads and stores do.
+/// Evidence of one server by one worker. Each cell has one writer, so plain loads and stores do.
 #[derive(Debug, Default)]
 struct Cell {
     sent: AtomicU64,
@@ -29,18 +29,18 @@ pub struct Totals {
     pub sent: u64,
     pub answered: u64,
     pub unreachable: u64,
-    /// Of these, datagrams: nobody but the network says so.
+    /// Of the unreachable, those that were datagrams: only the network says so.
     pub returned: u64,
-    /// Time-outs, 5xx, and requests within a dialog that it did not know any more.
+    /// Time-outs, 5xx, and requests within a dialog that the server no longer knew.
     pub failed: u64,
-    /// Set-ups of calls that came to something, be it a refusal of the callee; each call once.
+    /// Set-ups of calls that the server handled, even if the callee refused; each call once.
     pub setups_taken: u64,
     /// Set-ups that the server failed: 500, 502, 503, 504, or nothing at all.
     pub setups_failed: u64,
 }
 
 impl Totals {
-    /// Everything that went wrong: what could not be sent, and what came to nothing.
+    /// All failures: requests that could not be sent, and requests that failed.
     pub fn failures(&self) -> u64 {
         self.failed + self.unreachable
     }
@@ -57,7 +57,7 @@ impl Evidence {
         self.bump(worker, slot, |cell| &cell.sent);
     }
 
-    /// A response of the server passed.
+    /// A response from the server passed.
     #[inline]
     pub fn answered(&self, worker: u8, slot: u16) {
         self.bump(worker, slot, |cell| &cell.answered);
@@ -69,25 +69,25 @@ impl Evidence {
         self.bump(worker, slot, |cell| &cell.unreachable);
     }
 
-    /// A datagram to the server did not arrive, as the network says. Counts as [`Evidence::unreachable`], too.
+    /// The network says that a datagram to the server did not arrive. Counts as [`Evidence::unreachable`], too.
     pub fn returned(&self, worker: u8, slot: u16) {
         self.unreachable(worker, slot);
         self.bump(worker, slot, |cell| &cell.returned);
     }
 
-    /// A request came to nothing through the server's fault: a time-out, 5xx, a call that it lost.
+    /// A request failed through the server's fault: a time-out, a 5xx, a call that the server lost.
     #[inline]
     pub fn failed(&self, worker: u8, slot: u16) {
         self.bump(worker, slot, |cell| &cell.failed);
     }
 
-    /// The set-up of a call came to something.
+    /// The server handled the set-up of a call.
     #[inline]
     pub fn setup_taken(&self, worker: u8, slot: u16) {
         self.bump(worker, slot, |cell| &cell.setups_taken);
     }
 
-    /// The set-up of a call came to nothing through the server's fault.
+    /// The set-up of a call failed through the server's fault.
     #[inline]
     pub fn setup_failed(&self, worker: u8, slot: u16) {
         self.bump(worker, slot, |cell| &cell.setups_failed);

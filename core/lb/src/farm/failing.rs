@@ -1,39 +1,40 @@
-//! Does a server fail what it is given? It may answer every OPTIONS and still refuse each call with 500. So the outcomes of the
-//! set-ups that it was given are counted, as far as they are the server's own doing, and put beside those of its neighbours: what
-//! fails everywhere is not the fault of one server. A server that is worse is set aside for a while, then tried with a few
-//! calls, and each time that these fail it stays away twice as long. How many may be away is the server table's business.
+//! Does a server fail its calls? A server may answer every OPTIONS and still refuse each call with 500. So the outcomes of
+//! its set-ups are counted, as far as they are the server's own doing, and compared with those of its neighbours: a failure
+//! everywhere is not the fault of one server. A server that is worse is set aside for a while, then tried with a few calls;
+//! each time that these fail, it stays away twice as long. The server table limits how many servers may be away.
 
 use base::{Duration, Time};
 
-/// Outcomes that are remembered, about: at this many all counts are halved.
+/// About how many outcomes are remembered: at this many, all counts are halved.
 const OUTCOMES_MAX: u32 = 128;
-/// Counts are halved after this time too: what was an hour ago says nothing of now.
+/// Counts are also halved after this time: outcomes of an hour ago say nothing of now.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
-/// Failures in a row that are looked at, at least.
+/// The shortest run of failures that is looked at.
 const RUN_MIN: u32 = 5;
-/// A row of failures is no accident where its chance, by what the neighbours do, is below this many millionths.
+/// A run of failures is no accident if its chance, judged by the neighbours, is below this many millionths.
 const ACCIDENT_PPM: u64 = 1;
-/// By share: so many failures at least, this share of all outcomes, and so many times the share of the neighbours.
+/// A server is worse by share with at least this many failures, this share of all outcomes, and this many times the
+/// neighbours' share.
 const FAILED_MIN: u32 = 10;
 const SHARE_MIN_PERMILLE: u32 = 200;
 const TIMES_WORSE: u32 = 4;
-/// Outcomes that make a share of a neighbour.
+/// Outcomes that a neighbour must have before its share counts.
 const KNOWN_MIN: u32 = 5;
-/// The share that is taken for the neighbours' where nothing is known of them.
+/// The neighbours' share if nothing is known of them.
 const UNKNOWN_PERMILLE: u32 = 100;
-/// Where the neighbours fail as much, it is not the server.
+/// If the neighbours fail this much, the server is not at fault.
 const COMMON_PERMILLE: u32 = 500;
 /// How long a server is set aside the first time; doubled each time that it fails its trial.
 const ASIDE_MIN: Duration = Duration::from_secs(30);
 const ASIDE_MAX: Duration = Duration::from_secs(300);
-/// A server that has been trusted for so long is forgiven its earlier times.
+/// A server that has been trusted for this long is forgiven its earlier times.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 /// Outcomes of one kind that end a trial: two of three calls.
 const TRIAL_OUTCOMES: u32 = 2;
-/// A trial without so many outcomes is begun anew after this time: a call may be forgotten by both its ends.
+/// A trial with fewer outcomes begins anew after this time: a call may be forgotten by both its ends.
 const TRIAL_TIME: Duration = Duration::from_secs(32);
 
-/// What is to be thought of a server by the outcomes of its set-ups.
+/// The judgement on a server by the outcomes of its set-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Trusted,
@@ -43,7 +44,7 @@ pub enum Stage {
     Trial,
 }
 
-/// Set-ups that failed, of so many.
+/// Failed set-ups, and all set-ups among which they failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Share {
     pub failed: u16,
@@ -60,9 +61,9 @@ pub struct Failing {
     /// Failures since the last set-up that did not fail.
     run: u32,
     halved: Time,
-    /// How long it is set aside next.
+    /// How long the server is set aside the next time.
     aside: Duration,
-    /// What it was set aside for.
+    /// The failures that it was set aside for.
     share: Share,
 }
 
@@ -84,18 +85,18 @@ impl Failing {
         self.stage
     }
 
-    /// Since when it is in this stage.
+    /// When the present stage began.
     pub fn since(&self) -> Time {
         self.since
     }
 
-    /// What it was set aside for, as it was then.
+    /// The failures that it was set aside for, as they were then.
     pub fn share(&self) -> Share {
         self.share
     }
 
-    /// So many set-ups were taken, and so many failed, since the last time. In which order is not known: where both are, the
-    /// failures do not come in a row.
+    /// The numbers of set-ups that were taken and that failed since the last call. Their order is not known: if both are
+    /// above zero, the failures do not count as a run.
     pub fn note(&mut self, now: Time, taken: u32, failed: u32) {
         if now.since(self.halved) >= FORGOTTEN_AFTER {
             (self.good, self.bad, self.halved) = (self.good / 2, self.bad / 2, now);
@@ -121,7 +122,7 @@ impl Failing {
         (all >= KNOWN_MIN).then(|| self.bad * 1000 / all)
     }
 
-    /// It fails more than its neighbours do, of whose set-ups this share fails, and that is no accident.
+    /// Whether the server fails more than its neighbours, of whose set-ups this share fails, and that is no accident.
     pub fn is_worse_than(&self, neighbours_permille: Option<u32>) -> bool {
         let neighbours = neighbours_permille.unwrap_or(UNKNOWN_PERMILLE);
         if self.stage != Stage::Trusted || neighbours >= COMMON_PERMILLE {
@@ -134,7 +135,7 @@ impl Failing {
         by_share || self.run >= run_of(neighbours)
     }
 
-    /// No new calls for a while.
+    /// Gives it no new calls for a while.
     pub fn set_aside(&mut self, now: Time) {
         if self.stage == Stage::Trusted && now.since(self.since) >= FORGIVEN_AFTER {
             self.aside = ASIDE_MIN;
@@ -145,14 +146,14 @@ impl Failing {
         self.aside = (self.aside * 2).min(ASIDE_MAX);
     }
 
-    /// It is needed: no other server is left.
+    /// The server is needed: no other server is left.
     pub fn call_back(&mut self, now: Time) {
         if self.stage != Stage::Trusted {
             self.enter(now, Stage::Trusted);
         }
     }
 
-    /// Lets time pass. True: a trial begins, perhaps anew, and its calls are counted from now.
+    /// Lets time pass. True: a trial begins, or begins anew, and its calls are counted from now.
     pub fn handle_timeout(&mut self, now: Time) -> bool {
         match self.stage {
             Stage::Aside(until) if now >= until => {}
@@ -177,8 +178,8 @@ impl Failing {
     }
 }
 
-/// How many failures in a row are no accident, where this share is usual. The loop ends: a share below one half leaves less
-/// than a millionth after twenty.
+/// How long a run of failures must be to be no accident, if this share is usual. The loop ends: a share below one half leaves
+/// less than a millionth after twenty.
 fn run_of(usual_permille: u32) -> u32 {
     let (mut chance_ppm, mut run) = (1_000_000, 0);
     while chance_ppm > ACCIDENT_PPM && run < OUTCOMES_MAX {
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(times, [30, 60, 120, 240, 300]);
         let Stage::Aside(until) = failing.stage() else { panic!("{failing:?}") };
         assert!(failing.handle_timeout(until));
-        // Nobody says how the calls of a trial went: others show it.
+        // Nobody says how the calls of a trial went: other calls show it.
         assert!(failing.handle_timeout(until + TRIAL_TIME));
         failing.note(until + TRIAL_TIME, 2, 0);
         assert_eq!(failing.stage(), Stage::Trusted);

@@ -1,6 +1,5 @@
-//! Is a server alive, as far as its traffic and its answers to OPTIONS show? One pure machine per server, fed with
-//! evidence ([`crate::farm::evidence`]) at each tick of the server table. What an agent says by heartbeat is the server table's
-//! business.
+//! Is a server alive, judged by its traffic and its answers to OPTIONS? One pure machine per server, fed with evidence
+//! ([`crate::farm::evidence`]) at each tick of the server table. The server table itself handles heartbeats of agents.
 
 use base::{Duration, Time};
 
@@ -10,8 +9,8 @@ pub use crate::farm::condition::{Reason, State};
 
 mod due;
 
-/// A server that answered within this time is there, whatever ICMP says: who forges ICMP cannot keep it from answering. A server that
-/// is gone is known so much later.
+/// A server that answered within this time is there, whatever ICMP says: a forger of ICMP cannot keep it from answering. The
+/// failure of a server that is gone is noticed this much later.
 const JUST_ANSWERED: Duration = Duration::from_secs(1);
 
 /// Pause between a failure and the next trial; doubles with each failed trial.
@@ -19,25 +18,26 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A server up for this long is forgiven its earlier failures.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
-/// OPTIONS to a server that is not there, as the network says: so many in a row unanswered, and it is so.
+/// The network says that a server is not there: this many OPTIONS in a row without an answer confirm it.
 const HINTED_MISSES: u32 = 2;
-/// New calls that a server on trial is given.
+/// New calls that a server on trial gets.
 pub const TRIAL_CALLS: u32 = 3;
-/// A server that says "full" is believed for this long at most: a Retry-After of minutes must not outlast the fullness.
+/// A server that says "full" is believed for at most this long: a Retry-After of minutes must not outlast the fullness.
 const FULL_MAX: Duration = Duration::from_secs(30);
 
-/// The settings of health, out of [`Settings`].
+/// The settings of health, taken from [`Settings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthSettings {
     pub probe: Probe,
     /// Time between two OPTIONS to one server.
     pub probe_interval: Duration,
-    /// Requests unanswered this long, and nothing else heard, make a server suspect; also the wait for an OPTIONS.
+    /// A server is suspect after this time with requests unanswered and nothing else heard; also the wait for an OPTIONS.
     pub silence: Duration,
-    /// Refused or unreachable in a row, or OPTIONS without response in a row from a server that answered them before, until
-    /// it is failed. One may be a leftover of a restart.
+    /// A server is failed after this many refusals or unreachables in a row, or after this many unanswered OPTIONS in a row
+    /// if it answered them before. One may be a leftover of a restart.
     pub fail_after: u32,
-    /// Time for which a failed server stays failed, whatever it answers: one that flaps is out, not in and out.
+    /// Time for which a failed server stays failed, whatever it answers: a server that flaps stays out, instead of going
+    /// in and out.
     pub stay_out: Duration,
 }
 
@@ -52,15 +52,16 @@ impl HealthSettings {
 /// What happened to a server. Counts are those of one tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Requests that ask for a response were forwarded to it: not ACK.
+    /// Requests that ask for a response (not ACK) were forwarded to it.
     Sent(u32),
-    /// Any response of it passed.
+    /// Any response from it passed.
     Answered,
-    /// So many connections to it were refused or lost.
+    /// This many connections to it were refused or lost.
     Unreachable(u32),
-    /// So many datagrams did not arrive, as the network says: a hint, since whoever sees our datagrams can say so. OPTIONS decide.
+    /// The network says that this many datagrams did not arrive. This is only a hint, since anyone who sees our datagrams can
+    /// say so. OPTIONS decide.
     Returned(u32),
-    /// It was sent requests and gave no sign for the time of silence.
+    /// It got requests and gave no sign for the time of silence.
     Silence,
     /// The pause after its failure has passed.
     PauseOver,
@@ -82,19 +83,20 @@ pub struct Health {
     since: Time,
     /// Pause after the next failure.
     pause: Duration,
-    /// When the oldest request without any later sign of life was sent, and how many there are.
+    /// When the oldest request without any later sign of life was sent, and the number of such requests.
     silent_since: Option<Time>,
     unanswered: u32,
     unreachable_hits: u32,
     returned_hits: u32,
     last_answer: Option<Time>,
     full_until: Option<Time>,
-    /// That it is full was said by those whose calls it refused.
+    /// The server counts as full only because calls were refused.
     full_by_hearsay: bool,
     probe_sent: Option<Time>,
     next_probe: Time,
     probe_misses: u32,
-    /// It ever answered OPTIONS, or traffic: silence is only evidence in one that spoke, or that never did at all.
+    /// Whether it ever answered OPTIONS, or traffic: silence is evidence only if the server once answered that kind, or
+    /// never answered at all.
     answers_options: bool,
     answers_traffic: bool,
 }
@@ -130,22 +132,22 @@ impl Health {
         self.reason
     }
 
-    /// Since when it is in this state.
+    /// When the present state began.
     pub fn since(&self) -> Time {
         self.since
     }
 
-    /// Other settings from now on; what is known stays.
+    /// Takes other settings from now on; all that is known stays.
     pub fn set_settings(&mut self, settings: HealthSettings) {
         self.settings = settings;
     }
 
-    /// It answered 503 to OPTIONS, or with Retry-After to a call: known calls only until this moment.
+    /// It answered OPTIONS with 503, or a call with 503 and Retry-After: known calls only until this moment.
     pub fn full_until(&self) -> Option<Time> {
         self.full_until
     }
 
-    /// Servers are judged by what is seen of them.
+    /// Whether servers are judged by what is seen of them.
     pub fn judges(&self) -> bool {
         self.settings.probe != Probe::Off
     }
@@ -154,14 +156,14 @@ impl Health {
         self.full_until.is_some() && self.full_by_hearsay
     }
 
-    /// It is needed, whatever callers were told.
+    /// The server is needed, whatever callers were told.
     pub fn forget_hearsay(&mut self) {
         if self.is_full_by_hearsay() {
             self.full_until = None;
         }
     }
 
-    /// State by event; true when the state changed.
+    /// The new state for each event; true if the state changed.
     pub fn handle(&mut self, now: Time, event: Event) -> bool {
         use State::{Failed, Suspect, Trial, Up};
         if self.settings.probe == Probe::Off {
@@ -191,10 +193,10 @@ impl Health {
             (Suspect | Trial, Event::ProbeAnswered { status, .. }) => {
                 self.enter(now, Up, Reason::ProbeAnswered(status));
             }
-            // It has to stay away from calls for a time, whatever it says.
+            // It must stay away from calls for a time, whatever it answers.
             (Failed, Event::Answered | Event::ProbeAnswered { .. })
                 if now.since(self.since) < self.settings.stay_out => {}
-            // Alive after all; it must show it once more, so that a flapping server stays out longer each time.
+            // Alive after all; it must show that once more, so that a flapping server stays out longer each time.
             (Failed, Event::Answered) => self.enter(now, Trial, Reason::Answered),
             (Failed, Event::ProbeAnswered { status, .. }) => {
                 self.enter(now, Trial, Reason::ProbeAnswered(status));
@@ -223,7 +225,7 @@ impl Health {
                 self.answers_traffic = true;
             }
             Event::Unreachable(count) => self.unreachable_hits = self.unreachable_hits.saturating_add(count),
-            // While answers come, something else is wrong: with one port, one message, or with who says so.
+            // While answers come, something else is wrong: one port, one message, or the sender of the report.
             Event::Returned(_) if self.has_just_answered(now) => {}
             Event::Returned(count) => {
                 if !self.is_hinted() {
@@ -235,8 +237,8 @@ impl Health {
                 self.heard(now);
                 self.probe_sent = None;
                 self.answers_options = true;
-                // RFC 3261 §21.5.4: busy or in maintenance, which is not dead. Without Retry-After until it is
-                // asked again.
+                // RFC 3261 §21.5.4: busy or in maintenance, which is not dead. Without Retry-After: until the next
+                // OPTIONS.
                 let full = retry_after.unwrap_or(self.settings.probe_interval * 2).min(FULL_MAX);
                 self.full_until = (status == 503).then(|| now + full);
                 self.full_by_hearsay = false;
@@ -258,8 +260,8 @@ impl Health {
         self.last_answer = Some(now);
     }
 
-    /// OPTIONS unanswered tell nothing of a server that never answers them but answers its traffic, nor of one whose
-    /// traffic is being answered. Where the network says that the server is not there, the silence of both is enough.
+    /// Unanswered OPTIONS say nothing of a server that never answers OPTIONS but answers its traffic, nor of a server
+    /// whose traffic is being answered. If the network says that the server is not there, the silence of both is enough.
     fn probe_silence_counts(&self, now: Time) -> bool {
         if self.is_hinted() {
             return !self.has_just_answered(now);
@@ -276,7 +278,7 @@ impl Health {
         self.last_answer.is_some_and(|at| now.since(at) < JUST_ANSWERED.min(self.settings.silence))
     }
 
-    /// The network says that it is not there.
+    /// The network says that the server is not there.
     fn is_hinted(&self) -> bool {
         self.returned_hits >= self.settings.fail_after
     }
@@ -310,7 +312,7 @@ impl Health {
         failed
     }
 
-    /// One that answers OPTIONS when it lives need not be tried with a caller's call.
+    /// A live server that answers OPTIONS need not be tried with a caller's call.
     fn trial_by_call(&self) -> bool {
         self.settings.probe == Probe::Traffic || !self.answers_options
     }

@@ -1,15 +1,15 @@
-//! Calls that a server refused as full. A server hands on what others answer, so that a 503 may be the word of one callee, who
-//! would fill the whole farm with it. It counts for the server where enough different callers were refused in a short time, or
+//! Calls that a server refused as full. A server passes on what others answer, so a 503 may come from one callee, who could
+//! make the whole farm look full. It counts for the server only if enough different callers were refused in a short time, or
 //! calls to enough different callees with no call taken in between.
 
 use base::{Duration, Time};
 
-/// Callers, or callees, that are enough.
+/// How many different callers, or callees, are enough.
 const ENOUGH: usize = 3;
-/// Refusals that count together.
+/// The time within which refusals count together.
 const TOGETHER: Duration = Duration::from_secs(10);
 
-/// Who was refused a call: hashes of the caller's address and of whom was called.
+/// A refused call: hashes of the caller's address and of the called address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
     pub caller: u64,
@@ -24,21 +24,21 @@ pub struct Hearsay {
 }
 
 impl Hearsay {
-    /// True: it is the server that is full.
+    /// True: the server itself is full.
     pub fn refused(&mut self, now: Time, refused: Refused) -> bool {
-        // Both are noted, whatever the first says.
+        // Both are noted, whatever the first returns.
         let callers = add(&mut self.callers, now, refused.caller);
         let callees = add(&mut self.callees, now, refused.callee);
         callers || callees
     }
 
-    /// A call was taken: it is not full for everybody.
+    /// A call was taken: the server is not full for everybody.
     pub fn taken(&mut self) {
         self.callees = Default::default();
     }
 }
 
-/// Notes one more; true: there are enough. The oldest makes room.
+/// Adds one; true: there are enough. The oldest makes room.
 fn add(known: &mut [Option<(u64, Time)>; ENOUGH], now: Time, one: u64) -> bool {
     for place in known.iter_mut() {
         if place.is_some_and(|(other, at)| other == one || now.since(at) >= TOGETHER) {
@@ -64,7 +64,7 @@ mod tests {
     fn one_callee_fills_no_server_however_often_one_caller_calls() {
         let mut hearsay = Hearsay::default();
         assert!((0..100).all(|call| !hearsay.refused(Time::from_secs(call / 20), by(1, 1))));
-        // Nor many callees, where calls to others are taken.
+        // Nor do many callees count, if calls to others are taken.
         for callee in 0..100 {
             hearsay.taken();
             assert!(!hearsay.refused(Time::from_secs(5), by(1, callee)));

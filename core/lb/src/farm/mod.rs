@@ -1,4 +1,4 @@
-//! What is known of the servers of the farm: who they are, how they are, and what of it the data path sees.
+//! All about the servers of the farm: their identity, their condition, and the view of them that the data path gets.
 
 pub mod active_table;
 pub mod admitted;

@@ -1,25 +1,25 @@
-//! OPTIONS that are wanted and what came back, between the control thread and the workers.
+//! Wanted OPTIONS and their results, between the control thread and the workers.
 
 use std::sync::Mutex;
 
 use crate::farm::hearsay::Refused;
 use crate::farm::server::ServerId;
 
-/// Probes and results that wait; more than the largest farm has servers.
+/// Probes and results that wait: more than the largest farm has servers.
 const WAITING_MAX: usize = 4096;
 
-/// What came back, of an OPTIONS or of a call that a server had no room for.
+/// The result of an OPTIONS, or of a call that a server had no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     pub server: ServerId,
-    /// It was a call that was answered 503 with Retry-After, and whose.
+    /// A call was answered with 503 and Retry-After: its caller and callee.
     pub call: Option<Refused>,
     pub status: u16,
     /// Retry-After of a 503: the server is full, not ill.
     pub retry_after: Option<u32>,
 }
 
-/// Between the control thread and the workers.
+/// Passed between the control thread and the workers.
 #[derive(Debug, Default)]
 pub struct Probes {
     wanted: Mutex<Vec<ServerId>>,

@@ -1,4 +1,4 @@
-//! How many of something came lately: counters that only grow, read now and then, made into the count of the last five to
+//! How often something happened lately: turns counters that only grow, read now and then, into the count of the last five to
 //! ten seconds. Two spans, the running one and the one before, so that nothing is kept per event.
 
 use base::{Duration, Time};
@@ -21,7 +21,7 @@ impl Recent {
         Recent { began: now, total, running: 0, before: 0 }
     }
 
-    /// The counter says so much now.
+    /// The counter stands at `total` now.
     pub(crate) fn note(&mut self, now: Time, total: u64) {
         let passed = now.since(self.began);
         if passed >= SPAN {

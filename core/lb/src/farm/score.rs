@@ -1,8 +1,8 @@
-//! The performance score (SPEC B1): CPU and memory of each server, and further factors by weight, give a score of 0 … 100.
+//! The performance score (SPEC B1): CPU and memory of each server, and further weighted factors, give a score of 0 … 100.
 
 use crate::farm::server::Score;
 
-/// The settings of B1: weights of the factors, and the limits beyond which a score is 0. They can be changed while running
+/// The settings of B1: weights of the factors, and the limits beyond which a score is 0. They can be changed at run time
 /// ([`crate::farm::server_table::ServerTable::set_score_settings`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScoreSettings {
@@ -10,13 +10,14 @@ pub struct ScoreSettings {
     pub cpu_weight: u32,
     /// W1, weight of memory; default 1. Zero: CPU only.
     pub memory_weight: u32,
-    /// Weight of what is free of the network; default 0.
+    /// Weight of the free part of the network; default 0.
     pub network_weight: u32,
-    /// Weight of call volume: the new calls that we gave it lately, against the mean of the farm; default 0.
+    /// Weight of call volume: the new calls that we gave the server lately, against the mean of the farm; default 0.
     pub calls_weight: u32,
-    /// Weight of failures that we saw lately: time-outs, 5xx, calls that it lost; default 0.
+    /// Weight of failures that we saw lately: time-outs, 5xx, calls that the server lost; default 0.
     pub failures_weight: u32,
-    /// Weight of the time that it takes to answer OPTIONS; default 1, as only who is asked has such a time.
+    /// Weight of the time that the server takes to answer OPTIONS; default 1, as only a server that gets OPTIONS has such
+    /// a time.
     pub latency_weight: u32,
     /// The time that counts as half loaded; default 20 ms.
     pub latency_half_us: u32,
@@ -43,24 +44,24 @@ impl Default for ScoreSettings {
 }
 
 impl ScoreSettings {
-    /// Something that changes with every call is weighed in.
+    /// Whether a factor that changes with every call has weight.
     pub fn counts_calls(&self) -> bool {
         self.calls_weight > 0 || self.failures_weight > 0
     }
 }
 
-/// What is known of a server: told by itself, measured by others, or seen by us.
+/// The figures of a server: told by itself, measured by others, or seen by us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     pub cpu_permille: Option<u16>,
     pub memory_available_kib: Option<u64>,
     pub network_permille: Option<u16>,
     pub latency_us: Option<u32>,
-    /// New calls that we gave it lately.
+    /// New calls that we gave the server lately.
     pub calls: Option<u32>,
-    /// Of the requests that we gave it lately, those that failed.
+    /// Of the requests that we gave the server lately, those that failed.
     pub failed_permille: Option<u16>,
-    /// Its agent does not answer: 0, whatever was told before.
+    /// Its agent does not answer: score 0, whatever was told before.
     pub down: bool,
 }
 
@@ -72,7 +73,7 @@ impl Figures {
     }
 }
 
-/// Scores of a farm, in its order: the mean, by weight, of what is free of each factor that is known of a server. One of
+/// Scores of a farm, in its order: the weighted mean of the free part of each factor that is known of a server. A server of
 /// which nothing is known has no score.
 pub fn scores(settings: &ScoreSettings, farm: &[Figures]) -> Vec<Option<Score>> {
     let left = || farm.iter().filter(|figures| !figures.cut_off(settings));
@@ -86,13 +87,13 @@ pub fn scores(settings: &ScoreSettings, farm: &[Figures]) -> Vec<Option<Score>> 
             return Some(Score::default());
         }
         let weighed = |weight: u32, free: Option<f64>| free.filter(|_| weight > 0).map(|free| (weight, free));
-        // Zero weights of CPU and memory leave them known, so that a server without score is one without figures.
+        // CPU and memory with weight zero still count as known, so that only a server without figures has no score.
         let cpu = figures.cpu_permille.map(|cpu| (settings.cpu_weight, of_thousand(cpu)));
         let memory = figures
             .memory_available_kib
             .map(|memory| (settings.memory_weight, memory as f64 / memory_sum.max(1.0)));
         let network = weighed(settings.network_weight, figures.network_permille.map(of_thousand));
-        // Half at the mean, whole when idle, never nothing: the share of a farm of one must not be held against it.
+        // Half at the mean, whole when idle, never zero: a single server must not lose by having the whole load.
         let volume = |calls: u32| if calls == 0 { 1.0 } else { calls_mean / (calls_mean + f64::from(calls)) };
         let calls = weighed(settings.calls_weight, figures.calls.map(volume));
         let failures = weighed(settings.failures_weight, figures.failed_permille.map(of_thousand));
@@ -110,7 +111,7 @@ pub fn scores(settings: &ScoreSettings, farm: &[Figures]) -> Vec<Option<Score>> 
             (free + f64::from(*weight) * share, weights + f64::from(*weight))
         });
         let points = 100.0 * free / f64::max(weights, f64::MIN_POSITIVE);
-        // A millionth on top: 0.95 and its like are not exact in binary, and truncation must not show it.
+        // A millionth is added: 0.95 and its like are not exact in binary, and truncation must not show that.
         Some(Score::from_hundredths((points * 100.0 + 1e-6) as u32))
     };
     farm.iter().map(score).collect()
@@ -143,7 +144,7 @@ mod tests {
         check(&[(1, 60_456, 70), (2, 85_892, 78)]);
         check(&[(95, 113_420, 26), (0, 125_549, 76)]);
         check(&[(2, 57_612, 87), (88, 16_888, 17)]);
-        // The document prints 28 for the last; its own formula gives 29.76.
+        // The document prints 28 for the last server; its own formula gives 29.76.
         check(&[(92, 101_234, 29), (89, 95_425, 29)]);
     }
 

@@ -1,5 +1,4 @@
-//! A server of the farm: who it is, where its counters lie, what is known of it. All else about the farm is built on
-//! these names.
+//! A server of the farm: its identity, the place of its counters, and all that the data path knows of it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,8 +6,8 @@ use sip::Transport;
 
 use crate::farm::condition::{Cause, Condition, Reason, State};
 
-/// Identity of a server that every load manager computes alike: a fixed hash of its SIP address. The table refuses a
-/// second server whose id collides with that of another.
+/// Identity of a server, computed alike by every load manager: a fixed hash of its SIP address. The table refuses a
+/// second server whose id collides with another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(pub u32);
 
@@ -24,15 +23,15 @@ impl ServerId {
     }
 }
 
-/// Where a server's shared counters lie: a slot that it keeps for life, and which of the slot's owners it is. A slot is
-/// used again after a server was removed; an incarnation never is.
+/// The place of a server's shared counters: a slot that the server keeps for life, and the number of this owner of the slot.
+/// A slot is used again after its server was removed; an incarnation never is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seat {
     pub slot: u16,
     pub incarnation: u32,
 }
 
-/// The share of a server that has all of its weight.
+/// The share of a server that has its whole weight.
 pub const WHOLE: u16 = 1000;
 
 /// One row of the server table as the data path sees it.
@@ -42,27 +41,28 @@ pub struct Server {
     pub address: SocketAddr,
     pub transport: Transport,
     pub condition: Condition,
-    /// Why it is in that condition.
+    /// Why it has that condition.
     pub cause: Cause,
     /// Share of new calls against other servers; 1 … 1000, default 1.
     pub weight: u32,
-    /// How much of its weight it has, while it starts slowly: 1 … [`WHOLE`]. Consistent hashing takes the whole weight.
+    /// How much of its weight it has while it starts slowly: 1 … [`WHOLE`]. Consistent hashing takes the whole weight.
     pub share_permille: u16,
-    /// Score of SPEC B1; `None` where nothing was measured.
+    /// Score of SPEC B1; `None` if nothing was measured.
     pub score: Option<Score>,
-    /// From the heartbeat; `None` where nothing was said.
+    /// From the heartbeat; `None` if it tells none.
     pub load_permille: Option<u32>,
     /// What one more call adds to the load, in millionths: 1,000 is one permille.
     pub call_load_ppm: u32,
-    /// How many more calls it took at its last heartbeat; `None`: no limit known.
+    /// How many more calls the server took at its last heartbeat; `None`: no limit known.
     pub residual_calls: Option<u32>,
-    /// Calls that we had given it at that time ([`crate::farm::admitted::Admitted`]), modulo 2^32: what came since is taken off.
+    /// Calls that we had given it by that time ([`crate::farm::admitted::Admitted`]), modulo 2^32: later calls are
+    /// subtracted.
     pub admitted_before: u32,
-    /// Responses of it that had passed when its trial began, modulo 2^32: one more, and it has answered.
+    /// Responses from it that had passed when its trial began, modulo 2^32: with one more it has answered.
     pub answered_before: u32,
     /// Row in the server table, for display.
     pub index: u16,
-    /// Where its counters lie.
+    /// The place of its counters.
     pub seat: Seat,
 }
 
@@ -102,7 +102,7 @@ impl Server {
         }
     }
 
-    /// It had failed, and has said nothing since: its known calls stay where they were taken over.
+    /// The server had failed, and has not answered since: its known calls stay where they were taken over.
     pub fn awaits_answer(&self) -> bool {
         self.condition == Condition::Trial
             && matches!(self.cause, Cause::Health(State::Trial, Reason::PauseOver))

@@ -1,4 +1,4 @@
-//! What is counted of each server, in the slot that is its own.
+//! The counters of each server, in its own slot.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::farm::evidence::Evidence;
 use crate::memory::ledger::Ledger;
 use crate::settings::{Selection, Settings};
 
-/// Rows of a dynamic table at most, unless `table_size` says more: whoever can send heartbeats must not be able to fill
-/// our memory with them.
+/// The most rows of a dynamic table, unless `table_size` says more: a sender of heartbeats must not be able to fill our
+/// memory.
 pub const SERVERS_MAX: usize = 4096;
 
-/// ServerCounters that workers write and the table reads or prepares, each with one place per slot.
+/// Counters that workers write and the table reads or prepares, each with one place per slot.
 #[derive(Clone, Debug)]
 pub struct ServerCounters {
     pub evidence: Arc<Evidence>,
@@ -20,7 +20,7 @@ pub struct ServerCounters {
     pub delays: Arc<Delays>,
     pub admitted: Arc<Admitted>,
     pub ledger: Option<Arc<Ledger>>,
-    /// Calls in progress, where they are counted: for `cjsq`, or because the settings ask for it.
+    /// Calls in progress, if they are counted: for `cjsq`, or because the settings ask for it.
     pub census: Option<Arc<Ledger>>,
 }
 
@@ -38,7 +38,8 @@ impl ServerCounters {
         }
     }
 
-    /// What these settings count, after those: a count that goes on is kept, another begins at zero.
+    /// The counters for `settings` in place of those for `before`: a count that both have is kept, another begins at
+    /// zero.
     pub(crate) fn renew_ledgers(&mut self, before: &Settings, settings: &Settings, slots: usize) {
         let counts = |settings: &Settings| (settings.selection, settings.invite_weight_percent);
         if counts(settings) != counts(before) {

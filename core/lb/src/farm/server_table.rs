@@ -25,23 +25,23 @@ pub use refusal::Refusal;
 use row::{Agent, Row};
 pub use row::{Reason, RowView, Source};
 
-/// Load figures that changed are published together, at most this often; a change of condition at once.
+/// Changed load figures are published together, at most this often; a change of condition is published at once.
 const FIGURES_PERIOD: Duration = Duration::from_millis(100);
-/// Scores by what changes with every call are made anew this often.
+/// Scores with factors that change with every call are computed this often.
 const COUNTED_PERIOD: Duration = Duration::from_secs(1);
-/// All rows are looked at this often, and when one is due: not with every heartbeat of a thousand servers.
+/// All rows are looked at this often, and when one is due, instead of with every heartbeat of a thousand servers.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// A server known by heartbeat alone that has been gone for this long is dropped from the table: farms that grow and
 /// shrink by themselves leave addresses behind.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 pub const WEIGHT_MAX: u32 = 1000;
 
-/// What a heartbeat did.
+/// The effect of a heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// The server was not in the table before.
     pub joined: bool,
-    /// Another current server says it has the same id. Given once, when it is first seen.
+    /// Another current server says that it has the same id. Given once, when first seen.
     pub same_id_as: Option<SocketAddr>,
     /// Where the server with this id was before.
     pub moved_from: Option<SocketAddr>,
@@ -52,31 +52,31 @@ pub struct ServerTable {
     rows: Vec<Row>,
     size: usize,
     decay: Decay,
-    /// Counts are believed only where a key protects them.
+    /// Counts are believed only if a key protects them.
     heartbeats_signed: bool,
     health: HealthSettings,
     score: ScoreSettings,
     slow_start: Duration,
-    /// How long polled figures are good that nobody renews.
+    /// How long polled figures are good without being renewed.
     measures_good_for: Duration,
-    /// When scores last took in what changes with every call.
+    /// When scores last took in the factors that change with every call.
     counted: Time,
     counters: ServerCounters,
     free_slots: std::collections::VecDeque<u16>,
     incarnations: u32,
     snapshot: Arc<Snapshot>,
-    /// Something that routing can see changed: at once, or with the next figures.
+    /// Something that routing can see has changed: to be published at once, or with the next figures.
     stale: bool,
     figures_stale: bool,
     published: Time,
-    /// When all rows were last looked at, whether that is wanted at once, and when the first of them is due.
+    /// When all rows were last looked at, whether they are to be looked at now, and when the first of them is due.
     looked: Time,
     look: bool,
     due: Option<Time>,
 }
 
 impl ServerTable {
-    /// The servers of the configuration, in its order. A server that cannot be taken is an error of the configuration.
+    /// The servers of the configuration, in its order. A server that is refused is an error of the configuration.
     pub fn new(now: Time, settings: &Settings, counters: ServerCounters) -> Result<ServerTable, Refusal> {
         let size = slots(settings);
         let mut table = ServerTable {
@@ -103,7 +103,7 @@ impl ServerTable {
         for entry in &settings.servers {
             table.add(now, entry)?;
         }
-        // Those that are there from the beginning do not return.
+        // Servers that are there from the beginning do not return.
         table.rows.iter_mut().for_each(Row::settle);
         table.tick(now);
         Ok(table)
@@ -114,9 +114,10 @@ impl ServerTable {
         self.snapshot.clone()
     }
 
-    /// One heartbeat, decoded and authenticated, from this address. Its server is the one at the SIP address it names, or, where
-    /// heartbeats are not signed, at the IP it came from: if the configuration has it, it is that row. Where they are signed and
-    /// the row of this id is gone from its address, the server has moved: the row goes with it.
+    /// One heartbeat, decoded and authenticated, from this address. Its server is at the SIP address that the heartbeat names
+    /// or, if heartbeats are not signed, at the IP that it came from. If the configuration has that server, the heartbeat is
+    /// for its row. If heartbeats are signed and the row of this id is gone from its address, the server has moved, and its
+    /// row with it.
     pub fn heartbeat(&mut self, now: Time, from: IpAddr, heartbeat: &Heartbeat) -> Result<Heard, Refusal> {
         let (id, source) = (heartbeat.server_id, Some(from).filter(|_| !self.heartbeats_signed));
         let ip = heartbeat.sip_address.or(source).ok_or(Refusal::NoAddress { id, from })?.to_canonical();
@@ -138,7 +139,7 @@ impl ServerTable {
             return Err(Refusal::Replayed { server: address });
         }
         let moved_from = moved.map(|at| self.move_row(now, at, address)).transpose()?;
-        // Whoever comes, comes back or takes another id is compared with all others; the rest were.
+        // A server that comes, comes back or takes another id is compared with all others; the rest were compared before.
         let row = &self.rows[at];
         let compare = row.same_id_as.is_some()
             || row.condition == Condition::Failed
@@ -158,8 +159,8 @@ impl ServerTable {
         Ok(Heard { joined: found.is_none(), same_id_as, moved_from })
     }
 
-    /// A heartbeat of this server was right, but its count was so far behind an earlier one. True: that is to be logged, as the
-    /// server has no other word; once, and then every ten minutes.
+    /// A heartbeat of this server was signed right, but its count was `behind` an earlier one. True: log it, as nothing else
+    /// is heard of the server; once, and then every ten minutes.
     pub fn replayed(&mut self, now: Time, server: SocketAddr, behind: Duration) -> bool {
         let Some(at) = self.find(server) else { return false };
         let row = &mut self.rows[at];
@@ -170,21 +171,21 @@ impl ServerTable {
         say
     }
 
-    /// Figures that a poll brought (SPEC B3), or that none came: `down`. False: no server of the table is at that address;
+    /// Figures from a poll (SPEC B3), or `down`: the poll had no answer. False: no server of the table is at that address;
     /// only the configuration and heartbeats make rows.
     pub fn measured(&mut self, now: Time, heartbeat: &Heartbeat) -> bool {
         let address = heartbeat.sip_address.map(|ip| SocketAddr::new(ip.to_canonical(), heartbeat.sip_port));
         let Some(at) = address.and_then(|address| self.find(address)) else { return false };
         let row = &mut self.rows[at];
         let admitted = self.counters.admitted.count(row.seat.slot);
-        // Down, or back: at once.
+        // Down, or back: published at once.
         self.stale |= row.take_measured(now, heartbeat, self.measures_good_for, admitted);
         self.stale |= row.judge(now, admitted, self.slow_start);
         self.figures_stale = true;
         true
     }
 
-    /// New weights and limits; the next snapshot has the scores that they make.
+    /// New weights and limits; the next snapshot has the scores by them.
     pub fn set_score_settings(&mut self, score: ScoreSettings) {
         self.stale |= self.score != score;
         self.score = score;
@@ -202,7 +203,7 @@ impl ServerTable {
         }
     }
 
-    /// OPTIONS to be sent now, where the settings ask for them: to servers without an agent, and to any that is in doubt.
+    /// Sends the OPTIONS that are due, as the settings say: to servers without an agent, and to any server in doubt.
     pub fn take_probes(&mut self, now: Time, mut send: impl FnMut(ServerId, SocketAddr, Transport)) {
         for row in self.rows.iter_mut().filter(|row| row.is_probed()) {
             if row.health.take_probe(now) {
@@ -244,7 +245,7 @@ impl ServerTable {
         self.judge_all(now);
         let takes_calls = |row: &Row| matches!(row.condition, Condition::Active | Condition::Trial);
         if !self.rows.iter().any(takes_calls) {
-            // Fail-safe: silence alone must not take the whole farm out; the silent are asked again at once.
+            // Fail-safe: silence alone must not take the whole farm out; silent servers are sent OPTIONS again at once.
             for row in self.rows.iter_mut().filter(|row| row.failed_by_silence()) {
                 row.health.try_now(now);
             }
@@ -257,7 +258,7 @@ impl ServerTable {
         self.due = self.rows.iter().filter_map(Row::next_deadline).min();
     }
 
-    /// When the next tick has something to do that time alone brings.
+    /// When the next tick has something to do without any new event.
     pub fn next_deadline(&self) -> Option<Time> {
         let figures = self.figures_stale.then(|| self.published + FIGURES_PERIOD);
         self.due.into_iter().chain(figures).min()
@@ -365,7 +366,7 @@ impl ServerTable {
     }
 }
 
-/// One address, whether or not an IPv4 one is written as IPv6.
+/// Whether the addresses are the same, even if one is an IPv4 address written as IPv6.
 pub fn same(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }

@@ -1,6 +1,6 @@
-//! What the data path sees of the farm: one immutable value, published whole, with an epoch. Servers lie in the order of
-//! their ids, so that every load manager that knows the same servers sees them at the same positions, in whatever order
-//! it learnt of them (SPEC A8).
+//! The farm as the data path sees it: one immutable value, published whole, with an epoch. Servers are in the order of their
+//! ids, so that every load manager that knows the same servers has them at the same positions, in whatever order it learnt of
+//! them (SPEC A8).
 
 use crate::farm::server::{Server, ServerId};
 use std::net::{IpAddr, SocketAddr};
@@ -29,8 +29,8 @@ impl Snapshot {
         Snapshot::build(0, Vec::new(), None)
     }
 
-    /// Builds what look-up and selection need. `previous` lends its consistent-hash table where the set of servers and
-    /// their weights are the same: a change of condition does not rebuild it. Of servers with one id the first is kept.
+    /// Builds what look-up and selection need. `previous` lends its consistent-hash table if the servers and their weights
+    /// are the same: a change of condition does not rebuild it. Of servers with one id, the first is kept.
     pub fn build(epoch: u64, mut servers: Vec<Server>, previous: Option<&Snapshot>) -> Snapshot {
         servers.sort_by_key(|server| server.id);
         servers.dedup_by_key(|server| server.id);
@@ -49,7 +49,7 @@ impl Snapshot {
         Snapshot { epoch, servers: servers.into(), ids, addresses: addresses.into(), active, consistent }
     }
 
-    /// All servers, in the order of their ids. A position in this slice is what the tables below hold.
+    /// All servers, in the order of their ids. The tables below hold positions in this slice.
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }
@@ -74,19 +74,19 @@ impl Snapshot {
         self.by_id(ServerId::of(address)).filter(same)
     }
 
-    /// There is such a server, and it has failed.
+    /// Whether there is such a server and it has failed.
     #[inline]
     pub(crate) fn has_failed(&self, id: ServerId) -> bool {
         self.by_id(id).is_some_and(|server| server.condition == Condition::Failed)
     }
 
-    /// Some server, in whatever condition, has this address.
+    /// Whether some server, in whatever condition, has this address.
     #[inline]
     pub fn is_server_ip(&self, ip: IpAddr) -> bool {
         self.addresses.binary_search(&ip.to_canonical()).is_ok()
     }
 
-    /// Who may get what (SPEC A5).
+    /// Which servers may get what (SPEC A5).
     pub fn active(&self) -> &ActiveTable {
         &self.active
     }
@@ -96,7 +96,8 @@ impl Snapshot {
     }
 }
 
-/// Open addressing from id to position, at most a quarter full: a look-up is one or two loads, however many servers.
+/// Open addressing from id to position, at most a quarter full: a look-up is one or two loads, however many servers there
+/// are.
 #[derive(Clone, Debug)]
 struct IdMap {
     /// Id and position + 1; zero: free. An id is a hash already.

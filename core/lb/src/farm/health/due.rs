@@ -1,17 +1,17 @@
-//! What time alone brings to the health of a server: silence, the end of a pause, OPTIONS to be sent and OPTIONS unanswered.
+//! Events of health that time alone brings: silence, the end of a pause, OPTIONS to be sent and OPTIONS unanswered.
 
 use base::{Duration, Time};
 
 use super::{Event, Health, State};
 use crate::settings::Probe;
 
-/// Requests without any response until silence counts: one may be a request that no server would answer.
+/// Unanswered requests from which silence counts: a single one may be a request that no server would answer.
 const SILENT_REQUESTS: u32 = 2;
-/// The wait for an OPTIONS to a server that is not there, as the network says.
+/// The wait for an OPTIONS to a server that, as the network says, is not there.
 const HINTED_WAIT: Duration = Duration::from_millis(500);
 
 impl Health {
-    /// Lets time pass: silence, pauses and unanswered OPTIONS become events. True when the state changed.
+    /// Lets time pass: silence, pauses and unanswered OPTIONS become events. True if the state changed.
     pub fn handle_timeout(&mut self, now: Time) -> bool {
         let mut changed = false;
         if self.probe_deadline().is_some_and(|deadline| now >= deadline) {
@@ -29,7 +29,8 @@ impl Health {
         changed
     }
 
-    /// Is an OPTIONS to be sent now? If so it counts as sent; its response or its silence comes back as an event.
+    /// Whether an OPTIONS is to be sent now. If so, it counts as sent; its response or its silence comes back as an
+    /// event.
     pub fn take_probe(&mut self, now: Time) -> bool {
         if !self.is_asked() || self.probe_sent.is_some() || now < self.next_probe {
             return false;
@@ -43,8 +44,8 @@ impl Health {
         true
     }
 
-    /// Whether it gets OPTIONS. One that is judged by its traffic gets them while it is suspected: servers that drop what
-    /// scanners send are silent to that and well.
+    /// Whether the server gets OPTIONS. A server that is judged by its traffic gets them only while it is suspected: servers
+    /// that drop what scanners send do not answer OPTIONS, and are well.
     fn is_asked(&self) -> bool {
         match self.settings.probe {
             Probe::Off => false,
@@ -53,7 +54,7 @@ impl Health {
         }
     }
 
-    /// When [`Health::handle_timeout`] has something to do, or, where the server is `probed`, [`Health::take_probe`].
+    /// When [`Health::handle_timeout`] has something to do; or, if the server is `probed`, [`Health::take_probe`].
     pub fn next_deadline(&self, probed: bool) -> Option<Time> {
         let probes = probed && self.is_asked() && self.probe_sent.is_none();
         let probe = probes.then_some(self.next_probe);
@@ -75,7 +76,7 @@ impl Health {
             State::Failed => return None,
         };
         let from = self.silent_since.filter(|_| self.unanswered >= enough)?;
-        // A suspect has the same time once more, counted from when it became one.
+        // A suspect gets the same time once more, counted from when it became suspect.
         Some(from.max(if self.state == State::Suspect { self.since } else { from }) + self.settings.silence)
     }
 

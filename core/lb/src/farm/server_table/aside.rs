@@ -1,5 +1,5 @@
-//! Servers that are kept from new calls by what others say of them: callers whose calls came to nothing, or were refused. Never
-//! so many that less than half of those that could take calls are left: callers and callees can be anybody.
+//! Servers that get no new calls because of what others say: callers whose calls failed, or were refused. At least half of
+//! the servers that could take calls stay: callers and callees can be anybody.
 
 use base::{Duration, Time};
 
@@ -12,8 +12,8 @@ use crate::farm::hearsay::Refused;
 use crate::farm::server::ServerId;
 
 impl ServerTable {
-    /// A server answered a call with 503 and Retry-After. Where that is the server's own word, there are no new calls for
-    /// that time, which is not a failure.
+    /// A server answered a call with 503 and Retry-After. If this is the server's own word, it gets no new calls for that
+    /// time; this is not a failure.
     pub fn refused_call(&mut self, now: Time, id: ServerId, refused: Refused, retry_after: Duration) {
         let may_be_kept_away = self.may_keep_away();
         if let Some(row) = self.rows.iter_mut().find(|row| row.id == id)
@@ -25,14 +25,14 @@ impl ServerTable {
         }
     }
 
-    /// One more server may be kept from new calls.
+    /// Whether one more server may be kept from new calls.
     fn may_keep_away(&self) -> bool {
         let takes = self.rows.iter().filter(|row| row.takes_calls()).count();
         let kept = self.rows.iter().filter(|row| row.is_kept_away()).count();
         (kept + 1) * 2 <= takes + kept
     }
 
-    /// Sets aside who fails what it is given, the worst first, and lets those be tried whose time is over.
+    /// Sets aside servers that fail their calls, the worst first, and tries those whose time is over.
     pub(super) fn set_aside(&mut self, now: Time) {
         for row in &mut self.rows {
             if row.failing.handle_timeout(now) {
@@ -42,21 +42,21 @@ impl ServerTable {
         }
         for at in 0..self.rows.len() {
             let row = &self.rows[at];
-            // Neighbours are looked at for those alone of whom there is something to say.
+            // Only a server with failures is compared with its neighbours.
             if row.condition != Condition::Active || !row.failing.is_worse_than(Some(0)) {
                 continue;
             }
             let neighbours = self.usual_permille(at);
             if self.rows[at].failing.is_worse_than(neighbours) && self.may_keep_away() {
                 self.rows[at].failing.set_aside(now);
-                // The next one is counted against this one, too.
+                // This server counts when the next one is considered.
                 self.judge_all(now);
             }
         }
     }
 
-    /// What share of set-ups fails at the other servers: the middle one, so that neither one that fails everything nor one that is
-    /// lucky decides.
+    /// The share of set-ups that fails at the other servers: the median, so that neither a server that fails everything nor a
+    /// lucky one decides.
     fn usual_permille(&self, at: usize) -> Option<u32> {
         let others = self.rows.iter().enumerate().filter(|(other, row)| *other != at && row.takes_calls());
         let mut shares: Vec<u32> = others.filter_map(|(_, row)| row.failing.failed_permille()).collect();
@@ -64,7 +64,7 @@ impl ServerTable {
         shares.get(shares.len().saturating_sub(1) / 2).copied()
     }
 
-    /// No server is left that takes new calls: those that were kept away by what others say are needed.
+    /// No server is left that takes new calls: servers that were kept away by what others say are needed.
     pub(super) fn call_back(&mut self, now: Time) -> bool {
         let mut found = false;
         for row in self.rows.iter_mut().filter(|row| row.is_kept_away()) {
@@ -77,14 +77,14 @@ impl ServerTable {
 }
 
 impl Row {
-    /// It is kept from new calls by what others say.
+    /// Whether what others say keeps it from new calls.
     fn is_kept_away(&self) -> bool {
         let aside = self.is_tried() || self.failing.stage() != Stage::Trusted;
         let heard = self.cause() == Cause::Full && self.health.is_full_by_hearsay();
         self.condition != Condition::Failed && (aside || heard)
     }
 
-    /// It is on trial for what it failed.
+    /// Whether it is on trial because it failed its calls.
     fn is_tried(&self) -> bool {
         matches!(self.cause(), Cause::FailingTrial(_))
     }

@@ -1,6 +1,5 @@
-//! What an operator changes in the server table while it runs: servers come and go, are drained and weighted, and a new
-//! configuration takes the place of the old one. A server that stays keeps all that is known of it: its seat, its calls in
-//! progress, its health.
+//! Changes of an operator to the server table at run time: servers come and go, are drained and weighted, and a new
+//! configuration replaces the old one. A server that stays keeps its seat, its calls in progress and its health.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::memory::ledger::Ledger;
 use crate::settings::{ServerEntry, Settings};
 
 impl ServerTable {
-    /// Adds a server by configuration or by an operator; of one that is there, its weight and transport are changed.
+    /// Adds a server by configuration or by an operator; if it is there, changes its weight and transport.
     pub fn add(&mut self, now: Time, entry: &ServerEntry) -> Result<(), Refusal> {
         let at = match self.find(entry.address) {
             Some(at) => at,
@@ -31,7 +30,7 @@ impl ServerTable {
         Ok(())
     }
 
-    /// The share of new calls of a server that is there, 1 … [`WEIGHT_MAX`].
+    /// Sets a server's share of new calls, 1 … [`WEIGHT_MAX`].
     pub fn set_weight(&mut self, address: SocketAddr, weight: u32) -> bool {
         let found = self.find(address);
         if let Some(at) = found {
@@ -41,8 +40,8 @@ impl ServerTable {
         found.is_some()
     }
 
-    /// Removes a server; the rows behind it move up. Its known calls are then those of a server that is gone (SPEC A9).
-    /// One that still sends heartbeats comes back with the next.
+    /// Removes a server; the rows behind it move up. Its known calls are then those of a server that is gone (SPEC A9). A
+    /// server that still sends heartbeats comes back with the next.
     pub fn remove(&mut self, address: SocketAddr) -> bool {
         let found = self.find(address);
         if let Some(at) = found {
@@ -64,9 +63,9 @@ impl ServerTable {
         found.is_some()
     }
 
-    /// A changed configuration: adds and changes what it names. What it no longer names leaves: one that has failed at
-    /// once, one whose heartbeats are heard not at all, any other gets no new calls and stays until it is removed. Gives what
-    /// was refused.
+    /// Takes a changed configuration: adds and changes the servers that it names. Of the others, a server with heartbeats
+    /// stays, a failed server is removed at once, and any other gets no new calls and stays until it is removed. Returns the
+    /// refusals.
     pub fn reconfigure(&mut self, now: Time, servers: &[ServerEntry]) -> Vec<Refusal> {
         let named = |address| servers.iter().any(|entry| same(entry.address, address));
         let mut gone = Vec::new();
@@ -105,8 +104,8 @@ impl ServerTable {
         None
     }
 
-    /// Other settings for what the table does by itself: health, decay, slow start, what is counted. The snapshot that goes
-    /// with them is made at once, whether or not anything in it changed.
+    /// Other settings for the table's own work: health, decay, slow start, counts. The snapshot for them is made at once,
+    /// even if nothing in it changed.
     pub fn set_terms(&mut self, now: Time, settings: &Settings, counters: ServerCounters) -> Arc<Snapshot> {
         self.health = HealthSettings::of(settings);
         for row in &mut self.rows {

@@ -1,5 +1,5 @@
-//! A server that was started again at another address or port is known by the id of its heartbeats, where a key vouches for that. Its
-//! row goes with it, so that it needs no second one in a full table, and the old address does not linger as failed.
+//! A server that was started again at another address or port is known by the id of its heartbeats, if a key signs them. Its
+//! row moves with it: it needs no second row in a full table, and the old address does not linger as failed.
 
 use std::net::SocketAddr;
 
@@ -9,8 +9,8 @@ use super::{Refusal, ServerTable};
 use crate::farm::server::ServerId;
 
 impl ServerTable {
-    /// The row whose heartbeats had this id, and that is gone: it has decayed, or said that it stopped. While it is there, two
-    /// servers have one id, which is reported and moves nothing.
+    /// The row whose heartbeats had this id, if that server is gone: it has decayed, or said that it stopped. While it is
+    /// there, two servers have one id; this is reported, and nothing moves.
     pub(super) fn gone_with_id(&self, now: Time, id: u32) -> Option<usize> {
         if !self.heartbeats_signed {
             return None;
@@ -19,7 +19,8 @@ impl ServerTable {
         self.rows.iter().position(|row| row.agent.as_ref().is_some_and(gone))
     }
 
-    /// The server of this row is at another address from now on; where it was. What was seen of it there says nothing here.
+    /// The server of this row is at another address from now on; returns the old one. Evidence from the old address says
+    /// nothing here.
     pub(super) fn move_row(&mut self, now: Time, at: usize, to: SocketAddr) -> Result<SocketAddr, Refusal> {
         if to.port() == 0 || to.ip().is_unspecified() {
             return Err(Refusal::BadAddress { server: to });
@@ -54,7 +55,7 @@ mod tests {
     const START: Time = Time::from_secs(100);
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Of this server, with this id, signed: the count is the time.
+    /// A signed heartbeat of this server with this id: its count is the time.
     fn signed(now: Time, id: u32, at: SocketAddr, state: ServerState) -> Heartbeat {
         Heartbeat {
             sip_address: Some(at.ip()),
@@ -86,7 +87,7 @@ mod tests {
             assert!(refused.to_string().contains("--sip"), "{refused}");
         }
         assert!(table.is_empty());
-        // One that names its address is that server's, wherever it comes from.
+        // A heartbeat that names an address is that server's, wherever it comes from.
         let heartbeat = signed(START, 7, address(1), ServerState::Started);
         table.heartbeat(START, "203.0.113.66".parse().unwrap(), &heartbeat).unwrap();
         assert_eq!(table.rows(START)[0].address, address(1));
@@ -126,7 +127,7 @@ mod tests {
             assert!(
                 snapshot.by_address(elsewhere(5070)).is_some() && snapshot.by_address(address(1)).is_none()
             );
-            // What was recorded before moves nothing back.
+            // A heartbeat that was recorded before moves nothing back.
             now = now + SECOND * 10;
             let old = signed(START, 1, address(1), ServerState::Started);
             assert_eq!(table.heartbeat(now, from, &old), Err(Refusal::Replayed { server: address(1) }));

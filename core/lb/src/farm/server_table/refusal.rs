@@ -1,4 +1,4 @@
-//! Why a server, or a heartbeat of one, was not taken, and what to do about it.
+//! Why a server, or a heartbeat, was refused, and what to do about it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,8 @@ pub enum Refusal {
     BadAddress {
         server: SocketAddr,
     },
-    /// A signed heartbeat without the address of its server: whoever records it could send it from an address of its own.
+    /// A signed heartbeat without the address of its server: anyone who recorded it could send it from an address of their
+    /// own.
     NoAddress {
         id: u32,
         from: IpAddr,

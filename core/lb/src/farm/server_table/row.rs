@@ -23,33 +23,33 @@ mod view;
 pub use reasons::{Reason, Source};
 pub use view::RowView;
 
-/// A server that failed what it was given returns at least this slowly.
+/// A server that failed its calls returns at least this slowly.
 const FAILING_RISE_TIME: Duration = Duration::from_secs(10);
-/// Steps in which the share of a server that starts slowly rises.
+/// Steps in which the share of a slowly starting server rises.
 const SHARE_STEPS: u16 = 20;
 
-/// What the agent of a server said last.
+/// The last word of a server's agent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Agent {
     pub(super) id: u32,
     pub(super) heard: Time,
-    /// By the period that it names, if it does.
+    /// By the period that the heartbeat names, if it names one.
     pub(super) decay: Decay,
     state: ServerState,
     load: Option<Load>,
 }
 
 impl Agent {
-    /// It said that its server stopped, or says nothing any more.
+    /// Whether the agent said that its server stopped, or says nothing any more.
     pub(super) fn is_gone(&self, now: Time) -> bool {
         self.state == ServerState::Stopped || self.decay.failed(self.heard, now)
     }
 }
 
-/// What a poll brought last.
+/// The last result of a poll.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
-    /// When it was right.
+    /// When the figures were right.
     at: Time,
     good_until: Time,
     state: ServerState,
@@ -57,7 +57,7 @@ struct Measured {
     down: bool,
 }
 
-/// What we saw of it in the last seconds.
+/// What we saw of the server in the last seconds.
 #[derive(Clone, Copy, Debug)]
 struct Lately {
     calls: Recent,
@@ -77,29 +77,29 @@ pub(super) struct Row {
     pub(super) drained: Option<Time>,
     /// Since when the configuration no longer names it.
     pub(super) leaving: Option<Time>,
-    /// It was out, or is new: its return starts slowly.
+    /// The server was out, or is new: its return starts slowly.
     was_out: bool,
-    /// When its slow start began, and how far it is.
+    /// When its slow start began, and how far it has come.
     rising: Option<Time>,
     share_permille: u16,
-    /// When a request was last sent to it.
+    /// When a request was last sent to the server.
     sent_at: Time,
     pub(super) agent: Option<Agent>,
     measured: Option<Measured>,
     lately: Lately,
     pub(super) replay: Replay,
-    /// Heartbeats of it are refused as replayed, and none has been taken since.
+    /// Its heartbeats are refused as replayed, and none has been taken since.
     replayed: Option<replayed::Replayed>,
     pub(super) same_id_as: Option<SocketAddr>,
     pub(super) health: Health,
     pub(super) condition: Condition,
     cause: Cause,
     since: Time,
-    /// Calls that it had been given at its last heartbeat, or when its trial began.
+    /// Calls that the server had been given at its last heartbeat, or when its trial began.
     admitted_before: u64,
-    /// Responses of it that had passed when its trial began.
+    /// Responses from it that had passed when its trial began.
     answered_before: u32,
-    /// Those of earlier servers of its slot.
+    /// Calls given to earlier servers of its slot.
     admitted_first: u64,
     evidence: Totals,
     evidence_first: Totals,
@@ -158,12 +158,12 @@ impl Row {
         }
     }
 
-    /// The row of a slot that had been given so many calls before.
+    /// The row of a slot that had been given this many calls before.
     pub(super) fn after(self, admitted: u64) -> Row {
         Row { admitted_before: admitted, admitted_first: admitted, ..self }
     }
 
-    /// Takes a heartbeat in; true when figures that selection reads changed.
+    /// Takes a heartbeat in; true if figures that selection reads changed.
     pub(super) fn hear(
         &mut self,
         now: Time,
@@ -187,14 +187,15 @@ impl Row {
         load.is_some() || before.is_none_or(|agent| agent.load.is_some())
     }
 
-    /// What was seen of the process before says nothing of this one.
+    /// Evidence of the earlier process says nothing of this one.
     pub(super) fn begin_anew(&mut self, now: Time, settings: HealthSettings) {
         self.health = Health::new(settings, now);
         self.failing = Failing::new(now);
         self.hearsay = Hearsay::default();
     }
 
-    /// Takes in what a poll brought, good until nobody renewed it for `good_for`. True: it went down or came back.
+    /// Takes in the result of a poll, which is good for `good_for` unless renewed. True: the server went down or came
+    /// back.
     pub(super) fn take_measured(
         &mut self,
         now: Time,
@@ -214,8 +215,8 @@ impl Row {
         down != before
     }
 
-    /// Forgets what nobody renewed; true when there was something. A performance server that is gone costs the choice its
-    /// precision, not the farm its calls.
+    /// Forgets a poll's figures that nobody renewed; true if there were any. If a performance server is gone, the choice
+    /// loses precision, but the farm loses no calls.
     pub(super) fn expire_measured(&mut self, now: Time) -> bool {
         let expired = self.measured.is_some_and(|measured| now > measured.good_until);
         if expired {
@@ -230,7 +231,7 @@ impl Row {
         self.lately.failed.note(now, self.evidence.failures());
     }
 
-    /// Judges the row anew; true when that comes to something else: routing, or who asks why, must know.
+    /// Judges the row anew; true if the result changed, so that routing, or someone who asks why, must know.
     pub(super) fn judge(&mut self, now: Time, admitted: u64, slow_start: Duration) -> bool {
         let (condition, cause) = self.verdict(now);
         if (condition, cause) == (self.condition, self.cause) {
@@ -266,7 +267,7 @@ impl Row {
         self.admitted_before = admitted;
     }
 
-    /// It gets a few calls, counted since its trial began.
+    /// Whether it gets a few calls, counted since its trial began.
     fn is_on_trial(&self) -> bool {
         self.health.state() == health::State::Trial || self.failing.stage() == Stage::Trial
     }
@@ -300,7 +301,7 @@ impl Row {
         }
     }
 
-    /// An agent's word stands for OPTIONS, as long as the traffic does not speak against it.
+    /// The agent's word replaces OPTIONS, as long as the traffic does not contradict it.
     pub(super) fn is_probed(&self) -> bool {
         self.agent.is_none() || self.health.state() != health::State::Up
     }
@@ -312,7 +313,7 @@ impl Row {
 
     /// How long a server that is known by heartbeat alone has been gone; zero for any other.
     pub(super) fn gone_since(&self, now: Time) -> Duration {
-        // One whose heartbeats come is not gone, though they are refused.
+        // A server whose heartbeats come is not gone, even if they are refused.
         let gone = !self.configured && matches!(self.cause, Cause::Decayed | Cause::Stopped);
         let heard = self.agent.map_or(now, |agent| agent.heard);
         if gone { now.since(heard) } else { Duration::ZERO }

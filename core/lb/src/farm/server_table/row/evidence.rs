@@ -1,4 +1,4 @@
-//! What workers saw of a server since the last look, handed to who judges by it.
+//! What workers saw of a server since the last look, passed to the machines that judge it.
 
 use base::Time;
 
@@ -29,7 +29,7 @@ impl Row {
         }
     }
 
-    /// The outcomes of its set-ups, where servers are judged at all.
+    /// Reads the outcomes of its set-ups, if servers are judged at all.
     fn read_outcomes(&mut self, now: Time, before: Totals) {
         let since = |now: u64, before: u64| u32::try_from(now - before).unwrap_or(u32::MAX);
         let taken = since(self.evidence.setups_taken, before.setups_taken);

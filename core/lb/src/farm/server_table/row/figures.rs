@@ -1,4 +1,4 @@
-//! What selection and score see of a server: its load, as heartbeats and polls tell it, and what we saw of it ourselves.
+//! The figures of a server for selection and score: its load from heartbeats and polls, and what we saw of it ourselves.
 
 use heartbeat::Load;
 
@@ -8,11 +8,11 @@ use crate::farm::health::TRIAL_CALLS;
 use crate::farm::score::Figures;
 use crate::farm::server::{Score, Server};
 
-/// What one call adds to the load of a server that does not tell its calls: a permille.
+/// The load that one call adds to a server that does not tell its calls: a permille.
 const CALL_LOAD_PPM: u32 = 1000;
 
 impl Row {
-    /// The newer of what its heartbeats say and what polls bring; a poll without an answer brings nothing.
+    /// The newer of the loads from its heartbeats and from polls; a poll without an answer brings none.
     pub(super) fn load(&self) -> Option<Load> {
         let told = self.agent.and_then(|agent| agent.load.map(|load| (agent.heard, load)));
         let measured = self.measured.and_then(|measured| measured.load.map(|load| (measured.at, load)));
@@ -23,7 +23,7 @@ impl Row {
         self.load().and_then(|load| load.residual_calls)
     }
 
-    /// What the score of SPEC B1 is made of; nothing for a server that has failed, so that its memory is not in the sum.
+    /// The figures for the score of SPEC B1; none for a server that has failed, so that its memory is not in the sum.
     pub(in crate::farm::server_table) fn figures(&self) -> Figures {
         let load = self.load().filter(|_| self.condition != Condition::Failed).unwrap_or_default();
         let (sent, failed) = (self.lately.sent.count(), self.lately.failed.count());

@@ -1,4 +1,4 @@
-//! All that is said of a server, by whom, and what it may be given by that alone.
+//! All statements about a server: who makes each, and what it alone allows the server to be given.
 
 use base::{Duration, Time};
 use heartbeat::ServerState;
@@ -8,7 +8,7 @@ use crate::farm::condition::{Cause, Condition};
 use crate::farm::failing::Stage;
 use crate::farm::health;
 
-/// Who says something of a server.
+/// Who makes a statement about a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     Heartbeat,
@@ -30,7 +30,7 @@ impl Source {
     }
 }
 
-/// One thing that is said of a server, and what it may be given by that alone. The state of the server is what all of them
+/// One statement about a server, and what it alone allows the server to be given. The server's state is what all of them
 /// allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {

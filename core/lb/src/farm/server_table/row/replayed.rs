@@ -1,6 +1,6 @@
-//! Heartbeats that are signed with the right key and whose counts do not rise: a server whose clock was set back sends such, and
-//! whoever plays a recording back. Of a server that lives no word is changed by them; of one of which nothing else is heard they
-//! are the reason.
+//! Heartbeats that are signed with the right key but whose counts do not rise: from a server whose clock was set back, or
+//! from someone who replays a recording. They change nothing about a server that is heard otherwise. If nothing else is heard
+//! of a server, they are the reason for its condition.
 
 use base::{Duration, Time};
 use heartbeat::{Decay, ServerState};
@@ -8,10 +8,10 @@ use heartbeat::{Decay, ServerState};
 use super::Row;
 use crate::farm::condition::Cause;
 
-/// How often it is said again that heartbeats of a server are refused.
+/// How often it is reported again that heartbeats of a server are refused.
 const SAID_EVERY: Duration = Duration::from_secs(600);
 
-/// Those that came since one was taken.
+/// The refused heartbeats since one was taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Replayed {
     /// How far the first of them was behind.
@@ -21,7 +21,7 @@ pub(super) struct Replayed {
 }
 
 impl Row {
-    /// A heartbeat of it was refused. True: that is to be said, as nothing else is heard of the server.
+    /// A heartbeat of the server was refused. True: report it, as nothing else is heard of the server.
     pub(in crate::farm::server_table) fn refuse_replayed(&mut self, now: Time, behind: Duration) -> bool {
         let before = self.replayed;
         let behind_seconds = before.map_or_else(
@@ -44,7 +44,7 @@ impl Row {
         Some(Cause::Replayed { behind_seconds: replayed.behind_seconds })
     }
 
-    /// When that is no longer the reason, unless another comes.
+    /// When this stops being the reason, unless another refused heartbeat comes.
     pub(super) fn refused_until(&self) -> Option<Time> {
         let replayed = self.replayed.filter(|_| matches!(self.cause, Cause::Replayed { .. }))?;
         Some(self.decay().deadline(replayed.heard) + Duration::from_micros(1))

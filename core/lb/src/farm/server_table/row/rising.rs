@@ -6,12 +6,12 @@ use super::{Row, SHARE_STEPS};
 use crate::farm::server::WHOLE;
 
 impl Row {
-    /// It was there from the beginning: it does not start slowly.
+    /// The server was there from the beginning: it does not start slowly.
     pub(in crate::farm::server_table) fn settle(&mut self) {
         self.was_out = false;
     }
 
-    /// Slow start: the share rises with time; true when selection must know.
+    /// Raises the share with time; true if selection must know.
     pub(in crate::farm::server_table) fn rise(&mut self, now: Time) -> bool {
         let slow_start = self.rise_time;
         let Some(began) = self.rising else { return false };

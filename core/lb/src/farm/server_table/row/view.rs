@@ -1,4 +1,4 @@
-//! A row as an operator wants to see it.
+//! A row as an operator sees it.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ pub struct RowView {
     pub weight: u32,
     /// Named in the configuration; otherwise known by heartbeat alone.
     pub configured: bool,
-    /// The id that its heartbeats carry, and who else carries it.
+    /// The id in its heartbeats, and another server with the same id.
     pub heartbeat_id: Option<u32>,
     pub same_id_as: Option<SocketAddr>,
     /// State of the last heartbeat, and how long ago it came.
@@ -29,29 +29,29 @@ pub struct RowView {
     pub heartbeat_age: Option<Duration>,
     pub condition: Condition,
     pub cause: Cause,
-    /// All that is said of it, the reason for its condition among them.
+    /// All statements about it, including the reason for its condition.
     pub reasons: Vec<Reason>,
     /// An operator drains it, or the configuration no longer names it.
     pub drained: bool,
     pub leaving: bool,
     pub seat: Seat,
-    /// Its share while it starts slowly; 1000: all of its weight.
+    /// Its share while it starts slowly; 1000: its whole weight.
     pub share_permille: u16,
     /// Time since a request was last sent to it.
     pub quiet_for: Duration,
-    /// How long condition and cause have been so.
+    /// How long it has had this condition and cause.
     pub unchanged_for: Duration,
-    /// Age of what a poll brought last, and whether that was no answer (SPEC B3).
+    /// Age of the last result of a poll, and whether the poll had no answer (SPEC B3).
     pub measured_age: Option<Duration>,
     pub measured_down: bool,
     pub load: Option<Load>,
     pub load_permille: Option<u32>,
     pub score: Option<Score>,
-    /// In progress, in hundredths: calls where they are counted, else what tjsq or tlwl count.
+    /// In progress, in hundredths: calls if they are counted, else what tjsq or tlwl count.
     pub in_progress: Option<u32>,
     /// New calls given to it since the row was made.
     pub new_calls: u64,
-    /// What passed since the row was made.
+    /// The evidence since the row was made.
     pub evidence: Totals,
 }
 
