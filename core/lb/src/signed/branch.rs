@@ -9,8 +9,8 @@ use crate::signed::token;
 pub struct BranchKey(pub u64);
 
 impl BranchKey {
-    /// That at one server: each of a fork has its own (RFC 3261 §16.6 step 8). The hop that comes back names the server, so the
-    /// first is found again by the same step.
+    /// The branch at one server: each branch of a fork is another (RFC 3261 §16.6 step 8). The hop that comes back names the
+    /// server, so the same step leads back to the first branch.
     pub(crate) fn at(self, server: ServerId) -> BranchKey {
         BranchKey(self.0 ^ mix(u64::from(server.0)))
     }
@@ -22,7 +22,7 @@ pub(crate) const COOKIE: &[u8] = b"z9hG4bK";
 /// Characters of a branch of ours: the cookie and eight bytes as a token.
 pub(crate) const BRANCH_LENGTH: usize = COOKIE.len() + 11;
 
-/// The branch of ours that says this number.
+/// Our branch for this number.
 #[inline]
 pub(crate) fn branch_text(number: u64) -> [u8; BRANCH_LENGTH] {
     let (mut bytes, mut characters) = ([0; token::BYTES_MAX], [0; token::CHARACTERS_MAX]);
@@ -34,7 +34,7 @@ pub(crate) fn branch_text(number: u64) -> [u8; BRANCH_LENGTH] {
     text
 }
 
-/// The number in a branch of ours.
+/// The number in our branch.
 pub(crate) fn branch_key(branch: &[u8]) -> Option<BranchKey> {
     let (bytes, length) = token::decode(branch.strip_prefix(COOKIE)?)?;
     let number = u64::from_be_bytes(*bytes.first_chunk()?);

@@ -1,9 +1,9 @@
-//! The flow token (RFC 5626 §5.2): what our Path entry (RFC 3327) says about the way to a registered telephone.
+//! The flow token (RFC 5626 §5.2): our Path entry (RFC 3327) says in it how a registered telephone is reached.
 //!
-//! A registrar keeps the entry with the binding and puts it as a Route into what it sends to the telephone. The token
-//! names the telephone's connection, or over UDP the address that it sent from, so that a request finds it behind a NAT
-//! and needs no table here. It is authenticated, and names the run of this process: connections are numbered anew after
-//! a restart, and a token from before would lead to somebody else.
+//! A registrar keeps the entry with the binding and puts it as a Route into its requests to the telephone. The token names
+//! the telephone's connection, or over UDP the address that it sent from, so that a request reaches it behind a NAT and needs
+//! no table here. The token is authenticated, and names the run of this process: connections are numbered anew after a
+//! restart, and an older token would lead to somebody else.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,7 +20,7 @@ const AUTHENTICATOR: usize = 8;
 const FIXED: usize = 3;
 const CONNECTION: usize = 4 + 1 + 2 + 4;
 
-/// What the authenticator is made for, so that no hop can be sent back as a token.
+/// The purpose under the authenticator, so that no hop can be sent back as a token.
 const PURPOSE: &[u8] = b"flow";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) struct FlowToken {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// `run`: of the process that had the connection.
+    /// `run`: the run of the process that had the connection.
     Connection {
         run: u32,
         id: ConnectionId,
@@ -91,7 +91,7 @@ impl FlowToken {
         out.extend_from_slice(&text[..characters]);
     }
 
-    /// `None`: not a token that one of the farm's load managers wrote.
+    /// `None`: no load manager of the farm wrote this token.
     pub(crate) fn read(keys: &KeyRing, parameter: &[u8]) -> Option<FlowToken> {
         let (bytes, length) = token::decode(parameter)?;
         let length = length.checked_sub(AUTHENTICATOR)?;

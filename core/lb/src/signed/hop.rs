@@ -1,7 +1,7 @@
-//! The hop: what our own Via says about the way back (SPEC C4, RFC 3261 §18.2.2), so that no table need.
+//! The hop: in it our own Via says where the response goes (SPEC C4, RFC 3261 §18.2.2), so that no table is needed.
 //!
-//! It names where the response goes and which server the request went to, and is authenticated together with the
-//! branch: a response that carries none of ours is dropped, so nobody can use the load manager to reflect.
+//! It names where the response goes and which server the request went to, and is authenticated together with the branch:
+//! a response without a hop of ours is dropped, so nobody can use the load manager to reflect.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,11 +15,11 @@ use crate::signed::token::{self, BYTES_MAX, CHARACTERS_MAX};
 /// The parameter of our Via that holds the hop.
 pub const PARAMETER: &[u8] = b"hop";
 
-/// What stands between our branch and the hop.
+/// The text between our branch and the hop.
 pub(crate) const BEHIND_BRANCH: &[u8; 5] = b";hop=";
 
 const AUTHENTICATOR: usize = 8;
-/// When the request was passed on, of requests whose answer is timed.
+/// The time when the request was passed on, if its answer is timed.
 const STAMP: usize = 3;
 /// Key id, flags, listener, server, port, call.
 const FIXED: usize = 1 + 1 + 1 + 4 + 2 + 8;
@@ -32,19 +32,19 @@ const IPV6: u8 = 1 << 1;
 const FIRST: u8 = 1 << 2;
 const HELD: u8 = 1 << 3;
 const TO_CLIENT: u8 = 1 << 4;
-/// We asked ourselves; beside BYE: the call was begun by a server.
+/// A probe of ours; together with BYE: a server began the call.
 const PROBE: u8 = 1 << 5;
 const INVITE: u8 = 1 << 6;
 const BYE: u8 = 1 << 7;
-/// Both bits: neither.
+/// Both bits: neither INVITE nor BYE.
 const REGISTER: u8 = INVITE | BYE;
 
-/// What a response must know of the method of its request.
+/// The method of the request, as far as its response must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Invite,
     Bye,
-    /// A BYE of a call that a server began, as the one of two passages that goes from a server to a client.
+    /// The BYE of a call that a server began: of that passage, of two, whose INVITE went from a server to a client.
     ByeOfServersCall,
     Register,
     Other,
@@ -52,15 +52,15 @@ pub enum Asked {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hop {
-    /// The listener that the request came in by, and the response leaves by.
+    /// The listener that the request came in by; the response leaves by it.
     pub listener: u8,
-    /// Where the response goes; for a stream, where a new connection is made when the old one is gone.
+    /// Where the response goes; for a stream, where a new connection is made if the old one is gone.
     pub to: SocketAddr,
     /// For a stream: the connection that the request came on.
     pub connection: Option<ConnectionId>,
     /// The server that the request went to, or came from.
     pub server: ServerId,
-    /// The call, as memory knows it: so that a response need not be searched for its Call-ID.
+    /// The key of the call in the memory of calls, so that a response need not be searched for its Call-ID.
     pub call: CallKey,
     pub asked: Asked,
     /// The request had no To tag: it may begin a call.
@@ -69,14 +69,14 @@ pub struct Hop {
     pub held: bool,
     /// The request went from a server to a client.
     pub to_client: bool,
-    /// We asked ourselves, to see whether the server is well.
+    /// The request is our own probe, to see whether the server is well.
     pub probe: bool,
-    /// When the request was passed on, where [`Hop::is_timed`].
+    /// When the request was passed on, if [`Hop::is_timed`].
     pub sent: Stamp,
 }
 
 impl Hop {
-    /// It is said of the passage of a call that a server began.
+    /// Whether the request is of the passage to a client of a call that a server began.
     pub fn is_of_servers_call(&self) -> bool {
         match self.asked {
             Asked::Invite => self.to_client,
@@ -85,8 +85,8 @@ impl Hop {
         }
     }
 
-    /// How long the answer takes is measured. Not of other methods, which nobody waits for; and not for a client with IPv6 on a
-    /// stream, whose hop has no room.
+    /// Whether the time until the answer is measured. Not for other methods, which nobody waits for; and not for a client
+    /// with IPv6 on a stream, whose hop has no room.
     pub fn is_timed(&self) -> bool {
         self.asked != Asked::Other && !(self.connection.is_some() && self.to.is_ipv6())
     }
@@ -103,14 +103,14 @@ impl Hop {
         }
     }
 
-    /// `branch` is the whole value of the branch parameter that stands beside the hop.
+    /// `branch` is the whole value of the branch parameter beside the hop.
     pub fn write(&self, keys: &KeyRing, branch: &[u8], out: &mut Vec<u8>) {
         let mut text = [0; CHARACTERS_MAX];
         let length = self.encode(keys, branch, &mut text);
         out.extend_from_slice(&text[..length]);
     }
 
-    /// The same to the front of `text`; the count of characters.
+    /// Writes the same to the front of `text`; returns the number of characters.
     #[inline]
     pub(crate) fn encode(&self, keys: &KeyRing, branch: &[u8], text: &mut [u8; CHARACTERS_MAX]) -> usize {
         let mut bytes = [0u8; BYTES_MAX];
@@ -156,7 +156,7 @@ impl Hop {
         token::encode(&bytes, length + AUTHENTICATOR, text)
     }
 
-    /// `None`: not a hop that one of the farm's load managers wrote beside this branch.
+    /// `None`: no load manager of the farm wrote this hop beside this branch.
     pub fn read(keys: &KeyRing, parameter: &[u8], branch: &[u8]) -> Option<Hop> {
         let (bytes, length) = token::decode(parameter)?;
         let length = length.checked_sub(AUTHENTICATOR)?;

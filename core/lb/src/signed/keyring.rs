@@ -1,8 +1,8 @@
 //! The farm's keys at work: authenticators for tags and hops, and keyed hashes for branches and Call-IDs.
 //!
-//! Every load manager with the same keys computes the same values, so any of them can go on with what another began.
-//! The newest key signs; all verify, so a rotation breaks no call. Branches and Call-ID hashes authenticate nothing and
-//! must not change while a transaction runs: they hang on the oldest key alone.
+//! Every load manager with the same keys computes the same values, so any of them can continue what another began. The newest
+//! key signs; all keys verify, so a rotation breaks no call. Branches and Call-ID hashes authenticate nothing and must not
+//! change while a transaction runs: they depend on the oldest key alone.
 
 use crate::signed::branch::{BRANCH_LENGTH, BranchKey};
 use std::hash::Hasher;
@@ -14,17 +14,17 @@ use siphasher::sip::{SipHasher13, SipHasher24};
 use crate::settings::Keys;
 use crate::signed::token;
 
-/// Authenticator bits in a tag: 48. A guess steers one message of one's own, once.
+/// Authenticator bits in a tag: 48. A right guess steers one message of the guesser's own, once.
 pub const TAG_AUTHENTICATOR_BYTES: usize = 6;
 
-/// Room for what makes a branch: any honest branch and sent-by.
+/// Room for the parts that make a branch: any honest branch and sent-by.
 const BRANCH_TEXT_BYTES: usize = 256;
 
 pub struct KeyRing {
     signing: Vec<SigningKey>,
     branch: SipHasher13,
     call: SipHasher13,
-    /// Branch and Call-ID hashes of the ring before, where its oldest key was taken out while running.
+    /// Branch and Call-ID hashes of the previous ring, if its oldest key was taken out at run time.
     previous: Option<(SipHasher13, SipHasher13)>,
 }
 
@@ -32,13 +32,13 @@ struct SigningKey {
     id: u8,
     tag: SipHasher24,
     hop: SipHasher24,
-    /// Of Call-IDs in the tags that this key signs.
+    /// For Call-IDs in the tags that this key signs.
     call: SipHasher13,
-    /// Of From tags in them.
+    /// For From tags in them.
     mark: u64,
-    /// Of what load managers tell each other.
+    /// For notices between load managers.
     notice: Key<[u8; 16]>,
-    /// Of what a load manager leaves to the one after it.
+    /// For the memory that a load manager leaves to the next one.
     memory: SipHasher24,
 }
 
@@ -79,7 +79,7 @@ impl KeyRing {
         }
     }
 
-    /// These keys after the present ones: a call that is remembered goes on by the hash that it began with.
+    /// The ring of these keys, to follow this ring: a remembered call keeps the hash that it began with.
     pub fn renewed(&self, keys: &Keys) -> KeyRing {
         let mut next = KeyRing::new(keys);
         let same_oldest = next.call(b"") == self.call(b"");
@@ -87,7 +87,7 @@ impl KeyRing {
         next
     }
 
-    /// The same Call-ID under the ring before; `None`: there is none, as nearly always.
+    /// The same Call-ID under the previous ring; `None`: there is none, as nearly always.
     pub(crate) fn previous_call(&self, call_id: &[u8]) -> Option<CallKey> {
         self.previous.map(|(_, call)| CallKey(call.hash(call_id)))
     }
@@ -97,24 +97,25 @@ impl KeyRing {
         CallKey(self.call.hash(call_id))
     }
 
-    /// What stands for a From tag in a tag that the key of this id signs, so that it does not hang on another key, which
-    /// may be taken out first. It only tells the two ends of a dialog apart, and the tag authenticates it: a seeded hash does.
+    /// The mark of a From tag in a tag that is signed by the key of this id. It depends on no other key, which might be taken
+    /// out first. The mark only tells the two ends of a dialog apart, and the tag authenticates it: a seeded hash is enough.
     pub(crate) fn mark(&self, id: u8, from_tag: &[u8]) -> u64 {
         xxhash_rust::xxh3::xxh3_64_with_seed(from_tag, self.key(id).map_or(0, |key| key.mark))
     }
 
-    /// RFC 3261 §16.11: a function of what identifies the transaction in the received request: `sent-by;branch=value`.
+    /// RFC 3261 §16.11: a function of the text that identifies the transaction in the received request,
+    /// `sent-by;branch=value`.
     #[inline]
     pub fn branch_of(&self, sent_by_and_branch: &[u8]) -> BranchKey {
         BranchKey(self.branch.hash(sent_by_and_branch))
     }
 
-    /// The same of parts, none of which is empty of meaning: each ends in a zero, which no branch has.
+    /// The same for several parts, each with a meaning of its own: each ends in a zero, which no branch has.
     pub fn branch(&self, parts: &[&[u8]]) -> BranchKey {
         self.branch_under(self.branch, parts)
     }
 
-    /// The same for a call that goes by the ring before.
+    /// The same for a call that keeps the previous ring.
     pub(crate) fn previous_branch(&self, parts: &[&[u8]]) -> BranchKey {
         self.branch_under(self.previous.map_or(self.branch, |(branch, _)| branch), parts)
     }
@@ -125,7 +126,7 @@ impl KeyRing {
 
     fn branch_under(&self, hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
         parts.iter().for_each(|part| work::bytes(part.len()));
-        // Hashing in one go is twice as fast as piece by piece, and gives the same.
+        // Hashing in one go is twice as fast as piece by piece, and gives the same hash.
         let mut text = [0u8; BRANCH_TEXT_BYTES];
         let mut length = 0;
         for part in parts {
@@ -138,7 +139,7 @@ impl KeyRing {
         BranchKey(hasher.hash(&text[..length]))
     }
 
-    /// The key that notices to other load managers are signed with, and its id.
+    /// The key that signs notices to other load managers, and its id.
     pub fn signing_notice_key(&self) -> (u8, Key<[u8; 16]>) {
         (self.signing[0].id, self.signing[0].notice.clone())
     }
@@ -148,7 +149,7 @@ impl KeyRing {
         self.key(id).map(|key| key.notice.clone())
     }
 
-    /// Of a stored memory of calls, under the key of this id. `None`: an unknown id.
+    /// The authenticator of a stored memory of calls under the key of this id. `None`: an unknown id.
     pub(crate) fn memory_authenticator(&self, id: u8, bytes: &[u8]) -> Option<u64> {
         self.key(id).map(|key| key.memory.hash(bytes))
     }
@@ -165,7 +166,7 @@ impl KeyRing {
         call_id: &[u8],
     ) -> Option<[u8; TAG_AUTHENTICATOR_BYTES]> {
         let key = self.key(tag[0])?;
-        // With one key, as nearly always, or under the oldest, `call` is it already.
+        // With one key, as nearly always, or under the oldest key, `call` is that hash already.
         let oldest = self.previous.is_none() && self.signing.last().is_some_and(|last| last.id == key.id);
         let call = if oldest { call } else { CallKey(key.call.hash(call_id)) };
         let mut signed = [0u8; token::BYTES_MAX];
@@ -178,7 +179,7 @@ impl KeyRing {
         Some(short)
     }
 
-    /// Of the first `length` bytes of `hop`. `None`: an unknown key, or a branch longer than ours are.
+    /// The authenticator of the first `length` bytes of `hop`. `None`: an unknown key, or a branch longer than ours are.
     pub(crate) fn hop_authenticator(
         &self,
         hop: &[u8; token::BYTES_MAX],
@@ -188,7 +189,7 @@ impl KeyRing {
         let mut signed = [0u8; token::BYTES_MAX + 2 * BRANCH_LENGTH];
         signed[..token::BYTES_MAX].copy_from_slice(hop);
         let place = signed.get_mut(length..length + branch.len())?;
-        // All of ours are of one length, and a copy of a known length is no call.
+        // All our branches have one length, and a copy of a known length is no function call.
         match (<&mut [u8; BRANCH_LENGTH]>::try_from(&mut *place), branch.first_chunk()) {
             (Ok(place), Some(branch)) => *place = *branch,
             _ => place.copy_from_slice(branch),
@@ -210,7 +211,7 @@ fn long_branch(mut hasher: SipHasher13, parts: &[&[u8]]) -> BranchKey {
     BranchKey(hasher.finish())
 }
 
-/// The states of hashers hold their keys.
+/// The states of hashers contain their keys.
 impl Drop for KeyRing {
     fn drop(&mut self) {
         for key in &mut self.signing {
@@ -218,7 +219,7 @@ impl Drop for KeyRing {
             (key.call, key.mark) = (SipHasher13::new(), 0);
         }
         (self.branch, self.call, self.previous) = (SipHasher13::new(), SipHasher13::new(), None);
-        // Else the compiler may leave out what nobody reads.
+        // Otherwise the compiler may omit the writes, since nobody reads the result.
         std::hint::black_box(&mut *self);
     }
 }

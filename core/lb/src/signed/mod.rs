@@ -1,4 +1,4 @@
-//! What travels in messages instead of in a table, and the keys that protect it: tags, hops, flow tokens, branches.
+//! Data that travels in messages instead of in a table, and the keys that protect it: tags, hops, flow tokens, branches.
 
 pub mod branch;
 pub(crate) mod flow_token;

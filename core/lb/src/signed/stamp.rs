@@ -1,18 +1,18 @@
-//! A moment in three bytes: when a request was passed on, as it travels in our own Via ([`crate::signed::hop`]) and comes back with
-//! each response. Load managers of one farm count by the wall clock, so that one may measure what another began; one whose
-//! clock is behind the other's measures nothing rather than nonsense.
+//! A time in three bytes: when a request was passed on. It travels in our own Via ([`crate::signed::hop`]) and comes back
+//! with each response. Load managers of one farm use the wall clock, so that one may measure a request of another; if its
+//! clock is behind the other's, it measures nothing rather than nonsense.
 
 use base::{Duration, Time};
 
-/// A call that rings is remembered this long after its last provisional answer: timer C (RFC 3261 §16.6 step 11: above
-/// three minutes) and 64·T1 for the failure and its ACK. Its CANCEL bears no tag and must find the server.
+/// A call that rings is remembered this long after its last provisional answer: timer C (RFC 3261 §16.6 step 11: above three
+/// minutes) and 64·T1 for the failure and its ACK. Its CANCEL has no tag and must find the server.
 pub const RINGING_TIME: Duration = Duration::from_secs(180 + 32);
 
 /// One step: fine enough for the fastest server.
 const STEP_US: u64 = 64;
 /// Steps after which the count begins anew: 17.9 minutes.
 const STEPS: u64 = 1 << 24;
-/// No answer takes longer (timer C and 64·T1): what seems to was told by a clock that differs.
+/// No answer takes longer (timer C and 64·T1): a longer time comes from clocks that differ.
 const LONGEST: Duration = RINGING_TIME;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Stamp {
         Stamp(u32::from_be_bytes([0, a, b, c]))
     }
 
-    /// How long it is from `earlier` to this; `None`: too long to be true.
+    /// The time from `earlier` to this stamp; `None`: too long to be true.
     pub fn since(self, earlier: Stamp) -> Option<Duration> {
         let steps = (u64::from(self.0) + STEPS - u64::from(earlier.0)) % STEPS;
         let passed = Duration::from_micros(steps * STEP_US);

@@ -1,7 +1,7 @@
-//! The tag (SPEC C2, C3): what our Record-Route entry says about a dialog, so that no table need.
+//! The tag (SPEC C2, C3): in it our Record-Route entry says what we need to know of a dialog, so that no table is needed.
 //!
-//! It names the server, tells the two directions of the dialog apart, and for a peer on a stream the connection that
-//! reaches it. It is authenticated together with the Call-ID: a [`Tag`] exists only if it was made here for this call.
+//! It names the server, tells the two directions of the dialog apart, and for a peer on a stream names the connection that
+//! reaches it. It is authenticated together with the Call-ID: a [`Tag`] exists only if this farm made it for this call.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,15 +18,15 @@ const SHORT: usize = 9;
 const WITH_CONNECTION: usize = SHORT + 8;
 const WITH_IPV4: usize = SHORT + 9;
 const WITH_IPV6: usize = SHORT + 21;
-/// In the byte of the worker, of which there are at most 64: this copy is the client's.
+/// In the byte of the worker (there are at most 64 workers): this copy is the client's.
 const PRIVATE: u8 = 1 << 7;
-/// In the same: the client names the address that it is at.
+/// In the same byte: the client names the address that it is at.
 const LISTENS: u8 = 1 << 6;
-/// Bytes of a tag before its authenticator: without and with the connection or the address that a client is reached by.
+/// Bytes of a tag before its authenticator: without and with the connection or the address at which a client is reached.
 const LENGTHS: [usize; 4] = [SHORT, WITH_CONNECTION, WITH_IPV4, WITH_IPV6];
 const _: () = assert!(WITH_IPV6 + TAG_AUTHENTICATOR_BYTES <= BYTES_MAX);
 
-/// A text of so many characters may be a tag.
+/// Whether a text of this many characters may be a tag.
 pub(crate) fn may_be(characters: usize) -> bool {
     LENGTHS.iter().any(|length| ((length + TAG_AUTHENTICATOR_BYTES) * 4).div_ceil(3) == characters)
 }
@@ -54,14 +54,14 @@ pub struct PeerConnection {
     pub id: ConnectionId,
 }
 
-/// Where a client over UDP is reached that a NAT hides: it is sent to where it sends from, by the listener that it sends
-/// to, as RFC 5626 §5.3.2 has it of a flow. With IPv6 it is a firewall that lets nothing else in.
+/// Where a client over UDP behind a NAT is reached: at the address that it sends from, by the listener that it sends to, as
+/// RFC 5626 §5.3.2 says of a flow. With IPv6, instead of a NAT there is a firewall that lets nothing else in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BehindNat {
     pub listener: u8,
     pub address: SocketAddr,
-    /// What the client calls itself, hashed: another contact is taken for what it says. All names count as one, since none
-    /// says where the client is. `None`: whatever it calls itself.
+    /// The hashed contact of the client: a request for any other contact goes where that contact says. All names count as
+    /// one, since none says where the client is. `None`: any contact.
     contact: Option<u16>,
 }
 
@@ -87,21 +87,21 @@ pub(crate) enum Contact {
 pub struct Tag {
     pub server: ServerId,
     pub peer: Option<PeerConnection>,
-    /// Never with `peer`.
+    /// Never set together with `peer`.
     pub behind_nat: Option<BehindNat>,
-    /// The hash of the Call-ID does not say this server: it was full or draining, or began the call itself. With hash
-    /// affinity, where the hash speaks otherwise, the tag then does.
+    /// The hash of the Call-ID names another server: that one was full or draining, or a server began the call itself.
+    /// With hash affinity, the tag then decides instead of the hash.
     pub placed: bool,
-    /// The copy that only the client itself is given, of a tag with its connection: who sends it is that client. The server
-    /// and the other party of the call see another (`way::private_tag`).
+    /// This copy of a tag with a connection goes only to the client itself: its sender is that client. The server and the
+    /// other party of the call see another copy (`way::private_tag`).
     pub private: bool,
-    /// Of a client with a connection: its Contact is at the address that it came from, so that no NAT hides it and it may be
+    /// For a client with a connection: its Contact is at the address that it came from, so no NAT hides it, and it may be
     /// reached there when the connection is gone.
     pub listens: bool,
-    /// Which way the request went that made the dialog, and a mark of its From tag.
+    /// Direction of the request that made the dialog, and a mark of its From tag.
     first: Direction,
     mark: u32,
-    /// The key that signs it, and that the mark is made with.
+    /// Id of the key that signs the tag and makes the mark.
     key: u8,
 }
 
@@ -128,23 +128,23 @@ impl Tag {
         }
     }
 
-    /// The copy for the client, or that for everybody else.
+    /// The copy for the client, or the copy for everybody else.
     pub(crate) fn copy_for(self, private: bool) -> Tag {
         Tag { private, ..self }
     }
 
-    /// Which way the request went that made the dialog.
+    /// Direction of the request that made the dialog.
     pub(crate) fn first(&self) -> Direction {
         self.first
     }
 
-    /// Where a client is, if a NAT hides it and it still calls itself by that contact.
+    /// Where a client is, if a NAT hides it and it still has that contact.
     pub(crate) fn hidden_at(&self, keys: &KeyRing, contact: Option<SocketAddr>) -> Option<BehindNat> {
         let marked = || contact_mark(keys, self.key, contact);
         self.behind_nat.filter(|nat| nat.contact.is_none_or(|contact| contact == marked()))
     }
 
-    /// A request whose From tag is that of the first one goes its way; any other goes the other way.
+    /// A request with the From tag of the first request goes in its direction; any other goes in the other direction.
     pub fn direction(&self, keys: &KeyRing, from_tag: &[u8]) -> Direction {
         if mark(keys, self.key, from_tag) == self.mark { self.first } else { self.first.other() }
     }
@@ -156,7 +156,7 @@ impl Tag {
         out.extend_from_slice(&text[..length]);
     }
 
-    /// The same to the front of `text`; the count of characters.
+    /// Writes the same to the front of `text`; returns the number of characters.
     pub(crate) fn encode(
         &self,
         keys: &KeyRing,
@@ -196,7 +196,7 @@ impl Tag {
         token::encode(&bytes, length + TAG_AUTHENTICATOR_BYTES, text)
     }
 
-    /// `None`: not a tag that one of the farm's load managers made for this Call-ID.
+    /// `None`: no load manager of the farm made this tag for this Call-ID.
     pub fn read(keys: &KeyRing, parameter: &[u8], call: CallKey, call_id: &[u8]) -> Option<Tag> {
         let (bytes, length) = token::decode(parameter)?;
         let length = length.checked_sub(TAG_AUTHENTICATOR_BYTES)?;
@@ -240,7 +240,7 @@ fn mark(keys: &KeyRing, key: u8, from_tag: &[u8]) -> u32 {
     (keys.mark(key, from_tag) >> 34) as u32
 }
 
-/// Never zero, which stands for none. That two contacts of one client look alike once in 65,535 does no harm.
+/// Never zero, which stands for none. If two contacts of one client have one mark, once in 65,535, that does no harm.
 fn contact_mark(keys: &KeyRing, key: u8, contact: Option<SocketAddr>) -> u16 {
     let mut bytes = [0; 18];
     match contact {

@@ -1,6 +1,6 @@
 //! Bytes as a SIP token: base64 with `-` and `_` and without padding (RFC 4648 §5), all of them token characters.
 
-/// Bytes that are made characters at once, and how many those are: what one vector register holds.
+/// Number of bytes that are encoded at once, and of their characters: one vector register.
 const GROUP: usize = 12;
 const CHARACTERS: usize = 16;
 
@@ -8,8 +8,8 @@ const CHARACTERS: usize = 16;
 pub const BYTES_MAX: usize = 4 * GROUP;
 pub const CHARACTERS_MAX: usize = 4 * CHARACTERS;
 
-/// Writes the first `length` of `bytes`, behind which there are only zeros, to the front of `text`: ⌈4·n/3⌉ characters,
-/// which are counted. What is behind them has no meaning.
+/// Writes the first `length` of `bytes`, which are followed only by zeros, to the front of `text`. Returns the number of
+/// characters, ⌈4·n/3⌉. The rest of `text` has no meaning.
 #[inline]
 pub fn encode(bytes: &[u8; BYTES_MAX], length: usize, text: &mut [u8; CHARACTERS_MAX]) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -20,8 +20,8 @@ pub fn encode(bytes: &[u8; BYTES_MAX], length: usize, text: &mut [u8; CHARACTERS
     encode_by(bytes, length, text, plain::characters)
 }
 
-/// The bytes of a token, with zeros behind them, and how many they are; `None` when it is no such token, too long, or not
-/// what [`encode`] makes of those bytes (so that one value has one form).
+/// The bytes of a token, followed by zeros, and their number. `None`: no such token, too long, or not what [`encode`] makes
+/// of those bytes (so that one value has one form).
 #[inline]
 pub fn decode(token: &[u8]) -> Option<([u8; BYTES_MAX], usize)> {
     #[cfg(target_arch = "x86_64")]
@@ -67,17 +67,17 @@ fn decode_by(
             Some(last) => u128::from_le_bytes(*last) >> (8 * (CHARACTERS - rest.len())),
             None => rest.iter().rev().fold(0, |text, character| text << 8 | u128::from(*character)),
         };
-        // What is missing stands for zeros.
+        // Missing characters stand for zeros.
         let text = text | u128::from_le_bytes([b'A'; CHARACTERS]) << (8 * rest.len());
         *place = bytes_of(&text.to_le_bytes())?;
     }
     let length = token.len() * 3 / 4;
-    // The last bits of a short group are zero, or two tokens would say the same.
+    // The last bits of a short group must be zero, or two tokens would mean the same.
     bytes.get(length).is_none_or(|beyond| *beyond == 0).then_some((bytes, length))
 }
 
-/// The sixteen characters of twelve bytes, and the twelve bytes of sixteen characters, in registers of sixteen bytes whose bytes
-/// can be looked up in a table of sixteen: what x86-64 processors have since SSSE3.
+/// The sixteen characters of twelve bytes, and the twelve bytes of sixteen characters, in registers of sixteen bytes whose
+/// bytes can be looked up in a table of sixteen: x86-64 processors have this since SSSE3.
 #[cfg(target_arch = "x86_64")]
 mod groups {
     use std::arch::x86_64::*;
@@ -107,7 +107,8 @@ mod groups {
         let (words, _) = group.as_chunks();
         let word = |at: usize| i32::from_le_bytes(words[at]);
         let bytes = _mm_setr_epi32(word(0), word(1), word(2), 0);
-        // Of each three bytes two words, which hold two sextets each; a product moves a sextet into a byte of its own.
+        // Every three bytes become two words, which hold two sextets each; a product moves each sextet into a byte of its
+        // own.
         let order = table([1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10]);
         let words = _mm_shuffle_epi8(bytes, order);
         let of = |mask| _mm_and_si128(words, _mm_set1_epi32(mask));
@@ -115,7 +116,8 @@ mod groups {
             _mm_mulhi_epu16(of(0x0FC0_FC00), _mm_set1_epi32(0x0400_0040)),
             _mm_mullo_epi16(of(0x003F_03F0), _mm_set1_epi32(0x0100_0010)),
         );
-        // How far a value is from its character: 13 stands for upper case, 0 for lower, 1 to 10 for digits, then `-` and `_`.
+        // The kind of a value decides its distance from its character: 13 stands for upper case, 0 for lower case, 1 to 10
+        // for digits, then `-` and `_`.
         let upper = _mm_cmpgt_epi8(_mm_set1_epi8(26), values);
         let kind =
             _mm_or_si128(_mm_subs_epu8(values, _mm_set1_epi8(51)), _mm_and_si128(upper, _mm_set1_epi8(13)));
@@ -130,7 +132,7 @@ mod groups {
         let text = unsafe { _mm_loadu_si128(characters.as_ptr().cast()) };
         let low = _mm_and_si128(text, _mm_set1_epi8(15));
         let high = _mm_and_si128(_mm_srli_epi16::<4>(text), _mm_set1_epi8(15));
-        // A bit for each kind of upper half, and for each lower half the kinds that it does not go with.
+        // A bit for each kind of upper half; and for each lower half, the kinds that it may not be combined with.
         let kinds = table([32, 32, 1, 2, 4, 8, 4, 16, 32, 32, 32, 32, 32, 32, 32, 32]);
         let refused = table([37, 33, 33, 33, 33, 33, 33, 33, 33, 33, 35, 59, 59, 58, 59, 51]);
         let wrong = _mm_and_si128(_mm_shuffle_epi8(kinds, high), _mm_shuffle_epi8(refused, low));
@@ -138,7 +140,7 @@ mod groups {
             return None;
         }
         let distances = table([0, 0, 17, 4, -65, -65, -71, -71, 0, 0, 0, 0, 0, 0, 0, 0]);
-        // It has the upper half of capitals.
+        // `_` has the upper half of capitals.
         let low_line = _mm_and_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8(b'_' as i8)), _mm_set1_epi8(33));
         let values = _mm_add_epi8(text, _mm_add_epi8(_mm_shuffle_epi8(distances, high), low_line));
         // Two sextets to twelve bits, two of those to 24, and their bytes in order.
@@ -158,7 +160,7 @@ mod groups {
     }
 }
 
-/// The same one by one, for all other processors.
+/// The same one character at a time, for all other processors.
 mod plain {
     use super::{CHARACTERS, GROUP};
 
@@ -230,7 +232,7 @@ mod tests {
         {
             assert_eq!(decode(token), None, "{token:?}");
         }
-        // The last bits of a short group are zero, or two tokens would say the same.
+        // The last bits of a short group must be zero, or two tokens would mean the same.
         for (token, same) in
             [(&b"AB"[..], &b"AA"[..]), (b"AAB", b"AAA"), (b"BBBBBBBBBBBBBBBBAB", b"BBBBBBBBBBBBBBBBAA")]
         {
