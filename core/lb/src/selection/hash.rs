@@ -1,5 +1,5 @@
 //! Selection by hash of the Call-ID (SPEC A5): modulo over the active table (FIG. 5B), cascade over the server table
-//! (FIG. 6), or consistent. The first choice is the one that hash affinity gives, as long as that server has room.
+//! (FIG. 6), or consistent. The first choice is the server of hash affinity, as long as that server has room.
 
 use crate::farm::admitted::Admitted;
 use crate::farm::consistent::mix;
@@ -12,7 +12,7 @@ pub(crate) fn pick(ask: &Ask<'_>, kind: HashKind) -> Option<u16> {
     first_usable(ask.snapshot, kind, ask.hash, |position| ask.usable(position))
 }
 
-/// The first server in the order of the hash that may be given one more new call.
+/// The first server in the order of the hash that may get one more new call.
 pub(crate) fn with_room<'a>(
     snapshot: &'a Snapshot,
     kind: HashKind,
@@ -24,7 +24,7 @@ pub(crate) fn with_room<'a>(
         .map(|position| &servers[usize::from(position)])
 }
 
-/// The first position in the order of the hash that is usable.
+/// The first usable position in the order of the hash.
 #[inline]
 pub(crate) fn first_usable(
     snapshot: &Snapshot,
@@ -36,7 +36,7 @@ pub(crate) fn first_usable(
     match kind {
         HashKind::Modulo => {
             let first = *known.get(hash.checked_rem(known.len() as u64)? as usize)?;
-            // The next entry would get all that this one cannot take; a second hash spreads it.
+            // The next entry would get all calls that this one cannot take; a second hash spreads them.
             if usable(first) { Some(first) } else { in_a_row(known, mix(hash), usable) }
         }
         HashKind::Cascade => {

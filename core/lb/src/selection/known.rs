@@ -1,18 +1,19 @@
-//! Hash affinity (SPEC A5): the server of a call is computed from its Call-ID, and nothing is remembered. The answer
-//! changes only when a server fails, stops, returns, or is added or removed; never by draining or filling up.
+//! Hash affinity (SPEC A5): the server of a call is computed from its Call-ID, and nothing is remembered. The result
+//! changes only when a server fails, stops, returns, or is added or removed; never when a server drains or fills up.
 
 use crate::farm::server::Server;
 use crate::farm::snapshot::Snapshot;
 use crate::selection::hash::first_usable;
 use crate::settings::HashKind;
 
-/// Hash of a Call-ID, alike on every load manager that is given the same seed. The seed should come from a secret that
-/// the load managers share, so that nobody can choose Call-IDs that all fall on one server.
+/// Hash of a Call-ID, the same on every load manager with the same seed. The seed should come from a secret that the load
+/// managers share, so that nobody can choose Call-IDs that all fall on one server.
 pub fn call_hash(seed: u64, call_id: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(call_id, seed)
 }
 
-/// The server of a known call. Where none can be reached, one on trial may have it: it may be back. `None`: there is none (503).
+/// The server of a known call. If none can be reached, a server on trial may get the call: it may be back. `None`: there is
+/// none (503).
 #[inline]
 pub fn known(snapshot: &Snapshot, kind: HashKind, hash: u64) -> Option<&Server> {
     let servers = snapshot.servers();

@@ -1,6 +1,6 @@
-//! Least loaded: the server that told the smallest load in its last heartbeat, corrected by what it was given since. Loads
-//! that differ by less than a measurement does are equal, and equals share by chance and weight, so that the calls of one
-//! heartbeat period do not all fall on one server. Where nobody tells a load it is round robin.
+//! Least loaded: the server with the smallest load in its last heartbeat, corrected by the calls given to it since. Loads
+//! that differ by less than two measurements do are equal; equal servers share by chance and weight, so that the calls of one
+//! heartbeat period do not all fall on one server. If no server tells a load, this is round robin.
 
 use base::Chance;
 
@@ -8,7 +8,7 @@ use crate::farm::active_table::Candidate;
 use crate::selection::Ask;
 use crate::selection::round_robin::RoundRobin;
 
-/// Loads this close are equal: CPU use sampled once a second varies by some percent at constant load.
+/// Loads this close are equal: at constant load, CPU use sampled once a second varies by some percent.
 const EQUAL_PPM: u64 = 20_000;
 
 pub(crate) fn pick(ask: &Ask<'_>, round_robin: &RoundRobin, chance: &mut Chance) -> Option<u16> {
@@ -25,7 +25,7 @@ pub(crate) fn pick(ask: &Ask<'_>, round_robin: &RoundRobin, chance: &mut Chance)
     let equals = compared.filter(|candidate| load(candidate) <= bound);
     let weight = |candidate: &Candidate| u64::from(candidate.weight);
     let mut x = chance.below(equals.clone().map(weight).sum());
-    // A load may have grown since it was summed; then whoever is last takes the call.
+    // A load may have grown since the sum was made; then the last server takes the call.
     let mut chosen = None;
     for candidate in equals {
         chosen = Some(candidate.position);

@@ -1,5 +1,6 @@
-//! How the server for a new call is chosen: one file per policy, each a function from a snapshot to a position. A policy never
-//! waits, never allocates, never names a server without room, and never fails open: no candidate means 503 (SPEC A5, A6).
+//! How the server for a new call is chosen: one file per policy, each a function from a snapshot to a position. A policy
+//! never waits, never allocates, never names a server without room, and never fails open: if there is no candidate, the
+//! answer is 503 (SPEC A5, A6).
 
 use crate::farm::admitted::Admitted;
 use std::sync::Arc;
@@ -19,14 +20,14 @@ pub mod round_robin;
 pub mod score;
 pub mod shortest_queue;
 
-/// Candidates yielded for one call: more failures in a row than this mean that the farm is gone.
+/// Candidates tried for one call: more failures in a row than this mean that the farm is gone.
 const CANDIDATES_MAX: usize = 8;
 
-/// Servers that a policy of the least compares for one call. In a farm up to this size the choice is the exact minimum; in a
-/// larger one it is the minimum of so many taken at random, which with 99 % is among the least 7 % of all
-/// (0.93^64 < 0.01), and costs a call no more in a farm of a thousand.
+/// Servers that a policy of the minimum compares for one call. In a farm up to this size the choice is the exact minimum. In
+/// a larger farm it is the minimum of this many servers taken at random. With 99 % this server is among the least 7 % of all
+/// (0.93^64 < 0.01), and the cost for a call is no higher in a farm of a thousand.
 const COMPARED_MAX: usize = 64;
-/// Steps through the active table: primes above its largest size, so that each visits every server once.
+/// Steps through the active table: primes above its largest size, so that each step visits every server once.
 const STRIDES: [usize; 8] = [65_537, 65_539, 65_543, 65_551, 65_557, 65_563, 65_579, 65_581];
 
 /// The policies that can be chosen.
@@ -48,7 +49,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// `ledger` is that of [`Ledger::for_settings`]; a policy that counts and was given none chooses as round robin.
+    /// `ledger` comes from [`Ledger::for_settings`]; a policy that counts chooses as round robin if it has no ledger.
     pub fn new(settings: &Settings, admitted: Arc<Admitted>, ledger: Option<Arc<Ledger>>) -> Selector {
         Selector::of(settings.selection, settings.hash, admitted, ledger)
     }
@@ -74,7 +75,7 @@ impl Selector {
         Selector { selection, policy, admitted }
     }
 
-    /// Servers for a new call with this hash (`affinity::hash::call_hash`), the first choice first, none twice.
+    /// Servers for a new call with this hash (`affinity::hash::call_hash`), the first choice first, no server twice.
     pub fn candidates<'a, 'c>(
         &'a self,
         snapshot: &'a Snapshot,
@@ -99,7 +100,7 @@ impl Selector {
         self.selection
     }
 
-    /// What the policy counts of these servers and of those, as many as fit: what is in progress, in hundredths, or the
+    /// Writes the policy's count for these servers and those, as many as fit: the amount in progress, in hundredths, or the
     /// calls since the heartbeat.
     pub(crate) fn figures(&self, these: &[Server], those: &[Server], figures: &mut [u32]) {
         let servers = these.iter().chain(those);
@@ -118,7 +119,7 @@ impl Selector {
     }
 }
 
-/// What a policy is asked.
+/// The question to a policy.
 pub(crate) struct Ask<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) admitted: &'a Admitted,
@@ -134,19 +135,19 @@ impl Ask<'_> {
             && self.admitted.has_room(&self.snapshot.servers()[usize::from(position)])
     }
 
-    /// [`Ask::usable`] for a server of the active table, which has all that is needed at hand.
+    /// [`Ask::usable`] for a server of the active table, which has all the data at hand.
     pub(crate) fn is_open(&self, candidate: &Candidate) -> bool {
         let since = || self.admitted.since(candidate.slot, candidate.admitted_before);
         candidate.residual_calls.is_none_or(|residual| since() < residual)
             && !self.tried[..self.tried_count].contains(&candidate.position)
     }
 
-    /// The servers among which a policy of the least chooses, beginning at a random place: at most [`COMPARED_MAX`], or
-    /// all where none of these is open. `random` is drawn by the caller.
+    /// The servers among which a policy of the minimum chooses, beginning at a random place: at most [`COMPARED_MAX`], or all
+    /// if none of these is open. The caller draws `random`.
     pub(crate) fn compared(&self, random: u64) -> impl Iterator<Item = &Candidate> + Clone {
         let active = self.snapshot.active().active();
         let from = (random >> 8).checked_rem(active.len() as u64).unwrap_or(0) as usize;
-        // Steps rather than neighbours: calls before this one have evened out their neighbours.
+        // Steps rather than neighbours: earlier calls have evened out neighbouring servers.
         let stride = STRIDES[(random & 7) as usize].checked_rem(active.len()).unwrap_or(0);
         let mut at = from;
         let in_turn = (0..active.len()).map(move |_| {
@@ -160,7 +161,7 @@ impl Ask<'_> {
         in_turn.take(compared).filter(|candidate| self.is_open(candidate))
     }
 
-    /// Every server of the active table is usable, and none need be asked.
+    /// Every server of the active table is usable, so none need be checked.
     pub(crate) fn all_usable(&self) -> bool {
         self.tried_count == 0 && !self.snapshot.active().limited()
     }

@@ -1,6 +1,6 @@
-//! Round robin: servers in turn, each as often as its weight says, one counter for all workers. With equal weights the
-//! turn is strict; with others the counter walks over the summed weights in steps of the golden section, which visits
-//! every stretch in proportion to its length and never in bursts, and needs no table, however large the weights.
+//! Round robin: servers in turn, each as often as its weight says, with one counter for all workers. With equal weights the
+//! turn is strict. With other weights the counter walks over the summed weights in steps of the golden section. These steps
+//! visit every stretch in proportion to its length, never in bursts, and need no table, however large the weights are.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -20,7 +20,7 @@ impl RoundRobin {
         self.next(ask.snapshot, |position| ask.usable(position))
     }
 
-    /// Position of the next server in turn that is `usable`, among those of the active table.
+    /// Position of the next server in turn that is `usable`, in the active table.
     pub(crate) fn next(&self, snapshot: &Snapshot, usable: impl Fn(u16) -> bool) -> Option<u16> {
         let table = snapshot.active();
         let active = table.active();

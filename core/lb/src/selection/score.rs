@@ -1,5 +1,5 @@
-//! The choice by the performance score (SPEC B2): a server is drawn with a probability in proportion to its score. A zero
-//! score is never drawn.
+//! The choice by the performance score (SPEC B2): a server is drawn with a probability in proportion to its score. A server
+//! with score zero is never drawn.
 
 use base::Chance;
 
@@ -16,7 +16,7 @@ pub(crate) fn pick(ask: &Ask<'_>, chance: &mut Chance) -> Option<u16> {
     if ask.all_usable() || ask.usable(position) {
         return Some(position);
     }
-    // Drawn again among those that are left: rare, so it may take a pass over all.
+    // Another draw among the servers that are left: rare, so it may take a pass over all.
     let left = || {
         let score = |at: usize| table.scores()[at] - if at == 0 { 0 } else { table.scores()[at - 1] };
         let usable =
@@ -33,7 +33,7 @@ pub(crate) fn pick(ask: &Ask<'_>, chance: &mut Chance) -> Option<u16> {
     })
 }
 
-/// Index j with `sums[j−1] < x ≤ sums[j]`. Between equal sums, the mark of a zero score, no x fits.
+/// Index j with `sums[j−1] < x ≤ sums[j]`. Equal sums come from a zero score: no x fits between them.
 fn chosen(sums: &[u64], x: u64) -> usize {
     sums.partition_point(|&sum| sum < x)
 }

@@ -1,6 +1,6 @@
-//! Shortest queue, the policy of three names: `cjsq` counts calls in progress, `tjsq` transactions, `tlwl` transactions by
-//! weight. Which of them is a matter of what the ledger counts; the choice is the same: the least of what is in progress
-//! plus one, per weight. Ties go by chance, never to the first.
+//! Shortest queue, one policy with three names: `cjsq` counts calls in progress, `tjsq` transactions, `tlwl` transactions by
+//! weight. The ledger decides what is counted; the choice is the same: the smallest of (amount in progress plus one) per
+//! weight. Ties are decided by chance, never for the first.
 
 use base::Chance;
 
@@ -13,7 +13,7 @@ const PER_WEIGHT: u64 = 1_000_000;
 
 pub(crate) fn pick(ask: &Ask<'_>, ledger: &Ledger, chance: &mut Chance) -> Option<u16> {
     let queue = |candidate: &&Candidate| u64::from(ledger.count(candidate.slot)) + u64::from(ONE);
-    // Those compared begin at a random seat, and of equals the first is taken.
+    // The comparison begins at a random seat, and of equal servers the first is taken.
     let compared = ask.compared(chance.next_u64());
     let least = if ask.snapshot.active().equal_weights() {
         compared.min_by_key(queue)
