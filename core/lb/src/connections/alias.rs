@@ -1,10 +1,10 @@
-//! Connection reuse (RFC 5923): a peer that puts `alias` into its Via asks that requests to the address there come over the
-//! connection that it opened.
+//! Connection reuse (RFC 5923): a peer with `alias` in its Via asks to get requests for the address there over the connection
+//! that it opened.
 //!
-//! Over TLS that is done once the edge has found that the certificate shown on the connection is one that we would have
-//! believed on a connection opened to that address (§9.2), so that nobody gets a request who would not have got it otherwise.
-//! Over TCP nothing is proven: it is done only where the operator says so, for the address of a server of the farm, and from
-//! that address. An address taken is known to all workers; when its connection is gone, another is opened as ever.
+//! Over TLS this is done once the edge has found that we would have believed the certificate of the connection on a
+//! connection opened to that address (§9.2), so that nobody gets a request that they would not have got otherwise. Over TCP
+//! nothing is proven: it is done only if the operator allows it, for the address of a server of the farm, and from that
+//! address. All workers know an address that was taken over; when its connection is gone, another is opened as usual.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sip::{ConnectionId, Target, Transport};
 
-/// Connections that asked, one address each: far above the peers of a farm.
+/// Connections that asked, with one address each: far above the number of a farm's peers.
 const ASKED_MAX: usize = 4096;
 
-/// What became of a connection that asked.
+/// The state of a connection that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Waiting,
@@ -27,14 +27,14 @@ enum Asked {
 #[derive(Debug, Default)]
 struct Inner {
     by_connection: HashMap<ConnectionId, Asked>,
-    /// Listener and connection by which the peer at an address is reached.
+    /// Listener and connection that reach the peer at an address.
     taken: HashMap<(Transport, SocketAddr), (u8, ConnectionId)>,
 }
 
 #[derive(Debug, Default)]
 pub struct Aliases {
     inner: Mutex<Inner>,
-    /// Connections that asked; most load managers have none, and look no further.
+    /// Connections that asked; most load managers have none, and skip the table.
     count: AtomicUsize,
 }
 
@@ -43,7 +43,7 @@ impl Aliases {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection asks. True: for the first time. The first address that it names is the one that counts.
+    /// A connection asks. True: for the first time. Only the first address that it names counts.
     pub(crate) fn ask(&self, id: ConnectionId) -> bool {
         let mut inner = self.lock();
         if inner.by_connection.len() >= ASKED_MAX || inner.by_connection.contains_key(&id) {
@@ -54,10 +54,10 @@ impl Aliases {
         true
     }
 
-    /// The connection takes the address over, also from one that had it: the peer has come back.
+    /// The connection takes the address over, even from another connection: the peer has come back.
     pub(crate) fn take(&self, transport: Transport, address: SocketAddr, listener: u8, id: ConnectionId) {
         let mut inner = self.lock();
-        // It may have been closed meanwhile.
+        // The connection may have been closed meanwhile.
         if let Some(asked) = inner.by_connection.get_mut(&id) {
             *asked = Asked::Taken(transport, address);
             inner.taken.insert((transport, address), (listener, id));
@@ -85,7 +85,7 @@ impl Aliases {
         self.lock().taken.get(&(transport, address)).copied()
     }
 
-    /// The connection is gone; the address that it had.
+    /// The connection is gone; returns the address that it had.
     pub(crate) fn closed(&self, id: ConnectionId) -> Option<SocketAddr> {
         if self.count.load(Relaxed) == 0 {
             return None;
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(found(), None, "not proven yet");
         aliases.take(Tls, address, 3, id(1));
         assert_eq!((found(), aliases.find(Tcp, address)), (Some(1), None));
-        // It comes back before its old connection is known to be gone.
+        // The peer comes back before its old connection is known to be gone.
         assert!(aliases.ask(id(2)));
         aliases.take(Tls, address, 3, id(2));
         assert_eq!(aliases.closed(id(1)), Some(address));

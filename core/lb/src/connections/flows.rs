@@ -1,11 +1,11 @@
-//! Clients that came back: by which connection one is reached whose former connection is gone.
+//! Clients that came back: which connection reaches a client whose former connection is gone.
 //!
-//! A tag names the connection that its dialog was made on. Another takes its place only if the client has proven itself on it:
-//! by a request of the same dialog with the copy of the tag that only it was given (`way::private_tag`), or by registering
-//! there what it had registered on the old one, and a server having answered that with success. So neither a stranger nor the
-//! other party takes over anybody's calls. A telephone that changes its network leaves a connection behind of whose end
-//! nobody tells us: so the last proof counts, also while the old connection seems open. Of two registrations with different
-//! `reg-id`s neither takes the place of the other: they are flows side by side (RFC 5626 §4.2).
+//! A tag names the connection that its dialog was made on. Another connection replaces it only if the client has proven
+//! itself there: by a request of the same dialog with the copy of the tag that only this client was given
+//! (`way::private_tag`); or by registering there what it had registered on the old connection, with success from a server. So
+//! neither a stranger nor the other party takes over anybody's calls. A telephone that changes its network leaves a
+//! connection behind, and nobody reports the end of that connection. So the last proof counts, even while the old connection
+//! seems open. Registrations with different `reg-id`s do not replace each other: they are flows side by side (RFC 5626 §4.2).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,37 +16,37 @@ use sip::ConnectionId;
 
 use crate::signed::tag::PeerConnection;
 
-/// Connections of one worker: as many as a slot number tells apart.
+/// Connections of one worker: as many as a slot number can tell apart.
 const SLOTS: usize = 1 << 16;
 const OPEN: u64 = 1 << 32;
-/// Proofs that are remembered: three of a registered client (contact, GRUU, telephone), of more clients than four workers can
-/// have connections at the default limit.
+/// Proofs that are remembered: three for each registered client (contact, GRUU, telephone), for more clients than four
+/// workers can have connections at the default limit.
 const FLOWS_MAX: usize = 3 << 18;
-/// REGISTERs that wait for their answer at once.
+/// REGISTERs that may wait for their answer at the same time.
 const WAITING_MAX: usize = 1 << 14;
 const SHARDS: usize = 16;
-/// How long the answer to a REGISTER is waited for: Timer F (RFC 3261 §17.1.2.2).
+/// How long to wait for the answer to a REGISTER: Timer F (RFC 3261 §17.1.2.2).
 const WAITING_TIME: Duration = Duration::from_secs(32);
-/// How long a connection that is gone still leads to the telephone that registered on it, where room is short.
+/// How long a lost connection still leads to the telephone that registered on it, if room is short.
 const TELEPHONE_TIME: Duration = Duration::from_secs(3600);
-/// Between two looks for entries that have lost their use, in a shard that is full.
+/// Time between two searches for useless entries in a full shard.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a client proved, as a keyed hash.
+/// A proof of a client, as a keyed hash.
 pub(crate) type Proof = u64;
 
-/// What a REGISTER proves.
+/// The proofs that a REGISTER gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Registration {
     /// Address of record and contact.
     pub contact: Proof,
-    /// Address of record, which telephone of the user (its instance, RFC 5626 §4.1, or else its contact), and `reg-id`.
+    /// Address of record, telephone of the user (its instance, RFC 5626 §4.1, or else its contact), and `reg-id`.
     pub telephone: Proof,
     /// Address of record and connection.
     pub here: Proof,
 }
 
-/// By which connection, and since when.
+/// The connection that a client is reached by, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub flow: PeerConnection,
@@ -63,16 +63,16 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Shard {
     known: HashMap<Proof, Known>,
-    /// From an address of record and a connection to the telephone that registered there last.
+    /// From an address of record and a connection to the telephone that last registered there.
     telephones: HashMap<Proof, (Proof, Time)>,
-    /// By the branch and the address of record of the REGISTER.
+    /// Keyed by the branch and the address of record of the REGISTER.
     waiting: HashMap<u64, Waiting>,
     swept: Time,
 }
 
 #[derive(Debug)]
 pub struct Flows {
-    /// For each worker and slot the generation of the connection that is open there, marked by [`OPEN`].
+    /// For each worker and slot: the generation of the connection that is open there, marked by [`OPEN`].
     open: Vec<OnceLock<Box<[AtomicU64]>>>,
     shards: [Mutex<Shard>; SHARDS],
 }
@@ -91,7 +91,7 @@ impl Flows {
         slots.get(usize::from(id.slot))
     }
 
-    /// The worker has had a message over this connection of its own.
+    /// The worker has received a message over this connection of its own.
     pub(crate) fn heard(&self, id: ConnectionId) {
         let mark = OPEN | u64::from(id.generation);
         if let Some(slot) = self.slot(id).filter(|slot| slot.load(Relaxed) != mark) {
@@ -108,7 +108,7 @@ impl Flows {
         }
     }
 
-    /// Whether the connection has been heard and is not gone.
+    /// Whether a message came over the connection and it is not gone.
     pub(crate) fn is_open(&self, id: ConnectionId) -> bool {
         self.slot(id).is_some_and(|slot| slot.load(Relaxed) == OPEN | u64::from(id.generation))
     }
@@ -129,13 +129,14 @@ impl Flows {
         true
     }
 
-    /// The connection on which the client has proven this last, while it is open.
+    /// The connection on which the client last gave this proof, if it is open.
     pub(crate) fn find(&self, proof: Proof) -> Option<Known> {
         let known = *self.shard(proof).known.get(&proof)?;
         self.is_open(known.flow.id).then_some(known)
     }
 
-    /// The connection on which the telephone registered last that registered here: on this connection, this address of record.
+    /// Finds the telephone that registered here (this address of record on this connection), and the connection on which it
+    /// last registered.
     pub(crate) fn follow(&self, here: Proof) -> Option<Known> {
         let (telephone, _) = *self.shard(here).telephones.get(&here)?;
         self.find(telephone)
@@ -153,7 +154,7 @@ impl Flows {
         true
     }
 
-    /// A REGISTER goes on to a server: what it will have proven if the server says yes. False: there is no room.
+    /// A REGISTER goes on to a server. `registration`: what it proves if the server accepts. False: there is no room.
     pub(crate) fn asked(
         &self,
         now: Time,
@@ -172,7 +173,7 @@ impl Flows {
         true
     }
 
-    /// The final answer to that REGISTER has come: what it proves if that is one of success, and on which connection.
+    /// The final answer to that REGISTER has come. Returns what a success proves, and on which connection.
     pub(crate) fn answered(&self, now: Time, asked: u64) -> Option<(Registration, PeerConnection)> {
         let waiting = self.shard(asked).waiting.remove(&asked)?;
         (now < waiting.until).then_some((waiting.registration, waiting.flow))

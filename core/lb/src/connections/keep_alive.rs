@@ -1,15 +1,17 @@
 //! Keep-alives of RFC 5626: STUN on the UDP ports of SIP is answered (§5.4, §8), and a client whose flow we keep is told how
-//! often to send one. Those of streams, CRLF and the pings of WebSocket, are answered where streams are read (`io/net`).
+//! often to send a keep-alive. Keep-alives on streams, CRLF and the pings of WebSocket, are answered where streams are read
+//! (`io/net`).
 
 use sip::headers::via;
 use sip::{Edits, Message, Name, Start, Transport, work};
 
-/// Seconds in which a client on a stream sends a keep-alive: the default of RFC 5626 §4.4.1, far below the time after which
-/// `io/net` closes a silent connection. Over UDP nothing is said: there clients take 24 s to 29 s (§4.4.2), which is right.
+/// Interval in seconds of the keep-alives of a client on a stream: the default of RFC 5626 §4.4.1, far below the time after
+/// which `io/net` closes a silent connection. Over UDP no interval is given: clients there take 24 s to 29 s (§4.4.2), which
+/// is right.
 const FLOW_TIMER: &[u8] = b"Flow-Timer: 120\r\n";
 
-/// Puts Flow-Timer into the answer to a REGISTER that came over `transport`, where the registrar says that outbound is used
-/// (RFC 5626 §5.4) and has not said itself how often. `first_hop`: the telephone sent to us without a proxy between.
+/// Puts Flow-Timer into the answer to a REGISTER that came over `transport`, if the registrar says that outbound is used (RFC
+/// 5626 §5.4) and gives no Flow-Timer itself. `first_hop`: no proxy is between the telephone and us.
 pub(crate) fn add_flow_timer(answer: &Message<'_>, first_hop: bool, transport: Transport, edits: &mut Edits) {
     let has_one = |header| answer.name(header).eq_ignore_ascii_case(b"Flow-Timer");
     if transport.is_reliable()
@@ -22,7 +24,7 @@ pub(crate) fn add_flow_timer(answer: &Message<'_>, first_hop: bool, transport: T
     }
 }
 
-/// Whether this many Vias are all there are.
+/// Whether the message has exactly this many Vias.
 pub(crate) fn has_vias(message: &Message<'_>, count: usize) -> bool {
     via::all(message).take(count + 1).count() == count
 }

@@ -1,4 +1,4 @@
-//! Addresses and connections, ours and those of others: which one reaches whom.
+//! Addresses and connections, ours and those of others: which connection reaches whom.
 
 pub mod alias;
 pub(crate) mod flows;

@@ -1,4 +1,4 @@
-//! Our own addresses: is a URI ours, which listener does a message leave by, and how do we write ourselves.
+//! Our own addresses: whether a URI is ours, which listener a message leaves by, and how we write our own address.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use crate::settings::Listener;
 use crate::signed::hop::BEHIND_BRANCH;
 use crate::signed::tag;
 
-/// A listener with the text that Via and Record-Route carry for it, made once.
+/// A listener with its text for Via and Record-Route, made once.
 #[derive(Debug)]
 pub struct OwnAddress {
     pub transport: Transport,
@@ -27,14 +27,14 @@ pub struct OwnAddress {
 pub struct OwnAddresses {
     all: Vec<OwnAddress>,
     names: Vec<Vec<u8>>,
-    /// Addresses of load managers whose calls come to us when they are gone: what they wrote into a Route is ours to read.
+    /// Addresses of load managers whose calls come to us when they are gone: we read their Route entries as our own.
     others: Vec<SocketAddr>,
 }
 
 /// How a Via line of ours begins.
 const VIA: &[u8] = b"Via: ";
 
-/// RFC 3261 §19.1.2; RFC 7118 §5.2.3 leaves WebSocket those of HTTP.
+/// RFC 3261 §19.1.2; with RFC 7118 §5.2.3, WebSocket keeps the ports of HTTP.
 const fn default_port(transport: Option<Transport>) -> u16 {
     match transport {
         None | Some(Transport::Udp | Transport::Tcp) => 5060,
@@ -51,12 +51,12 @@ impl OwnAddresses {
         OwnAddresses { all: listeners.iter().map(OwnAddress::new).collect(), names, others }
     }
 
-    /// How long the beginning of a Via line of ours is, up to the value of its branch; `None`: the line is none of ours.
+    /// The length of the beginning of a Via line of ours, up to the value of its branch; `None`: the line is none of ours.
     pub(crate) fn via_length(&self, line: &[u8]) -> Option<usize> {
         self.all.iter().find(|own| line.starts_with(&own.via)).map(|own| own.via.len())
     }
 
-    /// The listener and the tag of a Route field that is one entry of ours to the letter.
+    /// The listener and the tag of a Route field that is one entry exactly as we write it.
     pub(crate) fn route<'m>(&self, field: &'m [u8]) -> Option<(u8, &'m [u8])> {
         let secure = field.starts_with(b"<sips:");
         let (index, own) =
@@ -74,7 +74,7 @@ impl OwnAddresses {
         self.all.get(usize::from(index))
     }
 
-    /// The listener that a Via of ours names, as it comes back, and whether it does so to the address and port: the server may have
+    /// The listener that a Via of ours names when it comes back, and whether address and port match: the server may have
     /// written these in another way, or another load manager of the farm wrote them.
     pub(crate) fn named_by(&self, via: &Via<'_>) -> Option<(u8, bool)> {
         let speaks =
@@ -87,14 +87,14 @@ impl OwnAddresses {
         Some((found as u8, exact.is_some()))
     }
 
-    /// The Via of a request that left by this listener with this branch and hop, without the name of the field.
+    /// The Via of a request that left by this listener with this branch and hop, without the field name.
     pub(crate) fn via_of(&self, listener: u8, branch: &[u8], hop: &[u8]) -> Option<Vec<u8>> {
         let own = self.get(listener)?;
         let alias: &[u8] = if own.transport == Transport::Tls { b";alias" } else { b"" };
         Some([&own.via[VIA.len()..], branch, BEHIND_BRANCH, hop, alias].concat())
     }
 
-    /// The listener that a URI names: by address and port, and by transport where several share them.
+    /// The listener that a URI names: by address and port, and by transport if several listeners share them.
     pub fn find(&self, uri: &Uri<'_>) -> Option<u8> {
         let transport = transport_of(uri);
         let port = uri.port.unwrap_or(default_port(transport));
@@ -104,7 +104,7 @@ impl OwnAddresses {
                 let named = SocketAddr::new(ip, port);
                 own.address == named || self.others.contains(&named)
             }
-            // A name without a port may have been resolved to any (RFC 3263 §4.2).
+            // A name without a port may have been resolved to any port (RFC 3263 §4.2).
             Host::Name(name) => {
                 uri.port.is_none_or(|port| own.address.port() == port)
                     && self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -114,14 +114,14 @@ impl OwnAddresses {
         if self.all.len() == 1 {
             return Some(first as u8);
         }
-        // Of several with one address and port the one that is written so.
+        // Of several listeners with one address and port, the one that the URI fits best.
         let alike = |place: &&OwnAddress| ours(place).then(|| likeness(uri, place.transport));
         let best = self.all.iter().filter_map(|place| alike(&place)).max()?;
         let best = self.all.iter().position(|place| alike(&place) == Some(best));
         Some(best.unwrap_or(first) as u8)
     }
 
-    /// The listener by which a message leaves: the one it came in by where that fits, else the first that does.
+    /// The listener by which a message leaves: the one it came in by if that fits, else the first that fits.
     pub fn outgoing(&self, came_by: u8, transport: Transport, to: IpAddr) -> Option<u8> {
         let fits =
             |place: &OwnAddress| place.transport == transport && place.address.is_ipv4() == to.is_ipv4();
@@ -158,8 +158,8 @@ impl OwnAddress {
     }
 }
 
-/// The `transport` parameter of our own URIs. With `sips:` TLS is what the scheme says, and `tls` is not to be written
-/// (RFC 3261 §26.2.2, RFC 5630 §3.1.4); with `sip:` nothing else says it.
+/// The `transport` parameter of our own URIs. In a `sips:` URI the scheme says TLS, and `tls` must not be written (RFC 3261
+/// §26.2.2, RFC 5630 §3.1.4); in a `sip:` URI nothing else says it.
 fn written_transport(secure: bool, transport: Transport) -> Option<&'static str> {
     match (secure, transport) {
         (_, Transport::Udp) | (true, Transport::Tls) => None,
@@ -167,7 +167,7 @@ fn written_transport(secure: bool, transport: Transport) -> Option<&'static str>
     }
 }
 
-/// How well a URI with our address fits a listener of this transport: as we write it, else as RFC 3261 reads it.
+/// How well a URI with our address fits a listener of this transport: best as we write it, else as RFC 3261 reads it.
 fn likeness(uri: &Uri<'_>, transport: Transport) -> u8 {
     let asked = uri.parameter(b"transport").filter(|token| !token.is_empty());
     let is = |token: &str| asked.is_some_and(|asked| asked.eq_ignore_ascii_case(token.as_bytes()));
@@ -176,12 +176,12 @@ fn likeness(uri: &Uri<'_>, transport: Transport) -> u8 {
         None => asked.is_none() || is(transport.uri_token()),
     };
     let as_read = transport_of(uri).is_some_and(|asked| asked.uri_token() == transport.uri_token());
-    // One of ours with `sips:` was written for that scheme, whatever protects it.
+    // Our own entry with `sips:` was written for that scheme, whatever protects the connection.
     u8::from(as_written) * 2 + u8::from(as_read) + u8::from(uri.secure && as_written && transport.is_secure())
 }
 
-/// The transport that a URI asks for; UDP when it says nothing (RFC 3263 §4.1, for an address), `None` when we do not
-/// speak it. `sips` asks for TLS under whatever else it says (RFC 3261 §26.2.2), which UDP cannot have.
+/// The transport that a URI asks for; UDP if it names none (RFC 3263 §4.1, for an address), `None` if we do not support
+/// it. `sips` asks for TLS under any transport that it names (RFC 3261 §26.2.2), which UDP cannot have.
 pub(crate) fn transport_of(uri: &Uri<'_>) -> Option<Transport> {
     let is = |token: &[u8], known: &str| token.eq_ignore_ascii_case(known.as_bytes());
     match (uri.parameter(b"transport"), uri.secure) {
@@ -196,7 +196,8 @@ pub(crate) fn transport_of(uri: &Uri<'_>) -> Option<Transport> {
     }
 }
 
-/// The host that a request to this URI is sent to: `maddr`, where the URI has one (RFC 3261 §19.1.1). `None`: that is no host.
+/// The host that a request to this URI is sent to: `maddr`, if the URI has one (RFC 3261 §19.1.1). `None`: `maddr` is no
+/// host.
 pub(crate) fn host_to_ask<'m>(uri: &Uri<'m>) -> Option<Host<'m>> {
     match uri.parameter(b"maddr") {
         Some(maddr) => Host::parse(maddr),
@@ -204,7 +205,7 @@ pub(crate) fn host_to_ask<'m>(uri: &Uri<'m>) -> Option<Host<'m>> {
     }
 }
 
-/// The address that a URI names, where it names one that one host has.
+/// The address that a URI names, if it is an address of one host.
 pub(crate) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
     match host_to_ask(uri)? {
         Host::Ip(ip) if is_of_one_host(ip) => {
@@ -214,7 +215,7 @@ pub(crate) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
     }
 }
 
-/// Not a group, not all hosts, and not none: nothing is sent there.
+/// Not a group, not all hosts, not the unspecified address: nothing is sent there.
 pub(crate) fn is_of_one_host(ip: IpAddr) -> bool {
     let all = matches!(ip.to_canonical(), IpAddr::V4(ip) if ip.is_broadcast());
     let ip = ip.to_canonical();

@@ -1,5 +1,5 @@
-//! Peers that lately refused a stream: a large request goes to them by UDP at once, instead of by a connection that
-//! has to fail first (RFC 3261 §18.1.1).
+//! Peers that lately refused a stream: a large request goes to them by UDP at once, without a connection that would have
+//! to fail first (RFC 3261 §18.1.1).
 
 use std::net::SocketAddr;
 
@@ -7,12 +7,12 @@ use base::{Duration, Time};
 
 /// Time until a stream is tried again.
 const REFUSAL_TIME: Duration = Duration::from_secs(60);
-/// Peers remembered per worker; the one that refused longest ago makes room.
+/// Peers remembered per worker; the oldest refusal makes room.
 const REFUSALS_MAX: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Refusing {
-    /// Few, and asked for large requests only: a list does.
+    /// There are few, looked up only for large requests: a list is enough.
     peers: Vec<(SocketAddr, Time)>,
 }
 
