@@ -1,7 +1,8 @@
-//! Why this server: a record of each choice of a server for a call, kept in a bounded ring per worker and put into words
-//! when asked for. The worker writes numbers only: which call, when, by which snapshot, who won, and what selection counted
-//! at that moment; no allocation, no lock, nothing at all for a message that chooses nothing. The rest (addresses, scores,
-//! weights, who was excluded and why) is read from the snapshot of that number, which is kept beside the rings.
+//! Why this server: a record of each choice of a server for a call, kept in a bounded ring per worker and put into words on
+//! request. The worker writes numbers only: which call, when, by which snapshot, which server won, and what selection counted
+//! at that moment. It takes no allocation and no lock, and a message that chooses nothing costs nothing. The rest (addresses,
+//! scores, weights, which servers were excluded and why) is read from the snapshot of that number, which is kept beside the
+//! rings.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -18,14 +19,14 @@ use crate::signed::keyring::CallKey;
 
 pub mod explain;
 
-/// Servers whose figure is kept with a choice: the winner and those behind it in the table. The whole farm, where it is not
-/// larger; of a larger one the part that fits an entry.
+/// Servers whose figure is kept with a choice: the winner and those behind it in the table. This is the whole farm unless it
+/// is larger; of a larger farm, the part that fits an entry.
 pub const FIGURES: usize = 16;
-/// Servers of which it is kept whether they had room: one bit each.
+/// Servers for which one bit each says whether they had room.
 const ROOMS: usize = 64;
-/// Bytes of the Call-ID that are kept, for the log; it is found again by its hash. Phones make some 30 to 50.
+/// Bytes of the Call-ID that are kept, for the log; a call is found by the hash. Phones make some 30 to 50 bytes.
 const CALL_ID_BYTES: usize = 64;
-/// Snapshots kept: at the ten a second that figures bring at most, those of a minute.
+/// Snapshots kept: those of a minute, at the ten a second that changed figures cause at most.
 const SNAPSHOTS_MAX: usize = 600;
 /// Rows of all snapshots that are kept, some 250 bytes each: a farm of thousands keeps fewer snapshots.
 const ROWS_MAX: usize = 65_536;
@@ -35,7 +36,7 @@ const CALL_ID_WORDS: usize = CALL_ID_BYTES / 8;
 /// Number, call, time, epoch, winner and former server, kind and lengths, rooms; then figures and Call-ID.
 const WORDS: usize = 7 + FIGURE_WORDS + CALL_ID_WORDS;
 
-/// What a choice was.
+/// The kind of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -51,7 +52,7 @@ pub enum Kind {
     MovedFailed = 5,
     /// A held set-up whose server was silent.
     MovedSilent = 6,
-    /// A call that a server began: it belongs to that one.
+    /// A call that a server began: it belongs to that server.
     FromServer = 7,
     /// A held set-up whose server said that it is full.
     MovedFull = 8,
@@ -75,7 +76,7 @@ impl Kind {
         Kind::Named,
     ];
 
-    /// As reports and logs name it.
+    /// The name in reports and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Selected => "new call",
@@ -96,19 +97,19 @@ impl Kind {
     }
 }
 
-/// A choice as it is noted.
+/// A choice, as it is noted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Note<'a> {
     pub kind: Kind,
     pub call: CallKey,
     pub call_id: &'a [u8],
-    /// `None`: nobody.
+    /// `None`: no server.
     pub winner: Option<ServerId>,
     /// The server that had the call before.
     pub from: Option<ServerId>,
 }
 
-/// A choice as it is read again.
+/// A choice, as it is read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// Rises by one with each choice of the worker.
@@ -118,13 +119,13 @@ pub struct Choice {
     pub kind: Kind,
     pub selection: Selection,
     pub call: CallKey,
-    /// The beginning of the Call-ID, and how long all of it is (as far as 16 bits count).
+    /// The beginning of the Call-ID, and the length of the whole (as far as 16 bits count).
     pub call_id: Vec<u8>,
     pub call_id_bytes: u16,
     pub epoch: u64,
     pub winner: Option<ServerId>,
     pub from: Option<ServerId>,
-    /// What selection counted, of the winner and of those behind it, before this call was counted. Empty: not noted.
+    /// The counts of selection for the winner and the servers behind it, before this call was counted. Empty: not noted.
     pub figures: Vec<u32>,
     /// Bit i: the i-th server from the winner on was open to new calls but had no room.
     pub full: u64,
@@ -152,7 +153,7 @@ impl Ring {
             return;
         }
         let number = self.noted.load(Relaxed);
-        // A modulo by what is no constant costs more than all stores; sizes are powers of two.
+        // A modulo by a variable costs more than all stores; sizes are powers of two.
         let cell = &self.entries[number as usize & (self.entries.len() - 1)].0;
         cell[0].store(0, Relaxed);
         // A reader that sees one of the words below sees the zero above, too.
@@ -177,7 +178,7 @@ impl Ring {
         cell[5]
             .store(note.kind as u64 | flags << 8 | figures << 16 | selection << 24 | length << 32, Relaxed);
         cell[6].store(full, Relaxed);
-        // One copy of varying length, then stores of fixed length: a quarter of the instructions of word by word.
+        // One copy of variable length, then stores of fixed length: a quarter of the instructions of word by word.
         let mut text = [0u8; CALL_ID_BYTES];
         let kept = note.call_id.len().min(CALL_ID_BYTES);
         text[..kept].copy_from_slice(&note.call_id[..kept]);
@@ -238,7 +239,8 @@ fn selection_of(code: u64) -> Option<Selection> {
     all.into_iter().find(|selection| *selection as u64 == code)
 }
 
-/// Writes the figures from the winner on; how many, and who of those that selection might have named had no room.
+/// Writes the figures from the winner on. Returns how many there are, and which servers had no room although selection
+/// might have named them.
 fn figures(
     cell: &[AtomicU64; WORDS],
     snapshot: &Snapshot,
@@ -281,7 +283,7 @@ impl Why {
         Arc::clone(&self.rings[usize::from(worker) % self.rings.len()])
     }
 
-    /// Choices are noted at all.
+    /// Whether choices are noted at all.
     pub fn is_kept(&self) -> bool {
         self.rings.iter().any(|ring| !ring.entries.is_empty())
     }
@@ -299,7 +301,7 @@ impl Why {
         }
     }
 
-    /// The snapshot of that number, if it is still kept.
+    /// The snapshot with this number, if it is still kept.
     pub fn snapshot(&self, epoch: u64) -> Option<Arc<Snapshot>> {
         let kept = self.lock();
         let at = kept.binary_search_by_key(&epoch, |snapshot| snapshot.epoch).ok()?;
@@ -332,7 +334,7 @@ impl Why {
         found.split_off(found.len().saturating_sub(count))
     }
 
-    /// What was noted since `after`, which goes on from there: at most `count` of each worker. Second: how many were
+    /// The choices noted since `after`, which is moved on: at most `count` of each worker. Second: how many were
     /// overwritten before they could be read.
     pub fn follow(&self, after: &mut Follower, count: usize) -> (Vec<Choice>, u64) {
         after.0.resize(self.rings.len(), 0);
@@ -349,7 +351,7 @@ impl Why {
         (found, missed)
     }
 
-    /// What was noted until now is of no interest to whoever follows.
+    /// The follower skips all choices noted until now.
     pub fn skip(&self, after: &mut Follower) {
         after.0 = self.rings.iter().map(|ring| ring.noted()).collect();
     }

@@ -1,4 +1,5 @@
-//! A choice put beside the table it was made by: every server with what selection saw of it, and why it was not a candidate.
+//! A choice together with the table that it was made by: every server with the figures that selection saw, and why it was not
+//! a candidate.
 
 use std::fmt;
 
@@ -12,15 +13,15 @@ use crate::why::{Choice, FIGURES, Kind, ROOMS, Why};
 #[derive(Clone, Debug)]
 pub struct Explanation {
     pub choice: Choice,
-    /// The selection at that moment. What it decides is in [`Explanation::by`].
+    /// The selection at that moment. [`Explanation::by`] says whether it decided.
     pub selection: Selection,
-    /// What decided: the selection, or the hash of the Call-ID.
+    /// The deciding rule: the selection, the hash of the Call-ID, or another.
     pub by: By,
-    /// By index. Empty: the table of that moment is no longer kept.
+    /// In the order of the index. Empty: the table of that moment is no longer kept.
     pub candidates: Vec<Candidate>,
 }
 
-/// What named the winner.
+/// The rule that named the winner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Selection(Selection),
@@ -36,23 +37,23 @@ pub enum By {
 pub struct Candidate {
     pub server: Server,
     pub won: bool,
-    /// Why it could not be named; `None`: it could.
+    /// Why the server could not be named; `None`: it could be named.
     pub excluded: Option<Excluded>,
-    /// What selection counted of it: calls or transactions in progress, in hundredths, where the selection counts them;
-    /// else calls given to it since its last heartbeat (since the start, where it sends none).
+    /// The count of selection for this server: calls or transactions in progress, in hundredths, if the selection counts
+    /// them; else calls given to it since its last heartbeat (since the start, if it sends none).
     pub counted: Option<u32>,
-    /// The share of new calls that the policy gave it at that moment; where the policy draws.
+    /// The share of new calls that the policy gave it at that moment, if the policy draws.
     pub share_permille: Option<u32>,
 }
 
 /// Why a server was no candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excluded {
-    /// It had failed: not for any call.
+    /// It had failed: it gets no calls at all.
     Failed(Cause),
     /// For known calls only: draining, drained, full.
     KnownCallsOnly(Cause),
-    /// It took no more calls at its last heartbeat, or had been given as many since as it would take.
+    /// It took no more calls at its last heartbeat, or has been given as many since as it takes.
     NoRoom,
     /// A score of zero is never drawn (SPEC B2).
     ZeroScore,
@@ -72,7 +73,7 @@ impl fmt::Display for Excluded {
     }
 }
 
-/// Puts the choice beside its table, which `why` keeps.
+/// Explains the choice by its table, which `why` keeps.
 pub fn explain(why: &Why, settings: &Settings, choice: Choice) -> Explanation {
     let selection = choice.selection;
     let by = match choice.kind {
@@ -123,7 +124,7 @@ fn candidates(choice: &Choice, snapshot: &Snapshot, by: By) -> Vec<Candidate> {
 
 fn excluded(choice: &Choice, server: &Server, is_new: bool, full: bool, by: By) -> Option<Excluded> {
     match server.condition {
-        // The condition may have changed between the choice and what it was made for; the winner won.
+        // The condition may have changed between the choice and its cause; the winner still won.
         _ if choice.winner == Some(server.id) => None,
         Condition::Failed => Some(Excluded::Failed(server.cause)),
         _ if choice.from == Some(server.id) => Some(Excluded::HadTheCall),
@@ -141,7 +142,7 @@ fn excluded(choice: &Choice, server: &Server, is_new: bool, full: bool, by: By) 
     }
 }
 
-/// The share of each candidate, where the policy gives shares.
+/// Sets the share of each candidate, if the policy gives shares.
 fn share(all: &mut [Candidate], by: By) {
     let weight = |candidate: &Candidate| u64::from(candidate.server.weight);
     let part = |candidate: &Candidate, mean: u64| match by {
@@ -162,7 +163,7 @@ fn share(all: &mut [Candidate], by: By) {
         .filter(open)
         .filter_map(|candidate| candidate.server.score.map(|score| score.hundredths().into()))
         .collect();
-    // One without figures is taken for an average one, as the active table does.
+    // A server without figures counts as an average one, as in the active table.
     let mean = (scores.iter().sum::<u64>()).checked_div(scores.len() as u64).unwrap_or(1);
     let sum: u64 = all.iter().filter(open).filter_map(|candidate| part(candidate, mean)).sum();
     for candidate in all.iter_mut().filter(|candidate| candidate.excluded.is_none()) {
