@@ -1,9 +1,10 @@
-//! Which server an HTTP request goes to (SPEC A13): that of its session, so that SIP and HTTP of one session meet at one
-//! place. A pure function of the request's head and of what is known of the farm; connections are the edge's affair.
+//! Which server an HTTP request goes to (SPEC A13): the server of its session, so that SIP and HTTP of one session meet at
+//! one place. A pure function of the request's head and of what is known of the farm; the edge handles connections.
 //!
-//! An identifier that is a tag names its server, as it does in SIP. Any other is taken for a Call-ID: memory says where that call
-//! is, else its hash, the same as SIP's. Without one a server is chosen, and a cookie says which. Nothing that a client
-//! sends names a place: it names a server of the table or none, and the configuration says where that one's HTTP is.
+//! An identifier that is a tag names its server, as in SIP. Any other identifier is taken for a Call-ID: memory says where
+//! that call is, else the hash, which is the same as SIP's. Without an identifier a server is chosen, and a cookie names it.
+//! Nothing that a client sends names a place: it names a server of the table or none, and the configuration says where that
+//! server's HTTP is.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,12 +23,12 @@ pub mod identifier;
 
 pub use identifier::{Asked, Carrier, Head, Identifier, Names};
 
-/// Where the servers' HTTP is.
+/// Where the HTTP of the servers is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
-    /// As each says.
+    /// Servers with an HTTP address of their own.
     pub named: HashMap<ServerId, SocketAddr>,
-    /// The port of all others, at their SIP address; `None`: they have no HTTP.
+    /// The HTTP port of all others, at their SIP address; `None`: they have no HTTP.
     pub port: Option<u16>,
 }
 
@@ -43,13 +44,13 @@ impl Places {
 pub enum Found {
     /// A tag named it.
     Tag,
-    /// The memory of calls did.
+    /// The memory of calls named it.
     Memory,
-    /// The hash of the identifier.
+    /// The hash of the identifier named it.
     Hash,
     /// It was chosen for a new session.
     Selected,
-    /// Another one has the session, and it is gone, has no HTTP, or does not answer.
+    /// Another server has the session, and that server is gone, has no HTTP, or does not answer.
     TakenOver,
 }
 
@@ -62,13 +63,13 @@ pub struct Choice {
     pub cookie: Option<String>,
 }
 
-/// Chooses; one for all requests.
+/// Chooses servers; one chooser for all requests.
 #[derive(Debug, Default)]
 pub struct Chooser {
     turn: RoundRobin,
 }
 
-/// What is known of the farm at this moment.
+/// The farm as known at this moment.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub now: Time,
@@ -78,7 +79,7 @@ pub struct View<'a> {
 }
 
 impl Chooser {
-    /// The server for a request. Those of `not` do not answer. `None`: there is none (503).
+    /// The server for a request. The servers in `not` do not answer. `None`: there is none (503).
     pub fn choose(
         &self,
         view: View<'_>,
@@ -92,11 +93,11 @@ impl Chooser {
         let (server, found) = view.server_of(identifier, not)?;
         let keys = &view.shared.keys;
         let cookie = match identifier {
-            // The same session at another place: every load manager finds that one, before the new cookie has come.
+            // The same session at another server: every load manager finds that server, even before the new cookie comes.
             Identifier::Tagged { id, .. } if identifier.is_of_http() && found == Found::TakenOver => {
                 Some(session_text(keys, server.id, id))
             }
-            // Pages that a link led to ask for more without its parameter.
+            // Pages that a link led to make further requests without the link's parameter.
             _ if *carrier == Carrier::Parameter && !asked.has_cookie => Some(text.clone()),
             _ => None,
         };
@@ -104,7 +105,7 @@ impl Chooser {
         Some(Choice { server: server.id, place, found, cookie: cookie.map(|text| as_cookie(&text)) })
     }
 
-    /// In turn, by weight, among those that take new calls.
+    /// In turn, by weight, among the servers that take new calls.
     fn select(&self, view: View<'_>, not: &[ServerId], chance: &mut Chance) -> Option<Choice> {
         if view.shared.closing {
             return None;
@@ -125,7 +126,7 @@ impl<'a> View<'a> {
 
     fn server_of(&self, identifier: &Identifier, not: &[ServerId]) -> Option<(&'a Server, Found)> {
         let named = match identifier {
-            // As in SIP: the session list knows of calls that were taken over, and the tag speaks where there is none.
+            // As in SIP: the session list knows of calls that were taken over; without a session list, the tag decides.
             Identifier::Tagged { tag, id } => match self.shared.settings.affinity {
                 Affinity::Session if !identifier.is_of_http() => {
                     Some(self.remembered(id).unwrap_or((tag.server, Found::Tag)))
@@ -151,8 +152,8 @@ impl<'a> View<'a> {
         Some((server, Found::Memory))
     }
 
-    /// As SIP finds the server of a call of which nothing else is known, so that both find the same; a session of HTTP alone
-    /// goes rather to a server that takes new ones.
+    /// The same search as in SIP for a call of which nothing else is known, so that both find the same server. A session of
+    /// HTTP alone goes preferably to a server that takes new calls.
     fn by_hash(&self, identifier: &Identifier, not: &[ServerId]) -> Option<&'a Server> {
         let (snapshot, kind) = (self.snapshot, self.shared.settings.hash_kind());
         let hash = self.shared.keys.call(identifier.id()).0;

@@ -1,9 +1,8 @@
-//! The identifier of a session in the head of an HTTP request (SPEC A13): where it may stand, and what it can be.
+//! The identifier of a session in the head of an HTTP request (SPEC A13): where it may be, and which forms it has.
 //!
-//! `TAG$CALL-ID` is the tag that SIP has for a call, with the Call-ID that it is authenticated together with; `TAG$$CHANCE`
-//! the same for a session that began with HTTP, as our cookie holds it. No Call-ID has a `$` (RFC 3261 §25.1, `word`), nor a
-//! space, which that of a session is signed with: so a cookie is worth nothing in SIP. Any other text is opaque: a Call-ID, as
-//! a rule.
+//! `TAG$CALL-ID` is SIP's tag for a call, with the Call-ID that is authenticated together with it. `TAG$$CHANCE` is the same
+//! for a session that began with HTTP, as our cookie holds it. No Call-ID has a `$` (RFC 3261 §25.1, `word`) or a space, and
+//! a session's tag is signed with a space: so a cookie is worth nothing in SIP. Any other text is opaque: usually a Call-ID.
 
 use std::borrow::Cow;
 
@@ -18,20 +17,20 @@ use crate::signed::token::CHARACTERS_MAX;
 const BYTES_MAX: usize = 512;
 /// Identifiers of one request that are looked at: one in each place, and the cookies of several paths.
 const LOOKED_AT_MAX: usize = 8;
-/// Between the tag and what it was made for.
+/// The character between the tag and the text that it was made for.
 const MARK: u8 = b'$';
 
-/// What the fields and parameters that hold an identifier are called.
+/// The names of the fields and parameters that hold an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     pub cookie: String,
     /// In lower case.
     pub header: String,
-    /// Of the query (`?name=value`) and of the path (`;name=value`).
+    /// Name of the parameter in the query (`?name=value`) and in the path (`;name=value`).
     pub parameter: String,
 }
 
-/// The parts of a request's head in which an identifier may stand.
+/// The parts of a request's head that may hold an identifier.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// Path and query.
@@ -42,7 +41,7 @@ pub struct Head<'a> {
     pub cookies: &'a [&'a [u8]],
 }
 
-/// Where an identifier stood, the most telling place first: a link was made for this request, a cookie for all.
+/// Where an identifier was found, the most specific place first: a link was made for this request, a cookie for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     Parameter,
@@ -52,48 +51,48 @@ pub enum Carrier {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identifier {
-    /// A tag that one of the farm's load managers made for `id`: a Call-ID, or `$` and what a session began with.
+    /// A tag that a load manager of the farm made for `id`: a Call-ID, or `$` and the number of a session.
     Tagged { tag: Tag, id: Vec<u8> },
-    /// Any other text, without meaning but its hash.
+    /// Any other text; only its hash has a meaning.
     Opaque(Vec<u8>),
 }
 
 impl Identifier {
-    /// Of `text`; `None`: it looks like a tag and is none of this farm.
+    /// Reads `text`; `None`: it looks like a tag, but is none of this farm.
     fn read(keys: &KeyRing, text: &[u8]) -> Option<Identifier> {
         let parts = text.iter().position(|byte| *byte == MARK).map(|at| text.split_at(at));
         let Some((tag, id)) = parts.filter(|(text, _)| tag::may_be(text.len())) else {
             return Some(Identifier::Opaque(text.to_vec()));
         };
         let id = &id[1..];
-        // What is signed of a session has a space, and no text that is read may bring one.
+        // The signed text of a session has a space, so no text that is read may contain one.
         id.iter().all(u8::is_ascii_graphic).then_some(())?;
         let signed = signed(id);
         let tag = Tag::read(keys, tag, keys.call(&signed), &signed)?;
         Some(Identifier::Tagged { tag, id: id.to_vec() })
     }
 
-    /// What the tag was made for, or the text itself.
+    /// The text that the tag was made for, or the opaque text.
     pub(crate) fn id(&self) -> &[u8] {
         match self {
             Identifier::Tagged { id, .. } | Identifier::Opaque(id) => id,
         }
     }
 
-    /// It began with HTTP: no call has it.
+    /// The session began with HTTP: no call has this identifier.
     pub(crate) fn is_of_http(&self) -> bool {
         matches!(self, Identifier::Tagged { id, .. } if id.first() == Some(&MARK))
     }
 }
 
-/// What a request says about its session.
+/// All that a request says about its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// The first good identifier, and the text of it as it was read.
+    /// The first good identifier, and its text as read.
     pub who: Option<(Identifier, Carrier, Vec<u8>)>,
-    /// A good one stands in a cookie.
+    /// A cookie has a good identifier.
     pub has_cookie: bool,
-    /// Identifiers that look like tags and are none of this farm.
+    /// Number of identifiers that look like tags but are none of this farm.
     pub forged: u32,
 }
 
@@ -119,7 +118,7 @@ impl Asked {
     }
 }
 
-/// The text of a session that began with HTTP, at this server; `id` is `$` and a number.
+/// The identifier text for a session that began with HTTP, at this server; `id` is `$` and a number.
 pub(crate) fn session_text(keys: &KeyRing, server: ServerId, id: &[u8]) -> Vec<u8> {
     let tag = Tag::new(keys, server, Direction::ToServer, b"", None);
     let mut text = Vec::with_capacity(CHARACTERS_MAX);
@@ -130,7 +129,7 @@ pub(crate) fn session_text(keys: &KeyRing, server: ServerId, id: &[u8]) -> Vec<u
     text
 }
 
-/// What the tag of this id is authenticated together with.
+/// The text that is authenticated together with the tag of this id.
 fn signed(id: &[u8]) -> Cow<'_, [u8]> {
     match id {
         [MARK, number @ ..] => Cow::Owned([b" ", number].concat()),
@@ -138,12 +137,12 @@ fn signed(id: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What a session that begins is called.
+/// The id of a new session.
 pub(crate) fn session_id(chance: u64) -> Vec<u8> {
     format!("${chance:016x}").into_bytes()
 }
 
-/// As the value of a cookie: all that is no token character or `$` is written `%XX`.
+/// The text as a cookie value: every character that is no token character and no `$` is written `%XX`.
 pub(crate) fn as_cookie(text: &[u8]) -> String {
     text.iter().fold(String::with_capacity(text.len()), |mut cookie, byte| {
         match byte {
@@ -156,11 +155,11 @@ pub(crate) fn as_cookie(text: &[u8]) -> String {
     })
 }
 
-/// Values of a parameter in path and query. Those of the query come first: they are at hand for whoever writes a link.
+/// Values of a parameter in path and query. The query comes first, since links usually have their parameters there.
 fn parameters<'a>(target: &'a str, name: &'a str) -> impl Iterator<Item = Vec<u8>> + 'a {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let in_query = query.split('&');
-    // Each segment of a path may have parameters (RFC 3986 §3.3), as Java's containers write `;jsessionid=`.
+    // Each segment of a path may have parameters (RFC 3986 §3.3), such as the `;jsessionid=` of Java's containers.
     let in_path = path.split('/').flat_map(|segment| segment.split(';').skip(1));
     in_query.chain(in_path).filter_map(move |pair| {
         work::bytes(pair.len());
@@ -169,7 +168,7 @@ fn parameters<'a>(target: &'a str, name: &'a str) -> impl Iterator<Item = Vec<u8
     })
 }
 
-/// Values of the cookies of that name.
+/// Values of the cookies with this name.
 fn cookies<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = Vec<u8>> + 'a {
     field.split(|byte| *byte == b';').filter_map(move |pair| {
         work::bytes(pair.len());
@@ -180,7 +179,7 @@ fn cookies<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = Vec<u8>> 
     })
 }
 
-/// With `%XX` read (RFC 3986 §2.1); what is no such triplet stays as it is.
+/// The text with each `%XX` decoded (RFC 3986 §2.1); anything else stays as it is.
 fn decoded(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
