@@ -1,10 +1,11 @@
-//! What a worker counts. Each has its own set, so that counting costs no shared cache line; `status` adds them up.
+//! The counters of a worker. Each worker has its own set, so that counting costs no shared cache line; `status` adds them
+//! up.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident => $text:literal,)*) => {
-        /// One thing that is counted, by the name that status, metrics and docs use.
+        /// One counter, with the name that status, metrics and docs use.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(usize)]
         pub enum Counter { $($(#[doc = $doc])+ $name,)* }
@@ -16,7 +17,7 @@ macro_rules! counters {
                 match self { $(Counter::$name => $text,)* }
             }
 
-            /// What it counts, for people.
+            /// The help text, for people.
             pub const fn help(self) -> &'static str {
                 match self { $(Counter::$name => concat!($($doc,)+),)* }
             }

@@ -1,4 +1,4 @@
-//! The load manager (SPEC A, B2, B5, C2, C3): which server a message goes to, and how it is written on the way.
+//! The load manager (SPEC A, B2, B5, C2, C3): which server a message goes to, and how the message is rewritten.
 
 pub mod connections;
 pub mod counters;

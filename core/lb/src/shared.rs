@@ -1,7 +1,8 @@
-//! What all workers share: settings, keys, the published snapshot, the memory of calls, evidence of health, counters.
+//! The state that all workers share: settings, keys, the published snapshot, the memory of calls, evidence of health,
+//! counters.
 //!
-//! What can change while running is [`Terms`] and the [`Snapshot`]: the control thread publishes both as one value, and each
-//! worker takes that between two messages. So no message sees half of a change.
+//! [`Terms`] and the [`Snapshot`] can change at run time: the control thread publishes both as one value, and each worker
+//! takes that value between two messages. So no message sees half of a change.
 
 use crate::farm::server_counters;
 use std::sync::Arc;
@@ -37,10 +38,10 @@ pub struct Shared {
     pub held: Arc<Held>,
     pub flows: Arc<Flows>,
     pub aliases: Arc<Aliases>,
-    /// Choices of servers, for those who ask.
+    /// Choices of servers, for `strowger why`.
     pub why: Arc<Why>,
     pub registrations: Arc<Registrations>,
-    /// Tells this process from the one before it at the same address: connections are numbered anew.
+    /// Distinguishes this process from the one before it at the same address: connections are numbered anew.
     pub run: u32,
     /// The wall clock at [`base::Time::ZERO`], microseconds since 1970: load managers of one farm time requests by it.
     pub clock_began_us: u64,
@@ -51,20 +52,20 @@ pub struct Shared {
     counters: Arc<[Arc<WorkerCounters>]>,
 }
 
-/// Where the control thread publishes.
+/// The place where the control thread publishes.
 struct Board {
-    /// That of the snapshot; looked at with every message.
+    /// The epoch of the snapshot; read with every message.
     epoch: AtomicU64,
     published: ArcSwap<Published>,
 }
 
-/// What holds from now on.
+/// The value in force.
 struct Published {
     snapshot: Arc<Snapshot>,
     terms: Arc<Terms>,
 }
 
-/// What an operator can change while it runs.
+/// All that an operator can change at run time.
 #[derive(Clone)]
 pub struct Terms {
     pub settings: Arc<Settings>,
@@ -77,12 +78,12 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The same, with new calls refused from now on.
+    /// The same terms, but new calls are refused.
     pub fn closing(&self) -> Terms {
         Terms { closing: true, ..self.clone() }
     }
 
-    /// The next terms under these settings: what does not depend on what changed is kept.
+    /// The next terms, under these settings: everything that does not depend on the change is kept.
     pub fn with(&self, settings: Settings) -> Terms {
         let before = &*self.settings;
         let mut next = self.clone();
@@ -104,7 +105,7 @@ impl Terms {
 }
 
 impl Shared {
-    /// `tables` are those of the server table that publishes here; `workers`: how many routers there will be.
+    /// `tables` belong to the server table that publishes here; `workers`: the number of routers.
     pub fn new(
         settings: Settings,
         tables: server_counters::ServerCounters,
@@ -146,7 +147,7 @@ impl Shared {
         }
     }
 
-    /// `run`: chance from outside.
+    /// `run`: a random number from outside.
     pub fn started_as(self, run: u32) -> Shared {
         Shared { run, ..self }
     }
@@ -156,17 +157,17 @@ impl Shared {
         Shared { clock_began_us: us, ..self }
     }
 
-    /// The terms that are published.
+    /// The published terms.
     pub fn terms(&self) -> Arc<Terms> {
         self.board.published.load().terms.clone()
     }
 
-    /// The same under the terms that are published, if they are others.
+    /// The same under the published terms, if these have changed.
     pub fn renewed(&self) -> Option<Shared> {
         self.under(&self.board.published.load().terms)
     }
 
-    /// For a worker: the snapshot that is published, and the same as this under the terms beside it, if they are others.
+    /// For a worker: the published snapshot, and this value under the terms published with it, if these have changed.
     pub(crate) fn published(&self) -> (Option<Shared>, Arc<Snapshot>) {
         let published = self.board.published.load();
         (self.under(&published.terms), published.snapshot.clone())
@@ -185,7 +186,7 @@ impl Shared {
         })
     }
 
-    /// Number of the snapshot that is published.
+    /// Number of the published snapshot.
     pub fn epoch(&self) -> u64 {
         self.board.epoch.load(Acquire)
     }
@@ -199,7 +200,7 @@ impl Shared {
         self.store(Published { snapshot, terms: self.terms() });
     }
 
-    /// The control thread has new terms, and the tables that go with them.
+    /// The control thread has new terms, and the tables for them.
     pub fn change(&self, mut terms: Terms, snapshot: Arc<Snapshot>) {
         terms.generation = self.terms().generation + 1;
         self.registrations.set(&terms.settings.register);
@@ -208,7 +209,7 @@ impl Shared {
 
     fn store(&self, published: Published) {
         let epoch = published.snapshot.epoch;
-        // Before it is used, so that a choice never names a snapshot that is not yet kept.
+        // Kept before it is used, so that a choice never names a snapshot that is not kept yet.
         self.why.publish(&published.snapshot);
         self.board.published.store(Arc::new(published));
         self.board.epoch.store(epoch, Release);
