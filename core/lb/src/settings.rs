@@ -1,4 +1,4 @@
-//! What an operator can set, checked and in the units that the cores use. Built by `config`; read everywhere.
+//! The settings of an operator, checked and in the units of the cores. Built by `config`; read everywhere.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::register::settings::RegisterSettings;
 pub struct Listener {
     pub transport: Transport,
     pub bind: SocketAddr,
-    /// What Via and Record-Route carry; never a wildcard.
+    /// The address for Via and Record-Route; never a wildcard.
     pub advertise: SocketAddr,
 }
 
@@ -62,16 +62,16 @@ pub enum Selection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HoldSetup {
     Off,
-    /// Those that came over a stream (default): their sender does not repeat them.
+    /// INVITEs over a stream (default): their sender does not repeat them.
     Stream,
-    /// Those over UDP too: their sender stops repeating at the first provisional answer.
+    /// INVITEs over UDP too: their sender stops repeating at the first provisional answer.
     All,
 }
 
 /// How servers without an agent are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
-    /// By their traffic, and by OPTIONS when they are suspected; a failed one is tried again after a pause.
+    /// By their traffic, and by OPTIONS when they are suspected; a failed server is tried again after a pause.
     Traffic,
     /// Also by OPTIONS at an interval, when they are idle or suspected.
     Options,
@@ -92,7 +92,7 @@ pub enum Threads {
 /// Keys that every load manager of a farm shares.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// Newest first; the first signs, all verify. Each with the id that tags carry.
+    /// Newest first; the first signs, all verify. Each has the id that tags carry.
     pub tag: Vec<(u8, Key<[u8; 16]>)>,
     /// HMAC key of heartbeats; `None`: any heartbeat is believed.
     pub heartbeat: Option<Key>,
@@ -113,8 +113,8 @@ pub struct Settings {
     pub hash: HashKind,
     pub keys: Keys,
     pub threads: Threads,
-    /// Host names that mean this load manager, in lower case, and addresses with their port of others whose calls may come to
-    /// us: a Route or Request-URI with one of them is ours.
+    /// Host names of this load manager, in lower case; and addresses, with their ports, of other load managers whose calls
+    /// may come to us. A Route or Request-URI with one of them is ours.
     pub names: Vec<String>,
     /// Echo the tag in the `Strowger-Tag` header field too (SPEC C3).
     pub tag_header: bool,
@@ -126,18 +126,18 @@ pub struct Settings {
     /// tlwl: the weight of an INVITE transaction against any other, in hundredths; 175.
     pub invite_weight_percent: u32,
     pub hold_setup: HoldSetup,
-    /// A held INVITE that its server refuses with 500, 503 or 504 is given to another.
+    /// A held INVITE that its server refuses with 500, 503 or 504 is given to another server.
     pub retry_refused: bool,
     pub held_max: usize,
     pub held_bytes_max: usize,
     /// Retry-After of our 503, seconds.
     pub retry_after: u32,
-    /// RFC 3261 §18.1.1: requests above this many bytes leave by TCP where the server takes it; 1300.
+    /// RFC 3261 §18.1.1: requests above this many bytes leave by TCP if the server accepts it; 1300.
     pub datagram_bytes_max: usize,
     /// Most datagrams of one size to one destination that the edge may send as one.
     pub segments_max: usize,
-    /// Connections of servers over TCP whose Via says `alias` carry requests to them, too (RFC 5923); over TLS they do
-    /// where certificates prove the address.
+    /// Connections of servers over TCP whose Via says `alias` also carry requests to these servers (RFC 5923); over TLS they
+    /// do if certificates prove the address.
     pub tcp_alias: bool,
     /// Where registrations go.
     pub register: RegisterSettings,
@@ -149,24 +149,24 @@ pub struct Settings {
     pub fail_after: u32,
     /// A failed server stays failed at least this long, whatever it answers.
     pub stay_out: Duration,
-    /// The share of a server that returns rises from a twentieth to all of its weight in this time; zero: at once.
+    /// The share of a returning server rises from a twentieth to its whole weight in this time; zero: at once.
     pub slow_start: Duration,
-    /// Count the calls of each server whatever the selection, so that a drain knows how many are left.
+    /// Count the calls of each server under any selection, so that a drain knows how many are left.
     pub count_calls: bool,
     pub heartbeat: Heartbeats,
-    /// Other load managers are told of calls, and are listened to.
+    /// Other load managers, which we tell of calls and listen to.
     pub peers: Option<Peers>,
-    /// New calls per worker whose choice of server is kept ([`crate::why`]), 192 bytes each; 0: none.
+    /// Number of new calls for which each worker keeps the choice of server ([`crate::why`]), 192 bytes each; 0: none.
     pub why_calls: usize,
-    /// Weights and limits of the performance score; can be changed while running.
+    /// Weights and limits of the performance score; can be changed at run time.
     pub score: ScoreSettings,
-    /// Who is polled for figures, besides the heartbeats that come by themselves.
+    /// The sources that are polled for figures, in addition to heartbeats.
     pub measures: Measures,
 }
 
 impl Settings {
-    /// Which hash finds a server where memory and tag say nothing: with hash affinity the one that is set; else the one
-    /// that moves least.
+    /// The hash that finds a server if memory and tag say nothing: with hash affinity the hash of the settings; else the hash
+    /// that moves the fewest calls.
     pub(crate) fn hash_kind(&self) -> HashKind {
         match self.affinity {
             Affinity::Hash => self.hash,
@@ -175,8 +175,8 @@ impl Settings {
     }
 
     /// A small load manager, for tests, simulations and fuzzing: every setting has a value, nothing is shared with other load
-    /// managers, and no heartbeat key or address is set. What a case is about it sets itself. What operators get where they
-    /// say nothing is defined in `config`, not here.
+    /// managers, and no heartbeat key or address is set. A test sets what it is about. The defaults for operators are defined
+    /// in `config`, not here.
     pub fn small(listeners: Vec<Listener>, servers: Vec<ServerEntry>, tag_key: [u8; 16]) -> Settings {
         Settings {
             listeners,
@@ -237,7 +237,7 @@ pub struct Heartbeats {
     pub table_size: Option<usize>,
 }
 
-/// The other load managers of the farm (SPEC A8): where we hear them, and where they are told.
+/// The other load managers of the farm (SPEC A8): where we listen to them, and where we send to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peers {
     pub listen: SocketAddr,
