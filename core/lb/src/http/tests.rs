@@ -1,4 +1,4 @@
-//! A request of HTTP finds the server that SIP has the call at, and no place that is none.
+//! An HTTP request finds the server where SIP has the call, and never a place that is no server.
 
 use super::*;
 use crate::farm::condition::Condition;
@@ -49,7 +49,7 @@ impl Front {
         self.chooser.choose(view, &asked, not, &mut self.chance)
     }
 
-    /// A call through SIP: its server, and the tag that the server was told.
+    /// A call through SIP: its server, and the tag that the server got.
     fn call(&mut self, call: &str) -> (SocketAddr, String) {
         let sent = self.farm.udp(CLIENT, &request("INVITE", call, &format!("z9hG4bK{call}"), ""));
         let server = sent[0].address().trim_start_matches("udp ").parse().unwrap();
@@ -203,7 +203,7 @@ fn only_servers_of_the_table_with_http_are_places() {
     let named: SocketAddr = "10.0.0.2:5060".parse().unwrap();
     let place: SocketAddr = "10.9.9.9:80".parse().unwrap();
     front.places = Places { named: HashMap::from([(ServerId::of(named), place)]), port: None };
-    // One that was signed for a server that is none, or has no HTTP, leads to one that has.
+    // A tag that was signed for no server, or for one without HTTP, leads to a server with HTTP.
     for server in ["10.0.0.1:5060", "203.0.113.9:25"] {
         let tag = Tag::new(&keys, ServerId::of(server.parse().unwrap()), Direction::ToServer, b"", None);
         let mut text = b"/?strowger=".to_vec();
@@ -229,7 +229,7 @@ fn one_that_is_about_to_end_begins_no_session() {
 }
 
 proptest! {
-    // Each makes a farm.
+    // Each case makes a farm.
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn whatever_is_asked_leads_to_a_server_that_lives(

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::settings::*;
 use crate::way::tests::farm::*;
 
-/// A REGISTER for this user, on its own Call-ID.
+/// A REGISTER for this user, with its own Call-ID.
 pub(super) fn register(user: &str, call: &str, more: &str) -> String {
     format!(
         "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-{call}\r\n{more}\

@@ -1,4 +1,4 @@
-//! What is noted of a choice is what can be read again, whatever the size of ring and farm.
+//! A choice that was noted can be read again unchanged, whatever the size of ring and farm.
 
 use base::Duration;
 

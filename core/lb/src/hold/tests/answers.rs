@@ -10,7 +10,7 @@ fn an_answered_invite_leaves_nothing_behind() {
     bench.is_clean_at(500);
 }
 
-/// Found by a seed: the copy was held anew, its server, which had answered, kept silent, and another one rang.
+/// Found by a seed: the copy was held anew, its server, which had answered, kept silent, and another server rang.
 #[test]
 fn a_copy_that_comes_after_the_answer_is_no_new_invite() {
     let mut bench = Bench::with(|kept| kept.flow = flow(Transport::Udp));

@@ -1,4 +1,4 @@
-//! What holding costs, where it ends, and who drives it.
+//! The cost of holding, its bounds, and several workers at once.
 
 use super::*;
 
@@ -74,7 +74,7 @@ fn above_the_bounds_requests_go_through_unheld() {
     assert_eq!((kept_ones, few.len()), (4, 4));
 }
 
-/// What a thousand ringing calls take, each with an INVITE of 1,000 bytes. Printed, and bounded here.
+/// The memory for a thousand ringing calls, each with an INVITE of 1,000 bytes. Printed, and bounded here.
 #[test]
 fn a_thousand_ringing_calls() {
     let held = Held::new(Limits::new(100_000, 100_000_000));
@@ -136,7 +136,7 @@ fn workers_meet_in_the_same_entries_and_the_books_balance() {
                     }
                 }
             }
-            // Room is taken before it is known whether there is any.
+            // Room is taken before it is known whether there is room.
             assert!(held.len() <= 200 + usize::from(WORKERS));
         }
         alarms

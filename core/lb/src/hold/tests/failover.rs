@@ -1,4 +1,4 @@
-//! A server dies or is silent: where its INVITEs go, and what is said when there is nowhere to go.
+//! A server dies or is silent: where its INVITEs go, and the answer if no server is left.
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn a_silent_server_is_given_up_after_five_copies() {
     assert_eq!(times, [500, 1500, 3500, 7500, 8000]);
 }
 
-/// Gives the INVITE to each server in turn, all of them silent; what it ends with, and when.
+/// Gives the INVITE to each server in turn, all of them silent. Returns the last action, and its time.
 fn all_silent(bench: &mut Bench) -> Option<(u64, What)> {
     let mut others = [B, C, D].into_iter();
     while let Some((ms, action)) = bench.wait() {

@@ -1,10 +1,10 @@
-//! The connection to a server is lost with what was written into it.
+//! The connection to a server is lost with what was written to it.
 
 use super::*;
 
 const BYE: &[u8] = b"BYE sip:bob@example.com SIP/2.0\r\nCSeq: 2 BYE\r\n\r\n";
 
-/// A BYE on its way from a stream into a stream.
+/// A BYE from a stream to a stream.
 fn bye() -> Bench {
     Bench::with(|kept| {
         kept.class = Class::Other;
@@ -14,7 +14,7 @@ fn bye() -> Bench {
     })
 }
 
-/// An INVITE on the same way.
+/// An INVITE from a stream to a stream.
 fn invite() -> Bench {
     Bench::with(|kept| kept.server_reliable = true)
 }
@@ -72,7 +72,7 @@ fn a_server_without_connections_is_given_up_after_some() {
             [] => {}
             [What::Send { server: A }] => {
                 sent.push(ms);
-                // Refused within the moment, or a little later; told in both ways.
+                // Refused at this moment, or a little later; reported in both ways.
                 if ms % 1000 == 0 {
                     bench.unsent(ms);
                 }

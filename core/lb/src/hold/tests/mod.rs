@@ -1,4 +1,4 @@
-//! Held requests from the outside: what the router would be told to do, in the order it would be told.
+//! Held requests from the outside: what the router is told to do, and in which order.
 
 use std::net::SocketAddr;
 
@@ -55,7 +55,7 @@ pub(super) fn kept_over(transport: Transport, message: &[u8]) -> Kept<'_> {
     Kept { flow: flow(transport), ..kept(message) }
 }
 
-/// A table with one worker, spoken to about one key.
+/// A table with one worker, for events about one key.
 struct Bench {
     held: Held,
     alarms: Alarms,
@@ -63,7 +63,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// With an INVITE kept at time zero, unless the caller changes what is kept.
+    /// A bench with an INVITE kept at time zero, unless `change` changes it.
     fn with(change: impl FnOnce(&mut Kept<'static>)) -> Bench {
         let mut bench =
             Bench { held: Held::new(Limits::new(10, 10_000)), alarms: Alarms::new(0, 10), key: KEY };
@@ -77,7 +77,7 @@ impl Bench {
         Bench::with(|_| {})
     }
 
-    /// All that is due, until nothing is.
+    /// All actions that are due, until none is.
     fn due(&mut self, ms: u64) -> Vec<What> {
         let mut message = Vec::new();
         std::iter::from_fn(|| self.held.next_due(at(ms), &mut self.alarms, &mut message))
@@ -85,7 +85,7 @@ impl Bench {
             .collect()
     }
 
-    /// The first thing that is due, as time goes on.
+    /// The first action that becomes due, and when.
     fn wait(&mut self) -> Option<(u64, Action)> {
         let mut message = Vec::new();
         while let Some(now) = self.alarms.next_deadline() {
@@ -104,7 +104,7 @@ impl Bench {
         assert!(self.held.moved(at(ms), &mut self.alarms, self.key, class, server, false));
     }
 
-    /// The server fails and the request, given anew, goes to another.
+    /// The server fails, and the request goes to another server.
     fn fail_over(&mut self, ms: u64, from: ServerId, to: ServerId) {
         self.held.server_failed(at(ms), &mut self.alarms, from);
         let due = self.due(ms);
@@ -120,7 +120,7 @@ impl Bench {
         self.held.cancel(at(ms), &mut self.alarms, self.key, &Kept { class: Class::Cancel, ..kept(&message) })
     }
 
-    /// Nothing is left; of the alarms only some that no longer count, and those not for long.
+    /// Nothing is left, except alarms that no longer count, and those not for long.
     fn is_clean_at(&mut self, ms: u64) {
         assert_eq!(self.due(ms), []);
         assert_eq!((self.held.len(), self.held.bytes()), (0, 0));

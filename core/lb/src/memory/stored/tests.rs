@@ -111,7 +111,7 @@ fn entries_and_parts_of_a_later_version_are_skipped_where_they_are_unknown() {
     let keys = keys(1, 2);
     let mut bytes = to_bytes(&calls(), &keys, NOW, WALL);
     bytes.truncate(NAME.len() + 2 + 16);
-    // A kind of its own, then a call with four bytes more than today's.
+    // A part of another kind, then a call with four bytes more than today's.
     bytes.extend([200, 3, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6]);
     bytes.extend([KNOWN_CALLS, ENTRY_BYTES as u8 + 4, 0, 0, 0, 1]);
     bytes.extend(77u64.to_be_bytes());
@@ -134,7 +134,7 @@ fn a_full_memory_takes_what_it_has_room_for() {
     assert_eq!((restored.calls, restored.left_out), (100, 900));
 }
 
-/// The form of version 1: a load manager of today must read what one of then wrote.
+/// The form of version 1: a load manager of today must read what an old one wrote.
 #[test]
 fn the_form_of_version_1_stays() {
     let keys = keys(1, 2);

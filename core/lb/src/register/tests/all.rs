@@ -1,4 +1,4 @@
-//! A REGISTER to all servers: what they say, what the telephone hears, on a clock moved by hand.
+//! A REGISTER to all servers: their answers, and the telephone's, on a clock moved by hand.
 
 use base::Duration;
 
@@ -21,7 +21,7 @@ fn farm() -> Farm {
     farm_of(|_| {})
 }
 
-/// The request at the server with this last number.
+/// The request to the server with this last number.
 fn at(left: &[Left], server: u8) -> Left {
     let address = format!("udp 10.0.0.{server}:5060");
     left.iter()
@@ -30,12 +30,12 @@ fn at(left: &[Left], server: u8) -> Left {
         .clone()
 }
 
-/// The last number of the server that this goes to.
+/// The last number of the server that this message goes to.
 fn number(left: &Left) -> u8 {
     left.address()["udp 10.0.0.".len()..].split(':').next().unwrap().parse().unwrap()
 }
 
-/// `status`, with fields behind a `|` each, from that server.
+/// That server answers `status`, followed by fields with a `|` before each.
 fn says(farm: &mut Farm, asked: &[Left], server: u8, answer: &str) -> Vec<Left> {
     let (status, fields) = answer.split_once('|').unwrap_or((answer, ""));
     let fields: String =
@@ -47,7 +47,7 @@ fn says(farm: &mut Farm, asked: &[Left], server: u8, answer: &str) -> Vec<Left> 
     farm.timers()
 }
 
-/// All servers answer, in the order in which they were asked; what the telephone gets after the last.
+/// All servers answer, in the order in which they were asked. Returns what the telephone gets after the last answer.
 fn all_say(farm: &mut Farm, text: &str, answers: &[&str]) -> Left {
     let asked = farm.udp(CLIENT, text);
     assert_eq!(asked.len(), answers.len(), "{asked:#?}");
@@ -62,7 +62,7 @@ fn all_say(farm: &mut Farm, text: &str, answers: &[&str]) -> Left {
     left.remove(0)
 }
 
-/// It is an answer to this request and no other, whichever attempt the servers' answers are from.
+/// Checks that this is an answer to this request and to no other, whichever attempt the servers' answers are from.
 fn answers_to(answer: &Left, text: &str) {
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     assert_eq!(answer.fields("Via"), [field("Via").unwrap()]);
@@ -142,7 +142,7 @@ fn a_dead_server_is_waited_for_and_then_those_that_answered_decide() {
     assert_eq!(answer.start_line(), "SIP/2.0 200 OK");
     assert_eq!(copies, 2, "at 500 and 1500 ms, before 2 s are over");
     assert_eq!(farm.count(Counter::RegisterPartial), 1);
-    // The silent one is asked on, so that it has the registration when it was only loss.
+    // The silent server is still asked, so that it gets the registration if only a message was lost.
     farm.now = farm.now + Duration::from_secs(2);
     assert_eq!(farm.timers().len(), 1);
     assert!(says(&mut farm, &asked, 4, OK).is_empty());
@@ -182,7 +182,7 @@ fn one_of_four_challenges_and_one_is_dead_and_the_telephone_is_registered() {
     let answer = farm.timers().remove(0);
     assert_eq!(answer.start_line(), "SIP/2.0 401 Unauthorized");
     assert_eq!(answer.fields("WWW-Authenticate"), ["Digest realm=\"farm\", nonce=\"n2\""]);
-    // The next attempt: those that accepted are not asked again, the silent one is.
+    // The next attempt: servers that accepted are not asked again, the silent one is.
     let text = register(USER, "c1", &credentials("farm", "n2")).replace("z9hG4bK-c1", "z9hG4bK-c2");
     let asked = farm.udp(CLIENT, &text);
     assert_eq!(asked.len(), 2, "{asked:#?}");

@@ -41,7 +41,7 @@ fn a_telephone_that_knows_of_path_gets_one_and_is_found_on_its_connection() {
     assert!(left[0].field("Route").is_none(), "{}", left[0].text);
     let server = SERVER.parse().unwrap();
     assert_eq!(left[0].fallback, Some(Target::Datagram { listener: 0, to: server }), "430 if it is gone");
-    // The answer, and what the server sends within the dialog.
+    // The answer, and a request of the server within the dialog.
     let answer = farm.tcp(PHONE, 7, &response(&left[0], "200 OK"));
     assert_eq!(answer[0].address(), format!("udp {SERVER}"));
     let bye = from_client("BYE", "c1", "z9hG4bK-b", "bob", &routes(&answer[0]))

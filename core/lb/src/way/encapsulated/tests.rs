@@ -23,7 +23,7 @@ fn wrapped(next_hop: &str, response: &[u8], key: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Made apart from this code, with Python's hmac. A change to these bytes is a change of the protocol.
+/// Computed independently, with Python's hmac. A change to these bytes is a change of the protocol.
 #[test]
 fn the_form_is_this() {
     let text = String::from_utf8(wrapped("tcp 192.0.2.7:5061", RESPONSE, KEY)).unwrap();
@@ -92,7 +92,7 @@ fn farm(key: Option<&[u8]>) -> Farm {
     Farm::new(settings)
 }
 
-/// The call's client is on connection 4; what the server's answer becomes.
+/// The call's client is on connection 4. Returns what leaves for the server's answer.
 fn answered(farm: &mut Farm, from: &str, next_hop: &str, key: &[u8]) -> Vec<Left> {
     let invite = only(farm.tcp("192.0.2.1:40000", 4, &request("INVITE", "c1", "z9hG4bK1", "")));
     let inner = response(&invite, "200 OK");

@@ -1,4 +1,4 @@
-//! Servers that open connections and ask for their requests by them (RFC 5923), proven and not.
+//! Servers that open connections and ask to get their requests over them (RFC 5923), proven and unproven.
 
 use std::net::SocketAddr;
 
@@ -46,7 +46,7 @@ fn over_tls_a_proven_connection_is_used_and_another_is_not() {
     farm.judged(&claim, false);
     assert_eq!(next(&mut farm, "refused"), "tcp 10.0.0.1:5061");
     assert_eq!((farm.count(Counter::AliasRefused), farm.count(Counter::AliasTaken)), (1, 0));
-    // It is not asked again; another connection is.
+    // The connection is not examined again; another connection is.
     asks(&mut farm, Tls, 3, "10.0.0.1:5061;alias");
     assert!(farm.claims.is_empty());
     asks(&mut farm, Tls, 4, "s1.example.com;alias");

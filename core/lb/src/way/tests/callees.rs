@@ -1,4 +1,4 @@
-//! Who a request may be for: what is no address passes too, and a call for help before all.
+//! Whom a request may be for: a callee without an address passes too, and a call for help goes before all.
 
 use super::farm::*;
 use crate::counters::Counter;
@@ -16,7 +16,7 @@ fn telephone_numbers_and_services_pass_as_they_are() {
         let sent = only(farm.udp(CLIENT, &calling(callee, &format!("c{call}"))));
         assert_eq!(sent.start_line(), format!("INVITE {callee} SIP/2.0"));
         assert!(sent.address().starts_with("udp 10.0.0."), "{}", sent.address());
-        // From a server they go along its Route, and without one nowhere.
+        // From a server, such requests go along its Route, and without a Route nowhere.
         let route = format!("Route: <sip:192.0.2.77;lr>\r\nVia: SIP/2.0/UDP far{call}\r\n");
         let text = calling(callee, &format!("d{call}"));
         let routed = text.replace("Max-Forwards", &format!("{route}Max-Forwards"));

@@ -1,4 +1,4 @@
-//! What changes between two messages while calls are in progress: keys, policy, the end of the load manager, a full server.
+//! Changes between two messages while calls are in progress: keys, policy, the end of the load manager, a full server.
 
 use super::farm::*;
 use crate::counters::Counter;
@@ -7,7 +7,7 @@ use crate::settings::*;
 use crate::shared::Terms;
 
 impl Farm {
-    /// As the control thread does it.
+    /// Makes the change as the control thread does.
     pub(crate) fn change(&mut self, change: impl FnOnce(&Terms) -> Terms) {
         let terms = change(&self.shared.terms());
         let snapshot = self.table.set_terms(self.now, &terms.settings, terms.tables.clone());
@@ -37,7 +37,7 @@ fn a_key_is_rotated_without_moving_a_call_that_rings_or_is_up() {
         farm.wait(60);
         let ringing = only(farm.udp(CLIENT, &request("INVITE", "rings", "z9hG4bKr", "")));
         farm.set(|settings| settings.keys.tag = vec![(NEW.0, NEW.1.into())]);
-        // The same branch to the same server, although both hang on the key that is gone.
+        // The same branch to the same server, although both depend on the key that is gone.
         for method in ["INVITE", "CANCEL"] {
             let again = only(farm.udp(CLIENT, &request(method, "rings", "z9hG4bKr", "")));
             assert_eq!(again.address(), ringing.address());
@@ -45,7 +45,8 @@ fn a_key_is_rotated_without_moving_a_call_that_rings_or_is_up() {
             assert_eq!(branch(&again), branch(&ringing));
         }
         calls.push(up(&mut farm, "after"));
-        // With the key its tags are gone; this call's is under the new one, and counts end by the hash they began with.
+        // The tags under the old key are gone with it; this call has a tag under the new key. Counts end by the hash that
+        // they began with.
         for (call, (invite, answer)) in &calls[1..] {
             let bye = from_client("BYE", call, "z9hG4bK9", "bob", &routes(answer));
             let bye = only(farm.udp(CLIENT, &bye));
@@ -109,7 +110,7 @@ fn a_server_that_answers_503_with_retry_after_is_full_and_not_dead() {
     assert_eq!(condition(&farm, &plain), Some(Condition::Active));
     let busy = "retry-After: 10 (busy)\r\n";
     let full = refuse(&mut farm, "c2", busy);
-    // One caller may have called one callee that says so. The others are told by two more.
+    // A single caller may have called a single callee that says so. Two more refusals decide.
     assert_eq!(condition(&farm, &full), Some(Condition::Active));
     for call in 3..100 {
         if condition(&farm, &full) == Some(Condition::KnownCallsOnly) {
@@ -133,7 +134,7 @@ fn a_server_that_answers_503_with_retry_after_is_full_and_not_dead() {
     assert_eq!(condition(&farm, &full), Some(Condition::Active));
 }
 
-/// A server repeats its last response as it wrote it: with the Via of the INVITE that came first.
+/// A server repeats its last response as it wrote it: with the Via of the first INVITE.
 #[test]
 fn an_invite_that_is_held_from_its_second_copy_on_is_heard_by_the_via_of_its_first() {
     let given = settings(Affinity::Tag, Selection::RoundRobin);

@@ -1,4 +1,4 @@
-//! What is sent again is the same bytes, and what fits no datagram leaves in none.
+//! A request that is sent again has the same bytes; a request too large for a datagram never leaves in one.
 
 use base::Duration;
 use sip::Transport;

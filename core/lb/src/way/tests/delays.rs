@@ -1,4 +1,4 @@
-//! Delays and counts of RFC 6076, by whole messages.
+//! Delays and counts of RFC 6076, tested with whole messages.
 
 use base::Duration;
 
@@ -11,7 +11,7 @@ fn wait(farm: &mut Farm, ms: u64) {
     farm.now = farm.now + Duration::from_millis(ms);
 }
 
-/// What all servers together took: how many, and in which buckets' bounds.
+/// The measurements of all servers together: how many, and by the bounds of their buckets.
 fn measured(farm: &Farm, what: Delay) -> Vec<u32> {
     let of_row = |row: &crate::farm::server_table::RowView| farm.shared.tables.delays.of(row.seat, what);
     let mut bounds = Vec::new();
@@ -99,7 +99,7 @@ fn the_end_of_a_call_is_timed_long_after_all_memory_of_it() {
     }
 }
 
-/// Phone, load manager, registrar, load manager, phone: a call passes twice, each message of it too.
+/// Phone, load manager, registrar, load manager, phone: a call passes twice, and so does each of its messages.
 #[test]
 fn a_call_that_passes_twice_counts_once() {
     for mut farm in all() {
@@ -124,7 +124,7 @@ fn a_call_that_passes_twice_counts_once() {
             for status in ["180 Ringing", "200 OK", "200 OK"] {
                 back(&mut farm, &second, callee, status);
             }
-            // Who hangs up, and by which route.
+            // Which side hangs up, and by which route.
             let entries: Vec<String> =
                 second.fields("Record-Route").iter().map(|entry| entry.to_string()).collect();
             let route = |entries: &mut dyn Iterator<Item = &String>| -> String {
@@ -162,7 +162,7 @@ fn a_call_that_passes_twice_counts_once() {
     }
 }
 
-/// Neither its answer nor its end counts: the ratios are of calls to the farm.
+/// Neither the call's answer nor its end counts: the ratios are about calls to the farm.
 #[test]
 fn a_call_that_a_server_begins_is_no_attempt() {
     for mut farm in all() {

@@ -1,4 +1,4 @@
-//! A server that fails what it is given: how soon it is set aside, what its calls come to, and who cannot bring that about.
+//! A server that fails its calls: how soon it is set aside, what happens to its calls, and who cannot bring that about.
 
 use base::Duration;
 
@@ -16,8 +16,8 @@ fn server(left: &Left) -> String {
     left.address()[4..].to_owned()
 }
 
-/// Sets up one call, answered by `status_of` of the last digit of the server; the final answer that the caller gets. A tenth of
-/// a second passes.
+/// Sets up one call; `status_of` gives a server's answer by the last digit of the server. Returns the final answer that the
+/// caller gets. A tenth of a second passes.
 fn call(farm: &mut Farm, name: &str, mut status_of: impl FnMut(u8) -> &'static str) -> String {
     let mut sent = only(farm.udp(CLIENT, &request("INVITE", name, &format!("z9hG4bK{name}"), "")));
     let answer = loop {
@@ -50,7 +50,7 @@ fn with_one_of_four_failing_everything_99_of_100_calls_are_answered_once_ten_hav
         let mut farm = Farm::new(judged(HoldSetup::Off));
         let mut failed = 0;
         let mut since = Vec::new();
-        // 60 s: the time that it is set aside first ends between.
+        // 60 s: the first time aside ends meanwhile.
         for number in 0..600 {
             let status = |last| if last == 1 { refusal } else { "200 OK" };
             let good = call(&mut farm, &format!("c{number}"), status) == "200 OK";
@@ -104,7 +104,7 @@ fn a_call_that_fails_everywhere_sets_nobody_aside() {
     for hold_setup in [HoldSetup::Off, HoldSetup::All] {
         let mut farm = Farm::new(judged(hold_setup));
         for number in 0..400 {
-            // Four of eight go to a callee that is broken, one by each server.
+            // Four of eight calls go to a broken callee, one by each server.
             let name = format!("c{number}");
             call(&mut farm, &name, |_| if number / 4 % 2 == 0 { "500 Broken" } else { "200 OK" });
             assert!(set_aside(&farm).is_empty(), "{number}");

@@ -36,13 +36,13 @@ pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
     }
 }
 
-/// One load manager and what it was told.
+/// One load manager, and what was recorded of it.
 pub(crate) struct Farm {
     pub(crate) shared: Arc<Shared>,
     pub(crate) table: ServerTable,
     router: Router,
     pub(crate) now: Time,
-    /// All events but those of refused messages.
+    /// All events except those of refused messages.
     pub(crate) events: Vec<Event>,
     pub(crate) refused: Vec<Event>,
     pub(crate) notices: Vec<heartbeat::notice::Notice>,
@@ -70,7 +70,7 @@ impl Left {
         self.text.lines().next().unwrap_or("")
     }
 
-    /// The first field of that name.
+    /// The first field with that name.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
@@ -85,7 +85,7 @@ impl Farm {
         Farm::started_as(settings, 0)
     }
 
-    /// As after a restart: another run of the same load manager.
+    /// Another run of the same load manager, as after a restart.
     pub(crate) fn started_as(settings: Settings, run: u32) -> Farm {
         let now = Time::from_secs(3600);
         let counters = ServerCounters::for_settings(&settings, 1);
@@ -175,7 +175,7 @@ impl Farm {
         })
     }
 
-    /// The edge has looked at a claim.
+    /// The edge has checked a claim.
     pub(crate) fn judged(&mut self, claim: &Claim, proven: bool) {
         self.drive(|router, now, out| router.handle(now, Input::Judged { claim, proven }, out));
     }
@@ -194,12 +194,12 @@ impl Farm {
         self.drive(|router, now, out| router.handle(now, Input::Closed { id, peer }, out))
     }
 
-    /// What was sent there could not be.
+    /// A send to this target failed.
     pub(crate) fn send_failed(&mut self, to: Target) -> Vec<Left> {
         self.drive(|router, now, out| router.handle(now, Input::SendFailed { to }, out))
     }
 
-    /// The stream that this was to leave by could not be had, so its fallback has left.
+    /// There was no stream for this message, so its fallback has left.
     pub(crate) fn fell_back(&mut self, left: &Left) {
         let Some(Target::Datagram { to, .. }) = left.fallback else { panic!("no fallback: {left:?}") };
         let bytes = left.text.replacen("SIP/2.0/TCP", "SIP/2.0/UDP", 1);
@@ -214,7 +214,7 @@ impl Farm {
         self.drive(|router, now, out| router.handle(now, Input::NoRoom { to }, out))
     }
 
-    /// An ICMP message says that what was sent there did not arrive.
+    /// An ICMP message says that a datagram to this target did not arrive.
     pub(crate) fn returned(&mut self, to: Target, quoted: &[u8]) -> Vec<Left> {
         self.drive(|router, now, out| router.handle(now, Input::Returned { to, quoted }, out))
     }
@@ -223,13 +223,13 @@ impl Farm {
         self.drive(|router, now, out| router.handle_timeout(now, out))
     }
 
-    /// The table, changed, is published.
+    /// Publishes the changed table.
     pub(crate) fn publish(&mut self) {
         self.table.tick(self.now);
         self.shared.publish(self.table.snapshot());
     }
 
-    /// The control side hears of calls that servers refused as full.
+    /// The control side learns of calls that servers refused as full.
     pub(crate) fn hear_refusals(&mut self) {
         for result in self.shared.probes.take_results() {
             let retry_after = Duration::from_secs(u64::from(result.retry_after.unwrap()));
@@ -258,7 +258,7 @@ impl Farm {
     }
 }
 
-/// A request as a client writes it. `to_tag` empty: outside of a dialog.
+/// A request as a client writes it, outside of a dialog.
 pub(crate) fn request(method: &str, call: &str, branch: &str, more: &str) -> String {
     from_client(method, call, branch, "", more)
 }
@@ -272,7 +272,7 @@ pub(crate) fn from_client(method: &str, call: &str, branch: &str, to_tag: &str, 
     )
 }
 
-/// The response of the server that got `request`: Via, Record-Route, From, Call-ID and CSeq as they came.
+/// The response of the server that got `request`, with its Via, Record-Route, From, Call-ID and CSeq unchanged.
 pub(crate) fn response(request: &Left, status: &str) -> String {
     let mut text = format!("SIP/2.0 {status}\r\n");
     for line in request.text.lines() {
@@ -300,7 +300,7 @@ pub(crate) fn only(mut left: Vec<Left>) -> Left {
     left.remove(0)
 }
 
-/// INVITE and its 200: what the server got, and what the client got.
+/// An INVITE and its 200: what the server got, and what the client got.
 pub(crate) fn establish(farm: &mut Farm, call: &str) -> (Left, Left) {
     let invite = only(farm.udp(CLIENT, &request("INVITE", call, &format!("z9hG4bK-{call}"), "")));
     let server = invite.address();

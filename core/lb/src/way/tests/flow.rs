@@ -1,4 +1,4 @@
-//! Where a request of a server to a client goes: along the flow that the client opened, whatever its Contact says.
+//! Where a server's request to a client goes: along the flow that the client opened, whatever its Contact says.
 
 use sip::{ConnectionId, Target};
 
@@ -23,7 +23,7 @@ fn invite(contact: &str) -> String {
     request("INVITE", "c1", "z9hG4bK1", "").replace("<sip:alice@192.0.2.1>", &format!("<{contact}>"))
 }
 
-/// A request of the server in the call that `sent` began, to this contact.
+/// A request of the server to this contact, in the call that `sent` began.
 fn of_server(sent: &Left, method: &str, contact: &str) -> String {
     let server = sent.address().split(' ').nth(1).unwrap().to_owned();
     let routes: String =
@@ -35,7 +35,7 @@ fn of_server(sent: &Left, method: &str, contact: &str) -> String {
     )
 }
 
-/// The server of the call sends this.
+/// The server of the call sends this text.
 fn sends(farm: &mut Farm, sent: &Left, text: &str) -> Left {
     only(farm.udp(sent.address().split(' ').nth(1).unwrap(), text))
 }
@@ -70,7 +70,7 @@ fn every_request_goes_down_the_connection_of_the_dialog_whatever_the_contact_say
             let left = sends(&mut farm, &sent, &of_server(&sent, method, contact));
             assert_eq!(flow(&left), Some((1, may_connect)), "{method} {contact}: {}", left.text);
             assert!(left.start_line().starts_with(method));
-            // If the connection turns out to be gone, the server is told so; an ACK is never answered.
+            // If the connection turns out to be gone, the server gets an answer; an ACK is never answered.
             let server = sent.address().trim_start_matches("udp ").parse().unwrap();
             let told = (method != "ACK").then_some(Target::Datagram { listener: 0, to: server });
             assert_eq!(left.fallback, told, "{method} {contact}");
@@ -118,7 +118,7 @@ fn an_ack_to_a_flow_that_is_gone_is_counted() {
     assert_eq!(farm.count(Counter::FlowFailed), 1);
 }
 
-/// A proxy before us that leaves the path is not the next hop of what comes back.
+/// A proxy before us that leaves the path is not the next hop of requests that come back.
 #[test]
 fn the_connection_of_a_proxy_counts_only_where_the_proxy_stays_in_the_path() {
     let far = "Via: SIP/2.0/UDP 192.0.2.200;branch=z9hG4bKfar\r\n";
@@ -130,7 +130,7 @@ fn the_connection_of_a_proxy_counts_only_where_the_proxy_stays_in_the_path() {
         ("Record-Route: <sip:192.0.2.99;lr>\r\n", false),
     ] {
         let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
-        // What the proxy calls itself need not be where it sends from.
+        // The proxy's name for itself need not be the address that it sends from.
         let via = if record_route.contains("10.9.9.9") { "10.9.9.9" } else { "192.0.2.1" };
         let text = request("INVITE", "c1", "z9hG4bK1", &format!("{far}{record_route}"))
             .replace("UDP 192.0.2.1;", &format!("TCP {via};"));
@@ -148,11 +148,11 @@ fn a_client_over_udp_whose_contact_is_a_name_is_reached_where_it_sends_from() {
         let sent = only(farm.udp(PHONE, &text));
         let left = sends(&mut farm, &sent, &of_server(&sent, "BYE", "sip:alice@x.invalid"));
         assert_eq!(left.address(), format!("udp {PHONE}"), "{via}");
-        // It has moved, and says where to.
+        // The client has moved, and says where to.
         let left = sends(&mut farm, &sent, &of_server(&sent, "INFO", "sip:alice@192.0.2.50"));
         assert_eq!(left.address(), "udp 192.0.2.50:5060");
     }
-    // Answers go to the port of its Via where it does not ask for another.
+    // Answers go to the port of the client's Via if it does not ask for another.
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let sent = only(farm.udp(PHONE, &invite("sip:alice@x.invalid")));
     let left = sends(&mut farm, &sent, &of_server(&sent, "BYE", "sip:alice@x.invalid"));
@@ -185,7 +185,7 @@ fn with_ipv6_a_client_is_reached_where_it_sends_from_too() {
     }
 }
 
-/// The Path of a telephone over UDP that is where its contact says.
+/// The Path of a telephone over UDP that is at the address of its contact.
 fn path_of(farm: &mut Farm) -> String {
     let registered = only(farm.udp("192.0.2.1:5060", &request("REGISTER", "r1", "z9hG4bKr", "")));
     registered.field("Path").unwrap().to_owned()
@@ -208,7 +208,7 @@ fn a_large_request_keeps_to_the_flow_of_a_telephone_over_udp() {
     };
     let sent = only(farm.udp(SERVER, &call(1600)));
     assert_eq!((sent.address(), sent.fallback), ("udp 192.0.2.1:5060".to_owned(), None));
-    // So do those within the dialog, until the telephone says that it is elsewhere.
+    // So do requests within the dialog, until the telephone says that it is elsewhere.
     let answer = only(farm.udp("192.0.2.1:5060", &response(&sent, "200 OK")));
     let info = |to: &str| {
         let more = format!("{}X-Filler: {}\r\n", routes(&answer), "x".repeat(1600));
@@ -217,7 +217,7 @@ fn a_large_request_keeps_to_the_flow_of_a_telephone_over_udp() {
     let left = only(farm.udp(SERVER, &info("sip:alice@192.0.2.1 ")));
     assert_eq!((left.address(), left.fallback), ("udp 192.0.2.1:5060".to_owned(), None));
     assert_eq!(only(farm.udp(SERVER, &info("sip:alice@192.0.2.9 "))).address(), "tcp 192.0.2.9:5060");
-    // What no datagram holds is refused.
+    // A request too large for any datagram is refused.
     let left = only(farm.udp(SERVER, &call(65_500 - call(0).len())));
     assert!(left.start_line().starts_with("SIP/2.0 513"), "{}", left.start_line());
 }

@@ -1,5 +1,5 @@
-//! What follows an INVITE, CANCEL and the ACK to a failure, goes where that went: to the same place, by the same transport, with
-//! the same Via (RFC 3261 §9.1, §17.1.1.3).
+//! Requests that follow an INVITE, its CANCEL and the ACK to its failure, go where the INVITE went: to the same place, by the
+//! same transport, with the same Via (RFC 3261 §9.1, §17.1.1.3).
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use sip::Transport;
 use super::farm::*;
 use crate::settings::*;
 
-/// Above 1,300 bytes a request leaves by TCP.
+/// Makes a request larger than 1,300 bytes, so that it leaves by TCP.
 fn large(text: &str) -> String {
     let body = "v".repeat(1500);
     text.replace("Content-Length: 0\r\n\r\n", &format!("Content-Length: {}\r\n\r\n{body}", body.len()))
 }
 
-/// The topmost Via up to the hop, which says when a request was sent and so is a new one for each.
+/// The topmost Via up to the hop, which says when a request was sent and so differs each time.
 fn via(left: &Left) -> &str {
     left.fields("Via")[0].split(";hop=").next().unwrap()
 }
@@ -24,7 +24,7 @@ fn check_follows(invite: &Left, follower: &Left) {
     assert_eq!((follower.address(), via(follower)), (invite.address(), via(invite)), "{}", follower.text);
 }
 
-/// The address alone, of a `tcp` or `udp` one.
+/// The address without its `tcp` or `udp`.
 fn place(left: &Left) -> String {
     left.address()[4..].to_owned()
 }
@@ -60,7 +60,7 @@ fn a_large_invite_that_fell_back_to_udp_is_followed_by_udp() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let invite = only(farm.udp(CLIENT, &large(&request("INVITE", "c1", "z9hG4bK1", ""))));
     farm.fell_back(&invite);
-    // Longer than it is remembered that this server refuses streams.
+    // Longer than the memory of refused streams lasts.
     farm.udp(&place(&invite), &response(&invite, "180 Ringing"));
     farm.wait(100);
     let copy = only(farm.udp(CLIENT, &large(&request("INVITE", "c1", "z9hG4bK1", ""))));
@@ -74,7 +74,7 @@ fn a_large_invite_that_fell_back_to_udp_is_followed_by_udp() {
 #[test]
 fn a_large_invite_that_went_by_udp_since_streams_were_refused_is_followed_by_udp() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
-    // A CANCEL that is large itself would leave by TCP.
+    // A CANCEL that is itself large would leave by TCP.
     let routes = format!("Route: <sip:127.0.0.9;lr;x={}>\r\n", "x".repeat(1400));
     for server in 1..=4 {
         let listener = 1;
@@ -148,7 +148,7 @@ fn of_held_invites_too_with_listeners_on_unlike_ports() {
     let mut farm = unlike_ports();
     let invite = only(by_third(&mut farm, &large(&request("INVITE", "c1", "z9hG4bK1", ""))));
     assert!(via(&invite).contains("TCP 198.51.100.1:5070"), "{}", invite.text);
-    // The caller hears 200 to its CANCEL, and the server gets it when it rings, on the stream.
+    // The caller gets 200 for its CANCEL; the server gets the CANCEL when it rings, on the stream.
     let ok = only(by_third(&mut farm, &request("CANCEL", "c1", "z9hG4bK1", "")));
     assert_eq!(ok.start_line(), "SIP/2.0 200 OK");
     farm.stream(1, Transport::Tcp, &place(&invite), 9, &response(&invite, "180 Ringing"));

@@ -1,4 +1,4 @@
-//! A server that refuses a call with 503 and Retry-After: what becomes of the call, and what the caller is told.
+//! A server that refuses a call with 503 and Retry-After: what happens to the call, and what the caller gets.
 
 use super::farm::*;
 use crate::counters::Counter;
@@ -10,7 +10,7 @@ fn server(left: &Left) -> String {
     left.address()[4..].to_owned()
 }
 
-/// An INVITE over TCP, which is held, and its server's refusal: the ACK, and what is done at once.
+/// An INVITE over TCP, which is held, and its server's refusal: the ACK, and the actions that follow at once.
 fn refused_over_tcp(farm: &mut Farm, call: &str) -> (Left, Vec<Left>, Vec<Left>) {
     let invite = request("INVITE", call, &format!("z9hG4bK{call}"), "").replace("UDP", "TCP");
     let sent = only(farm.tcp("192.0.2.1:40000", 3, &invite));
@@ -70,7 +70,7 @@ fn a_caller_over_udp_is_not_told_to_keep_away_from_the_farm_while_another_has_ro
         assert_eq!(seen.start_line(), "SIP/2.0 503 Service Unavailable");
         assert_eq!(seen.field("Retry-After"), None);
     }
-    // The last one: now it is true of all of the farm.
+    // The last server: now the refusal is true of the whole farm.
     for last in 2..=4 {
         farm.kill(&format!("10.0.0.{last}:5060"));
     }
@@ -88,12 +88,12 @@ fn a_server_that_fails_at_once_what_it_is_given_is_not_the_one_with_the_least_to
             let sent = only(farm.udp(CLIENT, &request("INVITE", &call, &format!("z9hG4bK{call}"), "")));
             let last: usize = server(&sent)[7..8].parse().unwrap();
             given[last] += 1;
-            // The others ring.
+            // The other servers ring.
             let status = if last == 1 { "500 Broken" } else { "180 Ringing" };
             farm.udp(&server(&sent), &response(&sent, status));
         }
         assert_eq!(given, [0, 20, 20, 20, 20], "{selection:?}");
-        // It does not count for ever.
+        // The failed calls do not count for ever.
         for _ in 0..40 {
             farm.wait(1);
         }
@@ -113,7 +113,7 @@ fn what_is_for_that_server_alone_is_given_to_no_other() {
     let said = only(farm.udp(&server(&sent), &response(&sent, FULL)));
     assert!(said.start_line().starts_with("SIP/2.0 503"), "{}", said.text);
     assert!(farm.timers().is_empty());
-    // Nor what its caller has given up.
+    // Nor is a call moved that its caller has given up.
     let invite = request("INVITE", "c2", "z9hG4bKc2", "").replace("UDP", "TCP");
     let sent = only(farm.tcp("192.0.2.1:40000", 3, &invite));
     farm.udp(&server(&sent), &response(&sent, "180 Ringing"));

@@ -1,4 +1,4 @@
-//! Flows in which a call was once lost or went to the wrong server.
+//! Message flows in which a call was once lost or went to the wrong server.
 
 use super::farm::*;
 use crate::counters::Counter;
@@ -11,7 +11,7 @@ fn place(left: &Left) -> String {
     left.address().split(' ').nth(1).unwrap().to_owned()
 }
 
-/// A request that a server makes, to the client's own address.
+/// A request of a server to the client's own address.
 fn from_server(server: &str, method: &str, call: &str, branch: &str, more: &str) -> String {
     format!(
         "{method} sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {server};branch={branch}\r\n{more}\
@@ -274,7 +274,7 @@ fn a_call_of_another_load_manager_behind_the_same_one_is_found_by_its_tag() {
         ..settings(Affinity::Tag, Selection::RoundRobin)
     };
     for known in [true, false] {
-        // The one that is gone wrote this Route; here its address is another than ours.
+        // The load manager that is gone wrote this Route; its address is not ours.
         let mut farm = Farm::new(named(if known { &["192.0.2.77:5060"] } else { &[] }));
         let invite = only(farm.udp(CLIENT, &request("INVITE", "c1", "z9hG4bK1", "")));
         let server = invite.address();

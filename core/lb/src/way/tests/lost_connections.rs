@@ -1,5 +1,5 @@
-//! Connections that are lost with what was written into them, and requests that come by stream and leave by datagram:
-//! what their sender does not repeat, we do.
+//! Connections that are lost with what was written to them, and requests that come by stream and leave by datagram: if
+//! their sender does not repeat them, we do.
 
 use super::farm::*;
 use crate::counters::Counter;
@@ -41,7 +41,7 @@ fn hanging_up(farm: &mut Farm, call: &str) -> (Left, Left) {
     (bye, answer)
 }
 
-/// What is not an OPTIONS of ours.
+/// All messages except our own OPTIONS.
 fn of_callers(left: Vec<Left>) -> Vec<Left> {
     left.into_iter().filter(|left| !left.start_line().starts_with("OPTIONS ")).collect()
 }
@@ -212,7 +212,8 @@ fn a_set_up_of_a_server_by_stream_is_repeated_cancelled_and_acknowledged_to_a_cl
     assert_eq!((copy.address(), copy.start_line()), (sent.address(), "ACK sip:alice@192.0.2.1 SIP/2.0"));
 }
 
-/// The client repeats an INVITE no more that rang, and a server over TCP repeats no failure: whoever lies between must.
+/// The client does not repeat an INVITE that rang, and a server over TCP does not repeat a failure: the load manager between
+/// them must.
 #[test]
 fn a_failure_that_came_by_stream_is_repeated_to_a_client_over_udp_until_its_ack() {
     for hold_setup in [HoldSetup::Off, HoldSetup::Stream, HoldSetup::All] {

@@ -55,7 +55,7 @@ fn nothing_is_sent_to_many_or_to_none() {
         assert_eq!(left.start_line(), format!("SIP/2.0 {status}"), "{maddr}");
         assert_eq!((left.address(), farm.count(Counter::Unresolved)), (format!("udp {SERVER}"), 1));
     }
-    // The host itself may be none, too.
+    // The host itself may be no address of one host, too.
     let left = only(farm().udp(SERVER, &of_server("sip:c@224.0.1.75", "")));
     assert_eq!(left.start_line(), "SIP/2.0 403 Not an Address of One Host");
 }
@@ -88,13 +88,13 @@ fn a_maddr_that_is_ours_is_taken_out_with_what_led_here() {
         assert_eq!(left.start_line(), format!("OPTIONS {expected} SIP/2.0"));
         assert!(left.address().starts_with("udp 10.0.0."));
     }
-    // What is left says where a server's request goes.
+    // The rest of the URI says where a server's request goes.
     let left = only(farm().udp(SERVER, &of_server("sip:c@192.0.2.77:5060;maddr=198.51.100.1", "")));
     assert_eq!(
         (left.address(), left.start_line()),
         ("udp 192.0.2.77:5060".into(), "OPTIONS sip:c@192.0.2.77 SIP/2.0")
     );
-    // And a strict router behind us gets it so.
+    // A strict router behind us gets the URI without it, too.
     let text = options("sip:bob@example.com;maddr=198.51.100.1", "Route: <sip:strict.example.com>\r\n");
     let left = only(farm().udp(CLIENT, &text));
     assert_eq!(left.start_line(), "OPTIONS sip:strict.example.com SIP/2.0");

@@ -1,10 +1,10 @@
-//! Calls that there is no room to remember: the hash finds their server, among those that may be given new calls.
+//! Calls for which the memory has no room: the hash finds their server, among those that may get new calls.
 
 use super::farm::*;
 use crate::counters::Counter;
 use crate::settings::*;
 
-/// The memory holds one call, which is there.
+/// A farm whose memory holds one call, and is full.
 fn full(affinity: Affinity, hash: HashKind) -> Farm {
     let mut farm = Farm::new(Settings {
         new_calls_max: 1,
@@ -41,7 +41,7 @@ fn a_drained_server_gets_no_new_call() {
                 server.contains("10.0.0.3") || server.contains("10.0.0.4"),
                 "{affinity:?} {hash:?} {server}"
             );
-            // What belongs to it and bears no tag finds it.
+            // The call's messages without a tag find the server.
             for (method, to_tag) in [("INVITE", ""), ("CANCEL", ""), ("ACK", "bob")] {
                 let text = from_client(method, &name, &format!("z9hG4bK{name}"), to_tag, "");
                 assert_eq!(only(farm.udp(CLIENT, &text)).address(), server, "{method} {affinity:?} {hash:?}");

@@ -1,4 +1,4 @@
-//! Requests that name a server of the farm by their Request-URI or by the Route that is next.
+//! Requests that name a server of the farm in their Request-URI or their next Route.
 
 use super::farm::*;
 use crate::counters::Counter;
@@ -44,7 +44,7 @@ fn a_redirected_call_goes_where_its_request_uri_says_and_stays_there() {
         farm.udp(first.address().trim_start_matches("udp "), &response(&first, "302 Moved"));
         let ack = from_client("ACK", "c1", "z9hG4bK1", "bob", "");
         assert_eq!(only(farm.udp(CLIENT, &ack)).address(), at(was), "{affinity:?}");
-        // The client follows, with our Route as its outbound proxy or without.
+        // The client follows, with our Route as its outbound proxy or without it.
         let route = "Route: <sip:198.51.100.1;lr>\r\n";
         let send = |farm: &mut Farm, method: &str, to_tag: &str| {
             let text = from_client(method, "c1", "z9hG4bK2", to_tag, route);
@@ -60,7 +60,7 @@ fn a_redirected_call_goes_where_its_request_uri_says_and_stays_there() {
             [("ACK", routes(&answer)), ("INFO", routes(&answer)), ("UPDATE", String::new())]
         {
             let text = from_client(method, "c1", &format!("z9hG4bK{method}"), "bob", &routes);
-            // The contact of the server is a name, or of nobody in the farm.
+            // The contact of the server is a name, or the address of nobody in the farm.
             let text = to("sip:bob@203.0.113.9", &text);
             assert_eq!(only(farm.udp(CLIENT, &text)).address(), at(other), "{method} {affinity:?}");
         }
@@ -111,7 +111,7 @@ fn a_dialog_without_a_route_goes_to_the_contact_of_its_server() {
             assert_eq!(only(farm.udp(CLIENT, &info(2))).address(), at(was), "a stranger has moved nothing");
             assert_eq!(only(farm.udp(CLIENT, &to(&names(other), &info(3)))).address(), at(other));
             assert_eq!(only(farm.udp(CLIENT, &info(4))).address(), at(other), "what is remembered has moved");
-            // Of a call that nobody here knows.
+            // A request of a call that nobody here knows.
             let unknown = to(&names(2), &info(5)).replace(&call, &format!("x{call}"));
             assert_eq!(only(farm.udp(CLIENT, &unknown)).address(), at(2));
         }
@@ -201,7 +201,7 @@ fn the_count_of_calls_moves_with_a_call() {
     assert!(counted(&farm, was) > 0 && counted(&farm, other) == 0);
     farm.udp(CLIENT, &to(&names(other), &request("INVITE", "c1", "z9hG4bK2", "")));
     assert!(counted(&farm, was) == 0 && counted(&farm, other) > 0);
-    // Also where the count at the first was ended by its answer.
+    // Also if the answer of the first server ended the count there.
     let first = only(farm.udp(CLIENT, &request("INVITE", "c2", "z9hG4bK1", "")));
     let was = number(&first);
     farm.udp(&at(was)[4..], &response(&first, "302 Moved"));

@@ -1,10 +1,10 @@
-//! Clients over UDP behind a NAT: what a server sends within their dialogs finds them where they send from.
+//! Clients over UDP behind a NAT: a server's requests within their dialogs reach them where they send from.
 
 use super::farm::*;
 use crate::register::settings::InsertPath;
 use crate::settings::*;
 
-/// Where the NAT sends from, and what the telephone behind it calls itself.
+/// The address that the NAT sends from, and the address that the telephone behind it uses for itself.
 pub(crate) const OUTSIDE: &str = "192.0.2.9:33000";
 const INSIDE: &str = "192.168.1.5:5070";
 
@@ -30,7 +30,7 @@ fn from_server(sent: &Left, method: &str, call: &str, contact: &str) -> String {
     )
 }
 
-/// Where the BYE of the server goes in a call that came by this INVITE.
+/// Where the server's BYE goes in a call that began with this INVITE.
 fn bye_goes_to(invite: &str, contact: &str) -> String {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let sent = only(farm.udp(OUTSIDE, invite));
@@ -42,9 +42,9 @@ fn a_caller_behind_a_nat_is_reached_where_it_sends_from() {
     let (invite, inside) = (hidden("INVITE", "c1"), format!("sip:alice@{INSIDE}"));
     assert_eq!(bye_goes_to(&invite, &inside), format!("udp {OUTSIDE}"));
     assert_eq!(bye_goes_to(&invite, &format!("{inside};transport=udp;x=y")), format!("udp {OUTSIDE}"));
-    // It has moved, and says so.
+    // The client has moved, and says so.
     assert_eq!(bye_goes_to(&invite, "sip:alice@192.0.2.50"), "udp 192.0.2.50:5060");
-    // Whoever does not ask for answers where it sends from, comes through a proxy, or names another place has its reasons.
+    // A client that does not ask for answers at its source, comes through a proxy, or names another place has its reasons.
     let inside_address = format!("udp {INSIDE}");
     for (from, to) in [
         (";rport", ""),
@@ -80,11 +80,11 @@ fn a_callee_found_by_its_path_is_found_within_the_dialog_too() {
     let sent = only(farm.udp("10.0.0.1:5060", &invite("c1")));
     assert_eq!(sent.address(), format!("udp {OUTSIDE}"));
     let answer = only(farm.udp(OUTSIDE, &response(&sent, "200 OK")));
-    // The ACK goes to the contact of the answer, which is often another than the one that was registered.
+    // The ACK goes to the contact of the answer, which often differs from the registered one.
     let ack = from_client("ACK", "c1", "z9hG4bKa", "bob", &routes(&answer))
         .replace("sip:bob@198.51.100.1", "sip:bob@192.168.1.5:6000");
     assert_eq!(only(farm.udp("10.0.0.1:5060", &ack)).address(), format!("udp {OUTSIDE}"));
-    // No connection gets in there, so none is tried for what is large.
+    // No connection gets in there, so none is tried for a large request.
     let large =
         invite("c2").replace("Content-Length: 0\r\n\r\n", "Content-Length: 1600\r\n\r\n") + &"x".repeat(1600);
     let sent = only(farm.udp("10.0.0.1:5060", &large));

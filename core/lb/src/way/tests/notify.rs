@@ -1,5 +1,5 @@
-//! Subscriptions: each NOTIFY gets our Record-Route (RFC 6665 §4.3), so that a subscriber whose dialog is made by it, as that of
-//! every fork but one is, comes back through us; and so do SUBSCRIBE and REFER.
+//! Subscriptions: each NOTIFY gets our Record-Route (RFC 6665 §4.3). So a subscriber whose dialog is made by a NOTIFY, as for
+//! every fork but one, comes back through us; and so do SUBSCRIBE and REFER.
 
 use super::farm::*;
 use crate::settings::*;
@@ -15,7 +15,7 @@ fn tag(entry: &str) -> &str {
     entry.split("farmtag=").nth(1).unwrap().trim_end_matches('>')
 }
 
-/// The NOTIFY of a fork: the From tag is one that the subscriber has not heard of.
+/// The NOTIFY of a fork: the subscriber has not heard of its From tag.
 fn notify(server: &str, fork: &str, routes: &str, number: u32) -> String {
     format!(
         "NOTIFY sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {server};branch=z9hG4bKn{fork}{number}\r\n{routes}\
@@ -25,7 +25,7 @@ fn notify(server: &str, fork: &str, routes: &str, number: u32) -> String {
     )
 }
 
-/// As a server takes them into its route set.
+/// The entries as a server puts them into its route set.
 fn as_routes(left: &Left) -> String {
     entries(left).iter().map(|entry| format!("Route: {entry}\r\n")).collect()
 }
@@ -50,7 +50,7 @@ fn a_dialog_that_a_notify_makes_leads_back_through_us_to_its_server() {
             assert_eq!(left.address(), "udp 192.0.2.1:5060");
             assert_eq!(entries(&left).len(), 1, "{}", left.text);
             assert_eq!(farm.udp(CLIENT, &response(&left, "200 OK"))[0].address(), format!("udp {server}"));
-            // The subscriber refreshes, and the notifier goes on, both by what the NOTIFY had.
+            // The subscriber refreshes, and the notifier goes on, both by the entries of the NOTIFY.
             let refresh =
                 from_client("SUBSCRIBE", "c1", &format!("z9hG4bKr{number}"), fork, &as_routes(&left));
             let refreshed = only(farm.udp(CLIENT, &refresh));
@@ -72,7 +72,7 @@ fn a_subscriber_on_a_stream_proves_itself_by_the_copy_that_a_notify_brought() {
     assert_ne!(tag(&entries(&first)[0]), tag(&entries(&subscribed)[0]), "its own copy");
     let answer = only(farm.tcp(PHONE, 1, &response(&first, "200 OK")));
     assert_eq!(tag(&entries(&answer)[0]), tag(&entries(&subscribed)[0]), "the copy of the server");
-    // It comes back on another connection.
+    // The subscriber comes back on another connection.
     let refresh = from_client("SUBSCRIBE", "c1", "z9hG4bK2", "fork", &as_routes(&first));
     assert_eq!(only(farm.tcp("192.0.2.1:40001", 2, &refresh)).address(), subscribed.address());
     let second = only(farm.udp(&server, &notify(&server, "fork", &as_routes(&subscribed), 2)));

@@ -1,4 +1,4 @@
-//! RFC 5626 as an edge proxy: flows that a dialog keeps to or loses, and keep-alives.
+//! RFC 5626 as an edge proxy: flows that a dialog keeps or loses, and keep-alives.
 
 use sip::{ConnectionId, Target};
 
@@ -12,7 +12,7 @@ fn farm() -> Farm {
     Farm::of(Affinity::Tag, Selection::RoundRobin)
 }
 
-/// Connection and whether one may be opened instead.
+/// Slot of the connection, and whether another may be opened instead.
 fn flow(left: &[Left]) -> Option<(u16, bool)> {
     match left {
         [Left { to: Target::Connection { id: ConnectionId { slot, .. }, or_connect, .. }, .. }] => {
@@ -26,7 +26,7 @@ fn place(left: &Left) -> String {
     left.address().trim_start_matches("udp ").to_owned()
 }
 
-/// A BYE of the server in a call that a client on connection 1 began, to this contact; and who sent it.
+/// The server's BYE to this contact, in a call that a client on connection 1 began; and the server.
 fn bye(farm: &mut Farm, contact: &str) -> (String, Vec<Left>) {
     let [sent] = &farm.tcp(PHONE, 1, &request("INVITE", "call", "z9hG4bK1", ""))[..] else { panic!("one") };
     let (server, answer) = (place(sent), response(sent, "200 OK"));
@@ -53,7 +53,7 @@ fn a_client_that_asks_for_it_is_reached_by_its_flow_or_not_at_all() {
     ] {
         let (server, left) = bye(&mut farm(), contact);
         assert_eq!(flow(&left), Some((1, may_connect)), "{contact}");
-        // If the connection turns out to be gone, the server is told so.
+        // If the connection turns out to be gone, the server gets an answer.
         let told = Target::Datagram { listener: 0, to: server.parse().unwrap() };
         assert_eq!(left[0].fallback, Some(told), "{contact}");
     }
@@ -98,7 +98,7 @@ fn stun_is_answered_and_rubbish_is_not() {
     let left = farm.datagram(CLIENT, &[&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42], &b"twelve bytes"[..]].concat());
     assert_eq!((left.len(), left[0].address()), (1, format!("udp {CLIENT}")));
     assert_eq!((farm.count(Counter::StunAnswer), farm.count(Counter::Malformed)), (1, 1));
-    // The beginning of one that is cut short.
+    // The beginning of a STUN request that is cut short.
     assert!(
         farm.datagram(CLIENT, &[0, 1, 0, 8, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
             .is_empty()
@@ -106,7 +106,7 @@ fn stun_is_answered_and_rubbish_is_not() {
     assert_eq!(farm.count(Counter::Malformed), 2);
 }
 
-/// The Flow-Timer in the answer to a REGISTER on connection 1 or, without one, by UDP.
+/// The Flow-Timer in the answer to a REGISTER, on connection 1 if `stream`, else by UDP.
 fn flow_timer(farm: &mut Farm, stream: bool, more: &str, said: &str) -> Option<String> {
     let register =
         request("REGISTER", "registration", "z9hG4bKr", &format!("Supported: path, outbound\r\n{more}"))

@@ -1,4 +1,4 @@
-//! What is said of messages that are refused or dropped.
+//! Events about messages that are refused or dropped.
 
 use super::farm::*;
 use crate::outbox::Event;
@@ -63,7 +63,7 @@ fn a_call_without_a_server_is_left_to_the_summary_of_such_calls() {
     let answer = only(farm.udp(CLIENT, &request("INVITE", "c1", "z9hG4bK1", "")));
     assert!(answer.start_line().starts_with("SIP/2.0 503"), "{}", answer.start_line());
     assert!(farm.refused.is_empty(), "{:?}", farm.refused);
-    // The next one that is refused for another reason is said again.
+    // The next message that is refused for another reason has an event again.
     only(farm.udp(CLIENT, &request("INVITE", "c2", "z9hG4bK2", "").replace("CSeq: 1 ", "CSeq: 1x ")));
     assert_eq!(farm.refused.len(), 1);
 }

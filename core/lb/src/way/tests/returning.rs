@@ -1,4 +1,4 @@
-//! Clients on streams that lose their connection and come back on another, and strangers that would like their calls.
+//! Clients on streams that lose their connection and come back on another, and strangers that want to take their calls.
 
 use sip::{ConnectionId, Target};
 
@@ -21,7 +21,7 @@ fn place(left: &Left) -> String {
     left.address().trim_start_matches("udp ").to_owned()
 }
 
-/// A call that a client made over connection 1: the route set of its dialog, and the server's address.
+/// A call that a client made over connection 1: the route sets of its dialog, and the server's address.
 fn called(farm: &mut Farm) -> (String, String, String) {
     let invite = request("INVITE", "call", "z9hG4bK1", "");
     let [sent] = &farm.tcp(CLIENT, 1, &invite)[..] else { panic!("one request") };
@@ -55,14 +55,14 @@ fn a_request_takes_the_connection_on_which_the_dialog_was_continued() {
     assert_eq!(farm.tcp(BACK, 2, &again).len(), 1);
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(2));
     assert_eq!(farm.count(Counter::Rebound), 1);
-    // It is, and is used again.
+    // The first connection is still there, and is used again.
     farm.wait(1);
     farm.tcp(CLIENT, 1, &from_client("INFO", "call", "z9hG4bK2a", "bob", &to_server));
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKba"))), Some(1));
     farm.tcp(BACK, 2, &from_client("INFO", "call", "z9hG4bK2b", "bob", &to_server));
     farm.closed_slot(1);
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKc"))), Some(2));
-    // It comes back once more.
+    // The client comes back once more.
     let again = from_client("INFO", "call", "z9hG4bK3", "bob", &to_server);
     farm.tcp(BACK, 3, &again);
     farm.closed_slot(2);
@@ -92,7 +92,7 @@ fn register(user: &str, branch: &str, contact: &str) -> String {
         .replace("<sip:alice@192.0.2.1>", &format!("<{contact}>"))
 }
 
-/// What the server does with it.
+/// The server answers the REGISTER with this status.
 fn registered(farm: &mut Farm, from: &str, slot: u16, text: &str, status: &str) {
     answered(farm, from, slot, text, status, "");
 }
@@ -103,7 +103,8 @@ fn answered(farm: &mut Farm, from: &str, slot: u16, text: &str, status: &str, co
     farm.udp(&place(sent), &answer);
 }
 
-/// The registrar has given the client a GRUU, by which it calls itself in dialogs; another telephone of the user has another.
+/// The registrar has given the client a GRUU, which the client uses in dialogs; another telephone of the user has another
+/// GRUU.
 #[test]
 fn a_client_that_registers_again_is_found_by_its_gruu() {
     let gruu = |telephone: &str| format!("sip:alice@example.com;gr=urn:uuid:{telephone}");
@@ -137,7 +138,7 @@ fn a_client_that_registers_again_is_found_by_its_address_and_contact() {
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1), "refused by the registrar");
     registered(&mut farm, BACK, 2, &register("alice", "z9hG4bKr2", CONTACT), "200 OK");
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(2));
-    // So is one that a server calls without a route.
+    // So is a client that a server calls without a route.
     let call =
         from_server("INVITE", "z9hG4bKc", "", CONTACT).replace(";tag=alice", "").replace("call", "new");
     assert_eq!(slot(&farm.udp(&server, &call)), Some(2));
@@ -150,7 +151,7 @@ fn a_client_that_registers_again_has_left_its_connection_whatever_we_hear_of_tha
     let (_, to_client, server) = called(&mut farm);
     let info = |branch: &str| from_server("INFO", branch, &to_client, CONTACT);
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1));
-    // A second flow beside the first (RFC 5626 §4.2), and one that the registrar does not accept.
+    // A second flow beside the first (RFC 5626 §4.2), and a registration that the registrar does not accept.
     let beside = register("alice", "z9hG4bKr1", CONTACT).replace("tcp>", "tcp>;reg-id=2");
     registered(&mut farm, BACK, 2, &beside, "200 OK");
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKb"))), Some(1));
@@ -169,7 +170,7 @@ fn whoever_registers_another_address_takes_over_nothing() {
     let (_, to_client, server) = called(&mut farm);
     farm.closed_slot(1);
     registered(&mut farm, STRANGER, 4, &register("mallory", "z9hG4bKm1", CONTACT), "200 OK");
-    // One branch for two registrations, of which only the own one succeeds.
+    // One branch for two registrations, of which only the stranger's own succeeds.
     for (first, second) in [("mallory", "alice"), ("alice", "mallory")] {
         let branch = format!("z9hG4bKof{first}");
         let sent = farm.tcp(STRANGER, 4, &register(first, &branch, CONTACT));
@@ -188,7 +189,7 @@ fn the_other_party_of_the_call_takes_over_nothing() {
     let [sent] = &farm.tcp(CLIENT, 1, &request("INVITE", "call", "z9hG4bK1", ""))[..] else { panic!("one") };
     let server = place(sent);
     let [answer] = &farm.udp(&server, &response(sent, "200 OK"))[..] else { panic!("one") };
-    // What the server saw, and so the callee behind it, is not what the client was given.
+    // The server, and so the callee behind it, saw another copy than the client was given.
     let (seen, given) = (sent.field("Record-Route").unwrap(), answer.field("Record-Route").unwrap());
     assert_ne!(seen, given);
     assert_eq!(seen.len(), given.len());
@@ -235,7 +236,8 @@ fn a_telephone_with_an_instance_is_followed_at_once() {
     instance(&mut farm, 4, "alice", "urn:uuid:2", 2);
     instance(&mut farm, 5, "mallory", "urn:uuid:1", 3);
     assert_eq!(slot(&farm.udp(&server, &info("z9hG4bKa"))), Some(1));
-    // Its own, on another connection and with another contact, while the old one still seems open; and once more.
+    // Alice's own telephone, on another connection and with another contact, while the old one still seems open; and once
+    // more.
     for (new, branch) in [(2, "z9hG4bKb"), (3, "z9hG4bKc")] {
         instance(&mut farm, new, "alice", "urn:uuid:1", 10 + u32::from(new));
         assert_eq!(slot(&farm.udp(&server, &info(branch))), Some(new));

@@ -1,4 +1,4 @@
-//! The scheme of the URIs that we write (RFC 3261 §16.6 step 4): `sips:` where the request asks for it, on every listener.
+//! The scheme of the URIs that we write (RFC 3261 §16.6 step 4): `sips:` if the request asks for it, on every listener.
 
 use super::farm::*;
 use crate::register::settings::InsertPath;
@@ -49,7 +49,7 @@ fn both_entries_have_the_scheme_that_the_request_asks_for() {
             ("sip:bob@example.com", "", plain),
             ("sips:bob@example.com", "", secure),
             ("sips:bob@example.com", "Route: <sip:198.51.100.1;lr>\r\n", secure),
-            // Our own entry is taken out; what is next counts.
+            // Our own entry is taken out; the next entry counts.
             ("sip:bob@example.com", "Route: <sips:198.51.100.1;lr>\r\n", plain),
             ("sip:bob@example.com", "Route: <sip:198.51.100.1;lr>, <sips:far.example.com;lr>\r\n", secure),
             ("sip:bob@example.com", "Route: <sips:strict.example.com>\r\n", secure),
@@ -74,7 +74,7 @@ fn entries_of_either_scheme_are_known_again() {
                 let server = sent.address().trim_start_matches("udp ").to_owned();
                 let answer = only(farm.udp(&server, &response(&sent, "200 OK")));
                 assert_eq!(answer.address(), "connection 1");
-                // Some peers write what they got in another form.
+                // Some peers write our entries in another form.
                 let form = |routes: String| if respell { routes.replace(";lr;", ";LR=on;") } else { routes };
                 let ack = from_client("ACK", "c1", "z9hG4bK2", "bob", &form(routes(&answer)));
                 let ack = only(farm.stream(listener, transport, PHONE, 1, &ack));

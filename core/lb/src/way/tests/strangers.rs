@@ -1,4 +1,4 @@
-//! Strangers who know the Call-ID of a call: what they send ends neither what is kept of it nor what is counted.
+//! Strangers who know the Call-ID of a call: their requests end neither what is remembered of the call nor its count.
 
 use super::farm::*;
 use crate::settings::*;
@@ -36,7 +36,7 @@ fn a_bye_with_wrong_tags_ends_nothing_whatever_is_answered() {
                 assert_eq!(kept(&farm), before, "{affinity:?} {status} {route}");
             }
         }
-        // Over TCP it is held, and sent again.
+        // Over TCP the BYE is held, and sent again.
         let bye = from_client("BYE", "c1", "z9hG4bKt", "nobody", "").replace("tag=alice", "tag=mallory");
         let sent = only(farm.tcp("203.0.113.66:40000", 3, &bye.replace("UDP", "TCP")));
         farm.now = farm.now + base::Duration::from_millis(600);
@@ -100,7 +100,7 @@ fn a_server_on_a_connection_of_its_own_is_known_by_its_via_or_its_contact_and_by
     let to_client = "tcp 192.0.2.9:5070";
     for (from, sent_by, contact, expected) in [
         ("10.0.0.1:40000", "10.0.0.1:5060", "alice@192.0.2.1", to_client),
-        // As pjsip writes them.
+        // The addresses as pjsip writes them.
         ("10.0.0.1:40000", "10.0.0.1:40000", "alice@10.0.0.1:5060", to_client),
         ("10.0.0.1:40000", "10.0.0.1:40000", "alice@10.0.0.1", to_client),
         ("10.0.0.1:40000", "10.0.0.1:40000", "alice@10.0.0.1:40000", "udp 10.0.0."),

@@ -1,4 +1,5 @@
-//! What the server that takes over for a proxy needs, so that the far end hears of the end of its call (SPEC A9).
+//! Changes to messages for a server that takes over for a proxy, so that the far end hears of the end of its call (SPEC
+//! A9).
 
 use super::farm::*;
 use crate::counters::Counter;
@@ -30,7 +31,7 @@ fn the_route_entries_of_a_proxy_that_is_gone_name_the_one_that_takes_over() {
         let new = after.address()[4..].to_owned();
         assert_ne!(new, old);
         assert!(after.text.contains(&form.replace("OLD", &new)), "{}", after.text);
-        // The same where it leaves by a stream because it is large.
+        // The same if the request leaves by a stream because it is large.
         let text = from_client(
             "BYE",
             "c1",

@@ -23,7 +23,8 @@ fn condition(farm: &Farm, server: &str) -> Condition {
     rows.iter().find(|row| row.address.to_string() == server).unwrap().condition
 }
 
-/// A farm with 40 calls, and one server that has gone silent and is failed; the answers to the INVITEs of its calls.
+/// A farm with 40 calls, and one server that has gone silent and is failed. Returns also the answers to the INVITEs of
+/// its calls.
 fn with_a_silent_server(affinity: Affinity) -> (Farm, Vec<(String, Left)>) {
     let mut farm = Farm::new(Settings { probe: Probe::Traffic, ..settings(affinity, Selection::RoundRobin) });
     let mut its = Vec::new();
@@ -72,13 +73,13 @@ fn known_calls_follow_a_server_back_when_it_has_answered_and_three_new_ones_find
             }
         }
         assert_eq!(tried.len(), 3, "{affinity:?}");
-        // What belongs to a call of the trial finds it.
+        // Requests of a call of the trial find the server.
         let (name, invite) = &tried[0];
         for method in ["INVITE", "CANCEL"] {
             let text = request(method, name, &format!("z9hG4bK{name}"), "");
             assert_eq!(server(&only(farm.udp(CLIENT, &text))), DEAD, "{affinity:?} {method}");
         }
-        // It has answered: even before the table has seen it.
+        // The server has answered: the call is there even before the table has seen that.
         let answer = only(farm.udp(DEAD, &response(invite, "200 OK")));
         let ack = from_client("ACK", name, &format!("z9hG4bKack{name}"), "bob", &routes(&answer));
         assert_eq!(server(&only(farm.udp(CLIENT, &ack))), DEAD, "{affinity:?}");

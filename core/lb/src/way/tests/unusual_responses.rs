@@ -1,5 +1,5 @@
-//! Responses as servers may write them: what our own Via and the CSeq do not say is nobody's reason to drop one
-//! (RFC 3261 §17.1.3).
+//! Responses as servers may write them: a response is dropped only for its topmost Via or its CSeq, and nothing else (RFC
+//! 3261 §17.1.3).
 
 use base::Duration;
 
@@ -9,13 +9,13 @@ use crate::settings::*;
 
 const LOWER: &str = "Via: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK1";
 
-/// An INVITE over a stream, held; what its server got.
+/// An INVITE over a stream, held; returns what its server got.
 fn held(farm: &mut Farm) -> Left {
     let text = request("INVITE", "c1", "z9hG4bK1", "").replace("SIP/2.0/UDP", "SIP/2.0/TCP");
     only(farm.tcp("192.0.2.1:40000", 3, &text))
 }
 
-/// All that leaves in the next so many seconds.
+/// All messages that leave in the next `seconds`.
 fn waiting(farm: &mut Farm, seconds: u64) -> Vec<Left> {
     let mut left = Vec::new();
     for _ in 0..seconds * 10 {
@@ -25,8 +25,8 @@ fn waiting(farm: &mut Farm, seconds: u64) -> Vec<Left> {
     left
 }
 
-/// The response of the server, changed by `change`, ends the repetition of a held INVITE and keeps it at its server. What the
-/// client got of it.
+/// The response of the server, changed by `change`, ends the repetition of a held INVITE and keeps the INVITE at its server.
+/// Returns what the client got.
 fn accepted(status: &str, change: impl Fn(String) -> String) -> Vec<Left> {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let invite = held(&mut farm);
@@ -64,7 +64,7 @@ fn a_100_with_our_via_alone_of_what_is_not_held_is_consumed() {
     let lower = trying.lines().filter(|line| line.starts_with("Via: ")).nth(1).unwrap().to_owned();
     assert!(farm.udp(&server, &trying.replace(&format!("{lower}\r\n"), "")).is_empty());
     assert_eq!((farm.count(Counter::BadResponse), farm.count(Counter::ForeignResponse)), (0, 0));
-    // Any other has lost its way, and is counted.
+    // Any other response without a Via for the client has lost its way, and is counted.
     let ringing = response(&invite, "180 Ringing").replace(&format!("{lower}\r\n"), "");
     assert!(farm.udp(&server, &ringing).is_empty());
     assert_eq!((farm.count(Counter::BadResponse), farm.count(Counter::ForeignResponse)), (1, 0));
@@ -90,7 +90,7 @@ fn what_the_server_makes_of_the_vias_below_is_for_the_client_to_judge() {
         assert_eq!(passed.address(), "connection 3", "{to}");
         assert!(passed.text.contains(to) && !passed.text.contains("hop="), "{}", passed.text);
     }
-    // In one line with ours.
+    // The client's Via in one line with ours.
     let passed = only(accepted("180 Ringing", |text| {
         alone(text).replacen("\r\nRecord-Route", ",SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK1\r\nRecord-Route", 1)
     }));
@@ -149,7 +149,8 @@ fn other_fields_may_be_missing_doubled_or_new() {
     }
 }
 
-/// RFC 3261 §18.3, §17.1.3: what is cut short is discarded, and without a CSeq nobody knows what was answered.
+/// RFC 3261 §18.3, §17.1.3: a response that is cut short is discarded; without a CSeq nobody knows which request was
+/// answered.
 #[test]
 fn what_the_rfc_wants_dropped_is_dropped() {
     for (from, to) in [
@@ -169,7 +170,7 @@ fn what_the_rfc_wants_dropped_is_dropped() {
     }
 }
 
-/// The same for another request than INVITE, and for a REGISTER at several servers.
+/// The same for a request other than INVITE, and for a REGISTER at several servers.
 #[test]
 fn a_100_with_our_via_alone_is_heard_of_other_requests_too() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
@@ -177,7 +178,7 @@ fn a_100_with_our_via_alone_is_heard_of_other_requests_too() {
     let options = only(farm.tcp("192.0.2.1:40000", 3, &text));
     let server = options.address().trim_start_matches("udp ").to_owned();
     assert!(farm.udp(&server, &alone(response(&options, "100 Trying"))).is_empty());
-    // In Proceeding it is repeated every T2 (RFC 3261 §17.1.2.2).
+    // In Proceeding the request is repeated every T2 (RFC 3261 §17.1.2.2).
     assert_eq!(waiting(&mut farm, 9).len(), 3, "at T1, and each T2 from then on");
     let answer = only(farm.udp(&server, &response(&options, "200 OK")));
     assert_eq!(answer.address(), "connection 3");

@@ -1,12 +1,12 @@
-//! Requests whose Via says nothing that an answer could go by: who sent them, and on what connection, says it
-//! (RFC 3261 §18.2.2, RFC 3581 §4).
+//! Requests whose Via does not say where an answer should go: the source and the connection say it (RFC 3261 §18.2.2, RFC
+//! 3581 §4).
 
 use super::farm::*;
 use crate::settings::*;
 
 const SOURCE: &str = "192.0.2.1:40000";
 
-/// Where the answer to an OPTIONS with this Via goes, once of a server and once of our own.
+/// Where the answers to an OPTIONS with this Via go: the answer of a server, and our own.
 fn answered(transport: &str, sent_by: &str) -> [String; 2] {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let via = format!("SIP/2.0/{transport} {sent_by};branch=z9hG4bK1");

@@ -1,4 +1,4 @@
-//! Whole messages through the router: what comes in, what goes out, and to whom.
+//! Whole messages through the router: which messages come in, which go out, and to whom.
 
 use std::collections::HashMap;
 
@@ -170,7 +170,7 @@ fn a_server_reaches_the_client_and_nobody_else_does() {
     assert_eq!(sent.address(), "udp 192.0.2.1:5070");
     let ok = only(farm.udp("192.0.2.1:5070", &response(&sent, "200 OK")));
     assert_eq!(ok.address(), format!("udp {server}"));
-    // The same from outside: the tag of one's own call is no leave to have us send anywhere.
+    // The same from outside: the tag of one's own call does not allow one to have us send anywhere.
     let reflected = only(farm.udp("203.0.113.9:5060", &bye));
     assert_eq!(reflected.address(), invite.address(), "it goes to the server of the call");
     assert_eq!(farm.count(Counter::NotAServer), 1);
@@ -376,7 +376,7 @@ fn counts_of_calls_and_work_return_to_zero() {
             for call in 0..20 {
                 let call = format!("c{call}");
                 let (_, answer) = establish(&mut farm, &call);
-                // Retransmissions, both ways, count nothing.
+                // Retransmissions, both ways, are not counted.
                 farm.udp(CLIENT, &request("INVITE", &call, &format!("z9hG4bK-{call}"), ""));
                 let bye =
                     only(farm.udp(CLIENT, &from_client("BYE", &call, "z9hG4bKb", "bob", &routes(&answer))));
@@ -386,7 +386,7 @@ fn counts_of_calls_and_work_return_to_zero() {
                 }
             }
             assert_eq!(sum(&farm), 0, "{selection:?} {affinity:?}");
-            // What never ends is covered by expiry.
+            // Calls that never end expire.
             for call in 0..20 {
                 farm.udp(CLIENT, &request("INVITE", &format!("lost{call}"), "z9hG4bK1", ""));
             }

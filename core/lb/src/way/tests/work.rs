@@ -1,5 +1,5 @@
-//! What a message makes this load manager do, held against the size of the message: for each list that a stranger can send,
-//! ten times the list is at most ten times the work (and a little), from the first byte read to the last one written.
+//! The work that a message causes, compared with the size of the message: for each list that a stranger can send, ten times
+//! the list is at most ten times the work (and a little), from the first byte read to the last one written.
 
 use super::farm::*;
 use crate::http::{Asked, Head, Names};
@@ -7,15 +7,16 @@ use crate::register::settings::RegisterTo;
 use crate::settings::*;
 use crate::signed::keyring::KeyRing;
 
-/// Bytes of the short list; the long one is ten times as long, and still fits into one message. Both are too long for a datagram to a
-/// server, so that both take the same way.
+/// Bytes of the short list; the long one is ten times as long, and still fits into one message. Both are too long for a
+/// datagram to a server, so that both take the same way.
 const SHORT: usize = 5_000;
 
-/// Steps of loops for each byte that comes or goes. A Contact of a REGISTER answer may be compared with 64 others; all else stays
-/// far below.
+/// Steps of loops for each byte received or sent. A Contact of a REGISTER answer may be compared with 64 others; all else
+/// stays far below.
 const STEPS_PER_BYTE_MAX: u64 = 40;
 
-/// Holds the work of `run`, which returns the bytes that came and went, of a short list against that of one ten times as long.
+/// Compares the work of `run` for a short list with that for a list ten times as long. `run` returns the steps, and the bytes
+/// received and sent.
 fn linear(name: &str, run: impl Fn(usize) -> (u64, usize)) {
     let ((short, short_bytes), (long, long_bytes)) = (run(SHORT), run(SHORT * 10));
     println!("{name:44} {short:>8} steps of {short_bytes:>6} bytes, {long:>8} of {long_bytes:>6}");
@@ -29,14 +30,14 @@ fn linear(name: &str, run: impl Fn(usize) -> (u64, usize)) {
     }
 }
 
-/// So many bytes of copies of `entry`, in which `#` is the number of each.
+/// Copies of `entry`, this many bytes in all; `#` is the number of each copy.
 fn list(bytes: usize, entry: &str, between: &str) -> String {
     let one = |at: usize| entry.replace('#', &format!("{at:05}"));
     let number = bytes / (one(0).len() + between.len());
     (0..number).map(one).collect::<Vec<_>>().join(between)
 }
 
-/// Header fields, and parts of them, of which each is as long as its sender likes. In each `~` is the list.
+/// Header fields, and parts of them, each as long as its sender likes. `~` is the place of the list.
 const FIELDS: &[(&str, &str, &str)] = &[
     ("Via: SIP/2.0/UDP h#;branch=z9hG4bK#\r\n", "", "~"),
     ("SIP/2.0/UDP h#;branch=z9hG4bK#", ",", "Via: ~\r\n"),
@@ -87,7 +88,7 @@ fn sizes(left: &[Left]) -> usize {
     left.iter().map(|left| left.text.len()).sum()
 }
 
-/// The work of one message by UDP, and the bytes that came and went.
+/// The work of one message by UDP, and the number of bytes received and sent.
 fn of_datagram(farm: &mut Farm, from: &str, text: &str) -> (u64, usize, Vec<Left>) {
     let mut left = Vec::new();
     let steps = sip::work::of(|| {
@@ -134,7 +135,7 @@ fn a_request_of_a_server_costs_what_it_is_long() {
     }
 }
 
-/// The start line, and the fields that there must be.
+/// The start line, and the mandatory fields.
 #[test]
 fn what_every_request_has_costs_what_it_is_long() {
     for (what, with, entry, between) in [
@@ -212,8 +213,8 @@ fn an_answer_of_several_servers_costs_what_they_said() {
     }
 }
 
-/// The answer of a registrar to a telephone on a stream: its contact is looked for among all of the user's, and each is
-/// hashed with the address of record.
+/// The answer of a registrar to a telephone on a stream: the telephone's contact is looked for among all of the user's, and
+/// each is hashed with the address of record.
 #[test]
 fn a_long_list_of_contacts_of_a_long_user_costs_what_it_is_long() {
     linear("contacts of a long user", |bytes| {
@@ -246,7 +247,7 @@ fn challenges_of_very_many_realms_cost_what_they_are_long() {
     });
 }
 
-/// Contacts that agree in all but what is compared last.
+/// Contacts that differ only in the part that is compared last.
 const BINDINGS: &[(&str, &str, &str)] = &[
     ("Contact: <sip:bobbobbobbob@192.0.2.1;a=1;b=2;c=3;d=4;e=5;f=#>\r\n", "", "~"),
     ("<sip:b@h;x=#>", ",", "Contact: ~\r\n"),
@@ -281,7 +282,7 @@ fn the_head_of_an_http_request_costs_what_it_is_long() {
     }
 }
 
-/// Of small numbers too: a bound on a list is no leave to do much work below it.
+/// The same with small numbers: a bound on a list does not excuse much work below the bound.
 #[test]
 fn no_number_of_bindings_is_dear() {
     for number in [2, 8, 16, 31, 32, 33, 63, 64, 65, 100] {
