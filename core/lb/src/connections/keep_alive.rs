@@ -10,8 +10,8 @@ use sip::{Edits, Message, Name, Start, Transport, work};
 /// is right.
 const FLOW_TIMER: &[u8] = b"Flow-Timer: 120\r\n";
 
-/// Puts Flow-Timer into the answer to a REGISTER that came over `transport`, if the registrar says that outbound is used (RFC
-/// 5626 §5.4) and gives no Flow-Timer itself. `first_hop`: no proxy is between the telephone and us.
+/// Puts Flow-Timer into the answer to a REGISTER that came over `transport`, if the registrar says that outbound is used
+/// (RFC 5626 §5.4) and gives no Flow-Timer itself. `first_hop`: no proxy is between the telephone and us.
 pub(crate) fn add_flow_timer(answer: &Message<'_>, first_hop: bool, transport: Transport, edits: &mut Edits) {
     let has_one = |header| answer.name(header).eq_ignore_ascii_case(b"Flow-Timer");
     if transport.is_reliable()

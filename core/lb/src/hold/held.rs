@@ -272,8 +272,8 @@ impl Held {
 
     /// The other answer to [`What::Reroute`]: no server is left to try. An INVITE whose server failed is answered with 503 by
     /// the next [`Held::next_due`]: any other request would get a 503 now, so this one may (RFC 3261 §16.7 step 6). An INVITE
-    /// whose server is silent stays there until timer B. Any other request is forgotten; its client is told nothing, as RFC
-    /// 4320 §4.2 asks of a timeout.
+    /// whose server is silent stays there until timer B. Any other request is forgotten; its client is told nothing, as
+    /// RFC 4320 §4.2 asks of a timeout.
     pub fn no_server(&self, now: Time, alarms: &mut Alarms, key: u64, class: Class) {
         if class == Class::Invite {
             let mut ended = false;

@@ -74,8 +74,8 @@ pub enum GoesTo {
 pub enum Cancelled {
     /// Its INVITE is not held: the CANCEL is routed as if nothing were held.
     NotHeld,
-    /// Answer the CANCEL with 200 (RFC 3261 §16.10). [`Held::next_due`] sends it on when its server has shown life (RFC
-    /// 3261 §9.1), and repeats it; its responses are absorbed.
+    /// Answer the CANCEL with 200 (RFC 3261 §16.10). [`Held::next_due`] sends it on when its server has shown life
+    /// (RFC 3261 §9.1), and repeats it; its responses are absorbed.
     Answer,
     /// There was no room to keep the CANCEL: it is forwarded to this server, and the server's answer passes.
     Forward(ServerId),

@@ -23,7 +23,7 @@ const AUTHENTICATOR: usize = 8;
 const STAMP: usize = 3;
 /// Key id, flags, listener, server, port, call.
 const FIXED: usize = 1 + 1 + 1 + 4 + 2 + 8;
-/// Those, IPv6 address, connection, authenticator.
+/// The fixed fields, an IPv6 address, a connection and the authenticator fit.
 const _: () = assert!(FIXED + 16 + 7 + AUTHENTICATOR <= BYTES_MAX);
 const _: () = assert!(FIXED + 16 + STAMP + AUTHENTICATOR <= BYTES_MAX);
 

@@ -58,8 +58,8 @@ impl<'m> Request<'m> {
     }
 
     /// The key of our branch (RFC 3261 §16.11). If the received branch is unique (§8.1.1.7): made of that branch, with
-    /// the sent-by beside it because the sender vouches only for its own branches. Else made of the parts by which RFC
-    /// 2543 identifies a transaction, except the To tag and the method, in which an INVITE and its ACK or CANCEL differ.
+    /// the sent-by beside it because the sender vouches only for its own branches. Else made of the parts by which
+    /// RFC 2543 identifies a transaction, except the To tag and the method, in which an INVITE and its ACK or CANCEL differ.
     pub(crate) fn branch(&self, keys: &KeyRing) -> BranchKey {
         match self.via.branch {
             Some(branch)

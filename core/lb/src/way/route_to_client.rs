@@ -67,8 +67,8 @@ impl View {
         came_by: u8,
     ) -> Result<(u8, Target), Reject> {
         let PeerConnection { listener, id } = peer;
-        // RFC 5626 §4.3: a client with `ob` wants its flow and nothing else. A GRUU says who is meant, not where (RFC
-        // 5627 §1).
+        // RFC 5626 §4.3: a client with `ob` wants its flow and nothing else. A GRUU says who is meant, not where
+        // (RFC 5627 §1).
         let is_place = may_listen && next.parameter(b"ob").is_none() && next.parameter(b"gr").is_none();
         let came_over = self.shared.own.get(listener).map(|own| own.transport);
         Ok(match (came_over, transport_of(next), address_of(next).filter(|_| is_place)) {

@@ -1,5 +1,5 @@
-//! Which server a call has: the server that it was given to, as long as that is there, else the one that takes it over (SPEC
-//! A9). If neither memory nor tag says it: the server by the hash of the Call-ID. A new call is given to a server by
+//! Which server a call has: the server that it was given to, as long as that is there, else the one that takes it over
+//! (SPEC A9). If neither memory nor tag says it: the server by the hash of the Call-ID. A new call is given to a server by
 //! selection.
 
 use base::{Chance, Time};

@@ -1,5 +1,5 @@
-//! Changes to messages for a server that takes over for a proxy, so that the far end hears of the end of its call (SPEC
-//! A9).
+//! Changes to messages for a server that takes over for a proxy, so that the far end hears of the end of its call
+//! (SPEC A9).
 
 use super::farm::*;
 use crate::counters::Counter;

@@ -1,5 +1,5 @@
-//! Responses as servers may write them: a response is dropped only for its topmost Via or its CSeq, and nothing else (RFC
-//! 3261 §17.1.3).
+//! Responses as servers may write them: a response is dropped only for its topmost Via or its CSeq, and nothing else
+//! (RFC 3261 §17.1.3).
 
 use base::Duration;
 

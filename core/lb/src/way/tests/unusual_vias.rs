@@ -1,5 +1,5 @@
-//! Requests whose Via does not say where an answer should go: the source and the connection say it (RFC 3261 §18.2.2, RFC
-//! 3581 §4).
+//! Requests whose Via does not say where an answer should go: the source and the connection say it (RFC 3261 §18.2.2,
+//! RFC 3581 §4).
 
 use super::farm::*;
 use crate::settings::*;
