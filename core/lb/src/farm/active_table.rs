@@ -45,8 +45,8 @@ impl ActiveTable {
             positions(new_calls)
                 .filter_map(|(server, _)| server.score.map(|score| score.hundredths().into())),
         );
-        // While some server starts slowly, all weights are a thousand times as large, so that a thousandth part is a
-        // whole number.
+        // While some server starts slowly, all weights are a thousand times as large, so that a part of 1 is a
+        // whole number too.
         let whole = positions(new_calls).all(|(server, _)| server.share_permille == WHOLE);
         let weight_of = |server: &Server| {
             if whole { server.weight } else { (server.weight * u32::from(server.share_permille)).max(1) }
