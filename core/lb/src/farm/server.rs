@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base::Time;
 use sip::Transport;
 
 use crate::farm::condition::{Cause, Condition, Reason, State};
@@ -43,6 +44,8 @@ pub struct Server {
     pub condition: Condition,
     /// Why it has that condition.
     pub cause: Cause,
+    /// When it came into that condition.
+    pub since: Time,
     /// Share of new calls against other servers; 1 … 1000, default 1.
     pub weight: u32,
     /// How much of its weight it has while it starts slowly: 1 … [`WHOLE`]. Consistent hashing takes the whole weight.
@@ -75,6 +78,7 @@ impl Server {
             transport,
             condition: Condition::Active,
             cause: Cause::Started,
+            since: Time::ZERO,
             weight: 1,
             share_permille: WHOLE,
             score: None,

@@ -10,11 +10,13 @@ use sip::{Edits, Message, Name, Target, Uri};
 
 use crate::connections::own::address_of;
 use crate::counters::Counter;
+use crate::farm::condition::Condition;
 use crate::farm::server::ServerId;
 use crate::farm::snapshot::Snapshot;
 use crate::outbox::Event;
 use crate::selection::known::known;
 use crate::signed::hop::Hop;
+use crate::signed::stamp::Stamp;
 use crate::way::request::Request;
 use crate::way::route_set::RouteSet;
 use crate::way::turn::Turn;
@@ -59,7 +61,7 @@ fn names_lost(uri: &Uri<'_>, set: &RouteSet<'_>, server: ServerId, snapshot: &Sn
 impl View {
     /// Where a client's response goes whose server has failed: to the server that takes over its calls, with a record.
     /// `None`: its server is there, or there is no other. A server that was taken out of the table may well live, and gets
-    /// the answers to its requests.
+    /// the answers to its requests. So does a server that asked after it was said to have failed.
     pub(crate) fn taker_of_response(
         &self,
         turn: &mut Turn<'_>,
@@ -67,10 +69,12 @@ impl View {
         message: &Message<'_>,
         method: &[u8],
     ) -> Option<Target> {
-        if !hop.to_client || !self.snapshot.has_failed(hop.server) {
+        let asked = self.snapshot.by_id(hop.server)?;
+        let failed_at = Stamp::new(asked.since, self.shared.clock_began_us);
+        if !hop.to_client || asked.condition != Condition::Failed || failed_at.since(hop.sent).is_none() {
             return None;
         }
-        let was = self.snapshot.by_id(hop.server).map(|server| server.address);
+        let was = Some(asked.address);
         let taker = known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)?;
         let way = self.way_to(taker, hop.listener).ok()?;
         self.shared.calls.moved(turn.now, hop.call, taker);

@@ -89,3 +89,21 @@ fn the_answers_of_a_client_go_to_the_server_that_takes_over() {
     };
     assert_eq!((&call_id[..], &method[..], from.to_string().as_str()), (&b"c9"[..], &b"INVITE"[..], client));
 }
+
+#[test]
+fn a_server_that_asks_after_it_was_said_to_have_failed_hears_the_answer() {
+    let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
+    let (server, client) = ("10.0.0.3:5060", "192.0.2.1:5070");
+    farm.stopped(server);
+    farm.wait(1);
+    // No way from us to the server is known to work, and one from the server to us works.
+    let bye = format!(
+        "BYE sip:alice@{client} SIP/2.0\r\nVia: SIP/2.0/UDP {server};branch=z9hG4bKs\r\nMax-Forwards: 70\r\n\
+         From: <sip:bob@example.com>;tag=bob\r\nTo: <sip:alice@example.com>;tag=alice\r\nCall-ID: c9\r\n\
+         CSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n"
+    );
+    let sent = only(farm.udp(server, &bye));
+    let answer = only(farm.udp(client, &response(&sent, "200 OK")));
+    assert_eq!(answer.address(), format!("udp {server}"));
+    assert_eq!(farm.count(Counter::TakenOver), 0);
+}

@@ -60,6 +60,7 @@ impl Row {
             transport: self.transport,
             condition: self.condition,
             cause: self.cause,
+            since: self.since,
             weight: self.weight,
             share_permille: self.share_permille,
             score,
