@@ -101,6 +101,13 @@ impl Held {
         shard.get(slot).filter(|entry| entry.class == class).map_or(GoesTo::NotHeld, place_of)
     }
 
+    /// When a held request was first sent. `None`: it is not held.
+    pub fn since(&self, key: u64, class: Class) -> Option<Time> {
+        let slot = slot(key, class);
+        let shard = self.table.lock(slot);
+        shard.get(slot).filter(|entry| entry.class == class).map(|entry| entry.born)
+    }
+
     /// An ACK to a failure has come from the client. If the failure was our answer, the ACK ends its copies.
     pub fn acknowledged(&self, now: Time, alarms: &mut Alarms, key: u64) -> GoesTo {
         let place = self.at(now, alarms, key, Class::Invite, |entry| {

@@ -1,5 +1,6 @@
 //! Held requests in routing: which are held and why, where copies go, and what a response means for a held request.
 
+use base::Time;
 use sip::headers::via;
 use sip::{Flow, Message, Method, Reject, Target, Transport};
 use transaction::hop_by_hop;
@@ -76,13 +77,13 @@ impl Core {
     }
 
     /// Holds a request that is about to be sent, if it needs holding: a request that its sender does not repeat, since it
-    /// came over a stream, or an INVITE that another server may take over. True: its hop says that it is held. An ACK is
+    /// came over a stream, or an INVITE that another server may take over. Gives when the request was first sent. An ACK is
     /// never held: no answer would end that. The ACK to a 2xx is sent again when the 2xx is (RFC 3261 §13.2.2.4), whatever
     /// the transport.
-    pub(crate) fn hold(&mut self, turn: &Turn<'_>, draft: &Draft<'_, '_>, way: &Way) -> bool {
+    pub(crate) fn hold(&mut self, turn: &Turn<'_>, draft: &Draft<'_, '_>, way: &Way) -> Option<Time> {
         let (request, flow) = (draft.request, turn.flow);
         if request.method == Method::Ack {
-            return false;
+            return None;
         }
         let to_client = (way.direction == Direction::ToClient).then_some(way.target);
         let server_reliable = !matches!(way.target, Target::Datagram { .. });
@@ -97,14 +98,19 @@ impl Core {
                 HoldSetup::All => true,
             };
         if !repeat && !failover {
-            return false;
+            return None;
         }
         let kept = Kept { to_client, failover, ..kept(request, way.server, flow, server_reliable) };
-        match self.view.shared.held.keep(turn.now, &mut self.alarms, draft.branch.0, &kept) {
-            Ok(()) | Err(crate::hold::NotKept::Present) => true,
+        let held = &self.view.shared.held;
+        match held.keep(turn.now, &mut self.alarms, draft.branch.0, &kept) {
+            Ok(()) => Some(turn.now),
+            // A copy: it is the same bytes as the first.
+            Err(crate::hold::NotKept::Present) => {
+                Some(held.since(draft.branch.0, class(request.method)).unwrap_or(turn.now))
+            }
             Err(crate::hold::NotKept::Full) => {
                 self.view.count(Counter::HeldFull);
-                false
+                None
             }
         }
     }

@@ -30,7 +30,10 @@ impl Core {
         let request = draft.request;
         let tag = forward::may_begin_dialog(request).then(|| self.view.tag_for(draft, way, turn.flow));
         let (held, since) = match holding {
-            Holding::AsSet => (self.hold(turn, draft, way), turn.now),
+            Holding::AsSet => {
+                let since = self.hold(turn, draft, way);
+                (since.is_some(), since.unwrap_or(turn.now))
+            }
             Holding::Held { since } => (true, since),
             Holding::Never => (false, turn.now),
         };

@@ -28,6 +28,23 @@ fn a_held_bye_with_an_echoed_tag_is_sent_again_as_it_was() {
 }
 
 #[test]
+fn the_copy_of_a_held_invite_goes_on_as_the_first_did_also_after_a_move() {
+    let mut given = settings(Affinity::Tag, Selection::RoundRobin);
+    given.hold_setup = HoldSetup::All;
+    let mut farm = Farm::new(given);
+    let invite = request("INVITE", "c1", "z9hG4bK1", "");
+    let first = only(farm.udp(CLIENT, &invite));
+    farm.now = farm.now + Duration::from_millis(500);
+    let copy = only(farm.udp(CLIENT, &invite));
+    assert_eq!((copy.address(), &copy.text), (first.address(), &first.text));
+    farm.kill(&first.address());
+    let moved = only(farm.timers());
+    farm.now = farm.now + Duration::from_millis(700);
+    let copy = only(farm.udp(CLIENT, &invite));
+    assert_eq!((copy.address(), copy.text), (moved.address(), moved.text), "a server may know copies by their bytes");
+}
+
+#[test]
 fn what_fits_no_datagram_is_refused_where_no_stream_can_be_had() {
     let mut given = settings(Affinity::Tag, Selection::RoundRobin);
     given.listeners[1].transport = Transport::Tls;
