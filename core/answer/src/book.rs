@@ -1,4 +1,4 @@
-//! All calls of the server: a table of what is due next, found by the names of calls and by the searches for a server.
+//! All calls of the server: a table of due times; calls are found by their names and by the searches for a server.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -8,15 +8,15 @@ use transaction::table::{Alarms, Bounds, Due, Next, Table};
 
 use super::call::{Call, Phase};
 
-/// Calls in progress and calls just ended together; and bytes, at some 2 KiB each with the INVITE.
+/// Calls in progress and calls just ended, counted together; a call takes some 2 KiB with its INVITE.
 const BOUNDS: Bounds = Bounds { entries_max: 1_000_000, bytes_max: 2 << 30 };
 
-/// A call's slot is the keyed hash of its name, so that no caller can choose names that meet.
+/// A call's slot is the keyed hash of its name, so that no caller can choose names with equal slots.
 pub(super) struct Book {
     names: HashKey,
     calls: Table<Call>,
     alarms: Alarms,
-    /// Calls that a server is sought for, by the number of the search.
+    /// Calls for which a server is sought, by the number of the search.
     searches: HashMap<u64, u64>,
     /// Calls that are not over.
     live: usize,
@@ -41,7 +41,7 @@ impl Book {
         self.get(slot).filter(|call| *call.key == *key).map(|_| slot)
     }
 
-    /// The call of a search; nobody finds it a second time.
+    /// The call of a search; the search is then forgotten.
     pub(super) fn find_search(&mut self, search: u64) -> Option<u64> {
         self.searches.remove(&search)
     }
@@ -50,7 +50,7 @@ impl Book {
         self.calls.get(slot)
     }
 
-    /// The caller has made sure that there is no call of this name. `None`: there is no room.
+    /// The caller of this function has made sure that there is no call of this name. `None`: there is no room.
     pub(super) fn insert(&mut self, now: Time, call: Call) -> Option<u64> {
         let slot = self.names.hash_one(&*call.key);
         let search = if let Phase::Sought { search, .. } = call.phase { Some(search) } else { None };
@@ -61,7 +61,7 @@ impl Book {
         Some(slot)
     }
 
-    /// Changes a call. It is due when its next deadline says so.
+    /// Changes a call and sets its alarm to its next deadline.
     pub(super) fn update<T>(
         &mut self,
         now: Time,
@@ -85,12 +85,12 @@ impl Book {
         }
     }
 
-    /// A call whose time has come, again and again until it is changed.
+    /// A call whose deadline has come. The same call comes again until it is changed.
     pub(super) fn next_due(&mut self, now: Time) -> Option<u64> {
         self.calls.next_due(now, &mut self.alarms, |slot, _| Next::Keep(Some(slot)))
     }
 
-    /// When to ask what is due. Perhaps nothing is by then.
+    /// When to ask for due calls. Perhaps none is due by then.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.alarms.next_deadline()
     }

@@ -1,4 +1,4 @@
-//! BYEs: of the caller, and of the server, which hangs up and hears the answer.
+//! BYEs: the caller's BYE, and the server's own BYE with its answer.
 
 use std::net::SocketAddr;
 
@@ -53,7 +53,7 @@ impl Answerer {
         self.forget_if_done(now, slot);
     }
 
-    /// An answer to our BYE; any other is passed on where that is wanted.
+    /// Handles an answer to our BYE. With `take_over`, any other response is passed on.
     pub(super) fn response(
         &mut self,
         now: Time,
@@ -96,7 +96,7 @@ impl Answerer {
             let own = (&call.own_tag[..], call.own_sequence + 1, branch);
             bye(&invite, call.target, &self.addresses, own, call.remote_target.as_deref())
         });
-        // A caller without a usable Contact cannot be told; the call is over all the same.
+        // Without a usable Contact the caller cannot get a BYE; the call ends all the same.
         let Some((bytes, target)) = written else {
             self.counters.unsent.add(1);
             return self.book.remove(slot);
@@ -135,15 +135,15 @@ impl Answerer {
         });
     }
 
-    /// A message could not leave by this way.
+    /// A message could not be sent to this target.
     pub(super) fn stream_lost(&mut self, now: Time, to: Target) {
         if let Target::Connection { to, .. } | Target::Stream { to, .. } = to {
             self.connection_lost(now, to);
         }
     }
 
-    /// What was on its way to this address by a stream is lost, if it is unanswered: BYEs are sent again by another connection, after the
-    /// pause of a first copy. The last answer to an INVITE is repeated when a copy of it or its timer asks for it.
+    /// A stream to this address has ended. Unanswered BYEs on it are sent again over another connection, after the pause of a
+    /// first copy. The last answer to an INVITE is repeated when a copy of the INVITE comes or its timer runs out.
     pub(super) fn connection_lost(&mut self, now: Time, end: SocketAddr) {
         let again = now + self.timers.t1;
         for slot in self.byes_on_streams.at(end) {
@@ -156,7 +156,7 @@ impl Answerer {
     }
 }
 
-/// Whether the BYE with this branch is answered (RFC 3261 §17.1.3).
+/// Whether the response answers the BYE with this branch (RFC 3261 §17.1.3).
 fn is_of_bye(response: &Message<'_>, branch: u64) -> bool {
     let top = via::top(response).and_then(Result::ok).and_then(|top| top.branch);
     let method = response.first_value(Name::CSeq).and_then(cseq::parse).map(|sequence| sequence.method);

@@ -1,8 +1,8 @@
-//! What the server counts, for its summary.
+//! The counts of the server, for its summary.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// One count: one thread writes it, any may read it.
+/// One count: one thread writes it, any thread may read it.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -22,12 +22,12 @@ impl Counter {
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
-        /// Written by the worker, read by whoever prints.
+        /// The worker writes the counts, and the printing thread reads them.
         #[derive(Debug, Default)]
         pub struct Counters { $($(#[$doc])* pub $name: Counter,)* }
 
         impl Counters {
-            /// Text and value of each, in the order of the definition.
+            /// Text and value of each count, in the order of the definition.
             pub fn read(&self) -> Vec<(&'static str, u64)> {
                 vec![$(($text, self.$name.get()),)*]
             }

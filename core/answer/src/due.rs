@@ -1,4 +1,4 @@
-//! What the server does by itself: ring, answer, repeat, forget.
+//! Steps that the server takes on time: ring, answer, repeat, forget.
 
 use base::{Duration, Time};
 use sip::{Message, Parser};
@@ -11,16 +11,16 @@ use super::session::Said;
 use super::text::{Fields, answer, dialog_fields};
 
 impl Answerer {
-    /// Does what is due, call by call.
+    /// Takes all due steps, call by call.
     pub(super) fn run_due(&mut self, now: Time, out: &mut Outbox) {
         while let Some(slot) = self.book.next_due(now) {
             self.advance(now, slot, out);
         }
     }
 
-    /// Does all that is due of one call.
+    /// Takes all due steps of one call.
     pub(super) fn advance(&mut self, now: Time, slot: u64, out: &mut Outbox) {
-        // Ring, answer, and at most one repetition: a phase is left or its time moves on with every step.
+        // Ring, answer, and at most one repetition: every step leaves the phase or moves its time on.
         while let Some(call) = self.book.get(slot)
             && call.next_deadline().is_some_and(|at| at <= now)
         {
@@ -58,10 +58,10 @@ impl Answerer {
         self.wait_for_ack(now, slot);
     }
 
-    /// Sends an answer to the INVITE that is kept.
+    /// Sends an answer to the INVITE that is stored with the call.
     fn say_of_invite(&mut self, now: Time, slot: u64, status: u16, out: &mut Outbox) {
         let Some(invite) = self.book.get(slot).map(|call| call.invite.clone()) else { return };
-        // It was read before; the copy is the same.
+        // This INVITE was parsed when it came, so parsing it again succeeds.
         let mut parser = Parser::new();
         let Ok(request) = parser.parse(&invite) else { return self.book.remove(slot) };
         self.say(now, slot, &request, status, out);
@@ -72,7 +72,7 @@ impl Answerer {
         self.book.update(now, slot, |call| call.phase = Phase::Answered { success });
     }
 
-    /// Sends an answer to the INVITE and keeps it for repetition.
+    /// Sends an answer to the INVITE and keeps the answer for repetition.
     pub(super) fn say(&mut self, now: Time, slot: u64, request: &Message<'_>, status: u16, out: &mut Outbox) {
         let Some(call) = self.book.get(slot) else { return };
         let (remote, target, version) = (call.remote, call.target, call.sequence);
@@ -144,7 +144,7 @@ impl Answerer {
         });
     }
 
-    /// Removes a call whose end has no more to wait for.
+    /// Removes a call that has ended and waits for nothing more.
     pub(super) fn forget_if_done(&mut self, now: Time, slot: u64) {
         self.book.update(now, slot, |call| {
             if matches!(call.phase, Phase::Refused) && call.transaction.next_deadline().is_none() {

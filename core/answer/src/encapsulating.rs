@@ -1,5 +1,5 @@
-//! `--encapsulate`: responses that came by way of a load manager leave as encapsulated responses (SPEC C4,
-//! docs/encapsulated-response.md), which name the hop behind the load manager as RFC 3261 §18.2.2 finds it.
+//! `--encapsulate`: responses to requests that came through a load manager leave as encapsulated responses (SPEC C4,
+//! docs/encapsulated-response.md). They name the hop behind the load manager as RFC 3261 §18.2.2 finds it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,12 +10,12 @@ use turn::Outbox;
 
 use super::Answerer;
 
-/// The port of SIP where none is written, and of SIP over TLS (RFC 3261 §18.2.2, §19.1.2).
+/// Default port of SIP and of SIP over TLS (RFC 3261 §18.2.2, §19.1.2).
 const SIP_PORT: u16 = 5060;
 const SIPS_PORT: u16 = 5061;
 
 impl Answerer {
-    /// Wraps the responses among the messages that were left since there were `from`.
+    /// Wraps the responses among the messages from index `from` on.
     pub(super) fn encapsulate(&self, from: usize, out: &mut Outbox) {
         let Some(key) = &self.encapsulating_key else { return };
         let mut parser = Parser::new();
@@ -35,7 +35,7 @@ impl Answerer {
     }
 }
 
-/// Where the load manager is to send it. `None`: it came to us straight, or the way back is a name.
+/// The hop to which the load manager sends the response. `None`: the request came to us directly, or the hop is a host name.
 fn behind(response: &Message<'_>) -> Option<NextHop> {
     let Start::Response { .. } = response.start() else { return None };
     let top = via::top(response)?.ok()?;

@@ -1,7 +1,7 @@
-//! What the server does with an INVITE, and with the CANCEL and ACK that belong to one.
+//! INVITEs, and the CANCELs and ACKs that belong to them.
 //!
-//! Call-ID and From tag find the call. The transaction's key then tells a copy of the INVITE from one that came by another
-//! way, and says whether a CANCEL or the ACK to a failure is for this INVITE (RFC 3261 §17.2.3, §9.2).
+//! Call-ID and From tag find the call. The transaction's key then tells a copy of the INVITE from an INVITE that came by
+//! another way, and tells whether a CANCEL or the ACK to a failure belongs to this INVITE (RFC 3261 §17.2.3, §9.2).
 
 use std::cmp::Ordering;
 
@@ -17,7 +17,7 @@ use super::request::{answered, to_tag};
 use super::session::Said;
 use super::text::{Fields, answer, answer_target, remote_target, required};
 
-/// From here on a caller needs a 100 to stop repeating (RFC 3261 §17.2.1).
+/// From this pause on, a caller needs a 100 to stop repeating (RFC 3261 §17.2.1).
 const TRYING_AFTER: Duration = Duration::from_millis(200);
 
 impl Answerer {
@@ -36,7 +36,7 @@ impl Answerer {
         if let Some((slot, call)) = slot.and_then(|slot| Some((slot, self.book.get(slot)?))) {
             let is_over = matches!(call.phase, Phase::Refused | Phase::Ended { .. });
             match sequence.cmp(&call.sequence) {
-                // One that was overtaken: its answer has gone.
+                // A later INVITE overtook this one; its answer was sent before.
                 Ordering::Less => return,
                 Ordering::Equal if transaction_key == call.transaction_key => {
                     return self.copy(now, request, flow, slot, out);
@@ -112,7 +112,7 @@ impl Answerer {
             return self.plain(request, flow, self.behaviour.full_status, out);
         };
         if search.is_some() {
-            // Until another server is found, the caller is to wait and not to repeat.
+            // The 100 stops the caller's repetitions until another server is found.
             self.say(now, slot, request, 100, out);
             self.run_decisions(now, out);
         } else if full {
@@ -132,8 +132,8 @@ impl Answerer {
         own.is_none_or(|own| Said::to(request, own.address.ip(), version) != Said::NotAcceptable)
     }
 
-    /// A copy of the last INVITE: the last answer, as long as the transaction repeats it. The answers go where the copy is from: the
-    /// connection of the INVITE may be gone.
+    /// A copy of the last INVITE gets the last answer, as long as the transaction repeats it. The answers go where the copy
+    /// came from: the connection of the INVITE may be gone.
     fn copy(&mut self, now: Time, request: &Message<'_>, flow: Flow, slot: u64, out: &mut Outbox) {
         let (timers, target) = (&self.timers, answer_target(request, flow));
         let repeats = self.book.update(now, slot, |call| {
@@ -143,7 +143,7 @@ impl Answerer {
             if is_open || is_answered {
                 (call.target, call.remote) = (target, flow.remote);
             }
-            // The 2xx is repeated by the timer alone (RFC 6026 §7.1).
+            // Only the timer repeats the 2xx (RFC 6026 §7.1).
             (is_open && output == Output::Repeat && !call.last.is_empty()).then(|| call.last.clone())
         });
         if let Some(last) = repeats.flatten() {
@@ -152,15 +152,15 @@ impl Answerer {
         }
     }
 
-    /// The same request by another way, whose sender did not copy the branch (RFC 3261 §8.2.2.2). The tag is another than that of the
-    /// call, so that the ACK to this answer does not confirm the call.
+    /// The same request came by another way, with another branch (RFC 3261 §8.2.2.2). The answer's tag differs from the call's
+    /// tag, so that the ACK to this answer does not confirm the call.
     fn merged(&self, request: &Message<'_>, flow: Flow, out: &mut Outbox) {
         self.counters.merged.add(1);
         let bytes = answer(request, flow.remote, (482, !self.tag(request)), &Fields::new(), "");
         out.post(&bytes, answer_target(request, flow));
     }
 
-    /// A re-INVITE: answered at once (RFC 3261 §14.2).
+    /// Answers a re-INVITE at once (RFC 3261 §14.2).
     fn again(
         &mut self,
         now: Time,
@@ -200,7 +200,7 @@ impl Answerer {
         }
     }
 
-    /// The ACK to a 2xx is found by dialog and CSeq (RFC 3261 §13.3.1.4), the one to a failure by the INVITE's transaction.
+    /// Dialog and CSeq find the ACK to a 2xx (RFC 3261 §13.3.1.4); the INVITE's transaction finds the ACK to a failure.
     pub(super) fn ack(&mut self, now: Time, ack: &Message<'_>, (slot, sequence): (Option<u64>, u32)) {
         let Some(slot) = slot else { return };
         let Some(key) = ServerKey::of(ack) else { return };
@@ -232,7 +232,7 @@ impl Answerer {
         self.forget_if_done(now, slot);
     }
 
-    /// Whether the INVITE has had no final answer from here yet.
+    /// Whether the server has sent no final answer to the INVITE yet.
     pub(super) fn is_unanswered(&self, slot: u64) -> bool {
         let phase = self.book.get(slot).map(|call| &call.phase);
         matches!(phase, Some(Phase::Ringing { .. } | Phase::Sought { .. }))

@@ -1,7 +1,7 @@
 //! A small SIP server that answers calls: the user agent server of RFC 3261 §8.2, §13.3 and §15, as a core that a worker
-//! drives. It is there to try a farm with; it plays no media.
+//! drives. It serves to try a farm; it plays no media.
 //!
-//! What it keeps is bounded: so many calls at most, each gone some seconds after its end.
+//! Its memory is bounded: the number of calls is limited, and a call is forgotten some seconds after its end.
 
 mod book;
 mod bye;
@@ -36,31 +36,32 @@ pub use processor::{Load, Meter};
 pub use shifting::{Desk, Shifting};
 use turn::Core;
 
-/// What the server does with a call.
+/// How the server treats a call.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
-    /// From the INVITE to the 180.
+    /// Time from the INVITE to the 180.
     pub ring_after: Duration,
-    /// From the 180 to the final answer, and by chance up to so much more.
+    /// Time from the 180 to the final answer, plus a random part of at most `answer_spread`.
     pub answer_after: Duration,
     pub answer_spread: Duration,
-    /// Of its processor for each call before the 200, one call after the other. Zero: none.
+    /// Processor time that each call takes before its 200; the calls take it one after the other. Zero: none.
     pub work: Duration,
-    /// From the ACK to a BYE of its own; `None`: the caller hangs up.
+    /// Time from the ACK to the server's own BYE; `None`: the caller hangs up.
     pub hang_up_after: Option<Duration>,
-    /// In so many of a thousand calls.
+    /// Calls of a thousand that the server hangs up.
     pub hang_up_permille: u32,
-    /// A call that nobody ends is hung up so long after its ACK, so that it does not hold its room for ever.
+    /// The server hangs up a call that nobody ended this long after its ACK, so that the call does not stay for ever.
     pub abandon_after: Duration,
-    /// So many of a thousand calls are refused.
+    /// Calls of a thousand that the server refuses.
     pub failure_permille: u32,
     pub failure_status: u16,
-    /// They ring first, as long as those that are answered.
+    /// Refused calls ring first, as long as answered calls.
     pub fails_after_ringing: bool,
-    /// Calls at once; one more gets `full_status`.
+    /// Most calls at once; further calls get `full_status`.
     pub calls_max: usize,
     pub full_status: u16,
-    /// Answer requests of calls it does not know as if it knew them: it takes over the calls of a server that died (SPEC A9).
+    /// Answer requests within unknown calls as if the calls were known: the server takes over the calls of a server that died
+    /// (SPEC A9).
     pub take_over: bool,
 }
 
@@ -84,7 +85,7 @@ impl Default for Behaviour {
     }
 }
 
-/// Where a listener of the server is reached.
+/// The address of one of the server's listeners.
 #[derive(Clone, Copy, Debug)]
 pub struct Address {
     pub transport: Transport,
@@ -93,26 +94,26 @@ pub struct Address {
 
 pub struct Answerer {
     behaviour: Behaviour,
-    /// By listener.
+    /// Indexed by listener.
     addresses: Vec<Address>,
     book: Book,
     byes_on_streams: ByesOnStreams,
     timers: Timers,
     chance: Chance,
     processor: Processor,
-    /// Makes To tags: the same for a repeated request, and not to be guessed.
+    /// Makes To tags: a repeated request gets the same tag, and strangers cannot guess tags.
     tags: HashKey,
     parser: Parser,
     counters: Arc<Counters>,
-    /// The group that it shifts workload in, if any.
+    /// The group in which the server shifts workload, if any.
     shifting: Option<Shifting>,
-    /// Set: responses leave encapsulated, authenticated with it.
+    /// Set: responses leave encapsulated, authenticated with this key.
     encapsulating_key: Option<Key>,
 }
 
 impl Answerer {
     pub fn new(behaviour: Behaviour, addresses: Vec<Address>, mut chance: Chance) -> Answerer {
-        // One key for both: what tags show of it tells nothing of its other hashes.
+        // One key for both: the tags reveal nothing about the key's other hashes.
         let tags = chance.hash_key();
         Answerer {
             behaviour,
@@ -130,12 +131,12 @@ impl Answerer {
         }
     }
 
-    /// Makes it a member of a group.
+    /// Makes the server a member of a group.
     pub fn with_shifting(self, shifting: Shifting) -> Answerer {
         Answerer { shifting: Some(shifting), ..self }
     }
 
-    /// Has responses leave encapsulated, authenticated with this key.
+    /// Has responses leave encapsulated, authenticated with `key`.
     pub fn with_encapsulation(self, key: Option<Key>) -> Answerer {
         Answerer { encapsulating_key: key, ..self }
     }
@@ -144,7 +145,7 @@ impl Answerer {
         Arc::clone(&self.counters)
     }
 
-    /// What its processor does.
+    /// The load of the server's processor.
     pub fn load(&self) -> Arc<Load> {
         self.processor.load()
     }
@@ -175,14 +176,14 @@ impl Core for Answerer {
                 self.parser = parser;
             }
             Input::BrokenFrame { .. } => self.counters.malformed.add(1),
-            // A member that is not there: its silence says so.
+            // The member is not there; the group learns that from its silence.
             Input::SendFailed { to } | Input::Returned { to, .. } if self.is_to_group(to) => {}
             Input::SendFailed { to } => {
                 self.counters.unsent.add(1);
                 self.stream_lost(now, to);
             }
             Input::NoRoom { .. } | Input::Returned { .. } => self.counters.unsent.add(1),
-            // The call lives on; what was on its way and nobody repeats is sent again.
+            // The call lives on; our unanswered BYE is sent again.
             Input::Closed { peer, .. } => self.connection_lost(now, peer),
             Input::Judged { .. } | Input::FellBack { .. } => {}
             Input::Answer(never) | Input::Letter(never) => match *never {},

@@ -1,4 +1,4 @@
-//! Which call and which transaction a message belongs to, and what a lost connection takes with it.
+//! Which call and which transaction a message belongs to, and the effect of a lost connection.
 
 use sip::{ConnectionId, Flow, Parser, Target};
 
@@ -37,7 +37,7 @@ impl Bench {
         out.sends.iter().map(text).collect()
     }
 
-    /// Status or method of what comes out.
+    /// Status or method of each message that the server sends.
     fn say(&mut self, text: &str) -> Vec<String> {
         let listener = u8::from(self.transport.is_reliable());
         let (transport, remote) = (self.transport, "127.0.0.1:44444".parse().unwrap());
@@ -61,14 +61,14 @@ impl Bench {
         seen
     }
 
-    /// The connection ends, and the next one is another.
+    /// The connection ends; the next message comes over a new connection.
     fn close(&mut self) {
         let (id, peer) = (self.connection().unwrap(), "127.0.0.1:44444".parse().unwrap());
         assert!(self.turn(|server, now, out| server.handle(now, Input::Closed { id, peer }, out)).is_empty());
         self.generation += 1;
     }
 
-    /// The To tag of all answers of the call.
+    /// The To tag in all answers of the call.
     fn tag(&mut self) -> String {
         let options = message("OPTIONS", "o", 1, "");
         let flow = Flow {

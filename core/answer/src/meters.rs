@@ -1,4 +1,4 @@
-//! What the server measures of its work for the group that it shifts workload in (SPEC D1).
+//! The server's measures of its own work, for its group (SPEC D1).
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use base::{Duration, Time};
 use shift::Measures;
 
-/// Rates are those of the last whole second, or of the present one where that is busier already.
+/// Rates are those of the last whole second, or of the present second if that is busier already.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A client counts for one to two of these after it was last heard.
+/// A client counts for one to two rounds after its last message.
 const CLIENT_ROUND: Duration = Duration::from_secs(60);
 
-/// Clients are counted up to here; 64 bytes each.
+/// Most clients that are counted; each takes 64 bytes.
 const CLIENTS_MAX: usize = 100_000;
 
 #[derive(Default)]

@@ -1,5 +1,5 @@
-//! BYEs of the server that went by a stream and are unanswered, by the far end of the stream: what a connection that is lost
-//! takes with it is found without a look at all calls.
+//! The server's unanswered BYEs on streams, by the far end of the stream: when a connection is lost, its BYEs are found without
+//! a search through all calls.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use sip::Target;
 
 use super::call::Call;
 
-/// Calls by their slots in the book. A BYE is under way to two addresses at most: the far end of the call's connection, and where a new one
-/// would be opened to.
+/// Slots of calls in the book. A BYE is listed under two addresses at most: the far end of the call's connection, and the
+/// address to which a new connection would be opened.
 #[derive(Debug, Default)]
 pub(super) struct ByesOnStreams(BTreeSet<(SocketAddr, u64)>);
 
@@ -18,7 +18,7 @@ impl ByesOnStreams {
         self.0.extend(far_ends(call).map(|end| (end, slot)));
     }
 
-    /// The BYE needs no connection any more. Nothing happens if it was by datagram.
+    /// The BYE needs no connection any more. A BYE over UDP is not listed, and nothing happens.
     pub(super) fn remove(&mut self, slot: u64, call: &Call) {
         for end in far_ends(call) {
             self.0.remove(&(end, slot));

@@ -1,9 +1,9 @@
-//! `--take-over`: messages of calls that a server which died passed on as a proxy are passed on by this one, as a stateless proxy
-//! does it (RFC 3261 §16.11), so that the far end hears them (SPEC A9). Nothing is kept of them.
+//! `--take-over` after the death of a proxy: this server passes on the messages of the dead proxy's calls, as a stateless proxy
+//! (RFC 3261 §16.11), so that they reach the far end (SPEC A9). It keeps nothing of them.
 //!
-//! A load manager writes our address into the Route entries of the one that died, so a request that has such an entry, or any
-//! other, goes on. Responses come back by our own Via, whose branch proves the Via below it. One whose topmost Via is that of the
-//! server that died goes back to the load manager that it came from, and nowhere else.
+//! The load manager replaces the dead proxy's address in Route entries with ours. A request with such an entry, or with any
+//! other Route entry, is passed on. Its responses come back by our own Via, whose branch proves the Via below it. A response
+//! whose topmost Via is the dead proxy's goes back to the load manager that it came from, and nowhere else.
 
 use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use turn::Outbox;
 
 use super::{Address, Answerer};
 
-/// How the branch of a message that was passed on begins; the authenticator follows.
+/// First part of the branch in a message that was passed on; the authenticator follows.
 const BRANCH: &str = "z9hG4bKpassed";
 
-/// The port of SIP where none is written (RFC 3261 §18.2.2).
+/// Default port of SIP (RFC 3261 §18.2.2).
 const SIP_PORT: u16 = 5060;
 
 impl Answerer {
-    /// Passes a request on. False: it is for us, or for the server that died.
+    /// Passes a request on. False: the request is for us, or for the server that died.
     pub(super) fn pass_on(&self, request: &Message<'_>, flow: Flow, out: &mut Outbox) -> bool {
         let (Some(Ok(top)), sip::Start::Request { uri: request_uri, .. }) =
             (via::top(request), request.start())
@@ -55,7 +55,7 @@ impl Answerer {
             }
         }
         let Ok(target) = Uri::parse(request_uri) else { return false };
-        // The contact of a server like this one: with the call it ended there, and there is nobody behind.
+        // The contact of a server like this one: the call ended at the dead server itself, and there is no far end behind it.
         if !has_route && target.user == Some(b"answer") {
             return false;
         }
@@ -100,7 +100,7 @@ impl Answerer {
         true
     }
 
-    /// Passes a response on, if it is one to what was passed on, or to what the server that died had passed on.
+    /// Passes a response on, if it answers a request that we passed on, or one that the dead server had passed on.
     pub(super) fn pass_back(&self, response: &Message<'_>, flow: Flow, out: &mut Outbox) {
         let Some(Ok(top)) = via::top(response) else { return };
         let Some(Ok(below)) = via::below(response, &top) else { return };
@@ -130,7 +130,7 @@ impl Answerer {
         out.post(&bytes, target);
     }
 
-    /// What proves a Via that was received with a request. Marks that were added since change nothing.
+    /// The authenticator of a Via that came with a request. Parameters that the transport added later do not change it.
     fn proof(&self, below: &Via<'_>) -> u64 {
         self.tags.hash_one(("passed on", below.sent_by, below.branch))
     }
@@ -161,7 +161,7 @@ fn place_of(uri: &Uri<'_>) -> Option<SocketAddr> {
     }
 }
 
-/// RFC 3261 §18.2.2, RFC 3581 §4.
+/// Where responses with this Via go (RFC 3261 §18.2.2, RFC 3581 §4).
 fn way_back(via: &Via<'_>) -> Option<SocketAddr> {
     let host = match via.host {
         Host::Ip(ip) => Some(ip),

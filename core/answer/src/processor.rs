@@ -1,21 +1,21 @@
-//! A processor for the answering server: one that does a call's work after the other's, at a speed that is told, so that a
-//! farm of unlike servers can be tried on one host. It is a clock: while it "works", the real processor is idle. A real
-//! process may be named as its neighbour: what that one uses of a real processor is missing here.
+//! A simulated processor for the answering server, so that a farm of unlike servers can be tried on one host. It does one
+//! call's work after the other, at a set speed. It is only a clock: while it "works", the real processor is idle. A real
+//! process may be named as its neighbour: the neighbour's use of the real processor is subtracted here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use base::{Duration, Time};
 
-/// A neighbour leaves at least a twentieth, or a call's work would take for ever.
+/// A neighbour leaves at least a twentieth; otherwise a call's work would take for ever.
 const TAKEN_PERMILLE_MAX: u32 = 950;
 
-/// What the worker and whoever measures it share.
+/// The load of the processor, shared by the worker and the thread that measures.
 #[derive(Debug, Default)]
 pub struct Load {
-    /// Of the time of the processor, by its neighbour.
+    /// Share of the processor's time that the neighbour takes.
     taken_permille: AtomicU32,
-    /// All work given so far as it takes on this processor, and when it will be done; microseconds.
+    /// All work given so far, in time on this processor, and the time when it will be done; microseconds.
     given_us: AtomicU64,
     done_at_us: AtomicU64,
 }
@@ -25,14 +25,14 @@ impl Load {
         self.taken_permille.store(permille.min(TAKEN_PERMILLE_MAX), Relaxed);
     }
 
-    /// How long it has worked until `now`, microseconds.
+    /// Time that the processor has worked until `now`, microseconds.
     fn worked_us(&self, now: Time) -> u64 {
         let left = self.done_at_us.load(Relaxed).saturating_sub(now.as_micros());
         self.given_us.load(Relaxed).saturating_sub(left)
     }
 }
 
-/// Work of calls, one after the other.
+/// The processor as its worker drives it.
 #[derive(Debug, Default)]
 pub(super) struct Processor {
     load: Arc<Load>,
@@ -40,12 +40,12 @@ pub(super) struct Processor {
 }
 
 impl Processor {
-    /// The measure of it.
+    /// The load, to be measured.
     pub(super) fn load(&self) -> Arc<Load> {
         Arc::clone(&self.load)
     }
 
-    /// Takes work that is `work` long on a processor of its own; says when it is done.
+    /// Adds work that takes `work` without a neighbour; returns the time when it is done.
     pub(super) fn give(&mut self, now: Time, work: Duration) -> Time {
         let left = u128::from(1000 - self.load.taken_permille.load(Relaxed));
         let takes = Duration::from_micros((work.as_micros() * 1000 / left) as u64);
@@ -56,7 +56,7 @@ impl Processor {
     }
 }
 
-/// Turns the measure into CPU use between two looks.
+/// Turns the load into CPU use between two readings.
 #[derive(Debug)]
 pub struct Meter {
     load: Arc<Load>,
@@ -69,7 +69,7 @@ impl Meter {
         Meter { load, before }
     }
 
-    /// CPU use since the last look, permille: the neighbour's, and its own of what that one leaves.
+    /// CPU use since the last reading, permille: the neighbour's share, plus our use of the rest.
     pub fn cpu_permille(&mut self, now: Time) -> u32 {
         let worked = self.load.worked_us(now);
         let (at, before) = std::mem::replace(&mut self.before, (now, worked));

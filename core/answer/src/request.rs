@@ -1,4 +1,4 @@
-//! What the server does with a request: which method, which call.
+//! Dispatches a request by its method and its call.
 
 use std::hash::BuildHasher as _;
 
@@ -12,7 +12,7 @@ use super::Answerer;
 use super::session::Said;
 use super::text::{Fields, allow, answer, answer_target, dialog_fields, remote_target};
 
-/// Call-ID and From tag of a call that is kept, bytes together. Far more than any honest one has.
+/// Most bytes of a kept call's Call-ID and From tag together. Honest ones are far shorter.
 const KEY_BYTES_MAX: usize = 1024;
 
 impl Answerer {
@@ -29,7 +29,7 @@ impl Answerer {
             }
             return;
         }
-        // The checks above found these fields and their grammar good.
+        // The checks above have proved these fields present and well formed.
         let Some(sequence) = request.first_value(Name::CSeq).and_then(cseq::parse) else { return };
         let Some(key) = key(request, Name::From) else { return self.plain(request, flow, 400, out) };
         let slot = self.book.find(&key);
@@ -68,7 +68,7 @@ impl Answerer {
         }
     }
 
-    /// A hash of what names the call: a repeated request gets the same tag (RFC 3261 §8.2.6.2).
+    /// A hash of Call-ID and From: a repeated request gets the same tag (RFC 3261 §8.2.6.2).
     pub(super) fn tag(&self, request: &Message<'_>) -> u64 {
         let value = |name| request.first_value(name).unwrap_or_default();
         self.tags.hash_one((value(Name::CallId), value(Name::From)))
@@ -120,20 +120,20 @@ impl Answerer {
     }
 }
 
-/// Refusals that only an element in the middle makes: we are the end, and hops and proxies are of no concern.
+/// Refusals that only a proxy makes: this server is the end of the way, so hops and proxy extensions do not matter.
 fn is_for_proxies(reject: &Reject) -> bool {
     *reject == Reject::too_many_hops() || *reject == Reject::bad_extension()
 }
 
-/// The transaction of a BYE or CANCEL that has its answer, as long as copies may come (RFC 3261 §17.2.2). Over a stream too: the answer may be
-/// lost with its connection, and the caller ask again by another.
+/// The answered transaction of a BYE or CANCEL, kept as long as copies may come (RFC 3261 §17.2.2). Over a stream too: the
+/// answer may be lost with its connection, and the caller may ask again over another.
 pub(super) fn answered(now: Time, timers: &Timers) -> NonInviteServer {
     let mut transaction = NonInviteServer::start(now, false, timers);
     transaction.handle(now, NonInviteServerEvent::Final, timers);
     transaction
 }
 
-/// What names a call: Call-ID and the tag of the caller. `None` when it is too long to be kept.
+/// The name of a call: Call-ID and the caller's tag. `None`: the name is too long to be kept.
 pub(super) fn key(message: &Message<'_>, caller: Name) -> Option<Box<[u8]>> {
     let call_id = message.first_value(Name::CallId)?;
     let tag = address::parse(message.first_value(caller)?).ok()?.tag().unwrap_or_default();

@@ -1,24 +1,24 @@
-//! Session descriptions (RFC 8866): what is offered in a request, and our answer (RFC 3264 §6). The server plays no media: it
-//! takes one audio stream and sends it to the discard port.
+//! Session descriptions (RFC 8866): the offer in a request, and our answer (RFC 3264 §6). The server plays no media: it accepts
+//! one audio stream and directs it to the discard port.
 
 use std::net::IpAddr;
 
 use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, Time, TransportProto};
 use sip::{Message, Name};
 
-/// The discard port: where nobody listens.
+/// The discard port, where nobody listens.
 const PORT: u16 = 9;
 
-/// What of a refused stream's port says so (RFC 3264 §6).
+/// The port of a refused stream (RFC 3264 §6).
 const REFUSED: u16 = 0;
 
-/// What the server says of the session.
+/// The server's offer or answer for a session.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// The request has no offer, so that the answer has one (RFC 3261 §13.3.1.4).
+    /// The request has no offer, so the answer carries ours (RFC 3261 §13.3.1.4).
     Offer(String),
     Answer(String),
-    /// None of the offered streams can be had, or the offer cannot be read: 488 (RFC 3261 §13.3.1).
+    /// No offered stream is acceptable, or the offer cannot be read: 488 (RFC 3261 §13.3.1).
     NotAcceptable,
 }
 
@@ -28,7 +28,7 @@ impl Said {
         if request.body().is_empty() || !is_sdp(request) {
             return Said::Offer(written(own, version, vec![our_offer()]));
         }
-        // The text may have another character set; what is no UTF-8 stands in fields that no answer repeats.
+        // The text may have another character set; only fields that no answer repeats hold bytes that are not UTF-8.
         let text = String::from_utf8_lossy(request.body());
         let Ok(offer) = Session::parse(text.as_bytes()) else { return Said::NotAcceptable };
         let taken = offer.medias.iter().position(is_acceptable);
@@ -50,7 +50,7 @@ impl Said {
     }
 }
 
-/// Other bodies are none of an offer, and are not looked at.
+/// Bodies of other types are no offers and are ignored.
 fn is_sdp(request: &Message<'_>) -> bool {
     let kind = request.first_value(Name::ContentType).unwrap_or_default();
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
@@ -62,7 +62,7 @@ fn is_acceptable(media: &Media) -> bool {
     media.media == "audio" && by_rtp && media.port != REFUSED && !media.fmt.trim().is_empty()
 }
 
-/// The first of the offered formats, with what the offer says of it, in the direction that is left.
+/// The first offered format with its attributes in the offer, and the answer's direction.
 fn accepted(media: &Media, offer: &Session) -> Media {
     let format = media.fmt.split(' ').find(|format| !format.is_empty()).unwrap_or_default();
     let is_of_format = |attribute: &&Attribute| {
@@ -76,7 +76,7 @@ fn accepted(media: &Media, offer: &Session) -> Media {
     answer
 }
 
-/// RFC 3264 §6.1. A direction of the session is that of all its streams that have none.
+/// The answer's direction (RFC 3264 §6.1). The session's direction holds for all its streams without one.
 fn mirrored(media: &Media, offer: &Session) -> &'static str {
     let direction = media.attributes.iter().chain(&offer.attributes).find_map(|attribute| {
         let directions = [
@@ -91,7 +91,7 @@ fn mirrored(media: &Media, offer: &Session) -> &'static str {
     direction.unwrap_or("sendrecv")
 }
 
-/// The same line, so that the answer has as many in the same order.
+/// The offered media line with port 0, so that the answer has as many lines in the same order.
 fn refused(media: &Media) -> Media {
     Media {
         media: media.media.clone(),
@@ -122,7 +122,7 @@ fn written(own: IpAddr, version: u32, medias: Vec<Media>) -> String {
     session.times = vec![Time::new(0, 0)];
     session.medias = medias;
     let mut bytes = Vec::new();
-    // Into memory it cannot fail.
+    // A write into memory cannot fail.
     let _ = session.write(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said to this body, from the first media line on; `488`.
+    /// The answer to this body, from the first media line on; or `488`.
     fn said(kind: &str, body: &[u8]) -> String {
         let head = format!(
             "INVITE sip:a@b SIP/2.0\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",

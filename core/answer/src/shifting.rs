@@ -1,8 +1,8 @@
-//! The server as a member of a group that shifts workload (SPEC D1 to D3): new calls go past `shift::Group`, datagrams of the
-//! group's listener into it, and what it decides becomes an answer.
+//! The server as a member of a group that shifts workload (SPEC D1 to D3). `shift::Group` sees new calls and the datagrams of
+//! the group's listener; the server turns its decisions into answers.
 //!
-//! The member that the client asked keeps the INVITE's transaction whoever answers first: it has the CANCEL and the ACK, which
-//! follow the request (RFC 3261 §9.1, §17.1.1.3), and repeats the 302 until that ACK.
+//! The member that the client asked keeps the INVITE's transaction, even if another member answers first: CANCEL and ACK follow
+//! the request to it (RFC 3261 §9.1, §17.1.1.3), and it repeats the 302 until the ACK comes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use super::call::Phase;
 use super::meters::Meters;
 use super::text::{Fields, answer, answer_target};
 
-/// What ends an answer without body; the answer for the straight way is cut before it.
+/// The end of an answer without body; the answer in an offer is cut before it.
 const END: &[u8] = b"Content-Length: 0\r\n\r\n";
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6).
 const MAX_FORWARDS: u8 = 70;
 
-/// The parameter of our Contact that holds the ticket of a promised call.
+/// The parameter of our Contact that carries the ticket of a promised call.
 const TICKET: &[u8] = b"shift";
 
-/// How the server takes part.
+/// The server's part in the group.
 pub struct Shifting {
     pub(super) group: Group,
     /// The listener of the group's datagrams.
@@ -39,12 +39,12 @@ pub struct Shifting {
     /// CPU use of the host, permille; measured by another thread.
     pub(super) cpu_permille: Arc<AtomicU32>,
     out: shift::Outbox,
-    /// When the group was joined and the desk is looked at next; `None` before.
+    /// Time of the next look at the desk; `None` before the group is joined.
     look_at: Option<Time>,
     desk: Arc<Desk>,
 }
 
-/// Where whoever runs the server asks it to leave the group, and reads what the group counted.
+/// Through the desk, the server's operator asks it to leave the group and reads the group's counts.
 #[derive(Debug, Default)]
 pub struct Desk {
     leaving: AtomicBool,
@@ -70,7 +70,7 @@ impl Desk {
     }
 }
 
-/// How soon the server sees that it is asked to leave.
+/// The server sees a wish to leave within this time.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Shifting {
@@ -152,7 +152,7 @@ impl Answerer {
         }
     }
 
-    /// Whether a new call is taken here: `Ok`. `Err` with the number of a search otherwise, whose decision comes later.
+    /// Whether a new call is taken here: `Ok`. Otherwise `Err` with the number of a search; the group decides later.
     pub(super) fn ask_group(&mut self, now: Time, request: &Message<'_>, flow: Flow) -> Result<(), u64> {
         self.measure(now);
         let tag = self.tag(request);
@@ -173,9 +173,9 @@ impl Answerer {
         }
     }
 
-    /// Sends what the group left to send, and answers the calls that it decided on.
+    /// Sends the group's datagrams, and answers the calls that the group decided on.
     pub(super) fn run_decisions(&mut self, now: Time, out: &mut Outbox) {
-        // Taking a call asks the group nothing, so one pass ends it.
+        // Taking a call asks the group nothing, so one pass is enough.
         let Some(shifting) = &mut self.shifting else { return };
         let listener = shifting.listener;
         shifting.publish();
@@ -198,7 +198,7 @@ impl Answerer {
         }
     }
 
-    /// A call that ends otherwise needs no server any more.
+    /// Ends the search of a call that has ended otherwise.
     pub(super) fn abandon_search(&mut self, slot: u64) {
         let Some(Phase::Sought { search, .. }) = self.book.get(slot).map(|call| &call.phase) else { return };
         let search = *search;
@@ -218,7 +218,7 @@ impl Answerer {
         self.advance(now, slot, out);
     }
 
-    /// The final answer of a call that goes elsewhere, or nowhere.
+    /// Sends the final answer of a call that another server takes, or that no server takes.
     fn answer_search(
         &mut self,
         now: Time,
@@ -232,7 +232,7 @@ impl Answerer {
         let mut parser = Parser::new();
         let Ok(request) = parser.parse(&invite) else { return self.book.remove(slot) };
         let bytes = answer(&request, remote, (status, self.tag(&request)), &vec![field], "");
-        // What another member has sent is not sent again at once; the transaction repeats it if no ACK comes.
+        // If another member has sent the answer, it is not sent here at once; the transaction repeats it if no ACK comes.
         if !told {
             out.post(&bytes, target);
         }
@@ -250,7 +250,7 @@ impl Answerer {
         self.forget_if_done(now, slot);
     }
 
-    /// The first 302 to a client of another member: once, as small as the offer that asked for it.
+    /// Sends the first 302 to a client of another member: once, and no larger than the offer that asked for it.
     fn tell(&self, client: SocketAddr, answer: &[u8], contact: &[u8], out: &mut Outbox) {
         let from = self
             .addresses
@@ -268,7 +268,7 @@ impl Answerer {
     }
 }
 
-/// The request as the group sees it. `None`: it cannot be shifted.
+/// The request in the group's form. `None`: the call cannot be shifted.
 fn offered_call(
     request: &Message<'_>,
     flow: Flow,
@@ -297,9 +297,9 @@ fn offered_call(
     })
 }
 
-/// Over a stream the answer must take the request's connection (RFC 3261 §18.2.2), and a client that asks for `rport` must be
-/// answered from the address that it sent to (RFC 3581 §4). All others match an answer by its branch, wherever it is from
-/// (RFC 3261 §17.1.3).
+/// Whether another member may send the client its 302. Over a stream the answer must take the request's connection (RFC 3261
+/// §18.2.2), and a client that asks for `rport` must be answered from the address to which it sent (RFC 3581 §4). All other
+/// clients match an answer by its branch, whatever its source (RFC 3261 §17.1.3).
 fn may_be_told_straight(request: &Message<'_>, transport: heartbeat::Transport) -> bool {
     transport == heartbeat::Transport::Udp
         && matches!(via::top(request), Some(Ok(top)) if top.rport.is_none())

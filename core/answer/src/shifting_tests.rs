@@ -1,4 +1,4 @@
-//! Two servers of a group, by hand: requests in, answers and the group's datagrams out, on a clock that is moved by hand.
+//! Two servers of a group: requests in, answers and the group's datagrams out, on a clock that the test moves.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use super::*;
 struct Pair {
     servers: [Answerer; 2],
     now: Time,
-    /// Datagrams of the group on their way: receiver and bytes.
+    /// The group's datagrams on their way: receiver and bytes.
     between: Vec<(usize, Vec<u8>)>,
-    /// Messages to the client: who sent them, and what.
+    /// Messages to the client: sender and text.
     seen: Vec<(usize, String)>,
 }
 
@@ -66,7 +66,7 @@ impl Pair {
         }
     }
 
-    /// The group's datagrams arrive, until there are none.
+    /// Delivers the group's datagrams until none is left.
     fn deliver(&mut self) {
         while !self.between.is_empty() {
             let (to, bytes) = self.between.remove(0);
@@ -80,7 +80,7 @@ impl Pair {
         self.turn(to, |server, now, out| server.handle(now, Input::Message { bytes, flow }, out));
     }
 
-    /// The client says this; what it hears at once.
+    /// The client sends a request; returns the messages that it receives at once.
     fn say(&mut self, to: usize, method: &str, call: &str, uri: &str, to_tag: &str) -> Vec<(usize, String)> {
         let of = if method == "ACK" || method == "CANCEL" { "INVITE" } else { method };
         let text = format!(
@@ -97,7 +97,7 @@ impl Pair {
         std::mem::take(&mut self.seen)
     }
 
-    /// Brings a server to its threshold.
+    /// Fills a server up to its threshold.
     fn fill(&mut self, index: usize) {
         let heard = self.say(index, "INVITE", &format!("full{index}"), "sip:a@c", "");
         assert_eq!(statuses(&heard), [(index, "180"), (index, "200")]);

@@ -1,4 +1,4 @@
-//! Calls by hand: requests in, answers out, on a clock that is moved by hand.
+//! Single calls: requests in, answers out, on a clock that the test moves.
 
 use sip::{Flow, Parser, Target};
 
@@ -20,7 +20,7 @@ impl Bench {
         }
     }
 
-    /// Hands in a request; what comes out, as texts.
+    /// Hands in a request; returns the texts of the messages sent.
     fn take(&mut self, text: &str) -> Vec<String> {
         let flow = Flow {
             listener: 0,
@@ -33,7 +33,7 @@ impl Bench {
         texts(&out)
     }
 
-    /// The one message that a message leads to, and where it goes.
+    /// Hands in a message; returns the one message sent and its target.
     fn only(&mut self, text: &str) -> (String, Target) {
         let remote = CALLER.parse().unwrap();
         let flow = Flow { listener: 0, transport: Transport::Udp, remote, connection: None };
@@ -43,7 +43,7 @@ impl Bench {
         (texts(&out).remove(0), out.sends[0].to)
     }
 
-    /// Moves the clock in steps to each deadline; what comes out, with the milliseconds at which it did.
+    /// Moves the clock from deadline to deadline; returns the messages sent, with their times in milliseconds.
     fn pass(&mut self, time: Duration) -> Vec<(u64, String)> {
         let start = self.now;
         let end = self.now + time;
@@ -242,7 +242,7 @@ fn calls_of_others_are_unknown_or_taken_over() {
     }
 }
 
-/// The server that died was a proxy: it stands in the Route, or its call has another far end than a server like this one.
+/// The server that died was a proxy: its address is in the Route, or its call's far end is not a server like this one.
 #[test]
 fn what_a_proxy_that_died_would_have_passed_on_is_passed_on() {
     let mut bench = Bench::new(Behaviour { take_over: true, ..Behaviour::default() });
@@ -287,7 +287,7 @@ fn what_a_proxy_that_died_would_have_passed_on_is_passed_on() {
             let (back, target) = bench.only(&answer);
             assert_eq!(target, Target::Datagram { listener: 0, to: "127.0.0.1:5060".parse().unwrap() });
             assert!(!back.contains("passed") && back.matches("Via:").count() == 2, "{back}");
-            // Nobody has us send elsewhere by a Via that we did not get.
+            // A forged Via cannot make us send to another address.
             assert!(
                 bench
                     .take(

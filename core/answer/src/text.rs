@@ -10,20 +10,20 @@ use sip::{Flow, Host, Message, Name, Reject, Target, Transport, Uri, Writer};
 
 use super::Address;
 
-/// Methods that are understood, for Allow (RFC 3261 §20.5).
+/// Methods that the server understands, for Allow (RFC 3261 §20.5).
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, UPDATE, INFO, MESSAGE, NOTIFY";
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: u8 = 70;
 
-/// The port of SIP where none is written (RFC 3261 §18.2.2).
+/// Default port of SIP (RFC 3261 §18.2.2).
 const SIP_PORT: u16 = 5060;
 
-/// Names and values of the fields that an answer has besides those of its request.
+/// Names and values of an answer's fields besides those copied from its request.
 pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 
-/// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4). Over TCP that is another connection, if the one of the request
-/// has ended; over TLS nobody says whose certificate that one would have to show.
+/// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4). If the request's TCP connection has ended, the answer
+/// takes another. With TLS it does not: nobody says whose certificate the other connection would have to show.
 pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
     let (listener, top) = (flow.listener, via::top(request).and_then(Result::ok));
     let port = top.filter(|via| via.port != Some(0)).map(|via| via.port.unwrap_or(SIP_PORT));
@@ -38,12 +38,13 @@ pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
     Target::Datagram { listener, to: to(port.unwrap_or(flow.remote.port())) }
 }
 
-/// The Contact of a request that changes where the far end is (RFC 3261 §12.2.2).
+/// The Contact of a request that changes the far end's address (RFC 3261 §12.2.2).
 pub(super) fn remote_target(request: &Message<'_>) -> Option<Box<[u8]>> {
     Some(address::first(request.first_value(Name::Contact)?).ok()?.uri.into())
 }
 
-/// An answer with `fields` and a session description, where `body` is not empty. Nothing at all where a field would end its line.
+/// An answer with `fields` and, unless `body` is empty, a session description. The result is empty if a field contains a line
+/// end.
 pub(super) fn answer(
     request: &Message<'_>,
     remote: SocketAddr,
@@ -62,12 +63,12 @@ pub(super) fn answer(
     bytes
 }
 
-/// What is understood here.
+/// The Allow field.
 pub(super) fn allow() -> (&'static str, Vec<u8>) {
     ("Allow", ALLOW.into())
 }
 
-/// Fields of an answer that makes or changes a dialog: Record-Route as it came (RFC 3261 §12.1.1), and our Contact.
+/// Fields of an answer that makes or changes a dialog: the request's Record-Route (RFC 3261 §12.1.1), and our Contact.
 pub(super) fn dialog_fields(request: &Message<'_>, own: Address) -> Fields {
     let routes = request.all(Name::RecordRoute).map(|header| request.value(header));
     let mut fields: Fields = routes.map(|route| ("Record-Route", route.to_vec())).collect();
@@ -84,7 +85,7 @@ fn write_address(address: SocketAddr, out: &mut Vec<u8>) {
     write_decimal(u64::from(address.port()), out);
 }
 
-/// A BYE to the caller, and where it goes: along the route that the INVITE recorded (RFC 3261 §12.2.1.1).
+/// A BYE to the caller, and its target: along the route that the INVITE recorded (RFC 3261 §12.2.1.1).
 pub(super) fn bye(
     invite: &Message<'_>,
     flow_target: Target,
@@ -134,7 +135,7 @@ fn listener_of(target: Target) -> u8 {
     }
 }
 
-/// On a stream the call's own connection, while it is open; else where the URI says, which must be an address.
+/// The target of the next hop: on a stream the call's own connection, while it is open; otherwise the URI's address.
 fn hop_target(uri: &[u8], flow_target: Target, addresses: &[Address]) -> Option<Target> {
     let uri = Uri::parse(uri).ok()?;
     let place = match uri.host {
@@ -154,7 +155,7 @@ fn hop_target(uri: &[u8], flow_target: Target, addresses: &[Address]) -> Option<
     Some(Target::Datagram { listener: listener_of(flow_target), to })
 }
 
-/// Whether a request wants an extension (RFC 3261 §8.2.2.3); there are none here.
+/// The extensions that a request requires, if any (RFC 3261 §8.2.2.3); the server has none.
 pub(super) fn required(request: &Message<'_>) -> Option<Vec<u8>> {
     let values: Vec<&[u8]> = request.all(Name::Require).map(|header| request.value(header)).collect();
     let joined = values.join(&b", "[..]);
