@@ -1,35 +1,35 @@
-//! What all machines of this crate have in common: a state, when a message is sent again, when the state ends, and the bytes in which
-//! that is stored (§17 of RFC 3261 draws five figures of one shape).
+//! The common part of all machines in this crate: a state, the time of the next copy, the end of the state, and the stored
+//! bytes (§17 of RFC 3261 draws five figures of one shape).
 
 use base::{Duration, Time};
 
 use crate::Output;
 
-/// Bytes of every stored machine.
+/// Length of a stored machine.
 pub const MACHINE_BYTES: usize = 20;
 
-/// The first byte of a stored machine: the form of the rest in the high half, in the low half which machine it is.
+/// The first byte of a stored machine: the high half says the form of the rest, the low half says which machine it is.
 const FORM: u8 = 0x10;
 
-/// A deadline that is stored as never.
+/// The stored form of a deadline that never comes.
 const NEVER_US: u64 = u64::MAX;
 
 /// The states of one machine.
 pub(crate) trait State: Copy + PartialEq + 'static {
-    /// Which machine a stored one is; 1 to 15.
+    /// Number of the machine in its stored form; 1 to 15.
     const KIND: u8;
-    /// In the order of their stored numbers: a new one is put at the end.
+    /// In the order of their stored numbers: a new state goes to the end.
     const ALL: &'static [Self];
-    /// The one without timers, in which the owner forgets the machine.
+    /// The state without timers, in which the owner forgets the machine.
     const TERMINATED: Self;
 }
 
-/// Why bytes are no stored machine.
+/// The reason why bytes are not a stored machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadMachine {
-    /// Of another machine, or of a form that is not known here.
+    /// The bytes are of another machine, or of an unknown form.
     Kind,
-    /// A state or a flag that this machine does not have.
+    /// The bytes have a state or a flag that this machine does not have.
     State,
 }
 
@@ -37,13 +37,13 @@ pub enum BadMachine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock<S> {
     pub(crate) state: S,
-    /// The transport repeats by itself.
+    /// The transport itself repeats lost messages.
     pub(crate) reliable: bool,
-    /// How often the message was sent, which says how long the pause before the next copy is.
+    /// Number of copies sent; it determines the pause before the next copy.
     pub(crate) copies: u8,
-    /// When the next copy is due; [`Time::NEVER`] where that timer does not run.
+    /// Time of the next copy; [`Time::NEVER`] if that timer does not run.
     pub(crate) repeat_at: Time,
-    /// When the state ends by itself; [`Time::NEVER`] where it does not.
+    /// Time when the state ends by itself; [`Time::NEVER`] if it does not.
     pub(crate) ends_at: Time,
 }
 
@@ -65,19 +65,19 @@ impl<S: State> Clock<S> {
         self.repeat_at <= now && self.repeat_at != Time::NEVER
     }
 
-    /// The timer that has run out: `end` ends the state and comes first, `copy` sends the next one.
+    /// The timer that has run out: `end` ends the state and comes first, `copy` sends the next copy.
     pub(crate) fn due<E>(&self, now: Time, end: Option<E>, copy: E) -> Option<E> {
         if self.is_over(now) { end } else { self.repeats(now).then_some(copy) }
     }
 
-    /// A copy leaves now; the next one `pause` of so many copies later, where the transport is not reliable.
+    /// A copy leaves now. Over an unreliable transport the next copy follows after `pause` of the number of copies.
     pub(crate) fn repeat(&mut self, now: Time, pause: impl FnOnce(u8) -> Duration) -> Output {
         self.copies = self.copies.saturating_add(1);
         self.repeat_at = if self.reliable { Time::NEVER } else { now + pause(self.copies) };
         Output::Repeat
     }
 
-    /// The state changes, and nothing is repeated in it.
+    /// Enters a state in which nothing is repeated.
     pub(crate) fn enter(&mut self, state: S, ends_at: Time, output: Output) -> Output {
         (self.state, self.repeat_at, self.ends_at) = (state, Time::NEVER, ends_at);
         output
@@ -87,14 +87,14 @@ impl<S: State> Clock<S> {
         self.enter(S::TERMINATED, Time::NEVER, output)
     }
 
-    /// The state changes to one that does nothing but meet copies for so long. Where that is zero, as the timers of such states are
-    /// over a reliable transport, it is left in the moment it is entered.
+    /// Enters a state that only absorbs copies for `time`. If `time` is zero, as over a reliable transport, the state is left
+    /// at once.
     pub(crate) fn linger(&mut self, now: Time, state: S, time: Duration, output: Output) -> Output {
         if time.is_zero() { self.terminate(output) } else { self.enter(state, now + time, output) }
     }
 
-    /// The stored form. Deadlines are written as the time from `origin` on, since each process has its own clock: who reads them
-    /// says what that moment is on his. One that is over is written as due.
+    /// The stored form. Deadlines are written as times from `origin` on, since each process has its own clock: the reader gives
+    /// the same moment on its clock. A deadline in the past is written as due.
     pub(crate) fn to_bytes(self, origin: Time) -> [u8; MACHINE_BYTES] {
         let from_origin = |at: Time| match at {
             Time::NEVER => NEVER_US,
@@ -129,7 +129,7 @@ impl<S: State> Clock<S> {
     }
 }
 
-/// The methods that every machine has, given its clock.
+/// The methods that every machine gets from its clock.
 macro_rules! stored {
     ($machine:ident, $state:ident) => {
         impl $machine {
@@ -137,17 +137,17 @@ macro_rules! stored {
                 self.0.state
             }
 
-            /// When to look at what is due again.
+            /// Time of the next call of `due`.
             pub fn next_deadline(&self) -> Option<base::Time> {
                 self.0.next_deadline()
             }
 
-            /// The stored form: deadlines from `origin` on, a moment that writer and reader both know.
+            /// The stored form: deadlines count from `origin`, a moment that writer and reader both know.
             pub fn to_bytes(&self, origin: base::Time) -> [u8; $crate::MACHINE_BYTES] {
                 self.0.to_bytes(origin)
             }
 
-            /// `origin`: the moment that the writer named, on the clock of the reader.
+            /// `origin`: the writer's moment, on the reader's clock.
             pub fn from_bytes(
                 bytes: &[u8; $crate::MACHINE_BYTES],
                 origin: base::Time,

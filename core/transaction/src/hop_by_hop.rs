@@ -1,23 +1,23 @@
 //! Requests that a client transaction makes by itself for one hop: the ACK to a failure (RFC 3261 §17.1.1.3) and the
 //! CANCEL of an INVITE (RFC 3261 §9.1).
 //!
-//! Both are made of the response that calls for them, since it repeats the From, Call-ID and CSeq of the INVITE.
-//! What a response does not repeat is the [`RequestLine`]: it alone has to be remembered. The Via is handed in: it is to be
-//! equal to that of the INVITE, and a response may have it with marks or in another form.
+//! Both are made from the response that calls for them, since it repeats the From, Call-ID and CSeq of the INVITE. The owner
+//! has to remember only the [`RequestLine`], which a response does not repeat. The caller passes the Via: it must equal the
+//! INVITE's Via, and a response may have added parameters to it or changed its form.
 
 use sip::headers::{address, cseq, via};
 use sip::{Message, Name, Start, Writer};
 
-/// Hops that the request may still take. It is meant for the next one; RFC 3261 §8.1.1.6 recommends 70.
+/// Hops left to the request. It is meant for the next hop; RFC 3261 §8.1.1.6 recommends 70.
 const MAX_FORWARDS: u8 = 70;
 
-/// Request-URI, version, and Route fields of an INVITE as it was forwarded: what stays when its body is let go.
+/// Request-URI, version, and Route fields of an INVITE as it was forwarded: the part that is kept when its body is freed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestLine(Box<[u8]>);
 
 impl RequestLine {
-    /// `request`: any bytes of which the first line is a request line. `route_fields`: whole lines with their ends,
-    /// usually none. `None` where there is no request line.
+    /// `request`: any bytes whose first line is a request line. `route_fields`: whole lines with their ends, usually none.
+    /// `None` if there is no request line.
     pub fn of(request: &[u8], route_fields: &[u8]) -> Option<RequestLine> {
         // Line ends before the request line are ignored (RFC 3261 §7.5).
         let start = request.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
@@ -33,14 +33,14 @@ impl RequestLine {
         self.0.len()
     }
 
-    /// Where the INVITE went.
+    /// The Request-URI of the INVITE.
     fn uri(&self) -> &[u8] {
         let line = self.0.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let last = line.iter().rposition(|byte| *byte == b' ').unwrap_or_default();
         line.get(1..last).unwrap_or_default()
     }
 
-    /// The values of its Route fields.
+    /// The values of the INVITE's Route fields.
     fn routes(&self) -> impl Iterator<Item = &[u8]> {
         let line = self.0.iter().position(|byte| *byte == b'\n').map_or(self.0.len(), |end| end + 1);
         let mut rest = &self.0[line..];
@@ -48,7 +48,7 @@ impl RequestLine {
             let mut end = 0;
             loop {
                 end = sip::text::line_end(rest, end)?;
-                // A fold belongs to its field.
+                // A folded line belongs to its field.
                 if !matches!(rest.get(end), Some(b' ' | b'\t')) {
                     break;
                 }
@@ -61,21 +61,21 @@ impl RequestLine {
     }
 }
 
-/// Which part of the To field the request carries.
+/// The part of the To field that the request carries.
 enum To {
-    /// As in the response: the ACK names the dialog that the failure would have made.
+    /// The whole field of the response: the ACK names the dialog that the failure would have made.
     AsAnswered,
-    /// Without the tag that the answer added: the CANCEL repeats the field of the INVITE.
+    /// The field without the tag that the answer added: the CANCEL repeats the INVITE's field.
     WithoutTag,
 }
 
-/// Appends the ACK to the failure `response`, with this Via. False, and nothing appended, where the response lacks a field.
+/// Appends the ACK to the failure `response`, with this Via. Returns false and appends nothing if the response lacks a field.
 pub fn acknowledge(line: &RequestLine, via: &[u8], response: &Message<'_>, out: &mut Vec<u8>) -> bool {
     write("ACK", line, To::AsAnswered, via, response, out)
 }
 
-/// Appends the CANCEL of the INVITE that the provisional `response` answers, with this Via. `in_dialog`: that INVITE had a To tag
-/// itself, which then stays. False, and nothing appended, where the response lacks a field.
+/// Appends the CANCEL of the INVITE that the provisional `response` answers, with this Via. `in_dialog`: the INVITE had a To
+/// tag itself, which then stays. Returns false and appends nothing if the response lacks a field.
 pub fn cancel(
     line: &RequestLine,
     in_dialog: bool,
@@ -87,8 +87,8 @@ pub fn cancel(
     write("CANCEL", line, to, via, response, out)
 }
 
-/// Appends the CANCEL that the sender of `invite` would send: with its topmost Via and its Route fields, so that it takes
-/// the same way (RFC 3261 §9.1). False, and nothing appended, where the INVITE lacks a field.
+/// Appends the CANCEL that the sender of `invite` would send: with its topmost Via and its Route fields, so that the CANCEL
+/// takes the same way (RFC 3261 §9.1). Returns false and appends nothing if the INVITE lacks a field.
 pub fn cancel_of(invite: &Message<'_>, out: &mut Vec<u8>) -> bool {
     let value = |name| invite.first_value(name);
     let (Start::Request { uri, .. }, Some(Ok(via)), Some(from), Some(to), Some(call_id), Some(sequence)) = (
@@ -131,7 +131,7 @@ fn write(
     to_whom.call_id(call_id).cseq(sequence.number).finish()
 }
 
-/// What stands before the tag parameter with its semicolon, and what stands behind it.
+/// The parts of the field before and after the tag parameter with its semicolon.
 fn without_tag(field: &[u8]) -> (&[u8], &[u8]) {
     let whole = (field, &b""[..]);
     let Some(tag) = address::parse(field).ok().and_then(|address| address.tag()) else { return whole };

@@ -1,7 +1,7 @@
 //! INVITE client transaction (RFC 3261 §17.1.1, figure 5; with Accepted of RFC 6026 §7.2).
 //!
-//! Sends copies of the INVITE over an unreliable transport until the first answer, has each failure acknowledged, and
-//! waits long enough to absorb what the network still delivers. Timer C is a proxy's and not here.
+//! Sends copies of the INVITE over an unreliable transport until the first answer, has each failure acknowledged, and waits
+//! long enough to absorb late messages. Timer C belongs to proxies and is not here.
 
 use base::Time;
 
@@ -48,7 +48,7 @@ impl State for InviteClientState {
 stored!(InviteClient, InviteClientState);
 
 impl InviteClient {
-    /// `reliable`: the transport repeats by itself, so timer A does not run and timer D is zero.
+    /// `reliable`: the transport itself repeats, so timer A does not run and timer D is zero.
     pub fn start(now: Time, reliable: bool, timers: &Timers) -> InviteClient {
         let mut clock = Clock::new(InviteClientState::Calling, reliable);
         clock.repeat(now, |copies| timers.a(copies));
@@ -56,7 +56,7 @@ impl InviteClient {
         InviteClient(clock)
     }
 
-    /// The timer that has run out, to be handed to [`InviteClient::handle`]. The one that ends the state comes first.
+    /// The timer that has run out, for [`InviteClient::handle`]. The timer that ends the state comes first.
     pub fn due(&self, now: Time) -> Option<InviteClientEvent> {
         use InviteClientState::*;
         let end = match self.0.state {
@@ -106,7 +106,7 @@ mod tests {
     const EVENTS: [InviteClientEvent; 8] =
         [TimerA, TimerB, TimerD, TimerM, Provisional, Success, Failure, TransportError];
 
-    /// A machine in that state, over an unreliable transport.
+    /// A machine in this state, over an unreliable transport.
     fn machine(state: InviteClientState) -> InviteClient {
         let timers = Timers::default();
         let mut machine = InviteClient::start(Time::ZERO, false, &timers);
@@ -124,7 +124,7 @@ mod tests {
         machine
     }
 
-    /// The figure as a table: a change to it is a change to review.
+    /// The RFC's figure as a table: a change to it is a change to review.
     const TABLE: &str = "
 Calling    TimerA         -> Calling    Repeat
 Calling    TimerB         -> Terminated Timeout

@@ -21,7 +21,7 @@ pub enum InviteServerEvent {
     /// A copy of the INVITE.
     Invite,
     Ack,
-    /// 200 ms are over without a response of the transaction user.
+    /// 200 ms have passed without a response from the transaction user.
     TimerTrying,
     TimerG,
     TimerH,
@@ -36,7 +36,7 @@ pub enum InviteServerEvent {
     TransportError,
 }
 
-/// A value of 24 bytes, made when the INVITE has come.
+/// A value of 24 bytes, made when the INVITE comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InviteServer(Clock<InviteServerState>);
 
@@ -52,20 +52,20 @@ impl State for InviteServerState {
 stored!(InviteServer, InviteServerState);
 
 impl InviteServer {
-    /// `reliable`: the transport repeats by itself, so timer G does not run and timer I is zero. The owner sends a first response
+    /// `reliable`: the transport itself repeats, so timer G does not run and timer I is zero. The owner sends a first response
     /// at once, or has sent a 100.
     pub fn start(reliable: bool) -> InviteServer {
         InviteServer(Clock::new(InviteServerState::Proceeding, reliable))
     }
 
-    /// The owner may take its time: if it has sent nothing within 200 ms, [`Output::Trying`] asks for a 100 (RFC 3261 §17.2.1).
+    /// The owner may answer later: if it has sent nothing within 200 ms, [`Output::Trying`] asks for a 100 (RFC 3261 §17.2.1).
     pub fn start_unanswered(now: Time, reliable: bool, timers: &Timers) -> InviteServer {
         let mut clock = Clock::new(InviteServerState::Proceeding, reliable);
         clock.repeat_at = now + timers.trying_invite();
         InviteServer(clock)
     }
 
-    /// The timer that has run out, to be handed to [`InviteServer::handle`].
+    /// The timer that has run out, for [`InviteServer::handle`].
     pub fn due(&self, now: Time) -> Option<InviteServerEvent> {
         use InviteServerState::*;
         let end = match self.0.state {
@@ -85,7 +85,7 @@ impl InviteServer {
         use InviteServerEvent::*;
         use InviteServerState::*;
         match (self.0.state, event) {
-            // Before the first response there is none to repeat.
+            // Before the first response there is nothing to repeat.
             (Proceeding, Invite) if self.0.repeat_at != Time::NEVER => Output::Nothing,
             (Proceeding, Invite) => Output::Repeat,
             (Proceeding, TimerTrying) if self.0.repeat_at == Time::NEVER => Output::Ignored,
@@ -159,7 +159,7 @@ mod tests {
         machine
     }
 
-    /// The figure as a table: a change to it is a change to review.
+    /// The RFC's figure as a table: a change to it is a change to review.
     const TABLE: &str = "
 Proceeding Invite         -> Proceeding Repeat
 Proceeding Ack            -> Proceeding Ignored

@@ -1,31 +1,31 @@
-//! What a message and a transaction are matched by (RFC 3261 §17.1.3, §17.2.3, §9.2): a text that is the same for all that belong
-//! together, made to be the key of a table.
+//! Keys that match a message with its transaction (RFC 3261 §17.1.3, §17.2.3, §9.2): a text that is the same for all messages
+//! of one transaction, made to be the key of a table.
 //!
-//! A branch with the magic cookie names the transaction together with who made it and the method; branch and host are compared
-//! without regard to case (RFC 3261 §7.3.1), methods with it (§7.1). Without the cookie the sender is of RFC 2543, and what it
-//! cannot but repeat is compared to the letter. The ACK to a failure has the key of its INVITE.
+//! A branch with the magic cookie names the transaction, together with its sender and the method; branch and host are compared
+//! without regard to case (RFC 3261 §7.3.1), methods with it (§7.1). A sender without the cookie follows RFC 2543; the fields
+//! that it must repeat are compared to the letter. The ACK to a failure has the key of its INVITE.
 
 use sip::headers::{address, cseq, via};
 use sip::{Host, Message, Method, Name, Start};
 
-/// RFC 3261 §8.1.1.7: a branch that begins so is unique in space and time.
+/// RFC 3261 §8.1.1.7: a branch with this beginning is unique in space and time.
 const COOKIE: &[u8] = b"z9hG4bK";
 
-/// What a response finds its client transaction by.
+/// The key by which a response finds its client transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientKey(Box<[u8]>);
 
-/// What a request finds its server transaction by.
+/// The key by which a request finds its server transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerKey {
     text: Box<[u8]>,
-    /// The sender knows no unique branches.
+    /// The sender follows RFC 2543 and makes no unique branches.
     by_rfc_2543: bool,
 }
 
 impl ClientKey {
-    /// Of a request as it leaves, or of a response as it comes: the branch of the topmost Via and the method in CSeq, since a CANCEL
-    /// has the branch of its INVITE. `None`: the message has neither.
+    /// The key of a request as it leaves, or of a response as it comes: the branch of the topmost Via and the method in CSeq,
+    /// since a CANCEL has the branch of its INVITE. `None`: the message lacks one of the two.
     pub fn of(message: &Message<'_>) -> Option<ClientKey> {
         let branch = via::top(message)?.ok()?.branch?;
         let sequence = cseq::parse(message.first_value(Name::CSeq)?)?;
@@ -41,8 +41,8 @@ impl ClientKey {
 }
 
 impl ServerKey {
-    /// Of a request as it came; an ACK has the key of the INVITE whose failure it acknowledges. That of a 2xx has a branch of its
-    /// own and finds nothing (RFC 3261 §17.1.1.3). `None`: a field that every request has is missing or bad.
+    /// The key of a request as it came; an ACK has the key of the INVITE whose failure it acknowledges. The ACK to a 2xx has
+    /// its own branch and finds nothing (RFC 3261 §17.1.1.3). `None`: a field that every request has is missing or bad.
     pub fn of(request: &Message<'_>) -> Option<ServerKey> {
         let sequence = cseq::parse(request.first_value(Name::CSeq)?)?;
         match sequence.method {
@@ -51,7 +51,7 @@ impl ServerKey {
         }
     }
 
-    /// Of the INVITE that this CANCEL is to end (RFC 3261 §9.2). Other requests are not cancelled (§9.1).
+    /// The key of the INVITE that this CANCEL is to end (RFC 3261 §9.2). Other requests cannot be cancelled (§9.1).
     pub fn of_cancelled(cancel: &Message<'_>) -> Option<ServerKey> {
         ServerKey::with_method(cancel, b"INVITE")
     }
@@ -60,8 +60,8 @@ impl ServerKey {
         &self.text
     }
 
-    /// Whether the ACK that found an INVITE by its key acknowledges the failure that was sent with this To tag. Only of a sender of RFC
-    /// 2543 is there anything left to compare (RFC 3261 §17.2.3).
+    /// Whether the ACK that found an INVITE by its key acknowledges the failure that was sent with this To tag. Only with an
+    /// RFC 2543 sender is there more to compare than the key (RFC 3261 §17.2.3).
     pub fn acknowledges(&self, ack: &Message<'_>, to_tag: &[u8]) -> bool {
         let said = ack.first_value(Name::To).and_then(|to| address::tag(to).ok()).flatten();
         !self.by_rfc_2543 || said.unwrap_or_default() == to_tag
@@ -75,7 +75,7 @@ impl ServerKey {
                 && branch.len() > COOKIE.len()
         });
         if let Some(branch) = unique {
-            // Each part ends with a space, which none of them has.
+            // Each part ends with a space, since no part contains a space.
             text.extend(branch.iter().map(u8::to_ascii_lowercase));
             text.push(b' ');
             match via.host {
@@ -93,7 +93,7 @@ impl ServerKey {
         let Start::Request { uri, .. } = request.start() else { return None };
         let tag = |name| Some(address::tag(request.first_value(name)?).ok()?.unwrap_or_default());
         let sequence = cseq::parse(request.first_value(Name::CSeq)?)?;
-        // The To tag of an ACK is that of the failure, and an INVITE that differs in nothing else is the same.
+        // The To tag of an ACK is the failure's tag; an INVITE that differs only in its To tag is the same INVITE.
         let to_tag = if method == b"INVITE" { Some(&b""[..]) } else { tag(Name::To) };
         let number = sequence.number.to_string();
         let parts = [
@@ -105,7 +105,7 @@ impl ServerKey {
             via.bytes,
         ];
         for part in parts {
-            // The length before each part: a Via may hold white space.
+            // Each part follows its length: a Via may contain white space.
             text.extend_from_slice(&(part.len() as u32).to_be_bytes());
             text.extend_from_slice(part);
         }

@@ -1,9 +1,9 @@
 //! Transactions of RFC 3261 §17, with RFC 6026, as pure machines.
 //!
-//! Each machine is a small value: a state, what it waits for, and nothing on the heap; [`key`] says which messages are its. It is told the time and what
-//! happened, and says in one [`Output`] word what its owner has to do; messages and sockets are the owner's. What an owner makes of
-//! machines lies in a [`table`], which says whose deadline has come.
-//! Every timer derives from T1, T2 and T4 in [`Timers`].
+//! Each machine is a small value: a state and its deadlines, with nothing on the heap; [`key`] says which messages belong to
+//! it. The owner tells it the time and the event, and the machine answers with one [`Output`]; the owner handles messages and
+//! sockets. The owner's entries with machines are kept in a [`table`], which says whose deadline has come. Every timer derives
+//! from T1, T2 and T4 in [`Timers`].
 
 mod clock;
 pub mod hop_by_hop;
@@ -26,16 +26,16 @@ pub use non_invite_server::{NonInviteServer, NonInviteServerEvent, NonInviteServ
 pub use success::{Success, SuccessEvent, SuccessState};
 pub use timers::{TIMER_D_MIN, Timers};
 
-/// What the owner of a machine does now. Entering Terminated is no output: the owner looks at the state and forgets.
+/// The owner's next action. Entering Terminated is no output: the owner looks at the state and forgets the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// The state or a timer changed, or nothing did, as the figure says.
+    /// No action. A state or a timer may have changed.
     Nothing,
     /// Client: send the request once more. Server: send the last response once more.
     Repeat,
     /// Client: the response goes to the transaction user. Server: the response goes to the wire.
     Pass,
-    /// Server: the owner has not answered yet, so a 100 goes to the wire, which is then the last response.
+    /// Server: the owner has not answered yet, so a 100 goes to the wire and becomes the last response.
     Trying,
     /// Client: acknowledge the failure (RFC 3261 §17.1.1.3), and the response goes to the transaction user.
     AcknowledgeAndPass,
@@ -45,6 +45,6 @@ pub enum Output {
     Timeout,
     /// The transport failed; a proxy treats it as a 503 (RFC 3261 §16.9).
     Unreachable,
-    /// An event that the figure does not know in this state. Counted by the owner, so that silence is visible.
+    /// The figure has no such event in this state. The owner counts these events.
     Ignored,
 }

@@ -44,7 +44,7 @@ impl State for NonInviteClientState {
 stored!(NonInviteClient, NonInviteClientState);
 
 impl NonInviteClient {
-    /// `reliable`: the transport repeats by itself, so timer E does not run and timer K is zero.
+    /// `reliable`: the transport itself repeats, so timer E does not run and timer K is zero.
     pub fn start(now: Time, reliable: bool, timers: &Timers) -> NonInviteClient {
         let mut clock = Clock::new(NonInviteClientState::Trying, reliable);
         clock.repeat(now, |copies| timers.e(copies));
@@ -52,7 +52,7 @@ impl NonInviteClient {
         NonInviteClient(clock)
     }
 
-    /// The timer that has run out, to be handed to [`NonInviteClient::handle`].
+    /// The timer that has run out, for [`NonInviteClient::handle`].
     pub fn due(&self, now: Time) -> Option<NonInviteClientEvent> {
         use NonInviteClientState::*;
         let end = match self.0.state {
@@ -80,7 +80,8 @@ impl NonInviteClient {
                 self.0.linger(now, Completed, timers.k(self.0.reliable), Output::Pass)
             }
             (Completed, TimerK) => self.0.terminate(Output::Nothing),
-            // Completed buffers copies of the answer; over a transport that failed there is nobody left to tell.
+            // Completed absorbs copies of the answer; the transaction user has the answer, so a failed transport does not
+            // matter.
             (Completed, Provisional | Final | TransportError) => Output::Nothing,
             (Trying | Proceeding, TimerK) | (Completed, TimerE | TimerF) | (Terminated, _) => Output::Ignored,
         }
@@ -118,7 +119,7 @@ mod tests {
         machine
     }
 
-    /// The figure as a table: a change to it is a change to review.
+    /// The RFC's figure as a table: a change to it is a change to review.
     const TABLE: &str = "
 Trying     TimerE         -> Trying     Repeat
 Trying     TimerF         -> Terminated Timeout
@@ -166,7 +167,7 @@ Terminated TransportError -> Terminated Ignored
         assert_eq!(table, TABLE);
     }
 
-    /// Times in milliseconds at which copies leave, and at which it ends, with a provisional answer at a given time.
+    /// Times of the copies and of the end, in milliseconds, with a provisional answer at a given time.
     fn copies(provisional_ms: Option<u64>) -> (Vec<u64>, u64) {
         let timers = Timers::default();
         let mut machine = NonInviteClient::start(Time::ZERO, false, &timers);

@@ -1,8 +1,8 @@
 //! Server transaction of every request but INVITE and ACK (RFC 3261 §17.2.2, figure 8), with the rules of RFC 4320.
 //!
-//! Answers copies of the request with the last response. A 100 leaves no sooner than the client's timer E has slowed down to T2,
-//! and by then for certain; no other 1xx is ever sent (RFC 4320 §4.1). Who has no final response by the end of the client's
-//! timer F sends none (§4.2).
+//! Answers copies of the request with the last response. A 100 leaves as soon as the client's timer E has slowed down to T2,
+//! and no sooner; no other 1xx is ever sent (RFC 4320 §4.1). A server without a final response at the end of the client's timer
+//! F sends none (§4.2).
 
 use base::Time;
 
@@ -25,7 +25,7 @@ pub enum NonInviteServerEvent {
     Provisional,
     /// The transaction user sends a 200 to 699.
     Final,
-    /// The client repeats at pauses of T2 now, and wants to hear that it is heard (RFC 4320 §4.1).
+    /// The client now repeats at pauses of T2, and a 100 tells it that its request has arrived (RFC 4320 §4.1).
     TimerTrying,
     /// The client has given up (RFC 4320 §4.2).
     TimerF,
@@ -33,7 +33,7 @@ pub enum NonInviteServerEvent {
     TransportError,
 }
 
-/// A value of 24 bytes, made when the request has come.
+/// A value of 24 bytes, made when the request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NonInviteServer(Clock<NonInviteServerState>);
 
@@ -49,14 +49,14 @@ impl State for NonInviteServerState {
 stored!(NonInviteServer, NonInviteServerState);
 
 impl NonInviteServer {
-    /// `reliable`: the transport repeats by itself, so timer J is zero and a 100 may leave at any time.
+    /// `reliable`: the transport itself repeats, so timer J is zero and a 100 may leave at any time.
     pub fn start(now: Time, reliable: bool, timers: &Timers) -> NonInviteServer {
         let mut clock = Clock::new(NonInviteServerState::Trying, reliable);
         (clock.repeat_at, clock.ends_at) = (now + timers.trying_non_invite(), now + timers.f());
         NonInviteServer(clock)
     }
 
-    /// The timer that has run out, to be handed to [`NonInviteServer::handle`]. The one that ends the state comes first.
+    /// The timer that has run out, for [`NonInviteServer::handle`]. The timer that ends the state comes first.
     pub fn due(&self, now: Time) -> Option<NonInviteServerEvent> {
         use NonInviteServerState::*;
         let end = match self.0.state {
@@ -83,7 +83,7 @@ impl NonInviteServer {
             (Proceeding, Provisional) => Output::Pass,
             (Proceeding | Completed, TransportError) => self.0.terminate(Output::Unreachable),
             (Completed, Request) => Output::Repeat,
-            // Any other final response of the transaction user is thrown away.
+            // The machine discards any other final response of the transaction user.
             (Completed, Final) => Output::Nothing,
             (Completed, TimerJ) => self.0.terminate(Output::Nothing),
             (Trying, TimerJ | TransportError)
@@ -123,7 +123,7 @@ mod tests {
         machine
     }
 
-    /// The figure as a table: a change to it is a change to review.
+    /// The RFC's figure as a table: a change to it is a change to review.
     const TABLE: &str = "
 Trying     Request        -> Trying     Nothing
 Trying     Provisional    -> Trying     Ignored

@@ -1,4 +1,4 @@
-//! Stored machines: their bytes are a promise to the other processes of a cluster, of this release and of the next.
+//! Stored machines: their bytes are a promise to the cluster's other processes, of this release and of the next.
 
 use base::{Duration, Time};
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::clock::{Clock, State};
 use crate::*;
 
-/// `machine state bytes`, a line each, in hexadecimal.
+/// Lines of `machine state bytes`, in hexadecimal.
 const GOLDEN: &str = include_str!("../golden/machines.txt");
 
 const ORIGIN: Time = Time::from_secs(1000);
@@ -15,7 +15,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Each machine on the way to its end, one second after it began.
+/// Each machine in each state on the way to its end, one second after its start.
 fn machines() -> Vec<(&'static str, String, [u8; MACHINE_BYTES])> {
     let (timers, later) = (Timers::default(), ORIGIN + Duration::from_secs(1));
     let mut all = Vec::new();
@@ -88,7 +88,7 @@ fn each_is_as_large_as_it_was() {
     assert_eq!(size_of::<Success>(), 24);
 }
 
-/// Another process has another clock; what counts is how long it is from the moment that both know.
+/// Another process has another clock; the stored times count from a moment that both know.
 #[test]
 fn a_deadline_is_as_far_away_for_the_reader_as_for_the_writer() {
     let timers = Timers::default();
@@ -96,7 +96,7 @@ fn a_deadline_is_as_far_away_for_the_reader_as_for_the_writer() {
     let there = Time::from_secs(5);
     let read = InviteClient::from_bytes(&machine.to_bytes(ORIGIN), there).unwrap();
     assert_eq!(read, InviteClient::start(there, false, &timers));
-    // One that is over is due at once.
+    // A deadline in the past is due at once.
     let late = InviteClient::from_bytes(&machine.to_bytes(ORIGIN + Duration::from_secs(60)), there).unwrap();
     assert_eq!(late.due(there), Some(InviteClientEvent::TimerB));
 }
@@ -118,13 +118,13 @@ fn bytes_of_another_machine_or_state_are_refused() {
     }
 }
 
-/// Whatever is read is written the same, and can be driven on.
+/// Bytes that can be read are written back the same, and their machine can be driven on.
 fn check<S: State + std::fmt::Debug>(mut bytes: [u8; MACHINE_BYTES], origin: Time) {
     bytes[0] = 0x10 | S::KIND;
     bytes[1] %= S::ALL.len() as u8;
     bytes[2] %= 2;
     let read = Clock::<S>::from_bytes(&bytes, origin).unwrap();
-    // A deadline beyond the end of time is never.
+    // A deadline beyond the end of time never comes.
     assert_eq!(Clock::<S>::from_bytes(&read.to_bytes(origin), origin), Ok(read));
 }
 

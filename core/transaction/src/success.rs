@@ -1,8 +1,8 @@
-//! The 2xx to an INVITE as its sender repeats it until the ACK (RFC 3261 §13.3.1.4).
+//! The 2xx to an INVITE, which its sender repeats until the ACK (RFC 3261 §13.3.1.4).
 //!
-//! It is no transaction: the one that the 2xx answers has handed it over (RFC 6026 §7.1), and the ACK is a request of its own. The
-//! 2xx is repeated over reliable transports too, since a proxy on the way may use another. Without an ACK for 64·T1 the dialog
-//! stands, and its owner hangs up with a BYE.
+//! This is no transaction: the INVITE's transaction has handed the 2xx over (RFC 6026 §7.1), and the ACK is a request of its
+//! own. The 2xx is repeated over reliable transports too, since a proxy on the way may use another transport. Without an ACK
+//! for 64·T1 the dialog stands, and its owner hangs up with a BYE.
 
 use base::Time;
 
@@ -20,7 +20,7 @@ pub enum SuccessEvent {
     Ack,
     /// The next copy is due: after T1, then at pauses that double up to T2.
     TimerRepeat,
-    /// 64·T1 are over.
+    /// 64·T1 have passed.
     TimerEnd,
     TransportError,
 }
@@ -45,12 +45,12 @@ impl Success {
         Success(clock)
     }
 
-    /// The timer that has run out, to be handed to [`Success::handle`]. The one that ends the state comes first.
+    /// The timer that has run out, for [`Success::handle`]. The timer that ends the state comes first.
     pub fn due(&self, now: Time) -> Option<SuccessEvent> {
         self.0.due(now, Some(SuccessEvent::TimerEnd), SuccessEvent::TimerRepeat)
     }
 
-    /// [`Output::Timeout`] and [`Output::Unreachable`]: hang up.
+    /// On [`Output::Timeout`] and [`Output::Unreachable`] the owner hangs up.
     pub fn handle(&mut self, now: Time, event: SuccessEvent, timers: &Timers) -> Output {
         use SuccessEvent::*;
         use SuccessState::*;
@@ -58,7 +58,7 @@ impl Success {
             (Unacknowledged, TimerRepeat) => self.0.repeat(now, |copies| timers.g(copies)),
             (Unacknowledged, Ack) => self.0.terminate(Output::Pass),
             (Unacknowledged, TimerEnd) => self.0.terminate(Output::Timeout),
-            // The copy that follows may take another way.
+            // The next copy may take another way.
             (Unacknowledged, TransportError) => Output::Nothing,
             (Terminated, _) => Output::Ignored,
         }
@@ -71,7 +71,7 @@ mod tests {
     use super::SuccessState::*;
     use super::*;
 
-    /// As the text of the RFC has it, as a table.
+    /// The RFC's text as a table.
     const TABLE: &str = "
 Unacknowledged Ack            -> Terminated     Pass
 Unacknowledged TimerRepeat    -> Unacknowledged Repeat

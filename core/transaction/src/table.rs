@@ -1,7 +1,7 @@
-//! The table of what waits for a message or a deadline: transactions, calls, registrations in progress. It is bounded in entries and
-//! bytes, finds an entry by its key, and hands each entry whose deadline has come to its owner's step.
+//! A table of entries that wait for a message or a deadline: transactions, calls, registrations in progress. The table is
+//! bounded in entries and bytes, finds an entry by its key, and hands each entry with a due deadline to its owner's step.
 //!
-//! [`Table`] has one owner. [`SharedTable`] is many of them, each behind a lock, for all workers of a process.
+//! [`Table`] has one owner. [`SharedTable`] consists of many tables, each behind a lock, for all workers of a process.
 //!
 //! ```text
 //! comes in  ─▶ insert ──────▶ kept, or NotKept
@@ -10,9 +10,10 @@
 //! deadline of Alarms ─▶ next_due, until it says None ─▶ what the step of an entry says
 //! ```
 //!
-//! Every change of an entry is accounted for and its alarm is set; no owner can forget either. A key is a number, so that alarms
-//! are small: a keyed hash of what names the entry (strangers must not choose keys that meet), which an owner who keeps the name
-//! may compare too, or a count, where an entry has several names and an index leads from each to the number.
+//! The table accounts for every change of an entry and sets its alarm; no owner can forget either. A key is a number, so that
+//! alarms are small. It may be a keyed hash of the entry's name: strangers must not be able to choose names with equal keys,
+//! and an owner that keeps the name may compare it too. Or it is a count, if an entry has several names and an index leads from
+//! each name to the number.
 
 mod alarms;
 mod room;
@@ -30,16 +31,16 @@ pub use room::Bounds;
 use room::Room;
 pub use shared::SharedTable;
 
-/// What a table keeps.
+/// An entry of a table.
 pub trait Due {
-    /// When a step is due; [`Time::NEVER`] where the entry waits for messages alone.
+    /// Time of the entry's next step; [`Time::NEVER`] if the entry waits only for messages.
     fn deadline(&self) -> Time;
 
-    /// Bytes that it has beside its own size.
+    /// Bytes that the entry uses beside its own size.
     fn bytes(&self) -> usize;
 }
 
-/// Why an entry was not taken in.
+/// The reason why an entry was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotKept {
     /// One of the [`Bounds`] is reached.
@@ -48,7 +49,7 @@ pub enum NotKept {
     Present,
 }
 
-/// What becomes of an entry after a change, and what the change has to say.
+/// Whether the entry stays after a change, with the change's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next<T> {
     Keep(T),
@@ -74,14 +75,14 @@ pub struct Table<V> {
 #[derive(Debug)]
 struct Entry<V> {
     value: V,
-    /// When the alarm rings that counts. Of two queues with an alarm at that moment, either may be the one.
+    /// Time of the alarm that counts. If two queues have an alarm at that time, either of them may handle it.
     armed: Time,
-    /// How often it was armed, up to some bound.
+    /// Number of times that an alarm was set, up to a bound.
     armings: u8,
 }
 
 impl<V: Due> Table<V> {
-    /// What one entry occupies beside its bytes: key, value and control byte, at the map's usual load of 7/8.
+    /// Memory that one entry takes beside its bytes: key, value and control byte, at the map's usual load of 7/8.
     const ENTRY_BYTES: usize = (size_of::<(u64, Entry<V>)>() + 1) * 8 / 7;
 
     pub fn new(bounds: Bounds) -> Table<V> {
@@ -92,7 +93,7 @@ impl<V: Due> Table<V> {
         Table { entries: HashMap::default(), room }
     }
 
-    /// Entries of all that share the bounds: of the whole table, where this is a shard.
+    /// Entries in the shared room: for a shard, those of the whole table.
     pub fn len(&self) -> usize {
         self.room.entries()
     }
@@ -101,7 +102,7 @@ impl<V: Due> Table<V> {
         self.len() == 0
     }
 
-    /// Of all that share the bounds: what entries say they have, and the entries themselves.
+    /// Bytes in the shared room: the sizes that entries report, and the entries themselves.
     pub fn bytes(&self) -> usize {
         self.room.bytes()
     }
@@ -164,8 +165,8 @@ impl<V: Due> Table<V> {
         Some(value)
     }
 
-    /// Takes the entries whose deadlines have come through `step`, until a step has something to say. To be called until it says
-    /// `None`, or until the caller's own bound on a turn: what is left keeps [`Alarms::next_deadline`] in the past. A step leaves
+    /// Runs `step` for entries whose deadlines have come, until a step returns something. Call this until it returns `None`, or
+    /// until the caller's own bound on a turn: entries that are left keep [`Alarms::next_deadline`] in the past. A step leaves
     /// its entry with a later deadline, or with another step that is due.
     pub fn next_due<T>(
         &mut self,
@@ -182,7 +183,7 @@ impl<V: Due> Table<V> {
         None
     }
 
-    /// An alarm has come. It is renewed where the deadline of its entry lies beyond, and ignored where another one counts.
+    /// Handles an alarm. It is renewed if its entry's deadline is later, and ignored if another alarm counts.
     fn ring<T>(
         &mut self,
         now: Time,
@@ -219,7 +220,7 @@ impl<V: Due> Entry<V> {
         next
     }
 
-    /// Sees to it that an alarm lies no later than the deadline. One that lies earlier is renewed when it comes.
+    /// Ensures that an alarm lies no later than the deadline. An alarm before the deadline is renewed when it comes.
     fn arm(&mut self, now: Time, alarms: &mut Alarms, key: u64) {
         let deadline = self.value.deadline();
         if deadline == Time::NEVER {
@@ -234,7 +235,7 @@ impl<V: Due> Entry<V> {
     }
 }
 
-/// A key is a keyed hash already, or a count, whose high bits alone want spreading.
+/// A key is already a keyed hash, or a count, of which only the high bits need spreading.
 #[derive(Clone, Copy, Debug, Default)]
 struct Spread(u64);
 

@@ -2,20 +2,20 @@
 
 use base::Duration;
 
-/// Least wait in Completed of an INVITE client over an unreliable transport: the T1 of the server is not known, so its
-/// default is assumed (RFC 3261 §17.1.1.2).
+/// Shortest wait in Completed of an INVITE client over an unreliable transport: the server's T1 is unknown, so its default is
+/// assumed (RFC 3261 §17.1.1.2).
 pub const TIMER_D_MIN: Duration = Duration::from_secs(32);
 
-/// Sooner a caller does not repeat an INVITE.
+/// A caller does not repeat an INVITE before this time.
 const TRYING: Duration = Duration::from_millis(200);
 
-/// Timers B, F, H, J, L and M are this many T1: the time of seven copies of an INVITE (RFC 3261 §17.1.1.2).
+/// Timers B, F, H, J, L and M last 64 T1: the time of seven copies of an INVITE (RFC 3261 §17.1.1.2).
 const LIFE_IN_T1: u32 = 64;
 
 /// Doublings after which an interval grows no more. 64·T1 ends every transaction long before.
 const DOUBLINGS_MAX: u8 = 16;
 
-/// The three values that all others follow from.
+/// The three values from which all timers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// Estimate of the round trip; 500 ms.
@@ -33,7 +33,7 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// A: pause before the next copy of an INVITE of which `copies` were sent; doubles without limit.
+    /// A: pause before the next copy of an INVITE after `copies` copies; doubles without limit.
     pub fn a(&self, copies: u8) -> Duration {
         doubled(self.t1, copies)
     }
@@ -63,13 +63,13 @@ impl Timers {
         TRYING
     }
 
-    /// How long another request may stay without any response, and no 100 may be sent over an unreliable transport: until timer E of the
-    /// client has grown to T2 (RFC 4320 §4.1).
+    /// How long another request may stay without any response. Until then no 100 may be sent over an unreliable transport: the
+    /// client's timer E must have grown to T2 (RFC 4320 §4.1).
     pub fn trying_non_invite(&self) -> Duration {
         (1..=DOUBLINGS_MAX).map(|copies| self.e(copies)).take_while(|pause| *pause < self.t2).sum()
     }
 
-    /// G: pause before the next copy of a failure that was answered to an INVITE; doubles up to T2.
+    /// G: pause before the next copy of a failure answer to an INVITE; doubles up to T2.
     pub fn g(&self, copies: u8) -> Duration {
         self.e(copies)
     }

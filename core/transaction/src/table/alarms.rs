@@ -1,7 +1,7 @@
-//! Which entries of a table are to be looked at when: one queue per worker, whoever armed an entry is woken for it.
+//! Times at which a table's entries are to be looked at: one queue per worker. The worker that armed an entry is woken for it.
 //!
-//! A queue may hold alarms that no longer count, since taking one out of a heap's middle is dear. The entry knows the one that
-//! counts; the others are dropped when their time comes, in at most [`HORIZON`].
+//! A queue may hold alarms that no longer count, since removing an alarm from the middle of a heap is expensive. The entry
+//! knows the alarm that counts; the others are dropped when their time comes, within [`HORIZON`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,15 +12,15 @@ use base::{Duration, Time};
 /// Each further one may lie twice as far ahead, up to [`HORIZON`].
 const HORIZON_MIN: Duration = Duration::from_secs(1);
 
-/// An alarm is set no further ahead than this and then renewed, so that what no longer counts leaves soon: 64·T1, as long as
-/// a transaction lasts.
+/// An alarm lies at most this far ahead and is then renewed, so that alarms which no longer count leave soon: 64·T1, the life
+/// of a transaction.
 pub(super) const HORIZON: Duration = Duration::from_secs(32);
 
-/// Alarms per entry that may be held at most. An entry has one that counts and leaves a few behind when it changes hands; above
-/// this many the table takes nothing in.
+/// Most alarms per entry. An entry has one alarm that counts and leaves a few behind when it changes hands; above this number
+/// the table takes no entry in.
 const PER_ENTRY_MAX: usize = 4;
 
-/// How far ahead an alarm may lie that is set after so many others of its entry.
+/// How far ahead an alarm may lie after this many alarms of its entry.
 pub(super) fn horizon(armings: u8) -> Duration {
     (HORIZON_MIN * (1 << armings.min(5))).min(HORIZON)
 }
@@ -34,12 +34,12 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// `entries_max`: that of the table.
+    /// `entries_max`: the bound of the table.
     pub fn new(worker: u8, entries_max: usize) -> Alarms {
         Alarms { worker, max: entries_max.saturating_mul(PER_ENTRY_MAX), queue: BinaryHeap::new() }
     }
 
-    /// Whose queue it is: nothing to the table, but to owners of entries that tell who acted.
+    /// The queue's worker. The table does not use it; owners whose entries record the acting worker do.
     pub fn worker(&self) -> u8 {
         self.worker
     }
@@ -58,7 +58,7 @@ impl Alarms {
         self.queue.pop().map(|Reverse(alarm)| alarm)
     }
 
-    /// When to ask the table what is due. Perhaps of an alarm that no longer counts; then nothing is.
+    /// Time to ask the table for due entries. That alarm may no longer count; then no entry is due.
     pub fn next_deadline(&self) -> Option<Time> {
         self.queue.peek().map(|Reverse((at, _))| *at)
     }

@@ -1,15 +1,15 @@
-//! How much a table may hold, and how much it holds.
+//! The bounds of a table, and its present size.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub entries_max: usize,
-    /// Of the bytes that entries say they have, and of the entries themselves.
+    /// Bound on the bytes that entries report plus the entries themselves.
     pub bytes_max: usize,
 }
 
-/// One for all parts of a table, which may be in the hands of several workers.
+/// All parts of a table share one room; several workers may hold these parts.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) bounds: Bounds,
@@ -30,7 +30,7 @@ impl Room {
         self.bytes.load(Relaxed)
     }
 
-    /// Room for one entry is taken first and given back if there was none, so that the bounds hold with any number of workers.
+    /// Takes room for one entry first and gives it back if there was none, so that the bounds hold with any number of workers.
     pub(super) fn take(&self, bytes: usize) -> bool {
         let entries = self.entries.fetch_add(1, Relaxed) + 1;
         let total = self.bytes.fetch_add(bytes, Relaxed) + bytes;
@@ -46,10 +46,10 @@ impl Room {
         self.bytes.fetch_sub(bytes, Relaxed);
     }
 
-    /// The bytes of an entry have changed. Its owner sees to it that what grows has an end.
+    /// The bytes of an entry have changed. The entry's owner must bound its growth.
     pub(super) fn account(&self, before: usize, after: usize) {
         if before != after {
-            // The sum wraps as the difference does.
+            // The sum wraps in the same way as the difference.
             self.bytes.fetch_add(after.wrapping_sub(before), Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! One table for all workers of a process: parts of it, each behind a lock, with one room.
+//! One table for all workers of a process: shards, each behind a lock, with one common room.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,10 +7,10 @@ use base::Time;
 use super::room::Room;
 use super::{Alarms, Bounds, Due, Next, Table};
 
-/// Two workers meet in one shard of 64 about once in 64 messages, for the time of one step of one entry.
+/// Two workers meet in one of 64 shards about once in 64 messages, for the time of one step of one entry.
 const SHARDS: usize = 64;
 
-/// See [`super`]. Each worker has its own [`Alarms`] and asks with them what is due.
+/// See [`super`]. Each worker asks for due entries with its own [`Alarms`].
 #[derive(Debug)]
 pub struct SharedTable<V> {
     shards: Box<[Mutex<Table<V>>]>,
@@ -28,12 +28,13 @@ impl<V: Due> SharedTable<V> {
         self.room.bounds
     }
 
-    /// Entries in all shards. For a moment one more per worker: room is taken before it is known whether there is any.
+    /// Entries in all shards. For a moment it may count one more per worker: room is taken before it is known whether there is
+    /// any.
     pub fn len(&self) -> usize {
         self.room.entries()
     }
 
-    /// One relaxed load: who asks this before every message waits for nobody.
+    /// One relaxed load: a caller may ask this before every message without waiting.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -42,8 +43,8 @@ impl<V: Due> SharedTable<V> {
         self.room.bytes()
     }
 
-    /// The shard of a key, locked. The lock guards the entries of that shard and is held for one step of one of them; no two are
-    /// ever held at once. The bits used here are not those that the map inside uses first.
+    /// Locks the shard of a key. The lock guards the entries of that shard and is held for one step of one entry; no thread
+    /// holds two locks at once. The shard uses other bits of the key than those that the map inside uses first.
     pub fn lock(&self, key: u64) -> MutexGuard<'_, Table<V>> {
         Self::guard(&self.shards[(key >> 32) as usize % SHARDS])
     }
@@ -66,7 +67,7 @@ impl<V: Due> SharedTable<V> {
         }
     }
 
-    /// [`Table::next_due`]: of the entries that this worker has armed.
+    /// [`Table::next_due`], for the entries that this worker has armed.
     pub fn next_due<T>(
         &self,
         now: Time,

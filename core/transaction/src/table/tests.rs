@@ -1,4 +1,4 @@
-//! Both forms of the table against a naive model, and what the model does not know: workers, alarms, threads.
+//! Both forms of the table against a naive model, and tests beyond the model: workers, alarms, threads.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::*;
 const BOUNDS: Bounds = Bounds { entries_max: 6, bytes_max: 6 * Table::<Item>::ENTRY_BYTES + 300 };
 const WORKERS: u8 = 2;
 
-/// An entry that is due at some time, some more times after that at equal pauses, and goes then.
+/// An entry that is due at some time and `more` times after that at equal pauses, and is then removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Item {
     due: Time,
@@ -38,7 +38,7 @@ impl Item {
         self.more -= 1;
         self.due = self.due + self.pause;
         self.bytes /= 2;
-        // Every other step has nothing to say.
+        // Every other step returns nothing.
         Next::Keep((!self.more.is_multiple_of(2)).then_some(self.more))
     }
 
@@ -48,7 +48,7 @@ impl Item {
     }
 }
 
-/// The table in one of its forms, with the queue of each worker; that of one owner has one.
+/// The table in one of its two forms, with the queue of each worker; the table with one owner has one queue.
 enum Subject {
     One(Table<Item>),
     Shared(SharedTable<Item>),
@@ -69,7 +69,7 @@ impl Subject {
         }
     }
 
-    /// All that is due, by key, with what each step said.
+    /// Runs all due entries; returns their keys, with the result of each step.
     fn run(&mut self, now: Time, workers: &mut [Alarms]) -> Vec<(u64, u8)> {
         let step = |key: u64, item: &mut Item| {
             assert!(item.due <= now, "{item:?} is not due");
@@ -95,7 +95,7 @@ impl Subject {
     }
 }
 
-/// The model: a map that is looked through from end to end.
+/// The model: a map that is searched from end to end.
 #[derive(Default)]
 struct Model(BTreeMap<u64, Item>);
 
@@ -150,7 +150,7 @@ enum Act {
         remove: bool,
     },
     Remove,
-    /// Of all entries, those with this many bytes at least go, and the others are due after so long.
+    /// Removes all entries with at least this many bytes, and makes the others due after this time.
     Each {
         bytes: usize,
         due: Duration,
@@ -158,7 +158,7 @@ enum Act {
     Wait {
         time: Duration,
     },
-    /// Until the first alarm.
+    /// Passes the time until the first alarm.
     Wake,
 }
 
@@ -187,7 +187,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Times of an item are from now on.
+/// Turns the item's times into times from now on.
 fn from(now: Time, item: &Item) -> Item {
     let due = if item.due == Time::NEVER { Time::NEVER } else { now + item.due.since(Time::ZERO) };
     Item { due, ..item.clone() }
@@ -210,7 +210,7 @@ proptest! {
         let mut model = Model::default();
         let mut now = Time::from_secs(1);
         for (act, key, worker) in acts {
-            // In different shards.
+            // Puts the keys into different shards.
             let key = key << 32 | key;
             let worker = usize::from(worker) % workers.len();
             let alarms = &mut workers[worker];
@@ -255,7 +255,7 @@ proptest! {
             let there = table.at(key, |table| (table.contains(key), table.get(key).cloned()));
             prop_assert_eq!(there, (model.0.contains_key(&key), model.0.get(&key).cloned()));
         }
-        // Nothing is left behind: entries go, and the alarms that no longer count soon after.
+        // Nothing is left behind: entries leave, and soon after them the alarms that no longer count.
         table.change_each(now, &mut workers[0], |_| Next::Remove(()));
         prop_assert_eq!(table.size(), (0, 0));
         prop_assert_eq!(table.run(now + HORIZON, &mut workers), vec![]);
@@ -273,7 +273,7 @@ fn item_due(ms: u64) -> Item {
 
 const ROOMY: Bounds = Bounds { entries_max: 1000, bytes_max: 1_000_000 };
 
-/// When the queue of an entry that waits long is woken: in vain, and less and less often.
+/// Times at which the queue of a long-waiting entry is woken in vain: less and less often.
 #[test]
 fn alarms_lie_twice_as_far_ahead_each_time_up_to_the_horizon() {
     let (mut table, mut alarms) = (Table::new(ROOMY), Alarms::new(0, 1000));
@@ -322,7 +322,7 @@ fn a_caller_may_stop_and_go_on_later() {
     assert_eq!(table.next_due(at(10), &mut alarms, |key, _| Next::Remove(Some(key))), Some(1));
 }
 
-/// A full queue of alarms refuses as a full table does, so no sequence of short lives makes it grow.
+/// A full queue of alarms refuses entries as a full table does, so no sequence of short lives makes the queue grow.
 #[test]
 fn a_queue_full_of_alarms_that_no_longer_count_takes_nothing_in() {
     let (mut table, mut alarms) = (Table::new(ROOMY), Alarms::new(0, 2));
@@ -339,7 +339,7 @@ fn a_queue_full_of_alarms_that_no_longer_count_takes_nothing_in() {
     assert_eq!(table.insert(at(1000), &mut alarms, 1, item_due(60_000)), Ok(()));
 }
 
-/// Four workers at once, on the same few entries: nothing is lost or counted twice.
+/// Four workers at once on the same few entries: no entry is lost or counted twice.
 #[test]
 fn workers_meet_in_the_same_entries_and_the_books_balance() {
     const WORKERS: u8 = 4;
