@@ -1,8 +1,8 @@
-//! Where the nodes of a scenario are.
+//! The addresses of a scenario's nodes.
 
 use std::net::SocketAddr;
 
-/// Where load managers hear each other.
+/// The port on which load managers receive each other's notices.
 pub const NOTICE_PORT: u16 = 5070;
 
 pub fn address(network: u8, host: u8) -> SocketAddr {

@@ -1,5 +1,5 @@
-//! A caller: one call from its INVITE to the answer to its BYE, with the transactions of RFC 3261 §17.1, and a note of
-//! everything that it did not expect.
+//! A caller: one call from its INVITE to the answer to its BYE, with the transactions of RFC 3261 §17.1, and a list of all
+//! unexpected messages.
 
 use std::net::SocketAddr;
 
@@ -22,11 +22,11 @@ struct Dialog {
     to_tag: String,
     target: String,
     routes: Vec<String>,
-    /// The ACK, sent again for each copy of the answer.
+    /// The ACK, sent once for each copy of the answer.
     ack: Packet,
     bye: Option<Bye>,
     bye_at: Time,
-    /// The other side has ended it.
+    /// The other side has ended the dialog.
     ended: bool,
 }
 
@@ -44,19 +44,19 @@ pub struct Caller {
     pub plan: Plan,
     pub call_id: String,
     pub outcome: Outcome,
-    /// To tags of early dialogs, in the order they were heard.
+    /// To tags of early dialogs, in the order of their first responses.
     pub early: Vec<String>,
-    /// What it got and did not expect.
+    /// Unexpected messages.
     pub strays: Vec<String>,
-    /// Status of the answer to each BYE; 408 where none came.
+    /// Status of the answer to each BYE; 408 if no answer came.
     pub byes: Vec<u16>,
     timers: Timers,
     parser: Parser,
-    /// When the call was answered, refused or given up, by its own clock.
+    /// Time on the caller's own clock when the call was answered, refused or given up.
     pub settled: Option<Time>,
-    /// It spoke on a connection that has ended, and is to open another one for what is unanswered.
+    /// A connection of the caller has ended; at this time the caller opens another one for its unanswered requests.
     again_at: Option<Time>,
-    /// It has sent something twice over streams, so that it may be answered twice.
+    /// The caller has sent a request twice over streams, so two answers may come.
     sent_again: bool,
     cancelled: Option<Time>,
     invite: Option<(InviteClient, Packet)>,
@@ -87,27 +87,28 @@ impl Caller {
         }
     }
 
-    /// Neither a call nor anything that belongs to it is left.
+    /// Neither the call nor one of its dialogs is left.
     pub fn is_done(&self) -> bool {
         let talking =
             |dialog: &Dialog| !dialog.ended && dialog.bye.as_ref().is_none_or(|bye| bye.status.is_none());
         self.outcome != Outcome::Pending && !self.dialogs.iter().any(talking)
     }
 
-    /// A CANCEL may go once a provisional answer has come (RFC 3261 §9.1).
+    /// The caller may send a CANCEL once a provisional answer has come (RFC 3261 §9.1).
     fn cancel_at(&self) -> Option<Time> {
         let (invite, _) = self.invite.as_ref()?;
         let ringing = invite.state() == InviteClientState::Proceeding && self.cancel.is_none();
         self.plan.patience.filter(|_| ringing).map(|patience| self.plan.starts + patience)
     }
 
-    /// No answer to an INVITE is waited for longer than this after its CANCEL (RFC 3261 §9.1).
+    /// After its CANCEL the caller waits no longer than this for an answer to the INVITE (RFC 3261 §9.1).
     fn hopeless_at(&self) -> Option<Time> {
         let pending = self.outcome == Outcome::Pending;
         self.cancelled.filter(|_| pending).map(|at| at + self.timers.t1 * 64)
     }
 
-    /// What is unanswered goes over a new connection; an INVITE that rings is answered over one that the other side opens.
+    /// Unanswered requests go over a new connection. The answer to a ringing INVITE comes over a connection that the other side
+    /// opens.
     fn send_again(&mut self, out: &mut Vec<Packet>) {
         self.sent_again = true;
         let calling = |(machine, _): &&(InviteClient, Packet)| machine.state() == InviteClientState::Calling;
@@ -227,7 +228,7 @@ impl Caller {
                 out.push(self.acknowledge(read));
             }
             (InviteClientEvent::Failure, Output::Acknowledge) => out.push(self.acknowledge(read)),
-            // A provisional answer that a final one has overtaken means nothing.
+            // A final answer overtook this provisional answer, which means nothing then.
             (InviteClientEvent::Provisional, _) => {}
             (_, Output::Ignored) => self.strays.push(format!("{} in {state:?}", read.name())),
             _ => {}
@@ -248,7 +249,7 @@ impl Caller {
             routes: read.record_routes.iter().rev().cloned().collect(),
             ack: Packet { from: self.address, to: self.plan.manager, stream: false, bytes: Vec::new() },
             bye: None,
-            // Of several that answer, the first is talked to and the others are hung up on (RFC 3261 §13.2.2.4).
+            // If several servers answer, the caller talks to the first and hangs up on the others (RFC 3261 §13.2.2.4).
             bye_at: if first { now + self.plan.talks } else { now },
             ended: false,
         };
@@ -288,7 +289,7 @@ impl Caller {
 
     fn ask(&self, method: &str, uri: &str, to_tag: &str, sequence: u32, routes: &[String]) -> Vec<u8> {
         let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
-        // The CANCEL and the ACK to a failure have the branch of their INVITE; all else has one of its own.
+        // CANCEL and the ACK to a failure have the INVITE's branch; every other request has its own branch.
         let name = self.call_id.split('@').next().unwrap_or_default();
         let branch = match (method, routes.is_empty()) {
             ("ACK", false) => format!("{name}-ack-{to_tag}"),

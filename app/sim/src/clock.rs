@@ -1,11 +1,11 @@
-//! The virtual clock: it stands still while something happens, and jumps to what happens next.
+//! The virtual clock: it stands still during an event, and then jumps to the next event.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use base::Time;
 
-/// What happens when. Of two events at one moment the one that was added first happens first, so a seed is a run.
+/// Events with their times. Of two events at one time the one added first comes first, so a seed always gives the same run.
 #[derive(Debug)]
 pub struct Clock<E> {
     now: Time,
@@ -31,13 +31,13 @@ impl<E> Clock<E> {
         self.now
     }
 
-    /// What lies in the past happens now.
+    /// An event in the past happens now.
     pub fn add(&mut self, at: Time, event: E) {
         self.added += 1;
         self.queue.push(Reverse(Entry { at: at.max(self.now), number: self.added, event }));
     }
 
-    /// The next event up to `end`, to which the clock jumps.
+    /// The next event up to `end`; the clock jumps to it.
     pub fn next(&mut self, end: Time) -> Option<E> {
         self.queue.peek().filter(|Reverse(entry)| entry.at <= end)?;
         let Reverse(entry) = self.queue.pop()?;

@@ -1,4 +1,4 @@
-//! What a run's faults excuse: checkers ask here before they call something wrong, so that each excuse is written once.
+//! The excuses that a run's faults give: checkers ask here before they report a violation, so that each excuse is written once.
 
 use base::{Duration, Time};
 
@@ -9,18 +9,18 @@ use crate::fault::What;
 use crate::kinds::Kind;
 use crate::node::Id;
 
-/// A final answer that its caller has is acknowledged after this time.
+/// A caller acknowledges a final answer within this time after it came.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
-/// A refusal that was acknowledged in vain is repeated this long: timer H (RFC 3261 §17.2.1).
+/// A refusal whose ACK was lost is repeated this long: timer H (RFC 3261 §17.2.1).
 const REFUSED_TIME: Duration = Duration::from_secs(32);
 
 impl Farm {
-    /// A server was lost or cut off, or so many datagrams in a row that it seemed to be.
+    /// A server was lost or cut off, or so many datagrams in a row were lost that it seemed to be.
     pub fn lost_one(&self) -> bool {
         self.loses_a_server() || self.managers.iter().any(|manager| manager.taken_over > 0)
     }
 
-    /// The scenario has it so.
+    /// The scenario contains the loss of a server.
     pub fn loses_a_server(&self) -> bool {
         self.scenario.faults.iter().any(|fault| match fault.what {
             What::Server { fate, .. } => matches!(fate, Fate::Dead | Fate::Hung),
@@ -29,8 +29,8 @@ impl Farm {
         })
     }
 
-    /// The call was being set up while its load manager was gone, or lost its address: what was held is gone, and nobody knows
-    /// which server a CANCEL is for. Calls that were up must go on.
+    /// The call was being set up while its load manager was gone or lost its address: held set-ups are gone, and nobody knows
+    /// which server a CANCEL is for. Answered calls must go on.
     pub fn was_disturbed(&self, caller: &Caller) -> bool {
         if self.scenario.kind == Kind::Everything {
             return true;
@@ -46,7 +46,7 @@ impl Farm {
             .any(|(from, to)| began <= to && settled.is_none_or(|settled| settled + unacknowledged >= from))
     }
 
-    /// When load managers were gone, or had lost their address.
+    /// Periods in which load managers were gone or had lost their address.
     pub fn disturbances(&self) -> impl Iterator<Item = (Time, Time)> {
         let faults = &self.scenario.faults;
         faults.iter().enumerate().filter_map(|(at, fault)| match fault.what {

@@ -1,4 +1,4 @@
-//! Load managers, servers, callers, phones and a stranger, each with a clock of its own, and a network between them.
+//! Load managers, servers, callers, phones and a stranger, each with its own clock, and a network between them.
 
 mod faults;
 mod start;
@@ -21,16 +21,16 @@ use crate::scenario::{HEARTBEAT_PERIOD, Kind, Scenario};
 use crate::servers::Server;
 use crate::stranger::Stranger;
 
-/// No run takes longer; one that does has something that never ends.
+/// No run takes longer, unless something in it never ends.
 const END: Time = Time::from_secs(300);
-/// What is remembered when all calls are over has gone after this time: timer C and 64·T1.
+/// Within this time after the last call all memory of calls is gone: timer C and 64·T1.
 const QUIET: Duration = Duration::from_secs(250);
-/// So much of a datagram an ICMP message quotes: what common systems do, which fill 576 bytes.
+/// Bytes of a datagram that an ICMP message quotes: common systems fill 576 bytes.
 const QUOTED_BYTES: usize = 500;
-/// How soon the other end of a connection that is refused says so.
+/// Time until the sender learns that its connection is refused.
 const REFUSED_AFTER: Duration = Duration::from_millis(2);
 
-/// A fault that no network has, for tests of the checkers: what is sent instead of a packet.
+/// A fault that no network has, for tests of the checkers: it replaces a packet by others.
 pub type Plant = fn(Packet) -> Vec<Packet>;
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ enum Event {
         to: SocketAddr,
     },
     Fault(usize),
-    /// Heartbeats of all that live.
+    /// Heartbeats of all living servers.
     Beat,
 }
 
@@ -67,7 +67,7 @@ pub struct Farm {
     pub stranger: Stranger,
     /// Messages sent after everything was over.
     pub afterwards: Vec<String>,
-    /// What went over the network, if it is to be kept.
+    /// The packets on the network, if the trace is kept.
     pub trace: Option<Vec<String>>,
     pub plant: Option<Plant>,
     pub losses: Losses,
@@ -78,7 +78,7 @@ pub struct Farm {
     chance: Chance,
     nodes: HashMap<SocketAddr, Id>,
     wakes: HashMap<Id, Time>,
-    /// As of the last heartbeat.
+    /// Whether all was over at the last heartbeat.
     over: bool,
 }
 
@@ -89,7 +89,7 @@ impl Farm {
         self
     }
 
-    /// Until all calls and all that follows from them are over, then the time in which everything is forgotten.
+    /// Runs until all calls and their consequences are over, and then through the time in which everything is forgotten.
     pub fn run(mut self) -> Farm {
         while let Some(event) = self.clock.next(END) {
             self.happen(event);
@@ -128,7 +128,7 @@ impl Farm {
         }
     }
 
-    /// The time of a node's own clock.
+    /// The time on a node's own clock.
     fn local(&self, id: Id) -> Time {
         self.clock.now() + self.scenario.clocks.offset(id)
     }
@@ -176,7 +176,7 @@ impl Farm {
         }
     }
 
-    /// The agent is a process of its own: it speaks for a server that hangs, and not for one that is dead.
+    /// Agents are processes of their own: they send heartbeats for hanging servers, and none for dead servers.
     fn beat(&mut self) {
         for at in 0..self.managers.len() {
             let now = self.local(Id::Manager(at));
@@ -253,7 +253,7 @@ impl Farm {
         self.wake(from);
     }
 
-    /// Sees to it that the node is woken at its deadline.
+    /// Ensures that the node is woken at its deadline.
     fn wake(&mut self, id: Id) {
         let offset = self.scenario.clocks.offset(id);
         let deadline = self.node(id).next_deadline();
@@ -268,7 +268,7 @@ impl Farm {
         }
     }
 
-    /// Nothing but load managers looking around is left to happen.
+    /// Only regular looks of load managers are left to happen.
     fn is_idle(&self) -> bool {
         let idle = |manager: &Manager| {
             manager.is_dead || manager.shared.held.is_empty() && manager.shared.registrations.is_empty()
@@ -276,11 +276,11 @@ impl Farm {
         self.over && self.managers.iter().all(idle)
     }
 
-    /// Time passes; nobody has anything to say, but for questions to servers that are in doubt.
+    /// Time passes. Load managers may only send questions to servers in doubt.
     fn quiet(&mut self) {
         for at in 0..self.managers.len() {
             let begin = self.local(Id::Manager(at));
-            // Agents are silent now, so that in the end all servers are called failed.
+            // Agents are silent now, so all servers are called failed in the end.
             let called_failed = self.managers[at].called_failed.clone();
             for second in 0..=QUIET.as_secs() {
                 let (now, mut out) = (begin + Duration::from_secs(second), Vec::new());

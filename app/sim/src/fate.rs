@@ -1,30 +1,30 @@
-//! What a server of a scenario does with calls, and what happens to the server.
+//! How a server of a scenario treats calls, and what happens to the server.
 
 use base::Duration;
 
 /// How a server treats calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
-    /// Of a thousand calls, so many are refused with 486.
+    /// Calls of a thousand that the server refuses with 486.
     pub refuses_permille: u32,
-    /// Of a thousand answered calls, so many are hung up by the server.
+    /// Answered calls of a thousand that the server hangs up.
     pub hangs_up_permille: u32,
-    /// From the INVITE to the answer at most; it rings half that time at least.
+    /// Longest time from the INVITE to the answer; the server rings at least half of it.
     pub rings: Duration,
 }
 
-/// What happens to a server.
+/// The state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Takes part in the farm.
+    /// The server takes part in the farm.
     Alive,
-    /// Its process stands still: what it receives waits until it goes on.
+    /// The server's process stands still: messages wait until it goes on.
     Hung,
-    /// Its process is gone: nothing is received, and the sender may be told.
+    /// The server's process is gone: it receives nothing, and the sender may be told.
     Dead,
-    /// Not started yet.
+    /// The server has not been started yet.
     Absent,
-    /// Takes part, and says that it wants no more new calls.
+    /// The server takes part, and says that it wants no more new calls.
     Drained,
 }
 

@@ -1,5 +1,5 @@
-//! What may go wrong in a run, as values: each is drawn from the seed, happens at its moment, and is written in the trace, so
-//! that a seed can be read as a story.
+//! The faults of a run, as values: each is drawn from the seed, happens at its time, and is written in the trace, so that a
+//! seed can be read as a story.
 
 use base::Time;
 use lb::settings::{HoldSetup, Selection, Settings};
@@ -9,7 +9,7 @@ use crate::link::Weather;
 use crate::node::Id;
 use crate::stranger::Forgery;
 
-/// Something that happens at a time of the farm's own clock.
+/// A fault and its time on the farm's own clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     pub at: Time,
@@ -26,43 +26,43 @@ impl Fault {
 pub enum What {
     /// A server is lost, returns, joins or is drained.
     Server { server: usize, fate: Fate },
-    /// A load manager's process is gone, with all that it remembers and all its connections.
+    /// A load manager's process is gone, with its memory and its connections.
     ManagerDies(usize),
-    /// It is started again, with the same settings and the same key.
+    /// The load manager is started again, with the same settings and the same key.
     ManagerStarts(usize),
-    /// The address that load managers share is this one's from now on (VRRP).
+    /// From now on this load manager has the shared address (VRRP).
     AddressMoves { to: usize },
-    /// Nothing passes from the one to the other, and back if `both`.
+    /// No message passes from the one to the other, nor back if `both`.
     Cut { from: Id, to: Id, both: bool },
     /// The end of the same cut.
     Heal { from: Id, to: Id, both: bool },
-    /// The first closes its connection with the second, after all that is on its way.
+    /// The first node closes its connection with the second, after all messages on their way.
     Closes { by: Id, with: Id },
-    /// The connection between them is gone, and what was on its way.
+    /// The connection between the nodes is gone, with all messages on their way.
     Tears { by: Id, with: Id },
-    /// A load manager gets other settings under its calls.
+    /// A load manager gets other settings while it has calls.
     Reload { manager: usize, change: Change },
-    /// A forged ICMP port unreachable says to a load manager that a server is not there.
+    /// A forged ICMP port unreachable tells a load manager that a server is not there.
     ForgedUnreachable { manager: usize, server: usize },
-    /// The stranger sends something about a caller's call.
+    /// The stranger sends a forged message about a caller's call.
     Forged { forgery: Forgery, caller: usize, manager: usize },
     /// The network gets better or worse.
     Weather(Weather),
 }
 
-/// What a reload changes.
+/// The setting that a reload changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Selection(Selection),
     HoldSetup(HoldSetup),
-    /// A second key is put in front of the first; when the longest call is over, the first one goes.
+    /// A second key is put in front of the first; when the longest call is over, the first key is removed.
     KeyAdded,
     KeyRemoved,
-    /// Calls are counted, or no longer.
+    /// Calls are counted from now on, or no longer.
     CountCalls(bool),
 }
 
-/// Of the first key and of the one that takes its place.
+/// The first key, and the key that replaces it.
 pub const KEYS: [(u8, [u8; 16]); 2] = [(1, *b"a key of the sim"), (2, *b"its next key....")];
 
 impl Change {
@@ -102,7 +102,7 @@ impl What {
         "clocks apart",
     ];
 
-    /// Which of [`What::NAMES`]; the end of a cut is no kind of its own.
+    /// The name in [`What::NAMES`]; the end of a cut has none.
     pub fn name(&self) -> Option<&'static str> {
         Some(match self {
             What::Server { fate: Fate::Dead, .. } => "server dies",

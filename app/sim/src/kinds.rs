@@ -1,5 +1,5 @@
-//! Kinds of scenarios: what goes wrong in each, drawn from the seed. A kind says what may be expected of its runs; within it
-//! chance decides when, to whom and how often.
+//! Kinds of scenarios: the faults of each, drawn from the seed. The kind says what to expect of its runs; chance decides when,
+//! where and how often faults happen.
 
 use base::{Chance, Duration, Time};
 use lb::settings::{HoldSetup, Selection};
@@ -11,30 +11,30 @@ use crate::node::Id;
 use crate::scenario::Scenario;
 use crate::stranger::Forgery;
 
-/// What may go wrong in a scenario.
+/// The faults that may happen in a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Servers stay well; the network need not be.
+    /// No server fails; the network may be bad.
     Calm,
     /// One server dies or hangs, and returns (T3, T4).
     ServerLost,
-    /// One server joins and another is drained in the middle of it (T1, T2).
+    /// One server joins and another is drained during the run (T1, T2).
     FarmChanges,
-    /// All load managers share one address; each datagram reaches any of them (T5).
+    /// All load managers share one address; each datagram reaches a random one of them (T5).
     Anycast,
     /// Ways between servers, callers and load managers are cut for a time.
     WaysCut,
-    /// A load manager dies and is started again, with nothing in its memory and the same key.
+    /// A load manager dies and is started again, with empty memory and the same key.
     ManagerLost,
-    /// A load manager dies, and another one that was told of its calls gets its address.
+    /// A load manager dies, and another one that received notices of its calls gets its address.
     AddressMoves,
-    /// Clients, servers and load managers close connections under calls.
+    /// Clients, servers and load managers close connections that have calls.
     ConnectionsEnd,
-    /// Settings are changed under calls.
+    /// Settings change during calls.
     Reload,
     /// A stranger forges messages about calls, and ICMP about servers.
     Forged,
-    /// All of that.
+    /// All of these faults.
     Everything,
 }
 
@@ -53,7 +53,7 @@ impl Kind {
         Kind::Everything,
     ];
 
-    /// Calls may lose their servers or load managers here, so that both sides must be able to end by themselves.
+    /// Calls of this kind may lose their servers or load managers, so both sides must be able to end by themselves.
     pub fn loses_calls(self) -> bool {
         match self {
             Kind::WaysCut | Kind::ManagerLost | Kind::AddressMoves | Kind::Everything => true,
@@ -63,7 +63,7 @@ impl Kind {
     }
 }
 
-/// The faults of a scenario whose other parts are drawn.
+/// Draws the faults of a scenario whose other parts are drawn.
 pub fn faults(chance: &mut Chance, scenario: &Scenario) -> Vec<Fault> {
     let mut faults = match scenario.kind {
         Kind::Anycast => Vec::new(),
@@ -101,7 +101,7 @@ fn several(
     (0..count).flat_map(|_| draw(chance)).collect()
 }
 
-/// In the thick of the calls.
+/// A time at which many calls are in progress.
 fn moment(chance: &mut Chance) -> Time {
     Time::from_millis(1500 + chance.below(13_000))
 }
@@ -114,7 +114,7 @@ fn one(chance: &mut Chance, count: usize) -> usize {
     chance.below(count as u64) as usize
 }
 
-/// Better, worse, and better again.
+/// Changes of the weather: better, worse, and better again.
 fn weather(chance: &mut Chance) -> Vec<Fault> {
     if chance.permille(500) {
         return Vec::new();
@@ -128,7 +128,8 @@ fn weather(chance: &mut Chance) -> Vec<Fault> {
     ]
 }
 
-/// One server is lost in the thick of it and comes back later; whoever hangs answers what he was asked meanwhile.
+/// One server is lost while many calls are in progress and comes back later; a server that hung then answers what it received
+/// meanwhile.
 fn loss(chance: &mut Chance, scenario: &Scenario) -> Vec<Fault> {
     let server = one(chance, scenario.servers.len());
     let fate = if chance.permille(500) { Fate::Dead } else { Fate::Hung };
@@ -137,7 +138,7 @@ fn loss(chance: &mut Chance, scenario: &Scenario) -> Vec<Fault> {
     vec![Fault::server(at, server, fate), Fault::server(back, server, Fate::Alive)]
 }
 
-/// The last server joins; the first one gets no more new calls.
+/// The last server joins; the first gets no more new calls.
 fn changes(scenario: &Scenario, chance: &mut Chance) -> Vec<Fault> {
     let joins = Time::from_millis(2000 + chance.below(4000));
     let drained = joins + ms(chance, 1000, 5000);
@@ -149,8 +150,8 @@ fn changes(scenario: &Scenario, chance: &mut Chance) -> Vec<Fault> {
     ]
 }
 
-/// A way is cut and healed before any transaction ends for want of it. Of the servers one is cut off at most: without any, a
-/// call is refused.
+/// A way is cut, and healed before any transaction fails because of it. At most one server is cut off: without any server,
+/// calls are refused.
 fn cut(chance: &mut Chance, scenario: &Scenario) -> Vec<Fault> {
     let manager = Id::Manager(one(chance, scenario.managers.len()));
     let other = match chance.below(3) {
@@ -175,7 +176,7 @@ fn manager_lost(chance: &mut Chance, scenario: &Scenario) -> Vec<Fault> {
     ]
 }
 
-/// The first one dies, the second one gets the address; once the first is back the address may return to it.
+/// The first load manager dies, and the second gets the address; when the first is back, the address may return to it.
 fn address_moves(chance: &mut Chance, scenario: &Scenario) -> Vec<Fault> {
     let at = moment(chance);
     let moves = at + ms(chance, 10, 3000);
@@ -214,10 +215,10 @@ fn torn(chance: &mut Chance, scenario: &Scenario) -> Fault {
     Fault { at: moment(chance), what: What::Tears { by, with } }
 }
 
-/// After this no call of a run is left that has not been lost.
+/// After this time only lost calls are left in a run.
 const CALLS_ARE_OVER: Time = Time::from_secs(100);
 
-/// At all load managers alike; the keys in the order of the docs.
+/// Reloads all load managers alike, with the keys in the order that the docs describe.
 fn reloads(chance: &mut Chance, scenario: &Scenario) -> Vec<Fault> {
     let (added, other) = (moment(chance), moment(chance));
     let selections = [Selection::RoundRobin, Selection::Cjsq, Selection::Tjsq, Selection::Tlwl];

@@ -1,8 +1,8 @@
 //! The real cores on a virtual clock and a network in memory.
 //!
-//! A [`farm::Farm`] is load managers, servers, callers and a lossy network between them, all drawn from one seed. It runs
-//! the routers that the product runs, tells them the time, and carries what they send. [`checkers`] say afterwards
-//! whether what everybody saw was right. A failure names its seed; `STROWGER_SEED` runs that one alone, with a trace.
+//! A [`farm::Farm`] has load managers, servers, callers and a lossy network between them, all drawn from one seed. It runs the
+//! product's own routers, tells them the time, and carries their messages. Afterwards the [`checkers`] look for violations in
+//! all records. A failure names its seed; `STROWGER_SEED` runs only that seed, with a trace.
 
 pub mod addresses;
 pub mod callers;

@@ -1,6 +1,7 @@
-//! The network: datagrams may be lost, doubled and overtaken; a stream delivers all of it, in order, if its other end lives.
-//! The way between two addresses can be cut, in one direction or both: datagrams are lost there, and what a stream carries
-//! waits until the cut is healed. A connection ends when all of it has arrived, or is torn, and what is on its way is lost.
+//! The network. Datagrams may be lost, doubled and overtaken; a stream delivers everything in order if its other end lives. The
+//! way between two addresses can be cut, in one direction or both: datagrams are lost there, and messages on streams wait until
+//! the cut is healed. A connection is closed after all its messages have arrived, or it is torn, and the messages on their way
+//! are lost.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -12,25 +13,25 @@ use base::{Chance, Duration, Time};
 pub struct Packet {
     pub from: SocketAddr,
     pub to: SocketAddr,
-    /// On a connection between the two, rather than a datagram.
+    /// True: the message is on a connection between the two; false: it is a datagram.
     pub stream: bool,
     pub bytes: Vec<u8>,
 }
 
-/// How bad the network is.
+/// The quality of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
-    /// Of a thousand datagrams, so many are lost.
+    /// Lost datagrams of a thousand.
     pub loss_permille: u32,
-    /// Of a thousand datagrams, so many arrive twice.
+    /// Doubled datagrams of a thousand.
     pub double_permille: u32,
-    /// Each message takes between these; the more they differ, the more datagrams overtake each other.
+    /// Each message takes between `delay_min` and `delay_max`; a larger difference makes more datagrams overtake each other.
     pub delay_min: Duration,
     pub delay_max: Duration,
 }
 
 impl Weather {
-    /// Nothing is lost or doubled, and little overtaken.
+    /// No datagram is lost or doubled, and few are overtaken.
     pub const FAIR: Weather = Weather {
         loss_permille: 0,
         double_permille: 0,
@@ -66,13 +67,13 @@ impl Way {
 pub struct Link {
     weather: Weather,
     chance: Chance,
-    /// When the last message of each direction of each connection arrives.
+    /// Arrival time of the last message in each direction of each connection.
     streams: HashMap<(SocketAddr, SocketAddr), Time>,
-    /// Directions that are cut, and by how many cuts.
+    /// Directions that are cut, with the number of cuts.
     cuts: HashMap<(IpAddr, IpAddr), u32>,
-    /// What streams carry where the way is cut, in order.
+    /// Messages on streams whose way is cut, in order.
     waiting: Vec<Packet>,
-    /// When the connection between two was last torn.
+    /// Time when the connection between two addresses was last torn.
     torn: HashMap<(SocketAddr, SocketAddr), Time>,
 }
 
@@ -92,7 +93,7 @@ impl Link {
         self.weather = weather;
     }
 
-    /// When the packet arrives: never, once or twice.
+    /// The packet's arrival times: none, one or two.
     pub fn send(&mut self, now: Time, packet: &Packet) -> Vec<Time> {
         let cut = self.is_cut(packet.from, packet.to);
         if packet.stream && cut {
@@ -121,14 +122,14 @@ impl Link {
         self.cuts.contains_key(&(from.ip(), to.ip()))
     }
 
-    /// Nothing passes this way from now on. Cuts of one way add up: each is healed by itself.
+    /// From now on no message passes this way. Cuts of one way add up, and each is healed separately.
     pub fn cut(&mut self, way: Way) {
         for direction in way.directions() {
             *self.cuts.entry(direction).or_default() += 1;
         }
     }
 
-    /// Ends one cut of this way. Gives what had waited, and when it arrives.
+    /// Ends one cut of this way; returns the waiting messages and their arrival times.
     pub fn heal(&mut self, now: Time, way: Way) -> Vec<(Time, Packet)> {
         for direction in way.directions() {
             if let Some(cuts) = self.cuts.get_mut(&direction) {
@@ -144,7 +145,7 @@ impl Link {
         free.into_iter().map(|packet| (self.in_order(now, &packet), packet)).collect()
     }
 
-    /// With whom this address has connections, in a fixed order.
+    /// The far ends of this address's connections, in a fixed order.
     pub fn connected(&self, address: SocketAddr) -> Vec<SocketAddr> {
         let other = |(from, to): &(SocketAddr, SocketAddr)| match address {
             _ if address == *from => Some(*to),
@@ -157,8 +158,8 @@ impl Link {
         others
     }
 
-    /// The connection between the two is closed in good order: gives when all that was sent has arrived. `None`: there is
-    /// none, or what it carries waits for a cut to be healed.
+    /// Closes the connection between the two in good order; returns the time when everything sent has arrived. `None`: there is
+    /// no connection, or its messages wait for a cut to be healed.
     pub fn close(&mut self, now: Time, one: SocketAddr, other: SocketAddr) -> Option<Time> {
         let between = |a: SocketAddr, b: SocketAddr| (a, b) == (one, other) || (a, b) == (other, one);
         if self.waiting.iter().any(|packet| between(packet.from, packet.to)) {
@@ -169,7 +170,7 @@ impl Link {
         Some(last.max(now))
     }
 
-    /// The connection between the two is gone, and all that is on its way with it.
+    /// Tears the connection between the two: all messages on their way are lost.
     pub fn tear(&mut self, now: Time, one: SocketAddr, other: SocketAddr) {
         for pair in [(one, other), (other, one)] {
             self.streams.remove(&pair);
@@ -178,7 +179,7 @@ impl Link {
         }
     }
 
-    /// Sent at this time, it was on its way when its connection was torn.
+    /// Whether a packet sent at this time was on its way when its connection was torn.
     pub fn is_torn(&self, sent: Time, packet: &Packet) -> bool {
         packet.stream && self.torn.get(&(packet.from, packet.to)).is_some_and(|torn| sent <= *torn)
     }

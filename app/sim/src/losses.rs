@@ -1,12 +1,12 @@
-//! What the network has lost of each transaction. A transaction of which every copy met a loss has failed by chance, and
-//! nobody is to blame: of some ten thousand runs in foul weather that happens in a few.
+//! The network's losses by transaction. A transaction whose every copy met a loss has failed by chance, and no node is to
+//! blame: this happens in a few of some ten thousand runs in foul weather.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::link::Packet;
 
-/// The fewest copies in 64·T1: those of an INVITE (RFC 3261 §17.1.1.2). With fewer, somebody has given up too early.
+/// The fewest copies in 64·T1: those of an INVITE (RFC 3261 §17.1.1.2). With fewer copies a node has given up too early.
 const COPIES_MIN: u32 = 7;
 
 /// A transaction: Call-ID and CSeq; the ACK belongs to its INVITE.
@@ -17,7 +17,7 @@ pub struct Losses(BTreeMap<Key, Transaction>);
 
 #[derive(Debug, Default)]
 struct Transaction {
-    /// Datagrams by sender and by the front of their start line.
+    /// Numbers of datagrams, by sender and beginning of the start line.
     sent: BTreeMap<(SocketAddr, String), u32>,
     lost: u32,
 }
@@ -36,7 +36,7 @@ impl Losses {
         transaction.lost += u32::from(is_lost);
     }
 
-    /// Call-IDs of calls that have such a transaction: as many losses as copies of any one message, and more than a few.
+    /// Call-IDs of calls with such a transaction: all copies of one message met a loss, and there were more than a few.
     pub fn unlucky(&self) -> BTreeSet<&str> {
         let is_unlucky = |transaction: &Transaction| {
             let copies = transaction.sent.values().copied().max().unwrap_or_default();
@@ -51,7 +51,7 @@ impl Losses {
 mod tests {
     use super::*;
 
-    /// So many copies of a BYE, of which so many are lost.
+    /// Sends `copies` copies of a BYE and loses `lost` of them; returns whether the call is unlucky.
     fn unlucky(copies: u32, lost: u32, stream: bool) -> bool {
         let at = |host| SocketAddr::from(([10, 0, 0, host], 5060));
         let bytes = b"BYE sip:a SIP/2.0\r\nCall-ID: one\r\nCSeq: 2 BYE\r\n\r\n".to_vec();

@@ -1,5 +1,5 @@
-//! A load manager as it runs in the product: a server table, what workers share, and a router for each worker, moved by
-//! the virtual clock instead of sockets. It can die and be started again with all forgotten, and be given other settings.
+//! A load manager as it runs in the product: a server table, the workers' shared state, and a router for each worker, driven by
+//! the virtual clock instead of sockets. It can die and be started again with empty memory, and it can be reloaded.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,21 +25,21 @@ use crate::node::{Arrival, Node};
 use crate::scenario::NOTICE_PORT;
 use crate::sockets::{Sockets, TCP, UDP};
 
-/// How often in one turn failed sends may lead to sends that fail: as in the product.
+/// Most rounds in one turn in which failed sends lead to further failing sends: as in the product.
 const FAILURE_ROUNDS: usize = 4;
 
 pub struct Manager {
-    /// What it sends from.
+    /// The address from which it sends.
     pub address: SocketAddr,
     pub is_dead: bool,
     pub shared: Arc<Shared>,
-    /// What workers shared in its former lives, for their counters.
+    /// The workers' shared states in former lives, for their counters.
     pub former: Vec<Arc<Shared>>,
-    /// Held set-ups that were given to another server, and other messages that went to one that took over.
+    /// Held set-ups that were given to another server, and other messages that went to a server that took over.
     pub taken_over: u64,
-    /// Servers that it has called failed at some time.
+    /// Servers that it called failed at some time.
     pub called_failed: BTreeSet<SocketAddr>,
-    /// Notices that told it of another server than the one that it knew.
+    /// Notices that named another server for a call than the one it knew.
     pub conflicts: u64,
     settings: Settings,
     workers: u8,
@@ -55,7 +55,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Listens where the settings say, in this order: UDP, TCP.
+    /// Has two listeners, at the address in the settings: UDP, then TCP.
     pub fn new(now: Time, settings: Settings, workers: u8, seed: u64, clock_began_us: u64) -> Manager {
         let life = Life::new(now, &settings, workers, seed, 0, clock_began_us);
         Manager {
@@ -83,7 +83,7 @@ impl Manager {
         self.is_dead = true;
     }
 
-    /// A new process, with the settings that the last one had. Of its memory nothing is left.
+    /// Starts a new process, with the settings of the last one and empty memory.
     pub fn start(&mut self, now: Time) {
         let run = self.former.len() as u32 + 1;
         let seed = self.seed.wrapping_add(u64::from(run) << 8);
@@ -94,12 +94,12 @@ impl Manager {
         self.sockets = Sockets::default();
     }
 
-    /// What all its lives counted together.
+    /// The shared states of all its lives, with their counts.
     pub fn lives(&self) -> impl Iterator<Item = &Arc<Shared>> {
         self.former.iter().chain([&self.shared])
     }
 
-    /// A reload, in the order of the product: table, then terms and snapshot.
+    /// Reloads in the product's order: table, then terms and snapshot.
     pub fn reload(&mut self, now: Time, change: Change) {
         change.apply(&mut self.settings);
         if self.is_dead {
@@ -114,7 +114,7 @@ impl Manager {
         self.tick(now);
     }
 
-    /// What the control thread does ten times a second.
+    /// The work that the control thread does ten times a second.
     pub fn tick(&mut self, now: Time) {
         if self.is_dead {
             return;
@@ -143,7 +143,7 @@ impl Manager {
         self.called_failed.extend(failed.map(|server| server.address));
     }
 
-    /// The agent beside a server says how its server is.
+    /// The agent beside a server reports the server's state.
     pub fn heartbeat(&mut self, now: Time, server: SocketAddr, state: ServerState, transport: Transport) {
         if self.is_dead {
             return;
@@ -163,7 +163,7 @@ impl Manager {
         self.flush(now, worker, out);
     }
 
-    /// Another load manager tells of its calls.
+    /// Handles a notice of calls from another load manager.
     fn hear(&mut self, now: Time, bytes: &[u8]) {
         let terms = self.shared.terms();
         let Ok(batch) = notice::decode(bytes, |id| terms.keys.notice_key(id)) else { return };
@@ -177,7 +177,8 @@ impl Manager {
         }
     }
 
-    /// As SO_REUSEPORT does: by the other end. So a caller's connection and its server's answers lie at different workers.
+    /// Chooses the worker by the far end, as SO_REUSEPORT does. So a caller's connection and its server's answers may be at
+    /// different workers.
     fn worker_of(&self, other: SocketAddr) -> u8 {
         let last = match other {
             SocketAddr::V4(v4) => v4.ip().octets()[3],
@@ -186,7 +187,8 @@ impl Manager {
         last % self.routers.len() as u8
     }
 
-    /// Sends what is in the outbox: notices first. What cannot be sent is told to the router, whose answer is sent too.
+    /// Sends the messages in the outbox, notices first. The router hears of messages that cannot be sent, and its reaction is
+    /// sent too.
     fn flush(&mut self, now: Time, worker: u8, out: &mut Vec<Packet>) {
         for round in 0..=FAILURE_ROUNDS {
             self.tell(now, out);
@@ -279,7 +281,7 @@ impl Node for Manager {
     }
 }
 
-/// What a process has from its start to its end.
+/// The state of a process from its start to its end.
 struct Life {
     shared: Arc<Shared>,
     table: ServerTable,
@@ -291,7 +293,7 @@ impl Life {
         let counters = ServerCounters::for_settings(settings, usize::from(workers));
         let table =
             ServerTable::new(now, settings, counters.clone()).expect("servers of a scenario are good");
-        // In the product chance from outside, so that no two processes have the same.
+        // In the product this random number comes from outside, so that no two processes have the same.
         let process = Chance::seeded(seed ^ u64::from(run) << 32).next_u64() as u32;
         let shared = Shared::new(settings.clone(), counters, table.snapshot(), workers)
             .started_as(process)

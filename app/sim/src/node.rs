@@ -1,4 +1,4 @@
-//! What takes part in a farm: who it is, and the three things that the farm asks of it.
+//! The nodes of a farm: their names, and the three calls by which the farm drives them.
 
 use std::net::SocketAddr;
 
@@ -6,37 +6,37 @@ use base::Time;
 
 use crate::link::Packet;
 
-/// One that takes part. All times are those of its own clock, which began at another moment than others' clocks.
+/// A node of the farm. All times are those of its own clock, which has its own beginning.
 pub trait Node {
     fn receive(&mut self, now: Time, arrival: Arrival<'_>, out: &mut Vec<Packet>);
     fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>);
-    /// When [`Node::handle_timeout`] has something to do.
+    /// The time when [`Node::handle_timeout`] has work.
     fn next_deadline(&self) -> Option<Time>;
 }
 
-/// What reaches a node.
+/// An event that reaches a node.
 #[derive(Clone, Copy, Debug)]
 pub enum Arrival<'a> {
     Message(&'a Packet),
-    /// ICMP port unreachable: a datagram to this address found nobody, or somebody says so; and the front of that datagram.
+    /// ICMP port unreachable, real or forged: a datagram to this address found no listener; with the front of that datagram.
     Unreachable {
         to: SocketAddr,
         quoted: &'a [u8],
     },
     /// The connection with this address has ended.
     Closed(SocketAddr),
-    /// No connection to this address can be had.
+    /// A connection to this address is refused.
     Refused(SocketAddr),
 }
 
-/// Which node: its kind, and its position among those.
+/// The name of a node: its kind, and its position among the nodes of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
     Manager(usize),
     Server(usize),
     Caller(usize),
     Phone(usize),
-    /// Somebody who takes no part and sends all the same.
+    /// A node that takes no part in calls and sends forged messages.
     Stranger,
 }
 

@@ -1,4 +1,4 @@
-//! A telephone that registers, again and again, through a load manager: what it is answered.
+//! A telephone that registers again and again through a load manager, and the answers that it gets.
 
 use std::net::SocketAddr;
 
@@ -10,16 +10,16 @@ use crate::link::Packet;
 use crate::node::{Arrival, Node};
 use crate::text::{self, Ask, Read};
 
-/// After its connection has ended a client opens another one, not at once.
+/// Pause between the end of a client's connection and the opening of another.
 pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
-/// What a telephone intends.
+/// The plan of a telephone.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub transport: Transport,
     pub manager: SocketAddr,
     pub starts: Time,
-    /// Between the answer to a registration and the next one.
+    /// Pause between the answer to a registration and the next registration.
     pub pause: Duration,
     pub registrations: u32,
 }
@@ -29,9 +29,9 @@ pub struct Phone {
     pub address: SocketAddr,
     pub plan: Plan,
     pub call_id: String,
-    /// Status of the answer to each REGISTER; 408 where none came.
+    /// Status of the answer to each REGISTER; 408 if no answer came.
     pub answers: Vec<u16>,
-    /// What it got and did not expect.
+    /// Unexpected messages.
     pub strays: Vec<String>,
     timers: Timers,
     parser: Parser,

@@ -1,32 +1,32 @@
-//! What a caller intends, and what became of it.
+//! A caller's plan, and the outcome of its call.
 
 use std::net::SocketAddr;
 
 use base::{Duration, Time};
 use sip::Transport;
 
-/// What a caller intends.
+/// The plan of a caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub transport: Transport,
-    /// The load manager that it was told of.
+    /// The load manager to which the caller sends.
     pub manager: SocketAddr,
     pub starts: Time,
-    /// From the answer to the BYE.
+    /// Time from the answer to the BYE.
     pub talks: Duration,
-    /// It gives up if there is no answer after this time.
+    /// The caller gives up if no answer comes within this time.
     pub patience: Option<Duration>,
 }
 
-/// How a call went.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Pending,
     Answered,
     /// A final status of 300 or more.
     Refused(u16),
-    /// Nothing came at all, until timer B.
+    /// No response came until timer B.
     Unheard,
-    /// It gave up, and nothing came of that either (RFC 3261 §9.1).
+    /// The caller gave up, and its CANCEL led to no final answer either (RFC 3261 §9.1).
     GivenUp,
 }

@@ -1,4 +1,4 @@
-//! Many runs of one kind, and what they came to: for the tests of this crate and for running seeds by hand.
+//! Many runs of one kind, and their results: for the tests of this crate and for running seeds by hand.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,26 +11,26 @@ use crate::fault::What;
 use crate::kinds::Kind;
 use crate::scenario::Scenario;
 
-/// What runs of one kind came to.
+/// The results of runs of one kind.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     pub runs: usize,
     /// Runs in which a server was lost, or seemed to be.
     pub lost: usize,
-    /// What holding did, over all load managers and their lives.
+    /// Counts of held set-ups, over all load managers and their lives.
     pub held: Counts,
     /// Messages and set-ups that went to another server than before.
     pub taken_over: u64,
-    /// Notices of a call that the hearer knew to be at another server.
+    /// Notices of a call that the receiving load manager knew to be at another server.
     pub conflicts: u64,
-    /// By kind of fault: in how many runs it happened.
+    /// Number of runs in which each kind of fault happened.
     pub seen: BTreeMap<&'static str, usize>,
-    /// What checkers found, by seed.
+    /// Violations that checkers found, by seed.
     pub failed: Vec<String>,
 }
 
 impl Summary {
-    /// Takes one run in.
+    /// Adds the results of one run.
     pub fn add(&mut self, farm: &Farm) {
         self.runs += 1;
         self.lost += usize::from(farm.lost_one());
@@ -49,7 +49,7 @@ impl Summary {
         }
     }
 
-    /// The same with what other runs came to.
+    /// Adds the results of other runs.
     pub fn join(&mut self, other: &Summary) {
         self.runs += other.runs;
         self.lost += other.lost;
@@ -62,13 +62,13 @@ impl Summary {
         self.failed.extend_from_slice(&other.failed);
     }
 
-    /// Kinds of faults that no run saw: these runs have proved nothing of them.
+    /// Kinds of faults that no run saw: these runs prove nothing about them.
     pub fn unseen(&self) -> Vec<&'static str> {
         What::NAMES.into_iter().filter(|name| !self.seen.contains_key(name)).collect()
     }
 }
 
-/// Runs these seeds; `after` sees what they have come to after each.
+/// Runs these seeds; calls `after` with the results so far after each run.
 pub fn run(kind: Kind, seeds: Range<u64>, mut after: impl FnMut(&Summary)) -> Summary {
     let mut summary = Summary::default();
     for seed in seeds {
@@ -79,7 +79,7 @@ pub fn run(kind: Kind, seeds: Range<u64>, mut after: impl FnMut(&Summary)) -> Su
 }
 
 fn add(sum: &mut Counts, of: &Counts) {
-    // All are named, so that a new one is not left out.
+    // All fields are named, so that a new field cannot be forgotten.
     let Counts {
         kept,
         full,

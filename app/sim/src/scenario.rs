@@ -1,4 +1,4 @@
-//! What a run is made of, all of it drawn from one seed.
+//! The parts of a run, all drawn from one seed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,23 +34,23 @@ pub struct Scenario {
     pub phones: Vec<phones::Plan>,
     pub faults: Vec<Fault>,
     pub clocks: Clocks,
-    /// A datagram to a dead server comes back as ICMP port unreachable.
+    /// ICMP port unreachable answers a datagram to a dead server.
     pub icmp: bool,
-    /// Servers have agents, whose heartbeats say how they are.
+    /// Servers have agents, which send heartbeats.
     pub agents: bool,
 }
 
-/// How far each node's clock is from the farm's.
+/// The difference of each node's clock from the farm's.
 #[derive(Clone, Debug, Default)]
 pub struct Clocks(BTreeMap<Id, (Duration, i64)>);
 
 impl Clocks {
-    /// By how much its own clock began earlier than the run.
+    /// The time by which the node's own clock began before the run.
     pub fn offset(&self, id: Id) -> Duration {
         self.0.get(&id).map_or(Duration::ZERO, |(offset, _)| *offset)
     }
 
-    /// By how much its wall clock is wrong, microseconds.
+    /// The error of the node's wall clock, microseconds.
     pub fn wrong_us(&self, id: Id) -> i64 {
         self.0.get(&id).map_or(0, |(_, wrong)| *wrong)
     }
@@ -60,17 +60,17 @@ impl Clocks {
     }
 }
 
-/// Between heartbeats; three of them missed and a server is failed.
+/// Time between heartbeats; a server is failed after three missed ones.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
 
 const CALLS: u64 = 8;
 /// All calls begin within this time.
 const RUSH: Duration = Duration::from_secs(10);
-/// A session from which nothing is heard is forgotten after this: longer than any call, shorter than the quiet after a run.
+/// A session is forgotten after this time without messages: longer than any call, shorter than the quiet after a run.
 const SESSION_IDLE: Duration = Duration::from_secs(120);
-/// Where calls may be lost, everybody gives up at last.
+/// If calls may be lost, every caller gives up in the end.
 const PATIENCE_AT_LAST: Duration = Duration::from_secs(60);
-/// Clocks of load managers that tell each other of calls must agree to ten minutes.
+/// Clocks of load managers that send each other notices of calls must agree within ten minutes.
 const WRONG_US_MAX: u64 = 240_000_000;
 
 impl Scenario {
@@ -83,12 +83,12 @@ impl Scenario {
         let fair = chance.permille(300) || kind == Kind::Forged;
         let weather = if fair { Weather::FAIR } else { Weather::FOUL };
         let (affinity, selection) = drawn_policy(&mut chance, kind, fair);
-        // A caller over UDP that heard its call ring repeats no more: it survives its server only where it is held too.
-        // And it can be held only where the answers come back to who holds it.
+        // A caller over UDP stops repeating when its call rings: the call survives its server only if UDP set-ups are held too.
+        // And a load manager can hold a set-up only if the answers come back to it.
         let hold_all = chance.permille(500) && kind != Kind::Anycast;
         let hold_setup = if hold_all { HoldSetup::All } else { HoldSetup::Stream };
         let streams_permille = match (kind, hold_setup) {
-            // A connection is one load manager's own: through a shared address it would reach any.
+            // A connection belongs to one load manager; at a shared address, it could reach any.
             (Kind::Anycast, _) => 0,
             (Kind::ServerLost | Kind::WaysCut, HoldSetup::Stream) => 1000,
             (_, _) => 600,
@@ -100,7 +100,7 @@ impl Scenario {
             _ => 0,
         };
         let server_transport = if chance.permille(tcp_permille) { Transport::Tcp } else { Transport::Udp };
-        // The last server of a farm that changes joins later, by its heartbeat.
+        // In a farm that changes, the last server joins later by its heartbeat.
         let known = servers.len() - usize::from(kind == Kind::FarmChanges);
         let policy = Policy { affinity, selection, hold_setup, server_transport };
         let register_to = match chance.permille(500) && kind != Kind::Anycast {
@@ -157,12 +157,12 @@ impl Scenario {
         scenario
     }
 
-    /// One address leads to one load manager or another.
+    /// One address leads to different load managers.
     pub fn has_shared_address(&self) -> bool {
         matches!(self.kind, Kind::Anycast | Kind::AddressMoves)
     }
 
-    /// Calls of this server may lose their callers, or it them, so that it must be able to end them by itself.
+    /// This server and its callers may lose each other, so the server must be able to end its calls by itself.
     pub fn may_lose_callers_of(&self, server: usize) -> bool {
         let lost = |what: &What| matches!(what, What::Server { server: at, fate: Fate::Dead | Fate::Hung } if *at == server);
         self.kind.loses_calls() || self.faults.iter().any(|fault| lost(&fault.what))
@@ -175,9 +175,9 @@ impl Scenario {
 
 fn drawn_policy(chance: &mut Chance, kind: Kind, fair: bool) -> (Affinity, Selection) {
     let affinity = match kind {
-        // A datagram that any load manager may get asks for a choice that all make alike (SPEC A8).
+        // Any load manager may get a datagram, so all must choose the same server (SPEC A8).
         Kind::Anycast => return (Affinity::Hash, Selection::Hash),
-        // A session list dies with its process; another has it as far as it was told.
+        // A session list dies with its process; another load manager has only the sessions of which it got notices.
         Kind::ManagerLost => [Affinity::Hash, Affinity::Tag][chance.below(2) as usize],
         Kind::AddressMoves if !fair => [Affinity::Hash, Affinity::Tag][chance.below(2) as usize],
         _ => [Affinity::Hash, Affinity::Session, Affinity::Tag][chance.below(3) as usize],
@@ -217,7 +217,7 @@ fn drawn_phone(chance: &mut Chance, managers: &[Settings], streams_permille: u32
     }
 }
 
-/// In half of the runs all clocks are one.
+/// Draws the nodes' clocks. In half of the runs all clocks are equal.
 fn drawn_clocks(
     chance: &mut Chance,
     managers: usize,
@@ -270,7 +270,7 @@ fn settings(
         session_idle: SESSION_IDLE,
         hold_setup,
         held_bytes_max: 10_000_000,
-        // One of several that share an address sees half of the answers: their absence says nothing there.
+        // With a shared address each load manager sees only a part of the answers, so missing answers say nothing.
         probe: if kind == Kind::Anycast { Probe::Off } else { Probe::Traffic },
         probe_interval: Duration::from_secs(10),
         heartbeat: Heartbeats { period: HEARTBEAT_PERIOD, ..small.heartbeat },

@@ -1,18 +1,19 @@
-//! Some hundreds of runs of each kind, each from its own seed. `STROWGER_SEED=n` runs that one of each kind, with its trace;
-//! `STROWGER_SEEDS=n` runs so many of each kind. More, and with a summary: the example `seeds`.
+//! Some hundreds of runs of each kind, each from its own seed. `STROWGER_SEED=n` runs only that seed of each kind, with its
+//! trace; `STROWGER_SEEDS=n` runs that many of each kind. The example `seeds` runs more, with a summary.
 
 use crate::farm::Farm;
 use crate::fault::What;
 use crate::runs::{Summary, run};
 use crate::scenario::{Kind, Scenario};
 
-/// Runs of each kind. All together some 40 s of one core, so that every change sees them.
+/// Runs of each kind. All together take some 40 s of one core, so that every change can run them.
 const SEEDS: u64 = 200;
 
-/// Of a thousand runs without a lost server, in so many loss alone may make one seem lost: five copies in a row.
+/// Most runs of a thousand, among runs without a lost server, in which datagram loss may make a server seem lost: five copies
+/// in a row.
 const SEEMING_PERMILLE_MAX: usize = 5;
 
-/// Runs all seeds of a kind, or the chosen one; gives what they came to.
+/// Runs all seeds of a kind, or the chosen seed; returns the results.
 fn check(kind: Kind) -> Summary {
     let summary = match number("STROWGER_SEED") {
         Some(seed) => {
@@ -36,7 +37,7 @@ fn check(kind: Kind) -> Summary {
     summary
 }
 
-/// The same where no server is lost.
+/// The same for kinds that lose no server.
 fn check_well(kind: Kind) -> Summary {
     let summary = check(kind);
     let (lost, runs) = (summary.lost, summary.runs);
@@ -44,7 +45,7 @@ fn check_well(kind: Kind) -> Summary {
     summary
 }
 
-/// These kinds of faults happened, if there were enough runs to tell.
+/// Asserts that these kinds of faults happened, if there were enough runs.
 fn saw(summary: &Summary, names: &[&str]) {
     for name in names {
         assert!(What::NAMES.contains(name), "{name}");
@@ -57,7 +58,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}")))
 }
 
-/// A single seed need not have it all.
+/// Whether all seeds run. A single seed need not have every kind of fault.
 fn all_seeds() -> bool {
     std::env::var_os("STROWGER_SEED").is_none()
 }

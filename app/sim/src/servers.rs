@@ -1,5 +1,5 @@
-//! A server of the farm: the user agent server of the product, moved by the virtual clock. It can hang, die and return with all
-//! forgotten.
+//! A server of the farm: the product's user agent server, driven by the virtual clock. It can hang, die and return with empty
+//! memory.
 
 use std::net::SocketAddr;
 
@@ -14,13 +14,13 @@ use crate::node::{Arrival, Node};
 use crate::sockets::{Sockets, TCP, UDP};
 use crate::witness::Witness;
 
-/// Longer than any caller talks, and than any way is cut.
+/// Longer than any caller talks, and than any way stays cut.
 const ABANDONED_AFTER: Duration = Duration::from_secs(20);
 
 pub struct Server {
     pub address: SocketAddr,
     pub fate: Fate,
-    /// It died or hung at some time: what it forgot or missed is not held against others.
+    /// The server died or hung at some time: other nodes are not blamed for what it forgot or missed.
     pub failed_once: bool,
     pub witness: Witness,
     behaviour: Behaviour,
@@ -29,7 +29,7 @@ pub struct Server {
     answerer: Answerer,
     outbox: Outbox,
     sockets: Sockets,
-    /// What reached it while it hung.
+    /// Messages that reached the server while it hung.
     backlog: Vec<Waiting>,
 }
 
@@ -40,7 +40,8 @@ enum Waiting {
 }
 
 impl Server {
-    /// `abandons`: faults may lose it the callers of its calls, so that it hangs up by itself at last, as session timers would have it.
+    /// `abandons`: faults may take away the callers of its calls, so that the server hangs up by itself in the end, as with
+    /// session timers.
     pub fn new(address: SocketAddr, manners: Manners, abandons: bool, mut chance: Chance) -> Server {
         let Manners { refuses_permille, hangs_up_permille, rings } = manners;
         let usual = Behaviour::default();
@@ -89,7 +90,7 @@ impl Server {
         }
     }
 
-    /// It has calls, or waits for the ACK to an answer.
+    /// The server has calls, or waits for the ACK to an answer.
     pub fn is_busy(&self, now: Time) -> bool {
         self.calls() > 0 || self.witness.waits(now)
     }
@@ -117,7 +118,7 @@ impl Server {
             out.push(packet);
         }
         self.outbox.bytes.clear();
-        // The server answers this with nothing but a later deadline.
+        // The server only sets a later deadline here and sends nothing.
         for to in failed {
             self.answerer.handle(now, Input::SendFailed { to }, &mut self.outbox);
         }
@@ -173,7 +174,7 @@ impl Node for Server {
     }
 }
 
-/// A new process, with chance of its own.
+/// A new process, with its own random numbers.
 fn start(address: SocketAddr, behaviour: &Behaviour, chance: &mut Chance) -> Answerer {
     let listener = |transport| Address { transport, address };
     let addresses = vec![listener(Transport::Udp), listener(Transport::Tcp)];

@@ -1,4 +1,5 @@
-//! What a simulated process has in place of sockets: which connection a packet came on, and where a message that its core left goes.
+//! A simulated process's substitute for sockets: it finds a received packet's connection, and the way of a message that the
+//! core sends.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,16 +12,16 @@ use crate::link::Packet;
 pub const UDP: u8 = 0;
 pub const TCP: u8 = 1;
 
-/// Connections by their other ends.
+/// Connections by their far ends.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// The present or last connection with it, and whether it is open.
+    /// The present or last connection with each far end, and whether it is open.
     connections: HashMap<SocketAddr, (ConnectionId, bool)>,
 }
 
 impl Sockets {
-    /// How this packet came. `worker` has the connections with its sender; `run`, as in the product by chance, makes that an id of
-    /// another process reaches nobody.
+    /// The packet's flow. `worker` has the connections with its sender; `run` differs between processes, so that a connection
+    /// id of another process reaches no connection. In the product chance makes this difference.
     pub fn flow(&mut self, packet: &Packet, worker: u8, run: u32) -> Flow {
         let (listener, transport) = if packet.stream { (TCP, Transport::Tcp) } else { (UDP, Transport::Udp) };
         let connection = packet.stream.then(|| {
@@ -35,7 +36,7 @@ impl Sockets {
         Flow { listener, transport, remote: packet.from, connection }
     }
 
-    /// Where a message goes, and whether by a stream. `None`: its connection is gone, and no other may take its place.
+    /// A message's destination, and whether it goes by a stream. `None`: its connection is gone, and no other may replace it.
     pub fn way_of(&self, target: Target) -> Option<(SocketAddr, bool)> {
         match target {
             Target::Datagram { to, .. } => Some((to, false)),
@@ -49,7 +50,7 @@ impl Sockets {
         }
     }
 
-    /// The connection with this address has ended; which one it was, if it was open.
+    /// The connection with this address has ended; returns its id if it was open.
     pub fn close(&mut self, peer: SocketAddr) -> Option<ConnectionId> {
         let (id, open) = self.connections.get_mut(&peer).filter(|(_, open)| *open)?;
         *open = false;

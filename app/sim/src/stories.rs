@@ -1,4 +1,4 @@
-//! Single calls through a fair network, each with one thing that goes wrong at one moment: what the caller sees of it.
+//! Single calls through a fair network, each with one fault at one moment, from the caller's point of view.
 
 use base::{Duration, Time};
 use lb::settings::{Affinity, HoldSetup, Selection};
@@ -46,7 +46,7 @@ fn story(change: impl FnOnce(&mut Scenario)) -> Farm {
     Farm::new(scenario).run()
 }
 
-/// Where the only call of a story rings, found by telling the story without a fault: the same seed, the same server.
+/// The server at which a story's only call rings. A run without a fault finds it: the same seed chooses the same server.
 fn rings_at() -> usize {
     let farm = story(|_| {});
     assert_eq!(farm.callers[0].outcome, Outcome::Answered);
@@ -71,7 +71,7 @@ fn a_server_dies_while_it_rings_and_the_caller_hears_another() {
     is_right(&farm);
 }
 
-/// The same without holding: what it is there for.
+/// The same without holding, to show the purpose of holding.
 #[test]
 fn without_holding_the_call_is_dead() {
     let farm = story(|scenario| {
@@ -81,7 +81,7 @@ fn without_holding_the_call_is_dead() {
     assert_eq!(farm.callers[0].outcome, Outcome::Pending);
 }
 
-/// T4: killed between the 200 and the ACK. The call is answered; its other messages go to whom takes over.
+/// T4: killed between the 200 and the ACK. The call is answered; its other messages go to the server that takes over.
 #[test]
 fn a_server_dies_when_it_has_answered() {
     let answers_at = story(|_| {})
@@ -90,10 +90,10 @@ fn a_server_dies_when_it_has_answered() {
         .find_map(|server| server.witness.answered.first().cloned())
         .expect("it answers")
         .1;
-    // The answer takes 2 to 4 ms to the caller, and the ACK as long.
+    // The answer reaches the caller within 2 to 4 ms, and the ACK takes as long.
     let farm = story(|scenario| scenario.faults.push(lost(answers_at.as_millis() + 2, Fate::Dead)));
     assert_eq!(farm.callers[0].outcome, Outcome::Answered);
-    // 481: the one that took over knows nothing of the dialog, and so the call is over for the caller, too.
+    // 481: the server that took over does not know the dialog, and so the call ends for the caller, too.
     assert_eq!(farm.callers[0].byes, [481]);
     is_right(&farm);
 }
@@ -113,7 +113,7 @@ fn a_caller_gives_up_on_the_second_server() {
 fn a_caller_gives_up_and_then_the_server_dies() {
     let farm = story(|scenario| {
         scenario.calls[0].patience = Some(Duration::from_millis(500));
-        // It gets the CANCEL and never answers it.
+        // The server gets the CANCEL and never answers it.
         scenario.faults.push(lost(1501, Fate::Dead));
     });
     let caller = &farm.callers[0];
@@ -151,7 +151,7 @@ fn what_the_table_cannot_hold_goes_through_unheld() {
     is_right(&farm);
 }
 
-/// Nobody answers a BYE of which no copy comes through; and nobody is to blame for it.
+/// If all copies of a BYE are lost, it gets no answer, and no node is to blame.
 #[test]
 fn a_bye_that_the_network_lost_with_all_its_copies_is_nobodys_fault() {
     let farm = story(|scenario| {

@@ -1,5 +1,5 @@
-//! Somebody who takes no part in a call, has learnt its Call-ID, and sends forged messages about it to a load manager.
-//! What he gets for an answer he does not read.
+//! A stranger takes no part in a call, has learnt its Call-ID, and sends forged messages about it to a load manager. The
+//! stranger ignores the answers.
 
 use std::net::SocketAddr;
 
@@ -11,24 +11,24 @@ use crate::link::Packet;
 use crate::node::{Arrival, Node};
 use crate::text::{self, Ask};
 
-/// His tag, by which servers know that a request was his.
+/// The stranger's tag, by which servers recognise its requests.
 pub const TAG: &str = "the-stranger";
 
-/// A key that he has made up.
+/// A made-up key.
 const KEY: (u8, &[u8]) = (1, b"not the real key");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgery {
-    /// A BYE with tags of his own: the server answers 481.
+    /// A BYE with made-up tags: the server answers 481.
     Bye,
-    /// A BYE along a route set with a tag that he has made up.
+    /// A BYE along a route set with a made-up tag.
     RoutedBye,
-    /// A CANCEL with a branch of his own.
+    /// A CANCEL with a made-up branch.
     Cancel,
-    /// Responses to an INVITE that the load manager sent, with a hop of his own.
+    /// Responses to an INVITE that the load manager sent, with a made-up hop.
     Success,
     Failure,
-    /// A batch of notices, signed with a key of his own: another server has the call, or it is over.
+    /// A batch of notices, signed with a made-up key: another server has the call, or the call is over.
     Moved,
     Over,
 }
@@ -58,7 +58,7 @@ impl Default for Stranger {
 }
 
 impl Stranger {
-    /// `caller`: whose call it is about.
+    /// `caller`: the caller of the attacked call.
     pub fn forge(
         &mut self,
         forgery: Forgery,
@@ -80,7 +80,7 @@ impl Stranger {
         Packet { from: self.address, to: manager, stream: false, bytes }
     }
 
-    /// What a forged ICMP message quotes, in turn: nothing, or a request that the load manager never sent.
+    /// The datagram that a forged ICMP message quotes, in turn: nothing, or a request that the load manager never sent.
     pub fn quote(&mut self, manager: SocketAddr, server: SocketAddr) -> Vec<u8> {
         self.sent += 1;
         let request = format!(

@@ -1,4 +1,4 @@
-//! SIP as callers write it, and the few things that they and checkers read of it.
+//! SIP messages that callers write, and the fields that callers and checkers read.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use sip::headers::{address, cseq, via};
 use sip::{Host, Message, Method, Name, Uri};
 
-/// What is looked at in a message.
+/// The fields of a message that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// Of a response.
+    /// The status of a response.
     pub status: Option<u16>,
-    /// Of a request its own, of a response that of its CSeq.
+    /// A request's method, or a response's method in CSeq.
     pub method: Method,
     pub call_id: String,
     pub branch: String,
@@ -25,7 +25,7 @@ pub struct Read {
 }
 
 impl Read {
-    /// `None`: something that nobody can do without is missing.
+    /// `None`: an indispensable field is missing.
     pub fn of(message: &Message<'_>) -> Option<Read> {
         let sequence = cseq::parse(message.first_value(Name::CSeq)?)?;
         let top = via::top(message)?.ok()?;
@@ -53,7 +53,7 @@ impl Read {
         })
     }
 
-    /// For a violation: short and readable.
+    /// A short name for reports of violations.
     pub fn name(&self) -> String {
         match self.status {
             Some(status) => format!("{status} ({:?}) of {}", self.method, self.call_id),
@@ -72,7 +72,7 @@ pub fn address_of(uri: &str) -> Option<SocketAddr> {
     }
 }
 
-/// The parts of a request that differ from one to the next.
+/// The parts that differ between requests.
 #[derive(Clone, Debug)]
 pub struct Ask<'a> {
     pub method: &'a str,

@@ -1,9 +1,8 @@
-//! A farm of one fast, one slow and one loaded server under each selection, on the virtual clock: which server the calls go
-//! to, and how long set-ups take. Table, policies, ledger and scores are those of the product; the servers are queues.
+//! A farm of one fast, one slow and one loaded server under each selection, on the virtual clock: the calls' shares of the
+//! servers, and the times of set-ups. Table, policies, ledger and scores are the product's; the servers are queues.
 //!
-//! Each server has one processor. A call is the work of its INVITE and, when it has been talked, that of its BYE. The
-//! loaded server's processor is shared with something else that takes most of it. Agents tell CPU use and free memory once
-//! a second, as measured over that second.
+//! Each server has one processor. A call consists of the work for its INVITE and, at its end, the work for its BYE. Something
+//! else takes most of the loaded server's processor. Once a second, agents report CPU use and free memory of that second.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,15 +19,15 @@ use lb::settings::{Affinity, Selection, Settings};
 
 use crate::scenario::{Scenario, address};
 
-/// Calls of one run, and those at its beginning that are not looked at: the first heartbeats must come in.
+/// Calls of one run, and calls at its beginning that are not counted: the first heartbeats must come in first.
 const CALLS: usize = 40_000;
 const WARM_UP: usize = 2_000;
-/// Between two calls in the mean; chance makes the pauses exponential. Some 88 calls a second.
+/// Mean pause between two calls; the pauses are exponential. Some 88 calls a second.
 const PAUSE_MICROS: f64 = 11_400.0;
 /// Work of a processor of speed 1: ten milliseconds for an INVITE, three for a BYE.
 const INVITE_MICROS: f64 = 10_000.0;
 const BYE_MICROS: f64 = 3_000.0;
-/// How long calls are talked in the mean.
+/// Mean time that calls are talked.
 const TALK_MICROS: f64 = 30_000_000.0;
 const BEAT: Duration = Duration::from_secs(1);
 /// Longer than any call waits or is talked.
@@ -37,12 +36,12 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Name, speed of its processor, and the share of it that something else takes.
 pub const SERVERS: [(&str, f64, f64); 3] = [("fast", 2.0, 0.0), ("slow", 0.5, 0.0), ("loaded", 1.0, 0.6)];
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// New calls by server, in the order of [`SERVERS`].
     pub calls: [u64; 3],
-    /// From INVITE to its answer, microseconds: half of the calls are below, and 99 of 100.
+    /// Time from an INVITE to its answer, microseconds: half of the calls are below `p50_us`, and 99 of 100 below `p99_us`.
     pub p50_us: u64,
     pub p99_us: u64,
 }
@@ -58,7 +57,7 @@ pub struct Row {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A transaction is over: its key.
+    /// A transaction is over; with its key.
     End(u64),
     Bye {
         call: u64,
@@ -72,13 +71,13 @@ enum Event {
 #[derive(Clone, Copy, Debug, Default)]
 struct Queue {
     free_at: Time,
-    /// Work taken in since the last heartbeat that is not done yet counts when it is done.
+    /// Work that has come and is not done yet counts when it is done.
     busy_until_now: Duration,
     counted: Time,
 }
 
 impl Queue {
-    /// Takes work in; gives when it is done.
+    /// Takes work in; returns the time when it is done.
     fn work(&mut self, now: Time, micros: f64, server: usize) -> Time {
         let (_, speed, taken) = SERVERS[server];
         self.count(now);
@@ -87,13 +86,13 @@ impl Queue {
         self.free_at
     }
 
-    /// Adds up how long the processor was busy until now.
+    /// Adds up the processor's busy time until now.
     fn count(&mut self, now: Time) {
         self.busy_until_now += self.free_at.min(now).since(self.counted);
         self.counted = now;
     }
 
-    /// CPU use since the last time, with what something else takes.
+    /// CPU use since the last call, including the share that something else takes.
     fn cpu_permille(&mut self, now: Time, server: usize) -> u16 {
         self.count(now);
         let busy = std::mem::take(&mut self.busy_until_now).as_secs_f64() / BEAT.as_secs_f64();
@@ -102,7 +101,7 @@ impl Queue {
     }
 }
 
-/// Every selection, and the score once more by CPU alone.
+/// Every selection, and the score once more with CPU alone.
 pub fn rows() -> Vec<Row> {
     let both = ScoreSettings::default();
     let cpu_only = ScoreSettings { memory_weight: 0, ..both };
@@ -197,7 +196,7 @@ pub fn run(selection: Selection, score: ScoreSettings, seed: u64) -> Outcome {
                 let snapshot = table.snapshot();
                 let seat = snapshot.by_address(addresses[server]).expect("nobody leaves").seat;
                 let done = queues[server].work(now, BYE_MICROS, server);
-                // A call is one entry until its BYE is answered; transactions are an entry each.
+                // A call is one entry until its BYE is answered; transactions are one entry each.
                 let key = if by_call { call } else { call | 1 << 63 };
                 if !by_call {
                     begin(now, key, seat, false);
@@ -220,7 +219,7 @@ pub fn run(selection: Selection, score: ScoreSettings, seed: u64) -> Outcome {
 }
 
 fn exponential(chance: &mut Chance, mean_micros: f64) -> Duration {
-    // Never zero, so the logarithm is finite.
+    // The number is never zero, so the logarithm is finite.
     let unit = (chance.below(1 << 32) + 1) as f64 / (1u64 << 32) as f64;
     Duration::from_micros((-unit.ln() * mean_micros) as u64)
 }
@@ -252,7 +251,7 @@ mod tests {
     #[test]
     fn a_processor_is_as_busy_as_its_work() {
         let mut queue = Queue::default();
-        // The slow one needs twice the time.
+        // The slow server needs twice the time.
         assert_eq!(queue.work(Time::ZERO, 100_000.0, 1), Time::from_millis(200));
         assert_eq!(queue.work(Time::from_millis(100), 100_000.0, 1), Time::from_millis(400));
         assert_eq!(queue.cpu_permille(Time::from_secs(1), 1), 400);

@@ -1,4 +1,4 @@
-//! The page and the plot that [`crate::unlike`] makes: docs/unlike-servers.md and its picture.
+//! Makes the page docs/unlike-servers.md and its plot from [`crate::unlike`].
 
 use std::fmt::Write as _;
 
@@ -34,11 +34,11 @@ const FOOT: &str = "
 The scores themselves are in [score.md](score.md).
 ";
 
-/// First line of the part of the page that is measured with real processes, by tests/peers/unlike.py.
+/// First line of the page's part that tests/peers/unlike.py measures with real processes.
 const MEASURED: &str = "<!-- Real processes:";
 const FOOT_BEGINS: &str = "The scores themselves";
 
-/// docs/unlike-servers.md; what real processes showed is taken over from the page `before`.
+/// docs/unlike-servers.md; the part with real processes is copied from the page `before`.
 pub fn page(rows: &[Row], before: &str) -> String {
     let mut page = String::from(HEAD);
     let names: Vec<&str> = SERVERS.iter().map(|(name, ..)| *name).collect();
@@ -64,7 +64,7 @@ fn ms(us: u64) -> String {
     format!("{:.1} ms", us as f64 / 1000.0)
 }
 
-/// docs/unlike-servers.svg: bars of the 99th percentile, on a scale of tens.
+/// docs/unlike-servers.svg: bars of the 99th percentile, on a logarithmic scale.
 pub fn plot(rows: &[Row]) -> String {
     const LEFT: f64 = 130.0;
     const WIDTH: f64 = 470.0;

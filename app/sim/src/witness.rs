@@ -1,5 +1,5 @@
-//! What goes in and out of a server, as somebody sees it who stands beside the server's sockets: checkers ask him, and the server
-//! need not know of it.
+//! A record of all messages in and out of a server, taken beside the server's sockets: checkers read it, and the server does
+//! not know of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,57 +11,57 @@ use crate::link::Packet;
 use crate::stranger;
 use crate::text::Read;
 
-/// A client transaction at a server: Call-ID, From tag, CSeq, and in which life of the server.
+/// A client transaction at a server: Call-ID, From tag, CSeq, and the server's life.
 pub type Asked = (String, String, u32, u32);
 
 #[derive(Debug, Default)]
 pub struct Witness {
     /// Call-IDs of all INVITEs that came, in all lives of the server.
     pub seen: BTreeSet<String>,
-    /// The branches that the INVITE of one client transaction came with. A server rings once for each.
+    /// The branches of one client transaction's INVITEs. The server rings once for each.
     pub branches: BTreeMap<Asked, BTreeSet<String>>,
-    /// Call-IDs of all INVITEs that got a final answer, in all lives, and when.
+    /// Call-IDs of all INVITEs that got a final answer, in all lives, and the times.
     pub answered: Vec<(String, Time)>,
-    /// What came and was not to be expected.
+    /// Unexpected messages.
     strays: Vec<String>,
     byes: Vec<Bye>,
-    /// By To tag: the answers to INVITEs in this life.
+    /// Answers to INVITEs in this life, by To tag.
     answers: BTreeMap<String, Answer>,
     life: u32,
     parser: Parser,
 }
 
-/// The server hangs up.
+/// A BYE of the server.
 #[derive(Debug)]
 struct Bye {
     call_id: String,
-    /// Of the server in this call.
+    /// The server's tag in this call.
     tag: String,
     branch: String,
     at: Time,
     status: Option<u16>,
-    /// The caller's BYE has come before the answer to it.
+    /// The caller's BYE came before the answer to this BYE.
     is_needless: bool,
 }
 
 #[derive(Debug)]
 struct Answer {
     call_id: String,
-    /// When the final one was sent for the first time.
+    /// Time when the final answer was first sent.
     at: Option<Time>,
     /// The ACK has come, or a BYE after it.
     acknowledged: bool,
 }
 
 impl Witness {
-    /// The server's process is gone, and what was open with it.
+    /// The server's process is gone, with its open answers and BYEs.
     pub fn died(&mut self) {
         self.life += 1;
         self.answers.clear();
         self.byes.retain(|bye| bye.status.is_some());
     }
 
-    /// Before the server gets it.
+    /// Called before the server gets the packet.
     pub fn received(&mut self, now: Time, packet: &Packet) {
         match self.read(packet) {
             Some(read) if read.status.is_some() => self.response_came(&read),
@@ -85,25 +85,25 @@ impl Witness {
         }
     }
 
-    /// It gave the INVITE of this call a final answer, in whichever of its lives.
+    /// Whether the server gave this call's INVITE a final answer, in any of its lives.
     pub fn has_answered(&self, call_id: &str) -> bool {
         self.answered.iter().any(|(answered, _)| answered == call_id)
     }
 
-    /// Call-ID and status of the answer to each BYE of the server; 408 where none came that was needed.
+    /// Call-ID and status of the answer to each BYE of the server; 408 if a needed answer did not come.
     pub fn byes(&self) -> impl Iterator<Item = (&String, u16)> {
         let needed = self.byes.iter().filter(|bye| bye.status.is_some() || !bye.is_needless);
         needed.map(|bye| (&bye.call_id, bye.status.unwrap_or(408)))
     }
 
-    /// What came and was not to be expected, and what did not come.
+    /// Unexpected messages, and expected ones that did not come.
     pub fn strays(&self) -> Vec<String> {
         let unacknowledged = self.answers.iter().filter(|(_, answer)| answer.waits_since().is_some());
         let no_ack = unacknowledged.map(|(tag, answer)| format!("no ACK for {} ({tag})", answer.call_id));
         self.strays.iter().cloned().chain(no_ack).collect()
     }
 
-    /// An ACK is waited for, by a server that may still repeat its answer.
+    /// An ACK is outstanding, and the server may still repeat its answer.
     pub fn waits(&self, now: Time) -> bool {
         self.answers.values().filter_map(Answer::waits_since).any(|at| now < at + patience())
     }
@@ -160,7 +160,7 @@ impl Witness {
         let stray = match (read.method, status) {
             (_, 100..300) | (Method::Invite, 486 | 487) => return,
             (_, 481) if read.from_tag == stranger::TAG => return,
-            // It came late: the INVITE is answered, and its transaction has ended.
+            // The CANCEL came late: the INVITE is answered, and its transaction has ended.
             (Method::Cancel, 481) if self.has_answered(&read.call_id) => return,
             (Method::Cancel, 481) => format!("nothing to cancel: {}", read.name()),
             (_, 481) => unknown(read),
@@ -176,7 +176,7 @@ impl Answer {
     }
 }
 
-/// As long as a transaction waits: timers F and H.
+/// The time that a transaction waits: timers F and H.
 fn patience() -> Duration {
     Timers::default().h()
 }

@@ -1,4 +1,4 @@
-//! What load managers count of calls is what their callers saw; and no call is counted in progress when all are over.
+//! The load managers' counts of calls agree with their callers' counts, and no call is in progress after the last has ended.
 
 use lb::counters::Counter;
 
@@ -19,7 +19,7 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
             }
         }
     }
-    // Who dies takes its counters along, and of several with one address each sees a part.
+    // A load manager that dies loses its counters, and with a shared address each load manager sees a part of the calls.
     let counts = match farm.scenario.kind {
         Kind::Calm | Kind::FarmChanges | Kind::Reload | Kind::Forged | Kind::ConnectionsEnd => true,
         Kind::ServerLost | Kind::WaysCut | Kind::ManagerLost | Kind::AddressMoves => false,

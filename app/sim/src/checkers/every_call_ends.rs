@@ -1,4 +1,4 @@
-//! Every call is answered or refused with a final status, is hung up, and leaves nothing ringing (T3).
+//! Every call is answered or refused with a final status, is hung up, and leaves no server ringing (T3).
 
 use crate::callers::{Caller, Outcome};
 use crate::farm::Farm;
@@ -21,11 +21,12 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
             Outcome::GivenUp => wrong.push(format!("{} was given up", caller.call_id)),
             Outcome::Pending => wrong.push(format!("{} has no final answer", caller.call_id)),
             Outcome::Unheard => wrong.push(format!("{} was never heard", caller.call_id)),
-            // What a server says; 487 to a caller that gave up. With a server lost another one answers: there is one.
+            // A server answers, refuses with 486, or says 487 to a caller that gave up. If a server is lost, another one
+            // answers.
             Outcome::Refused(486 | 487) | Outcome::Answered => {}
             Outcome::Refused(status) => wrong.push(format!("{} was refused with {status}", caller.call_id)),
         }
-        // The dialogs of a dead server are known to no other: 481.
+        // No other server knows the dialogs of a dead server: 481.
         let good = |status: &&u16| **status == 200 || lost && matches!(**status, 481 | 408);
         wrong.extend(
             caller
@@ -38,8 +39,8 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
     wrong
 }
 
-/// The one set-up that cannot be saved: its server has answered, the answer was lost on its way to a caller over UDP, and
-/// the server died before it could send it again. The load manager has seen an answered call.
+/// Whether this is the one set-up that cannot be saved: its server answered, the answer was lost on its way to a caller over
+/// UDP, and the server died before it could send the answer again. The load manager has seen an answered call.
 fn answer_lost(farm: &Farm, caller: &Caller) -> bool {
     let udp = !caller.plan.transport.is_reliable();
     let answered_and_lost =

@@ -1,4 +1,4 @@
-//! A call that was up can be hung up from both sides: the BYE of a server is answered by its caller.
+//! Both sides can hang up an answered call: the caller answers the server's BYE.
 
 use crate::farm::Farm;
 

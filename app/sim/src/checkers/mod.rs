@@ -1,4 +1,5 @@
-//! What must hold after every run, one file per promise. A checker looks at what all saw and says what was wrong.
+//! The promises that must hold after every run, one file each. A checker looks at the records of all nodes and reports
+//! violations.
 
 mod counters_agree;
 mod every_call_ends;
@@ -16,7 +17,7 @@ use crate::farm::Farm;
 
 type Checker = fn(&Farm) -> Vec<String>;
 
-/// By the name of the promise.
+/// Checkers with the names of their promises.
 const ALL: [(&str, Checker); 9] = [
     ("counters agree", counters_agree::check),
     ("every call ends", every_call_ends::check),
@@ -29,7 +30,7 @@ const ALL: [(&str, Checker); 9] = [
     ("strangers change nothing", strangers_change_nothing::check),
 ];
 
-/// All that is wrong with a run; empty if nothing is. What chance alone has done to a call is nobody's fault.
+/// All violations in a run. Calls that failed by chance alone are excused.
 pub fn all(farm: &Farm) -> Vec<String> {
     let mut wrong = Vec::new();
     let unlucky = farm.losses.unlucky();

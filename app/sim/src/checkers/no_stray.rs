@@ -1,4 +1,4 @@
-//! Nobody gets a message that he did not ask for and cannot place.
+//! No node gets a message that it did not ask for and cannot place.
 
 use crate::callers::Caller;
 use crate::farm::Farm;
@@ -9,8 +9,9 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
     let lost = farm.lost_one();
     let mut wrong = Vec::new();
     for caller in &farm.callers {
-        // A 2xx of a server that was thought lost must pass, however late (RFC 6026 §7.2); one that no caller acknowledges hangs up.
-        // A server that hung answers the copies of a BYE too that it was sent before another server took its calls over.
+        // A 2xx of a server that was thought lost must pass, however late (RFC 6026 §7.2); a server whose 2xx nobody
+        // acknowledges hangs up.
+        // A server that hung also answers the copies of a BYE that it received before another server took over its calls.
         let late = ["200 (Invite)", "asked: Bye", "late: 200 (Bye)"];
         let excused = |stray: &&String| {
             lost && late.iter().any(|late| stray.starts_with(late)) || farm.was_disturbed(caller)
@@ -24,13 +25,13 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
         );
     }
     for server in &farm.servers {
-        // A server that was lost has missed or forgotten things; others take its dialogs over and know nothing of them.
+        // A lost server has missed or forgotten messages; the servers that take its dialogs over do not know them.
         let foreign =
             |stray: &str| stray.starts_with("unknown dialog") || stray.starts_with("nothing to cancel");
         let disturbed = |stray: &str| {
             farm.callers.iter().any(|caller| stray.contains(&caller.call_id) && farm.was_disturbed(caller))
         };
-        // Two that answered one call have one Call-ID, so that what is for the second may reach the first.
+        // Two servers that answered one call share its Call-ID, so a message for the second may reach the first.
         let doubled = |stray: &str| {
             let answered = |caller: &Caller| {
                 let has = |server: &&Server| server.witness.has_answered(&caller.call_id);

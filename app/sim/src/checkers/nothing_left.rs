@@ -1,4 +1,4 @@
-//! When all calls are over nothing is held, nothing rings, nothing is sent; and some minutes later nothing is remembered.
+//! When all calls are over no call is held, no server rings, no message is sent; and some minutes later nothing is remembered.
 
 use crate::farm::Farm;
 
@@ -26,7 +26,7 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
         }
     }
     for server in &farm.servers {
-        // A call whose BYE was lost with all its copies lives on.
+        // A call lives on if all copies of its BYE were lost.
         if server.calls() > farm.losses.unlucky().len() as u64 {
             wrong.push(format!("{} has {} calls", server.address, server.calls()));
         }

@@ -1,4 +1,4 @@
-//! Every message of a call goes to one server, as long as none is lost (SPEC A1).
+//! All messages of a call go to one server, as long as no server is lost (SPEC A1).
 
 use crate::farm::Farm;
 

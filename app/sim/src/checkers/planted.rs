@@ -1,4 +1,4 @@
-//! Each checker can fail: a fault is planted in the network, as no network has it, and the checker finds it.
+//! Each checker can fail: the test plants a fault that no real network has, and the checker finds it.
 
 use base::{Duration, Time};
 use lb::settings::{Affinity, Selection};
@@ -11,7 +11,7 @@ use crate::link::{Packet, Weather};
 use crate::phones;
 use crate::scenario::{Kind, Scenario, address};
 
-/// Two calls by UDP through one load manager, one of which its server hangs up, and a phone.
+/// Two calls by UDP through one load manager, and a phone; the server hangs up one of the calls.
 fn scenario(kind: Kind) -> Scenario {
     let mut scenario = Scenario::drawn(0, kind);
     scenario.weather = Weather::FAIR;
@@ -46,7 +46,7 @@ fn scenario(kind: Kind) -> Scenario {
     scenario
 }
 
-/// Runs it with this fault: the checkers of these names find it, and those of no other.
+/// Runs the scenario with this fault: the checkers of these names find it, and no others do.
 fn finds(kind: Kind, plant: Plant, names: &[&str]) {
     let mut farm = Farm::new(scenario(kind));
     farm.plant = Some(plant);
@@ -176,7 +176,7 @@ fn a_counter_that_is_not_what_callers_saw_is_found() {
 
 #[test]
 fn a_living_server_that_is_called_failed_is_found() {
-    // One that nobody hears is called failed, and the scenario knows of no reason.
+    // A server that is never heard is called failed, but the scenario has no fault to explain that.
     let plant: Plant = |packet| if packet.from == address(2, 1) { Vec::new() } else { vec![packet] };
     let mut farm = Farm::new(scenario(Kind::Forged));
     farm.plant = Some(plant);

@@ -1,4 +1,4 @@
-//! A telephone's REGISTER is answered, and accepted where a server lives.
+//! Each telephone's REGISTER is answered, and accepted if a server lives.
 
 use crate::farm::Farm;
 use crate::kinds::Kind;

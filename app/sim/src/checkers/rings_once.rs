@@ -1,4 +1,4 @@
-//! Nobody rings twice for one INVITE of one client transaction at one server: copies that reach it by two ways bear one branch.
+//! No server rings twice for one INVITE of one client transaction: copies that reach it by two ways have the same branch.
 
 use crate::farm::Farm;
 

@@ -1,5 +1,5 @@
-//! Where a stranger is all that goes wrong, no server is called failed. That his messages end no call the other checkers see:
-//! in such a run they excuse nothing.
+//! If a stranger is the only fault, no server is called failed. The other checkers find calls that the stranger's messages
+//! ended: in such a run they excuse nothing.
 
 use crate::farm::Farm;
 use crate::kinds::Kind;

@@ -1,4 +1,4 @@
-//! What goes wrong in a farm, as it happens.
+//! The faults of a farm, when they happen.
 
 use std::net::SocketAddr;
 
@@ -93,13 +93,13 @@ impl Farm {
         Way { from: self.address_of(from), to: self.address_of(to), both }
     }
 
-    /// The connections between two nodes, one of which may have the shared address too.
+    /// The connections between two nodes, one of which may also have the shared address.
     fn connections(&self, one: Id, other: Id) -> Vec<(SocketAddr, SocketAddr)> {
         let (one, other) = (self.address_of(one), self.address_of(other));
         self.link.connected(one).into_iter().filter(|to| *to == other).map(|to| (one, to)).collect()
     }
 
-    /// Its process is gone: the kernel ends its connections.
+    /// The node's process is gone: the kernel ends its connections.
     fn cut_off(&mut self, id: Id) {
         let (now, address) = (self.clock.now(), self.address_of(id));
         for other in self.link.connected(address) {

@@ -1,4 +1,4 @@
-//! A farm before anything has happened: all that take part, made from the scenario.
+//! A farm before the first event: all nodes, made from the scenario.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::scenario::{Kind, NOTICE_PORT, Scenario, address};
 use crate::servers::Server;
 use crate::stranger::Stranger;
 
-/// The right time at the beginning of a run, microseconds since 1970.
+/// The true wall clock time at the beginning of a run, microseconds since 1970.
 const BEGAN_US: i64 = 1_790_000_000_000_000;
 
 impl Farm {
@@ -27,7 +27,7 @@ impl Farm {
         let manager = |(number, settings): (usize, &lb::settings::Settings)| {
             let id = Id::Manager(number);
             let offset = clocks.offset(id);
-            // Its own clock was at zero before the run began, and its wall clock may be wrong.
+            // The node's own clock began before the run, and its wall clock may be wrong.
             let began = BEGAN_US - offset.as_micros() as i64 + clocks.wrong_us(id);
             let seed = seed ^ number as u64;
             Manager::new(Time::ZERO + offset, settings.clone(), scenario.workers, seed, began as u64)
@@ -97,7 +97,7 @@ impl Farm {
     }
 }
 
-/// A seed of its own for each server.
+/// A seed for each server.
 fn hash(address: SocketAddr) -> u64 {
     let id = lb::farm::server::ServerId::of(address);
     u64::from(id.0) << 16
