@@ -9,7 +9,7 @@ use crate::files::keys::{KeyFile, heartbeat_key, tag_key};
 use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::shared::Keys as KeysSection;
 
-/// The keys, and whether the tag key is one that was made for this run.
+/// The keys, and whether the tag key was made for this run.
 pub(crate) struct KeysFound {
     pub keys: Keys,
     pub random: bool,

@@ -1,5 +1,5 @@
-//! The checks of a load manager as a whole: this file puts together what the checks of its parts made, and checks what only
-//! the whole shows.
+//! The checks of a load manager as a whole: this file combines the results of its parts' checks, and checks what no part can
+//! check alone.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::language::value::Wrong;
 use crate::sections::roles::Raw;
 use crate::sections::words::{NewCalls, ThreadModel};
 
-/// The next start would not know the set-ups of the last seconds; most of them are over after this time.
+/// Most set-ups are over after this time; the next start does not know the set-ups of the last seconds.
 const DRAIN_SECONDS: u64 = 10;
 
 /// A configuration that fits together.
@@ -42,20 +42,20 @@ pub struct Checked {
     pub http: Option<Http>,
     /// The configuration has no tag key: those in the settings were made for this run.
     pub random_keys: bool,
-    /// Warnings for the operator at start: things that work, but that the operator should know.
+    /// Warnings for the operator at start: settings that work but that the operator should know.
     pub notices: Vec<String>,
-    /// All keys, with what a key that is left out means here.
+    /// All keys. A key that is left out has the value that it means here.
     written: Raw,
 }
 
 impl Checked {
-    /// The keys that differ between this configuration and `after`. Servers, polled places, secrets, certificates and tokens are
-    /// not among them: the caller compares these.
+    /// The keys that differ between this configuration and `after`. Servers, polled places, secrets, certificates and tokens
+    /// are not among them: the caller compares those.
     pub fn differences(&self, after: &Checked) -> Vec<Differs> {
         self.written.differences(&after.written)
     }
 
-    /// Keys that are written and that only a restart can change.
+    /// Keys in the file that only a restart can change.
     pub fn written_for_a_start(&self) -> Vec<String> {
         self.written.written_for_a_start()
     }
@@ -76,7 +76,7 @@ pub struct Drain {
     pub new_calls: NewCalls,
 }
 
-/// What the settings hold beside the values of single keys.
+/// The parts of the settings that are not values of single keys.
 struct Found {
     listeners: Vec<Listener>,
     servers: Vec<ServerEntry>,
@@ -138,8 +138,8 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
     })
 }
 
-/// Gives each key that is left out, or that has no effect, the value that it means. Two configurations that mean the same are
-/// then equal.
+/// Gives each key that is left out, or that has no effect, the value that it means. Two configurations with the same meaning
+/// are then equal.
 fn fill(raw: &mut Raw, listeners: &[Listener], names: &[String], random_keys: bool, process: &Process) {
     for (listen, listener) in raw.listen.iter_mut().zip(listeners) {
         listen.address.value.transport = Some(listener.transport);
@@ -174,14 +174,14 @@ fn fill(raw: &mut Raw, listeners: &[Listener], names: &[String], random_keys: bo
     }
 }
 
-/// Where the next start goes on with every call, waiting would only refuse new calls: the tag or the hash in each message
-/// gives the server of the call. Without today's key, nobody could read the tags after the restart; and a list of sessions
-/// ends with the process, unless it is written to a file.
+/// If the next start can go on with every call, waiting would only refuse new calls: the tag or the hash in each message gives
+/// the server of the call. Without today's key, nobody could read the tags after the restart; and a list of sessions ends with
+/// the process, unless it is written to a file.
 fn goes_on(raw: &Raw, random_keys: bool) -> bool {
     !random_keys && (raw.affinity.kind.value != Affinity::Session || raw.memory.file.value.is_some())
 }
 
-/// Of keys that are filled in.
+/// The settings, from keys that are filled in.
 fn settings(raw: &Raw, found: Found) -> Settings {
     let Found { listeners, servers, names, keys, peers, measures } = found;
     let limits = &raw.limits;

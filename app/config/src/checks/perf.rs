@@ -12,7 +12,7 @@ use crate::checks::keys::keys;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::roles::Raw;
 
-/// As many as a server table has rows. Each poll costs a descriptor.
+/// The number of rows of a server table. Each poll costs a descriptor.
 const MEASURED_MAX: usize = 4096;
 
 /// Settings of a performance server in a process of its own.

@@ -1,4 +1,4 @@
-//! What every role takes from its file beside its own settings: certificates, connections, the API, the control socket, the log.
+//! The settings of every role's process: certificates, connections, the API, the control socket, the log.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::sections::log_filter::LogFilter;
 use crate::sections::shared::{ApiSection, ConnectionsSection, Control, Listen, Log, TlsSection};
 use crate::sections::words::LogFormat;
 
-/// What belongs to the process rather than to what it does.
+/// Settings of the process, whatever its role.
 #[derive(Clone, Debug)]
 pub struct Process {
     /// Certificates and keys. `None`: the configuration names none.
@@ -34,7 +34,7 @@ pub struct Streams {
     pub server_idle: Duration,
     /// How long a connection is silent before the kernel asks. `None`: never.
     pub keep_alive: Option<Duration>,
-    /// Bound of the whole process.
+    /// Bound for the whole process.
     pub buffered_bytes_max: usize,
 }
 
@@ -46,7 +46,7 @@ pub enum Faults {
     File(PathBuf),
 }
 
-/// The sections that it is made of.
+/// The sections from which these settings are made.
 pub(crate) struct Sections<'a> {
     pub listen: &'a [Listen],
     pub tls: &'a TlsSection,
@@ -85,7 +85,7 @@ pub(crate) fn process(sections: &Sections<'_>, problems: &mut Problems) -> Proce
     }
 }
 
-/// Where records go.
+/// Reads the place of records.
 pub(crate) fn place(text: &str) -> Faults {
     match text {
         "off" => Faults::Off,

@@ -24,7 +24,7 @@ use crate::sections::words::{ClientCertificate, TlsVersion};
 /// How many tickets a client of TLS 1.3 gets. Each ticket allows one shorter handshake.
 const TICKETS: usize = 1;
 
-/// What TLS connections are made from.
+/// The contexts from which TLS connections are made.
 #[derive(Clone, Debug)]
 pub struct Tls {
     /// For accepted connections, by the index of the listener. `None`: a listener without TLS.
@@ -37,8 +37,8 @@ pub struct Tls {
     pub server_verifier: Option<Arc<WebPkiServerVerifier>>,
     /// Every certificate that is used, once.
     pub shown: Vec<Shown>,
-    /// The settings that all this comes from. Each has a mark of its value and of the content of its file; a reload compares
-    /// the marks. The certificates that we show are not among them.
+    /// The settings behind these contexts. Each has a mark of its value and of the content of its file; a reload compares the
+    /// marks. The certificates that we show are not among them.
     pub sources: BTreeMap<String, u64>,
 }
 
@@ -172,7 +172,7 @@ fn option(name: &str, prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!(" ({name})") }
 }
 
-/// Settings of TLS that are written where they have no effect.
+/// TLS settings that have no effect where they are written.
 fn without_effect(listen: &[Listen], section: &TlsSection, has_shared: bool, problems: &mut Problems) {
     let written = |fields: &[&FileField]| {
         fields.iter().find(|field| field.is_written()).map(|field| field.place.clone())

@@ -1,8 +1,8 @@
-//! Where a user's load manager has its control socket.
+//! The path of a user's control socket.
 
 use std::path::PathBuf;
 
-/// The path of the control socket if nothing else is said: the same for `lb` and `status` of one user.
+/// The default path of the control socket: the same for `lb` and `status` of one user.
 pub fn control_path() -> PathBuf {
     if let Some(directory) = std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
         return PathBuf::from(directory).join("strowger.sock");

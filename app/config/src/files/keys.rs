@@ -19,7 +19,7 @@ pub struct KeyFile {
     pub readable_by_others: bool,
 }
 
-/// What is wrong with a line: its number from 1, what, remedy.
+/// An error in a line: the line's number from 1, the error, the remedy.
 pub type BadKeyLine = (usize, String, String);
 
 /// Far larger than any real key file. A larger file is some other file.
@@ -37,7 +37,7 @@ impl KeyFile {
         };
         let file = std::fs::File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?;
-        // Room for all of it, so that no copy stays behind.
+        // The buffer has room for the whole file, so that growing it leaves no copy of a key behind.
         let room = mode.len().min(FILE_BYTES_MAX) as usize + 1;
         let mut text = Zeroizing::new(String::with_capacity(room));
         file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
@@ -106,7 +106,7 @@ fn hex(text: &str) -> Option<Key> {
     if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
-    // Room for all of it, so that no copy stays behind.
+    // The buffer has room for the whole key, so that growing it leaves no copy behind.
     let mut bytes = Vec::with_capacity(text.len() / 2);
     for at in (0..text.len()).step_by(2) {
         bytes.push(u8::from_str_radix(&text[at..at + 2], 16).ok()?);

@@ -1,4 +1,4 @@
-//! The validity of a certificate (RFC 5280 §4.1.2.5). The TLS library checks the validity and does not tell it.
+//! The validity of a certificate (RFC 5280 §4.1.2.5). The TLS library checks the validity but does not report it.
 
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode as _;
@@ -13,7 +13,7 @@ pub(crate) struct Validity {
 
 /// `None`: the bytes are not a certificate in DER.
 pub(crate) fn read(certificate: &[u8]) -> Option<Validity> {
-    // Raw: a certificate that breaks a rule beside its validity is for the TLS library to judge.
+    // Raw: the TLS library judges certificates that break rules other than those on validity.
     let certificate = CertificateInner::<Raw>::from_der(certificate).ok()?;
     let validity = certificate.tbs_certificate().validity();
     let seconds = |time: Time| time.to_unix_duration().as_secs() as i64;

@@ -1,5 +1,5 @@
-//! Options of a command line that each set one key of the configuration: which there are, and how they are read. The value
-//! goes through the reader of the key, so that its range stands in the definition alone.
+//! Options of a command line that each set one key of the configuration: their list, and their reader. The key's own reader
+//! reads the value, so the range stands only in the key's definition.
 
 use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::roles::Raw;
@@ -9,7 +9,7 @@ use crate::sections::roles::Raw;
 pub struct KeyOption {
     /// Without the two hyphens.
     pub name: &'static str,
-    /// What stands for the value in the help.
+    /// The placeholder for the value in the help.
     pub value_name: &'static str,
     pub key: &'static str,
 }
@@ -20,7 +20,7 @@ const fn option(name: &'static str, value_name: &'static str, key: &'static str)
 
 const KEY_FILE: KeyOption = option("key-file", "FILE", "keys.file");
 
-/// Of a load manager.
+/// Options of a load manager.
 pub const LB_OPTIONS: &[KeyOption] = &[
     option("affinity", "KIND", "affinity.kind"),
     option("selection", "POLICY", "selection.kind"),
@@ -39,7 +39,7 @@ pub const LB_OPTIONS: &[KeyOption] = &[
     option("server-ca", "FILE", "tls.server_ca"),
 ];
 
-/// Of a performance server.
+/// Options of a performance server.
 pub const PERF_OPTIONS: &[KeyOption] = &[
     option("listen", "ADDRESS:PORT", "perf.listen"),
     option("poll-ms", "MS", "perf.poll_ms"),
@@ -47,7 +47,7 @@ pub const PERF_OPTIONS: &[KeyOption] = &[
     KEY_FILE,
 ];
 
-/// What was given of such options: the key of each, and its value as text.
+/// The options on a command line: the key of each, and its value as text.
 pub type Given = Vec<(KeyOption, String)>;
 
 pub(crate) fn set(raw: &mut Raw, given: &[(KeyOption, String)], problems: &mut Problems) {

@@ -7,11 +7,11 @@ use crate::language::section::Section;
 use crate::sections::measured::MeasureSection;
 use crate::sections::roles::Raw;
 
-/// What was given on the command line, as text: [`perf_form`] reads and checks it.
+/// The options on the command line, as text: [`perf_form`] reads and checks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PerfForm {
     pub agent: Vec<String>,
-    /// Of [`crate::PERF_OPTIONS`].
+    /// Options out of [`crate::PERF_OPTIONS`].
     pub options: Given,
 }
 

@@ -9,19 +9,19 @@ use crate::language::problem::{Problems, Source};
 use crate::language::section::Section;
 use crate::sections::roles::Raw;
 
-/// What was given on the command line, as text: [`short_form`] reads and checks it.
+/// The options on the command line, as text: [`short_form`] reads and checks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShortForm {
     pub listen: Vec<String>,
     pub server: Vec<String>,
-    /// Of [`LB_OPTIONS`].
+    /// Options out of [`LB_OPTIONS`].
     pub options: Given,
     /// As in [`crate::load_to_start`].
     pub to_start: bool,
 }
 
 impl ShortForm {
-    /// The same with one option more, by its name.
+    /// The same with another option, given by its name.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> ShortForm {
         let option =
@@ -69,7 +69,7 @@ pub fn server_tls(
     if problems.has_errors() { Err(problems) } else { Ok((shown, problems)) }
 }
 
-/// Sections of which an option gives the address, and nothing else.
+/// Sections whose address an option gives; their other keys stay at the defaults.
 fn addressed<S: Section>(option: &str, texts: &[String], problems: &mut Problems) -> Vec<S> {
     let mut sections = Vec::new();
     for text in texts {

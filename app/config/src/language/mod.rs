@@ -1,4 +1,4 @@
-//! The language of the file without its words: values of each kind, sections and their keys, errors and their places.
+//! The language of the file, without its keys and words: values of each kind, sections and their keys, errors and their places.
 
 pub(crate) mod problem;
 pub(crate) mod role;

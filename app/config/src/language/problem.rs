@@ -1,12 +1,12 @@
-//! Errors of a configuration: where, what, and the remedy. All errors of a file are shown at once.
+//! Errors of a configuration: the place, the error, and the remedy. All errors of a file are shown at once.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value was written.
+/// The place where a value was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SourcePosition {
-    /// Nowhere: the value is the default, or the section is missing.
+    /// The value is the default, or the section is missing.
     #[default]
     Unwritten,
     /// Offset in the text of the file.
@@ -15,7 +15,7 @@ pub enum SourcePosition {
     Option(String),
 }
 
-/// One error, or (`warning`) something that works but that the operator should know.
+/// An error, or (`warning`) a setting that works but that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub place: SourcePosition,
@@ -91,7 +91,7 @@ impl Problems {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// The errors of `other`, which read the same text. The warnings of `other` are dropped.
+    /// Takes the errors of `other`, which read the same text. The warnings of `other` are dropped.
     pub(crate) fn take_errors(&mut self, other: Problems) {
         self.list.extend(other.list.into_iter().filter(|problem| !problem.warning));
     }

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 use crate::language::problem::{Problems, SourcePosition, nearest};
 use crate::language::section::{Effect, Held, Section, SectionName, tables};
 
-/// A key that two configurations do not have alike.
+/// A key that differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differs {
     /// `limits.sessions_max`, or the heading of the section, if the heading stands for all its keys.
@@ -29,7 +29,7 @@ pub(crate) fn unwritten<S: Section>() -> S {
     S::of(&[], &SourcePosition::Unwritten).expect("a section that is not repeated has only optional keys")
 }
 
-/// What differs between the sections of one heading. Of sections that may be repeated, only the keys that need a restart are
+/// The differences between the sections of one heading. Of sections that may be repeated, only the keys that need a restart are
 /// compared here: the caller knows which server or which place a section means, and compares the rest.
 pub(crate) fn differences<S: Section>(before: &[S], after: &[S], found: &mut Vec<Differs>) {
     let held = |sections: &[S]| -> Vec<Vec<Held>> { sections.iter().map(Section::held).collect() };
@@ -70,7 +70,7 @@ fn named<S: Section>(at: usize) -> String {
     }
 }
 
-/// Keys that are written and that only a restart can change.
+/// Keys in the file that only a restart can change.
 pub(crate) fn written_for_a_start<S: Section>(sections: &[S], found: &mut Vec<String>) {
     let heading = S::HEADING.to_string();
     for section in sections {
@@ -115,7 +115,7 @@ macro_rules! role {
                 set.unwrap_or_else(|| Err((format!("no key `{path}`"), "name a key of the configuration".into())))
             }
 
-            /// What differs from this to `after`.
+            /// The differences from this configuration to `after`.
             pub(crate) fn differences(&self, after: &$role) -> Vec<Differs> {
                 let mut found = Vec::new();
                 $( differences(
@@ -124,7 +124,7 @@ macro_rules! role {
                 found
             }
 
-            /// Keys that are written and that only a restart can change.
+            /// Keys in the file that only a restart can change.
             pub(crate) fn written_for_a_start(&self) -> Vec<String> {
                 let mut found = Vec::new();
                 $( written_for_a_start(role!(@slice $quantity self.$section), &mut found); )+

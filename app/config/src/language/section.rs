@@ -1,5 +1,5 @@
-//! How a section of the file is defined and read. From one definition of each key, `sections!` makes the struct for the
-//! checks, its reader, the row of the reference page, and what a reload compares. A role names the sections that it reads
+//! How a section of the file is defined and read. From one definition of each key, `sections!` makes the struct for the checks,
+//! its reader, the row of the reference page, and the comparison at a reload. A role names the sections that it reads
 //! (`language/role.rs`).
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ pub(crate) enum LeftOut {
     Is(&'static str),
 }
 
-/// When a key that was changed in the file has its effect.
+/// The time when a key that was changed in the file takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// At a reload. The reload tells both values as the file writes them.
@@ -94,17 +94,17 @@ pub(crate) struct SectionHelp {
     pub keys: Vec<KeyHelp>,
 }
 
-/// What one key of a section holds.
+/// The content of one key of a section.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub effect: Effect,
     /// As the file writes it.
     pub value: String,
-    /// It stands in the file, or among the options.
+    /// The key stands in the file, or among the options.
     pub is_written: bool,
 }
 
-/// What `sections!` makes of a section.
+/// The methods that `sections!` gives each section.
 pub(crate) trait Section: Sized {
     const HEADING: SectionName;
 
@@ -123,7 +123,7 @@ pub(crate) trait Section: Sized {
     fn described() -> SectionHelp;
 }
 
-/// The value of a key in a section that is made of texts.
+/// The value of a key in a section that is made from texts.
 pub(crate) fn given_or_default<T: Value>(
     (name, default, bounds): (&str, LeftOut, Bounds),
     given: &[(&str, &str)],

@@ -1,5 +1,5 @@
-//! The kinds of value that a key can have. Each kind reads itself from TOML and from the text of an option, says what is
-//! wrong with a value, and names its own form for the reference page.
+//! The kinds of value that a key can have. Each kind reads itself from TOML and from the text of an option, describes the error
+//! in a value, and names its own form for the reference page.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use crate::language::problem::nearest;
 
-/// What is wrong with a value, and the remedy.
+/// The error in a value, and the remedy.
 pub type Wrong = (String, String);
 
 /// The lowest and the highest number that is accepted.
@@ -238,13 +238,13 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
     let port = match transport {
         None | Some(Transport::Udp | Transport::Tcp) => Some(SIP_PORT),
         Some(Transport::Tls) => Some(SIPS_PORT),
-        // These ports are usually those of HTTP, and another program listens there: an error is better than a guess.
+        // These ports are usually HTTP's, and another program may listen there: an error is better than a guess.
         Some(Transport::Ws | Transport::Wss) => None,
     };
     Ok(Endpoint { transport, address: parse_address(rest, port)? })
 }
 
-/// An IP address with a port. If the port is left out, it is `port`, if there is one.
+/// An IP address with a port. If the port is left out, it is `port`, if that is given.
 pub fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return match address.port() {
@@ -256,7 +256,7 @@ pub fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong>
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return match port {
             Some(port) => Ok(SocketAddr::new(ip, port)),
-            // Where SIP is not spoken, SIP's port must not be suggested.
+            // This is no SIP address, so the error must not suggest SIP's port.
             None => {
                 let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
                 Err((format!("`{text}` has no port"), format!("write the port, too: {host}:PORT")))
@@ -318,7 +318,7 @@ impl<T: Value> Value for Option<T> {
 }
 
 impl<T: Value> Value for Vec<T> {
-    /// An option is repeated instead of having a list.
+    /// An option is repeated; it has no list.
     fn from_text(text: &str, bounds: Bounds) -> Result<Vec<T>, Wrong> {
         Ok(vec![T::from_text(text, bounds)?])
     }
@@ -346,13 +346,13 @@ impl<T: Value> Value for Vec<T> {
     }
 }
 
-/// A value out of a short list of words.
+/// A choice from a short list of words.
 pub trait Choice: Copy + PartialEq + Sized + 'static {
-    /// Word, value, and what it does.
+    /// Word, value, and the word's effect.
     const WORDS: &'static [(&'static str, Self, &'static str)];
 }
 
-/// The word by which the configuration knows this value; for status and logs.
+/// The word for this value in the configuration; for status and logs.
 pub fn word<T: Choice>(value: T) -> &'static str {
     T::WORDS.iter().find(|(_, known, _)| *known == value).map_or("", |(word, _, _)| word)
 }

@@ -1,6 +1,6 @@
-//! Which lines of the log are written: a level for all, and levels for modules, as `info,net=debug,lb::control=warn`.
+//! The filter of the log's lines: a level for all, and levels for modules, as `info,net=debug,lb::control=warn`.
 
-/// How much a line matters. A filter lets through its level and all before it.
+/// The importance of a line. A filter lets through its level and all levels before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Off,
@@ -22,17 +22,17 @@ impl Level {
     ];
 }
 
-/// Parts of a load manager that write lines. A filter that names another has no effect, so it is refused. What stands behind `::` is one
-/// of their modules.
+/// Parts of a load manager that write lines. A filter with any other name has no effect, so it is refused. The text after `::`
+/// is one of the part's modules.
 const MODULES: [&str; 5] = ["lb", "net", "perf", "refused", "roles"];
 
-/// Parts of a filter, bounded because each line is held against all.
+/// Most parts of a filter; each line is compared with all of them.
 const PARTS_MAX: usize = 64;
 
 /// A checked filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter {
-    /// What no part names.
+    /// The level of modules that no part names.
     pub level: Level,
     /// Module and level.
     pub modules: Vec<(String, Level)>,
@@ -45,7 +45,7 @@ impl Default for LogFilter {
 }
 
 impl LogFilter {
-    /// Says what is wrong in words, with the remedy.
+    /// Reads a filter; the error is in words, with the remedy.
     pub fn parse(text: &str) -> Result<LogFilter, String> {
         let mut filter = LogFilter::default();
         if text.split(',').count() > PARTS_MAX {

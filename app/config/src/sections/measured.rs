@@ -1,5 +1,5 @@
-//! Sections of what is measured of servers: the score, who is polled for figures, and the performance server, which reads them
-//! in a process of its own too.
+//! Sections about measures of servers: the score, the places that are polled for figures, and the performance server, which
+//! also reads them in a process of its own.
 
 use std::net::SocketAddr;
 use std::ops::Range;

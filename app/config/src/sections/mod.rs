@@ -1,4 +1,4 @@
-//! Every section and key that there is, each defined once, and the reference page that is made of them.
+//! Every section and key, each defined once, and the reference page that is made from the definitions.
 
 pub(crate) mod farm;
 pub(crate) mod log_filter;

@@ -1,4 +1,4 @@
-//! The reference page and the help of single keys, both out of the definition.
+//! The reference page and the help of single keys, both made from the definitions.
 
 use std::fmt::Write as _;
 
@@ -71,7 +71,7 @@ fn meaning(key: &KeyHelp) -> String {
     text
 }
 
-/// Doc comments come with a blank in front of each line.
+/// Doc comments have a blank in front of each line.
 fn flat(help: &str) -> String {
     help.split_whitespace().collect::<Vec<_>>().join(" ")
 }

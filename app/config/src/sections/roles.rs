@@ -1,4 +1,4 @@
-//! Which sections each role reads, in the order of the reference page.
+//! The sections that each role reads, in the order of the reference page.
 
 use toml::de::DeTable;
 

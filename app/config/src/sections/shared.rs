@@ -1,5 +1,5 @@
-//! Sections that every role of the product reads: where it listens, with which certificates and keys, its connections, its API,
-//! its control socket, its log.
+//! Sections that every role of the product reads: listeners, certificates and keys, connections, the API, the control socket,
+//! the log.
 
 use std::net::SocketAddr;
 use std::ops::Range;

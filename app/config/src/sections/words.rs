@@ -1,4 +1,4 @@
-//! The words of keys that are a choice, each with what it does.
+//! The words of keys that are a choice, with the effect of each.
 
 use heartbeat::measure::By;
 use lb::register::settings::{Accept, InsertPath};
