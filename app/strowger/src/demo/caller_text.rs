@@ -1,4 +1,4 @@
-//! The requests of a caller, and what it takes from the answer that makes its dialog.
+//! The requests of a caller, and the dialog that it makes from an answer.
 
 use std::net::SocketAddr;
 
@@ -8,20 +8,20 @@ use sip::{Host, Message, Name, Uri, Writer};
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: u8 = 70;
 
-/// Both ends of a caller's way.
+/// The two ends of a caller's way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
     pub(super) own: SocketAddr,
     /// The load manager.
     pub(super) to: SocketAddr,
-    /// Sets the calls of this run apart from those of others.
+    /// A number that tells this run's calls from those of other runs.
     pub(super) run: u64,
 }
 
-/// What later requests of the call need (RFC 3261 §12.1.2).
+/// The fields that later requests of the call need (RFC 3261 §12.1.2).
 pub(super) struct Dialog {
     target: String,
-    /// The route that was recorded, nearest first.
+    /// The recorded route, nearest entry first.
     routes: Vec<String>,
     to: String,
     pub(super) hop: SocketAddr,
@@ -34,11 +34,11 @@ pub(super) fn call_number(call_id: &[u8], ends: Ends) -> Option<u64> {
     (u64::from_str_radix(run, 16) == Ok(ends.run)).then(|| number.parse().ok()).flatten()
 }
 
-/// What differs from one request of a call to the next.
+/// The parts that differ between the requests of a call.
 struct Ask<'a> {
     method: &'a str,
     sequence: u32,
-    /// Each method has a transaction of its own; a copy has the same branch, and the ACK to a failure that of its INVITE.
+    /// Each method has its own transaction; a copy has the same branch, and the ACK to a failure has the INVITE's branch.
     transaction: &'a str,
     uri: &'a str,
     to: &'a str,
@@ -62,7 +62,7 @@ fn request(ends: Ends, number: u64, ask: &Ask<'_>) -> String {
         "" => whole.finish(),
         body => whole.finish_with("application/sdp", body.as_bytes()),
     };
-    // Of answers that are no text there is nothing to be said in a demonstration.
+    // The text may hold fields of an answer; in a demo, bytes that are not text may be replaced.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -79,7 +79,7 @@ pub(super) fn invite(ends: Ends, number: u64) -> String {
     request(ends, number, &ask)
 }
 
-/// The dialog that a 2xx makes; what is wrong with it otherwise.
+/// The dialog that a 2xx makes; otherwise the error in the 2xx.
 pub(super) fn dialog(response: &Message<'_>) -> Result<Dialog, &'static str> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let contact = response.first_value(Name::Contact).ok_or("a 2xx without Contact")?;

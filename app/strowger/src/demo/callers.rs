@@ -1,5 +1,5 @@
-//! Callers as a core: calls at an even pace, each from INVITE to the answer of its BYE, with the client transactions of
-//! RFC 3261 §17.1. A call that does not go through all of it is lost, and said to be, with the reason.
+//! Callers as a core: calls at an even pace, each from INVITE to the answer to its BYE, with the client transactions of
+//! RFC 3261 §17.1. A call that does not complete all of it counts as lost, with the reason.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -22,23 +22,23 @@ use super::caller_text::{Ends, ack_of_failure, call_number, dialog, invite, with
 use super::histogram::Histogram;
 use turn::Core;
 
-/// Losses whose reason is told; the others are only counted.
+/// Most losses whose reason is shown; further losses are only counted.
 const REASONS_MAX: usize = 20;
 
-/// Longest wait for the final answer to an INVITE: longer than any transaction on the way lives.
+/// Longest wait for the final answer to an INVITE: longer than the life of any transaction on the way.
 const RINGING_MAX: Duration = Duration::from_secs(40);
 
-/// Calls at once, whatever the pace: a farm that answers nobody must not fill the memory.
+/// Most calls at once, whatever the pace: a farm that answers no call must not fill the memory.
 const CALLS_MAX: usize = 20_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pacing {
     pub(crate) calls_per_second: u32,
-    /// From the 200 to the BYE.
+    /// Time from the 200 to the BYE.
     pub(crate) talk: Duration,
 }
 
-/// What has come of the calls. Written by the callers, read by whoever shows it.
+/// The results of the calls. The callers write them, and the screen reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) started: Counter,
@@ -48,25 +48,25 @@ pub(crate) struct Tally {
     pub(crate) up: Counter,
     pub(crate) messages: Counter,
     pub(crate) repeated: Counter,
-    /// Answers of no call of ours.
+    /// Answers that belong to no call of ours.
     pub(crate) stray: Counter,
-    /// From the INVITE to the first answer but 100, microseconds.
+    /// Time from the INVITE to the first answer other than 100, microseconds.
     pub(crate) first_answer: Histogram,
-    /// Of the first losses.
+    /// Reasons of the first losses.
     pub(crate) reasons: Mutex<Vec<String>>,
-    /// Once set, no more calls are begun.
+    /// Once this is set, no more calls begin.
     pub(crate) ending: AtomicBool,
 }
 
 impl Tally {
-    /// Every call that was begun has come to its end.
+    /// Whether every call has ended.
     pub(crate) fn is_settled(&self) -> bool {
         self.ended.get() + self.lost.get() >= self.started.get()
     }
 }
 
 enum Phase {
-    /// An INVITE that only ever rings has no timer of its own.
+    /// An INVITE that rings for ever has no timer of its own.
     Inviting {
         client: InviteClient,
         give_up_at: Time,
@@ -83,7 +83,7 @@ struct Call {
     started: Time,
     rang: bool,
     phase: Phase,
-    /// What is repeated: INVITE, then ACK (for each copy of the 2xx), then BYE.
+    /// The message to repeat: INVITE, then ACK (for each copy of the 2xx), then BYE.
     last: String,
     bye: String,
     hop: SocketAddr,
@@ -170,7 +170,7 @@ impl Callers {
         let number = response.first_value(Name::CallId).and_then(|id| call_number(id, self.ends));
         let method = response.first_value(Name::CSeq).and_then(cseq::parse).map(|sequence| sequence.method);
         let (Some(number), Some(method)) = (number, method) else { return self.tally.stray.add(1) };
-        // A copy of an answer of a call that is over.
+        // A copy of an answer for a call that is over.
         let Some(mut call) = self.calls.remove(&number) else { return };
         if status > 100 && !call.rang {
             call.rang = true;
@@ -254,9 +254,9 @@ impl Callers {
         Some(call)
     }
 
-    /// Does what is due of one call.
+    /// Takes the due step of one call.
     fn advance(&mut self, now: Time, number: u64, out: &mut Outbox) {
-        // A place in the queue that is older than the call's last change is void.
+        // An entry in the queue that is older than the call's last change is void.
         if self.calls.get(&number).and_then(Call::next_deadline).is_none_or(|at| at > now) {
             return;
         }
@@ -291,7 +291,7 @@ impl Callers {
         self.keep(number, call);
     }
 
-    /// Begins the call that is due, and sets the time of the next.
+    /// Begins the call that is due, and sets the time of the next call.
     fn pace(&mut self, now: Time, out: &mut Outbox) {
         let Some(due) = self.next_call.filter(|due| *due <= now) else { return };
         if self.tally.ending.load(Ordering::Relaxed) {
@@ -302,7 +302,7 @@ impl Callers {
             self.begin(now, out);
         }
         let interval = Duration::from_secs(1) / self.pacing.calls_per_second.max(1);
-        // After a pause of the machine the pace goes on from here: no burst makes up for it.
+        // After a pause of the machine the pace continues from now: no burst makes up for the pause.
         let late = now.since(due) > Duration::from_millis(100);
         self.next_call = Some(if late { now + interval } else { due + interval });
     }

@@ -15,14 +15,14 @@ use crate::report::status::StatusReport;
 
 /// Time between two heartbeats, milliseconds: less than a third of the usual time, so that the demo is short.
 const HEARTBEAT_MS: u32 = 300;
-/// A server is failed after so many of them. On a busy machine all agents may be late at once, and a farm whose servers are all
-/// failed refuses calls: the demo must bear 1.5 s.
+/// A server is failed after this many periods without a heartbeat. On a busy machine all agents may be late at once, and a farm
+/// in which all servers are failed refuses calls: the demo must bear 1.5 s.
 const DECAY_PERIODS: u32 = 5;
-/// From the 180 to the 200, milliseconds: with this pause, some calls are being set up at any moment.
+/// Time from the 180 to the 200, milliseconds: because of it, some calls are being set up at any moment.
 const ANSWER_MS: u32 = 400;
 /// Longest wait until all servers are known.
 const START_PATIENCE: Duration = Duration::from_secs(15);
-/// From the signal to end until the kill.
+/// Time from SIGTERM to the kill.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
 /// Bytes of a log that are shown after a failure.
 const LOG_LINES: usize = 12;
@@ -149,7 +149,7 @@ impl Farm {
         child_of(agent)
     }
 
-    /// Kills an agent, so that nobody watches its server.
+    /// Kills an agent, so that its server has no agent any more.
     pub(crate) fn kill_agent(&mut self, index: usize) {
         if let Some(agent) = self.agents.get_mut(index) {
             let _ = agent.kill();
@@ -189,7 +189,7 @@ impl Drop for Farm {
                 let _ = child.wait();
             }
         }
-        // A server whose agent had to be killed would live on: agents leave their servers running.
+        // If the agent was killed, its server is still running: agents leave their servers running.
         let program = std::env::current_exe().ok();
         for process in servers {
             if program.is_some() && fs::read_link(format!("/proc/{process}/exe")).ok() == program {

@@ -1,11 +1,11 @@
-//! Durations in buckets that grow with them: eight to each doubling, so that a figure is right to an eighth.
+//! Durations in buckets that grow with them: eight buckets to each doubling, so a figure is right to an eighth.
 
 use net::Counter;
 
 /// Up to 2^32 microseconds, over an hour.
 const BUCKETS: usize = 256;
 
-/// Written by one thread, read by any.
+/// One thread writes the counts, any thread may read them.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     buckets: Vec<Counter>,
@@ -22,13 +22,13 @@ impl Histogram {
         self.buckets[bucket(micros)].add(1);
     }
 
-    /// The counts, to be compared with later ones.
+    /// The counts, for a comparison with later counts.
     pub(crate) fn counts(&self) -> Vec<u64> {
         self.buckets.iter().map(Counter::get).collect()
     }
 }
 
-/// The duration in microseconds that `permille` of the counted ones do not exceed; `None` when there are none.
+/// The duration in microseconds that `permille` of the counted durations do not exceed; `None` if there are none.
 pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
     let total: u64 = counts.iter().sum();
     let rank = (total * permille).div_ceil(1000).max(1);

@@ -1,4 +1,4 @@
-//! What the demo shows: on a terminal a table that is redrawn in place, elsewhere one line per second.
+//! The demo's screen: on a terminal a table that is redrawn in place, elsewhere one line per second.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -8,7 +8,7 @@ use crate::process::print;
 use crate::report::status::StatusReport;
 use crate::report::table::{aligned, or_dash, terminal_size};
 
-/// Everything that is shown at one moment.
+/// All data that is shown at one moment.
 pub(crate) struct View<'a> {
     pub(crate) elapsed_millis: u64,
     pub(crate) seconds: u64,
@@ -20,7 +20,7 @@ pub(crate) struct View<'a> {
     pub(crate) ended: u64,
     pub(crate) lost: u64,
     pub(crate) messages_per_second: u64,
-    /// From INVITE to ringing, microseconds, of the last second.
+    /// Time from INVITE to ringing in the last second, microseconds.
     pub(crate) p50: Option<u64>,
     pub(crate) p99: Option<u64>,
     pub(crate) taken_over: usize,
@@ -41,7 +41,7 @@ impl Screen {
 
     pub(crate) fn show(&mut self, view: &View<'_>) {
         let text = if self.terminal { self.frame(view) } else { self.lines(view) };
-        // The calls go on if the reader has gone away.
+        // The calls go on even if the reader has gone away.
         out!("{text}");
         print::note(io::stdout().flush());
     }

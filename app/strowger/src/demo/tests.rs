@@ -1,4 +1,4 @@
-//! Callers against a server without sockets, on a clock moved by hand. The two ends of the demo keep to the protocol,
+//! Callers against a server without sockets, on a clock that the test moves. The two ends of the demo keep to the protocol,
 //! whatever is lost between them.
 
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Line {
         }
     }
 
-    /// Carries messages between the two until there are none.
+    /// Carries messages between the two ends until none is left.
     fn exchange(&mut self, mut from_callers: Outbox, mut from_server: Outbox) {
         while !from_callers.sends.is_empty() || !from_server.sends.is_empty() {
             let (mut to_server, mut to_callers) = (Outbox::default(), Outbox::default());
