@@ -1,6 +1,6 @@
-//! Rules about the project itself that no compiler checks: the size and head of files, the
-//! form of citations, paths in documents, what may not be written; `dependencies` has those about what depends on what.
-//! Each test prints every place that breaks its rule.
+//! Rules about the project itself that no compiler checks: the size and head of files, the form of citations, paths in
+//! documents, forbidden words; the rules about dependencies are in `dependencies`. Each test prints every place that breaks its
+//! rule.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,12 +10,12 @@ mod dependencies;
 mod requirements;
 mod structure;
 
-/// Above this a file holds a second noun.
+/// A longer file holds a second noun.
 const LINES_MAX: usize = 500;
-/// From here on that noun is looked for.
+/// A longer file probably holds a second noun: a warning.
 const LINES_WARN: usize = 400;
 
-/// RFCs that the project cites. One more is one more line here.
+/// RFCs that the project cites. A further RFC needs a line here.
 const RFCS: &[u32] = &[
     768, 791, 792, 1122, 1123, 1812, 2104, 2119, 2543, 2617, 3261, 3262, 3263, 3264, 3265, 3311, 3325, 3326,
     3327, 3339, 3428, 3489, 3515, 3550, 3581, 3608, 3665, 3725, 3840, 3841, 3891, 3892, 3960, 3966, 3986,
@@ -26,7 +26,7 @@ const RFCS: &[u32] = &[
     9112, 9113, 9457,
 ];
 
-/// Folders that hold no source of ours.
+/// Folders without source of ours.
 const SKIPPED: &[&str] = &[".git", "target", "results", "__pycache__", "artifacts", "corpus"];
 
 fn root() -> PathBuf {
@@ -61,7 +61,7 @@ fn with_ending(endings: &[&str]) -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// This file spells out what it forbids.
+/// This file contains the words that it forbids.
 fn is_this_file(path: &Path) -> bool {
     path.starts_with("tests/src/tidy.rs")
 }
@@ -135,7 +135,7 @@ fn cores_touch_no_clock_socket_thread_or_file() {
     none("effects in core/", &found);
 }
 
-/// Files and folders of modules that are compiled for tests alone: those declared behind `#[cfg(test)]`.
+/// Files and folders of modules that are compiled only for tests: those declared behind `#[cfg(test)]`.
 fn test_modules() -> Vec<PathBuf> {
     let mut modules = Vec::new();
     for (path, text) in with_ending(&["rs"]) {
@@ -189,7 +189,7 @@ fn rfcs_are_cited_in_one_form() {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
-            // In code RFC4475 is a name; a citation stands in a comment.
+            // In code RFC4475 is a name; citations are in comments.
             let code = path.extension().is_some_and(|ending| ending == "rs");
             let line = if code { line.split_once("//").map_or("", |(_, comment)| comment) } else { line };
             for (at, _) in line.match_indices("RFC") {
@@ -202,8 +202,8 @@ fn rfcs_are_cited_in_one_form() {
     none("citations not of the form RFC 3261 §17.1", &found);
 }
 
-/// What is wrong with the text after `RFC`. A citation is a space, a number that is in the list, and perhaps ` §` and a
-/// section. `RFCs` and `an RFC` without a number cite nothing.
+/// The error in the text after `RFC`. A citation is a space, a number that is in the list, and perhaps ` §` and a section.
+/// `RFCs` and `an RFC` without a number are no citations.
 fn citation_fault(rest: &str) -> Option<&'static str> {
     let Some(after) = rest.strip_prefix(' ') else {
         return rest

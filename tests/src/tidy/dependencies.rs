@@ -1,4 +1,4 @@
-//! Which crate may depend on which, as ARCHITECTURE.md draws it, and which packages may come in, as deny.toml lists them.
+//! The allowed dependencies between crates, as ARCHITECTURE.md draws them, and the allowed packages, as deny.toml lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -80,12 +80,12 @@ fn crates_use_only_the_edges_that_are_drawn() {
     none("edges that differ from ARCHITECTURE.md", &wrong);
 }
 
-/// The lists of deny.toml, which cargo-deny reads too.
+/// The lists in deny.toml, which cargo-deny also reads.
 fn deny() -> toml::Table {
     fs::read_to_string(root().join("deny.toml")).expect("deny.toml").parse().expect("deny.toml in TOML")
 }
 
-/// Every package that is built for the workspace, its tests included, one line each.
+/// Every package that is built for the workspace and its tests, one line each.
 fn tree(format: &str) -> BTreeSet<String> {
     let edges = ["tree", "--workspace", "--prefix", "none", "--locked", "-e", "normal,build,dev", "--format"];
     let tree =
@@ -175,7 +175,7 @@ fn no_banned_package_is_built() {
         .filter_map(|entry| entry["crate"].as_str())
         .collect();
     assert!(banned.len() >= 4, "deny.toml bans {banned:?}");
-    // Not Cargo.lock: it also names what no feature that we use brings in.
+    // Not from Cargo.lock: it also names packages of features that we do not use.
     let found: Vec<String> = tree("{p}")
         .into_iter()
         .filter(|package| banned.contains(&package.split(' ').next().expect("a name")))

@@ -1,4 +1,4 @@
-//! What code and documents cite of the project's requirements stands on the page of requirements.
+//! Requirements that code and documents cite stand on the page of requirements.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,21 +7,21 @@ use super::{none, root, with_ending};
 
 const PAGE: &str = "docs/requirements.md";
 
-/// The first cell of each row that is an id, and the letters of headings.
+/// The ids in the first cells of the rows, and the letters of headings.
 fn ids(page: &str) -> BTreeSet<String> {
     let cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
-    // A part as a whole is cited by its letter alone.
+    // A citation of a whole part has only its letter.
     let parts = page.lines().filter_map(|line| line.strip_prefix("## ")?.split(". ").next());
     cells.chain(parts).filter(|cell| is_id(cell) || cell.starts_with("FIG. ")).map(str::to_owned).collect()
 }
 
-/// A letter of the requirements, and a number behind it: `A`, `A13`, `T3`.
+/// A letter of the requirements, and a number after it: `A`, `A13`, `T3`.
 fn is_id(word: &str) -> bool {
     let digits = word.trim_start_matches(|c| matches!(c, 'A'..='G' | 'P' | 'T'));
     word.len() - digits.len() == 1 && digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Every id that a line cites, as the page writes it.
+/// Every id that a line cites, in the form of the page.
 fn cited(line: &str) -> Vec<String> {
     let words = |text: &str| -> Vec<String> {
         let parts = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.'));
@@ -56,7 +56,7 @@ fn requirements_that_are_cited_stand_on_their_page() {
         }
         let is_code = path.extension().is_some_and(|ending| ending == "rs");
         for (number, line) in text.lines().enumerate() {
-            // Type parameters have such names too.
+            // Type parameters have such names too, so in code only comments count.
             if is_code && !line.trim_start().starts_with("//") {
                 continue;
             }

@@ -1,9 +1,9 @@
-//! The structure within a crate, as ARCHITECTURE.md draws it: no file imports in a circle but in the pairs that are named there, and
-//! no file and no folder is too large to be taken in at a look.
+//! The structure within a crate, as ARCHITECTURE.md draws it: files import each other in a circle only in the named pairs, and
+//! no file and no folder is too large to be surveyed.
 //!
-//! Imports are read as text: `use` and paths that begin with `crate`, `self` or `super`, without those of tests. That a module calls its
-//! own children by name, as a list of verbs does, is none. A name that a module
-//! hands on (`pub use`) is an import of the file that it comes from, and handing on is none.
+//! Imports are read as text: `use` and paths that begin with `crate`, `self` or `super`, without those of tests. A module that
+//! calls its own children by name, as a list of verbs does, does not import them. A name that a module hands on (`pub use`)
+//! counts as an import of the file that defines it; handing on is no import.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,16 +13,16 @@ use super::{in_src, none, root, test_modules, with_ending};
 
 /// A file with more lines outside its tests holds two nouns.
 const PRODUCT_LINES_MAX: usize = 400;
-/// More files and folders than this beside each other need a folder for some.
+/// If a folder has more files and folders than this, some of them need a folder.
 const ROOMS_MAX: usize = 20;
 
 /// A path of names from a crate's root: `["way", "route"]`.
 type Module = Vec<String>;
 
-/// What a file says of others.
+/// The names that a file hands on and uses.
 struct File {
     path: PathBuf,
-    /// Names that others may have through this module: `(name, where it comes from)`. A `*` hands on all.
+    /// Names that other files may take through this module: `(name, where it comes from)`. `*` hands on all names.
     handed_on: Vec<(String, Module)>,
     used: Vec<Module>,
 }
@@ -48,7 +48,7 @@ fn crates() -> BTreeMap<PathBuf, BTreeMap<Module, File>> {
     crates
 }
 
-/// The text before the tests that stand in the file itself.
+/// The text before the tests in the same file.
 fn before_tests(text: &str) -> &str {
     let begins = ["mod tests {", "pub(crate) mod tests {"].map(|module| format!("#[cfg(test)]\n{module}"));
     let at = begins.iter().filter_map(|begins| text.find(begins.as_str())).min();
@@ -62,7 +62,7 @@ fn product(text: &str) -> String {
     let mut kept = String::new();
     while let Some(line) = lines.next() {
         if line.trim() == "#[cfg(test)]" {
-            // What follows is for tests: an import, or a module in a file of its own.
+            // The next line is for tests: an import, or a module in its own file.
             lines.next_if(|next| next.trim_end().ends_with(';'));
             continue;
         }
@@ -76,7 +76,7 @@ fn read(path: PathBuf, module: &Module, text: &str) -> File {
     let mut file = File { path, handed_on: Vec::new(), used: Vec::new() };
     let mut rest = String::new();
     let mut statements = text;
-    // `use` statements first, then paths in what is left.
+    // First `use` statements, then paths in the rest of the text.
     while let Some((before, after)) = split_at_use(statements) {
         let (tree, next) = after.split_once(';').unwrap_or((after, ""));
         let public =
@@ -111,7 +111,8 @@ fn split_at_use(text: &str) -> Option<(&str, &str)> {
     Some((&text[..at.0], &text[at.0 + 4..]))
 }
 
-/// A tree of imports as single paths from the crate's root, each with the name it brings. Those of other crates are left out.
+/// A tree of imports as single paths from the crate's root, with the name that each brings. Imports from other crates are left
+/// out.
 fn expanded(tree: &str, module: &Module) -> Vec<(String, Module)> {
     let tree: String = tree.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut paths = vec![String::new()];
@@ -127,7 +128,7 @@ fn expanded(tree: &str, module: &Module) -> Vec<(String, Module)> {
             "self" => module.clone(),
             "super" => module[..module.len().checked_sub(1)?].to_vec(),
             first => {
-                // A child, in the form that a module hands on its own by: `pub use held::Held`.
+                // A child module, in the form in which a module hands on its own children: `pub use held::Held`.
                 let mut child = module.clone();
                 child.push(first.to_owned());
                 child
@@ -163,7 +164,7 @@ fn spread(tree: &str, before: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The module whose file holds what a path names.
+/// The module whose file defines the item that a path names.
 fn holder(path: &Module, files: &BTreeMap<Module, File>, steps: usize) -> Option<Module> {
     let length = (0..=path.len()).rev().find(|length| files.contains_key(&path[..*length]))?;
     let module = path[..length].to_vec();
@@ -176,7 +177,7 @@ fn holder(path: &Module, files: &BTreeMap<Module, File>, steps: usize) -> Option
     Some(module)
 }
 
-/// For each file of a crate, those that it imports.
+/// The imports of each file of a crate.
 fn imports(files: &BTreeMap<Module, File>) -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
     let of = |file: &File| {
         let found = file.used.iter().filter_map(|path| holder(path, files, 4));
@@ -185,7 +186,7 @@ fn imports(files: &BTreeMap<Module, File>) -> BTreeMap<PathBuf, BTreeSet<PathBuf
     files.values().map(|file| (file.path.clone(), of(file))).collect()
 }
 
-/// Sets of files each of which imports, in steps, each other.
+/// Sets of files that import each other, directly or through other files.
 fn circles(imports: &BTreeMap<PathBuf, BTreeSet<PathBuf>>) -> BTreeSet<BTreeSet<PathBuf>> {
     let reached = |from: &PathBuf| {
         let (mut found, mut next) = (BTreeSet::new(), vec![from]);
@@ -268,7 +269,7 @@ fn the_top_of_each_crate_can_be_taken_in_at_a_look() {
     none("tops with more than 20 files and folders", &crowded);
 }
 
-/// The files and folders at a crate's top, without those of tests alone. A folder and the file that opens it are one room.
+/// The files and folders at a crate's top, without those only for tests. A folder and the file that opens it are one room.
 fn rooms(home: &Path) -> BTreeSet<String> {
     let room =
         |path: PathBuf| path.with_extension("").file_name().map(|name| name.to_string_lossy().into_owned());
