@@ -1,8 +1,7 @@
-//! The calls of the generator: both their ends, and the check of everything that arrives.
+//! The generator's calls: both their ends, and the check of every message that arrives.
 //!
-//! A call is INVITE, 180, 200, ACK, BYE, 200. It stays in progress until `hold` younger calls have been answered; with
-//! a hold of zero it ends at once. What this module knows of the network is nothing: it is handed bytes and leaves
-//! messages in a [`Post`].
+//! A call is INVITE, 180, 200, ACK, BYE, 200. It stays in progress until `hold` younger calls have been answered; with a hold
+//! of zero it ends at once. This module does not know the network: it takes bytes and leaves messages in a [`Post`].
 
 use std::collections::VecDeque;
 
@@ -11,12 +10,12 @@ use crate::histogram::Histogram;
 use crate::post::Post;
 use crate::texts::{Dialog, Number, Texts, Transaction, write_dialog};
 
-/// Room for what a client keeps of one dialog: remote target, route set, To line.
+/// Room for a client's data of one dialog: remote target, route set, To line.
 const DIALOG_BYTES: usize = 384;
-/// A transaction unanswered this long has failed. Nothing is repeated: on the loopback a lost message is a finding.
+/// A transaction that is unanswered for this long has failed. No message is repeated: a loss on the loopback is a finding.
 const PATIENCE_NANOS: u64 = 2_000_000_000;
 
-/// The six messages of a call, each a bit of what was seen to arrive.
+/// The six messages of a call; each has a bit in the set of messages that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Step {
@@ -41,30 +40,30 @@ struct Slot {
     used: bool,
 }
 
-/// What was counted; the failures by kind.
+/// The counts of a run, with the failures by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
-    /// Messages of the call flow that arrived at their other end and were right.
+    /// Messages of the call flow that arrived at their other end without a fault.
     pub(crate) messages: u64,
     pub(crate) attempts: u64,
-    /// Calls of which all six messages arrived.
+    /// Calls whose six messages all arrived.
     pub(crate) calls: u64,
-    /// 100 responses: the middle's own, in addition to the six.
+    /// 100 responses, which the load manager or proxy sends in addition to the six messages.
     pub(crate) trying: u64,
-    /// Transactions unanswered in time.
+    /// Transactions without an answer in time.
     pub(crate) timeouts: u64,
     /// Final responses of 300 and above.
     pub(crate) refused: u64,
-    /// ACK or BYE that reached another server than the INVITE.
+    /// ACKs and BYEs that reached another server than the INVITE.
     pub(crate) wrong_server: u64,
-    /// Messages that do not read as the flow has them: fields missing, another branch, another number of Vias.
+    /// Messages that do not fit the call flow: missing fields, another branch, another number of Vias.
     pub(crate) wrong: u64,
-    /// Right messages of no call that awaits them: repeated, late, or invented.
+    /// Correct messages that no call awaits: repeated, late, or invented.
     pub(crate) stray: u64,
     /// INVITEs that reached the server without a Record-Route.
     pub(crate) without_record_route: u64,
-    /// Calls complete but for their 180. No failure: a stateful proxy that has passed on the 200 drops a 180 that
-    /// comes behind it, and two workers can turn the two round.
+    /// Calls that are complete except for their 180. This is no failure: a stateful proxy that has passed on the 200 drops a
+    /// later 180, and two workers can swap the two.
     pub(crate) without_ringing: u64,
 }
 
@@ -103,7 +102,7 @@ struct Awaited {
     until: u64,
 }
 
-/// When messages were sent, and how long they took from one end to the other.
+/// Times when messages were sent, and the times that they took from one end to the other.
 struct Stopwatch {
     sent: Vec<[u64; 6]>,
     taken: Histogram,
@@ -111,7 +110,7 @@ struct Stopwatch {
 
 pub(crate) struct Calls {
     texts: Texts,
-    /// Vias on a request at its server: 2 behind a proxy, 1 behind the floor.
+    /// Vias in a request at its server: 2 behind a proxy, 1 behind the floor.
     vias: usize,
     hold: usize,
     slots: Vec<Slot>,
@@ -142,7 +141,7 @@ impl Calls {
         }
     }
 
-    /// How many answered calls are kept in progress from now on.
+    /// Sets how many answered calls are kept in progress from now on.
     pub(crate) fn set_hold(&mut self, hold: usize) {
         self.hold = hold;
     }
@@ -166,7 +165,7 @@ impl Calls {
         }
     }
 
-    /// Sends an INVITE. False when every slot is in use.
+    /// Sends an INVITE. False if every slot is in use.
     pub(crate) fn start(&mut self, now: u64, post: &mut Post) -> bool {
         let Some(index) = self.free.pop() else { return false };
         let slot = &mut self.slots[index as usize];
@@ -179,7 +178,7 @@ impl Calls {
         true
     }
 
-    /// A message at the client's socket.
+    /// Handles a message at the client's socket.
     pub(crate) fn client_receives(&mut self, bytes: &[u8], now: u64, post: &mut Post) {
         let Some(head) = Head::scan(bytes) else { return self.counters.wrong += 1 };
         let Some(status) = head.status() else { return self.counters.wrong += 1 };
@@ -214,7 +213,7 @@ impl Calls {
         }
     }
 
-    /// A request at the socket of a server.
+    /// Handles a request at the socket of a server.
     pub(crate) fn server_receives(&mut self, server: u16, bytes: &[u8], now: u64, post: &mut Post) {
         let Some(head) = Head::scan(bytes) else { return self.counters.wrong += 1 };
         let Some(number) = self.find(&head) else { return self.counters.stray += 1 };
@@ -249,7 +248,7 @@ impl Calls {
         }
     }
 
-    /// Fails what was unanswered for too long.
+    /// Fails transactions that were unanswered for too long.
     pub(crate) fn expire(&mut self, now: u64) {
         while let Some(front) = self.awaited.front() {
             let slot = self.slots[front.number.slot as usize];
@@ -272,7 +271,7 @@ impl Calls {
         }
     }
 
-    /// Acknowledges, and ends the oldest call when more than `hold` are in progress.
+    /// Acknowledges the 200, and ends the oldest call if more than `hold` are in progress.
     fn answered(&mut self, number: Number, head: &Head<'_>, now: u64, post: &mut Post) {
         self.scratch.clear();
         let target = write_dialog(head, &mut self.scratch);
@@ -307,7 +306,7 @@ impl Calls {
         self.sent(index, step, now);
     }
 
-    /// The call that a message belongs to, if it is one of those that live.
+    /// The living call that a message belongs to, if any.
     fn find(&self, head: &Head<'_>) -> Option<Number> {
         let number = Number::read(value(head.call_id))?;
         let slot = self.slots.get(number.slot as usize)?;
@@ -320,7 +319,8 @@ impl Calls {
         }
     }
 
-    /// Notes that a message reached its end; false, and a stray, when it had already. The call is over with the last.
+    /// Notes that a message reached its end; if it had arrived before, returns false and counts a stray. The last message ends
+    /// the call.
     fn arrived(&mut self, index: u32, step: Step, now: u64) -> bool {
         let slot = &mut self.slots[index as usize];
         let bit = 1 << step as u8;
@@ -345,7 +345,7 @@ impl Calls {
         self.counters.wrong_server += u64::from(self.slots[slot as usize].server != server);
     }
 
-    /// Forgets a call that failed. One that is in the row of established calls never comes here: it awaits nothing.
+    /// Forgets a call that failed. Calls in the row of established calls await no message, so they never come here.
     fn give_up(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         if slot.used && !self.established.contains(&index) {
@@ -355,7 +355,7 @@ impl Calls {
     }
 }
 
-/// Whether a response came back with exactly the client's Via, of the transaction that its CSeq names.
+/// Whether a response has exactly the client's Via, of the transaction that its CSeq names.
 fn is_ours(head: &Head<'_>, number: Number, transaction: Transaction) -> bool {
     let [via] = head.vias.lines() else { return false };
     let branch = parameter(value(via), b"branch=z9hG4bK");
@@ -384,7 +384,7 @@ mod tests {
         texts
     }
 
-    /// Carries every message to its other end, requests to `server`, until nothing is left.
+    /// Carries every message to its other end, requests to `server`, until none is left.
     fn settle(calls: &mut Calls, post: &mut Post, server: impl Fn(&[u8]) -> u16) {
         while !post.messages.is_empty() {
             for message in take(post) {

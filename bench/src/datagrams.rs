@@ -1,5 +1,5 @@
-//! Batches of UDP datagrams over recvmmsg and sendmmsg: one system call for up to a whole batch. Buffers are made
-//! once and reused. The only unsafe code of the generator besides process set-up.
+//! Batches of UDP datagrams over recvmmsg and sendmmsg: one system call for up to a whole batch. Buffers are made once and
+//! reused. Besides process set-up, only this module of the generator has unsafe code.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -14,11 +14,11 @@ use crate::post::Post;
 const DATAGRAM_BYTES: usize = 2048;
 /// Room for one IP_PKTINFO control message: 16 bytes of header and 12 of content, aligned.
 const CONTROL_BYTES: usize = 32;
-/// Asked for at each socket, so that a burst of a whole window waits instead of being dropped.
+/// Buffer size that each socket asks for, so that a burst of a whole window waits and is not dropped.
 const SOCKET_BUFFER_BYTES: usize = 8 << 20;
 
-/// A non-blocking socket with large buffers. With `tell_destination` the address that a datagram was sent to is
-/// received with it, which lets one wildcard socket play every server of 127.0.0.0/8.
+/// A non-blocking socket with large buffers. With `tell_destination` each datagram comes with its destination address, so one
+/// wildcard socket can play every server of 127.0.0.0/8.
 pub(crate) fn socket(bind: SocketAddrV4, tell_destination: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     enlarge_buffers(&socket);
@@ -30,7 +30,7 @@ pub(crate) fn socket(bind: SocketAddrV4, tell_destination: bool) -> io::Result<S
     Ok(socket)
 }
 
-/// Beyond the system's limit where we may (CAP_NET_ADMIN), up to it elsewhere.
+/// Enlarges the buffers beyond the system's limit if that is permitted (CAP_NET_ADMIN), otherwise up to the limit.
 fn enlarge_buffers(socket: &Socket) {
     if set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES as i32).is_err() {
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
@@ -74,12 +74,12 @@ struct Control([u8; CONTROL_BYTES]);
 const NO_NAME: libc::sockaddr_in =
     libc::sockaddr_in { sin_family: 0, sin_port: 0, sin_addr: libc::in_addr { s_addr: 0 }, sin_zero: [0; 8] };
 
-/// Received datagrams of one system call.
+/// The datagrams received by one system call.
 pub(crate) struct Inbox {
     buffers: Box<[u8]>,
     names: Box<[libc::sockaddr_in]>,
     controls: Box<[Control]>,
-    /// Only pointed to by `headers`.
+    /// Only `headers` points to these.
     _vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
     with_control: bool,
@@ -110,8 +110,8 @@ impl Inbox {
         Inbox { buffers, names, controls, _vectors: vectors, headers, with_control: tell_destination }
     }
 
-    /// Receives what is there, up to a batch; with MSG_WAITFORONE in `flags` on a blocking socket it waits for the
-    /// first. Nothing there, or an ICMP error of an earlier send, is an empty batch.
+    /// Receives the waiting datagrams, up to a batch; with MSG_WAITFORONE in `flags`, a blocking socket waits for the first. If
+    /// there is none, or after an ICMP error of an earlier send, the batch is empty.
     pub(crate) fn receive(&mut self, socket: RawFd, flags: i32) -> io::Result<usize> {
         for header in &mut self.headers {
             header.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_in>() as u32;
@@ -148,12 +148,12 @@ impl Inbox {
         address_of(&self.names[index])
     }
 
-    /// The source as the system wrote it, for a comparison without conversion.
+    /// The source in the system's form, for a comparison without conversion.
     pub(crate) fn source_name(&self, index: usize) -> libc::sockaddr_in {
         self.names[index]
     }
 
-    /// The address that the datagram was sent to, on a socket with `tell_destination`.
+    /// The destination address of the datagram, on a socket with `tell_destination`.
     pub(crate) fn destination(&self, index: usize) -> Ipv4Addr {
         // The control buffer holds exactly one message: 16 bytes of cmsghdr, then in_pktinfo, whose last member
         // is the destination of the header.
@@ -162,9 +162,9 @@ impl Inbox {
     }
 }
 
-/// Sends posts of messages. Its arrays are kept from flush to flush.
+/// Sends posts of messages. It reuses its arrays for every flush.
 pub(crate) struct Sender {
-    /// `None` on a connected socket.
+    /// `None` for a connected socket.
     to: Option<libc::sockaddr_in>,
     controls: Vec<Control>,
     vectors: Vec<libc::iovec>,
@@ -176,7 +176,7 @@ impl Sender {
         Sender { to: to.map(name_of), controls: Vec::new(), vectors: Vec::new(), headers: Vec::new() }
     }
 
-    /// Sends all messages of `post` and empties it; `from` is the source address of a message by its key, `None` the
+    /// Sends all messages of `post` and empties it; `from` gives the source address for a message's key, or `None` for the
     /// socket's own. A datagram that the system refuses is lost, as on a network; its call then fails visibly.
     pub(crate) fn flush(
         &mut self,
@@ -225,7 +225,7 @@ impl Sender {
     }
 }
 
-/// sendmmsg until all are sent or refused. The caller keeps alive what the headers point to.
+/// Calls sendmmsg until all messages are sent or refused. The caller keeps the data behind the headers alive.
 pub(crate) fn send_all(socket: RawFd, headers: &mut [libc::mmsghdr]) -> io::Result<()> {
     let mut sent = 0;
     while sent < headers.len() {

@@ -1,4 +1,4 @@
-//! The farm over UDP: one client and any number of servers in one thread, which looks at its two sockets in turn.
+//! The farm over UDP: one client and any number of servers in one thread, which polls its two sockets in turn.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,30 +12,30 @@ use crate::datagrams::{self, Inbox, Sender};
 use crate::post::Post;
 use crate::texts::Texts;
 
-/// Datagrams taken by one system call.
+/// Most datagrams that one system call takes.
 const BATCH: usize = 64;
-/// Calls begun in one turn when the offered rate has fallen behind, so that a hiccup is not made up in one burst.
+/// Most calls begun in one turn when the offered rate has fallen behind, so that no burst makes up for a hiccup.
 const CATCH_UP_MAX: u32 = 16;
 
-/// Longest sleep: unanswered calls are looked for at least this often.
+/// Longest sleep: the generator looks for unanswered calls at least this often.
 const SLEEP_NANOS_MAX: u64 = 10_000_000;
 
 /// How calls are begun.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// As many as keep this number outstanding.
+    /// Keeps this number of calls outstanding.
     Closed(usize),
-    /// At even distances, whatever becomes of them.
+    /// Begins calls at even distances, whatever becomes of them.
     CallsPerSecond(f64),
 }
 
-/// What the generator does when nothing has arrived.
+/// The generator's action when no message has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Idle {
-    /// Sleeps until something arrives, as clients and servers on this machine would. Whoever sends to it then pays
-    /// for waking it, which on a virtual machine can cost more than the message.
+    /// Sleeps until a message arrives, as clients and servers on this machine would. The sender then pays for waking the
+    /// generator, which on a virtual machine can cost more than the message.
     Sleep,
-    /// Looks again. The subject's cost is then its own alone, as with clients and servers behind a network.
+    /// Looks again. The subject's cost is then only its own, as with clients and servers behind a network.
     Spin,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Until {
     Attempts(u64),
 }
 
-/// Addresses of one farm and what stands before it.
+/// Addresses of one farm and of the subject in front of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// The load manager, or the floor.
@@ -75,7 +75,7 @@ impl Layout {
     }
 }
 
-/// What one run measured.
+/// The measurements of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interval {
     pub(crate) elapsed: Duration,
@@ -98,8 +98,8 @@ pub(crate) struct Farm {
 }
 
 impl Farm {
-    /// `vias`: how many a request has at its server. `slots`: most calls that exist at a time. `timed`: keep the time
-    /// that every message took.
+    /// `vias`: Vias in a request at its server. `slots`: most calls at a time. `timed`: record the time that every message
+    /// took.
     pub(crate) fn new(
         layout: Layout,
         vias: usize,
@@ -127,7 +127,7 @@ impl Farm {
         })
     }
 
-    /// Runs calls. What is outstanding at the end stays so and is carried on by the next run.
+    /// Runs calls. Calls that are outstanding at the end stay so, and the next run carries them on.
     pub(crate) fn run(&mut self, pace: Pace, until: Until) -> io::Result<Interval> {
         let before = self.calls.counters;
         let begin = self.now();
@@ -168,7 +168,7 @@ impl Farm {
         }
     }
 
-    /// Lets what is outstanding arrive or fail; begins nothing.
+    /// Lets outstanding calls complete or fail, and begins none.
     pub(crate) fn drain(&mut self) -> io::Result<()> {
         while self.calls.outstanding() > 0 {
             self.turn()?;
@@ -177,7 +177,7 @@ impl Farm {
         Ok(())
     }
 
-    /// Until something arrives, or for that long.
+    /// Sleeps until a message arrives, but no longer than this.
     fn sleep(&self, nanos: u64) -> io::Result<()> {
         let wait =
             |socket: &Socket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -196,7 +196,7 @@ impl Farm {
         self.clock.elapsed().as_nanos() as u64
     }
 
-    /// Takes what has arrived at both sockets: how much, and when it looked.
+    /// Takes the messages that have arrived at both sockets; returns the time and their number.
     fn turn(&mut self) -> io::Result<(u64, usize)> {
         let mut arrived = 0;
         let count = self.client_inbox.receive(self.client.as_raw_fd(), 0)?;

@@ -1,7 +1,7 @@
-//! P2: what a message costs must not depend on how many servers there are or how many calls are in progress.
+//! P2: the cost of a message must not depend on the number of servers or of calls in progress.
 //!
-//! The floor is measured beside every step with the same calls in progress, since the generator too becomes slower
-//! with a million calls, and a slower generator hands over smaller batches.
+//! The floor is measured beside every step with the same calls in progress, since the generator also becomes slower with a
+//! million calls, and a slower generator sends smaller batches.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::subject::{Affinity, Places, Subject};
 
 const SERVERS: [usize; 5] = [4, 16, 64, 256, 1000];
 const CALLS: [usize; 4] = [100, 10_000, 100_000, 1_000_000];
-/// Servers while calls vary, and calls while servers vary.
+/// Servers while the calls vary, and calls while the servers vary.
 const FEW_SERVERS: usize = 4;
 const FEW_CALLS: usize = 100;
 const LOADS: [Load; 2] = [Load::Saturated, Load::MessagesPerSecond(100_000)];

@@ -1,6 +1,5 @@
-//! The floor: what it costs to move datagrams and read nothing. One socket, one recvmmsg and one sendmmsg per batch;
-//! a datagram from the server goes to the client, any other goes to the server. Whatever a load manager costs more
-//! than this is its own.
+//! The floor: the cost of moving datagrams without reading them. One socket, one recvmmsg and one sendmmsg per batch; a
+//! datagram from the server goes to the client, any other goes to the server. A load manager's cost above this is its own.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -9,8 +8,8 @@ use std::{mem, ptr};
 
 use crate::datagrams::{self, Inbox};
 
-/// Runs until the process is ended. `client` is where the server's datagrams go: a forwarder that reads nothing can
-/// serve only one.
+/// Runs until the process is ended. The server's datagrams go to `client`: a forwarder that reads no message can serve only one
+/// client.
 pub(crate) fn run(
     listen: SocketAddrV4,
     server: SocketAddrV4,

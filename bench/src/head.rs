@@ -1,15 +1,15 @@
-//! The header fields that the generator's clients and servers look at, found in one scan of the lines. It reads only
-//! what the measured programs write (full names, one line per field), not SIP at large.
+//! The header fields that the generator's clients and servers use, found in one scan of the lines. The scan reads only messages
+//! as the measured programs write them (full names, one line per field), not SIP at large.
 
 use memchr::memchr;
 
-/// Most Via or Record-Route fields looked at; the longest path measured has two.
+/// Most Via or Record-Route fields that are kept; the longest path measured has two.
 const FIELDS_MAX: usize = 4;
 
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'a> {
     lines: [&'a [u8]; FIELDS_MAX],
-    /// All that were there, also those beyond the first four.
+    /// The number of fields, including those beyond the first four.
     pub(crate) count: usize,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Lines with their line ends; empty where the field was not there.
+/// Lines with their line ends; empty if the field is missing.
 #[derive(Debug, Default)]
 pub(crate) struct Head<'a> {
     pub(crate) start: &'a [u8],
@@ -41,7 +41,7 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// `None` when the bytes have no line or no end of the header fields.
+    /// `None` if the bytes have no line or no end of the header fields.
     pub(crate) fn scan(bytes: &'a [u8]) -> Option<Head<'a>> {
         let (start, mut rest) = split_line(bytes)?;
         let mut head = Head { start, ..Head::default() };
@@ -74,7 +74,7 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(bytes.split_at(end))
 }
 
-/// The value of a line: behind the colon, without white space around it.
+/// The value of a line: the text after the colon, without white space around it.
 pub(crate) fn value(line: &[u8]) -> &[u8] {
     let colon = memchr(b':', line).map_or(0, |at| at + 1);
     line[colon..].trim_ascii()
@@ -87,7 +87,7 @@ pub(crate) fn in_brackets(value: &[u8]) -> Option<&[u8]> {
     Some(&value[open..close])
 }
 
-/// What follows `name` in a value, to the next `;` or the end.
+/// The text after `name` in a value, up to the next `;` or the end.
 pub(crate) fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let start = memchr::memmem::find(value, name)? + name.len();
     let length = memchr(b';', &value[start..]).unwrap_or(value.len() - start);

@@ -25,7 +25,7 @@ impl Histogram {
         self.count = 0;
     }
 
-    /// The lower bound of the bucket that holds the given share of all, 0 … 1; zero when nothing was recorded.
+    /// The lower bound of the bucket that holds the given share of all times, 0 … 1; zero if nothing was recorded.
     pub(crate) fn quantile(&self, share: f64) -> u64 {
         let rank = (share * self.count as f64).ceil() as u64;
         let mut seen = 0;

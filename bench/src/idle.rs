@@ -1,7 +1,7 @@
 //! P4: resident memory of the load manager for each idle connection, over TCP, TLS and WebSocket.
 //!
-//! Each connection makes its handshake, sends a keep-alive and a message, and is then silent: so buffers had their
-//! occasion to grow, and what remains is the cost of being there.
+//! Each connection makes its handshake, sends a keep-alive and a message, and is then silent: buffers had their occasion to
+//! grow, and the rest is the cost of an idle connection.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -21,14 +21,14 @@ use crate::subject::Places;
 
 /// P4: at most 20 kB for each idle connection over TLS.
 const BYTES_MAX: f64 = 20_000.0;
-/// Connections before the first weighing, so that tables and the allocator have begun.
+/// Connections before the first weighing, so that tables and the allocator are set up.
 const WARM_UP: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(10);
 const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\
                        Sec-WebSocket-Version: 13\r\n\r\n";
 
-/// A connection as the client has it.
+/// The client's end of a connection.
 enum Client {
     Plain(TcpStream),
     Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -105,7 +105,7 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
     report.save()
 }
 
-/// A connection that has said something and been answered.
+/// Opens a connection, sends a request and gets the answer.
 fn connect(to: SocketAddrV4, transport: &str, config: &Arc<ClientConfig>) -> io::Result<Client> {
     let stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -117,7 +117,7 @@ fn connect(to: SocketAddrV4, transport: &str, config: &Arc<ClientConfig>) -> io:
         }
         _ => Client::Plain(stream),
     };
-    // A request that only the load manager answers: what it may not be is said at once.
+    // A request that only the load manager answers: it refuses the request at once.
     let text = "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bKa\r\nContent-Length: 0\r\n\r\n";
     let refusal = b"SIP/2.0 400 ";
     match transport {
@@ -158,7 +158,7 @@ fn framed(text: &[u8]) -> Vec<u8> {
     [&head[..], text].concat()
 }
 
-/// Each connection is a descriptor here, too.
+/// Each connection takes a descriptor of this process, too.
 fn raise_descriptor_limit() {
     // SAFETY: the kernel writes one rlimit to a live place, and reads it from there.
     unsafe {

@@ -1,5 +1,5 @@
-//! P5: how long a message takes from one end to the other at a fifth of what the load manager can carry, and how long
-//! through the floor at the same rate.
+//! P5: the time that a message takes from one end to the other at a fifth of the load manager's limit, and the time through the
+//! floor at the same rate.
 
 use std::io;
 
@@ -55,7 +55,7 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
     report.save()
 }
 
-/// About a fifth of what Kamailio carries on one core.
+/// About a fifth of Kamailio's limit on one core.
 const KAMAILIO_RATE: u32 = 8_000;
 
 fn rate_for(subject: Subject, rate: u32) -> u32 {

@@ -1,5 +1,5 @@
-//! The limit of RFC 7502: the largest rate of session attempts at which none of many fails. Found by doubling until
-//! one fails, then halving the gap.
+//! The limit of RFC 7502: the largest rate of session attempts at which none of many fails. The search doubles the rate until a
+//! session fails, and then halves the gap.
 
 use std::io;
 
@@ -9,12 +9,12 @@ use crate::report::Report;
 use crate::subject::{Affinity, Places, Subject};
 
 const SERVERS: usize = 4;
-/// As many calls as can wait when a subject falls behind for the whole of a test.
+/// Calls that can wait when a subject falls behind for a whole test.
 const SLOTS: usize = 65_536;
 const FIRST_RATE: f64 = 1_000.0;
 /// The search ends when the gap is this share of the rate.
 const PRECISION: f64 = 0.04;
-/// Doublings at most: 1,000 · 2^8 is beyond what any forwarder on one core carries.
+/// Most doublings: 1,000 · 2^8 is above the limit of any forwarder on one core.
 const DOUBLINGS_MAX: usize = 8;
 
 pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
@@ -36,7 +36,7 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
     report.save()
 }
 
-/// Zero when not even the first rate passes.
+/// Zero if even the first rate fails.
 fn search(mut passes: impl FnMut(f64) -> io::Result<bool>) -> io::Result<f64> {
     let (mut good, mut bad) = (0.0, FIRST_RATE);
     for _ in 0..DOUBLINGS_MAX {
@@ -56,7 +56,7 @@ fn search(mut passes: impl FnMut(f64) -> io::Result<bool>) -> io::Result<f64> {
     Ok(good)
 }
 
-/// Every attempt became a whole call, and they were begun at the rate that was asked for.
+/// Whether every attempt became a whole call, and the attempts were made at the required rate.
 fn passes(places: &Places, port: u16, subject: Subject, rate: f64, attempts: u64) -> io::Result<bool> {
     let mut bench = Bench::start(places, subject, layout(port, subject, SERVERS), SLOTS, false, Idle::Spin)?;
     bench.farm.run(Pace::CallsPerSecond(rate.min(1_000.0)), Until::Attempts(200))?;

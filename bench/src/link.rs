@@ -1,11 +1,11 @@
-//! One connection of the generator, plain or with TLS: what was received and is not yet a whole message, and what was
-//! written and not yet sent.
+//! One connection of the generator, plain or with TLS, with the received bytes that are no whole message yet, and the written
+//! bytes that are not sent yet.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// Never waits; an end or an error only marks it closed.
+/// Never waits; an end or an error only marks the connection as closed.
 #[derive(Debug)]
 pub(crate) struct Link {
     stream: TcpStream,
@@ -20,7 +20,7 @@ impl Link {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let session = session.map(|mut session| {
-            // What the subject does not take waits here instead of in `unsent`; the window of calls bounds both.
+            // Bytes that the subject does not take wait here instead of in `unsent`; the window of calls bounds both.
             session.set_buffer_limit(None);
             Box::new(session)
         });
@@ -31,12 +31,12 @@ impl Link {
         self.stream.as_raw_fd()
     }
 
-    /// Whether something waits for the socket.
+    /// Whether bytes wait for the socket.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.unsent.is_empty() || self.session.as_ref().is_some_and(|session| session.wants_write())
     }
 
-    /// One read of the socket.
+    /// Reads the socket once.
     pub(crate) fn read(&mut self, scratch: &mut [u8]) {
         match self.stream.read(scratch) {
             Ok(0) => self.closed = true,
@@ -61,7 +61,7 @@ impl Link {
         Ok(())
     }
 
-    /// Writes what waits, as far as the socket takes it; with TLS all of it in as few records as it fits.
+    /// Writes the waiting bytes, as far as the socket takes them; with TLS all of them, in as few records as possible.
     pub(crate) fn flush(&mut self) {
         let outcome = match self.session {
             None => self.write_plain(),
@@ -119,7 +119,7 @@ mod tests {
         let mut client = Link::new(TcpStream::connect(place).unwrap(), Some(session.into())).unwrap();
         let session = ServerConnection::new(Arc::clone(&secrets.server)).unwrap();
         let mut server = Link::new(listener.accept().unwrap().0, Some(session.into())).unwrap();
-        // More than one record holds.
+        // More than one record can hold.
         client.unsent = vec![b'x'; 40_000];
         let mut scratch = vec![0; 65_536];
         while server.received.len() < 40_000 {

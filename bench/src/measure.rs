@@ -1,4 +1,4 @@
-//! One measurement: a subject under a load for a while, and what each of its messages cost.
+//! One measurement: a subject under a load for some time, and the cost of each of its messages.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -11,7 +11,7 @@ use crate::subject::{Places, Subject};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Load {
-    /// As much as it takes: a closed loop with the subject's window of calls outstanding.
+    /// The most that the subject takes: a closed loop with the subject's window of calls outstanding.
     Saturated,
     MessagesPerSecond(u32),
 }
@@ -32,7 +32,7 @@ impl Load {
     }
 }
 
-/// How long things take.
+/// The durations of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) repeats: usize,
@@ -52,8 +52,7 @@ pub(crate) struct Sample {
     pub(crate) cpu: Duration,
     pub(crate) elapsed: Duration,
     pub(crate) counters: Counters,
-    /// Share of the two cores' time that other programs took, the worse of the two. A figure is good only where this
-    /// is small.
+    /// Share of the two cores' time that other programs took; the worse of the two. A figure is good only if this is small.
     pub(crate) disturbed: f64,
 }
 
@@ -72,7 +71,7 @@ impl Sample {
     }
 }
 
-/// A subject that runs and the farm behind it.
+/// A running subject and the farm behind it.
 pub(crate) struct Bench {
     pub(crate) subject: Subject,
     pub(crate) program: Program,
@@ -111,7 +110,7 @@ impl Bench {
 }
 
 impl Bench {
-    /// Lets the last calls end; what failed in all is said at once, beside the subject that did it.
+    /// Lets the last calls end; prints the total of failures at once, beside the subject that caused them.
     pub(crate) fn finish(&mut self) -> io::Result<u64> {
         self.farm.drain()?;
         let counters = self.farm.calls.counters;
@@ -128,14 +127,14 @@ impl Bench {
         Ok(counters.failures())
     }
 
-    /// Run time of the subject, of its core, of the generator's core and of the generator.
+    /// Run times of the subject, of its core, of the generator's core and of the generator.
     fn clocks(&self) -> [Duration; 4] {
         let cores = [SUBJECT_CORE, GENERATOR_CORE].map(process::core_busy);
         [self.program.cpu(), cores[0], cores[1], process::own_cpu()]
     }
 }
 
-/// The ports of a run: the subject's, the client's, the servers'.
+/// The ports of a run: the subject's, the client's and the servers'.
 pub(crate) fn layout(port: u16, subject: Subject, servers: usize) -> Layout {
     let servers = if subject == Subject::Floor { 1 } else { servers };
     Layout {

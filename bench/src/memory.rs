@@ -1,7 +1,7 @@
 //! P3: resident memory of the load manager while calls in progress grow.
 //!
-//! Calls are set up at an even rate that is slow enough for the 32 s of new calls to pass several times: with tag
-//! affinity memory must stop growing after the first 32 s although calls in progress do not.
+//! Calls are set up at an even rate that is slow enough for the 32 s of new calls to pass several times: with tag affinity
+//! memory must stop growing after the first 32 s, although the number of calls in progress grows on.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ const SERVERS: usize = 4;
 const CALLS_PER_SECOND: f64 = 10_000.0;
 /// How long new calls are remembered: 64·T1 (RFC 3261 §16.11).
 const NEW_CALL_SECONDS: f64 = 32.0;
-/// New calls are forgotten by then.
+/// Time after which new calls are forgotten.
 const REST: Duration = Duration::from_secs(35);
-/// Calls begun and ended before the first weighing, so that buffers have their size.
+/// Calls begun and ended before the first weighing, so that buffers have reached their size.
 const WARM_UP: u64 = 2_000;
 
 pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
@@ -71,7 +71,7 @@ fn grow(places: &Places, port: u16, affinity: Affinity, most: usize, report: &mu
     }
     bench.farm.drain()?;
     let begin = Instant::now();
-    // A call now and then, so that whatever is forgotten on occasion of a message gets its occasion.
+    // A few calls, since the load manager forgets some entries only when a message comes.
     while begin.elapsed() < REST {
         bench.farm.run(Pace::CallsPerSecond(10.0), Until::Elapsed(Duration::from_secs(1)))?;
     }

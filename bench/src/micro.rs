@@ -1,5 +1,5 @@
-//! What the parts of a message's way cost by themselves, without a socket: nanoseconds per step, on real messages of
-//! the call flow, in tag affinity.
+//! The cost of the parts of a message's way, without a socket: nanoseconds per step, on real messages of the call flow, with
+//! tag affinity.
 
 use std::hint::black_box;
 use std::io;
@@ -32,15 +32,15 @@ use crate::report::Report;
 use crate::subject::{Affinity, Subject};
 use crate::texts::Texts;
 
-/// Calls that are routed for one figure: 12,000 messages.
+/// Calls routed for one figure: 12,000 messages.
 const CALLS: usize = 2_000;
-/// Repeats of every figure; the median is given.
+/// Repeats of every figure; the result is their median.
 const REPEATS: usize = 9;
 const SERVERS: usize = 4;
-/// Entries in the map whose look-up is timed: beyond what any cache holds.
+/// Entries in the map whose look-up is timed: more than any cache holds.
 const ENTRIES: u64 = 1_000_000;
 
-/// One message as it came to the load manager.
+/// A message as the load manager received it.
 struct Received {
     bytes: Vec<u8>,
     remote: SocketAddr,
@@ -95,8 +95,8 @@ fn settings(port: u16) -> io::Result<Settings> {
     Ok(checked.settings)
 }
 
-/// Routes calls between the generator's two ends in memory; the time of the router alone is taken. Gives the messages of
-/// the last calls too.
+/// Routes calls between the generator's two ends in memory, and times only the router. Also returns the messages of the last
+/// calls.
 fn route(port: u16, settings: &Settings) -> io::Result<(Vec<Received>, Spread)> {
     let mut times = Vec::new();
     let mut flow = Vec::new();
@@ -163,7 +163,7 @@ fn take(post: &mut Post, from: impl Fn(u32) -> SocketAddrV4, into: &mut Vec<Rece
     post.clear();
 }
 
-/// Applies `work` to every message of the flow; time per message.
+/// Applies `work` to every message of the flow; returns the time per message.
 fn parts<R>(
     flow: &[Received],
     mut work: impl FnMut(&mut Parser, &[u8], &mut Vec<u8>) -> R,
@@ -178,7 +178,7 @@ fn parts<R>(
     }))
 }
 
-/// As much text as our Via and Record-Route have, at the same place.
+/// Inserts as much text as our Via and Record-Route, at the same place.
 fn edit_and_write(parser: &mut Parser, bytes: &[u8], out: &mut Vec<u8>) {
     let Ok(message) = parser.parse(bytes) else { return };
     let mut edits = Edits::new();
@@ -248,7 +248,7 @@ fn small_parts(keys: &KeyRing, row: &mut impl FnMut(&str, Option<Spread>)) {
     held_set_ups(row);
 }
 
-/// A held INVITE from its coming to its 200, with all that its deadlines ask of the table; ten thousand others ring meanwhile.
+/// A held INVITE from its arrival to its 200, with all work of the table for its deadlines; ten thousand others ring meanwhile.
 fn held_set_ups(row: &mut impl FnMut(&str, Option<Spread>)) {
     const RINGING: u64 = 10_000;
     let held = Held::new(Limits::new(1_000_000, 1 << 30));
@@ -275,7 +275,7 @@ fn held_set_ups(row: &mut impl FnMut(&str, Option<Spread>)) {
     let mut number = 0_u64;
     let mut ring = |held: &Held, alarms: &mut Alarms| {
         number += 1;
-        // Ten thousand a second.
+        // Ten thousand calls a second.
         let (now, key) = (Time::from_micros(number * 100), number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let kept = held.keep(now, alarms, key, &kept);
         (now, key, kept.is_ok(), held.response(now, alarms, key, Class::Invite, 180, server))

@@ -1,4 +1,4 @@
-//! One plot as SVG: bars of CPU per message on a logarithmic axis, so that a forwarder and a proxy both show.
+//! One plot as SVG: bars of CPU per message on a logarithmic axis, so that both a forwarder and a proxy are visible.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,11 +12,11 @@ pub(crate) struct Bar {
     pub(crate) spread: Spread,
 }
 
-/// Of the axis.
+/// Length of the axis.
 const LENGTH: f64 = 500.0;
-/// A letter of the widest sans-serif that browsers take, at the size of labels.
+/// Width of a letter in the widest sans-serif font that browsers use, at the size of labels.
 const LETTER: f64 = 8.0;
-/// Before and after a label.
+/// Gap before and after a label.
 const GAP: f64 = 8.0;
 const RIGHT: f64 = 90.0;
 const TOP: f64 = 46.0;
@@ -35,7 +35,7 @@ fn left(bars: &[Bar]) -> f64 {
     longest as f64 * LETTER + 2.0 * GAP
 }
 
-/// From the beginning of the axis.
+/// Distance from the beginning of the axis.
 fn along(value: f64, end: f64) -> f64 {
     LENGTH * (value.max(1.0).log10() / end.log10())
 }
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(svg.matches("<rect").count(), 3);
         assert!(svg.contains("20.00 µs"));
     }
-    /// A label ends [`GAP`] before the axis, so what it takes must lie before that.
+    /// A label ends [`GAP`] before the axis, so its whole width must lie before that.
     #[test]
     fn the_longest_label_has_room() {
         let spread = Spread { median: 2.0, least: 2.0, most: 2.0 };

@@ -1,10 +1,10 @@
-//! Messages that were written and wait to be sent, one behind the other in one buffer.
+//! Messages that were written and wait to be sent, one after the other in one buffer.
 
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) start: u32,
     pub(crate) end: u32,
-    /// On the client's side the slot of the call, on the servers' side the number of the server.
+    /// For the client's messages the slot of the call, for the servers' messages the number of the server.
     pub(crate) key: u32,
 }
 
@@ -15,7 +15,7 @@ pub(crate) struct Post {
 }
 
 impl Post {
-    /// What `text` appends is one message.
+    /// Adds one message: the text that `text` appends.
     pub(crate) fn write(&mut self, key: u32, text: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len() as u32;
         text(&mut self.bytes);

@@ -1,5 +1,4 @@
-//! Programs that are measured: started on a core of their own, weighed by what the scheduler says they ran, ended by
-//! their process ids.
+//! Measured programs: started on their own core, weighed by the run time that the scheduler counts, ended by their process ids.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -10,16 +9,16 @@ use std::{fs, io, mem, thread};
 pub(crate) const SUBJECT_CORE: usize = 0;
 pub(crate) const GENERATOR_CORE: usize = 1;
 
-/// How long a program may take until its port is open, or to end.
+/// Longest time until a program's port is open, and until a program ends.
 const START_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// States in the system's tables of sockets.
 const TCP_LISTEN: &str = "0A";
 const UDP_OPEN: &str = "07";
-/// Generations of child processes looked for; Kamailio's are all children of its first process.
+/// Generations of child processes to search; Kamailio's are all children of its first process.
 const DEPTH_MAX: usize = 4;
 
-/// Pins the calling thread; what it starts later inherits it.
+/// Pins the calling thread to a core; threads and processes that it starts later inherit this.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
     // SAFETY: an all-zero cpu_set_t is the empty set; the pointer is to a live set of the size given.
     let result = unsafe {
@@ -30,14 +29,14 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Ends a sleep of this thread when it is over, not up to 50 µs later as is usual.
+/// Makes this thread's sleeps end on time, and not up to 50 µs late as is usual.
 pub(crate) fn sleep_exactly() {
     // SAFETY: plain system call on the calling thread; one nanosecond is the least slack there is.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
 }
 
-/// Puts this process and all that it starts before the other programs of the machine, as far as that is allowed: for
-/// figures from a machine that is not quiet. It becomes a session of its own, which no terminal interrupts.
+/// Gives this process and its children priority over the machine's other programs, as far as permitted: for figures from a
+/// machine that is not quiet. The process gets its own session, which no terminal interrupts.
 pub(crate) fn go_first() {
     // SAFETY: plain system calls on the calling process; a refusal leaves things as they were.
     let own_session = unsafe {
@@ -49,14 +48,14 @@ pub(crate) fn go_first() {
     }
 }
 
-/// A running program with all its processes. Ended when dropped.
+/// A running program with all its processes. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
 }
 
 impl Program {
-    /// Starts it on the subject's core. It ends with this process, however that ends.
+    /// Starts the program on the subject's core. The program ends with this process, however this process ends.
     pub(crate) fn start(mut command: Command, log: Option<fs::File>) -> io::Result<Program> {
         command.stdin(Stdio::null());
         match log {
@@ -73,7 +72,7 @@ impl Program {
         Ok(Program { child: command.spawn()? })
     }
 
-    /// Waits until its port is open, by the system's own table of sockets.
+    /// Waits until the program's port is open, according to the system's table of sockets.
     pub(crate) fn await_port(&mut self, table: &str, port: u16) -> io::Result<()> {
         let wanted = format!(":{port:04X}");
         let open = |line: &str| {
@@ -97,7 +96,7 @@ impl Program {
         }
     }
 
-    /// The first process and all that it started.
+    /// The first process and all its descendants.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let mut all = vec![self.child.id()];
         let mut parents = all.clone();
@@ -109,13 +108,13 @@ impl Program {
         all
     }
 
-    /// User and system time of all threads of all processes so far, as the scheduler counts it in nanoseconds. What
-    /// the kernel does for a packet on behalf of a thread, softirq included, is in it (no IRQ time accounting).
+    /// User and system time of all threads of all processes so far, in nanoseconds as the scheduler counts it. It contains the
+    /// kernel's work on packets on behalf of a thread, softirq included (no IRQ time accounting).
     pub(crate) fn cpu(&self) -> Duration {
         Duration::from_nanos(self.processes().into_iter().map(run_nanos).sum())
     }
 
-    /// Resident memory of all processes. Pages that processes share count once for each.
+    /// Resident memory of all processes. A page that several processes share counts once for each.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.processes().into_iter().map(resident_bytes).sum()
     }
@@ -173,7 +172,7 @@ pub(crate) fn own_cpu() -> Duration {
     Duration::from_nanos(text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
-/// Time that a core was not idle since the machine started, what other guests stole included; in ticks of 10 ms.
+/// Time that a core was not idle since the machine started, including time stolen by other guests; in ticks of 10 ms.
 pub(crate) fn core_busy(core: usize) -> Duration {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let name = format!("cpu{core} ");
@@ -183,7 +182,7 @@ pub(crate) fn core_busy(core: usize) -> Duration {
     Duration::from_millis(10 * ticks.filter_map(|(_, value)| value.parse::<u64>().ok()).sum::<u64>())
 }
 
-/// Datagrams that the system dropped at the sockets of this port since they were opened.
+/// Datagrams that the system has dropped at the sockets of this port since they were opened.
 pub(crate) fn dropped(port: u16) -> u64 {
     let wanted = format!(":{port:04X}");
     let text = fs::read_to_string("/proc/net/udp").unwrap_or_default();
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!(program.processes().len(), 2);
         assert!(program.cpu() > Duration::from_millis(10), "{:?}", program.cpu());
         assert!(program.resident_bytes() > 100_000);
-        // The subshell would live on: SIGTERM reaches only the first process, as with a program that leaves children.
+        // The subshell would survive: SIGTERM reaches only the first process, as with a program that leaves children.
         let orphan = program.processes()[1];
         drop(program);
         // SAFETY: plain system call on the subshell started above.

@@ -1,16 +1,16 @@
-//! What a run leaves: a Markdown table on the screen and in a file, and every sample as tab-separated values.
+//! The results of a run: a Markdown table on the screen and in a file, and every sample as tab-separated values.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-/// Where results go, relative to the directory that the bench is started in (the repository); ignored by git.
+/// The folder of results, relative to the directory in which the bench is started (the repository); git ignores it.
 const DIRECTORY: &str = "bench/results";
-/// The document that shows them.
+/// The document that shows the results.
 const DOCUMENT: &str = "docs/performance.md";
 
-/// A table with a heading, printed and kept.
+/// A table with a heading, printed and kept in a file.
 #[derive(Debug)]
 pub(crate) struct Report {
     name: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins with the machine and the command, without which a figure says little.
+    /// Begins with the machine and the command: without them a figure says little.
     pub(crate) fn new(name: &'static str, title: &str) -> Report {
         let mut report = Report { name, text: String::new(), samples: String::new() };
         report.line(&format!("## {title}\n"));
@@ -44,7 +44,7 @@ impl Report {
         self.line(&format!("| {} |", cells.join(" | ")));
     }
 
-    /// One line of the file of samples; the first call gives the names.
+    /// One line of the file of samples; the first line has the names.
     pub(crate) fn sample(&mut self, cells: &[String]) {
         let _ = writeln!(self.samples, "{}", cells.join("\t"));
     }
@@ -61,13 +61,13 @@ impl Report {
     }
 }
 
-/// Puts the reports that are there into the document, each between `<!-- figures: NAME -->` and `<!-- end -->`.
+/// Puts the existing reports into the document, each between `<!-- figures: NAME -->` and `<!-- end -->`.
 pub(crate) fn publish() -> io::Result<()> {
     let document = fs::read_to_string(DOCUMENT)?;
     fs::write(DOCUMENT, filled(&document, |name| fs::read_to_string(format!("{DIRECTORY}/{name}.md")).ok()))
 }
 
-/// The document with what `report` gives for each name; a place without a report stays as it is.
+/// The document with the result of `report` for each name; a place without a report stays as it is.
 fn filled(document: &str, report: impl Fn(&str) -> Option<String>) -> String {
     const BEGIN: &str = "<!-- figures: ";
     const CLOSE: &str = " -->\n";
@@ -80,7 +80,7 @@ fn filled(document: &str, report: impl Fn(&str) -> Option<String>) -> String {
         let Some(end) = rest[body..].find(END) else { break };
         out.push_str(&rest[..body]);
         match report(&rest[behind..behind + close]) {
-            // The heading is the document's own.
+            // The document has its own heading.
             Some(text) => {
                 let text = text.split_once('\n').map_or("", |(_, rest)| rest).trim();
                 out.push_str(text);

@@ -1,5 +1,5 @@
-//! What TLS needs in a run: a certificate for this machine, signed by itself, in files for the programs measured and as
-//! configurations for the generator.
+//! TLS for a run: a self-signed certificate for this machine, in files for the measured programs and as configurations for the
+//! generator.
 
 use std::fs;
 use std::io;
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-/// The generator speaks this version and, below, this cipher suite alone, so that all subjects encrypt alike.
+/// The generator speaks only this version and, below, only this cipher suite, so that all subjects encrypt alike.
 static VERSIONS: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Secrets {
-    /// The certificate in PEM, which is also the authority that it is judged by.
+    /// The certificate in PEM, which is also its own authority.
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) client: Arc<ClientConfig>,
@@ -22,7 +22,7 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Makes a certificate that bears these addresses and writes it into `directory`.
+    /// Makes a certificate for these addresses and writes it into `directory`.
     pub(crate) fn new(directory: &Path, addresses: Vec<String>) -> io::Result<Secrets> {
         let (certificate, key) = (directory.join("bench.pem"), directory.join("bench.key"));
         let pair = rcgen::generate_simple_self_signed(addresses).map_err(io::Error::other)?;

@@ -1,5 +1,5 @@
-//! The farm over TCP or TLS: a client with a few connections and servers behind one listener, in one thread. Calls are
-//! spread over the client's connections; a server answers on the connection that the request came on.
+//! The farm over TCP or TLS: a client with a few connections and servers behind one listener, in one thread. Calls are spread
+//! over the client's connections; a server answers on the connection on which the request came.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ const CLIENT_CONNECTIONS: usize = 8;
 const READ_BYTES: usize = 64 * 1024;
 const CATCH_UP_MAX: u32 = 16;
 
-/// Length of the message at the front, if all of it is there (RFC 3261 §18.3).
+/// Length of the message at the front, if the whole message is there (RFC 3261 §18.3).
 fn whole_message(bytes: &[u8]) -> Option<usize> {
     let head = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
     let name = b"\r\nContent-Length:";
@@ -36,7 +36,7 @@ fn whole_message(bytes: &[u8]) -> Option<usize> {
 
 pub(crate) struct StreamFarm {
     layout: Layout,
-    /// With TLS on both sides.
+    /// Set: TLS on both sides.
     secrets: Option<Secrets>,
     listener: TcpListener,
     clients: Vec<Link>,
@@ -48,7 +48,7 @@ pub(crate) struct StreamFarm {
 }
 
 impl StreamFarm {
-    /// Listens for the servers. The subject is started after that; then `connect`.
+    /// Listens for the servers. The caller then starts the subject and calls `connect`.
     pub(crate) fn new(
         layout: Layout,
         vias: usize,
@@ -88,7 +88,7 @@ impl StreamFarm {
         Ok(())
     }
 
-    /// As over UDP: see [`crate::farm::Farm::run`].
+    /// Runs calls as over UDP: see [`crate::farm::Farm::run`].
     pub(crate) fn run(&mut self, pace: Pace, duration: Until) -> io::Result<Interval> {
         let before = self.calls.counters;
         let begin = self.now();
@@ -197,7 +197,7 @@ impl StreamFarm {
         }
     }
 
-    /// Which connections have something to read, the client's first; those with something unsent are tried again.
+    /// Which connections can be read, the client's first; connections with unsent bytes are written to again.
     fn ready(&mut self) -> io::Result<Vec<bool>> {
         let servers = self.servers.iter_mut().map(|(_, connection)| connection);
         let mut sockets = Vec::with_capacity(self.clients.len() + servers.len());

@@ -1,4 +1,4 @@
-//! What is measured: the floor, Strowger in each affinity, Kamailio in each mode; how each is started.
+//! The measured programs: the floor, Strowger in each affinity, Kamailio in each mode; and their start.
 
 use std::fs;
 use std::io::{self, Write};
@@ -69,7 +69,7 @@ impl Subject {
         }
     }
 
-    /// Vias on a request at its server.
+    /// Vias in a request at its server.
     pub(crate) const fn vias(self) -> usize {
         match self {
             Subject::Floor => 1,
@@ -77,7 +77,7 @@ impl Subject {
         }
     }
 
-    /// Calls outstanding that keep it busy without filling its receive buffer: Kamailio's holds about 200 messages.
+    /// Outstanding calls that keep the subject busy without filling its receive buffer: Kamailio's holds about 200 messages.
     pub(crate) const fn window(self) -> usize {
         match self {
             Subject::Floor | Subject::Strowger(_) => 192,
@@ -86,10 +86,10 @@ impl Subject {
     }
 }
 
-/// Where programs and their files are.
+/// The places of programs and their files.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// Directory of the release binaries, this one's own.
+    /// Directory of the release binaries, which is this binary's own.
     pub(crate) binaries: PathBuf,
     pub(crate) kamailio: PathBuf,
     /// Generated configurations and logs.
@@ -113,7 +113,7 @@ impl Places {
         }
     }
 
-    /// Starts it over UDP on `layout.target` and waits until it listens.
+    /// Starts the subject over UDP on `layout.target` and waits until it listens.
     pub(crate) fn start(&self, subject: Subject, layout: &Layout) -> io::Result<Program> {
         let command = match subject {
             Subject::Floor => self.floor(layout),
@@ -125,7 +125,7 @@ impl Places {
         self.launch(subject, command, "udp", layout.target.port())
     }
 
-    /// The same over TCP, or with `secrets` over TLS, towards clients and servers. The floor is for datagrams only.
+    /// The same over TCP, or with `secrets` over TLS, towards clients and servers. The floor handles only datagrams.
     pub(crate) fn start_streams(
         &self,
         subject: Subject,
@@ -181,7 +181,7 @@ impl Places {
             command.args(["--server", &format!("{transport}:{server}")]);
         }
         command.args(["--affinity", affinity.name()]);
-        // The hash is the selection too.
+        // With affinity hash, the selection is also hash.
         if affinity != Affinity::Hash {
             command.args(["--selection", "round-robin"]);
         }
@@ -189,7 +189,7 @@ impl Places {
         command
     }
 
-    /// With affinity tag, and a setting that the command line has not.
+    /// Affinity tag, with a setting that has no command line option.
     fn one_by_one(&self, layout: &Layout) -> io::Result<Command> {
         let path = self.scratch.join(format!("one-by-one-{}.toml", layout.target.port()));
         let mut file = fs::File::create(&path)?;
@@ -204,8 +204,8 @@ impl Places {
         Ok(command)
     }
 
-    /// Two workers, no log, dispatcher with algorithm 0 (hash of the Call-ID). Nothing is in the routing script but
-    /// what the call flow needs.
+    /// Two workers, no log, dispatcher with algorithm 0 (hash of the Call-ID). The routing script has only what the call flow
+    /// needs.
     fn kamailio(
         &self,
         send: &str,
@@ -235,7 +235,7 @@ impl Places {
     }
 }
 
-/// One certificate for both sides. TLS 1.3 is the only version that the generator speaks; this release has no word for it
+/// One certificate for both sides. The generator speaks only TLS 1.3; this release of Kamailio has no setting for TLS 1.3
 /// alone.
 fn kamailio_tls(secrets: &Secrets) -> String {
     let (certificate, key) = (secrets.certificate.display(), secrets.key.display());

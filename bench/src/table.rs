@@ -11,9 +11,9 @@ use crate::process;
 use crate::report::Report;
 use crate::subject::{Places, Subject};
 
-/// Servers behind each subject but the floor.
+/// Servers behind each subject except the floor.
 const SERVERS: usize = 4;
-/// Calls that exist at a time; more than any window.
+/// Most calls at a time; more than any window.
 const SLOTS: usize = 4096;
 
 const FAST: Load = Load::MessagesPerSecond(100_000);
@@ -27,7 +27,7 @@ fn loads(subject: Subject) -> &'static [Load] {
     }
 }
 
-/// Samples by repeat; all subjects of a repeat are measured within seconds of each other.
+/// Samples by repeat; all subjects are measured within seconds of each other in a repeat.
 type Samples = HashMap<(Subject, Load), Vec<Sample>>;
 
 const COLUMNS: [&str; 10] = [
@@ -43,7 +43,7 @@ const COLUMNS: [&str; 10] = [
     "dropped",
 ];
 
-/// Both tables: with a generator that sleeps when it has nothing to do, and with one that never does.
+/// Both tables: with a generator that sleeps when it is idle, and with one that never sleeps.
 pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
     let mut report = Report::new("table", "CPU per message");
     report.sample(&COLUMNS.map(String::from));

@@ -1,4 +1,4 @@
-//! P4: CPU per message when clients and servers speak TCP or TLS, against Kamailio doing the same.
+//! P4: CPU per message with TCP or TLS to clients and servers, compared with Kamailio.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::subject::{Affinity, Places, Subject};
 
 const SERVERS: usize = 4;
 const SLOTS: usize = 4096;
-/// Calls outstanding; enough to keep every connection busy.
+/// Outstanding calls; enough to keep every connection busy.
 const WINDOW: usize = 64;
 const SLOW: f64 = 10_000.0 / 6.0;
 
@@ -89,7 +89,7 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool, secure: bool) -> io::
     report.save()
 }
 
-/// What the certificate must bear: the subject's address and those of the servers.
+/// The addresses in the certificate: the subject's and the servers'.
 fn addresses(port: u16) -> Vec<String> {
     let layout = layout(port, Subject::Strowger(Affinity::Tag), SERVERS);
     let all = std::iter::once(layout.target).chain(layout.servers());

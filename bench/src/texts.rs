@@ -1,7 +1,7 @@
-//! The messages of the call flow: templates into which a call's number is written, and copies of what came.
+//! The messages of the call flow: templates into which a call's number is written, and copies of received fields.
 //!
-//! A call's number stands as 16 hexadecimal digits in Call-ID, From tag and branch, so that whoever receives a message
-//! finds the call by reading it, with no table of strings.
+//! A call's number stands as 16 hexadecimal digits in Call-ID, From tag and branch, so that the receiver of a message finds the
+//! call by reading the number, without a table of strings.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -10,7 +10,7 @@ use crate::head::{Head, in_brackets, value};
 const MARK: &[u8; 16] = b"IIIIIIIIIIIIIIII";
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// A call's number: the slot that it lives in and how often that slot was used before.
+/// A call's number: its slot, and how often that slot was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Number {
     pub(crate) slot: u32,
@@ -28,7 +28,7 @@ impl Number {
         digits
     }
 
-    /// From the front of a Call-ID.
+    /// Reads the number at the front of a Call-ID.
     pub(crate) fn read(text: &[u8]) -> Option<Number> {
         let mut number = 0u64;
         for &digit in text.get(..16)? {
@@ -43,7 +43,7 @@ impl Number {
     }
 }
 
-/// Text with the places where a call's number goes.
+/// Text with the places for a call's number.
 #[derive(Debug)]
 struct Template {
     text: Vec<u8>,
@@ -66,7 +66,7 @@ impl Template {
     }
 }
 
-/// The transaction that a client's branch names by its last character.
+/// The transaction, named by the last character of a client's branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transaction {
     Invite = b'1' as isize,
@@ -78,9 +78,9 @@ pub(crate) enum Transaction {
 #[derive(Debug)]
 pub(crate) struct Texts {
     invite: Template,
-    /// Via of ACK and BYE.
+    /// The Vias of ACK and BYE.
     within_dialog: [Template; 2],
-    /// What follows the To line of ACK and BYE.
+    /// The text after the To line of ACK and BYE.
     rest: [Template; 2],
     /// Contact lines and bodies of the servers' 200, by server.
     answer: Vec<Vec<u8>>,
@@ -96,7 +96,7 @@ fn sdp(address: Ipv4Addr) -> String {
 }
 
 impl Texts {
-    /// `run` tells this run's calls from those of another; `target` is the address that clients call.
+    /// `run` tells this run's calls from another run's; `target` is the address that clients call.
     pub(crate) fn new(
         transport: &str,
         run: u32,
@@ -191,7 +191,7 @@ impl Texts {
     }
 }
 
-/// The start line and what a response copies from its request; `tag` is added to a To that had none.
+/// The start line and the fields that a response copies from its request; `tag` is added to a To without a tag.
 fn copy(start: &str, head: &Head<'_>, tag: Option<&[u8; 16]>, out: &mut Vec<u8>) {
     out.extend_from_slice(start.as_bytes());
     for line in head.vias.lines() {
@@ -214,15 +214,15 @@ fn copy(start: &str, head: &Head<'_>, tag: Option<&[u8; 16]>, out: &mut Vec<u8>)
     out.extend_from_slice(head.cseq);
 }
 
-/// What a client keeps of a dialog to write its later requests.
+/// A client's data of a dialog, to write its later requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialog<'a> {
     pub(crate) target: &'a [u8],
     pub(crate) route_and_to: &'a [u8],
 }
 
-/// Appends remote target, Route lines (the Record-Route values backwards, RFC 3261 §12.1.2) and the To line of a 200;
-/// returns where the target ends. `None` without a Contact.
+/// Appends remote target, Route lines (the Record-Route values in reverse order, RFC 3261 §12.1.2) and the To line of a 200;
+/// returns the end of the target. `None` without a Contact.
 pub(crate) fn write_dialog(head: &Head<'_>, out: &mut Vec<u8>) -> Option<usize> {
     let start = out.len();
     out.extend_from_slice(in_brackets(value(head.contact))?);
