@@ -1,8 +1,8 @@
-"""The BIRD example of docs/redundant-load-managers.md, run as it stands there: two load managers announce one address to a router,
-which spreads flows over both, in network namespaces of their own.
+"""The BIRD example of docs/redundant-load-managers.md, run as the page has it: two load managers announce one address to a
+router, which spreads flows over both, in network namespaces of their own.
 
 Then one load manager is killed and its address withdrawn, as systemd does it, or its whole host is cut off, while calls are
-being set up and talked: every call goes on by the other. Needs root, for the namespaces; BIRD is Debian's."""
+being set up and talked: every call goes on through the other. Needs root, for the namespaces; BIRD is Debian's."""
 
 import time
 
@@ -29,7 +29,7 @@ protocol bgp {name} {{ local as 65000; neighbor {address} as 65010; bfd on; conn
 
 
 class Pair:
-    """Two load managers with BIRD, configured by the page but for paths and addresses of the hosts; and the router."""
+    """Two load managers with BIRD, configured by the page except for paths and the hosts' addresses; and the router."""
 
     def __init__(self, farm):
         self.farm = farm
@@ -37,7 +37,7 @@ class Pair:
         self.network = network = Network(farm, hosts)
         for host in hosts:
             if host == "router":
-                # Flows, not packets' addresses alone, are what the router spreads.
+                # The router spreads flows, not only pairs of addresses.
                 for setting in ("net.ipv4.ip_forward=1", "net.ipv4.fib_multipath_hash_policy=1", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0"):
                     network.on(host, "sysctl", "-qw", setting)
             else:
@@ -56,7 +56,7 @@ class Pair:
         self.network.start(host, "bird", "bird", "-f", "-c", path, "-s", self.farm.sockets / f"bird-{host}")
 
     def announcing(self):
-        """Whom the router sends the address to."""
+        """The next hops to which the router sends the address."""
         route = self.network.on("router", "ip", "route", "show", f"{ADDRESS}/32")
         return [host for host, address in HOSTS.items() if f"via {address} " in route]
 

@@ -1,9 +1,10 @@
-"""What a stranger can hold of a load manager while others call through it, 50 calls a second.
+"""Resources that a stranger can take from a load manager while other clients call through it, 50 calls a second.
 
-Each attack goes on as long as the calls: messages that never end over TCP and WebSocket, TLS handshakes that never end, idle
-connections until the descriptors end, forged ICMP against the servers, signed heartbeats that are sent again from elsewhere, and
-REGISTERs with thousands of parameters, which all servers get. No call may be lost, the memory may grow by 100 MB at most, and no
-server may be called failed or be added. The stranger has an address of its own, as sources share out what there is; forged ICMP needs root."""
+Each attack lasts as long as the calls: messages that never end over TCP and WebSocket, TLS handshakes that never end, idle
+connections until the descriptors run out, forged ICMP against the servers, recorded signed heartbeats that are sent again from
+other addresses, and REGISTERs with thousands of parameters, which all servers get. No call may be lost, the memory may grow by
+at most 100 MB, and no server may be called failed or be added. The stranger has an address of its own, since sources share the
+resources; forged ICMP needs root."""
 
 import contextlib
 import hashlib
@@ -30,14 +31,14 @@ SERVERS = 2
 TALK_MS = 1000
 GROWTH_KIB = 100_000
 STRANGER, OTHER = "127.0.0.9", "127.0.0.10"
-# Of the load manager, in the attack on them: fewer than the stranger opens.
+# Descriptors of the load manager in the attack on them: fewer than the stranger opens.
 DESCRIPTORS = 600
-# Room for messages that are not whole: less than the stranger sends.
+# Room for incomplete messages: less than the stranger sends.
 ROOM = 4 << 20
-# Handshakes that the stranger tries to have in progress at once.
+# Handshakes that the stranger tries to keep in progress at once.
 HANDSHAKES = 500
 HEARTBEAT_KEY = "5e" * 32
-# Of the URI of one Contact: as many as a message holds.
+# Parameters in the URI of one Contact: as many as a message holds.
 PARAMETERS = 14_000
 UPGRADE = (
     "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -47,7 +48,7 @@ UPGRADE = (
 
 @contextlib.contextmanager
 def _limited(farm, descriptors):
-    """What starts meanwhile may open so many."""
+    """Programs that start in this context may open at most this many descriptors."""
     program = farm_module.STROWGER
     if descriptors:
         limited = farm.directory / "limited"
@@ -88,7 +89,7 @@ class Scene:
         )
 
     def connect(self, to, source=STRANGER):
-        """A connection of the stranger, or of another; None if it is refused."""
+        """A connection of the stranger, or from another source; None if it is refused."""
         stream = socket.socket()
         stream.settimeout(1)
         try:
@@ -101,7 +102,7 @@ class Scene:
 
 
 def _send(stream, data):
-    """False: the other end has had enough."""
+    """False if the other end has closed the connection."""
     try:
         stream.sendall(data)
         return True
@@ -111,7 +112,7 @@ def _send(stream, data):
 
 
 def messages_that_never_end(scene):
-    """Half messages of 50 kB, and fragments of 10 kB, on a new connection wherever one is closed."""
+    """Half messages of 50 kB, and fragments of 10 kB, with a new connection for each that is closed."""
     head = b"MESSAGE sip:a@b SIP/2.0\r\nContent-Length: 60000\r\n\r\n"
     fragment = lambda first, size: bytes([first, 0xFE]) + struct.pack(">H", size) + bytes(4) + b"x" * size
     streams = []
@@ -125,7 +126,7 @@ def messages_that_never_end(scene):
 
 
 def idle_connections(scene):
-    """Twice as many connections as the load manager has descriptors; another comes now and then and must be let in."""
+    """Twice as many connections as the load manager has descriptors; another client comes now and then and must be let in."""
     streams = []
     for turn in itertools.count():
         if len(streams) < 2 * DESCRIPTORS and (stream := scene.connect(scene.front)):
@@ -138,7 +139,7 @@ def idle_connections(scene):
 
 
 def forged_icmp(scene):
-    """Port unreachable, in the name of each server; it quotes no more than the ports, or a request that anybody could guess."""
+    """Port unreachable, in the name of each server; it quotes only the ports, or a request that anybody could guess."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     for turn in itertools.count():
         for port in (place.port for place in scene.servers):
@@ -155,7 +156,8 @@ def forged_icmp(scene):
 
 
 def handshakes_that_never_end(scene):
-    """Half a ClientHello, or nothing, on as many connections as are let in; another shakes hands now and then, and must be heard."""
+    """Half a ClientHello, or nothing, on as many connections as are let in; another client shakes hands now and then and must
+    be served."""
     context, streams = scene.authority.client(), []
     for turn in itertools.count():
         if len(streams) < HANDSHAKES and (stream := scene.connect(scene.tls)):
@@ -170,7 +172,7 @@ def handshakes_that_never_end(scene):
 
 
 def _is_over(stream):
-    """Whether the other end has closed it."""
+    """Whether the other end has closed the connection."""
     stream.setblocking(False)
     try:
         over = stream.recv(1) == b""
@@ -184,7 +186,7 @@ def _is_over(stream):
 
 
 def heartbeats_sent_again(scene):
-    """Signed heartbeats that say no address, as they were recorded, from many addresses: each sender would like to be a server."""
+    """Recorded signed heartbeats without an address, sent from many addresses: each sender tries to become a server."""
     sections = struct.pack(">HHQ", 4, 8, time.time_ns() // 1000)
     head = struct.pack(">IIIIIHH", PROTOCOL_ID, 77, 5060, STARTED, 0x5354524F, 1, len(sections) + 20)
     signed = head + sections + struct.pack(">HH", 0xFFFF, 16)
@@ -197,7 +199,7 @@ def heartbeats_sent_again(scene):
 
 
 def registers_of_many_parameters(scene):
-    """Each is answered by all servers, with that Contact, and the answers are made one: ten a second."""
+    """Ten REGISTERs a second; all servers answer each with that Contact, and the load manager combines their answers."""
     names = itertools.islice(itertools.product(string.ascii_lowercase, repeat=3), PARAMETERS)
     contact = f"Contact: <sip:stranger@192.0.2.1{''.join(';' + ''.join(name) for name in names)}>"
     stream = scene.connect(scene.front)
@@ -257,7 +259,7 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for transport, attack in ATTACKS:
-        # A raw socket is root's.
+        # A raw socket needs root.
         if os.geteuid() == 0 or attack is not forged_icmp:
             report.case(f"{transport}/{attack.__name__}", run, transport, attack)
     report.end()

@@ -1,8 +1,8 @@
 """Telephones in a browser, JsSIP in headless Chromium, over WebSocket and secure WebSocket: they call servers and are hung up
-on, register and call each other, lose their connection and are found on the next.
+on, they register and call each other, and they lose their connection and are reached on the next one.
 
-Servers over UDP and TCP see nothing of WebSocket; JsSIP calls itself a name that ends in `.invalid`, so that its
-connection is the only way to it."""
+Servers over UDP and TCP do not see WebSocket; JsSIP names itself with a host that ends in `.invalid`, so only its connection
+leads to it."""
 
 import contextlib
 import socket
@@ -18,7 +18,7 @@ from sipp import Sipp
 PASSWORD = "opensesame"
 KINDS = {"ws": "udp", "wss": "tcp"}
 
-# What a server of WebRTC would answer. Its media leads nowhere: the call stands before that is tried.
+# The answer of a WebRTC server. Its media leads nowhere: the call is answered before media is tried.
 WEB_SDP = f"""
 v=0
 o=- 1 1 IN IP4 127.0.0.1
@@ -40,8 +40,8 @@ a=setup:passive
 
 
 class Relay:
-    """A way to the load manager that can be cut, as a network is: nothing is said to either end, or the telephone's alone is
-    closed and the load manager learns nothing of it."""
+    """A connection to the load manager that can be cut like a network: both ends are closed without a close frame, or only the
+    telephone's end is closed and the load manager is not told."""
 
     def __init__(self, to):
         self.to, self.pairs, self.changed = to, [], threading.Lock()
@@ -68,7 +68,7 @@ class Relay:
                     threading.Thread(target=_carry, args=ends, daemon=True).start()
 
     def cut(self, quietly=False):
-        """Ends all connections; `quietly`: the load manager goes on believing in its own."""
+        """Ends all connections; `quietly`: the load manager is not told."""
         with self.changed:
             pairs, self.pairs = self.pairs, []
         for near, far in pairs:
@@ -85,7 +85,7 @@ def _carry(source, sink):
 
 
 class Front:
-    """A load manager with a listener for browsers and one by which it reaches its servers."""
+    """A load manager with a listener for browsers and a listener through which it reaches its servers."""
 
     def __init__(self, farm, browser, kind, far, servers, **sections):
         self.farm, self.browser, self.kind = farm, browser, kind
@@ -109,7 +109,7 @@ class Front:
 
     @contextlib.contextmanager
     def telephones(self, *names, register=True, port=None):
-        """Connected telephones, registered where they are to be; their connections are closed in the end."""
+        """Connected telephones, registered if required; their connections are closed in the end."""
         for name in names:
             url = f"{self.kind}://{self.place.ip}:{port or self.place.port}"
             words = {"user": name, "domain": self.place.host_port, "password": PASSWORD, "register": register}
@@ -126,10 +126,10 @@ class Front:
 
 
 def calls_a_server(browser, kind, ending):
-    """180, 200, ACK; then one of the two hangs up."""
+    """180, 200, ACK; then one of the two sides hangs up."""
     end = {"caller_ends": [expect("BYE"), agree()], "server_ends": [pause(200), server_bye(), expect(200)]}[ending]
     begin = expect("INVITE", routes=True, action=REMEMBER_CALLER_TAG if ending == "server_ends" else "")
-    # The 200 is not repeated: a second ACK, of a browser that was slow, is nothing that SIPp expects.
+    # The server does not repeat the 200: SIPp does not expect the second ACK of a slow browser.
     steps = [begin, respond(180), pause(100), respond(200, WEB_SDP), expect("ACK"), *end]
     browser.start()
     with Farm(f"browser-{kind}-{ending}") as farm:
@@ -158,7 +158,7 @@ class Registered(Front):
         places = [farm.address(KINDS[kind]) for _ in range(2)]
         for place in places:
             start_kamailio(farm, "registrar.cfg", place, expires=600, challenges="1 == 1", password=PASSWORD, secret="of the farm")
-        # A telephone is registered when both have it, however slow the machine is.
+        # A telephone is registered when both servers have it, however slow the machine is.
         patient = {"register": {"to": "all", "wait_ms": 16000}, "health": {"probe": "off"}}
         super().__init__(farm, browser, kind, KINDS[kind], places, **patient)
 
@@ -169,7 +169,7 @@ class Registered(Front):
         self.browser.expect(caller, "progress", status=180)
 
     def talk(self, caller, called):
-        """A call that stands."""
+        """An answered call."""
         self.call(caller, called)
         self.browser.tell(called, "answer")
         for name in (caller, called):
@@ -182,7 +182,7 @@ class Registered(Front):
 
 
 def call_each_other(browser, kind):
-    """Answered calls in both directions, one given up while it rings, one refused."""
+    """Answered calls in both directions, a call that is given up while it rings, and a call that is refused."""
     browser.start()
     with Farm(f"browser-{kind}-each-other") as farm:
         front = Registered(farm, browser, kind)
@@ -205,8 +205,8 @@ def call_each_other(browser, kind):
 
 
 def come_back(browser, kind):
-    """The telephone's connection is lost, and the load manager learns of it or not; the telephone registers on another. Calls
-    take that, and the BYE of a call from before, which JsSIP does not give up, finds it too."""
+    """The telephone's connection is lost, and the load manager learns of it or not; the telephone registers on another one.
+    Calls take the new connection, and so does the BYE of an earlier call, which JsSIP keeps."""
     browser.start()
     with Farm(f"browser-{kind}-come-back") as farm, contextlib.ExitStack() as held:
         front = Registered(farm, browser, kind)

@@ -1,4 +1,4 @@
-"""Authorities and the certificates that they sign, made by openssl for one test and gone with it."""
+"""Authorities and the certificates that they sign; openssl makes them for one test, and they are deleted with it."""
 
 import ssl
 import subprocess
@@ -30,7 +30,7 @@ class Authority(Pair):
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path)
 
     def sign(self, days=DAYS):
-        """A new pair; one of no days ends as it begins."""
+        """A new pair; with zero days, the certificate ends when it begins."""
         self.signed += 1
         pair = Pair(*(self.directory / f"{self.name}-{self.signed}.{ending}" for ending in ("pem", "key")))
         request, extensions = self.directory / f"{self.name}-{self.signed}.csr", self.directory / "extensions"
@@ -43,7 +43,7 @@ class Authority(Pair):
         return pair
 
     def client(self, own=None):
-        """What a client uses that believes this authority alone, and shows `own` when it is asked."""
+        """The context of a client that trusts only this authority, and shows `own` if it is asked."""
         context = ssl.create_default_context(cafile=str(self.certificate))
         if own:
             context.load_cert_chain(own.certificate, own.key)

@@ -86,7 +86,7 @@ def changed_under_load():
         time.sleep(1)
         drained = scene.ctl("drain", first.place.host_port, "--wait", "--timeout", 30)
         scene.ctl("remove", first.place.host_port)
-        # The file no longer names the second: it goes by itself when it is empty.
+        # The file no longer names the second server: it is removed when it has no calls left.
         scene.write([third, fourth], weight=2, more='[selection]\nkind = "tlwl"\n')
         scene.ctl("reload")
         until(lambda: len(farm.status(scene.control)["servers"]) == 2, "two servers left", 20)
@@ -147,7 +147,7 @@ def wrong_tokens():
 
 
 def told_to_stop():
-    """SIGTERM: calls that are up go on to their end, new ones are refused, then the process ends by itself."""
+    """SIGTERM: answered calls go on to their end, new calls are refused, then the process ends by itself."""
     count = calls(20, 40, 200)
     with Farm("change-stop") as farm:
         scene = Scene(farm, drain={"seconds": 30})

@@ -1,7 +1,7 @@
-"""A headless Chromium with one page of telephones: JsSIP user agents that do what they are told and say what happened.
+"""A headless Chromium with one page of telephones: JsSIP user agents that carry out commands and report events.
 
-The page is served by this program and speaks with it by HTTP alone, so that nothing drives the browser but itself. JsSIP comes
-by npm, with its version and its hash as browser/package-lock.json has them, and is put into one script here."""
+This program serves the page, and the page speaks with it only by HTTP, so the browser needs no driver. npm delivers JsSIP, with
+its version and hash from browser/package-lock.json, and this program joins it into one script."""
 
 import base64
 import contextlib
@@ -30,7 +30,7 @@ PAGE = b'<!doctype html><meta charset="utf-8"><title>Telephones</title><script s
 
 
 def install():
-    """JsSIP and what it needs, of the versions and hashes in the lock file."""
+    """JsSIP and its dependencies, in the versions and with the hashes in the lock file."""
     done = PACKAGES / "node_modules/.package-lock.json"
     if done.exists() and (PACKAGES / "package-lock.json").read_bytes() == (SOURCES / "package-lock.json").read_bytes():
         return
@@ -43,7 +43,7 @@ def install():
 
 
 def script():
-    """JsSIP as one script: each CommonJS module a function, each `require` with the path of what it asks for."""
+    """JsSIP as one script: each CommonJS module becomes a function, and each `require` gets the path of its module."""
     packages, modules = PACKAGES / "node_modules", {}
 
     def resolve(name, folder):
@@ -84,7 +84,7 @@ def script():
 
 
 class Browser:
-    """The browser and what its page has said; started when it is first needed, and used by all cases of a program."""
+    """The browser and the events of its page; it is started at the first use, and all cases of a program share it."""
 
     def __init__(self):
         self.stack, self.changed = contextlib.ExitStack(), threading.Condition()
@@ -100,7 +100,7 @@ class Browser:
     ended = False
 
     def start(self):
-        """Returns when the page is there."""
+        """Returns when the page is loaded."""
         if self.process:
             return self
         install()
@@ -125,8 +125,8 @@ class Browser:
             self.changed.notify_all()
 
     def expect(self, telephone, event, seconds=PATIENCE, **words):
-        """The next event of this name at this telephone, with these words in it; what came to it before that is passed over,
-        but for errors and failures that were not asked for."""
+        """The next event of this name at this telephone that contains these words; earlier events are skipped, except errors
+        and unexpected failures."""
         deadline = time.monotonic() + seconds
         with self.changed:
             while True:
@@ -151,7 +151,7 @@ class Browser:
             self.changed.notify_all()
 
     def next_orders(self):
-        """What the page is to do; nothing, after a while, so that it asks again."""
+        """The next command for the page; nothing after a while, so that the page asks again."""
         with self.changed:
             self.changed.wait_for(lambda: self.orders or self.ended, 5)
             orders, self.orders = self.orders, []
@@ -191,6 +191,6 @@ def _handler(browser):
 
 
 def _key_hash(certificate: pathlib.Path):
-    """The hash by which Chromium is told to believe one key that no authority of its own has signed."""
+    """The hash by which Chromium is told to trust one key without an authority."""
     done = subprocess.run(["openssl", "x509", "-in", certificate, "-pubkey", "-noout"], capture_output=True, check=True, text=True)
     return base64.b64encode(hashlib.sha256(base64.b64decode("".join(done.stdout.splitlines()[1:-1]))).digest()).decode()

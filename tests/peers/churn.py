@@ -1,8 +1,8 @@
-"""Servers that come and go under load, and what of a call in set-up must not move while they do.
+"""Servers that come and go under load, and the requests of a call in set-up that must not move meanwhile.
 
-The agents' servers are started and stopped; no call may fail. Then message by message: an INVITE that is sent again, its
-CANCEL, the ACK to its failure and its PRACK reach the server that got the INVITE, though a server came and another went
-in between (RFC 3261 §16.11)."""
+The agents' servers are started and stopped; no call may fail. Then message by message: a repeated INVITE, its CANCEL, the ACK
+to its failure and its PRACK reach the server that got the INVITE, though one server came and another left in between
+(RFC 3261 §16.11)."""
 
 import struct
 import time
@@ -91,7 +91,8 @@ def _who_got(servers, call_id, method, seconds=0.5):
 
 
 def set_changes(affinity):
-    """For each call: INVITE, the set of servers changes, then the rest. Counts what went to the wrong server."""
+    """For each call: INVITE, the set of servers changes, then the other requests. Counts the requests that reached a wrong
+    server."""
     count = calls(20, 60, 500)
     wrong = {"INVITE again": 0, "CANCEL": 0, "ACK": 0, "PRACK": 0}
     with Farm(f"churn-{affinity}") as farm:
@@ -108,7 +109,7 @@ def set_changes(affinity):
                 first, request = _who_got(servers, dialog.call_id, "INVITE")
                 if not first:
                     raise RuntimeError(f"INVITE {number} reached no server")
-                # One comes, and the oldest that is not this call's leaves.
+                # A server comes, and the oldest other server that does not have this call leaves.
                 servers.append(Beating(farm, heartbeat))
                 leaving = next(server for server in servers if server is not first)
                 leaving.leave()

@@ -1,8 +1,8 @@
-"""Converged sessions: SIP and HTTP of one session reach one server through the same load manager. The servers are SIPp for SIP and
-Python's http.server for HTTP, the clients SIPp, curl and Python's http.client.
+"""Converged sessions: SIP and HTTP of one session reach one server through the same load manager. The servers are SIPp for SIP
+and Python's http.server for HTTP, the clients SIPp, curl and Python's http.client.
 
 A server writes the tag of a call into a link, which reaches the caller in the 200; the caller follows it. Then web sessions
-alone: they stay where they began, and go elsewhere when their server is killed."""
+without calls: they stay where they began, and go to another server when their server is killed."""
 
 import collections
 import concurrent.futures
@@ -51,7 +51,7 @@ class Site:
         )
 
     def get(self, path="/", cookie=None, headers=None):
-        """One request on a connection of its own: status, who answered, the identifier in the cookie that was set."""
+        """One request on its own connection: status, answering server, identifier in the cookie that was set."""
         connection = http.client.HTTPConnection(self.web.ip, self.web.port, timeout=10)
         try:
             headers = dict(headers or {}) | ({"Cookie": f"strowger={cookie}"} if cookie else {})
@@ -90,7 +90,7 @@ def following():
 
 
 def one_place(affinity):
-    """The same server by link, path, header field and cookie, and by the Call-ID alone where that says it."""
+    """The same server by link, path, header field and cookie, and by the Call-ID alone if the hash decides."""
     count = calls(10, 30, 200)
     with Farm(f"converged-one-place-{affinity}") as farm:
         site = Site(farm, affinity, linking)
@@ -113,7 +113,7 @@ def one_place(affinity):
             for way, words in ways.items():
                 told, used[server] = site.server_of(*words), used[server] + 1
                 wrong += [f"{way}: {told} instead of {server}"] if told != server else []
-            # Pages ask for more without the parameter.
+            # Pages request further files without the parameter.
             _, _, cookie = site.get(ways["link"][0])
             wrong += [] if cookie and site.server_of("/picture", cookie) == server else ["the link's cookie leads elsewhere"]
             seen += 1
@@ -129,7 +129,7 @@ def one_place(affinity):
 
 
 def sticky():
-    """Two hundred requests of a browser's kind; then a drained server, a forged tag, a killed one."""
+    """Two hundred requests as a browser sends them; then a drained server, a forged tag, a killed server."""
     with Farm("converged-sticky") as farm:
         site = Site(farm)
         jar = farm.directory / "jar"
@@ -189,7 +189,7 @@ def after_death(site, sessions, killed, problems):
 
 
 def bodies():
-    """Large ones both ways, in one piece and in chunks; one that is too large; another protocol."""
+    """Large bodies both ways, in one piece and in chunks; a body that is too large; another protocol."""
     with Farm("converged-bodies") as farm:
         site = Site(farm, body_bytes_max=32 * MEBIBYTE)
         problems = []
@@ -245,10 +245,10 @@ HOSTILE = {
 
 
 def spoken(site, text):
-    """What comes back until the connection ends or nothing more comes."""
+    """The bytes that come until the connection ends or no more bytes come."""
     with socket.create_connection((site.web.ip, site.web.port), timeout=5) as stream:
         answer = b""
-        # What is refused at its head is not read to its end.
+        # The rest of a request that was refused at its head is not read.
         with contextlib.suppress(OSError):
             stream.sendall(text)
         stream.settimeout(0.5)
@@ -261,7 +261,7 @@ def spoken(site, text):
 
 
 def hostile():
-    """Requests that two readers may take for different ones, slow clients, and calls beside them all."""
+    """Requests that two readers may understand differently, slow clients, and calls beside them."""
     count = calls(400, 1200, 5000)
     with Farm("converged-hostile") as farm:
         site = Site(farm)
@@ -275,7 +275,7 @@ def hostile():
             answer = spoken(site, text)
             if answer.split(b" ")[1:2] != [status]:
                 problems.append(f"{name}: {answer[:60]}")
-        # With both, the chunks are what counts, and what is behind them is not taken for a request (RFC 9112 §6.3).
+        # With both fields, the chunks count, and the bytes after them are not taken for a request (RFC 9112 §6.3).
         smuggled = spoken(site, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
         if smuggled.count(b"HTTP/1.1 200") != 1 or not smuggled.endswith(b"abc"):
             problems.append(f"both lengths: {smuggled[-80:]}")

@@ -1,7 +1,7 @@
 """The torture messages of RFC 4475 and RFC 5118 through a running load manager.
 
-Each goes once as a datagram and once over TCP byte by byte; a few go over TCP cut in two at every place there is. What
-is expected stands in the manifest beside the messages. What was seen is printed, and written to docs/corpora.md on demand."""
+Each message goes once as a datagram and once over TCP byte by byte; a few go over TCP cut in two at every place. The manifest
+beside the messages says what is expected. The results are printed, and written to docs/corpora.md on demand."""
 
 import os
 import select
@@ -15,14 +15,14 @@ from wire import Datagrams, Dialog, Message, Stream
 CORPORA = ROOT / "tests/src"
 PAGE = ROOT / "docs/corpora.md"
 
-# Datagrams come from an address of their own, as answers go to its port 5060, or to what the Via says
-# (RFC 3261 §18.2.2; 5050 in quotbal.dat, 5061 where the Via says TLS).
+# Datagrams come from an address of their own, as answers go to its port 5060, or to the port in the Via (RFC 3261 §18.2.2; 5050
+# in quotbal.dat, 5061 if the Via says TLS).
 SOURCE = "127.0.77.1"
 PORTS = [5060, 5050, 5061]
 
 SILENCE = 0.4
 
-# Over a stream these differ from what the manifest says of datagrams.
+# Over a stream these messages are treated differently than the manifest says of datagrams.
 OVER_STREAM = {
     "clerr.dat": {"waits"},
     "ncl.dat": {"400", "closed"},
@@ -45,7 +45,7 @@ def manifest(folder):
 
 
 def expected(treatment, message, name, stream):
-    """What may be seen. A response without our own Via is not for us to pass on, whatever it looks like."""
+    """The treatments that are allowed. A response without our own Via must not be passed on, whatever it looks like."""
     if stream and name in OVER_STREAM:
         return OVER_STREAM[name]
     if treatment in ("drop", "malformed") or message.startswith(b"SIP/2.0"):
@@ -54,7 +54,7 @@ def expected(treatment, message, name, stream):
 
 
 class Server:
-    """Stands behind the load manager, takes what comes, answers nothing."""
+    """A server behind the load manager: it takes messages and answers none."""
 
     def __init__(self, address):
         self.address, self.streams = address, []
@@ -82,13 +82,13 @@ class Server:
             pass
 
     def got_of(self, sent, seconds):
-        """Likewise, if it is of the call that was sent: what comes late of the one before is passed over."""
+        """Likewise, if the message belongs to the call that was sent; late messages of the previous call are skipped."""
         received = self.got(seconds)
         return received if received and (received.first("Call-ID") or received.first("i")).encode() in sent else None
 
 
 def unchanged(sent, received):
-    """Whether body and foreign header fields arrived byte for byte; the names of those that did not."""
+    """The names of foreign header fields, or the body, that did not arrive byte for byte."""
     ours = {b"via", b"v", b"max-forwards", b"route", b"record-route", b"content-length", b"l"}
     head, _, body = sent.partition(b"\r\n\r\n")
     lost, mine = [], True
@@ -119,7 +119,7 @@ def by_datagram(farm, front, server, message):
 
 
 def by_stream(farm, front, server, pieces):
-    """One connection for one message, in these pieces."""
+    """One connection for one message, sent in these pieces."""
     message = b"".join(pieces)
     with Stream(front) as stream:
         for piece in pieces:
@@ -188,7 +188,7 @@ def cut(name):
 
 
 def write_page(results):
-    """docs/corpora.md: what was expected and what was seen."""
+    """docs/corpora.md: the expected and the observed treatments."""
     table = {}
     for folder, name, section, transport, wanted, seen in results:
         row = table.setdefault((folder, name, section), {})

@@ -1,8 +1,8 @@
 """One of four servers is killed with kill -9 while calls are in progress, and comes back.
 
-Later messages of its calls must reach other servers, no call of the other three may be touched, and the server must get
-calls again when it is back. With servers that nobody watches the load manager notices by itself; with an agent beside
-each, by the heartbeat. At full size the load is 500 calls/s."""
+Later messages of its calls must reach other servers, no call of the other three may be touched, and the server must get calls
+again when it is back. Without agents the load manager itself notices the death; with an agent beside each server, it notices by
+the heartbeat. At full size the load is 500 calls/s."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ TALK_MS = 2000
 DEATH_SECONDS = 3
 BACK_SECONDS = 3
 
-# How long the caller waits for the answer to a message that was on its way when the server died.
+# Time that the caller waits for the answer to a message that was on its way when the server died.
 PATIENCE_MS = 8000
 
 
@@ -47,7 +47,7 @@ def without_agent(transport, affinity):
         outcome = caller.finish()
         others = [server.stop() for server in servers[1:]]
         again = back.stop()
-    # The caller's BYE to a dead server makes a call of its own at the one that takes over.
+    # The caller's BYE to a dead server makes a new call at the server that takes over.
     taken_over = sum(counters.created for counters in [*others, again]) + before - count
     problems = []
     if outcome.good != count:
@@ -63,7 +63,8 @@ def without_agent(transport, affinity):
 
 
 def under_agents(whole_host):
-    """kill -9 of the server alone (its agent tells and restarts it), or of server and agent (silence tells)."""
+    """kill -9 of the server alone (its agent reports the death and restarts it), or of server and agent (their silence
+    tells)."""
     count = calls(1200, 1200, 10000)
     with Farm(f"death-agent-{whole_host}") as farm:
         heartbeat, front, control = farm.address(), farm.address(), farm.control()
@@ -97,7 +98,7 @@ def under_agents(whole_host):
         outcome = caller.finish()
         back_again, *others = counters_now(servers)
         again = back_again.created
-        # All at once: each waits a while for its server, which holds calls that were taken over from it.
+        # All at once: each agent waits a while for its server, which holds calls that were taken over.
         for agent in agents:
             agent.popen.terminate()
     taken_over = sum(counters.created for counters in others) + again + before - count
@@ -110,7 +111,7 @@ def under_agents(whole_host):
         problems.append("the server that came back got no call")
     if taken_over <= 0:
         problems.append("no call of the dead server was ended at another")
-    # Three periods of silence, one for the heartbeat that had just come, and what asking for the status takes.
+    # Three periods of silence, one for the last heartbeat, and the time of a status query.
     if noticed > 4 * PERIOD_MS / 1000 + 0.5:
         problems.append(f"noticed only after {noticed:.2f} s")
     figures = f"{outcome.good} of {count} calls good at {RATE}/s, the dead server had begun about {before}, others ended {taken_over} of them, "

@@ -1,6 +1,6 @@
-"""Encapsulated responses, and the way back when the client's connection is gone (RFC 3261 §18.2.2).
+"""Encapsulated responses, and the way back if the client's connection is gone (RFC 3261 §18.2.2).
 
-Servers that name the next hop and servers that leave that to the load manager's Via must both bring every call to its end."""
+Servers that name the next hop and servers that leave it to the load manager's Via must both bring every call to its end."""
 
 import socket
 
@@ -42,7 +42,7 @@ def whole_calls(transport):
 
 
 def connection_gone(encapsulate):
-    """The client's connection closes while it rings; the answer comes to the address of its Via, by a new one."""
+    """The client's connection closes while the call rings; the answer goes to the address in its Via, over a new connection."""
     with Farm(f"encapsulated-gone-{encapsulate}") as farm:
         front, _ = farm_of(farm, "tcp", encapsulate, "--ring-ms", 1500)
         client = farm.address("tcp")

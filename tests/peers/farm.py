@@ -1,7 +1,7 @@
 """The processes of one test: load manager, servers, agents, peers.
 
-Each is started in its own process group with its output in a file, and ended by its pid when the test ends, however it
-ends. Addresses come from a range of ports that are tried before they are given out."""
+Each is started in its own process group with its output in a file, and is ended by its pid when the test ends, however it ends.
+Addresses come from a range of ports, and each port is tried before it is given out."""
 
 import contextlib
 import json
@@ -77,7 +77,7 @@ class Process:
         return [int(pid) for pid in pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def end(self, seconds=3):
-        # An agent puts its server into a group of its own, and may be cut off while that still drains.
+        # An agent puts its server into its own process group, and may be killed while the server is still draining.
         children = self.children() if self.alive() else []
         if self.alive():
             self.popen.terminate()
@@ -111,11 +111,11 @@ class Farm(contextlib.ExitStack):
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self.started = 0
-        # A path of its own, as that of a unix socket must be short.
+        # A separate directory, since the path of a unix socket must be short.
         self.sockets = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory(prefix="strowger-")))
 
     def address(self, transport="udp", ip="127.0.0.1"):
-        """An address whose port is free for UDP and TCP now."""
+        """An address whose port is now free for UDP and TCP."""
         for _ in range(PORTS):
             Farm.port = FIRST_PORT + (Farm.port + 1 - FIRST_PORT) % PORTS
             candidate = Address(transport, ip, Farm.port)
@@ -146,8 +146,8 @@ class Farm(contextlib.ExitStack):
         return self.serving(process, listen if isinstance(listen, list) else [listen])
 
     def configured(self, listen, servers=(), **sections):
-        """A load manager started from a file. `listen` maps its address to what it advertises, or to its keys, `servers` may map
-        theirs to keys, too; a section is a dictionary."""
+        """A load manager started from a file. `listen` maps its address to the advertised address, or to its keys; `servers`
+        may map its addresses to keys, too; a section is a dictionary."""
         lines = []
         for address, keys in listen.items():
             keys = keys if isinstance(keys, dict) else {"advertise": keys}
@@ -163,7 +163,7 @@ class Farm(contextlib.ExitStack):
         return self.serving(self.start("lb", [STROWGER, "lb", "--config", path]), listen)
 
     def serving(self, process, addresses):
-        """Returns the process when it holds these addresses."""
+        """Returns the process when it is bound to these addresses."""
         for address in addresses:
             until(lambda address=address: bound(address) or not process.alive(), f"{process.name} at {address}")
             if not process.alive():
@@ -171,7 +171,7 @@ class Farm(contextlib.ExitStack):
         return process
 
     def status(self, control):
-        """What `strowger status` says of the load manager with this control socket."""
+        """The answer of `strowger status` for the load manager with this control socket."""
         done = subprocess.run([STROWGER, "status", "--control", control, "--json"], capture_output=True, timeout=5, check=True)
         return json.loads(done.stdout)
 
@@ -184,7 +184,7 @@ class Farm(contextlib.ExitStack):
         return {int(server["address"].rpartition(":")[2]): server["state"] for server in self.status(control)["servers"]}
 
     def agent(self, server, heartbeat, *options, command=None):
-        """An agent with a server under it, `command` or Strowger's answering one; returns when that serves."""
+        """An agent with a server under it, `command` or Strowger's answering server; returns when the server is ready."""
         argv = [STROWGER, "agent", "--sip", server.host_port, "--transport", server.transport, "--to", heartbeat, "--period-ms", PERIOD_MS]
         command = command or [STROWGER, "answer", "--listen", server, "--take-over"]
         process = self.start("agent", [*argv, *options, "--", *command])
@@ -210,7 +210,7 @@ def _free(address):
 
 
 def bound(address):
-    """Whether someone holds this address: for UDP and TCP alike, without sending anything."""
+    """Whether a process is bound to this address: for UDP and TCP alike, without sending anything."""
     kind = "udp" if address.transport == "udp" else "tcp"
     table = pathlib.Path(f"/proc/net/{kind}{'6' if address.family == socket.AF_INET6 else ''}")
     listening = "07" if kind == "udp" else "0A"
@@ -222,7 +222,7 @@ def bound(address):
 
 
 def until(condition, what, seconds=5):
-    """Waits for a condition; `what` says what was awaited if it never came."""
+    """Waits for a condition; `what` describes it in the error if it never holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
-"""Servers that come and go under load while calls are found by the hash of their Call-ID alone.
+"""Servers that come and go under load while only the hash of the Call-ID finds calls.
 
-A server that leaves loses its share of the calls in progress. One that comes takes none of those that the load manager
-remembers (RFC 3261 §16.11), and its share of the others. No change may move more, and no call may fail."""
+A server that leaves loses its share of the calls in progress. A server that comes takes none of the calls that the load manager
+remembers (RFC 3261 §16.11), and takes its share of the others. No change may move more calls, and no call may fail."""
 
 import contextlib
 import csv
@@ -21,17 +21,17 @@ STAY_MS = 2500
 STOPPED, STARTED = 0, 1
 PROTOCOL_ID = 0xDEADFACE
 
-# The least that the load manager takes, and time to fill it: from then on new calls are not remembered.
+# The smallest value that the load manager accepts, and time to fill the memory: from then on new calls are not remembered.
 MEMORY_MIN = 1000
 FILL_SECONDS = 2 + MEMORY_MIN / 200
 
-# Two servers; a third and a fourth come, and leave again: the share of each.
+# Two servers; a third and a fourth come and leave again: the share of each.
 COMING = [1 / 3, 1 / 4]
 LEAVING = [1 / 4, 1 / 3]
 
 
 class Heartbeats:
-    """Tells the load manager of servers that have no agent, as long as they are in the set."""
+    """Tells the load manager of servers without an agent, as long as they are in the set."""
 
     def __init__(self, farm, heartbeat):
         self.heartbeat, self.places = heartbeat, []
@@ -93,7 +93,7 @@ def under_load(remembered):
         full = farm.counters(control)["memory_full"]
         with open(caller.statistics, newline="") as text, contextlib.suppress(ValueError):
             peak = max(int(row["CurrentCall"]) for row in csv.DictReader(text, delimiter=";"))
-    # A later message of a call at a server that does not know it begins a call there.
+    # A later message of a call begins a new call at a server that does not know it.
     moved = sum(begun) - count
     share = peak * sum(LEAVING if remembered else COMING + LEAVING)
     bound = share + 4 * math.sqrt(share)

@@ -1,7 +1,8 @@
-"""A server dies while calls ring at it. With hold_setup their INVITEs are kept, and other servers answer all of them.
+"""A server dies while calls ring at it. With hold_setup the load manager keeps their INVITEs, and other servers answer all of
+them.
 
-Over UDP nothing is sent to a server that rings, so nothing tells of its death but OPTIONS or heartbeats; over TCP the end
-of the connection does."""
+Over UDP nothing is sent to a server that rings, so only OPTIONS or heartbeats reveal its death; over TCP the end of the
+connection reveals it."""
 
 from farm import Farm, until
 from report import Report
@@ -54,7 +55,7 @@ def one_via():
 
 
 def thinking():
-    """Such servers think for longer than the load manager is patient with silent ones: they keep their calls."""
+    """These servers think for longer than the load manager waits for silent servers: they keep their calls."""
     with Farm("held-thinking") as farm:
         servers = [Sipp(farm, one_via(), farm.address()) for _ in range(2)]
         front = farm.address("tcp")

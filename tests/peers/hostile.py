@@ -1,7 +1,7 @@
-"""What a stranger can send to a load manager while 200 calls are in progress.
+"""Messages that a stranger can send to a load manager while 200 calls are in progress.
 
-Each attack runs beside those calls. They must all end well, the memory of the load manager must stay where it was, its
-counters must say what happened, and nothing may reach whom the stranger aimed at."""
+Each attack runs beside those calls. They must all end well, the memory of the load manager must not grow, its counters must
+report the attack, and nothing may reach the stranger's victim."""
 
 import hashlib
 import hmac
@@ -21,15 +21,15 @@ CALLS = 200
 RATE = 100
 TALK_MS = 4000
 SERVERS = 2
-# What the pages of code and stacks that an attack touches for the first time may cost.
+# Most memory that an attack may cost, for the pages of code and stacks that it touches for the first time.
 GROWTH_KIB = 16 * 1024
-# Counters that tell of attacks.
+# Counters that report attacks.
 TELLING = ("forged", "foreign", "malformed", "broken", "bad", "heartbeats_ignored", "no_", "rejected", "new_calls", "connections_closed")
 HEARTBEAT_KEY = "5e" * 32
 
 
 class Scene:
-    """A load manager with calls in progress, and a stranger with a victim in mind."""
+    """A load manager with calls in progress, and a stranger with a victim."""
 
     def __init__(self, farm, transport):
         self.farm = farm
@@ -52,7 +52,7 @@ class Scene:
 
 
 def forged_tags(scene):
-    """Requests within dialogs that never were, with tags that nobody signed."""
+    """Requests within dialogs that do not exist, with tags that no load manager signed."""
     for number in range(2000):
         dialog = Dialog(scene.stranger.address)
         dialog.to_tag = "forged"
@@ -65,7 +65,7 @@ def forged_tags(scene):
 
 
 def forged_vias(scene):
-    """Responses that claim to be the answer to something, to be sent on to the victim."""
+    """Responses that pretend to answer a request, to be forwarded to the victim."""
     dialog = Dialog(scene.stranger.address)
     own = f"Via: SIP/2.0/UDP {scene.front.host_port};branch=z9hG4bKforged;hop="
     for _ in range(2000):
@@ -86,7 +86,7 @@ def forged_vias(scene):
 
 
 def forged_heartbeats(scene):
-    """Heartbeats without the farm's key: new servers, and ends of those that there are."""
+    """Heartbeats without the farm's key: new servers, and ends of existing servers."""
     ports = [scene.victim.address.port, *(server.place.port for server in scene.servers)]
     for number in range(2000):
         port, state = ports[number % len(ports)], number % 3
@@ -102,7 +102,7 @@ def forged_heartbeats(scene):
 
 
 def forged_encapsulations(scene):
-    """Responses that name the victim as next hop, from the address of the servers, with an authenticator that is not the farm's."""
+    """Responses that name the victim as next hop, from a server's address, with an authenticator that is not the farm's."""
     for number in range(1000):
         dialog = Dialog(scene.stranger.address)
         response = answer(Message(dialog.request("INVITE", 1).encode()), 200).encode()
@@ -124,7 +124,7 @@ def random_datagrams(scene):
 
 
 def new_calls_without_end(scene):
-    """INVITEs that nobody goes on with, each of a call of its own, from one stranger."""
+    """INVITEs of different calls from one stranger, who never continues them."""
     for _ in range(3000):
         scene.stranger.send(Dialog(scene.stranger.address).request("OPTIONS", 1), scene.front)
         time.sleep(0.0005)
@@ -132,7 +132,7 @@ def new_calls_without_end(scene):
 
 
 def slow_and_half_open_streams(scene):
-    """Connections that say nothing, or a byte now and then, or half a message and no more."""
+    """Connections that send nothing, or a byte now and then, or only half a message."""
     request = Dialog(scene.stranger.address).request("INVITE", 1).encode()
     streams = [Stream(scene.stream) for _ in range(300)]
     for number, stream in enumerate(streams):
@@ -148,7 +148,7 @@ def slow_and_half_open_streams(scene):
 
 
 def _too_much(scene, header):
-    """A message that is too large, over TCP until the load manager has had enough, then as a datagram where it fits."""
+    """A message that is too large, over TCP until the load manager closes, then as a datagram of the size that fits."""
     request = Dialog(scene.stranger.address).request("INVITE", 1, headers=[header]).encode()
     for _ in range(20):
         with Stream(scene.stream) as stream:

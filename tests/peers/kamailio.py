@@ -11,7 +11,7 @@ from sipp import Sipp, all_clean, clean, client, start_client
 
 SERVERS = 2
 RATE = 200
-# From the last answer until one of the servers dies; as long again until the callers hang up.
+# Time from the last answer until one of the servers dies, and again from then until the callers hang up.
 DEATH_MS = 4000
 
 
@@ -59,8 +59,8 @@ def as_proxy(transport):
 
 
 def followed(story, takes_tcp):
-    """INVITEs above 1,300 bytes go to Kamailio by TCP, or by UDP after all where it takes none. It knows the CANCEL of one, and the ACK
-    to its failure, only where they come as the INVITE came: else it says 481 and the callee rings on."""
+    """INVITEs above 1,300 bytes go to Kamailio by TCP, or by UDP if Kamailio has no TCP. Kamailio knows the CANCEL and the ACK
+    to a failure only if they come the way of the INVITE: otherwise it says 481 and the callee rings on."""
     count = calls(20, 200, 2000)
     caller_steps, callee_steps = cancelled(LONG_SDP, vias=3) if story == "cancel" else refused(486, LONG_SDP)
     with Farm(f"kamailio-followed-{story}-{takes_tcp}") as farm:
@@ -75,8 +75,9 @@ def followed(story, takes_tcp):
 
 
 def taken_over():
-    """Two Kamailios, one of which dies while calls are talking: the other, which knows none of them, has the callees hear the BYEs.
-    The callee answers where the Via says, which SIPp does not: it answers whoever sent the INVITE."""
+    """Two Kamailios, one of which dies while calls are talking: the other knows none of the calls, and must bring the BYEs to
+    the callees. The callee answers to the address in the Via; SIPp cannot do this, since it answers the sender of the
+    INVITE."""
     count = calls(20, 200, 2000)
     with Farm("kamailio-taken-over") as farm:
         callee, proxies, front = farm.address(), [farm.address(), farm.address()], farm.address()

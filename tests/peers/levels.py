@@ -1,6 +1,6 @@
-"""Load managers behind a load manager: the one in front takes them for servers. Each has an agent, as any server may have, which
-broadcasts its load; new calls go to the one with the least, and when one is killed, the other goes on with its calls: they know
-each other's addresses, and tell each other of new calls."""
+"""Load managers behind a load manager, which treats them as servers. Each has an agent, as any server may, which broadcasts its
+load; new calls go to the load manager with the least load. When one is killed, the other goes on with its calls: they know each
+other's addresses, and tell each other of new calls."""
 
 import json
 import os
@@ -19,7 +19,7 @@ DEATH_SECONDS = 2
 
 
 def keys(farm):
-    """One key file for all: tags, and heartbeats."""
+    """One key file for all, with tag keys and heartbeat keys."""
     path = farm.directory / "farm.keys"
     made = [subprocess.run([STROWGER, "key", *which], capture_output=True, check=True, timeout=5).stdout for which in ([], ["--heartbeat"])]
     path.write_bytes(b"".join(made))

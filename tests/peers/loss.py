@@ -1,7 +1,7 @@
 """A network that loses datagrams, between one client and the load manager.
 
-A SIPp server that gets its INVITE again after its 200 falls silent, whatever lies between: it repeats neither 180 nor 200.
-So this network loses what it is told to in both directions, but no 180, as SIPp's own `-lost` would."""
+A SIPp server that gets its INVITE again after its 200 falls silent, whatever lies between: it repeats neither 180 nor 200. So
+this network loses datagrams in both directions, as SIPp's own `-lost` would, but no 180."""
 
 import random
 import select

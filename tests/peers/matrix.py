@@ -1,7 +1,7 @@
 """Calls through the load manager, for every affinity with every selection that it allows, over UDP and over TCP.
 
-Each must end well, with no stray message and nothing sent twice, and the servers must have got what the policy
-promises them."""
+Each call must end well, with no stray message and nothing sent twice, and the servers must get the shares that the policy
+promises."""
 
 from farm import Farm
 from report import Report, calls
@@ -19,7 +19,7 @@ CHI_SQUARE_LIMIT = 30.7
 
 
 def spread_problem(selection, shares):
-    """What is wrong with these shares of the calls, or None."""
+    """The fault in these shares of the calls, or None."""
     even = sum(shares) / len(shares)
     if selection == "round-robin":
         return f"spread {shares} is not within {WORKERS} of even" if max(shares) - min(shares) > WORKERS else None

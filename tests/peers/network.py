@@ -1,4 +1,4 @@
-"""Load managers of one address on hosts of their own: network namespaces on one switch, configured by what
+"""Load managers of one address on separate hosts: network namespaces on one switch, configured as
 docs/redundant-load-managers.md prints. For the programs that take one host away; needs root."""
 
 import os
@@ -17,7 +17,7 @@ TALK_MS = 3000
 
 
 class Network:
-    """Hosts on one switch, each a namespace with an `eth0`, as the page has it. All of it goes with the test."""
+    """Hosts on one switch, each a namespace with an `eth0`, as on the page. All of it is removed with the test."""
 
     def __init__(self, farm, hosts):
         self.farm, self.names, self.ports = farm, {}, {}
@@ -47,18 +47,18 @@ class Network:
         return done.stdout
 
     def on(self, host, *argv):
-        """What a program prints that runs on that host and ends."""
+        """The output of a program that runs on that host and ends."""
         return self.run(self.names[host], *argv)
 
     def start(self, host, name, *argv):
-        """A program on that host; `ip` becomes it, so that its number is the program's."""
+        """A program on that host; `ip` becomes the program, so the process id is the program's."""
         return self.farm.start(f"{name}-{host}", ["ip", "netns", "exec", self.names[host], *map(str, argv)])
 
     def cut_off(self, host):
         self.run(self.switch, "ip", "link", "set", self.ports[host], "down")
 
     def load_manager(self, host, own, other, server):
-        """The page's load manager on that host, but for the inner addresses; `server` is its one server."""
+        """The page's load manager on that host, except for the inner addresses; `server` is its one server."""
         control = self.farm.control(host)
         config = example("## What each needs").replace("/etc/strowger/farm.keys", str(self.keys()))
         config = re.sub(r'(?<=\[peers\]\nlisten = ")[^:]*', own, config)
@@ -71,7 +71,7 @@ class Network:
         return process
 
     def keys(self):
-        """The key file of all."""
+        """The key file of all load managers."""
         path = self.farm.directory / "farm.keys"
         if not path.exists():
             path.write_bytes(subprocess.run([STROWGER, "key"], capture_output=True, check=True, timeout=5).stdout)
@@ -82,7 +82,7 @@ class Network:
         return self.start(host, "answer", STROWGER, "answer", "--listen", f"udp:{address}:5060", "--answer-ms", 500)
 
     def sipp(self, host, own, count, rate, number=0):
-        """SIPp calling the shared address; also the file that `read` reads when it has ended."""
+        """SIPp calling the shared address; also the file that `read` reads when SIPp has ended."""
         path = write(self.farm.directory / f"calling-{number}.xml", "calling", calling())
         statistics = self.farm.directory / f"calling-{number}.csv"
         argv = ["sipp", f"{ADDRESS}:5060", "-sf", path, "-i", own, "-p", 5060 + 10 * number, "-mp", 7000 + 10 * number, "-cp", 8800 + number]
@@ -96,7 +96,7 @@ class Network:
 
 
 def example(title):
-    """The indented text of the page that begins behind a line with `title`."""
+    """The indented text of the page that begins after a line with `title`."""
     return re.search(rf"{re.escape(title)}.*?```\w*\n(.*?)```", PAGE.read_text(), re.S).group(1)
 
 
@@ -107,10 +107,10 @@ def read(statistics):
 
 
 def fail_overs(program, fail_over):
-    """Both ways to lose a load manager, each a case; where namespaces cannot be made, a line that says so."""
+    """Both ways to lose a load manager, each a case; if namespaces cannot be made, a line that says so."""
     report = Report(program)
     if not _namespaces():
-        # Not a failure of what is tested: containers without this right are common.
+        # This is no failure of the tested program: containers without this right are common.
         print(f"NOT RUN {program}: network namespaces cannot be made here (ip netns add needs root and CAP_SYS_ADMIN)")
         return
     for how in ("load_manager", "host"):
@@ -119,7 +119,7 @@ def fail_overs(program, fail_over):
 
 
 def _namespaces():
-    """Whether this machine lets us make a network of our own."""
+    """Whether this machine permits network namespaces."""
     name = f"sw{os.getpid()}-may"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, timeout=10).returncode == 0
     try:

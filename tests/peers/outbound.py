@@ -1,5 +1,5 @@
-"""Outbound and connection reuse: a telephone is reached by its flow, loses it, and comes back; keep-alives are answered; who
-must not be believed is not."""
+"""Outbound and connection reuse: a telephone is reached by its flow, loses it, and comes back; keep-alives are answered; false
+claims are not believed."""
 
 import socket
 import time
@@ -46,7 +46,7 @@ class WebSocket(Stream):
 
 
 class Front:
-    """A load manager with a listener of each kind, and one for UDP by which it reaches its servers."""
+    """A load manager with a listener of each kind, and a UDP listener through which it reaches its servers."""
 
     def __init__(self, farm, servers, udp=None, back=None, tls=None, **sections):
         self.farm, self.control = farm, farm.control()
@@ -74,7 +74,7 @@ class Front:
         until(lambda: self.count("connections_open") < before, "the connection is closed")
 
     def claims(self):
-        """Aliases that were asked for and judged."""
+        """Number of aliases that were requested and judged."""
         return self.count("aliases") + self.count("aliases_refused")
 
     def connect(self, kind):
@@ -96,7 +96,7 @@ class Telephone:
         self.call_id, self.stream = fresh("registration"), front.connect(kind)
 
     def come_back(self):
-        """On a new connection; the old one is left as it is. Returns that."""
+        """Opens a new connection and leaves the old one as it is; returns the old one."""
         old, self.stream = self.stream, self.front.connect(self.kind)
         return old
 
@@ -136,7 +136,7 @@ class Call:
         return self.telephone.request(method, self.call_id, self.number, uri, self.to, headers=self.routes if routes is None else routes)
 
     def ask(self, method, contact=None):
-        """A request of the telephone, answered by the server; the answer that comes back."""
+        """Sends a request of the telephone, which the server answers; returns the answer that comes back."""
         self.telephone.stream.send(self.write(method))
         arrived = self.server.expect(lambda message: message.method == method)
         if arrived is None:
@@ -163,7 +163,7 @@ class Call:
         )
 
     def reaches(self, method, stream, what):
-        """What is wrong when a request of the server is to reach this connection, and its answer the server."""
+        """The faults when a request of the server must reach this connection, and its answer the server."""
         self.from_server(method)
         heard = stream.receive(3)
         if heard is None or heard.method != method:
@@ -174,14 +174,14 @@ class Call:
         return [] if said and said.status == 200 else [f"{what}: the answer to {method} was {said and said.start}"]
 
     def fails(self, method, status, what, routes=None):
-        """What is wrong when a request of the server is to be refused."""
+        """The faults when a request of the server must be refused."""
         self.from_server(method, routes)
         said = self.server.expect(lambda message: message.status is not None, 3)
         return [] if said and said.status == status else [f"{what}: {method} was answered with {said and said.start}, not {status}"]
 
 
 def dialog(kind):
-    """A server's requests within a dialog go down the flow of the telephone, and 430 comes back when that is gone."""
+    """A server's requests within a dialog go down the telephone's flow, and 430 comes back when the flow is gone."""
     with Farm(f"outbound-dialog-{kind}") as farm, Datagrams(farm.address()) as server:
         front = Front(farm, [server.address])
         telephone = Telephone(front, kind)
@@ -200,9 +200,9 @@ def dialog(kind):
 
 
 def comes_back(kind, registers):
-    """A telephone comes back on another connection while the old one still seems open: it goes on with the dialog, or registers
-    again. The server's next request takes the new one; whoever has only what the server was told, as the other party has, gets
-    nothing."""
+    """A telephone comes back on another connection while the old one still seems open: it continues the dialog, or registers
+    again. The server's next request takes the new connection; a party that knows only what the server was told, as the other
+    party of the call does, gets nothing."""
     with Farm(f"outbound-back-{kind}-{registers}") as farm, Datagrams(farm.address()) as server:
         front = Front(farm, [server.address])
         telephone = Telephone(front, kind)
@@ -213,13 +213,13 @@ def comes_back(kind, registers):
         own = call.routes
         old = telephone.come_back()
         other = Telephone(front, kind, "mallory")
-        # What the server saw of the route set, which is what it tells the other party.
+        # The route set as the server saw it, which it tells the other party.
         call.routes = call.back
         other.stream.send(call.write("INFO"))
         server.expect(lambda message: message.method == "INFO")
         call.routes = own
         if registers:
-            # The contact of a browser may be another each time.
+            # A browser's contact may differ each time.
             telephone.host = f"{fresh('h')}.invalid"
             server_answers(telephone, server)
         else:
@@ -249,7 +249,7 @@ def server_answers(telephone, server):
 
 
 def keep_alives():
-    """CRLF CRLF is answered by CRLF on streams, a STUN Binding request on the UDP port of SIP."""
+    """On streams CRLF answers CRLF CRLF; on the UDP port of SIP a STUN Binding request gets its answer."""
     with Farm("outbound-keep-alives") as farm, Datagrams(farm.address()) as server, Datagrams(farm.address()) as telephone:
         front, problems = Front(farm, [server.address]), []
         for kind in KINDS:
@@ -271,7 +271,8 @@ def keep_alives():
 
 
 def registrar():
-    """Kamailio with its outbound module keeps the registration; calls go along the flow, also the next one after it has changed."""
+    """Kamailio with its outbound module keeps the registration; calls go along the flow, and also along the new flow after a
+    change."""
     with Farm("outbound-registrar") as farm, Datagrams(farm.address()) as line:
         place = farm.address()
         start_kamailio(farm, "outbound.cfg", place)
@@ -309,7 +310,7 @@ def registrar():
 
 
 class Caller:
-    """Calls by UDP through the load manager, of which it only says whether an INVITE arrived and where."""
+    """Calls by UDP through the load manager, made only to see whether an INVITE arrives, and where."""
 
     def __init__(self, line, front):
         self.line, self.front = line, front
@@ -329,7 +330,7 @@ class Caller:
 
 
 def options(place, transport, parameters):
-    """What a server sends on a connection that it opens, to be known by it."""
+    """The message by which a server makes itself known on a connection that it opens."""
     return (
         f"OPTIONS sip:lb@example.com SIP/2.0\r\nVia: SIP/2.0/{transport.upper()} {place.host_port};branch={fresh('z9hG4bK')}{parameters}\r\n"
         f"Max-Forwards: 70\r\nFrom: <sip:server@example.com>;tag=s\r\nTo: <sip:lb@example.com>\r\nCall-ID: {fresh('options')}\r\n"
@@ -338,12 +339,13 @@ def options(place, transport, parameters):
 
 
 def alias_over_tls():
-    """A server opens a TLS connection and says `alias`: calls come to it by that only if its certificate proves who it is."""
+    """A server opens a TLS connection and says `alias`: calls come to it over that connection only if its certificate proves
+    its identity."""
     with Farm("outbound-alias-tls") as farm, Datagrams(farm.address()) as line:
         place, authority, strangers = farm.address("tls"), Authority(farm, "servers"), Authority(farm, "strangers")
         both = farm.directory / "both.pem"
         both.write_bytes(authority.certificate.read_bytes() + strangers.certificate.read_bytes())
-        # Clients may be signed by either, servers by one alone.
+        # Either authority may sign clients, only one may sign servers.
         tls = {"client_certificate": "optional", "client_ca": str(both), "server_ca": str(authority.certificate)}
         front, problems, ways = Front(farm, [place], tls=tls), [], []
         caller = Caller(line, front.udp)
@@ -360,7 +362,7 @@ def alias_over_tls():
             stream.send(options(place, "tls", parameters))
             stream.receive(0.3)
             if parameters:
-                # Judged behind its answer, and the next call may come to another worker.
+                # The alias is judged after its answer has gone, and the next call may come to another worker.
                 until(lambda: front.claims() > before, f"the claim of {what} is judged")
             return stream
 
@@ -391,7 +393,7 @@ def alias_over_tls():
                 if not said or said.status != 200:
                     problems.append(f"{what}: {said and said.start}")
                 if expected:
-                    # The other way round: a request of the server by the connection that the load manager opened.
+                    # The opposite direction: a request of the server over the connection that the load manager opened.
                     routes = "".join(f"Route: {route}\r\n" for route in invite.routes())
                     bye = f"BYE sip:alice@{line.address.host_port} SIP/2.0\r\nVia: SIP/2.0/TLS {place.host_port};branch={fresh('z9hG4bK')};alias\r\nMax-Forwards: 70\r\n"
                     bye += f"From: <sip:service@example.com>;tag=server\r\nTo: <sip:alice@example.com>;tag=a\r\nCall-ID: {call_id}\r\nCSeq: 1 BYE\r\n{routes}Content-Length: 0\r\n\r\n"
@@ -402,7 +404,7 @@ def alias_over_tls():
         counted = (front.count("aliases"), front.count("aliases_refused"))
         if counted != (1, 2):
             problems.append(f"aliases and aliases_refused are {counted}, not (1, 2)")
-        # The proven connection is gone: the next call takes one of ours again.
+        # The proven connection is gone: the next call takes a connection that we open.
         call_id = caller.invite()
         invite = accepted.receive(3)
         if invite is None or invite.first("Call-ID") != call_id:
@@ -412,7 +414,7 @@ def alias_over_tls():
 
 
 def alias_over_tcp(allowed):
-    """Over TCP nothing is proven: only where the operator says so."""
+    """Over TCP nothing is proven: an alias counts only if the operator permits it."""
     with Farm(f"outbound-alias-tcp-{allowed}") as farm, Datagrams(farm.address()) as line:
         place = farm.address("tcp")
         front = Front(farm, [place], connections={"tcp_alias": allowed})

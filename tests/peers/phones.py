@@ -51,7 +51,7 @@ def _phone(farm, name, place, user, *options, outbound=None):
 def baresip(transport):
     """One baresip calls another; the caller hangs up."""
     with Farm(f"phones-baresip-{transport}") as farm:
-        # A baresip takes the next port too, for TLS.
+        # A baresip also takes the next port, for TLS.
         server, _, front, place, _ = (farm.address(transport) for _ in range(5))
         called = farm.serving(_phone(farm, "called", server, "service"), [server])
         farm.load_manager(front, [server])

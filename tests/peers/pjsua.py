@@ -1,7 +1,7 @@
-"""pjsip over TLS with `sips:`: a telephone calls another that is a server of the farm, and that one calls the telephone, both
-through the load manager; the caller changes the session by re-INVITE or UPDATE, and either of them hangs up.
+"""pjsip over TLS with `sips:`: a telephone calls another telephone that is a server of the farm, and that telephone calls back,
+both through the load manager; the caller changes the session by re-INVITE or UPDATE, and either of them hangs up.
 
-pjsip comes by pip, with its version, and is kept below target."""
+pip delivers pjsip, with its version, and it is kept below target."""
 
 import json
 import os
@@ -23,7 +23,7 @@ STORIES = {
 
 
 def install():
-    """The library, fetched once; without it nothing here can run, which ends the program."""
+    """The library, downloaded once; if it is missing, the program ends."""
     if not LIBRARY.exists():
         new = LIBRARY.with_suffix(f".{os.getpid()}")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action=ignore", "--no-deps", "--only-binary=:all:", "--target", new, PACKAGE]
@@ -47,7 +47,7 @@ class Phone:
         return self
 
     def missing(self, *lines):
-        """What it should have printed, and has not."""
+        """The expected lines that it has not printed."""
         said = self.said()
         return [f"{self.name}: no `{line}`" for line in lines if line not in said]
 
@@ -78,7 +78,7 @@ def talk(caller, change, caller_ends):
     if calling.said().count("UAC INVITE 200") != (2 if change == "reinvite" else 1):
         problems.append("the session was not changed")
     there, back = counters.get("requests_to_server", 0), counters.get("requests_to_client", 0)
-    # INVITE, ACK and the change go one way; a re-INVITE has an ACK; who hangs up says which way the BYE goes.
+    # INVITE, ACK and the change go one way; a re-INVITE has an ACK; the side that hangs up determines the BYE's way.
     expected = (4 if change == "reinvite" else 3) + caller_ends
     if (there if caller == "client" else back) < expected:
         problems.append("the load manager was gone past")

@@ -1,6 +1,7 @@
-"""A telephone of pjsip's for one call over TLS, as a process of its own: pjsua.py starts it, with what it is to do as JSON.
+"""A telephone of pjsip's for one call over TLS, as a process of its own: pjsua.py starts it, with its commands as JSON.
 
-It prints a line for each final answer in the call, `UAC INVITE 200`, but to the BYE that it sends itself, and at last `ended STATUS`."""
+It prints a line for each final answer in the call, `UAC INVITE 200`, except the answer to its own BYE, and at the end `ended
+STATUS`."""
 
 import json
 import sys
@@ -9,7 +10,7 @@ import time
 import pjsua2 as pj
 
 SECONDS = 15
-# Nobody hangs up before the session was changed.
+# No side hangs up before the session was changed.
 CHANGE_AFTER_SECONDS, TALK_SECONDS = 0.3, 1
 
 
@@ -59,7 +60,7 @@ def start(task):
     endpoint.libStart()
     settings = pj.AccountConfig()
     settings.idUri = f"sips:{task['user']}@127.0.0.1:{task['port']}"
-    # A server names in Contact where it listens, and not the port of the connection that it opens.
+    # A server's Contact names its listener, and not the port of the connection that it opens.
     settings.natConfig.contactUseSrcPort = 0
     settings.sipConfig.proxies.append(f"<sips:{task['proxy']};lr>")
     account = Account()
@@ -84,7 +85,7 @@ def main():
         if task["hangs_up"] and talked > TALK_SECONDS and not hung_up:
             hung_up = True
             call.hangup(pj.CallOpParam())
-    # Until the BYE is answered.
+    # Waits until the BYE is answered.
     for _ in range(30):
         endpoint.libHandleEvents(10)
     say("ended", account.call and account.call.ended)

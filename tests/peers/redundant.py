@@ -1,8 +1,8 @@
-"""Two load managers behind one address that moves: they tell each other of new calls, so that a call that is being set up
-survives the death of one of them.
+"""Two load managers behind one address that moves: they tell each other of new calls, so that a call in set-up survives the
+death of one of them.
 
-Message by message: an INVITE through one, its repetition and its CANCEL through the other, at the same server. Then SIPp
-through the one, kill -9, and its traffic moved to the other, as a virtual address is moved: no call is lost, and none
+Message by message: an INVITE through one load manager, its repetition and its CANCEL through the other, at the same server.
+Then SIPp through the first, kill -9, and its traffic moved to the other, as a virtual address moves: no call is lost, and none
 reaches two servers."""
 
 import os
@@ -22,13 +22,13 @@ SERVERS = 4
 RING_MS = 500
 TALK_MS = 3000
 DEATH_SECONDS = 3
-# Until the address has moved; keepalived needs about as long.
+# Time until the address has moved; keepalived needs about as long.
 GONE_SECONDS = 1.0
 DEAF_SECONDS = 0.3
 
 
 class Pair:
-    """Two load managers, one key, the same servers; each chooses by itself."""
+    """Two load managers with one key and the same servers; each makes its own choices."""
 
     def __init__(self, farm, servers, fronts, known_as, tell=True, overheard=()):
         self.farm, self.fronts, self.processes = farm, fronts, []
@@ -70,7 +70,7 @@ def said(servers, call_id, method):
 
 
 def told(tell):
-    """An INVITE by the one; the other gets a call of its own, then the repetition, then the CANCEL."""
+    """An INVITE through one; the other gets its own call, then the repetition, then the CANCEL."""
     count, elsewhere = calls(50, 300, 3000), 0
     with Farm(f"redundant-told-{tell}") as farm:
         servers = [Datagrams(farm.address()) for _ in range(SERVERS)]
@@ -78,7 +78,7 @@ def told(tell):
         pair = Pair(farm, [server.address for server in servers], fronts, fronts[0], tell)
         with Datagrams(farm.address()) as caller:
             begun = []
-            # One more, or their turns would go hand in hand.
+            # One call more; otherwise their turns would stay equal.
             caller.send(Dialog(caller.address).request("INVITE", 1), fronts[1])
             for _ in range(count):
                 stranger, dialog = Dialog(caller.address), Dialog(caller.address)
@@ -104,7 +104,8 @@ def told(tell):
 
 
 def forged():
-    """What nobody signed, what was signed with another key, and what was signed but sent again: counted, and no call moved."""
+    """Notices without a signature, with another key's signature, and signed ones sent again: they are counted, and move no
+    call."""
     with Farm("redundant-forged") as farm:
         servers = [Datagrams(farm.address()) for _ in range(SERVERS)]
         fronts, ear = [farm.address(), farm.address()], farm.address()
@@ -134,12 +135,12 @@ def forged():
 
 
 class Moving(threading.Thread):
-    """An address that is one load manager's and then another's: passes datagrams on to whoever has it now, if anybody."""
+    """An address that belongs to one load manager and then to the other: passes datagrams on to its present owner, if any."""
 
     def __init__(self, place, owner):
         super().__init__(daemon=True)
         self.owner, self.lost, self.wanted = owner, 0, True
-        # Ports from which nothing comes through.
+        # Ports from which no datagram passes.
         self.deaf_to = set()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -168,7 +169,7 @@ class Moving(threading.Thread):
 
 
 def summary(server, what):
-    """A figure of what an answering server says when it ends."""
+    """A figure that an answering server prints when it ends."""
     for line in server.log.read_text().splitlines():
         if line.strip().startswith(what):
             return int(line.split()[-1])
@@ -179,7 +180,7 @@ def killed():
     rate = calls(100, 100, 500)
     count = rate * 6
     with Farm("redundant-killed") as farm:
-        # Servers that answer to where the Via says, as SIPp does not.
+        # Servers that answer to the address in the Via, which SIPp does not.
         places = [farm.address() for _ in range(SERVERS)]
         servers = [farm.answer(server, "--answer-ms", RING_MS) for server in places]
         place, fronts = farm.address(), [farm.address(), farm.address()]
@@ -187,11 +188,12 @@ def killed():
         farm.callback(address.end)
         address.start()
         pair = Pair(farm, places, fronts, place)
-        # Without rport, so that answers go to the caller and not to the moving address, which is nobody's source.
+        # Without rport, so that answers go to the caller and not to the moving address, from which no caller sends.
         steps = [step.replace(";rport", "") for step in calling()]
         caller = start_client(farm, steps, place, count, rate, "-d", TALK_MS)
         caller.begun(rate * DEATH_SECONDS)
-        # The last calls reach their servers, but no answer comes back: the callers will repeat them at the other.
+        # The last calls reach their servers, but no answer comes back: the callers will repeat them through the other load
+        # manager.
         address.deaf_to = {place.port for place in places}
         time.sleep(DEAF_SECONDS)
         new_before = pair.counter(0, "new_calls")

@@ -1,6 +1,5 @@
-"""One of four servers fails every call that it is given: it answers 500, or 503, or never. At most its first ten calls may fail; of all
-after them 99 of 100 are answered. Where the load manager holds set-ups, every call is answered: what the server refuses, another
-gets."""
+"""One of four servers fails every call: it answers 500, or 503, or never. At most its first ten calls may fail; after them, 99
+of 100 calls are answered. If the load manager holds set-ups, every call is answered: another server gets the refused calls."""
 
 import contextlib
 import socket
@@ -13,13 +12,13 @@ from sipp import Sipp, client
 LIVING = 3
 RATE = 100
 FIRST = 10
-# Longer than a set-up that is given up after 16·T1 and answered by another server.
+# Longer than a set-up that is given up after 16·T1 and then answered by another server.
 PATIENCE_MS = 20000
 
 
 @contextlib.contextmanager
 def silent(farm, transport):
-    """Takes what it is sent, and says nothing."""
+    """Receives messages and answers none."""
     place = farm.address(transport)
     with socket.socket(place.family, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM) as mute:
         mute.bind((place.ip, place.port))
@@ -54,7 +53,7 @@ def run(transport, hold, says):
         problems.append(f"{bad} of {count} calls failed ({outcome.causes()})")
     if hold != "off" and bad:
         problems.append(f"{bad} of {count} calls failed though they were held ({outcome.causes()})")
-    # A few more when it is tried again, in a long run.
+    # In a long run the server is tried again, and gets a few more.
     if says and given > 2 * FIRST:
         problems.append(f"it was not set aside, and given {given}")
     return f"{outcome.good} of {count} calls good, it was given {given}", problems

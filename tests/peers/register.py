@@ -1,4 +1,4 @@
-"""Registrations at all servers: some ask for a password, one says nothing; who is registered can be called."""
+"""Registrations at all servers: some ask for a password, one never answers; registered users can be called."""
 
 import hashlib
 import itertools
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 class Servers:
-    """Three Kamailios, of which some ask for a password, a fourth server that says nothing, and the load manager in front."""
+    """Three Kamailios, of which some ask for a password, a fourth server that never answers, and the load manager in front."""
 
     def __init__(self, farm, transport, challengers, path="supported"):
         self.farm = farm
@@ -40,7 +40,7 @@ class Servers:
         return self.farm.counters(self.farm.control())[name]
 
     def without_the_silent(self):
-        """Returns when the load manager has given the silent server up, so that calls go to the others."""
+        """Returns when the load manager has called the silent server failed, so that calls go to the others."""
         until(lambda: self.farm.server_states(self.farm.control())[self.silent.port] == "failed", "the silent server to fail", 20)
 
 
@@ -57,14 +57,14 @@ def _digest(challenge, method, uri):
 
 
 class Telephone:
-    """A user agent on one TCP connection, with a contact that leads nowhere but back along that."""
+    """A user agent on one TCP connection; only that connection leads to its contact."""
 
     def __init__(self, front):
         self.front, self.stream = front, Stream(front)
         self.call_id, self.cseq = f"register-{next(_numbers)}-{time.monotonic_ns()}", 0
 
     def register(self, attempts=6):
-        """The last answer, and how many it took."""
+        """The last answer, and the number of answers until then."""
         credentials = {}
         uri = f"sip:{self.front.host_port}"
         for attempt in range(1, attempts + 1):
@@ -104,7 +104,8 @@ def _request(method, number, caller, call_id, uri, to, headers="", body=""):
 
 
 def _call(line, front, serve=lambda: None):
-    """A call to bob by the load manager, hung up when it stands. The status that ended the set-up, or what is wrong."""
+    """A call to bob through the load manager, hung up when it is answered. Returns the status that ended the set-up, or the
+    fault."""
     caller, call_id, uri = line.address, f"call-{next(_numbers)}-{time.monotonic_ns()}", f"sip:bob@{front.host_port}"
     headers = "Content-Type: application/sdp\r\n"
     line.send(_request("INVITE", 1, caller, call_id, uri, f"<{uri}>", headers, SDP), front)
@@ -126,10 +127,10 @@ def _call(line, front, serve=lambda: None):
 
 
 def phone(transport, challengers):
-    """baresip registers with its password, and is called by way of each server."""
+    """baresip registers with its password, and is called through each server."""
     with Farm(f"register-baresip-{transport}-{len(challengers)}") as farm:
         servers = Servers(farm, transport, challengers, path="always")
-        # A baresip takes the next port too, for TLS.
+        # A baresip also takes the next port, for TLS.
         place, _, line_place = (farm.address(transport) for _ in range(3))
         folder = farm.directory / "phone"
         folder.mkdir()
@@ -152,7 +153,7 @@ def phone(transport, challengers):
 
 
 def wire():
-    """What the telephone is told, and how it is found: on its connection alone, and on the newest."""
+    """The answers to the telephone, and the ways to reach it: only on its connection, and on the newest one."""
     problems = []
     with Farm("register-wire") as farm:
         servers = Servers(farm, "tcp", {0, 1})
@@ -169,7 +170,7 @@ def wire():
         line = farm.enter_context(Datagrams(farm.address()))
 
         def reached(telephone):
-            """Three calls, one by way of each server, answered on the connection."""
+            """Three calls, one through each server, answered on the connection."""
             def serve():
                 # An ACK may come before the BYE.
                 for _ in range(2):
@@ -182,12 +183,12 @@ def wire():
             return [_call(line, servers.udp, serve) for _ in range(3)]
 
         first = reached(telephone)
-        # It comes back by another connection, and registers there.
+        # The telephone comes back over another connection, and registers there.
         telephone.close()
         again = Telephone(servers.front)
         answer, _ = again.register()
         second = reached(again)
-        # It goes, and nobody has registered since.
+        # The telephone goes, and nobody registers after that.
         before = servers.counter("connections_open")
         again.close()
         until(lambda: servers.counter("connections_open") < before, "the connection is closed")
@@ -204,7 +205,7 @@ def wire():
 
 
 def wrong_password():
-    """The telephone is told so, and not asked by one server after the other."""
+    """The telephone gets the refusal, and is not asked by one server after the other."""
     global PASSWORD
     with Farm("register-wrong-password") as farm:
         servers = Servers(farm, "tcp", {0, 1, 2})

@@ -1,5 +1,6 @@
-"""Certificates changed while calls go on: by SIGHUP and by `strowger ctl reload`, good pairs and bad ones. Connections that are
-open keep theirs, new ones are shown the new one, and no call fails on either. Each client says which certificate it saw."""
+"""Certificates change while calls go on: by SIGHUP and by `strowger ctl reload`, with good and bad pairs. Open connections keep
+their certificate, new connections are shown the new one, and no call fails on either. Each client reports the certificate that
+it saw."""
 
 import contextlib
 import signal
@@ -29,7 +30,7 @@ def der(pair):
 
 
 class Callers:
-    """SIPp on a connection of its own, whose certificate must be `pair`, signed by `authority`."""
+    """SIPp on its own connection, whose certificate must be `pair`, signed by `authority`."""
 
     def __init__(self, farm, front, authority, pair, rate, seconds, tunnels):
         self.front, self.expected, self.count = front, der(pair), int(rate * seconds)
@@ -45,7 +46,7 @@ class Callers:
 
 
 class Newcomers(threading.Thread):
-    """Calls by hand, each on a connection of its own, one after the other; the certificates that were shown, each once."""
+    """Calls by hand, one after the other, each on its own connection; records each certificate that was shown, once."""
 
     def __init__(self, front, authorities):
         super().__init__()
@@ -91,7 +92,7 @@ class Changes:
         until(lambda: self.front.process.log.read_text().count(TAKEN) == self.taken, "the new certificate is taken", 20)
 
     def bad(self, certificate, key, why, by_signal):
-        """What is wrong if this pair is not refused for the reason given."""
+        """The faults if this pair is not refused for the given reason."""
         self.write(certificate, key)
         if by_signal:
             self.front.process.popen.send_signal(signal.SIGHUP)
@@ -107,7 +108,7 @@ def under_load():
         servers = [Sipp(farm, answering(), farm.address("tcp")) for _ in range(SERVERS)]
         front = Front(farm, "tls", [server.place for server in servers], "tcp")
         old, new = front.authority, Authority(farm, "new")
-        # The files of the pair that it started with are those that the later ones are written into.
+        # The later pairs are written into the files of the first pair.
         shown_first, pairs = der(front.own), [(new, new.sign()), (old, old.sign()), (new, new.sign())]
         changes, newcomers = Changes(front), Newcomers(front, [old, new])
         callers = [Callers(farm, front, old, front.own, rate / 2, LASTS, tunnels) for _ in range(2)]
@@ -133,7 +134,7 @@ def under_load():
     for index, counted in enumerate(answered):
         problems += clean(f"server {index}", counted)
     problems += newcomers.failed[:3]
-    # They need not be quick enough to see each, but never see one that has been replaced.
+    # The clients may miss a certificate, but must never see one that has been replaced.
     expected = iter([shown_first, *(der(pair) for _, pair in pairs)])
     if not newcomers.shown or not all(shown in expected for shown in newcomers.shown):
         problems.append(f"new connections were shown {len(newcomers.shown)} certificates, not in the order of the changes")
@@ -146,7 +147,7 @@ def files(pair):
 
 
 class Place:
-    """One listener of a load manager, to be connected to."""
+    """One listener of a load manager, for connections."""
 
     def __init__(self, place):
         self.place = place
@@ -155,14 +156,14 @@ class Place:
         return connect(self.place, context)
 
     def shows(self, context, pair):
-        """What is wrong if a call here does not go well, or the certificate is another."""
+        """The faults if a call here fails, or the certificate is another."""
         with self.connect(context) as stream:
             shown = stream.socket.getpeercert(True)
             return list(filter(None, [call(stream, self), "" if shown == der(pair) else f"another certificate at {self.place}"]))
 
 
 def each_listener():
-    """Phones are shown one certificate and asked for none; carriers are shown another and must have one of their own."""
+    """Phones are shown one certificate and asked for none; carriers are shown another and must show their own."""
     with Farm("renewed-listeners") as farm:
         server = farm.address()
         farm.answer(server)
@@ -176,7 +177,7 @@ def each_listener():
         problems = phones.shows(public.client(), shared) + carriers.shows(member, own)
         if not refused(carriers, private.client()):
             problems.append("a client without a certificate was let in among the carriers")
-        # Only the one listener's files change.
+        # Only this listener's files change.
         renewed, count = private.sign(), process.log.read_text().count(TAKEN)
         own.certificate.write_bytes(renewed.certificate.read_bytes())
         own.key.write_bytes(renewed.key.read_bytes())
@@ -190,7 +191,8 @@ def each_listener():
 
 
 def expired_at_start():
-    """A load manager whose certificate has ended starts, serves UDP, complains, and may be changed; it takes no other such one."""
+    """A load manager whose certificate has ended starts, serves UDP, warns, and can be changed; it takes no other expired
+    certificate."""
     with Farm("renewed-expired") as farm:
         server = farm.address()
         farm.answer(server)

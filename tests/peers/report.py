@@ -12,7 +12,7 @@ SIZE = os.environ.get("PEERS_SIZE", USUAL)
 
 
 def calls(quick, usual, full):
-    """How many calls a case makes at the size that was asked for."""
+    """The number of calls in a case, at the chosen size."""
     return {QUICK: quick, USUAL: usual, FULL: full}[SIZE]
 
 
@@ -21,11 +21,11 @@ class Report:
 
     def __init__(self, program):
         self.program, self.failed = program, 0
-        # So that what a case started is ended, too, when the whole program is told to end.
+        # If the whole program is told to end, the processes of its cases are ended too.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def case(self, name, story, *arguments):
-        """Runs `story`, which returns (figures, problems): a text, and a list that is empty when all is well."""
+        """Runs `story`, which returns (figures, problems): a text, and a list that is empty if all is well."""
         if ONLY not in f"{self.program}/{name}":
             return
         began = time.monotonic()

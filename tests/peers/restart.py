@@ -1,8 +1,9 @@
-"""A load manager that is ended by SIGTERM and started again at once, at the same port, with the same key file and the same memory
-file, while calls begin and calls are up. Over UDP no call is refused and none is lost. Over TCP no call that is up is lost.
+"""A load manager that is ended by SIGTERM and started again at once, at the same port, with the same key file and the same
+memory file, while calls begin and calls are up. Over UDP no call is refused and none is lost. Over TCP no answered call is
+lost.
 
-The servers are `strowger answer`, because an INVITE that is repeated across the restart has another time in our Via: SIPp as a server tells a
-repeated request by its bytes, not by its branch (RFC 3261 §17.2.3), and would give up the call."""
+The servers are `strowger answer`, because an INVITE that is repeated across the restart has another time in our Via: SIPp as a
+server recognises a repeated request by its bytes, not by its branch (RFC 3261 §17.2.3), and would give up the call."""
 
 import signal
 import subprocess
@@ -37,7 +38,7 @@ class Scene:
         self.process = farm.serving(farm.start("lb", argv), [self.place])
 
     def restart(self):
-        """How long nobody listens is kept, seconds."""
+        """Ends the load manager and starts it again; records the longest time without a listener, seconds."""
         began = time.monotonic()
         self.process.popen.send_signal(signal.SIGTERM)
         status = self.process.wait(5)
@@ -64,7 +65,8 @@ def over_udp(rate, affinity):
 
 
 def over_tcp(rate):
-    """Calls that are up when the load manager ends: their caller comes back on a new connection and hangs up, a third after each restart."""
+    """Calls that are up when the load manager ends: their caller comes back on a new connection and hangs up a third of them
+    after each restart."""
     with Farm(f"restart-tcp-{rate}") as farm:
         scene = Scene(farm, "tcp")
         caller, count, problems = farm.address("tcp"), calls(1, 2, 4) * rate, []

@@ -99,12 +99,13 @@ def agree(body=""):
 
 
 def server_bye():
-    """The server hangs up: by the route set that the INVITE brought."""
+    """The server hangs up, along the route set of the INVITE."""
     lines = [
         "BYE [next_url] SIP/2.0",
         "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport",
         "[routes]",
-        # Whom a server speaks to SIPp knows only by the connection: [remote_ip] is empty in it, which is no URI to a telephone.
+        # SIPp knows the server's peer only by the connection: [remote_ip] is empty there, and a telephone cannot read such a
+        # URI.
         "From: service <sip:service@[local_ip]:[local_port]>;tag=[pid]s[call_number]",
         "To: caller <sip:caller@caller.invalid>[$caller_tag]",
         "Call-ID: [call_id]",
@@ -133,7 +134,7 @@ def pause(milliseconds=None):
 
 
 def linger(milliseconds):
-    """Stays for what is sent again, after the call is counted."""
+    """Waits for repeated messages after the call is counted."""
     return f'<timewait milliseconds="{milliseconds}"/>'
 
 
@@ -141,8 +142,8 @@ def linger(milliseconds):
 
 
 def calling(*talk, headers="", body=SDP, end=None):
-    """A caller whose call is answered; `talk` happens between ACK and the end. One who is hung up on talks no time of his own: a
-    BYE that came before he is through, as on a busy machine, would be one that SIPp did not expect."""
+    """A caller whose call is answered; `talk` happens between the ACK and the end. A caller that is hung up on has no talk
+    time: on a busy machine the BYE could come before its end, and SIPp would not expect it."""
     talk = talk or ([] if end else [pause()])
     ringing = [expect(100, optional=True), expect(180, optional=True)]
     end = end or [within("BYE", 9), expect(200)]
@@ -158,8 +159,8 @@ def answering(*talk, ring_ms=0, linger_ms=0, end=None):
 
 
 def taking_over(stay_ms=10, **words):
-    """A server that also hangs up calls of which it knows nothing, as one does that takes over for another. For `stay_ms`
-    what is sent again belongs to the call that is over, and makes none anew."""
+    """A server that also hangs up calls that it does not know, as a server does that takes over for another. For `stay_ms`,
+    repeated messages belong to the finished call and begin no new one."""
     stranger = ['<recv request="ACK" optional="true" next="stranger"/>', '<recv request="BYE" optional="true" next="hang_up"/>']
     leave = ['<nop next="end"/>', '<label id="stranger"/>', expect("BYE"), '<label id="hang_up"/>', agree(), '<label id="end"/>', linger(stay_ms)]
     return [*stranger, *answering(**words), *leave]

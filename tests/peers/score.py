@@ -1,5 +1,6 @@
 """The test bed of the performance score with real processes: two servers under agents whose figures come from files, a
-performance server, a load manager that selects by score, and calls by SIPp, counted against what the scores predict.
+performance server, a load manager that selects by score, and calls by SIPp; the shares are compared with those that the scores
+predict.
 
 Then an agent is killed, and its server must get no more new calls; and its figures cross a threshold, which must be known
 before the next poll."""
@@ -53,14 +54,14 @@ class Bed:
         self.lb = farm.serving(farm.start("lb", [STROWGER, "lb", "--config", path]), [self.front])
 
     def agent(self, number):
-        """Its heartbeats go nowhere: what the load manager knows, it knows from the performance server."""
+        """The agent's heartbeats go nowhere: the load manager learns everything from the performance server."""
         options = ["--sip", self.places[number].host_port, "--to", "127.0.0.1:9", "--get-data", self.gets[number].host_port]
         options += ["--figures-from", self.files[number], "--collect-ms", "100", "--ready", "none", "--period-ms", "60000", "--drain-ms", "0"]
         process = self.farm.start("agent", [STROWGER, "agent", *options, "--", "sleep", "600"])
         return self.farm.serving(process, [self.gets[number]])
 
     def say(self, number, cpu, memory):
-        """The figures of one server from now on; in one step, as an agent may be reading."""
+        """Sets the figures of one server; in one step, as an agent may be reading."""
         fresh = self.files[number].with_suffix(".new")
         fresh.write_text(f"cpu_permille {cpu}\nmemory_available_kib {memory}\n")
         fresh.rename(self.files[number])
@@ -73,7 +74,7 @@ class Bed:
         return [server["new_calls"] for server in self.farm.status(self.control)["servers"]]
 
     def call(self, count):
-        """Calls through the load manager: how many each server was given, and how the caller fared."""
+        """Calls through the load manager: the numbers at each server, and the caller's results."""
         before = self.given()
         outcome = start_client(self.farm, calling(), self.front, count, RATE).finish()
         return [now - was for now, was in zip(self.given(), before)], outcome
@@ -125,7 +126,7 @@ def agent_killed():
 
 
 def threshold():
-    """Polls come once a minute: what is known sooner was told by a notification."""
+    """Polls come once a minute: earlier news came by a notification."""
     problems = []
     with Farm("score-threshold") as farm:
         bed = Bed(farm, poll_ms=60000)

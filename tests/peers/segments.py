@@ -1,4 +1,4 @@
-"""Datagrams that leave as one: they arrive one by one and in their order, and while sngrep captures each leaves by itself."""
+"""Datagrams that leave as one packet: they arrive one by one and in order, and while sngrep captures each leaves by itself."""
 
 import pathlib
 import re
@@ -17,7 +17,7 @@ START_LINE = re.compile(rb"^(?:[A-Z]+ sip:\S+ SIP/2\.0|SIP/2\.0 \d{3} [^\r]*)\r$
 
 
 class Balanced:
-    """SIPp servers behind a load manager with one worker, so that messages come many at a time."""
+    """SIPp servers behind a load manager with one worker, so that many messages come at a time."""
 
     def __init__(self, farm, **limits):
         self.farm, self.front, self.control = farm, farm.address(), farm.control()
@@ -35,7 +35,7 @@ class Balanced:
         return self.farm.counters(self.control)[name]
 
     def call(self, count):
-        """Makes calls: what went wrong, and how many of their datagrams left as one with others."""
+        """Makes calls; returns their faults, and the number of their datagrams that left together with others."""
         before = self.counter("datagrams_joined")
         problems = clean("client", client(self.farm, calling(), self.front, count, RATE), count)
         return problems, self.counter("datagrams_joined") - before
@@ -95,7 +95,8 @@ def captured():
         problems.append(f"{together} datagrams left with others while sngrep captured")
     if several:
         problems.append(f"{several} of {len(packets)} packets do not hold one message")
-    # What it loses under load, or has not read when it is told to end, is no matter of the load manager's.
+    # sngrep's losses under load, and the packets that it had not read when it was told to end, are not the load manager's
+    # fault.
     if len(packets) < 0.8 * 12 * count:
         problems.append(f"sngrep saw {len(packets)} packets of {12 * count}")
     if not again:

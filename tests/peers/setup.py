@@ -1,5 +1,5 @@
-"""What can happen to a call besides an answer: messages that get lost, CANCEL, failures, changes of the session, long and
-much travelled messages, a server that hangs up. Over UDP and over TCP, in every affinity."""
+"""Events in a call besides an answer: lost messages, CANCEL, failures, changes of the session, long messages with many Vias, a
+server that hangs up. Over UDP and over TCP, in every affinity."""
 
 from contextlib import nullcontext
 
@@ -16,7 +16,7 @@ RATE = 200
 VIAS = 70
 LOST_SHARE, LOSS_SEED = 0.05, 1889
 
-# Longer than the 1300 bytes above which a request is to leave by TCP (RFC 3261 §18.1.1).
+# Longer than the 1300 bytes above which a request must leave by TCP (RFC 3261 §18.1.1).
 LONG_SDP = SDP + "".join(f"a=x-candidate:{index} 1 udp 2113937151 192.0.2.{index} 30000 typ host\n" for index in range(1, 30))
 TRAVELLED = "".join(f"Via: SIP/2.0/UDP 192.0.2.{hop}:5060;branch=z9hG4bKhop{hop}\n" for hop in range(1, VIAS + 1)).rstrip()
 
@@ -24,7 +24,7 @@ RELIABLE = "Require: 100rel\nRSeq: 1"
 
 
 def remember_vias(count=2):
-    """The Vias of an INVITE: that of the load manager, then the caller's; one more for each proxy between."""
+    """The Vias of an INVITE: the load manager's, then the caller's; one more for each proxy between."""
     found = "".join(
         f'<ereg regexp=".*" search_in="hdr" header="Via:" occurrence="{number}" check_it="true" assign_to="via_{number}"/>'
         for number in range(1, count + 1)
@@ -78,7 +78,7 @@ def hung_up_by_server():
 
 
 def lossy():
-    """Time enough for an ACK to be sent again four times before the BYE comes, and for a BYE to be sent again six times."""
+    """Time for an ACK to be repeated four times before the BYE comes, and for a BYE to be repeated six times."""
     return calling(pause(8000)), answering(linger_ms=16000)
 
 

@@ -1,6 +1,6 @@
 """Servers of a group that shift workload to each other, and clients that follow their redirects.
 
-The primary holds calls up to its threshold; all further ones must end on the others, by 302, in each way of sharing."""
+The primary takes calls up to its threshold; all further calls must end on the other servers, by 302, in each way of sharing."""
 
 import hashlib
 import hmac
@@ -46,7 +46,7 @@ class Group:
 
 
 def counters(server):
-    """What a server prints when it is asked for its counters."""
+    """The output of a server that is asked for its counters."""
     before = server.log.stat().st_size
     server.popen.send_signal(signal.SIGUSR1)
     until(lambda: "shift: reports sent" in since(server, before), f"{server.name} prints its counters")
@@ -66,7 +66,7 @@ def count(server, what):
 
 
 def following(*talk):
-    """A caller that follows a redirect: RFC 3261 §8.1.3.4. After the 302 it sends to where the Contact says."""
+    """A caller that follows a redirect: RFC 3261 §8.1.3.4. After the 302 it sends to the address in the Contact."""
     first = invite("sip:service@[remote_ip]:[remote_port]", 1)
     contact = '<action><ereg regexp="sip:[^@]*@([0-9.]+):([0-9]+)[^>]*" search_in="hdr" header="Contact:" assign_to="whole,host,port"/>'
     ack = _send(
@@ -114,7 +114,7 @@ def invite(uri, number):
 
 
 def fill(group):
-    """Brings the primary to its threshold with calls that nobody ends."""
+    """Fills the primary up to its threshold with calls that nobody ends."""
     with Datagrams(group.farm.address()) as caller:
         for _ in range(THRESHOLD):
             dialog = Dialog(caller.address)
@@ -127,7 +127,7 @@ def fill(group):
 
 
 def shifted(sharing, identity):
-    """The primary is full: every new call ends on one of the others, and is sent on once."""
+    """The primary is full: every new call ends on one of the others, and is redirected once."""
     number = calls(100, 300, 3000)
     with Farm(f"shift-{sharing}-{identity}") as farm:
         group = Group(farm, "--sharing", sharing, "--identity", identity)
@@ -156,7 +156,7 @@ def section(number, value):
 
 
 def offer(sender, receiver, client, count, key):
-    """An offer whose client is `client`, with an answer that would be sent there."""
+    """An offer for the client `client`, with the answer for that client."""
     answer = b"SIP/2.0 302 Moved Temporarily\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKx\r\n"
     body = section(1, sender) + section(2, receiver) + section(32, sender) + section(33, struct.pack("!Q", count))
     body += section(34, struct.pack("!Q", count)) + section(35, bytes([len(sender)]) + sender) + section(36, b"\5") + section(37, b"\1")
@@ -166,7 +166,8 @@ def offer(sender, receiver, client, count, key):
 
 
 def forged():
-    """What a stranger can say to a group: forged offers that aim at a victim, names that nobody has, noise. Calls go on beside it."""
+    """Messages that a stranger can send to a group: forged offers against a victim, unknown names, noise. Calls go on beside
+    them."""
     number = calls(100, 200, 1000)
     with Farm("shift-forged") as farm:
         group = Group(farm, "--identity", "straight")
@@ -176,7 +177,7 @@ def forged():
             for index in range(600):
                 to, name = group.group[index % 3], NAMES[index % 3].encode()
                 sender = NAMES[(index + 1) % 3].encode()
-                # With a guessed key; with the key, but of nobody who is known; meant for another; noise.
+                # With a guessed key; with the key, but from an unknown member; meant for another; noise.
                 stranger.send(offer(sender, name, victim.address, 1 << 60 | index, b"guess"), to)
                 stranger.send(offer(b"mallory", name, victim.address, index, bytes.fromhex(KEY)), to)
                 stranger.send(offer(sender, sender, victim.address, index, bytes.fromhex(KEY)), to)
@@ -190,14 +191,14 @@ def forged():
         problems.append(f"the victim got {hit.start}")
     ignored = {name: sum(one.get(f"datagrams ignored: {name}", 0) for one in counted) for name in ("bad_authenticator", "stranger", "not_for_us", "wrong_protocol", "short")}
     problems += [f"none ignored as {name}" for name, seen in ignored.items() if seen == 0]
-    # Sent slowly, but a server that waits for a processor may lose some in its socket.
+    # They are sent slowly, but a server that waits for a processor may lose some in its socket.
     if ignored["bad_authenticator"] < 300:
         problems.append("forged offers that were not counted")
     return f"{outcome.good} of {number} calls good, ignored {', '.join(f'{name} {seen}' for name, seen in ignored.items())}", problems
 
 
 def all_full(policy):
-    """All are at their thresholds: the least loaded takes the call, or it is refused with Retry-After."""
+    """All servers are at their thresholds: the least loaded takes the call, or it is refused with Retry-After."""
     with Farm(f"shift-{policy}") as farm:
         group = Group(farm, "--all-above", policy, "--retry-after", 7, others=1)
         fill(group)
@@ -207,7 +208,7 @@ def all_full(policy):
                 caller.send(full.request("INVITE", 1, headers=[f"Contact: <sip:caller@{caller.address.host_port}>"]), address)
                 full.learn(caller.expect(lambda message: message.status == 200))
                 caller.send(full.request("ACK", 1), address)
-            # Two periods, so that all know of each other's work.
+            # Two periods, so that all know each other's load.
             time.sleep(1)
             dialog = Dialog(caller.address)
             caller.send(dialog.request("INVITE", 1, headers=[f"Contact: <sip:caller@{caller.address.host_port}>"]), group.sip[0])

@@ -1,6 +1,6 @@
-"""SIPp as client and as server, and the counters that it keeps.
+"""SIPp as client and as server, and its counters.
 
-What it plays is a list of steps of scenario.py."""
+SIPp plays a list of steps from scenario.py."""
 
 import contextlib
 import csv
@@ -52,7 +52,7 @@ class Counters(dict):
 
 class Sipp:
     """One SIPp that plays `steps` at `place`. `target` makes it a client of that address; `heartbeat` puts it under an agent,
-    `process` then, which tells that address of it and starts it again when it dies."""
+    which then is `process`: the agent sends heartbeats to that address and starts SIPp again when it dies."""
 
     def __init__(self, farm, steps, place, *options, target=None, heartbeat=None):
         name = f"{'client' if target else 'server'}-{place.port}-{farm.started}"
@@ -78,11 +78,11 @@ class Sipp:
         return counters
 
     def begun(self, count, seconds=30):
-        """Returns when so many calls have begun; SIPp says so once a second."""
+        """Returns when `count` calls have begun; SIPp reports them once a second."""
         until(lambda: self.rows() and self.counters().created >= count, f"{count} calls begun", seconds)
 
     def rows(self):
-        """How often it has written its counters."""
+        """How often SIPp has written its counters."""
         try:
             return max(0, len(self.statistics.read_text().splitlines()) - 1)
         except FileNotFoundError:
@@ -94,7 +94,7 @@ class Sipp:
         return self.counters()
 
     def stop(self):
-        """A server: asks it to write its counters and go; calls that hang are cut off."""
+        """A server: asks it to write its counters and end; hanging calls are cut off."""
         if self.process.alive():
             self.process.popen.send_signal(signal.SIGUSR1)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -114,7 +114,7 @@ class Sipp:
 
 
 def counters_now(sipps):
-    """What each has counted so far: the counters that it writes next, within a second."""
+    """The present counters of each SIPp: it writes them next within a second."""
     before = [sipp.rows() for sipp in sipps]
     until(lambda: all(sipp.rows() > rows for sipp, rows in zip(sipps, before)), "SIPp writes its counters")
     return [sipp.counters() for sipp in sipps]
@@ -131,7 +131,7 @@ def start_client(farm, steps, target, count, rate, *options, ip=None):
 
 
 def all_clean(caller, count, answered):
-    """As `clean`, of the client and of each server."""
+    """The faults by `clean`, of the client and of each server."""
     problems = clean("client", caller, count)
     for index, counters in enumerate(answered):
         problems += clean(f"server {index}", counters)
@@ -139,7 +139,7 @@ def all_clean(caller, count, answered):
 
 
 def clean(who, counters, count=None, resent=0):
-    """What a run without faults must show: every call good, none failed, nothing stray, nothing sent twice."""
+    """The faults in a run that must have none: every call good, none failed, no stray message, nothing sent twice."""
     problems = []
     if counters.failed:
         problems.append(f"{who}: {counters.failed} calls failed ({counters.causes()}): {counters.errors}")

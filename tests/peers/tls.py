@@ -1,7 +1,7 @@
-"""Calls over TLS and WebSocket, on the clients' side and on the servers', and what goes wrong with certificates,
-handshakes and frames while calls are in progress.
+"""Calls over TLS and WebSocket, on the clients' side and on the servers' side, and faults of certificates, handshakes and
+frames while calls are in progress.
 
-SIPp plays both ends; tunnels of the tests' own put its messages into TLS and WebSocket."""
+SIPp plays both ends; the tests' own tunnels put its messages into TLS and WebSocket."""
 
 import contextlib
 import select
@@ -28,7 +28,7 @@ NEAR = {"tls": (True, False), "ws": (False, True), "wss": (True, True)}
 
 
 class Front:
-    """A load manager with a listener of `kind` for clients and one by which it reaches its servers."""
+    """A load manager with a listener of `kind` for clients and a listener through which it reaches its servers."""
 
     def __init__(self, farm, kind, servers, far="udp", authority=None, **tls):
         self.farm, self.kind, self.control = farm, kind, farm.control()
@@ -41,7 +41,7 @@ class Front:
             servers,
             tls=self.options,
             selection={"kind": "round-robin"},
-            # A busy host may keep SIPp from answering for seconds; that is not what is tried here.
+            # A busy host may keep SIPp from answering for seconds; this test is not about that.
             health={"probe": "off"},
             control={"path": str(self.control)},
         )
@@ -50,7 +50,7 @@ class Front:
         return self.farm.counters(self.control)
 
     def tunnel(self, own=None):
-        """A place for SIPp to send to."""
+        """A place to which SIPp sends."""
         secure, websocket = NEAR[self.kind]
         context = self.authority.client(own) if secure else None
         return Tunnel(self.farm.address("tcp"), self.place, connect=context, websocket=websocket)
@@ -70,7 +70,7 @@ def connect(place, context):
 
 
 class Secure(Stream):
-    """Messages over TLS: what OpenSSL has decrypted and not handed out is invisible to select."""
+    """Messages over TLS: select cannot see bytes that OpenSSL has decrypted and not handed out."""
 
     def receive(self, seconds=2.0):
         deadline = time.monotonic() + seconds
@@ -78,7 +78,7 @@ class Secure(Stream):
             left = deadline - time.monotonic()
             if left <= 0 or not (self.socket.pending() or select.select([self.socket], [], [], left)[0]):
                 return None
-            # What came may be no message but a ticket of TLS.
+            # The bytes may be a TLS ticket and no message.
             self.socket.settimeout(left)
             try:
                 more = self.socket.recv(65536)
@@ -133,7 +133,7 @@ def answered_over_tls(server_ends):
         caller = client(farm, steps, front.place, count, RATE)
         problems = clean("client", caller, count)
         if not server_ends:
-            # Without a load manager, by OpenSSL; who knows another authority does not believe the server.
+            # Without a load manager, by OpenSSL; a client with another authority does not trust the server.
             with connect(places[0], authority.client()) as stream:
                 problems += filter(None, [call(stream, SimpleNamespace(place=places[0]))])
             with contextlib.suppress(ssl.SSLCertVerificationError):
@@ -143,7 +143,7 @@ def answered_over_tls(server_ends):
 
 
 def call(stream, front):
-    """A call by hand over one connection: what went wrong, or nothing."""
+    """A call by hand over one connection; returns the fault, or nothing."""
     dialog = Dialog(front.place)
     stream.send(dialog.request("INVITE", 1))
     while response := stream.receive(5):
@@ -159,7 +159,7 @@ def call(stream, front):
 
 
 def refused(front, context):
-    """Whether a client with this context cannot speak: TLS 1.3 tells it with the first read."""
+    """Whether a client with this context is refused: TLS 1.3 reports it with the first read."""
     try:
         with front.connect(context) as stream:
             return "200" in str(call(stream, front)) or stream.ended
@@ -189,7 +189,7 @@ def mutual_tls():
 
 
 def expired_certificate():
-    """The load manager does not start with a certificate that nobody would believe, and says why."""
+    """The load manager does not start with a certificate that no client would trust, and says why."""
     with Farm("tls-expired") as farm:
         pair = Authority(farm, "authority").sign(days=0)
         time.sleep(1.1)
@@ -223,7 +223,7 @@ def slow_handshakes():
         with in_progress(farm, front, count) as problems, contextlib.ExitStack() as sockets:
             for index in range(HALF_OPEN):
                 half = sockets.enter_context(socket.create_connection((front.place.ip, front.place.port), timeout=5))
-                # Nothing at all, or half a ClientHello.
+                # Nothing, or half a ClientHello.
                 half.sendall(b"" if index % 2 else b"\x16\x03\x01\x02\x00\x01\x00")
             until(lambda: front.counters().get("handshakes_slow") == HALF_OPEN, "all half-open ones are let go", 20)
         left = front.counters().get("connections_open")
@@ -233,7 +233,7 @@ def slow_handshakes():
 
 
 def bad_frames():
-    """What a WebSocket client may not do, each on a connection of its own."""
+    """Forbidden acts of a WebSocket client, each on its own connection."""
     request, _ = upgrade()
     wrong, _ = upgrade(protocol="chat")
     old, _ = upgrade(version=8)
@@ -271,8 +271,8 @@ def hostile_websockets():
 
 
 def reconnected(registers):
-    """A client loses its connection within a call and comes back on another: the server's BYE finds it there. Before that
-    it continues the dialog, or registers again; a stranger who knows the call but has neither gets nothing."""
+    """A client loses its connection within a call and comes back on another: the server's BYE reaches it there. Before that it
+    continues the dialog, or registers again; a stranger who knows the call but can do neither gets nothing."""
     with Farm(f"tls-reconnected-{'registers' if registers else 'continues'}") as farm:
         server = farm.address()
         farm.answer(server, "--bye-after-ms", 1500)

@@ -1,7 +1,7 @@
-"""Callers and servers that do not speak alike: UDP and TCP, IPv4 and IPv6, in every pairing.
+"""Callers and servers with different transports: UDP and TCP, IPv4 and IPv6, in every pairing.
 
-The load manager stands between them with a listener for each, and writes one Record-Route entry for each side where they
-differ. A call with a re-INVITE that the server ends proves both directions."""
+The load manager stands between them with a listener for each, and writes one Record-Route entry for each side if they differ. A
+call with a re-INVITE that the server ends proves both directions."""
 
 from farm import Farm
 from report import Report, calls

@@ -1,6 +1,6 @@
-"""What SIPp sends over TCP, over TLS or WebSocket instead, and back: SIPp as Debian has it speaks neither.
+"""Carries SIPp's TCP messages over TLS or WebSocket, and back: Debian's SIPp speaks neither.
 
-A tunnel listens for TCP (or TLS) and opens one connection to its target for each that it accepts."""
+A tunnel listens for TCP (or TLS) and opens one connection to its target for each accepted connection."""
 
 import asyncio
 import base64
@@ -64,12 +64,12 @@ async def read_message(reader):
 
 
 class Tunnel:
-    """Listens at `place`; `accept` and `connect` are TLS contexts for what it accepts and what it opens."""
+    """Listens at `place`; `accept` and `connect` are the TLS contexts of accepted and opened connections."""
 
     def __init__(self, place, to, accept=None, connect=None, websocket=False):
         self.place, self.to, self.accept, self.connect, self.websocket = place, to, accept, connect, websocket
         self.errors, self.connections = [], 0
-        # The certificate that each connection it opened was shown, in DER.
+        # The certificate shown on each opened connection, in DER.
         self.shown = []
         self.loop, ready = asyncio.new_event_loop(), threading.Event()
         self.thread = threading.Thread(target=self._run, args=(ready,), daemon=True)

@@ -1,7 +1,7 @@
-"""Two load managers with one key in front of the same servers, known to all by one address.
+"""Two load managers with one key in front of the same servers; all know them by one address.
 
-Every request goes through one of them and its answers through the other; then both are killed and started again in the
-middle of the calls. Nothing is shared but the key, and no message may be lost or go astray."""
+Every request goes through one of them and its answers through the other; then both are killed and started again in the middle
+of the calls. They share only the key, and no message may be lost or go astray."""
 
 import os
 import subprocess
@@ -56,7 +56,8 @@ class Twins:
         raise RuntimeError(f"{method} reached no server")
 
     def exchange(self, socket, dialog, request, method, way):
-        """A request through one, its answer through the other; the server it reached and the answer that came back."""
+        """A request through one, its answer through the other; returns the server that it reached and the answer that came
+        back."""
         socket.send(request, self.fronts[way])
         server, message = self.got(dialog.call_id, method)
         server.send(answer(message, 200, server.address, "to" + dialog.call_id), self.fronts[1 - way])

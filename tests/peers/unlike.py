@@ -1,9 +1,9 @@
 """One fast, one slow and one loaded server behind a load manager under each selection, with real processes: servers under
 agents whose heartbeats tell how busy they are, and calls by SIPp, which measures each set-up.
 
-The processors of the servers are clocks (`strowger answer --work-ms`), so that three unlike servers fit on one host and a
-busy host does not change what is shown; the neighbour that loads one of them is a real process. All farms run side by side,
-as they need next to nothing of the host. PEERS_WRITE=1 writes the table and its plot into docs."""
+The processors of the servers are clocks (`strowger answer --work-ms`), so that three unlike servers fit on one host and a busy
+host does not change the results; the neighbour that loads one of them is a real process. All farms run side by side, as they
+need almost no processor time. PEERS_WRITE=1 writes the table and its plot into docs."""
 
 import csv
 import math
@@ -19,8 +19,8 @@ SELECTIONS = ("round-robin", "hash", "least-loaded", "score", "cjsq", "tjsq", "t
 # Milliseconds of work for a call: 100, 25 and 50 calls a second, the last without its neighbour.
 WORK_MS = {"fast": 10, "slow": 40, "loaded": 20}
 NEIGHBOUR_PERCENT = 60
-# A third of it is a fifth more than the slow one can do, and half more than the loaded one can; together they can do half as
-# much again.
+# A third of this rate is a fifth more than the slow server can carry, and half more than the loaded server can; together the
+# servers can carry half as much again.
 RATE = 90
 TALK_MS = 1000
 LEFT_MS = 90000
@@ -81,7 +81,7 @@ class Unlike:
             farm.agent(place, heartbeat.host_port, "--figures-from", figures, "--drain-ms", "0", command=command)
 
     def ready(self):
-        """All three are active, and the neighbour is known to be busy: as far as a busy host lets it."""
+        """All three servers are active, and the neighbour is known to be busy, as far as a busy host permits."""
         servers = self.farm.status(self.control)["servers"]
         loads = {server["address"]: server["load_permille"] or 0 for server in servers if server["state"] == "active"}
         return len(loads) == len(self.places) and loads[self.places["loaded"].host_port] > 100
@@ -90,13 +90,13 @@ class Unlike:
         steps = calling()
         steps[0] = steps[0].replace("<send ", '<send start_rtd="1" ')
         steps[3] = steps[3].replace("<recv ", '<recv rtd="1" ')
-        # SIPp takes some ports behind the one for media, which is not among those that are asked for.
+        # SIPp takes some ports after the media port; they are not among the requested ports.
         for _ in range(4):
             self.farm.address()
         self.client = start_client(self.farm, steps, self.front, count, RATE, "-d", TALK_MS, "-trace_rtt", "-rtt_freq", "1")
 
     def outcome(self):
-        """How SIPp fared, calls by server, and the set-up times in milliseconds, sorted."""
+        """SIPp's results, calls by server, and the sorted set-up times in milliseconds."""
         counters = self.client.finish()
         times = []
         for path in self.farm.directory.glob(f"*_{self.client.process.pid}_rtt.csv"):
@@ -107,7 +107,7 @@ class Unlike:
 
 
 def within(times, permille):
-    """So many of a thousand are faster than this."""
+    """The time that `permille` of a thousand set-ups do not exceed."""
     return times[min(len(times) - 1, len(times) * permille // 1000)]
 
 
@@ -147,7 +147,7 @@ def write(rows, count):
 
 
 def plot(rows):
-    """Bars on a scale of tens, from 1 ms to 10 s."""
+    """Bars on a logarithmic scale, from 1 ms to 10 s."""
     left, width, step = 130, 470, 26
     at = lambda ms: left + math.log10(min(max(ms, 1), 10000)) / 4 * width
     bottom = 40 + step * len(rows)

@@ -1,8 +1,8 @@
-"""The keepalived example of docs/redundant-load-managers.md, run as it stands there: two load managers in network namespaces of
+"""The keepalived example of docs/redundant-load-managers.md, run as the page has it: two load managers in network namespaces of
 their own, one address that moves between them by VRRP, SIPp on a third host and a server on a fourth.
 
-Then the load manager that has the address is killed, or its whole host is cut off, while calls are being set up and talked:
-the address moves, and every call goes on. Needs root, for the namespaces; keepalived is Debian's."""
+Then the load manager that has the address is killed, or its whole host is cut off, while calls are being set up and talked: the
+address moves, and every call goes on. Needs root, for the namespaces; keepalived is Debian's."""
 
 import re
 import time
@@ -18,7 +18,7 @@ RATE = 50
 
 
 class Pair:
-    """Two load managers with keepalived, configured by the page but for paths and the user that the script runs as."""
+    """Two load managers with keepalived, configured by the page except for paths and the user of the script."""
 
     def __init__(self, farm):
         self.farm = farm
@@ -41,11 +41,12 @@ class Pair:
         self.keepalived[host] = self.network.start(host, "keepalived", "keepalived", "-n", "-l", "-D", "-P", "-f", path, *pids)
 
     def holder(self):
-        """Who has the address."""
+        """The hosts that have the address."""
         return [host for host in OTHER if f"inet {ADDRESS}/" in self.network.on(host, "ip", "-4", "address", "show", "dev", "eth0")]
 
     def settled(self):
-        """Who has the address, and who has not, once that has stayed so: on a busy machine either may be the first to take it."""
+        """The host with the address and the host without it, once this is stable: on a busy machine either may be the first to
+        take the address."""
         deadline = time.monotonic() + 30
         before = None
         while time.monotonic() < deadline:
@@ -71,7 +72,7 @@ def fail_over(how):
         else:
             network.cut_off(first)
         began = time.monotonic()
-        # A host that is cut off still believes that the address is its own.
+        # A host that is cut off still believes that it has the address.
         until(lambda: second in pair.holder(), "the address at the second", 20)
         moved = time.monotonic() - began
         caller.wait(60)

@@ -1,5 +1,5 @@
-"""Why this server: SIPp's calls under each selection, each explained by `strowger why`, and what the explanations say
-added up against what the servers got and the load manager counted."""
+"""Why this server: SIPp's calls under each selection, each explained by `strowger why`; the explanations, added up, are
+compared with the servers' calls and the load manager's counts."""
 
 import collections
 import json
@@ -15,7 +15,7 @@ RATE = 300
 TALK_MS = 3000
 # Pauses of one, two and four seconds end while the late calls are made.
 TRIALS_MAX = 3
-# Calls of these policies go where least is in progress, so what was counted can be held against the winner.
+# With these policies calls go to the server with the least in progress, so the counts can be compared with the winner's.
 COUNTING = ("cjsq", "tjsq", "tlwl")
 
 
@@ -35,14 +35,14 @@ def counter(status, name):
 
 
 def least(choice):
-    """The winner has no more in progress than any other that could have been named."""
+    """The winner has no more in progress than any other candidate."""
     open_to_it = [candidate for candidate in choice["candidates"] if not candidate["excluded"]]
     counted = {candidate["address"]: candidate["in_progress"] for candidate in open_to_it}
     return counted[choice["server"]] == min(counted.values())
 
 
 def selected(selection):
-    """One worker, so that nothing changes between what selection counts and what is noted of it."""
+    """One worker, so that nothing changes between the counts in a selection and its record."""
     count = calls(100, 1000, 10000)
     with Farm(f"why-{selection}") as farm:
         servers = [farm.address() for _ in range(SERVERS)]
@@ -73,7 +73,7 @@ def selected(selection):
         asked = choices[:: max(1, count // 20)]
         for choice in asked:
             again = why(farm, choice["call_id"])["choices"]
-            # The time is worked out when asked, and may differ by the last digit.
+            # The time is computed when asked, and may differ in the last digit.
             if [{**said, "time": choice["time"]} for said in again] != [choice]:
                 problems.append(f"asked for by its Call-ID, {choice['call_id']} is explained otherwise")
                 break
@@ -82,7 +82,7 @@ def selected(selection):
 
 
 def in_order(choices):
-    """What each server had been given before a call is what the calls before it gave."""
+    """The calls that each server had before a call are those of the earlier choices."""
     given = collections.Counter()
     for number, choice in enumerate(choices):
         said = {candidate["address"]: candidate["given"] for candidate in choice["candidates"]}
@@ -93,7 +93,7 @@ def in_order(choices):
 
 
 def excluded():
-    """One server is killed, one drains: both are named with the reason, and a call that moved says from whom."""
+    """One server is killed, one drains: both are named with the reason, and a call that moved names its former server."""
     count = calls(30, 90, 300)
     with Farm("why-excluded") as farm:
         front, heartbeat, control = farm.address(), farm.address(), farm.control()
@@ -108,7 +108,7 @@ def excluded():
         agent.popen.terminate()
         until(lambda: farm.server_states(control)[draining.port] == "known calls only", "the one drains", 10)
         killed.kill()
-        # BYEs find the dead server dead, unless it is found before.
+        # The BYEs find the dead server dead, unless that was known before.
         early_outcome = early.finish()
         until(lambda: farm.server_states(control)[dead.port] == "failed", "the other failed", 10)
         before = len(why(farm, "--last", "10000")["choices"])
@@ -133,14 +133,14 @@ def excluded():
         if draining.host_port in said and not said[draining.host_port].startswith(("known calls only: ", "failed: ")):
             problems.append(f"not explained: {choice}")
             break
-    # After each pause the dead one is tried with three calls at most.
+    # After each pause the dead server is tried with at most three calls.
     if not failed or tried > 3 * TRIALS_MAX:
         problems.append(f"{failed} calls say that the dead server failed, {tried} were given to it")
     return f"{len(choices) - before} calls say why they did not go to the dead or the draining server, {len(moved)} why they moved", problems
 
 
 def logged():
-    """Every choice is a line of the log, the same as it is explained, by two workers; and what each call took is measured."""
+    """Every choice of two workers is a line of the log, equal to its explanation; and the cost of each call is measured."""
     count = calls(100, 500, 5000)
     with Farm("why-logged") as farm:
         servers = [farm.address() for _ in range(SERVERS)]

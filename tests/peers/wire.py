@@ -1,4 +1,5 @@
-"""SIP messages sent and read byte by byte, for what SIPp cannot say: the same INVITE twice, a forged Via, half a message."""
+"""SIP messages sent and read byte by byte, for tests that SIPp cannot do: the same INVITE twice, a forged Via, half a
+message."""
 
 import itertools
 import select
@@ -69,7 +70,7 @@ class Datagrams:
         return Message(data, source)
 
     def expect(self, what, seconds=2.0):
-        """The next message for which `what` holds; others are passed over. None if none comes in time."""
+        """The next message for which `what` holds; other messages are skipped. None if none comes in time."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             message = self.receive(left)
@@ -116,7 +117,7 @@ class Stream:
         return message
 
     def closed(self, seconds):
-        """Whether the peer closes the connection in time; what it still sends is read and forgotten."""
+        """Whether the peer closes the connection in time; further bytes are read and discarded."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self.socket], [], [], left)[0]:
@@ -150,7 +151,7 @@ def fresh(prefix):
 
 
 class Dialog:
-    """What one call's messages share, seen from the caller."""
+    """The common fields of one call's messages, as the caller sees them."""
 
     def __init__(self, caller, call_id=None):
         self.caller, self.call_id = caller, call_id or fresh("call")
@@ -181,7 +182,7 @@ class Dialog:
 
 
 def answer(request, status, contact=None, to_tag="", reason="Answer"):
-    """A server's answer to a request: Via, Record-Route, From, To, Call-ID and CSeq go back as they came."""
+    """A server's answer to a request: Via, Record-Route, From, To, Call-ID and CSeq are copied."""
     lines = [f"SIP/2.0 {status} {reason}"]
     for name, value in request.fields:
         short = name.lower()
