@@ -1,4 +1,4 @@
-//! One call as the server keeps it.
+//! One call of the server.
 
 use base::Time;
 use sip::Target;

@@ -50,7 +50,7 @@ pub struct Behaviour {
     pub hang_up_after: Option<Duration>,
     /// Calls of a thousand that the server hangs up.
     pub hang_up_permille: u32,
-    /// The server hangs up a call that nobody ended this long after its ACK, so that the call does not stay for ever.
+    /// The server hangs up an open call this long after its ACK, so that a call without an end does not stay for ever.
     pub abandon_after: Duration,
     /// Calls of a thousand that the server refuses.
     pub failure_permille: u32,

@@ -23,7 +23,7 @@ const SIP_PORT: u16 = 5060;
 pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 
 /// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4). If the request's TCP connection has ended, the answer
-/// takes another. With TLS it does not: nobody says whose certificate the other connection would have to show.
+/// takes another. With TLS it does not: no rule says whose certificate the other connection would have to show.
 pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
     let (listener, top) = (flow.listener, via::top(request).and_then(Result::ok));
     let port = top.filter(|via| via.port != Some(0)).map(|via| via.port.unwrap_or(SIP_PORT));
