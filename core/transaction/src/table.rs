@@ -4,10 +4,10 @@
 //! [`Table`] has one owner. [`SharedTable`] consists of many tables, each behind a lock, for all workers of a process.
 //!
 //! ```text
-//! comes in  ─▶ insert ──────▶ kept, or NotKept
-//! message   ─▶ change ──────▶ what the change says; the entry stays or goes, as it says too
-//! a word to all ─▶ change_each
-//! deadline of Alarms ─▶ next_due, until it says None ─▶ what the step of an entry says
+//! new entry ─▶ insert ──────▶ kept, or NotKept
+//! message   ─▶ change ──────▶ the result of the change, which keeps or removes the entry
+//! change of all entries ─▶ change_each
+//! deadline of Alarms ─▶ next_due, until it returns None ─▶ the result of an entry's step
 //! ```
 //!
 //! The table accounts for every change of an entry and sets its alarm; no owner can forget either. A key is a number, so that
