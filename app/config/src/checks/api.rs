@@ -16,7 +16,7 @@ pub struct Api {
     pub open_metrics: bool,
 }
 
-/// What a token allows.
+/// The rights of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
     Read,
@@ -39,7 +39,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// 16 characters of hex are 64 bits: fewer can be guessed.
 const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 16..=512;
 
-/// Line, what is wrong, remedy. The token itself is never in the text.
+/// Line, error, remedy. The token itself is never in the text.
 type BadLine = (usize, String, &'static str);
 
 impl Tokens {

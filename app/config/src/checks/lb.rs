@@ -33,9 +33,9 @@ pub struct Checked {
     pub process: Process,
     /// The file that this was read from.
     pub file: Option<PathBuf>,
-    /// Where choices of servers are written.
+    /// The destination of the records of choices.
     pub choices: Faults,
-    /// Where the memory of calls lies between two runs.
+    /// The file that keeps the memory of calls between two runs.
     pub memory_file: Option<PathBuf>,
     pub drain: Drain,
     /// HTTP to the servers. `None`: there is none.

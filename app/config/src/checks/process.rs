@@ -38,7 +38,7 @@ pub struct Streams {
     pub buffered_bytes_max: usize,
 }
 
-/// Where records go: fault records, or choices of servers.
+/// The destination of records: of fault records, or of choices of servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Faults {
     Off,
