@@ -22,7 +22,7 @@ SCENARIOS = {
     "both_heavy": (((920, 101234), (890, 95425)), (29, 29)),
 }
 RATE = 200
-# Of the chi-square distribution with one degree of freedom, 99.9999 % lies below. Chance is not seeded here.
+# 99.9999 % of the chi-square distribution with one degree of freedom lies below. Chance is not seeded here.
 BOUND = 23.93
 POLL_MS = 200
 

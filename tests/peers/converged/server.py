@@ -1,5 +1,5 @@
-"""The HTTP of one application server, on Python's own http.server: says which server it is and what it was sent, gives bodies
-back, sends large ones, and changes to another protocol when asked.
+"""The HTTP of one application server, on Python's own http.server: it tells its name and the request, returns bodies, sends
+large bodies, and changes to another protocol on request.
 
 usage: server.py PORT NAME"""
 
@@ -12,7 +12,7 @@ PIECE = bytes(range(256)) * 256
 
 class Application(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body of an answer in one piece, or each answer waits for an acknowledgement.
+    # Head and body of an answer leave in one piece; otherwise each answer would wait for an acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -27,7 +27,7 @@ class Application(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self):
-        """What came, back; it may have come in chunks."""
+        """Returns the received body; it may have come in chunks."""
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = bytearray()
             while size := int(self.rfile.readline().split(b";")[0], 16):
@@ -42,7 +42,7 @@ class Application(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Server", sys.argv[2])
-        # For this connection alone: no client may see it.
+        # This field is for this connection only: no client may see it.
         self.send_header("Connection", "X-Own")
         self.send_header("X-Own", "1")
         self.end_headers()
@@ -51,7 +51,7 @@ class Application(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def large(self, pieces):
-        """In chunks, whose number nobody is told beforehand."""
+        """Sends a body in chunks, whose number is not announced."""
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -72,7 +72,7 @@ class Application(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_):
-        """Nothing: a line for each request would be all that is in the log."""
+        """Logs nothing: otherwise the log would be full of lines for requests."""
 
 
 if __name__ == "__main__":
