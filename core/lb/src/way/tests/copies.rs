@@ -41,7 +41,11 @@ fn the_copy_of_a_held_invite_goes_on_as_the_first_did_also_after_a_move() {
     let moved = only(farm.timers());
     farm.now = farm.now + Duration::from_millis(700);
     let copy = only(farm.udp(CLIENT, &invite));
-    assert_eq!((copy.address(), copy.text), (moved.address(), moved.text), "a server may know copies by their bytes");
+    assert_eq!(
+        (copy.address(), copy.text),
+        (moved.address(), moved.text),
+        "a server may know copies by their bytes"
+    );
 }
 
 #[test]
