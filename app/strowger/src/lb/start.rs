@@ -67,9 +67,6 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
         control.measure_by(measuring);
     }
-    if let Some(path) = &checked.memory_file {
-        memory_file::restore(path, &control.shared(), clock.now())?;
-    }
     let limits = stream_limits(&checked, count);
     let certificates = Certificates::new(checked.process.tls.clone());
     let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
@@ -113,6 +110,10 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
             "process started by root: it keeps only the powers to read files and to listen below port 1024"
         );
     }
+    // With the powers that the process ends with: a file that could not be written then is an error now.
+    if let Some(path) = &checked.memory_file {
+        memory_file::restore(path, &lock(&control).shared(), clock.now())?;
+    }
     let mut silent = None;
     if settings.threads == Threads::One {
         let source = match heartbeat_fd {
@@ -142,7 +143,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     }
     drop(silent);
     ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))?;
-    // No worker remembers anything more, and the sockets are open still: who comes meanwhile sends again.
+    // The workers have ended, so nothing changes the memory any more.
     let control = lock(&control);
     if let Some(path) = control.checked().and_then(|checked| checked.memory_file.clone()) {
         memory_file::write(&path, &control.shared(), clock.now());
