@@ -46,6 +46,8 @@ pub struct Server {
     pub cause: Cause,
     /// When it came into that condition.
     pub since: Time,
+    /// Since when its known calls have gone elsewhere, if they do.
+    pub gone_since: Option<Time>,
     /// Share of new calls against other servers; 1 … 1000, default 1.
     pub weight: u32,
     /// How much of its weight it has while it starts slowly: 1 … [`WHOLE`]. Consistent hashing takes the whole weight.
@@ -79,6 +81,7 @@ impl Server {
             condition: Condition::Active,
             cause: Cause::Started,
             since: Time::ZERO,
+            gone_since: None,
             weight: 1,
             share_permille: WHOLE,
             score: None,
@@ -99,17 +102,21 @@ impl Server {
 
     /// Known calls can go there.
     pub fn is_reachable(&self) -> bool {
-        match self.condition {
-            Condition::Active | Condition::KnownCallsOnly => true,
-            Condition::Trial => !self.awaits_answer(),
-            Condition::Failed => false,
-        }
+        is_reachable(self.condition, self.cause)
     }
 
     /// The server had failed, and has not answered since: its known calls stay where they were taken over.
     pub fn awaits_answer(&self) -> bool {
-        self.condition == Condition::Trial
-            && matches!(self.cause, Cause::Health(State::Trial, Reason::PauseOver))
+        self.condition == Condition::Trial && !self.is_reachable()
+    }
+}
+
+/// A server that failed stays gone in its trial, until it has answered.
+pub(in crate::farm) fn is_reachable(condition: Condition, cause: Cause) -> bool {
+    match condition {
+        Condition::Active | Condition::KnownCallsOnly => true,
+        Condition::Trial => !matches!(cause, Cause::Health(State::Trial, Reason::PauseOver)),
+        Condition::Failed => false,
     }
 }
 

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::farm::active_table::ActiveTable;
-use crate::farm::condition::Condition;
 use crate::farm::consistent::Consistent;
 
 /// See the head of this module.
@@ -74,10 +73,10 @@ impl Snapshot {
         self.by_id(ServerId::of(address)).filter(same)
     }
 
-    /// Whether there is such a server and it has failed.
+    /// Whether there is such a server and its known calls go elsewhere.
     #[inline]
-    pub(crate) fn has_failed(&self, id: ServerId) -> bool {
-        self.by_id(id).is_some_and(|server| server.condition == Condition::Failed)
+    pub(crate) fn is_gone(&self, id: ServerId) -> bool {
+        self.by_id(id).is_some_and(|server| !server.is_reachable())
     }
 
     /// Whether some server, in whatever condition, has this address.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base::{Chance, Time};
 
+use crate::farm::condition::Condition;
 use crate::farm::server::Server;
 use crate::hold::Alarms;
 use crate::outbox::Outbox;
@@ -56,8 +57,10 @@ impl Core {
         if held.is_empty() && registrations.is_empty() {
             return;
         }
-        for server in before.servers().iter().filter(|server| server.is_reachable()) {
-            if !view.snapshot.by_id(server.id).is_some_and(Server::is_reachable) {
+        // A server on trial has requests, too: those of the calls that try it.
+        for server in before.servers().iter().filter(|server| server.condition != Condition::Failed) {
+            let stays = |now: &Server| now.is_reachable() || now.since == server.since;
+            if !view.snapshot.by_id(server.id).is_some_and(stays) {
                 registrations.server_failed(now, &mut self.alarms_of_registrations, server.id);
                 held.server_failed(now, &mut self.alarms, server.id);
             }
@@ -65,19 +68,17 @@ impl Core {
     }
 
     /// A server that ends a connection may want it no longer, or may be dead. Held requests that wait for an answer from that
-    /// server are sent again over a new connection. The server is also probed at once: if it is dead, the connection that the
-    /// probe needs is refused.
+    /// server are sent again over a new connection. A server that seemed to live is also probed at once: if it is dead, the
+    /// connection that the probe needs is refused.
     pub(crate) fn closed(&mut self, now: Time, peer: SocketAddr, out: &mut Outbox) {
         let view = &self.view;
         if view.shared.held.is_empty() {
             return;
         }
-        let server = view
-            .snapshot
-            .by_address(peer)
-            .filter(|server| server.is_reachable() && server.transport.is_reliable());
+        let server = view.snapshot.by_address(peer).filter(|server| server.transport.is_reliable());
         if let Some(server) = server
             && view.shared.held.connection_lost(now, &mut self.alarms, server.id) > 0
+            && server.is_reachable()
         {
             for _ in 0..view.shared.settings.fail_after {
                 probe::send(view, &mut self.chance, now, server, out);

@@ -159,7 +159,7 @@ impl View {
         let response = Response { hop: &hop, branch: via.branch, status };
         let is_held = self.is_held(&response);
         let is_special = hop.probe || is_held || hop.connection.is_some() || status == 503;
-        if is_special || hop.to_client && self.snapshot.has_failed(hop.server) {
+        if is_special || hop.to_client && self.snapshot.is_gone(hop.server) {
             return false;
         }
         self.pass_on(turn, &response, None, |text| {

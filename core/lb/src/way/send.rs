@@ -37,6 +37,9 @@ impl Core {
             Holding::Held { since } => (true, since),
             Holding::Never => (false, turn.now),
         };
+        if held {
+            self.unsent.held_is_sent();
+        }
         let hop = Hop {
             listener: turn.flow.listener,
             to: self.view.way_back(Some(request.via), turn.flow),

@@ -198,7 +198,7 @@ impl View {
     }
 
     /// A server on trial has answered, and the table has not seen that yet: its calls are there.
-    fn has_answered(&self, server: &Server) -> bool {
+    pub(crate) fn has_answered(&self, server: &Server) -> bool {
         let answered = || self.shared.tables.evidence.totals(server.seat.slot).answered as u32;
         server.awaits_answer() && answered() != server.answered_before
     }

@@ -10,7 +10,6 @@ use sip::{Edits, Message, Name, Target, Uri};
 
 use crate::connections::own::address_of;
 use crate::counters::Counter;
-use crate::farm::condition::Condition;
 use crate::farm::server::ServerId;
 use crate::farm::snapshot::Snapshot;
 use crate::outbox::Event;
@@ -55,13 +54,13 @@ pub(crate) fn edit_routes(
 fn names_lost(uri: &Uri<'_>, set: &RouteSet<'_>, server: ServerId, snapshot: &Snapshot) -> bool {
     let Some(named) = address_of(uri).map(ServerId::of) else { return false };
     let removed = || set.tag.is_some_and(|tag| tag.server == named) && snapshot.by_id(named).is_none();
-    named != server && (snapshot.has_failed(named) || removed())
+    named != server && (snapshot.is_gone(named) || removed())
 }
 
 impl View {
     /// Where a client's response goes whose server has failed: to the server that takes over its calls, with a record.
     /// `None`: its server is there, or there is no other. A server that was taken out of the table may well live, and gets
-    /// the answers to its requests. So does a server that asked after it was said to have failed.
+    /// the answers to its requests. So does a server that asked after it was said to have failed, or has answered since.
     pub(crate) fn taker_of_response(
         &self,
         turn: &mut Turn<'_>,
@@ -70,12 +69,13 @@ impl View {
         method: &[u8],
     ) -> Option<Target> {
         let asked = self.snapshot.by_id(hop.server)?;
-        let failed_at = Stamp::new(asked.since, self.shared.clock_began_us);
-        if !hop.to_client || asked.condition != Condition::Failed || failed_at.since(hop.sent).is_none() {
+        let gone_since = Stamp::new(asked.gone_since?, self.shared.clock_began_us);
+        if !hop.to_client || gone_since.since(hop.sent).is_none() || self.has_answered(asked) {
             return None;
         }
         let was = Some(asked.address);
-        let taker = known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)?;
+        let taker = known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)
+            .filter(|taker| taker.id != asked.id)?;
         let way = self.way_to(taker, hop.listener).ok()?;
         self.shared.calls.moved(turn.now, hop.call, taker);
         self.tell(hop.call, taker.id, What::Moved, turn.out);

@@ -15,11 +15,16 @@ use crate::way::view::View;
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
     refusing: Refusing,
-    /// The time and the server of the last search for held requests: one search finds all.
+    /// The time and the server of the last search for held requests: one search finds all that were sent before it.
     looked: Option<(Time, ServerId)>,
 }
 
 impl Unsent {
+    /// A held request is sent, perhaps after a search at this very moment.
+    pub(crate) fn held_is_sent(&mut self) {
+        self.looked = None;
+    }
+
     pub(crate) fn send_failed(&mut self, now: Time, to: Target, view: &View, alarms: &mut Alarms) {
         view.count(Counter::SendFailed);
         if let Target::Connection { to, or_connect: false, .. } = to

@@ -12,7 +12,7 @@ use crate::farm::failing::{Failing, Stage};
 use crate::farm::health::{self, Health, HealthSettings};
 use crate::farm::hearsay::Hearsay;
 use crate::farm::recent::Recent;
-use crate::farm::server::{Seat, ServerId, WHOLE};
+use crate::farm::server::{Seat, ServerId, WHOLE, is_reachable};
 
 mod evidence;
 mod figures;
@@ -95,6 +95,8 @@ pub(super) struct Row {
     pub(super) condition: Condition,
     cause: Cause,
     since: Time,
+    /// Since when its known calls have gone elsewhere, if they do.
+    gone_since: Option<Time>,
     /// Calls that the server had been given at its last heartbeat, or when its trial began.
     admitted_before: u64,
     /// Responses from it that had passed when its trial began.
@@ -147,6 +149,7 @@ impl Row {
             cause: Cause::Health(health.state(), health.reason()),
             health,
             since: now,
+            gone_since: None,
             admitted_before: 0,
             answered_before: 0,
             admitted_first: 0,
@@ -255,6 +258,10 @@ impl Row {
         }
         self.was_out |= out;
         (self.condition, self.cause, self.since) = (condition, cause, now);
+        self.gone_since = match is_reachable(condition, cause) {
+            true => None,
+            false => self.gone_since.or(Some(now)),
+        };
         true
     }
 

@@ -6,6 +6,7 @@ use super::farm::*;
 use crate::counters::Counter;
 use crate::farm::condition::Condition;
 use crate::settings::*;
+use sip::{Target, Transport};
 
 const DEAD: &str = "10.0.0.1:5060";
 
@@ -121,4 +122,114 @@ fn where_all_are_tried_known_calls_are_not_refused() {
     tick(&mut farm, 100);
     assert_eq!(condition(&farm, DEAD), Condition::Trial);
     assert_eq!(server(&info(&mut farm, &its[0], "a")), DEAD);
+}
+
+fn over_tcp() -> Farm {
+    let mut given = settings(Affinity::Tag, Selection::RoundRobin);
+    given.servers.iter_mut().for_each(|server| server.transport = Transport::Tcp);
+    Farm::new(Settings { probe: Probe::Traffic, ..given })
+}
+
+/// The first server refuses every connection, fails, and is on trial.
+fn fail_and_try(farm: &mut Farm) {
+    refuse(farm);
+    assert_eq!(condition(farm, DEAD), Condition::Failed);
+    tick(farm, 1100);
+    assert_eq!(condition(farm, DEAD), Condition::Trial);
+}
+
+fn with_a_refusing_server() -> Farm {
+    let mut farm = over_tcp();
+    fail_and_try(&mut farm);
+    farm
+}
+
+/// The server refuses connections until the table knows.
+fn refuse(farm: &mut Farm) {
+    for _ in 0..3 {
+        farm.send_failed(Target::Stream { listener: 1, to: DEAD.parse().unwrap() });
+    }
+    tick(farm, 100);
+}
+
+/// The INVITE of a call over TCP that the server on trial gets.
+fn held_in_trial(farm: &mut Farm, name: &str) -> Left {
+    let mut invites = (0..8).map(|call| {
+        let text = request("INVITE", &format!("{name}{call}"), &format!("z9hG4bK{name}{call}"), "");
+        only(farm.tcp("192.0.2.1:40000", 3, &text))
+    });
+    invites.find(|invite| server(invite) == DEAD).unwrap()
+}
+
+#[test]
+fn a_held_set_up_leaves_a_server_on_trial_that_refuses_its_connections() {
+    let mut farm = with_a_refusing_server();
+    let invite = held_in_trial(&mut farm, "n");
+    assert!(farm.closed(DEAD).is_empty(), "a server on trial is asked by its calls alone");
+    for pause_ms in [0, 500, 1000] {
+        farm.now = farm.now + Duration::from_millis(pause_ms);
+        assert_eq!(only(farm.timers()).text, invite.text, "after {pause_ms} ms");
+        farm.closed(DEAD);
+    }
+    assert_ne!(server(&only(farm.timers())), DEAD);
+}
+
+#[test]
+fn a_held_set_up_leaves_a_server_whose_trial_has_failed() {
+    let mut farm = with_a_refusing_server();
+    let invite = held_in_trial(&mut farm, "n");
+    refuse(&mut farm);
+    assert_eq!(condition(&farm, DEAD), Condition::Failed);
+    let moved = only(farm.timers());
+    assert_eq!(moved.fields("Call-ID"), invite.fields("Call-ID"));
+    assert_ne!(server(&moved), DEAD);
+}
+
+#[test]
+fn two_set_ups_of_one_moment_are_both_sent_again() {
+    let mut farm = with_a_refusing_server();
+    for name in ["n", "m"] {
+        let invite = held_in_trial(&mut farm, name);
+        farm.send_failed(invite.to);
+    }
+    farm.now = farm.now + Duration::from_millis(1000);
+    assert_eq!(farm.timers().iter().filter(|left| server(left) == DEAD).count(), 2);
+}
+
+#[test]
+fn while_a_server_is_on_trial_its_calls_are_still_taken_over() {
+    let (mut farm, its) = with_a_silent_server(Affinity::Tag);
+    let asked = |name: &str, branch: &str| {
+        format!(
+            "INFO sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {DEAD};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
+             From: <sip:bob@example.com>;tag=bob\r\nTo: <sip:alice@example.com>;tag=alice\r\nCall-ID: {name}\r\n\
+             CSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let late = only(farm.udp(DEAD, &asked("late", "late")));
+    tick(&mut farm, 1100);
+    assert_eq!(condition(&farm, DEAD), Condition::Trial);
+    let (name, answer) = &its[0];
+    let routes = format!("{}Route: <sip:{DEAD};lr>\r\n", routes(answer));
+    let bye = only(farm.udp(CLIENT, &from_client("BYE", name, "z9hG4bKbye", "bob", &routes)));
+    let taker = server(&bye);
+    assert_ne!(taker, DEAD);
+    assert!(bye.text.contains(&format!("Route: <sip:{taker};lr>")), "{}", bye.text);
+    // It asked after it had failed: it lives, and hears the answer.
+    let there = only(farm.udp(CLIENT, &response(&late, "200 OK")));
+    assert_eq!(server(&there), DEAD);
+}
+
+#[test]
+fn while_a_server_is_on_trial_the_answers_of_clients_go_to_the_server_that_takes_over() {
+    let mut farm = over_tcp();
+    let info = format!(
+        "INFO sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TCP {DEAD};branch=z9hG4bKs\r\nMax-Forwards: 70\r\n\
+         From: <sip:bob@example.com>;tag=bob\r\nTo: <sip:alice@example.com>;tag=alice\r\nCall-ID: c9\r\n\
+         CSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n"
+    );
+    let sent = only(farm.tcp(DEAD, 9, &info));
+    tick(&mut farm, 1);
+    fail_and_try(&mut farm);
+    assert_ne!(server(&only(farm.udp(CLIENT, &response(&sent, "200 OK")))), DEAD);
 }

@@ -61,6 +61,7 @@ impl Row {
             condition: self.condition,
             cause: self.cause,
             since: self.since,
+            gone_since: self.gone_since,
             weight: self.weight,
             share_permille: self.share_permille,
             score,
