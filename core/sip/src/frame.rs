@@ -132,10 +132,10 @@ impl Framer {
                     _ => Err(Broken::ContentLength),
                 };
             }
-            if matches!(line[0], b'C' | b'c' | b'L' | b'l') && is_content_length(line) {
-                self.open = Some(start);
-            } else if self.of_server {
-                self.has_body |= is_about_a_body(line);
+            match line[0] {
+                b'C' | b'c' | b'L' | b'l' if is_content_length(line) => self.open = Some(start),
+                b'C' | b'c' | b'E' | b'e' if self.of_server => self.has_body |= is_about_a_body(line),
+                _ => {}
             }
         }
         self.searched = buffer.len();

@@ -24,7 +24,7 @@ impl View {
     /// The server that a request towards the farm names. Within a dialog that has a tag, the tag decides instead.
     pub(crate) fn named(&self, draft: &Draft<'_, '_>) -> Option<&Server> {
         let set = &draft.set;
-        if set.tag.is_some() {
+        if set.tag.is_some() || set.is_meant_for_us() {
             return None;
         }
         let address = set.next(draft.request).and_then(address_of)?;

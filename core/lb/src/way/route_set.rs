@@ -103,6 +103,11 @@ impl<'m> RouteSet<'m> {
         }
     }
 
+    /// The request is for us, and says of no server that it is to get it.
+    pub(crate) fn is_meant_for_us(&self) -> bool {
+        self.request_uri_ours && self.route.is_none()
+    }
+
     /// The next Route, if it stays in the request as it is.
     pub(crate) fn next_route(&self) -> Option<&Uri<'m>> {
         self.route.as_ref().filter(|_| !self.strict).map(|(uri, _)| uri)
