@@ -8,9 +8,13 @@
 //! Times of the state tier are [`Millis`] since 1970, by a clock on which all engines of a farm agree.
 
 mod command;
+pub mod configuration;
 mod header;
 mod key;
 mod partition;
+pub mod skew;
+pub mod view;
+pub mod wakeup;
 
 pub use command::{Also, Answer, Command, Create, Del, Due, Effect, Mark, Millis, OwnedBy, Put};
 pub use header::{FORMAT, Fence, Header, HeaderError, Stamp, TOMBSTONE};
