@@ -95,6 +95,10 @@ impl Caller {
     }
 
     /// The caller may send a CANCEL once a provisional answer has come (RFC 3261 §9.1).
+    pub fn has_cancelled(&self) -> bool {
+        self.cancel.is_some()
+    }
+
     fn cancel_at(&self) -> Option<Time> {
         let (invite, _) = self.invite.as_ref()?;
         let ringing = invite.state() == InviteClientState::Proceeding && self.cancel.is_none();

@@ -11,6 +11,8 @@ use crate::node::Id;
 
 /// A caller acknowledges a final answer within this time after it came.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
+/// A CANCEL is repeated this long: timer F (RFC 3261 §17.1.2.2).
+const CANCEL_TIME: Duration = Duration::from_secs(32);
 /// A refusal whose ACK was lost is repeated this long: timer H (RFC 3261 §17.2.1).
 const REFUSED_TIME: Duration = Duration::from_secs(32);
 
@@ -40,6 +42,8 @@ impl Farm {
         let settled = caller.settled.map(|at| at - offset);
         let unacknowledged = match caller.outcome {
             Outcome::Refused(_) => REFUSED_TIME,
+            // Its CANCEL crossed the answer, and is repeated until its own answer comes.
+            _ if caller.has_cancelled() => CANCEL_TIME,
             _ => ON_THE_WAY,
         };
         self.disturbances()

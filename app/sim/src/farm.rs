@@ -219,6 +219,9 @@ impl Farm {
         };
         self.note(|| format!("{now:?} {id} {}", line(&packet)));
         let sender = self.nodes.get(&packet.from).copied();
+        if self.is_dead(id) {
+            self.losses.came_to_nobody(&packet);
+        }
         if let (true, Some(node)) = (self.is_dead(id), sender) {
             let to = packet.to;
             if packet.stream {
