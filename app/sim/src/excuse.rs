@@ -22,6 +22,11 @@ impl Farm {
         self.loses_a_server() || self.managers.iter().any(|manager| manager.taken_over > 0)
     }
 
+    /// The same, or a load manager was gone: afterwards it does not know the calls, and records no take-over of them.
+    pub fn may_have_lost_one(&self) -> bool {
+        self.lost_one() || self.disturbances().next().is_some()
+    }
+
     /// The scenario contains the loss of a server.
     pub fn loses_a_server(&self) -> bool {
         self.scenario.faults.iter().any(|fault| match fault.what {
