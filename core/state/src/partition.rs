@@ -3,6 +3,8 @@
 mod due;
 mod out;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
