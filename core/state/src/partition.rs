@@ -203,7 +203,7 @@ impl Partition {
 
     fn mark(&mut self, mark: Mark) -> Answer {
         let at = mark.at;
-        self.marks.retain(|_, other| other.at + Mark::FORGOTTEN_MS >= at);
+        self.marks.retain(|_, other| other.at.saturating_add(Mark::FORGOTTEN_MS) >= at);
         self.marks.insert(mark.engine, mark);
         Answer::Marks(self.marks.values().cloned().collect())
     }

@@ -36,7 +36,7 @@ impl Wakeups {
     pub(super) fn take(&mut self, due: &Due) -> Vec<Key> {
         let come = self.in_order.iter().take_while(|(at, _)| *at <= due.now).take(due.limit as usize);
         let taken: Vec<Key> = come.map(|(_, key)| *key).collect();
-        taken.iter().for_each(|key| self.set(*key, due.now + due.lease));
+        taken.iter().for_each(|key| self.set(*key, due.now.saturating_add(due.lease)));
         taken
     }
 

@@ -23,7 +23,7 @@ impl Out {
         if self.lease.is_some_and(|(other, until)| other != engine && until > now) {
             return Vec::new();
         }
-        self.lease = Some((engine, now + lease));
+        self.lease = Some((engine, now.saturating_add(lease)));
         let numbered = (self.taken + 1..).zip(self.effects.iter().cloned());
         numbered.take(limit as usize).collect()
     }

@@ -363,3 +363,20 @@ fn only_a_new_call_needs_room() {
     partition.apply(0, Command::Drained { engine: 3, last: 3 });
     assert_eq!(partition.apply(0, create(OTHER, record(1), 0, Also::default())), Answer::Done);
 }
+
+#[test]
+fn times_at_the_end_of_all_time_are_times() {
+    let end = Millis::MAX;
+    let mark = |engine, at| Mark { engine, address: bytes("127.0.0.1:7"), at };
+    check(
+        ROOM,
+        [
+            begun(effects(&["a"])),
+            (0, due(end, 100, 9), come(&[KEY])),
+            (0, drain(3, end - 1, 9), lent(&[(1, "a")])),
+            (0, drain(4, end - 1, 9), lent(&[])),
+            (0, Command::Mark(mark(1, end)), Answer::Marks(vec![mark(1, end)])),
+            (0, Command::Mark(mark(2, end)), Answer::Marks(vec![mark(1, end), mark(2, end)])),
+        ],
+    );
+}
