@@ -1,9 +1,8 @@
 //! The state tier (SPEC E1, E2): records of calls, and what may be done with them, wherever they lie.
 //!
-//! A record belongs to one call. It lies in one of 256 [`Partition`]s, in the memory of `strowger state` or in a Redis or Valkey
-//! Cluster. A [`Command`] concerns one partition and takes effect whole or not at all. Nobody locks a record: a put names the
-//! [`Stamp`] of the record that it was made from, and is refused if another put came between. The functions of the partition
-//! are written twice, in Rust ([`Partition`]) and in Lua for Redis; one contract test drives both.
+//! A record belongs to one call and lies in one of 256 [`Partition`]s. A [`Command`] concerns one partition and takes effect whole
+//! or not at all. Nobody locks a record: a put names the [`Stamp`] of the record that it was made from, and is refused if another
+//! put came between. So far, no role of the binary uses this crate.
 //!
 //! Times of the state tier are [`Millis`] since 1970, by a clock on which all engines of a farm agree.
 
