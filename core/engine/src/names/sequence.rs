@@ -45,7 +45,7 @@ mod tests {
         for (first, out) in [(1, 1), ((1 << 30) - 1, (1 << 30) - 1), (1 << 30, 1), (MAX as u32, 1)] {
             let offset = Offset::start(first);
             assert_eq!(offset.out(first), Some(out));
-            assert_eq!(offset.out(first + 1), (out + 1 <= MAX as u32).then_some(out + 1), "{first}");
+            assert_eq!(offset.out(first + 1), (out < MAX as u32).then_some(out + 1), "{first}");
         }
     }
 
