@@ -1,0 +1,210 @@
+//! The record of a call: all that an engine needs to go on with it (SPEC E1).
+//!
+//! ```text
+//! header 32 (state::Header) | sections: id, length, bytes
+//! ```
+//!
+//! Two builds of a farm may read each other's records. A new field ends a section and reads as zero or empty where it is
+//! missing; a section or a field that this build does not know is kept and written back. Only a record whose header names a
+//! newer least reader is refused, and goes to another engine.
+
+mod fields;
+mod leg;
+#[cfg(test)]
+mod tests;
+
+use state::{FORMAT, Header, HeaderError};
+
+pub use fields::Broken;
+use fields::{Reader, write_bytes, write_number};
+pub use leg::{Leg, LegState};
+
+/// Bytes of the largest record: an INVITE of 65,535 bytes, its answer, and 16 kB of an application's data.
+pub const BYTES_MAX: usize = 1 << 18;
+
+/// Bytes of an application's data.
+pub const DATA_BYTES_MAX: usize = 16 << 10;
+
+/// Ids of sections.
+mod section {
+    pub(super) const SESSION: u64 = 1;
+    pub(super) const DATA: u64 = 2;
+    pub(super) const TIMERS: u64 = 3;
+    pub(super) const LEG: u64 = 4;
+    pub(super) const INVITE: u64 = 5;
+    pub(super) const ANSWER: u64 = 6;
+    pub(super) const USAGES: u64 = 7;
+}
+
+/// What the engine is for a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It ends the caller's dialog and begins others (RFC 7092).
+    #[default]
+    Back2Back,
+    /// It passes requests on (RFC 3261 §16).
+    Proxy,
+}
+
+/// A timer of the application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timer {
+    pub id: u32,
+    /// Milliseconds of the state tier.
+    pub due: u64,
+    pub info: Box<[u8]>,
+    /// What a newer build has written behind these fields.
+    pub later: Box<[u8]>,
+}
+
+/// A subscription or a transfer within a leg's dialog (RFC 5057).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub leg: u16,
+    /// The value of Event, with its id.
+    pub event: Box<[u8]>,
+    /// Milliseconds of the state tier.
+    pub expires: u64,
+    /// What a newer build has written behind these fields.
+    pub later: Box<[u8]>,
+}
+
+/// See the head of this module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    pub header: Header,
+    /// Microseconds of the state tier when the record was made. All that is derived uses it.
+    pub birth: u64,
+    pub mode: Mode,
+    /// CBOR of the application, at most [`DATA_BYTES_MAX`].
+    pub data: Box<[u8]>,
+    pub timers: Vec<Timer>,
+    pub legs: Vec<Leg>,
+    /// The INVITE as received; of a confirmed call its Via and CSeq, for the 2xx that is sent again.
+    pub invite: Box<[u8]>,
+    /// An answer of our own that may have to be sent again.
+    pub answer: Box<[u8]>,
+    pub usages: Vec<Usage>,
+    /// What a newer build has written behind birth and mode.
+    pub later: Box<[u8]>,
+    /// Sections of a newer build: id and bytes.
+    pub unknown: Vec<(u64, Box<[u8]>)>,
+}
+
+/// The reason why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordError {
+    Header(HeaderError),
+    /// The call is gone.
+    Tombstone,
+    /// More than [`BYTES_MAX`] bytes.
+    TooLarge,
+    /// The bytes are no record.
+    Broken,
+}
+
+impl From<Broken> for RecordError {
+    fn from(_: Broken) -> RecordError {
+        RecordError::Broken
+    }
+}
+
+impl Record {
+    /// Writes the record behind what `out` has.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        Header { format: FORMAT.max(self.header.format), ..self.header }.write(out);
+        let mut bytes = Vec::new();
+        let mut add = |id: u64, bytes: &mut Vec<u8>| {
+            if !bytes.is_empty() {
+                write_number(id, out);
+                write_bytes(bytes, out);
+                bytes.clear();
+            }
+        };
+        write_number(self.birth, &mut bytes);
+        write_number(self.mode as u64, &mut bytes);
+        bytes.extend_from_slice(&self.later);
+        add(section::SESSION, &mut bytes);
+        bytes.extend_from_slice(&self.data);
+        add(section::DATA, &mut bytes);
+        for timer in &self.timers {
+            let mut one = Vec::new();
+            write_number(timer.id.into(), &mut one);
+            write_number(timer.due, &mut one);
+            write_bytes(&timer.info, &mut one);
+            one.extend_from_slice(&timer.later);
+            write_bytes(&one, &mut bytes);
+        }
+        add(section::TIMERS, &mut bytes);
+        for leg in &self.legs {
+            leg.write(&mut bytes);
+            add(section::LEG, &mut bytes);
+        }
+        bytes.extend_from_slice(&self.invite);
+        add(section::INVITE, &mut bytes);
+        bytes.extend_from_slice(&self.answer);
+        add(section::ANSWER, &mut bytes);
+        for usage in &self.usages {
+            let mut one = Vec::new();
+            write_number(usage.leg.into(), &mut one);
+            write_bytes(&usage.event, &mut one);
+            write_number(usage.expires, &mut one);
+            one.extend_from_slice(&usage.later);
+            write_bytes(&one, &mut bytes);
+        }
+        add(section::USAGES, &mut bytes);
+        for (id, unknown) in &self.unknown {
+            write_number(*id, out);
+            write_bytes(unknown, out);
+        }
+    }
+
+    /// Reads a record, as the store gives it.
+    pub fn read(bytes: &[u8]) -> Result<Record, RecordError> {
+        if bytes.len() > BYTES_MAX {
+            return Err(RecordError::TooLarge);
+        }
+        let (header, sections) = Header::read(bytes).map_err(RecordError::Header)?;
+        if header.is_tombstone() {
+            return Err(RecordError::Tombstone);
+        }
+        let mut record = Record { header, ..Record::default() };
+        let mut sections = Reader::of(sections);
+        while !sections.is_empty() {
+            let id = sections.number()?;
+            let bytes = sections.bytes()?;
+            let mut fields = Reader::of(bytes);
+            match id {
+                section::SESSION => {
+                    record.birth = fields.number()?;
+                    record.mode = match fields.number()? {
+                        0 => Mode::Back2Back,
+                        1 => Mode::Proxy,
+                        _ => return Err(RecordError::Broken),
+                    };
+                    record.later = fields.rest();
+                }
+                section::DATA => record.data = bytes.into(),
+                section::TIMERS => {
+                    while !fields.is_empty() {
+                        let mut one = Reader::of(fields.bytes()?);
+                        let (id, due, info) = (one.small()?, one.number()?, one.owned()?);
+                        record.timers.push(Timer { id, due, info, later: one.rest() });
+                    }
+                }
+                section::LEG => record.legs.push(Leg::read(fields)?),
+                section::INVITE => record.invite = bytes.into(),
+                section::ANSWER => record.answer = bytes.into(),
+                section::USAGES => {
+                    while !fields.is_empty() {
+                        let mut one = Reader::of(fields.bytes()?);
+                        let (leg, event, expires) = (one.small()?, one.owned()?, one.number()?);
+                        record.usages.push(Usage { leg, event, expires, later: one.rest() });
+                    }
+                }
+                _ => record.unknown.push((id, bytes.into())),
+            }
+        }
+        Ok(record)
+    }
+}
