@@ -1,3 +1,5 @@
+//! The form of a record: read as written, of older and newer builds, and of bytes that are none.
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
