@@ -21,7 +21,7 @@ PACKAGES=(iproute2 keepalived bird2 sip-tester kamailio kamailio-outbound-module
 # JsSIP comes by npm; Node.js often came without Debian's package of it.
 command -v npm >/dev/null || PACKAGES+=(npm)
 python3 -m pip --version >/dev/null 2>&1 || PACKAGES+=(python3-pip)
-# Of each fuzz target: all of them together, with their build, stay under six minutes on two processors.
+# Of each fuzz target: all of them together, with their build, stay under seven minutes on two processors.
 size=usual only='' fuzz_seconds=20
 while [ $# -gt 0 ]; do
   case $1 in
