@@ -30,7 +30,7 @@ pub enum Command {
     Find {
         name: Box<[u8]>,
     },
-    /// Adds one to a choice of a poll, once for each voter.
+    /// Adds one to a choice of a poll, once for each voter. A vote needs room, as a new call does.
     Count {
         poll: Box<[u8]>,
         choice: Box<[u8]>,
@@ -92,7 +92,7 @@ impl Del {
 pub struct Also {
     /// A counter, and what is added to it.
     pub counter: Option<(Box<[u8]>, i64)>,
-    /// A name by which the record is found. A [`Del`] takes the name out of the index.
+    /// A name by which the record is found. A [`Del`] takes the name out of the index, unless another record has it now.
     pub name: Option<Box<[u8]>>,
     pub effects: Vec<Effect>,
 }
@@ -143,7 +143,7 @@ pub enum Answer {
     Done,
     /// The command had no effect. What lies there, if anything.
     Refused(Option<Box<[u8]>>),
-    /// The command had no effect: there is no room for another call.
+    /// The command had no effect: there is no room for another call or vote.
     Full,
     /// The record has the stamp that the asker knows.
     Unchanged,

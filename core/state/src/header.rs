@@ -111,6 +111,13 @@ impl Header {
         record.get(Header::BYTES - 1).is_some_and(|flags| u16::from(*flags) & TOMBSTONE != 0)
     }
 
+    /// Sets the flag of a tombstone, whoever forgot it.
+    pub fn mark_as_tombstone(record: &mut [u8]) {
+        if let Some(flags) = record.get_mut(Header::BYTES - 1) {
+            *flags |= TOMBSTONE as u8;
+        }
+    }
+
     /// The owner of a record, read from where it lies.
     pub fn owner_of(record: &[u8]) -> Option<u32> {
         record.get(Stamp::BYTES..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))

@@ -44,7 +44,12 @@ pub struct Partition {
     names: BTreeMap<Box<[u8]>, Key>,
     polls: BTreeMap<Box<[u8]>, Poll>,
     marks: BTreeMap<u32, Mark>,
+    /// Bytes of counters, names and votes.
+    named_bytes: usize,
 }
+
+/// Bytes that a name or a vote takes beside its own.
+const NAME_BYTES: usize = 64;
 
 /// Votes, by voter and by choice.
 #[derive(Debug, Default)]
@@ -64,6 +69,7 @@ impl Partition {
             names: BTreeMap::new(),
             polls: BTreeMap::new(),
             marks: BTreeMap::new(),
+            named_bytes: 0,
         }
     }
 
@@ -128,7 +134,7 @@ impl Partition {
     }
 
     fn bytes(&self) -> usize {
-        self.records.bytes() + self.out.bytes()
+        self.records.bytes() + self.out.bytes() + self.named_bytes
     }
 
     fn create(&mut self, create: Create) -> Answer {
@@ -179,23 +185,36 @@ impl Partition {
 
     fn also(&mut self, key: Key, also: Also, there: bool) {
         if let Some((name, added)) = also.counter {
+            if !self.counters.contains_key(&name) {
+                self.named_bytes += name.len() + NAME_BYTES;
+            }
             let counter = self.counters.entry(name).or_default();
             *counter = counter.wrapping_add(added);
         }
         if let Some(name) = also.name {
-            match there {
-                true => drop(self.names.insert(name, key)),
-                false => drop(self.names.remove(&name)),
+            let bytes = name.len() + NAME_BYTES;
+            if there {
+                self.named_bytes += bytes;
+                let before = self.names.insert(name, key);
+                self.named_bytes -= before.map_or(0, |_| bytes);
+            } else if self.names.get(&name) == Some(&key) {
+                // The name of a later record stays.
+                self.names.remove(&name);
+                self.named_bytes -= bytes;
             }
         }
         also.effects.into_iter().for_each(|effect| self.out.add(effect));
     }
 
     fn count(&mut self, poll: Box<[u8]>, choice: Box<[u8]>, voter: Box<[u8]>) -> Answer {
-        let poll = self.polls.entry(poll).or_default();
-        if poll.voters.contains_key(&voter) {
+        if self.polls.get(&poll).is_some_and(|poll| poll.voters.contains_key(&voter)) {
             return Answer::Counted(false);
         }
+        if self.bytes() >= self.bounds.bytes_max {
+            return Answer::Full;
+        }
+        self.named_bytes += poll.len() + choice.len() + voter.len() + NAME_BYTES;
+        let poll = self.polls.entry(poll).or_default();
         *poll.choices.entry(choice.clone()).or_default() += 1;
         poll.voters.insert(voter, choice);
         Answer::Counted(true)

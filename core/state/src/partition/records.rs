@@ -61,7 +61,8 @@ impl Records {
     }
 
     /// Nothing changes a tombstone: it lies there until its time ends.
-    pub(super) fn bury(&mut self, key: Key, tombstone: Box<[u8]>, until: Millis) {
+    pub(super) fn bury(&mut self, key: Key, mut tombstone: Box<[u8]>, until: Millis) {
+        Header::mark_as_tombstone(&mut tombstone);
         self.set(key, tombstone);
         self.buried.insert((until, key), ());
     }

@@ -284,6 +284,62 @@ fn a_counter_and_a_name_change_with_the_record() {
 }
 
 #[test]
+fn the_end_of_a_record_leaves_a_name_that_another_record_has() {
+    let named = || Also { name: Some(bytes("room")), ..Also::default() };
+    let find = || Command::Find { name: bytes("room") };
+    check(
+        ROOM,
+        [
+            begun(named()),
+            (0, create(OTHER, record(1), 0, named()), Answer::Done),
+            (0, find(), Answer::Found(Some(OTHER))),
+            (0, del(1, None, named()), Answer::Done),
+            (0, find(), Answer::Found(Some(OTHER))),
+        ],
+    );
+}
+
+#[test]
+fn a_tombstone_without_its_flag_is_still_one() {
+    let mut partition = Partition::new(ROOM);
+    partition.apply(0, create(KEY, record(1), 0, Also::default()));
+    assert_eq!(partition.apply(0, del(1, Some(record(2)), Also::default())), Answer::Done);
+    let refused = partition.apply(0, put(2, record(3), None, Also::default()));
+    assert_eq!(refused, Answer::Refused(Some(tombstone(2))));
+}
+
+#[test]
+fn counters_names_and_votes_take_room() {
+    let vote = |voter: u32| Command::Count {
+        poll: bytes("poll"),
+        choice: bytes("yes"),
+        voter: voter.to_string().into_bytes().into(),
+    };
+    let mut partition = Partition::new(Bounds { bytes_max: 10_000, ..ROOM });
+    let counted = (0..1000).take_while(|voter| partition.apply(0, vote(*voter)) == Answer::Counted(true));
+    let counted = counted.count() as u32;
+    assert!((50..200).contains(&counted), "{counted}");
+    assert_eq!(partition.apply(0, vote(counted)), Answer::Full);
+    assert_eq!(partition.apply(0, vote(0)), Answer::Counted(false), "nothing is added");
+    assert_eq!(partition.apply(0, create(KEY, record(1), 0, Also::default())), Answer::Full);
+
+    let mut partition = Partition::new(ROOM);
+    let also =
+        |name: &str| Also { counter: Some((bytes("calls"), 1)), name: Some(bytes(name)), ..Also::default() };
+    partition.apply(0, create(KEY, record(1), 0, also("a")));
+    let one = partition.counts().bytes;
+    partition.apply(0, put(1, record(2), None, also("a")));
+    assert_eq!(partition.counts().bytes, one, "the same name and counter");
+    partition.apply(0, put(2, record(3), None, also("b")));
+    assert!(partition.counts().bytes > one);
+    partition.apply(0, put(3, record(4), None, Also::default()));
+    partition.apply(0, del(4, None, also("b")));
+    partition.apply(0, create(KEY, record(1), 0, Also::default()));
+    partition.apply(0, del(1, None, also("a")));
+    assert_eq!(partition.counts().bytes, "calls".len() + 64, "the counter stays");
+}
+
+#[test]
 fn a_voter_counts_once_in_a_poll() {
     let vote = |poll: &str, choice: &str, voter: &str, counts| {
         let command = Command::Count { poll: bytes(poll), choice: bytes(choice), voter: bytes(voter) };
