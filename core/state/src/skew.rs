@@ -55,7 +55,7 @@ impl Clock {
 
     /// The same in microseconds since 1970. A step back of less than a second is possible.
     pub fn micros(&self, now: Time) -> Option<u64> {
-        self.anchor.map(|(at, micros)| micros + now.since(at).as_micros() as u64)
+        self.anchor.map(|(at, micros)| micros.saturating_add(now.since(at).as_micros() as u64))
     }
 
     /// A server answered. `servers`: how many there are, silent ones too.
@@ -88,7 +88,7 @@ impl Clock {
         let clock = |one: &Reading| {
             // The server wrote its answer somewhere between question and answer: half way, as far as we know.
             let written = one.asked + one.answered.since(one.asked) / 2;
-            (one.server, one.micros + now.since(written).as_micros() as u64)
+            (one.server, one.micros.saturating_add(now.since(written).as_micros() as u64))
         };
         fresh.map(clock).collect()
     }
@@ -203,6 +203,16 @@ mod tests {
         let (asked, answered) = (Time::from_secs(1), Time::from_millis(1_101));
         farm.clock.read(Reading { server: 0, life: 1, asked, answered, micros: YEAR_2026 }, 1);
         assert_eq!(farm.wrong_ms(2), None);
+    }
+
+    #[test]
+    fn a_clock_at_the_end_of_its_range_ends_nothing() {
+        let mut clock = Clock::default();
+        let (asked, answered) = (Time::from_secs(1), Time::from_millis(1_002));
+        clock.read(Reading { server: 0, life: 1, asked, answered, micros: u64::MAX }, 1);
+        assert_eq!(clock.micros(Time::from_secs(2)), Some(u64::MAX));
+        assert_eq!(clock.offsets(Time::from_secs(2)), []);
+        assert!(crate::wakeup::is_left_to_owner(true, u64::MAX, 1));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub fn polled_by(partition: u8, living: &[u32]) -> Option<u32> {
 
 /// Whether a due record is left to its owner.
 pub fn is_left_to_owner(owner_lives: bool, due: Millis, now: Millis) -> bool {
-    owner_lives && now < due + LEFT_TO_OWNER_MS
+    owner_lives && now < due.saturating_add(LEFT_TO_OWNER_MS)
 }
 
 /// When this engine polls which partition.

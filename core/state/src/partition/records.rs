@@ -1,6 +1,6 @@
 //! Records and tombstones, by their keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::command::Millis;
@@ -34,7 +34,7 @@ impl Hasher for OfKey {
 pub(super) struct Records {
     records: HashMap<Key, Box<[u8]>, Spread>,
     /// When tombstones end.
-    buried: BTreeMap<(Millis, Key), ()>,
+    buried: BTreeSet<(Millis, Key)>,
     bytes: usize,
 }
 
@@ -64,11 +64,11 @@ impl Records {
     pub(super) fn bury(&mut self, key: Key, mut tombstone: Box<[u8]>, until: Millis) {
         Header::mark_as_tombstone(&mut tombstone);
         self.set(key, tombstone);
-        self.buried.insert((until, key), ());
+        self.buried.insert((until, key));
     }
 
     pub(super) fn bury_no_longer(&mut self, now: Millis) {
-        while let Some((&(until, key), ())) = self.buried.first_key_value()
+        while let Some(&(until, key)) = self.buried.first()
             && until <= now
         {
             self.buried.pop_first();
