@@ -20,19 +20,19 @@ pub fn key_of_request(secret: &FarmSecret, request: &Message<'_>) -> Option<Key>
 
 /// The key of a record that an application finds by a name, such as a conference.
 pub fn key_of_name(secret: &FarmSecret, application: &[u8], name: &[u8]) -> Key {
-    let mut bytes = [0; 12];
-    let hash = secret.hash(Purpose::Name, &[application, name]).to_be_bytes();
-    bytes.copy_from_slice(&hash[..12]);
-    Key(bytes)
+    of_hash(secret.hash(Purpose::Name, &[application, name]))
 }
 
 fn key(secret: &FarmSecret, call_id: &[u8], parts: &[&[u8]]) -> Key {
-    let partition = secret.hash(Purpose::Partition, &[call_id]).to_be_bytes();
-    let hash = secret.hash(Purpose::RecordKey, parts).to_be_bytes();
-    let mut bytes = [0; 12];
-    bytes.copy_from_slice(&hash[..12]);
-    bytes[0] = partition[0];
-    Key(bytes)
+    let mut key = of_hash(secret.hash(Purpose::RecordKey, parts));
+    key.0[0] = of_hash(secret.hash(Purpose::Partition, &[call_id])).partition();
+    key
+}
+
+/// The first 96 bits.
+fn of_hash(hash: u128) -> Key {
+    let bytes = hash.to_be_bytes();
+    Key(std::array::from_fn(|at| bytes[at]))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ mod section {
 pub enum Mode {
     /// It ends the caller's dialog and begins others (RFC 7092).
     #[default]
-    Back2Back,
+    B2bua,
     /// It passes requests on (RFC 3261 §16).
     Proxy,
 }
@@ -178,7 +178,7 @@ impl Record {
                 section::SESSION => {
                     record.birth = fields.number()?;
                     record.mode = match fields.number()? {
-                        0 => Mode::Back2Back,
+                        0 => Mode::B2bua,
                         1 => Mode::Proxy,
                         _ => return Err(RecordError::Broken),
                     };

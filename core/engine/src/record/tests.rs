@@ -74,7 +74,7 @@ fn record() -> impl Strategy<Value = Record> {
         Record {
             header: Header { stamp, owner: 3, format: FORMAT, least_reader: 1, ..Header::default() },
             birth,
-            mode: if proxy { Mode::Proxy } else { Mode::Back2Back },
+            mode: if proxy { Mode::Proxy } else { Mode::B2bua },
             data: texts.0,
             timers: lists.0,
             legs: lists.1,
