@@ -1,5 +1,7 @@
 //! The excuses that a run's faults give: checkers ask here before they report a violation, so that each excuse is written once.
 
+use std::collections::BTreeSet;
+
 use base::{Duration, Time};
 
 use crate::callers::{Caller, Outcome};
@@ -22,9 +24,10 @@ impl Farm {
         self.loses_a_server() || self.managers.iter().any(|manager| manager.taken_over > 0)
     }
 
-    /// The same, or a load manager was gone: afterwards it does not know the calls, and records no take-over of them.
-    pub fn may_have_lost_one(&self) -> bool {
-        self.lost_one() || self.disturbances().next().is_some()
+    /// Call-IDs of calls that chance alone made fail. A load manager that was gone does not know its calls afterwards, and
+    /// records no take-over of them, so there a server may have seemed to be lost, too.
+    pub fn unlucky(&self) -> BTreeSet<&str> {
+        self.losses.unlucky(self.lost_one() || self.disturbances().next().is_some())
     }
 
     /// The scenario contains the loss of a server.

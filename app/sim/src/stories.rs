@@ -162,6 +162,6 @@ fn a_bye_that_the_network_lost_with_all_its_copies_is_nobodys_fault() {
         scenario.faults.push(Fault { at: ms(60_000), what: What::Weather(Weather::FAIR) });
     });
     assert_eq!((farm.callers[0].outcome, &farm.callers[0].byes[..]), (Outcome::Answered, &[408][..]));
-    assert_eq!(farm.losses.unlucky(farm.may_have_lost_one()).len(), 1);
+    assert_eq!(farm.unlucky().len(), 1);
     is_right(&farm);
 }

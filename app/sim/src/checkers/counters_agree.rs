@@ -25,7 +25,7 @@ pub(super) fn check(farm: &Farm) -> Vec<String> {
         Kind::ServerLost | Kind::WaysCut | Kind::ManagerLost | Kind::AddressMoves => false,
         Kind::Anycast | Kind::Everything => false,
     };
-    if !counts || farm.lost_one() || !farm.losses.unlucky(farm.may_have_lost_one()).is_empty() {
+    if !counts || farm.lost_one() || !farm.unlucky().is_empty() {
         return wrong;
     }
     let sum = |counter| -> u64 { farm.managers.iter().map(|manager| manager.shared.count_of(counter)).sum() };

@@ -33,7 +33,7 @@ const ALL: [(&str, Checker); 9] = [
 /// All violations in a run. Calls that failed by chance alone are excused.
 pub fn all(farm: &Farm) -> Vec<String> {
     let mut wrong = Vec::new();
-    let unlucky = farm.losses.unlucky(farm.may_have_lost_one());
+    let unlucky = farm.unlucky();
     for (name, check) in ALL {
         wrong.extend(check(farm).into_iter().map(|line| format!("{name}: {line}")));
     }
