@@ -6,6 +6,7 @@
 //!
 //! Times of the state tier are [`Millis`] since 1970, by a clock on which all engines of a farm agree.
 
+mod ask;
 mod command;
 pub mod configuration;
 mod header;
@@ -15,6 +16,7 @@ pub mod skew;
 pub mod view;
 pub mod wakeup;
 
+pub use ask::{Ask, Reply, Unanswered};
 pub use command::{Also, Answer, Command, Create, Del, Due, Effect, Mark, Millis, OwnedBy, Put};
 pub use header::{FORMAT, Fence, Header, HeaderError, Stamp, TOMBSTONE};
 pub use key::{Key, read_base32, write_base32};
