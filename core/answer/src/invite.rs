@@ -15,7 +15,7 @@ use super::Answerer;
 use super::call::{Call, Phase};
 use super::request::{answered, to_tag};
 use super::session::Said;
-use super::text::{Fields, answer, answer_target, remote_target, required};
+use super::text::{Fields, answer, remote_target, required};
 
 /// From this pause on, a caller needs a 100 to stop repeating (RFC 3261 §17.2.1).
 const TRYING_AFTER: Duration = Duration::from_millis(200);
@@ -61,7 +61,7 @@ impl Answerer {
             self.counters.unsupported.add(1);
             let field = vec![("Unsupported", options)];
             let bytes = answer(request, flow.remote, (420, self.tag(request)), &field, "");
-            return out.post(&bytes, answer_target(request, flow));
+            return out.post(&bytes, sip::answer::target(request, flow));
         }
         self.counters.invites.add(1);
         if !self.can_have_session(request, flow, sequence) {
@@ -101,7 +101,7 @@ impl Answerer {
                 invite: request.bytes().into(),
                 remote_target: None,
                 remote: flow.remote,
-                target: answer_target(request, flow),
+                target: sip::answer::target(request, flow),
                 last: Box::default(),
                 own_tag,
                 own_sequence: 0,
@@ -135,7 +135,7 @@ impl Answerer {
     /// A copy of the last INVITE gets the last answer, as long as the transaction repeats it. The answers go where the copy
     /// came from: the connection of the INVITE may be gone.
     fn copy(&mut self, now: Time, request: &Message<'_>, flow: Flow, slot: u64, out: &mut Outbox) {
-        let (timers, target) = (&self.timers, answer_target(request, flow));
+        let (timers, target) = (&self.timers, sip::answer::target(request, flow));
         let repeats = self.book.update(now, slot, |call| {
             let is_answered = matches!(call.phase, Phase::Answered { .. });
             let output = call.transaction.handle(now, InviteServerEvent::Invite, timers);
@@ -157,7 +157,7 @@ impl Answerer {
     fn merged(&self, request: &Message<'_>, flow: Flow, out: &mut Outbox) {
         self.counters.merged.add(1);
         let bytes = answer(request, flow.remote, (482, !self.tag(request)), &Fields::new(), "");
-        out.post(&bytes, answer_target(request, flow));
+        out.post(&bytes, sip::answer::target(request, flow));
     }
 
     /// Answers a re-INVITE at once (RFC 3261 §14.2).
@@ -179,7 +179,7 @@ impl Answerer {
             }
             Some(Phase::Answered { .. } | Phase::Confirmed { .. }) => {
                 self.counters.changed.add(1);
-                let (timers, target) = (&self.timers, answer_target(request, flow));
+                let (timers, target) = (&self.timers, sip::answer::target(request, flow));
                 self.book.update(now, slot, |call| {
                     call.sequence = sequence;
                     call.target = target;

@@ -10,7 +10,7 @@ use turn::Outbox;
 
 use super::Answerer;
 use super::session::Said;
-use super::text::{Fields, allow, answer, answer_target, dialog_fields, remote_target};
+use super::text::{Fields, allow, answer, dialog_fields, remote_target};
 
 /// Most bytes of a kept call's Call-ID and From tag together. Honest ones are far shorter.
 const KEY_BYTES_MAX: usize = 1024;
@@ -25,7 +25,7 @@ impl Answerer {
             if method != Method::Ack {
                 let mut bytes = Vec::new();
                 sip::answer::write(request, &reject, flow.remote, 0, &mut bytes);
-                out.post(&bytes, answer_target(request, flow));
+                out.post(&bytes, sip::answer::target(request, flow));
             }
             return;
         }
@@ -46,7 +46,7 @@ impl Answerer {
                 self.counters.options.add(1);
                 let fields = vec![allow(), ("Accept", b"application/sdp".to_vec())];
                 let bytes = answer(request, flow.remote, (200, self.tag(request)), &fields, "");
-                out.post(&bytes, answer_target(request, flow));
+                out.post(&bytes, sip::answer::target(request, flow));
             }
             Method::Register => {
                 self.counters.registers.add(1);
@@ -55,7 +55,7 @@ impl Answerer {
                     request.all(name).map(move |header| (written, request.value(header).to_vec()))
                 });
                 let bytes = answer(request, flow.remote, (200, self.tag(request)), &echo.collect(), "");
-                out.post(&bytes, answer_target(request, flow));
+                out.post(&bytes, sip::answer::target(request, flow));
             }
             Method::Update | Method::Info | Method::Message | Method::Notify => {
                 self.within(now, request, flow, (method, sequence.number), slot, out);
@@ -63,7 +63,7 @@ impl Answerer {
             Method::Prack | Method::Subscribe | Method::Publish | Method::Refer | Method::Other => {
                 self.counters.unsupported.add(1);
                 let bytes = answer(request, flow.remote, (405, self.tag(request)), &vec![allow()], "");
-                out.post(&bytes, answer_target(request, flow));
+                out.post(&bytes, sip::answer::target(request, flow));
             }
         }
     }
@@ -76,7 +76,7 @@ impl Answerer {
 
     pub(super) fn plain(&self, request: &Message<'_>, flow: Flow, status: u16, out: &mut Outbox) {
         let bytes = answer(request, flow.remote, (status, self.tag(request)), &Vec::new(), "");
-        out.post(&bytes, answer_target(request, flow));
+        out.post(&bytes, sip::answer::target(request, flow));
     }
 
     /// A request within a call, or a message on its own.
@@ -116,7 +116,7 @@ impl Answerer {
             _ => Fields::new(),
         };
         let bytes = answer(request, flow.remote, (200, self.tag(request)), &fields, &body);
-        out.post(&bytes, answer_target(request, flow));
+        out.post(&bytes, sip::answer::target(request, flow));
     }
 }
 

@@ -18,7 +18,7 @@ use turn::Outbox;
 use super::Answerer;
 use super::call::Phase;
 use super::meters::Meters;
-use super::text::{Fields, answer, answer_target};
+use super::text::{Fields, answer};
 
 /// The end of an answer without body; the answer in an offer is cut before it.
 const END: &[u8] = b"Content-Length: 0\r\n\r\n";
@@ -277,7 +277,7 @@ fn offered_call(
     tag: u64,
 ) -> Option<Call> {
     let hops = request.first_value(Name::MaxForwards).map_or(Some(MAX_FORWARDS), max_forwards::parse)?;
-    let (client, transport) = match answer_target(request, flow) {
+    let (client, transport) = match sip::answer::target(request, flow) {
         Target::Datagram { to, .. } => (to, heartbeat::Transport::Udp),
         Target::Connection { to, .. } | Target::Stream { to, .. } => (to, heartbeat::Transport::Tcp),
     };

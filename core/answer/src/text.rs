@@ -3,10 +3,10 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use sip::headers::{address, via};
+use sip::headers::address;
 use sip::text::{write_decimal, write_host};
 use sip::write::With;
-use sip::{Flow, Host, Message, Name, Reject, Target, Transport, Uri, Writer};
+use sip::{Host, Message, Name, Reject, Target, Transport, Uri, Writer};
 
 use super::Address;
 
@@ -21,22 +21,6 @@ const SIP_PORT: u16 = 5060;
 
 /// Names and values of an answer's fields besides those copied from its request.
 pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
-
-/// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4). If the request's TCP connection has ended, the answer
-/// takes another. With TLS it does not: no rule says whose certificate the other connection would have to show.
-pub(super) fn answer_target(request: &Message<'_>, flow: Flow) -> Target {
-    let (listener, top) = (flow.listener, via::top(request).and_then(Result::ok));
-    let port = top.filter(|via| via.port != Some(0)).map(|via| via.port.unwrap_or(SIP_PORT));
-    let to = |port| SocketAddr::new(flow.remote.ip(), port);
-    if let Some(id) = flow.connection {
-        return match port.filter(|_| flow.transport == Transport::Tcp) {
-            Some(port) => Target::Connection { listener, id, to: to(port), or_connect: true },
-            None => Target::Connection { listener, id, to: flow.remote, or_connect: false },
-        };
-    }
-    let port = port.filter(|_| top.is_some_and(|via| via.rport.is_none()));
-    Target::Datagram { listener, to: to(port.unwrap_or(flow.remote.port())) }
-}
 
 /// The Contact of a request that changes the far end's address (RFC 3261 §12.2.2).
 pub(super) fn remote_target(request: &Message<'_>) -> Option<Box<[u8]>> {

@@ -19,6 +19,10 @@ pub(crate) enum Purpose {
     Tag,
     CallId,
     Branch,
+    /// Tells one request from another in a tombstone.
+    Mark,
+    /// Authenticates what engines hand to each other.
+    Letter,
 }
 
 /// 256 bits that nobody outside the farm knows.
@@ -26,7 +30,7 @@ pub(crate) enum Purpose {
 pub struct FarmSecret {
     whole: Key<[u8; 32]>,
     /// By purpose.
-    keys: [Key<[u8; 16]>; 6],
+    keys: [Key<[u8; 16]>; 8],
 }
 
 impl FarmSecret {
@@ -44,6 +48,8 @@ impl FarmSecret {
             key(Purpose::Tag),
             key(Purpose::CallId),
             key(Purpose::Branch),
+            key(Purpose::Mark),
+            key(Purpose::Letter),
         ];
         FarmSecret { whole, keys }
     }
@@ -56,6 +62,16 @@ impl FarmSecret {
             hasher.write(part);
         }
         hasher.finish128().as_u128()
+    }
+
+    /// A hash of a Via's sent-by and branch, never 0: it tells one request from another.
+    pub(crate) fn mark(&self, sent_by: &[u8], branch: &[u8]) -> u64 {
+        (self.hash(Purpose::Mark, &[sent_by, branch]) as u64).max(1)
+    }
+
+    /// The authenticator of a message for another engine.
+    pub(crate) fn letter(&self, hops: &[u8], length: &[u8], text: &[u8]) -> [u8; 16] {
+        self.hash(Purpose::Letter, &[hops, length, text]).to_be_bytes()
     }
 
     /// What an application gets as chance: 256 bits for each `number` of one version of a record. An engine that does the same

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use memchr::memchr;
 
+use crate::flow::{Flow, Target, Transport};
 use crate::headers::{address, via};
 use crate::message::{Message, Name};
 use crate::status::Reject;
@@ -58,6 +59,25 @@ pub fn begin<'a>(
         Some(seconds) => writer.field("Retry-After", seconds),
         None => writer,
     }
+}
+
+/// Default port of SIP (RFC 3261 §18.2.2).
+const SIP_PORT: u16 = 5060;
+
+/// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4). If the request's TCP connection has ended, the answer
+/// takes another. With TLS it does not: no rule says whose certificate the other connection would have to show.
+pub fn target(request: &Message<'_>, flow: Flow) -> Target {
+    let (listener, top) = (flow.listener, via::top(request).and_then(Result::ok));
+    let port = top.filter(|via| via.port != Some(0)).map(|via| via.port.unwrap_or(SIP_PORT));
+    let to = |port| SocketAddr::new(flow.remote.ip(), port);
+    if let Some(id) = flow.connection {
+        return match port.filter(|_| flow.transport == Transport::Tcp) {
+            Some(port) => Target::Connection { listener, id, to: to(port), or_connect: true },
+            None => Target::Connection { listener, id, to: flow.remote, or_connect: false },
+        };
+    }
+    let port = port.filter(|_| top.is_some_and(|via| via.rport.is_none()));
+    Target::Datagram { listener, to: to(port.unwrap_or(flow.remote.port())) }
 }
 
 /// All option tags of Proxy-Require (RFC 3261 §16.3, step 5; §20.40).

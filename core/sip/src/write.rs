@@ -195,6 +195,11 @@ impl<'a> Writer<'a> {
         self.known(Group::Others, b"Content-Type: ", content_type).end(body)
     }
 
+    /// Ends a message whose Content-Type is already there, copied with the other fields.
+    pub fn finish_copied(self, body: &[u8]) -> bool {
+        self.end(body)
+    }
+
     fn end(self, body: &[u8]) -> bool {
         if !self.good {
             self.out.truncate(self.from);

@@ -71,6 +71,29 @@ pub struct Leg {
 }
 
 impl Leg {
+    /// Flag: the leg is a further dialog that answered the INVITE of another leg; that one's number stands in the high half.
+    const FORK: u32 = 1;
+
+    /// Makes this leg a further dialog of the INVITE of another.
+    pub fn fork_of(mut self, origin: u16) -> Leg {
+        self.flags |= Leg::FORK | u32::from(origin) << 16;
+        self
+    }
+
+    pub fn is_fork(&self) -> bool {
+        self.flags & Leg::FORK != 0
+    }
+
+    /// The number in our tag and branches: dialogs that one INVITE of ours made share it.
+    pub fn origin(&self) -> u16 {
+        if self.is_fork() { (self.flags >> 16) as u16 } else { self.number }
+    }
+
+    /// Whether the INVITE of this leg has no final answer yet.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, LegState::Calling | LegState::Early | LegState::Cancelling)
+    }
+
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         write_number(self.number.into(), out);
         write_number(self.state as u64, out);
@@ -119,7 +142,7 @@ impl Leg {
             routes,
             offset: Offset(from.signed()?),
             remote_sequence: from.small()?,
-            flow: read_flow(Reader::of(from.bytes()?))?,
+            flow: read_flow(from.bytes()?)?,
             session_expires: from.number()?,
             sdp_version: from.number()?,
             reliable_sequence: from.small()?,
@@ -131,7 +154,7 @@ impl Leg {
 const TRANSPORTS: [Transport; 5] =
     [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
-fn write_flow(flow: &Flow, out: &mut Vec<u8>) {
+pub(crate) fn write_flow(flow: &Flow, out: &mut Vec<u8>) {
     write_number(flow.listener.into(), out);
     let transport = TRANSPORTS.iter().position(|transport| *transport == flow.transport);
     write_number(transport.unwrap_or_default() as u64, out);
@@ -147,7 +170,12 @@ fn write_flow(flow: &Flow, out: &mut Vec<u8>) {
     }
 }
 
-fn read_flow(mut from: Reader<'_>) -> Result<Option<Flow>, Broken> {
+/// Reads what [`write_flow`] wrote.
+pub(crate) fn read_flow(bytes: &[u8]) -> Result<Option<Flow>, Broken> {
+    read(Reader::of(bytes))
+}
+
+fn read(mut from: Reader<'_>) -> Result<Option<Flow>, Broken> {
     if from.is_empty() {
         return Ok(None);
     }

@@ -12,12 +12,15 @@ mod fields;
 mod leg;
 #[cfg(test)]
 mod tests;
+mod tombstone;
 
 use state::{FORMAT, Header, HeaderError};
 
 pub use fields::Broken;
 use fields::{Reader, write_bytes, write_number};
 pub use leg::{Leg, LegState};
+pub(crate) use leg::{read_flow, write_flow};
+pub use tombstone::Tombstone;
 
 /// Bytes of the largest record: an INVITE of 65,535 bytes, its answer, and 16 kB of an application's data.
 pub const BYTES_MAX: usize = 1 << 18;

@@ -1,0 +1,116 @@
+//! Effects of steps: what leaves, and which transactions begin and end.
+
+use base::Time;
+use sip::Target;
+use state::Key;
+use transaction::{
+    InviteClient, InviteClientEvent, InviteServer, InviteServerEvent, NonInviteClient, NonInviteClientEvent,
+};
+
+use super::{Engine, Outbox};
+use crate::soft::{Bye, Cancel, Client};
+use crate::step::{Counted, Effect};
+
+/// Requests of one call that pass at the same time.
+const RELAYS_MAX: usize = 16;
+
+impl Engine {
+    pub(super) fn apply(&mut self, now: Time, key: Key, effects: Vec<Effect>, out: &mut Outbox) {
+        effects.into_iter().for_each(|effect| self.apply_one(now, key, effect, out));
+    }
+
+    fn apply_one(&mut self, now: Time, key: Key, effect: Effect, out: &mut Outbox) {
+        let timers = self.settings.timers;
+        if let Effect::Count(counted) = effect {
+            return self.count(counted);
+        }
+        if let Effect::Send { bytes, target } = &effect {
+            return out.post(bytes, *target);
+        }
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let soft = &mut call.soft;
+        match effect {
+            Effect::Send { .. } | Effect::Count(_) => {}
+            Effect::Invite(leg, written) => {
+                soft.clients.retain(|client| client.leg != leg);
+                let invite = InviteClient::start(now, written.reliable, &timers);
+                let target = written.target;
+                soft.clients.push(Client { leg, invite, heard: false, cancel: None, target });
+                soft.rings_until.get_or_insert(now + self.settings.ring_max);
+                out.post(&written.bytes, target);
+            }
+            Effect::Heard(leg) => {
+                if let Some(client) = soft.client_mut(leg) {
+                    client.invite.handle(now, InviteClientEvent::Provisional, &timers);
+                    client.heard = true;
+                }
+            }
+            Effect::Answered(leg) => {
+                soft.clients.retain(|client| client.leg != leg);
+                if soft.clients.is_empty() {
+                    soft.rings_until = None;
+                }
+            }
+            Effect::Cancel(leg, written) => {
+                if let Some(client) = soft.client_mut(leg) {
+                    client.cancel = Some(Cancel {
+                        machine: NonInviteClient::start(now, written.reliable, &timers),
+                        bytes: written.bytes.clone().into(),
+                        target: written.target,
+                        ends_at: now + timers.b(),
+                    });
+                    out.post(&written.bytes, written.target);
+                }
+            }
+            Effect::CancelAnswered(leg) => {
+                if let Some(cancel) = soft.client_mut(leg).and_then(|client| client.cancel.as_mut()) {
+                    cancel.machine.handle(now, NonInviteClientEvent::Final, &timers);
+                }
+            }
+            Effect::Fail { bytes, target } => {
+                let mut server = InviteServer::start(!matches!(target, Target::Datagram { .. }));
+                server.handle(now, InviteServerEvent::Failure, &timers);
+                soft.failure = Some(server);
+                soft.rings_until = None;
+                out.post(&bytes, target);
+            }
+            Effect::FailureOver => soft.failure = None,
+            Effect::Relay(mut relay, written) => {
+                if soft.relays.len() >= RELAYS_MAX {
+                    return self.counters.dropped.add(1);
+                }
+                self.next_relay += 1;
+                relay.id = self.next_relay;
+                relay.machine = Some(NonInviteClient::start(now, written.reliable, &timers));
+                soft.relays.push(*relay);
+                out.post(&written.bytes, written.target);
+            }
+            Effect::Relayed(id) => soft.relays.retain(|relay| relay.id != id),
+            Effect::Bye(leg, written) => {
+                soft.byes.retain(|bye| bye.leg != leg);
+                soft.byes.push(Bye {
+                    leg,
+                    branch: written.branch,
+                    machine: NonInviteClient::start(now, written.reliable, &timers),
+                    bytes: written.bytes.clone().into(),
+                    target: written.target,
+                });
+                out.post(&written.bytes, written.target);
+            }
+            Effect::ByeAnswered(leg) => soft.byes.retain(|bye| bye.leg != leg),
+        }
+        self.calls.arm(key);
+    }
+
+    fn count(&self, counted: Counted) {
+        let counter = match counted {
+            Counted::Begun => &self.counters.begun,
+            Counted::Confirmed => &self.counters.confirmed,
+            Counted::Failed => &self.counters.failed,
+            Counted::Ended => &self.counters.ended,
+            Counted::TakenOver => &self.counters.taken_over,
+            Counted::Refused => &self.counters.refused,
+        };
+        counter.add(1);
+    }
+}

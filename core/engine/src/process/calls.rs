@@ -1,0 +1,207 @@
+//! The calls that an engine has in memory. What may not be lost lies in the store; an entry that waits for nothing may go at any
+//! time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+use base::Time;
+use sip::Flow;
+use state::{Key, Stamp};
+
+use crate::record::{Record, Tombstone};
+use crate::soft::Soft;
+use crate::step::{Change, Effect, Timer};
+
+/// Events of one call that wait while one is in work.
+const WAITING_MAX: usize = 16;
+
+/// Entries that are looked at for one that may go.
+const CANDIDATES: usize = 8;
+
+/// An event that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owned {
+    Message { bytes: Box<[u8]>, flow: Flow },
+    Timer(Timer),
+    TakeOver,
+}
+
+/// What the store has under the key, as far as this engine knows.
+#[derive(Debug, Default)]
+pub(super) enum Known {
+    #[default]
+    Unread,
+    Nothing,
+    Gone(Tombstone),
+    Up(Box<Record>),
+    /// A record that only a newer build can read.
+    Foreign,
+}
+
+/// What a call waits for.
+#[derive(Debug)]
+pub(super) enum Busy {
+    /// The record, which is not in memory.
+    Reads(Owned),
+    /// Whether the record in memory is still that of the store.
+    Checks(Owned),
+    Writes(Box<Writing>),
+}
+
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub(super) event: Owned,
+    pub(super) change: Change,
+    pub(super) stamp: Stamp,
+    pub(super) then: Vec<Effect>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    pub(super) known: Known,
+    pub(super) busy: Option<Busy>,
+    pub(super) waiting: VecDeque<Owned>,
+    pub(super) soft: Soft,
+    /// How often the present event has met another record.
+    pub(super) attempts: u8,
+    /// Timers whose write was refused, and when they run out once more.
+    pub(super) again: Vec<(Time, Timer)>,
+    armed: Option<Time>,
+}
+
+impl Call {
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.is_none() && self.waiting.is_empty() && self.soft.is_empty() && self.again.is_empty()
+    }
+
+    /// False: too many wait.
+    pub(super) fn wait(&mut self, owned: Owned) -> Waits {
+        let is_copy = |other: &Owned| match (other, &owned) {
+            (Owned::Message { bytes, .. }, Owned::Message { bytes: new, .. }) => bytes == new,
+            (other, new) => other == new,
+        };
+        let present = match &self.busy {
+            Some(Busy::Reads(event) | Busy::Checks(event)) => Some(event),
+            Some(Busy::Writes(writing)) => Some(&writing.event),
+            None => None,
+        };
+        if self.waiting.iter().chain(present).any(is_copy) {
+            return Waits::Copy;
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return Waits::Full;
+        }
+        self.waiting.push_back(owned);
+        Waits::Yes
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        let again = self.again.iter().map(|(at, _)| *at).min();
+        again.unwrap_or(Time::NEVER).min(self.soft.deadline())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    Yes,
+    Copy,
+    Full,
+}
+
+/// See the head of this module.
+#[derive(Debug)]
+pub(super) struct Calls {
+    calls: HashMap<Key, Box<Call>>,
+    alarms: BinaryHeap<Reverse<(Time, Key)>>,
+    /// In the order in which they came.
+    order: VecDeque<Key>,
+    max: usize,
+}
+
+impl Calls {
+    pub(super) fn new(max: usize) -> Calls {
+        Calls { calls: HashMap::new(), alarms: BinaryHeap::new(), order: VecDeque::new(), max }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Call> {
+        self.calls.get(&key).map(|call| &**call)
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Call> {
+        self.calls.get_mut(&key).map(|call| &mut **call)
+    }
+
+    /// A new entry. `None`: there is no room, and no entry may go.
+    pub(super) fn add(&mut self, key: Key) -> Option<&mut Call> {
+        if self.calls.len() >= self.max {
+            self.make_room()?;
+        }
+        self.order.push_back(key);
+        Some(self.calls.entry(key).or_default())
+    }
+
+    fn make_room(&mut self) -> Option<()> {
+        for _ in 0..CANDIDATES {
+            let key = self.order.pop_front()?;
+            match self.calls.get(&key) {
+                Some(call) if call.is_idle() => {
+                    self.calls.remove(&key);
+                    return Some(());
+                }
+                Some(_) => self.order.push_back(key),
+                None => {}
+            }
+        }
+        (self.calls.len() < self.max).then_some(())
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
+        self.calls.remove(&key);
+        // Names of entries that are gone leave from the front; most go in their order.
+        while self.order.front().is_some_and(|first| !self.calls.contains_key(first)) {
+            self.order.pop_front();
+        }
+        if self.order.len() > 2 * self.calls.len() + 1024 {
+            self.order.retain(|key| self.calls.contains_key(key));
+        }
+    }
+
+    /// An alarm lies no later than the deadline of the call.
+    pub(super) fn arm(&mut self, key: Key) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let deadline = call.deadline();
+        if deadline != Time::NEVER && call.armed.is_none_or(|armed| deadline < armed) {
+            call.armed = Some(deadline);
+            self.alarms.push(Reverse((deadline, key)));
+        }
+    }
+
+    /// A call whose deadline has come.
+    pub(super) fn due(&mut self, now: Time) -> Option<Key> {
+        while let Some(Reverse((at, key))) = self.alarms.peek().copied() {
+            if at > now {
+                return None;
+            }
+            self.alarms.pop();
+            let Some(call) = self.calls.get_mut(&key).filter(|call| call.armed == Some(at)) else { continue };
+            call.armed = None;
+            if call.deadline() <= now {
+                return Some(key);
+            }
+            self.arm(key);
+        }
+        None
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.alarms.peek().map(|Reverse((at, _))| *at)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = (Key, &Call)> {
+        self.calls.iter().map(|(key, call)| (*key, &**call))
+    }
+}

@@ -1,0 +1,349 @@
+//! One event of a call after the other: each waits until what the one before has written is in the store (SPEC E2).
+
+use base::{Duration, Time};
+use sip::{Parser, Reject};
+use state::{Answer, Command, Create, Del, Header, Key, Put, Stamp, Unanswered};
+
+use super::calls::{Busy, Known, Owned, Waits, Writing};
+use super::{Asked, Engine, Outbox};
+use crate::record::{Record, RecordError, Tombstone};
+use crate::step::{self, Change, Effect, Event, Step};
+
+/// An event that meets another record so often is given up.
+const ATTEMPTS_MAX: u8 = 5;
+
+/// When a timer whose write was refused runs out once more.
+const TIMER_AGAIN: Duration = Duration::from_millis(100);
+
+/// Seconds in Retry-After while the store does not answer.
+const RETRY_AFTER: u32 = 2;
+
+impl Engine {
+    /// Something happened to a call. `owned` makes what must be kept of the event if it has to wait.
+    pub(super) fn event(
+        &mut self,
+        now: Time,
+        key: Key,
+        event: &Event<'_>,
+        owned: &dyn Fn() -> Owned,
+        out: &mut Outbox,
+    ) {
+        match self.calls.get_mut(key) {
+            Some(call) if call.busy.is_some() => match call.wait(owned()) {
+                Waits::Yes => {}
+                Waits::Copy => self.counters.copies.add(1),
+                Waits::Full => self.counters.dropped.add(1),
+            },
+            Some(_) => {
+                self.run(now, key, event, owned, false, out);
+                self.settle(now, key, out);
+            }
+            None => self.first(now, key, event, owned, out),
+        }
+    }
+
+    /// The first event of a call that is not in memory.
+    fn first(&mut self, now: Time, key: Key, event: &Event<'_>, owned: &dyn Fn() -> Owned, out: &mut Outbox) {
+        let begins = step::begins(event);
+        if matches!(event, Event::Timer(_)) {
+            return;
+        }
+        if begins && self.draining {
+            return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
+        }
+        if self.calls.add(key).is_none() {
+            self.counters.refused.add(1);
+            return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
+        }
+        if begins {
+            // The write itself finds out whether there is a record: most INVITEs are no copies.
+            self.run(now, key, event, owned, false, out);
+            self.settle(now, key, out);
+        } else {
+            self.read(key, owned(), out);
+        }
+    }
+
+    fn read(&mut self, key: Key, event: Owned, out: &mut Outbox) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.busy = Some(Busy::Reads(event));
+            let peek = Command::Peek { key, cached: None };
+            self.ask(Asked::Call(key), key.partition(), peek, false, out);
+        }
+    }
+
+    /// Carries out one event of a call that is not busy.
+    fn run(
+        &mut self,
+        now: Time,
+        key: Key,
+        event: &Event<'_>,
+        owned: &dyn Fn() -> Owned,
+        checked: bool,
+        out: &mut Outbox,
+    ) {
+        if self.must_take_over(key) && !matches!(event, Event::TakeOver) {
+            if self.hand_over(key, event, out) {
+                return;
+            }
+            if let Some(call) = self.calls.get_mut(key) {
+                call.waiting.push_front(owned());
+            }
+            return self.run(now, key, &Event::TakeOver, &|| Owned::TakeOver, false, out);
+        }
+        let Some(call) = self.calls.get(key) else { return };
+        let look = self.look(now, key, call, checked);
+        let step = match &call.known {
+            Known::Up(record) => step::of_call(&look, record, event),
+            Known::Gone(tombstone) => Step::Done(super::gone::of_tombstone(&look, tombstone, event)),
+            Known::Nothing => super::gone::of_nothing(&look, event),
+            Known::Unread if step::begins(event) => super::gone::of_nothing(&look, event),
+            Known::Unread => return self.read(key, owned(), out),
+            Known::Foreign => super::gone::of_foreign(event),
+        };
+        match step {
+            Step::Done(effects) => self.apply(now, key, effects, out),
+            Step::Check => {
+                let Known::Up(record) = &call.known else { return };
+                let cached = Some(record.header.stamp);
+                self.counters.looks.add(1);
+                if let Some(call) = self.calls.get_mut(key) {
+                    call.busy = Some(Busy::Checks(owned()));
+                }
+                let peek = Command::Peek { key, cached };
+                self.ask(Asked::Call(key), key.partition(), peek, false, out);
+            }
+            Step::Write { change, then } => self.write(key, owned(), *change, then, out),
+        }
+    }
+
+    fn write(&mut self, key: Key, event: Owned, mut change: Change, then: Vec<Effect>, out: &mut Outbox) {
+        let fence = state::Fence { engine: self.settings.engine, worker: self.settings.worker.into() };
+        let Some(call) = self.calls.get(key) else { return };
+        let before = match &call.known {
+            Known::Up(record) => Some(record.header),
+            _ => None,
+        };
+        let expected = before.map(|header| header.stamp).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(2048);
+        let (command, stamp, replicated) = match &mut change {
+            Change::Create { record, wake } => {
+                // Versions start at the birth, so a late write never fits the next record of a name.
+                let stamp = Stamp { fence, version: record.birth };
+                record.header.stamp = stamp;
+                record.write(&mut bytes);
+                let wake = *wake;
+                let create = Create { key, record: bytes.into(), wake, also: Default::default() };
+                (Command::Create(create), stamp, true)
+            }
+            Change::Put { record, wake } => {
+                let stamp = Stamp { fence, version: expected.version + 1 };
+                record.header.stamp = stamp;
+                record.write(&mut bytes);
+                let wake = *wake;
+                let put = Put { key, expected, record: bytes.into(), wake, also: Default::default() };
+                (Command::Put(put), stamp, true)
+            }
+            Change::Del { tombstone } => {
+                let stamp = Stamp { fence, version: expected.version + 1 };
+                let header = Header { stamp, ..before.unwrap_or_default() };
+                tombstone.write(&header, &mut bytes);
+                let tombstone = Some(bytes.into());
+                (Command::Del(Del { key, expected, tombstone, also: Default::default() }), stamp, false)
+            }
+        };
+        self.counters.commits.add(1);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.busy = Some(Busy::Writes(Box::new(Writing { event, change, stamp, then })));
+        }
+        self.ask(Asked::Call(key), key.partition(), command, replicated, out);
+    }
+
+    /// The store has answered what a call waits for.
+    pub(super) fn replied(
+        &mut self,
+        now: Time,
+        key: Key,
+        answer: &Result<Answer, Unanswered>,
+        out: &mut Outbox,
+    ) {
+        let Some(busy) = self.calls.get_mut(key).and_then(|call| call.busy.take()) else { return };
+        if answer.is_err() {
+            self.counters.unanswered.add(1);
+        }
+        match busy {
+            Busy::Reads(event) => match answer {
+                Ok(Answer::Record(found)) => {
+                    self.known(key, found.as_deref());
+                    self.again(now, key, event, true, out);
+                }
+                _ => self.give_up(key, &event, out),
+            },
+            Busy::Checks(event) => match answer {
+                Ok(Answer::Unchanged) => self.again(now, key, event, true, out),
+                Ok(Answer::Record(found)) => {
+                    self.known(key, found.as_deref());
+                    self.again(now, key, event, true, out);
+                }
+                // A call up goes on with what this engine knows.
+                _ => self.again(now, key, event, true, out),
+            },
+            Busy::Writes(writing) => self.written(now, key, *writing, answer, out),
+        }
+        self.settle(now, key, out);
+    }
+
+    fn written(
+        &mut self,
+        now: Time,
+        key: Key,
+        writing: Writing,
+        answer: &Result<Answer, Unanswered>,
+        out: &mut Outbox,
+    ) {
+        let Writing { event, change, stamp, then } = writing;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        match answer {
+            Ok(Answer::Done) => {
+                call.attempts = 0;
+                call.known = match change {
+                    Change::Create { record, .. } | Change::Put { record, .. } => Known::Up(Box::new(record)),
+                    Change::Del { tombstone } => Known::Gone(tombstone),
+                };
+                self.apply(now, key, then, out);
+            }
+            Ok(Answer::Refused(there)) => {
+                // A write that was sent again finds itself.
+                let is_own = there.as_deref().and_then(Stamp::of) == Some(stamp);
+                if is_own {
+                    return self.written(
+                        now,
+                        key,
+                        Writing { event, change, stamp, then },
+                        &Ok(Answer::Done),
+                        out,
+                    );
+                }
+                self.counters.conflicts.add(1);
+                call.attempts += 1;
+                let attempts = call.attempts;
+                self.known(key, there.as_deref());
+                if attempts <= ATTEMPTS_MAX {
+                    self.again(now, key, event, false, out);
+                } else {
+                    self.give_up(key, &event, out);
+                }
+            }
+            Ok(Answer::Full) => {
+                self.counters.refused.add(1);
+                self.give_up(key, &event, out);
+            }
+            _ if matches!(change, Change::Del { .. }) => {
+                // The end of a call does not wait for the store. The wake-up of the record brings it to an end later.
+                self.counters.owed.add(1);
+                call.known = Known::Unread;
+                self.apply(now, key, then, out);
+            }
+            _ => {
+                // Nobody knows whether the write took effect.
+                if let Some(call) = self.calls.get_mut(key) {
+                    call.known = Known::Unread;
+                }
+                self.give_up(key, &event, out);
+            }
+        }
+    }
+
+    /// Takes over what the store has under a key.
+    fn known(&mut self, key: Key, found: Option<&[u8]>) {
+        let engine = self.settings.engine;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.known = match found {
+            None => Known::Nothing,
+            Some(bytes) => match Record::read(bytes) {
+                Ok(record) => Known::Up(Box::new(record)),
+                Err(RecordError::Tombstone) => Tombstone::read(bytes).map_or(Known::Foreign, Known::Gone),
+                Err(_) => Known::Foreign,
+            },
+        };
+        // What another engine goes on with is no business of this one.
+        let is_own = matches!(&call.known, Known::Up(record) if record.header.owner == engine);
+        if !is_own {
+            call.soft.clients.clear();
+            call.soft.failure = None;
+            call.soft.byes.clear();
+            call.soft.rings_until = None;
+        }
+    }
+
+    /// An event happens anew.
+    fn again(&mut self, now: Time, key: Key, event: Owned, checked: bool, out: &mut Outbox) {
+        match &event {
+            Owned::Timer(timer) => self.run(now, key, &Event::Timer(*timer), &|| event.clone(), checked, out),
+            Owned::TakeOver => self.run(now, key, &Event::TakeOver, &|| event.clone(), checked, out),
+            Owned::Message { bytes, flow } => {
+                let mut parser = std::mem::replace(&mut self.parser, Parser::new());
+                if let Ok(message) = parser.parse(bytes) {
+                    let read = match message.method() {
+                        Some(method) => Event::Request { request: &message, flow: *flow, method },
+                        None => Event::Response { response: &message },
+                    };
+                    self.run(now, key, &read, &|| event.clone(), checked, out);
+                }
+                self.parser = parser;
+            }
+        }
+    }
+
+    /// Goes on with what waits, and forgets a call that nothing is known of.
+    pub(super) fn settle(&mut self, now: Time, key: Key, out: &mut Outbox) {
+        loop {
+            let Some(call) = self.calls.get_mut(key) else { return };
+            if call.busy.is_some() {
+                break;
+            }
+            let Some(event) = call.waiting.pop_front() else { break };
+            call.attempts = 0;
+            self.again(now, key, event, false, out);
+        }
+        let Some(call) = self.calls.get(key) else { return };
+        if call.is_idle() && !matches!(call.known, Known::Up(_)) {
+            self.calls.remove(key);
+        } else {
+            self.calls.arm(key);
+        }
+        self.counters.cached.set(self.calls.len() as u64);
+    }
+
+    /// The event comes to nothing: its sender may ask again.
+    fn give_up(&mut self, key: Key, event: &Owned, out: &mut Outbox) {
+        match event {
+            Owned::Message { bytes, flow } => {
+                let mut parser = std::mem::replace(&mut self.parser, Parser::new());
+                if let Ok(message) = parser.parse(bytes)
+                    && let Some(method) = message.method()
+                {
+                    let request = Event::Request { request: &message, flow: *flow, method };
+                    self.refuse(&request, &Reject::no_server(RETRY_AFTER), out);
+                }
+                self.parser = parser;
+            }
+            Owned::Timer(timer) => {
+                let at = self.tier.now() + TIMER_AGAIN;
+                if let Some(call) = self.calls.get_mut(key) {
+                    call.again.push((at, *timer));
+                }
+            }
+            Owned::TakeOver => {}
+        }
+    }
+
+    /// A request that cannot be carried out now.
+    fn refuse(&self, event: &Event<'_>, reject: &Reject, out: &mut Outbox) {
+        if let Event::Request { request, flow, method } = event
+            && *method != sip::Method::Ack
+        {
+            self.answer(request, *flow, reject, out);
+        }
+    }
+}

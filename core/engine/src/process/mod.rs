@@ -1,0 +1,176 @@
+//! The engine as a core that a worker drives: which call a message is of, one commit in flight for each call, and what leaves.
+//!
+//! ```text
+//! message ─▶ key ─▶ call ─▶ step ─▶ effects                    nothing is written
+//!                    ▲        └──▶ ask ─▶ reply ─▶ effects       they leave when the store has the record
+//!                    └────────────────────┘ refused: the record is another one; the event happens anew
+//! ```
+
+mod apply;
+mod arrive;
+mod calls;
+mod commit;
+mod counters;
+mod gone;
+mod stand_in;
+mod tier;
+mod timers;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base::Time;
+use sip::{Flow, Parser};
+use state::{Ask, Key, Reply};
+use turn::{Core, Input};
+
+use crate::settings::Settings;
+use crate::step::Look;
+use calls::{Call, Calls};
+pub use counters::{Counter, Counters};
+use tier::Tier;
+
+/// What a worker brings to an engine besides messages.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Reply(Reply),
+    /// The time of the state tier at this moment, in microseconds since 1970.
+    Clock {
+        at: Time,
+        micros: u64,
+    },
+    /// Somebody outside the store knows that an engine is dead.
+    Died {
+        engine: u32,
+    },
+    /// The engine takes no new calls from now on.
+    Drain,
+}
+
+/// For the worker that has the call.
+#[derive(Clone, Debug)]
+pub enum Letter {
+    Message {
+        bytes: Box<[u8]>,
+        flow: Flow,
+    },
+    /// The call's owner is dead.
+    TakeOver(Key),
+}
+
+/// What is worth a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The calls of a dead engine are taken over.
+    EngineDied { engine: u32 },
+    /// The store does not answer, or answers again.
+    Store { within_reach: bool },
+}
+
+pub(crate) type Outbox = turn::Outbox<Ask, Letter, Event>;
+
+/// What an ask was for.
+#[derive(Clone, Debug)]
+enum Asked {
+    Call(Key),
+    Tier(tier::Asked),
+}
+
+/// See the head of this module.
+pub struct Engine {
+    settings: Arc<Settings>,
+    counters: Arc<Counters>,
+    parser: Parser,
+    calls: Calls,
+    asked: HashMap<u64, Asked>,
+    next_token: u64,
+    next_relay: u64,
+    tier: Tier,
+    draining: bool,
+    /// How often the present message was handed from engine to engine.
+    hops: u8,
+}
+
+impl Engine {
+    /// `clock`: a moment, and the time of the state tier at it, in microseconds since 1970.
+    pub fn new(settings: Settings, clock: (Time, u64)) -> Engine {
+        let settings = Arc::new(settings);
+        Engine {
+            calls: Calls::new(settings.bounds.calls_max),
+            tier: Tier::new(&settings, clock),
+            settings,
+            counters: Arc::default(),
+            parser: Parser::new(),
+            asked: HashMap::new(),
+            next_token: 0,
+            next_relay: 0,
+            draining: false,
+            hops: 0,
+        }
+    }
+
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// What a step may look at.
+    fn look<'a>(&'a self, now: Time, key: Key, call: &'a Call, checked: bool) -> Look<'a> {
+        let micros = self.tier.micros(now);
+        Look { settings: &self.settings, key, micros, soft: &call.soft, checked }
+    }
+
+    fn ask(
+        &mut self,
+        asked: Asked,
+        partition: u8,
+        command: state::Command,
+        replicated: bool,
+        out: &mut Outbox,
+    ) {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.asked.insert(token, asked);
+        out.asks.push(Ask { token, partition, command, replicated });
+    }
+}
+
+impl Core for Engine {
+    type Ask = Ask;
+    type Answer = Answer;
+    type Letter = Letter;
+    type Event = Event;
+
+    fn handle(&mut self, now: Time, input: Input<'_, Answer, Letter>, out: &mut Outbox) {
+        match input {
+            Input::Message { bytes, flow } => self.message(now, bytes, flow, out),
+            Input::Letter(Letter::Message { bytes, flow }) => self.message(now, bytes, *flow, out),
+            Input::Letter(Letter::TakeOver(key)) => self.letter_of_take_over(now, *key, out),
+            Input::Answer(Answer::Reply(reply)) => match self.asked.remove(&reply.token) {
+                Some(Asked::Call(key)) => self.replied(now, key, &reply.answer, out),
+                Some(Asked::Tier(asked)) => self.tier_replied(now, asked, &reply.answer, out),
+                None => {}
+            },
+            Input::Answer(Answer::Clock { at, micros }) => self.tier.set_clock(*at, *micros),
+            Input::Answer(Answer::Died { engine }) => self.told_dead(now, *engine, out),
+            Input::Answer(Answer::Drain) => self.draining = true,
+            Input::BrokenFrame { .. } => self.counters.malformed.add(1),
+            Input::SendFailed { to } => self.unreachable(now, &to, out),
+            // The worker counts what it had no room for, and the timers send again.
+            Input::Returned { .. }
+            | Input::FellBack { .. }
+            | Input::NoRoom { .. }
+            | Input::Closed { .. }
+            | Input::Judged { .. } => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        self.run_timers(now, out);
+        self.run_tier(now, out);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        [self.calls.next_deadline(), self.tier.deadline()].into_iter().flatten().min()
+    }
+}

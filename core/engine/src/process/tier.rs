@@ -1,0 +1,74 @@
+//! Who lives, what time it is, and what is asked next: an engine's view of the state tier.
+
+use base::Time;
+use state::Millis;
+use state::wakeup::{Living, Polls};
+
+use crate::settings::Settings;
+
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    Mark { primary: u8 },
+    Due,
+    Owned { partition: u8, engine: u32 },
+    Wake,
+}
+
+#[derive(Debug)]
+pub(super) struct Tier {
+    pub(super) living: Living,
+    pub(super) polls: Polls,
+    /// A moment, and the time of the state tier at it, in microseconds.
+    clock: (Time, u64),
+    pub(super) next_mark: Time,
+    pub(super) next_poll: Time,
+    now: Time,
+}
+
+impl Tier {
+    pub(super) fn new(settings: &Settings, clock: (Time, u64)) -> Tier {
+        let now = clock.0;
+        Tier {
+            living: Living::new(settings.engine),
+            polls: Polls::new(settings.engine, now),
+            clock,
+            next_mark: now,
+            next_poll: now,
+            now,
+        }
+    }
+
+    pub(super) fn set_clock(&mut self, at: Time, micros: u64) {
+        self.clock = (at, micros);
+    }
+
+    pub(super) fn set_now(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The time of the state tier, in microseconds.
+    pub(super) fn micros(&self, now: Time) -> u64 {
+        let (at, micros) = self.clock;
+        (micros + now.since(at).as_micros() as u64).saturating_sub(at.since(now).as_micros() as u64)
+    }
+
+    pub(super) fn millis(&self, now: Time) -> Millis {
+        self.micros(now) / 1000
+    }
+
+    pub(super) fn lives(&self, engine: u32) -> bool {
+        self.living.lives(engine)
+    }
+
+    pub(super) fn address_of(&self, engine: u32) -> Option<&str> {
+        std::str::from_utf8(self.living.address(engine)?).ok()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        Some(self.next_mark.min(self.next_poll))
+    }
+}

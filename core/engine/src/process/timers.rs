@@ -1,0 +1,154 @@
+//! Timers of transactions in progress (SPEC E3): if this engine dies, the record's wake-up comes a little later.
+
+use base::Time;
+use sip::{Parser, Target};
+use state::Key;
+use transaction::{InviteClientEvent, NonInviteClient, Output, Timers};
+
+use super::calls::{Call, Known, Owned};
+use super::{Engine, Outbox};
+use crate::step::{Event, Timer};
+use crate::text::Text;
+
+/// Calls whose timers are handled in one turn.
+const PER_TURN: usize = 512;
+
+/// What the timers of a call have led to.
+#[derive(Default)]
+struct Rung {
+    events: Vec<Timer>,
+    /// Messages that leave once more.
+    sends: Vec<(Vec<u8>, Target)>,
+    /// Legs whose INVITE leaves once more.
+    invites: Vec<u16>,
+    repeats_failure: bool,
+}
+
+impl Engine {
+    pub(super) fn run_timers(&mut self, now: Time, out: &mut Outbox) {
+        self.tier.set_now(now);
+        for _ in 0..PER_TURN {
+            let Some(key) = self.calls.due(now) else { return };
+            let timers = self.settings.timers;
+            let Some(call) = self.calls.get_mut(key) else { continue };
+            let rung = ring(now, call, &timers);
+            self.repeat(key, &rung, out);
+            for timer in rung.events {
+                self.event(now, key, &Event::Timer(timer), &|| Owned::Timer(timer), out);
+            }
+            self.settle(now, key, out);
+        }
+    }
+
+    fn repeat(&self, key: Key, rung: &Rung, out: &mut Outbox) {
+        rung.sends.iter().for_each(|(bytes, target)| out.post(bytes, *target));
+        let Some(Known::Up(record)) = self.calls.get(key).map(|call| &call.known) else { return };
+        let text = Text { settings: &self.settings, key, record };
+        let mut parser = Parser::new();
+        if rung.repeats_failure
+            && let Ok(answer) = parser.parse(&record.answer)
+            && let Some(flow) = record.legs.first().and_then(|caller| caller.flow)
+        {
+            out.post(&record.answer, sip::answer::target(&answer, flow));
+        }
+        if rung.invites.is_empty() {
+            return;
+        }
+        let Ok(invite) = parser.parse(&record.invite) else { return };
+        for leg in record.legs.iter().filter(|leg| rung.invites.contains(&leg.number)) {
+            if let Some(written) = text.invite(leg, &invite) {
+                out.post(&written.bytes, written.target);
+            }
+        }
+    }
+
+    /// A destination refuses connections: calls that wait for its answer have none to wait for (RFC 3261 §8.1.3.1).
+    pub(super) fn unreachable(&mut self, now: Time, to: &Target, out: &mut Outbox) {
+        if matches!(to, Target::Datagram { .. }) {
+            return;
+        }
+        let waits = |(key, call): (Key, &Call)| {
+            let client = call.soft.clients.iter().find(|client| client.target == *to && !client.heard)?;
+            Some((key, Timer::NoAnswer(client.leg)))
+        };
+        let waiting: Vec<(Key, Timer)> = self.calls.keys().filter_map(waits).take(PER_TURN).collect();
+        for (key, timer) in waiting {
+            self.event(now, key, &Event::Timer(timer), &|| Owned::Timer(timer), out);
+        }
+    }
+}
+
+/// Moves the machines of a call on.
+fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
+    let mut rung = Rung::default();
+    let soft = &mut call.soft;
+    for client in &mut soft.clients {
+        while let Some(event) = client.invite.due(now) {
+            match client.invite.handle(now, event, timers) {
+                Output::Repeat => rung.invites.push(client.leg),
+                Output::Timeout => rung.events.push(Timer::NoAnswer(client.leg)),
+                _ => {}
+            }
+            if event != InviteClientEvent::TimerA {
+                break;
+            }
+        }
+        if let Some(cancel) = &mut client.cancel {
+            if repeats(now, &mut cancel.machine, timers).0 {
+                rung.sends.push((cancel.bytes.to_vec(), cancel.target));
+            }
+            if cancel.ends_at <= now {
+                cancel.ends_at = Time::NEVER;
+                rung.events.push(Timer::NotCancelled(client.leg));
+            }
+        }
+    }
+    for relay in &mut soft.relays {
+        let Some(machine) = &mut relay.machine else { continue };
+        let (repeat, over) = repeats(now, machine, timers);
+        if repeat {
+            rung.sends.push((relay.bytes.to_vec(), relay.target));
+        }
+        if over {
+            rung.events.push(Timer::Unanswered(relay.id));
+        }
+    }
+    for bye in &mut soft.byes {
+        let (repeat, over) = repeats(now, &mut bye.machine, timers);
+        if repeat {
+            rung.sends.push((bye.bytes.to_vec(), bye.target));
+        }
+        if over {
+            rung.events.push(Timer::UnwantedStays(bye.leg));
+        }
+    }
+    if let Some(failure) = &mut soft.failure {
+        while let Some(event) = failure.due(now) {
+            match failure.handle(now, event, timers) {
+                Output::Repeat => rung.repeats_failure = true,
+                Output::Timeout => rung.events.push(Timer::NoAck),
+                _ => break,
+            }
+        }
+    }
+    if soft.rings_until.is_some_and(|until| until <= now) {
+        soft.rings_until = None;
+        rung.events.push(Timer::Rang);
+    }
+    let due = call.again.extract_if(.., |(at, _)| *at <= now).map(|(_, timer)| timer);
+    rung.events.extend(due);
+    rung
+}
+
+/// Whether a request leaves once more, and whether its time is over.
+fn repeats(now: Time, machine: &mut NonInviteClient, timers: &Timers) -> (bool, bool) {
+    let (mut repeat, mut over) = (false, false);
+    while let Some(event) = machine.due(now) {
+        match machine.handle(now, event, timers) {
+            Output::Repeat => repeat = true,
+            Output::Timeout => over = true,
+            _ => {}
+        }
+    }
+    (repeat, over)
+}

@@ -1,0 +1,139 @@
+//! The engine's part in the state tier: it marks itself alive, polls wake-ups, and finds the calls of dead engines (SPEC E3, E5).
+
+use base::{Duration, Time};
+use state::{Answer, Command, Due, Header, Key, Mark, Millis, OwnedBy, Stamp, Unanswered, wakeup};
+
+use super::calls::{Known, Owned};
+use super::stand_in::is_in_progress;
+use super::tier::Asked;
+use super::{Engine, Outbox};
+use crate::record::Record;
+use crate::step::Event;
+
+/// A record that was handed out for its wake-up comes again after this time.
+const LEASE_MS: Millis = 2_000;
+
+/// Records that one poll brings.
+const DUE_MAX: u32 = 256;
+
+/// Records of a dead engine that one look brings.
+const OWNED_MAX: u32 = 256;
+
+/// A record without a timer of its own is looked at after this time.
+const QUIET_MS: Millis = 12 * 3_600_000;
+
+/// A call whose owner works on it is looked at again after this time.
+const BUSY_MS: Millis = 30_000;
+
+/// A partition of each primary: marks are written there. One node has all partitions.
+const PRIMARIES: [u8; 1] = [0];
+
+impl Engine {
+    pub(super) fn run_tier(&mut self, now: Time, out: &mut Outbox) {
+        self.tier.set_now(now);
+        if self.tier.next_mark <= now {
+            self.tier.next_mark = now + wakeup::MARK_EVERY;
+            let mark = Mark {
+                engine: self.settings.engine,
+                address: self.settings.letters.clone(),
+                at: self.tier.millis(now),
+            };
+            for primary in PRIMARIES {
+                let asked = super::Asked::Tier(Asked::Mark { primary });
+                self.ask(asked, primary, Command::Mark(mark.clone()), false, out);
+            }
+        }
+        if self.tier.next_poll <= now {
+            let living = self.tier.living.engines();
+            let due = Due { now: self.tier.millis(now), lease: LEASE_MS, limit: DUE_MAX };
+            for partition in self.tier.polls.take(now, &living) {
+                self.ask(super::Asked::Tier(Asked::Due), partition, Command::Due(due), false, out);
+            }
+            self.tier.next_poll = self.tier.polls.deadline().max(now + Duration::from_millis(2));
+        }
+    }
+
+    pub(super) fn told_dead(&mut self, now: Time, engine: u32, out: &mut Outbox) {
+        if self.tier.living.told_dead(engine) {
+            self.mourn(now, engine, out);
+        }
+    }
+
+    /// An engine is dead: the survivor of each partition's rank takes over what it had there.
+    fn mourn(&mut self, now: Time, engine: u32, out: &mut Outbox) {
+        out.events.push(super::Event::EngineDied { engine });
+        let living = self.tier.living.engines();
+        for partition in 0..=u8::MAX {
+            if wakeup::polled_by(partition, &living) == Some(self.settings.engine) {
+                self.ask_owned(now, partition, engine, 0, out);
+            }
+        }
+    }
+
+    fn ask_owned(&mut self, now: Time, partition: u8, engine: u32, after: Millis, out: &mut Outbox) {
+        let until = self.tier.millis(now) + 2 * QUIET_MS;
+        let command = Command::OwnedBy(OwnedBy { engine, after, until, limit: OWNED_MAX });
+        self.ask(super::Asked::Tier(Asked::Owned { partition, engine }), partition, command, false, out);
+    }
+
+    pub(super) fn tier_replied(
+        &mut self,
+        now: Time,
+        asked: Asked,
+        answer: &Result<Answer, Unanswered>,
+        out: &mut Outbox,
+    ) {
+        self.tier.set_now(now);
+        match (asked, answer) {
+            (Asked::Mark { primary }, Ok(Answer::Marks(marks))) => {
+                self.tier.living.marks(now, primary.into(), marks);
+                for engine in self.tier.living.take_dead(now) {
+                    self.mourn(now, engine, out);
+                }
+            }
+            (Asked::Due, Ok(Answer::Due(due))) => {
+                for (key, record) in due {
+                    self.counters.wakeups.add(1);
+                    self.woken(now, *key, record, out);
+                }
+            }
+            (Asked::Owned { partition, engine }, Ok(Answer::Owned { keys, next })) => {
+                keys.iter().for_each(|key| self.take_over(now, *key, out));
+                if let Some(after) = next {
+                    self.ask_owned(now, partition, engine, *after, out);
+                }
+            }
+            (Asked::Owned { partition, engine }, Err(_)) => self.ask_owned(now, partition, engine, 0, out),
+            _ => {}
+        }
+    }
+
+    fn take_over(&mut self, now: Time, key: Key, out: &mut Outbox) {
+        let worker = self.settings.worker_of(key);
+        if worker != self.settings.worker {
+            return out.letters.push((worker, super::Letter::TakeOver(key)));
+        }
+        self.event(now, key, &Event::TakeOver, &|| Owned::TakeOver, out);
+    }
+
+    pub(super) fn letter_of_take_over(&mut self, now: Time, key: Key, out: &mut Outbox) {
+        self.event(now, key, &Event::TakeOver, &|| Owned::TakeOver, out);
+    }
+
+    /// A wake-up has come. A call in the hands of a living engine is left to it, and one that waits for nothing sleeps on.
+    fn woken(&mut self, now: Time, key: Key, bytes: &[u8], out: &mut Outbox) {
+        let (Some(owner), Some(expected)) = (Header::owner_of(bytes), Stamp::of(bytes)) else { return };
+        let waits = Record::read(bytes).is_ok_and(|record| is_in_progress(&record));
+        let is_here = self.calls.get(key).is_some_and(|call| match &call.known {
+            Known::Up(_) => !call.is_idle(),
+            _ => true,
+        });
+        let is_left = owner != self.settings.engine && self.tier.lives(owner) || is_here;
+        if waits && !is_left {
+            return self.take_over(now, key, out);
+        }
+        let at = self.tier.millis(now) + if waits { BUSY_MS } else { QUIET_MS };
+        let wake = Command::Wake { key, expected, at };
+        self.ask(super::Asked::Tier(Asked::Wake), key.partition(), wake, false, out);
+    }
+}

@@ -1,0 +1,123 @@
+//! What an engine is made from.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use base::Duration;
+use sip::headers::address;
+use sip::{Host, Target, Transport, Uri};
+use transaction::Timers;
+
+use crate::secret::FarmSecret;
+
+/// Default ports of SIP (RFC 3261 §18.2.2, §26.2.1).
+const SIP_PORT: u16 = 5060;
+const SIPS_PORT: u16 = 5061;
+
+/// A listener as other parties see it.
+#[derive(Clone, Debug)]
+pub struct Address {
+    pub transport: Transport,
+    /// `host:port` for Via and Contact: the same at all engines that share an address.
+    pub sent_by: Box<[u8]>,
+    /// Whether the listener has IPv4 addresses: a message to such an address leaves there.
+    pub is_ipv4: bool,
+}
+
+/// See the head of this module.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub secret: FarmSecret,
+    /// The number that the store gave to this start of the engine.
+    pub engine: u32,
+    /// This worker, from 0, and how many there are.
+    pub worker: u8,
+    pub workers: u8,
+    /// In the order of the worker's listeners.
+    pub listeners: Vec<Address>,
+    /// Where letters of other engines come in: `host:port`.
+    pub letters: Box<[u8]>,
+    /// SIP URIs that a new call goes to, all at the same time. A URI without a user gets the user of the request.
+    pub to: Vec<Box<[u8]>>,
+    /// The load manager that requests outside a dialog leave by: the value of a Route.
+    pub route: Option<Box<[u8]>>,
+    /// Addresses of host names, in lower case. The names of the configuration are looked up at start.
+    pub hosts: HashMap<Box<[u8]>, IpAddr>,
+    pub timers: Timers,
+    /// How long a call may ring (RFC 3261 §16.6, timer C).
+    pub ring_max: Duration,
+    pub bounds: Bounds,
+}
+
+/// Bounds of one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Calls whose record is kept in memory, besides in the store.
+    pub calls_max: usize,
+    /// Requests outside dialogs that wait for their answer.
+    pub requests_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { calls_max: 200_000, requests_max: 20_000 }
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub(crate) to: SocketAddr,
+    pub(crate) transport: Transport,
+    pub(crate) listener: u8,
+}
+
+impl Hop {
+    pub(crate) fn target(self) -> Target {
+        let Hop { to, transport, listener } = self;
+        match transport.is_reliable() {
+            true => Target::Stream { listener, to },
+            false => Target::Datagram { listener, to },
+        }
+    }
+}
+
+impl Settings {
+    /// Where a request with these routes and this target goes: to the first route, else to the target (RFC 3261 §8.1.2). `None`:
+    /// the host has no known address, or no listener speaks its transport.
+    pub(crate) fn hop(&self, routes: &[Box<[u8]>], target: &[u8]) -> Option<Hop> {
+        match routes.first() {
+            Some(route) => self.hop_to(address::first(route).ok()?.uri),
+            None => self.hop_to(target),
+        }
+    }
+
+    fn hop_to(&self, uri: &[u8]) -> Option<Hop> {
+        let uri = Uri::parse(uri).ok()?;
+        let ip = match uri.host {
+            Host::Ip(ip) => ip,
+            Host::Name(name) => *self.hosts.get(&name.to_ascii_lowercase()[..])?,
+        };
+        let named = uri.parameter(b"transport").unwrap_or_default();
+        let is = |word: &str| named.eq_ignore_ascii_case(word.as_bytes());
+        let transport = match () {
+            () if uri.secure || is("tls") => Transport::Tls,
+            () if is("tcp") => Transport::Tcp,
+            () if is("ws") => Transport::Ws,
+            () => Transport::Udp,
+        };
+        let port = uri.port.unwrap_or(if transport.is_secure() { SIPS_PORT } else { SIP_PORT });
+        let fits = |own: &Address| own.transport == transport && own.is_ipv4 == ip.is_ipv4();
+        let listener = self.listeners.iter().position(fits)?;
+        Some(Hop { to: SocketAddr::new(ip, port), transport, listener: listener as u8 })
+    }
+
+    /// The worker that has the calls of a key.
+    pub(crate) fn worker_of(&self, key: state::Key) -> u8 {
+        key.0[11] % self.workers.max(1)
+    }
+
+    pub(crate) fn address(&self, listener: u8) -> Option<&Address> {
+        self.listeners.get(usize::from(listener))
+    }
+}

@@ -1,0 +1,64 @@
+//! What a callee answers (RFC 3261 §13.2.2): to the INVITE of its leg, and to what passed from the caller.
+
+use sip::headers::{cseq, via};
+use sip::{Message, Name};
+
+use super::{Effect, Look, Step, cancelling, ending, failure, success, with_stored, within};
+use crate::names::OwnVia;
+use crate::record::{Leg, LegState, Record};
+
+pub(super) fn response(look: &Look<'_>, record: &Record, response: &Message<'_>) -> Option<Step> {
+    let branch = OwnVia::read(&via::top(response)?.ok()?)?.branch;
+    let method = cseq::parse(response.first_value(Name::CSeq)?)?.token;
+    match method {
+        b"INVITE" => {
+            let leg = record.legs.iter().find(|leg| leg.number == branch.leg && !leg.is_fork())?;
+            let text = look.text(record);
+            let own = with_stored(&record.invite, |invite| text.invite_branch(leg, invite))?;
+            if leg.number == 0 || own != branch {
+                return None;
+            }
+            match response.status()? {
+                100..200 => provisional(look, record, leg, response),
+                200..300 => success::of(look, record, leg, response),
+                _ => failure::of(look, record, leg, response),
+            }
+        }
+        b"CANCEL" => {
+            let waits = look.soft.client(branch.leg)?.cancel.is_some();
+            let is_final = response.status()? >= 200;
+            (waits && is_final).then(|| Step::Done(vec![Effect::CancelAnswered(branch.leg)]))
+        }
+        method => match look.soft.byes.iter().find(|bye| bye.branch == branch && method == b"BYE") {
+            Some(_) if response.status()? < 200 => None,
+            Some(bye) => ending::unwanted_over(look, record, bye.leg),
+            None => within::response(look, record, response, look.soft.relay(&branch, method)?),
+        },
+    }
+}
+
+/// A provisional response: the caller hears of it, unless it has given up.
+fn provisional(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
+    let caller = record.legs.first()?;
+    let mut effects = vec![Effect::Heard(leg.number)];
+    match leg.state {
+        LegState::Calling | LegState::Early => {
+            if response.status()? > 100 && caller.state == LegState::Calling {
+                let text = look.text(record);
+                let sent = with_stored(&record.invite, |invite| {
+                    let bytes = text.to_caller(caller, invite, response)?;
+                    Some(Effect::Send { bytes, target: sip::answer::target(invite, caller.flow?) })
+                });
+                effects.extend(sent);
+            }
+        }
+        LegState::Cancelling => {
+            let is_sent = look.soft.client(leg.number).is_some_and(|client| client.cancel.is_some());
+            if !is_sent && let Some(written) = cancelling::cancel_of(look, record, leg, b"") {
+                effects.push(Effect::Cancel(leg.number, written));
+            }
+        }
+        LegState::Confirmed | LegState::Ending | LegState::Failed | LegState::Closed => return None,
+    }
+    Some(Step::Done(effects))
+}

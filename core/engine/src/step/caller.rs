@@ -1,0 +1,153 @@
+//! What the caller sends while there is no call yet: INVITE, its copies, CANCEL, ACK (RFC 3261 §13.3, §9.2, §17.2.1).
+
+use sip::headers::{address, cseq};
+use sip::{Flow, Message, Name, Reject, Start};
+use state::Header;
+
+use super::{Change, Counted, Effect, Look, Step, answer, answer_effect, cancelling, dialog, ending};
+use crate::names::{self, Offset};
+use crate::record::{Leg, LegState, Mode, Record};
+use crate::text::{self, Written};
+
+/// A call begins.
+pub(super) fn invite(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Step {
+    let refuse = |reject: Reject| {
+        let step = answer(request, flow, &reject);
+        match step {
+            Some(Step::Done(mut effects)) => {
+                effects.push(Effect::Count(Counted::Refused));
+                Step::Done(effects)
+            }
+            other => other.unwrap_or_else(Step::nothing),
+        }
+    };
+    let Some(record) = record_of(look, request, flow) else {
+        return refuse(Reject::bad_request("Missing Contact"));
+    };
+    if record.legs.len() < 2 {
+        return refuse(Reject::server_error("No Destination"));
+    }
+    let text = look.text(&record);
+    let mut then: Vec<Effect> = Vec::with_capacity(record.legs.len() + 1);
+    for leg in &record.legs[1..] {
+        match text.invite(leg, request) {
+            Some(written) => then.push(Effect::Invite(leg.number, written)),
+            None => return refuse(Reject::server_error("Destination Has No Address")),
+        }
+    }
+    then.push(Effect::Count(Counted::Begun));
+    if let Some(bytes) = text.own_answer(&record.legs[0], request, &Reject::trying()) {
+        then.push(Effect::Send { bytes, target: sip::answer::target(request, flow) });
+    }
+    let wake = look.wake_after(look.settings.timers.b());
+    Step::write(Change::Create { record, wake }, then)
+}
+
+/// The record of a new call. `None`: the INVITE has no Contact.
+fn record_of(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<Record> {
+    let (settings, value) = (look.settings, |name| request.first_value(name));
+    let Start::Request { uri, .. } = request.start() else { return None };
+    let (call_id, from, to) = (value(Name::CallId)?, value(Name::From)?, value(Name::To)?);
+    let from_tag = address::tag(from).ok().flatten().unwrap_or_default();
+    let number = cseq::parse(value(Name::CSeq)?)?.number;
+    let caller = Leg {
+        call_id: call_id.into(),
+        remote_tag: from_tag.into(),
+        local: text::without_tag(to),
+        remote: text::without_tag(from),
+        target: text::uri_of(request, Name::Contact)?,
+        routes: text::routes_of_dialog(request, false),
+        remote_sequence: number,
+        flow: Some(flow),
+        ..Leg::default()
+    };
+    let callee = |(index, to_uri): (usize, &[u8])| {
+        let leg = index as names::Leg + 1;
+        Leg {
+            number: leg,
+            call_id: names::call_id_of_leg(&settings.secret, call_id, from_tag, leg)[..].into(),
+            local: text::without_tag(from),
+            remote: text::without_tag(to),
+            target: text::request_uri(to_uri, uri),
+            routes: settings.route.iter().cloned().collect(),
+            offset: Offset::start(number),
+            ..Leg::default()
+        }
+    };
+    let callees = settings.to.iter().map(|to| &to[..]).enumerate().map(callee);
+    Some(Record {
+        header: Header { owner: settings.engine, ..Header::default() },
+        birth: look.micros,
+        mode: Mode::B2bua,
+        legs: std::iter::once(caller).chain(callees).collect(),
+        invite: request.bytes()[..request.end() as usize].into(),
+        ..Record::default()
+    })
+}
+
+/// A copy of the INVITE.
+pub(super) fn invite_again(
+    _look: &Look<'_>,
+    record: &Record,
+    request: &Message<'_>,
+    flow: Flow,
+) -> Option<Step> {
+    let caller = record.legs.first()?;
+    if !is_of_caller(caller, request) {
+        return answer(request, flow, &Reject::server_error("Call-ID in Use"));
+    }
+    let target = sip::answer::target(request, flow);
+    match caller.state {
+        LegState::Calling | LegState::Early => answer(request, flow, &Reject::trying()),
+        LegState::Failed => Some(Step::Done(vec![Effect::Send { bytes: record.answer.to_vec(), target }])),
+        // The callee repeats its 2xx, and each copy passes.
+        LegState::Cancelling | LegState::Confirmed | LegState::Ending | LegState::Closed => None,
+    }
+}
+
+pub(super) fn cancel(look: &Look<'_>, record: &Record, request: &Message<'_>, flow: Flow) -> Option<Step> {
+    let caller = record.legs.first()?;
+    if !is_of_caller(caller, request) {
+        return answer(request, flow, &Reject::no_such_transaction());
+    }
+    let tag = look.text(record).tag(caller);
+    let ok = answer_effect(request, flow, &Reject::ok(), &tag);
+    match caller.state {
+        LegState::Calling | LegState::Early => {
+            let reason = request.headers().iter().find(|header| is_reason(request.name(header)));
+            cancelling::give_up(
+                look,
+                record,
+                vec![ok],
+                reason.map_or(&b""[..], |header| request.value(header)),
+            )
+        }
+        _ => Some(Step::Done(vec![ok])),
+    }
+}
+
+fn is_reason(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"reason")
+}
+
+/// An ACK ends a failed call, or passes to the callee.
+pub(super) fn ack(look: &Look<'_>, record: &Record, request: &Message<'_>) -> Option<Step> {
+    let caller = record.legs.first()?;
+    if caller.state == LegState::Failed {
+        return is_of_caller(caller, request).then(|| ending::gone(look, record, vec![Effect::FailureOver]));
+    }
+    let (from, to) = dialog::of(look, record, request)?;
+    // The ACK to a failure of a later INVITE ends here.
+    if from.number == 0 && text::sequence(request)? != from.remote_sequence {
+        return None;
+    }
+    let Written { bytes, target, .. } = look.text(record).relay(to, request)?;
+    Some(Step::Done(vec![Effect::Send { bytes, target }]))
+}
+
+/// The key finds the record; Call-ID and tag prove that the message is of its caller.
+fn is_of_caller(caller: &Leg, request: &Message<'_>) -> bool {
+    let tag = request.first_value(Name::From).and_then(|from| address::tag(from).ok()).flatten();
+    request.first_value(Name::CallId) == Some(&caller.call_id)
+        && tag.unwrap_or_default().eq_ignore_ascii_case(&caller.remote_tag)
+}

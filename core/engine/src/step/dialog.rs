@@ -1,0 +1,36 @@
+//! Which dialog of a call a request is of (RFC 3261 §12.2.2): Call-ID and both tags must be those of a leg.
+
+use sip::headers::address;
+use sip::{Message, Name};
+
+use super::Look;
+use crate::names::{Leg as LegNumber, Tag};
+use crate::record::{Leg, LegState, Record};
+
+/// The leg that a request came on, and the one that it passes to. `None`: the request is of no dialog of this call.
+pub(super) fn of<'r>(
+    look: &Look<'_>,
+    record: &'r Record,
+    request: &Message<'_>,
+) -> Option<(&'r Leg, &'r Leg)> {
+    let call_id = request.first_value(Name::CallId)?;
+    let tag_of = |name| address::tag(request.first_value(name)?).ok()?;
+    let (to, from) = (tag_of(Name::To)?, tag_of(Name::From).unwrap_or_default());
+    let tag = Tag::read(&look.settings.secret, to, call_id)?;
+    let is_asked = |leg: &&Leg| {
+        leg.origin() == tag.leg && *leg.call_id == *call_id && leg.remote_tag.eq_ignore_ascii_case(from)
+    };
+    let asked = record.legs.iter().find(is_asked).filter(|_| tag.is_of(record.birth))?;
+    Some((asked, other_side(record, asked.number)?))
+}
+
+/// The other side of a leg.
+fn other_side(record: &Record, number: LegNumber) -> Option<&Leg> {
+    match number {
+        0 => {
+            let callees = record.legs.iter().skip(1);
+            callees.clone().find(|leg| leg.state == LegState::Confirmed).or(callees.last())
+        }
+        _ => record.legs.first(),
+    }
+}

@@ -1,0 +1,134 @@
+//! A failure of a leg, and what the caller gets when no leg is left (RFC 3261 §13.2.2.3, §16.7).
+
+use sip::headers::address;
+use sip::{Message, Name, Reject};
+
+use super::{Change, Counted, Effect, Look, Step, cancelling, ending, with_stored};
+use crate::record::{Leg, LegState, Record};
+use crate::text;
+
+/// A final response of 300 to 699 to the INVITE of a leg.
+pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
+    let tag = address::tag(response.first_value(Name::To)?).ok()?.unwrap_or_default();
+    let text = look.text(record);
+    let ack = with_stored(&record.invite, |invite| text.ack_to_failure(leg, invite, tag))?;
+    let ack = Effect::Send { bytes: ack.bytes, target: ack.target };
+    if !leg.is_open() {
+        return Some(Step::Done(vec![ack]));
+    }
+    close(look, record, leg, Said::Response(response), vec![ack])
+}
+
+/// How a leg has failed.
+#[derive(Clone, Copy)]
+pub(super) enum Said<'s> {
+    Response(&'s Message<'s>),
+    Own(Reject),
+}
+
+impl Said<'_> {
+    fn status(self) -> u16 {
+        match self {
+            Said::Response(response) => response.status().unwrap_or_default(),
+            Said::Own(reject) => reject.status(),
+        }
+    }
+}
+
+/// A leg is over. `then`: what leaves for it once that is written.
+pub(super) fn close(
+    look: &Look<'_>,
+    record: &Record,
+    leg: &Leg,
+    said: Said<'_>,
+    mut then: Vec<Effect>,
+) -> Option<Step> {
+    let mut next = look.next(record);
+    next.legs.iter_mut().find(|other| other.number == leg.number)?.state = LegState::Closed;
+    then.push(Effect::Answered(leg.number));
+    let caller = record.legs.first()?;
+    if !matches!(caller.state, LegState::Calling | LegState::Early | LegState::Cancelling) {
+        return Some(ending::without_leg(look, next, then));
+    }
+    if is_better(said.status(), ending::status_of(&record.answer)) {
+        next.answer = with_stored(&record.invite, |invite| {
+            let text = look.text(record);
+            match said {
+                Said::Response(response) => text.to_caller(caller, invite, response),
+                Said::Own(reject) => text.own_answer(caller, invite, &reject),
+            }
+        })?
+        .into();
+    }
+    if said.status() >= 600 {
+        then.extend(cancelling::cancel_all(look, &mut next, record, b""));
+    }
+    if !next.legs[1..].iter().any(Leg::is_open) {
+        let own = (caller.state == LegState::Cancelling).then(Reject::request_terminated);
+        then.extend(fail(look, record, &mut next, own.as_ref())?);
+    }
+    let wake = Some(look.wake_after(look.settings.timers.h()));
+    Some(Step::write(Change::Put { record: next, wake }, then))
+}
+
+/// The caller's INVITE has failed: with the best answer so far, or with one of our own.
+pub(super) fn fail(
+    look: &Look<'_>,
+    record: &Record,
+    next: &mut Record,
+    own: Option<&Reject>,
+) -> Option<[Effect; 2]> {
+    let caller = record.legs.first()?;
+    let target = with_stored(&record.invite, |invite| {
+        if let Some(reject) = own {
+            next.answer = look.text(record).own_answer(caller, invite, reject)?.into();
+        }
+        next.invite = text::kept(invite);
+        Some(sip::answer::target(invite, caller.flow?))
+    })?;
+    next.legs.first_mut()?.state = LegState::Failed;
+    let bytes = next.answer.to_vec();
+    Some([Effect::Fail { bytes, target }, Effect::Count(Counted::Failed)])
+}
+
+/// Whether a failure says more to the caller than the best one so far (RFC 3261 §16.7, step 6).
+fn is_better(new: u16, best: u16) -> bool {
+    fn rank(status: u16) -> u16 {
+        match status {
+            0 => u16::MAX,
+            600.. => 0,
+            300..400 => 1,
+            401 | 407 => 2,
+            415 | 420 | 484 => 3,
+            408 => 5,
+            // Our own CANCEL led to it.
+            487 => 8,
+            400..500 => 4,
+            503 => 7,
+            _ => 6,
+        }
+    }
+    rank(new) < rank(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_gets_the_answer_that_says_most() {
+        for (best, others) in [
+            (603, &[486, 302, 401, 503, 408, 0][..]),
+            (302, &[486, 404, 503, 0]),
+            (407, &[486, 404, 408, 500]),
+            (486, &[408, 503, 500, 487, 0]),
+            (500, &[503, 487]),
+            (487, &[0]),
+        ] {
+            for other in others {
+                assert!(is_better(best, *other) && !is_better(*other, best), "{best} {other}");
+            }
+            assert!(!is_better(best, best), "the first of two stays");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A 2xx to the INVITE of a leg (RFC 3261 §13.2.2.4, RFC 6026).
+
+use sip::headers::address;
+use sip::{Message, Name, Reject};
+
+use super::{Change, Counted, Effect, Look, Step, cancelling, failure, with_stored};
+use crate::record::{Leg, LegState, Record};
+use crate::text::{self, Written};
+
+/// Why the other legs of a call are cancelled (RFC 3326).
+const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
+
+pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
+    let caller = record.legs.first()?;
+    let tag = address::tag(response.first_value(Name::To)?).ok()?.unwrap_or_default();
+    match (leg.state, caller.state) {
+        (LegState::Calling | LegState::Early, LegState::Calling | LegState::Early) => {
+            confirm(look, record, leg, response, tag)
+        }
+        (LegState::Calling | LegState::Early | LegState::Cancelling, _) => {
+            unwanted(look, record, answered(leg.clone(), response, tag), response)
+        }
+        (LegState::Confirmed, _) if leg.remote_tag.eq_ignore_ascii_case(tag) => {
+            Some(Step::Done(vec![to_caller(look, record, caller, response)?]))
+        }
+        (LegState::Ending, _) if leg.remote_tag.eq_ignore_ascii_case(tag) => {
+            again(look, record, leg, response)
+        }
+        _ => {
+            let is_this = |fork: &&Leg| {
+                fork.is_fork() && fork.origin() == leg.number && fork.remote_tag.eq_ignore_ascii_case(tag)
+            };
+            if let Some(fork) = record.legs.iter().find(is_this) {
+                return again(look, record, fork, response);
+            }
+            let number = record.legs.iter().map(|leg| leg.number).max()?.checked_add(1)?;
+            let fork = Leg { number, ..leg.clone() }.fork_of(leg.number);
+            let fork = answered(fork, response, tag);
+            (number <= crate::names::LEG_MAX).then(|| unwanted(look, record, fork, response))?
+        }
+    }
+}
+
+/// The first 2xx of a call.
+fn confirm(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>, tag: &[u8]) -> Option<Step> {
+    let mut next = look.next(record);
+    next.legs.first_mut()?.state = LegState::Confirmed;
+    let own = next.legs.iter_mut().find(|other| other.number == leg.number)?;
+    *own = Leg { state: LegState::Confirmed, ..answered(leg.clone(), response, tag) };
+    next.invite = with_stored(&record.invite, |invite| Some(text::kept(invite)))?;
+    next.answer = Box::default();
+    let mut then = vec![
+        Effect::Answered(leg.number),
+        Effect::Count(Counted::Confirmed),
+        to_caller(look, record, record.legs.first()?, response)?,
+    ];
+    then.extend(cancelling::cancel_all(look, &mut next, record, ELSEWHERE));
+    Some(Step::write(Change::Put { record: next, wake: None }, then))
+}
+
+/// A dialog that nobody wants is acknowledged and ended.
+fn unwanted(look: &Look<'_>, record: &Record, leg: Leg, response: &Message<'_>) -> Option<Step> {
+    let mut next = look.next(record);
+    let leg = Leg { state: LegState::Ending, ..leg };
+    let mut then = vec![Effect::Answered(leg.number)];
+    then.extend(ends_of(look, record, &leg, response)?);
+    match next.legs.iter_mut().find(|other| other.number == leg.number) {
+        Some(own) => *own = leg,
+        None => next.legs.push(leg),
+    }
+    let is_waiting = matches!(next.legs.first()?.state, LegState::Calling | LegState::Cancelling);
+    if is_waiting && !next.legs[1..].iter().any(Leg::is_open) {
+        then.extend(failure::fail(look, record, &mut next, Some(&Reject::request_terminated()))?);
+    }
+    let wake = Some(look.wake_after(look.settings.timers.f()));
+    Some(Step::write(Change::Put { record: next, wake }, then))
+}
+
+/// ACK and BYE for an unwanted dialog.
+fn ends_of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<[Effect; 2]> {
+    let sequence = text::sequence(response)?;
+    let text = look.text(record);
+    let Written { bytes, target, .. } = text.unwanted(leg, "ACK", sequence)?;
+    let bye = text.unwanted(leg, "BYE", sequence + 1)?;
+    Some([Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
+}
+
+/// A copy of a 2xx that was acknowledged: the ACK was lost.
+fn again(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
+    let [ack, _] = ends_of(look, record, leg, response)?;
+    Some(Step::Done(vec![ack]))
+}
+
+fn to_caller(look: &Look<'_>, record: &Record, caller: &Leg, response: &Message<'_>) -> Option<Effect> {
+    with_stored(&record.invite, |invite| {
+        let bytes = look.text(record).to_caller(caller, invite, response)?;
+        Some(Effect::Send { bytes, target: sip::answer::target(invite, caller.flow?) })
+    })
+}
+
+/// The leg with what a 2xx says of the other side (RFC 3261 §12.1.2).
+pub(super) fn answered(leg: Leg, response: &Message<'_>, tag: &[u8]) -> Leg {
+    Leg {
+        remote_tag: tag.into(),
+        target: text::uri_of(response, Name::Contact).unwrap_or_else(|| leg.target.clone()),
+        routes: text::routes_of_dialog(response, true),
+        ..leg
+    }
+}

@@ -1,0 +1,43 @@
+//! What an engine does with the call of a dead one: it repeats what the other side may not have got.
+
+use super::{Change, Counted, Effect, Look, Step, with_stored};
+use crate::record::{Leg, LegState, Record};
+use crate::text::{self, Written};
+
+/// The call has a new owner. Nothing leaves before that is written: who runs timer B must be who hears the answer. A confirmed
+/// call needs nothing; whoever gets its next message goes on with it.
+pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
+    let mut then = Vec::new();
+    for leg in record.legs.iter().skip(1) {
+        match leg.state {
+            LegState::Calling | LegState::Early | LegState::Cancelling => {
+                let text = look.text(record);
+                let written = with_stored(&record.invite, |invite| text.invite(leg, invite));
+                then.extend(written.map(|written| Effect::Invite(leg.number, written)));
+            }
+            LegState::Ending => then.extend(ends_of(look, record, leg)?),
+            LegState::Confirmed | LegState::Failed | LegState::Closed => {}
+        }
+    }
+    let caller = record.legs.first()?;
+    if caller.state == LegState::Failed {
+        let target = with_stored(&record.answer, |answer| Some(sip::answer::target(answer, caller.flow?)))?;
+        then.push(Effect::Fail { bytes: record.answer.to_vec(), target });
+    }
+    if then.is_empty() {
+        return None;
+    }
+    then.push(Effect::Count(Counted::TakenOver));
+    let wake = Some(look.wake_after(look.settings.timers.b()));
+    let change = Change::Put { record: look.next(record), wake };
+    Some(Step::write(change, then))
+}
+
+/// ACK and BYE of a dialog that nobody wants. The ACK is sent again whether or not the callee has it.
+fn ends_of(look: &Look<'_>, record: &Record, leg: &Leg) -> Option<[Effect; 2]> {
+    let text = look.text(record);
+    let sequence = with_stored(&record.invite, |invite| leg.offset.out(text::sequence(invite)?))?;
+    let Written { bytes, target, .. } = text.unwanted(leg, "ACK", sequence)?;
+    let bye = text.unwanted(leg, "BYE", sequence + 1)?;
+    Some([Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
+}

@@ -1,0 +1,5 @@
+//! Whole calls through one or several engines on one store.
+
+mod calls;
+mod deaths;
+mod world;

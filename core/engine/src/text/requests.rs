@@ -1,0 +1,176 @@
+//! Requests of ours: the callee's INVITE made from the caller's, its CANCEL and ACK, and what passes within a dialog.
+
+use sip::headers::{cseq, max_forwards, via};
+use sip::write::With;
+use sip::{Message, Name, Start, Target, Writer};
+
+use super::passing::{pass, route, tagged};
+use super::{ALLOW, Text, contact};
+use crate::names::{Branch, Incoming};
+use crate::record::Leg;
+use crate::settings::Hop;
+
+/// RFC 3261 §8.1.1.6.
+const MAX_FORWARDS: u8 = 70;
+
+/// A request as it leaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) target: Target,
+    pub(crate) branch: Branch,
+    pub(crate) reliable: bool,
+}
+
+/// The fields of a request that follow from its leg.
+struct Head<'h> {
+    method: &'h str,
+    branch: Branch,
+    max_forwards: u8,
+    sequence: u32,
+    to_tag: &'h [u8],
+}
+
+impl Text<'_> {
+    /// The number in the CSeq of the INVITE that a leg got.
+    pub(crate) fn invite_sequence(&self, leg: &Leg, invite: &Message<'_>) -> Option<u32> {
+        leg.offset.out(sequence(invite)?)
+    }
+
+    /// The branch of the INVITE that a leg got, of its CANCEL, and of the ACK to its failure.
+    pub(crate) fn invite_branch(&self, leg: &Leg, invite: &Message<'_>) -> Option<Branch> {
+        let sequence = self.invite_sequence(leg, invite)?;
+        let via = via::top(invite).and_then(Result::ok);
+        let via = via.map(|via| (via.sent_by, via.branch.unwrap_or_default()));
+        Some(self.branch(leg, &Incoming { sequence, method: b"INVITE", via, remote_tag: None }))
+    }
+
+    /// The callee's INVITE (RFC 3261 §13.2.1).
+    pub(crate) fn invite(&self, leg: &Leg, invite: &Message<'_>) -> Option<Written> {
+        let (hop, branch) = (self.hop(leg)?, self.invite_branch(leg, invite)?);
+        let head = Head {
+            method: "INVITE",
+            branch,
+            max_forwards: one_less(invite),
+            sequence: self.invite_sequence(leg, invite)?,
+            to_tag: b"",
+        };
+        self.write(leg, hop, &head, |writer| {
+            let writer = self.contact(writer, hop).field("Allow", ALLOW);
+            pass(writer, invite).finish_copied(invite.body())
+        })
+    }
+
+    /// The CANCEL of a leg's INVITE (RFC 3261 §9.1).
+    pub(crate) fn cancel(&self, leg: &Leg, invite: &Message<'_>, reason: &[u8]) -> Option<Written> {
+        let head = Head {
+            method: "CANCEL",
+            branch: self.invite_branch(leg, invite)?,
+            max_forwards: MAX_FORWARDS,
+            sequence: self.invite_sequence(leg, invite)?,
+            to_tag: b"",
+        };
+        self.write(leg, self.hop(leg)?, &head, |writer| match reason {
+            [] => writer.finish(),
+            reason => writer.field("Reason", reason).finish(),
+        })
+    }
+
+    /// The ACK to the failure of a leg's INVITE (RFC 3261 §17.1.1.3).
+    pub(crate) fn ack_to_failure(&self, leg: &Leg, invite: &Message<'_>, tag: &[u8]) -> Option<Written> {
+        let head = Head {
+            method: "ACK",
+            branch: self.invite_branch(leg, invite)?,
+            max_forwards: MAX_FORWARDS,
+            sequence: self.invite_sequence(leg, invite)?,
+            to_tag: tag,
+        };
+        self.write(leg, self.hop(leg)?, &head, |writer| writer.finish())
+    }
+
+    /// An ACK to a 2xx, or a BYE, of a dialog that nobody wants (RFC 3261 §13.2.2.4, §15).
+    pub(crate) fn unwanted(&self, leg: &Leg, method: &'static str, sequence: u32) -> Option<Written> {
+        let incoming =
+            Incoming { sequence, method: method.as_bytes(), via: None, remote_tag: Some(&leg.remote_tag) };
+        let head = Head {
+            method,
+            branch: self.branch(leg, &incoming),
+            max_forwards: MAX_FORWARDS,
+            sequence,
+            to_tag: &leg.remote_tag,
+        };
+        self.write(leg, self.hop(leg)?, &head, |writer| writer.finish())
+    }
+
+    /// A request within a dialog, passed on from the other leg. `to`: its leg of the dialog.
+    pub(crate) fn relay(&self, to: &Leg, request: &Message<'_>) -> Option<Written> {
+        let Start::Request { token, .. } = request.start() else { return None };
+        let method = std::str::from_utf8(token).ok()?;
+        let sequence = to.offset.out(sequence(request)?)?;
+        let via = via::top(request)?.ok()?;
+        let incoming = Incoming {
+            sequence,
+            method: token,
+            via: Some((via.sent_by, via.branch.unwrap_or_default())),
+            remote_tag: Some(&to.remote_tag),
+        };
+        let hop = self.hop(to)?;
+        let head = Head {
+            method,
+            branch: self.branch(to, &incoming),
+            max_forwards: one_less(request),
+            sequence,
+            to_tag: &to.remote_tag,
+        };
+        self.write(to, hop, &head, |writer| {
+            let writer = match request.first(Name::Contact) {
+                Some(_) => self.contact(writer, hop),
+                None => writer,
+            };
+            pass(writer, request).finish_copied(request.body())
+        })
+    }
+
+    fn hop(&self, leg: &Leg) -> Option<Hop> {
+        self.settings.hop(&leg.routes, &leg.target)
+    }
+
+    fn contact<'w>(&self, writer: Writer<'w>, hop: Hop) -> Writer<'w> {
+        match self.settings.address(hop.listener) {
+            Some(own) => writer.contact(With(|out: &mut Vec<u8>| contact(own, out))),
+            None => writer,
+        }
+    }
+
+    fn write(
+        &self,
+        leg: &Leg,
+        hop: Hop,
+        head: &Head<'_>,
+        rest: impl FnOnce(Writer<'_>) -> bool,
+    ) -> Option<Written> {
+        let mut bytes = Vec::with_capacity(1024);
+        let writer = Writer::request(&mut bytes, head.method, &leg.target[..])
+            .via(With(|out: &mut Vec<u8>| self.own_via(head.branch, hop, out)));
+        let writer = route(writer, &leg.routes)
+            .max_forwards(head.max_forwards)
+            .from(tagged(&leg.local, &self.tag(leg)))
+            .to(tagged(&leg.remote, head.to_tag))
+            .call_id(&leg.call_id[..])
+            .cseq(head.sequence);
+        let whole = rest(writer);
+        let reliable = hop.transport.is_reliable();
+        whole.then_some(Written { bytes, target: hop.target(), branch: head.branch, reliable })
+    }
+}
+
+/// The number in CSeq.
+pub(crate) fn sequence(message: &Message<'_>) -> Option<u32> {
+    Some(cseq::parse(message.first_value(Name::CSeq)?)?.number)
+}
+
+/// Max-Forwards of a request that is passed on (RFC 7332 §5): a loop through several legs must end.
+fn one_less(request: &Message<'_>) -> u8 {
+    let said = request.first_value(Name::MaxForwards).and_then(max_forwards::parse);
+    said.map_or(MAX_FORWARDS, |hops| hops.saturating_sub(1))
+}
