@@ -11,6 +11,7 @@ mod command;
 pub mod configuration;
 mod header;
 mod key;
+pub mod links;
 mod partition;
 pub mod skew;
 pub mod view;

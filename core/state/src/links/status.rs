@@ -1,0 +1,78 @@
+//! What operators and metrics are told about the way to the state tier.
+
+use super::Links;
+use super::link::Role;
+
+/// How often things happened since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub asked: u64,
+    pub answered: u64,
+    /// Not sent, because too much waited.
+    pub busy: u64,
+    pub out_of_reach: u64,
+    /// Refused by a node.
+    pub failed: u64,
+    /// Sent again, because nobody knew what had become of it.
+    pub repeated: u64,
+    /// Pieces of commits; each has one `WAIT`.
+    pub batches: u64,
+    /// Pieces that too few replicas had in time.
+    pub short: u64,
+    /// Questions what a node sees.
+    pub looks: u64,
+    /// Connections that were up and went.
+    pub lost: u64,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    pub number: u32,
+    pub address: Box<str>,
+    pub is_up: bool,
+    /// How many partitions are asked for here; 0: a replica, or a node without slots.
+    pub partitions: usize,
+    /// Replicas that must have a write before it counts as kept. `None`: a replica, or nobody knows yet.
+    pub view: Option<u32>,
+    /// All replicas that the node names.
+    pub replicas: u32,
+    /// Questions that wait for this node.
+    pub waiting: usize,
+}
+
+/// The way to the state tier as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub nodes: Vec<NodeStatus>,
+    /// Partitions that nobody can be asked for now.
+    pub unreachable: usize,
+    /// Questions without an answer.
+    pub waiting: usize,
+    pub waiting_bytes: usize,
+    pub counters: Counters,
+}
+
+impl Links {
+    pub fn status(&self) -> Status {
+        let nodes = self.nodes.iter().map(|(number, node)| NodeStatus {
+            number: *number,
+            address: node.address.clone(),
+            is_up: node.connection(Role::Reader).is_up(),
+            partitions: node.owned,
+            view: node.view,
+            replicas: node.replicas,
+            waiting: node.commits.len() + node.others.len(),
+        });
+        let is_ready = |owner: &Option<u32>| {
+            owner.and_then(|number| self.nodes.get(&number)).is_some_and(|node| node.is_ready())
+        };
+        Status {
+            nodes: nodes.collect(),
+            unreachable: self.owners.iter().filter(|owner| !is_ready(owner)).count(),
+            waiting: self.asks.len(),
+            waiting_bytes: self.asks.bytes(),
+            counters: self.counters,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! No write is lost that was acknowledged.

@@ -1,0 +1,1 @@
+//! A primary with replicas: when a write counts as kept.
