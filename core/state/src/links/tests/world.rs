@@ -79,6 +79,8 @@ pub(super) struct World {
     pub(super) links: Links,
     pub(super) net: Net,
     pub(super) servers: Vec<Server>,
+    /// Servers say that all replicas have a write which none may have.
+    pub(super) lies: bool,
 }
 
 impl World {
@@ -93,7 +95,7 @@ impl World {
         let addresses: Vec<Box<str>> = servers.iter().map(|server| server.address.clone()).collect();
         let links = Links::new(bounds, [addresses[0].clone()]);
         let net = Net { addresses, ..Net::default() };
-        World { now: Time::from_secs(3600), links, net, servers }
+        World { now: Time::from_secs(3600), links, net, servers, lies: false }
     }
 
     pub(super) fn turn(&mut self) {
@@ -135,6 +137,50 @@ impl World {
         self.links.lost(self.now, link);
     }
 
+    pub(super) fn lose_all(&mut self, server: usize) {
+        let of_server = self.net.wires.iter().filter(|(_, wire)| wire.server == server);
+        let links: Vec<Link> = of_server.map(|(link, _)| *link).collect();
+        links.into_iter().for_each(|link| self.lose(link));
+    }
+
+    /// A server dies, and its connections with it.
+    pub(super) fn kill(&mut self, server: usize) {
+        self.servers[server].life = Life::Dead;
+        self.lose_all(server);
+        self.net.late.retain(|wire| wire.server != server);
+    }
+
+    /// A replica becomes a primary. Those that it replaces and that it leaves behind do not know it yet.
+    pub(super) fn promote(&mut self, server: usize) {
+        let epoch = self.servers.iter().map(|one| one.epoch).max().unwrap_or(0) + 1;
+        let history = self.servers.iter().map(|one| one.history).max().unwrap_or(0) + 1;
+        let promoted = &mut self.servers[server];
+        (promoted.follows, promoted.epoch, promoted.history) = (None, epoch, history);
+        promoted.promotable_since = None;
+        promoted.replicas.clear();
+    }
+
+    /// The primary with the highest epoch.
+    pub(super) fn primary(&self) -> usize {
+        let primaries = self.servers.iter().enumerate().filter(|(_, server)| server.is_primary());
+        primaries.max_by_key(|(_, server)| server.epoch).map_or(0, |(number, _)| number)
+    }
+
+    /// A running server learns which primary there is, and copies it from now on.
+    pub(super) fn learn(&mut self, server: usize) {
+        let primary = self.primary();
+        let is_running = |number: usize| self.servers[number].life == Life::Running;
+        if server == primary || !is_running(server) || !is_running(primary) {
+            return;
+        }
+        if self.servers[server].follows != Some(primary) {
+            self.servers[server].follows = Some(primary);
+            self.servers[server].promotable_since = None;
+            self.servers[server].replicas.clear();
+        }
+        self.servers[primary].replicas.entry(server).or_insert(false);
+    }
+
     /// The server takes the next request of a connection.
     pub(super) fn serve(&mut self, link: Link) {
         if let Some(mut wire) = self.net.wires.remove(&link) {
@@ -161,6 +207,7 @@ impl World {
         }
         if let Some((replicas, until)) = wire.waits {
             let having = self.having(wire.server, wire.wrote);
+            let having = if self.lies { replicas } else { having };
             if having < replicas && self.now < until {
                 return;
             }
@@ -232,14 +279,30 @@ impl World {
         for _ in 0..50 {
             self.turn();
             self.replicate();
+            let mut is_quiet = true;
             for link in self.net.wires.keys().copied().collect::<Vec<Link>>() {
+                is_quiet &= self.net.wires[&link].is_up;
                 self.connect(link);
+                while self.net.wires.get(&link).is_some_and(|wire| self.is_busy(wire)) {
+                    self.serve(link);
+                    self.hear(link);
+                    is_quiet = false;
+                }
             }
-            for link in self.net.wires.keys().copied().collect::<Vec<Link>>() {
-                (0..20).for_each(|_| self.serve(link));
-                (0..20).for_each(|_| self.hear(link));
+            if is_quiet {
+                break;
             }
         }
+    }
+
+    /// Whether an answer is there, or the server can do something now.
+    fn is_busy(&self, wire: &Wire) -> bool {
+        let may_serve = self.servers[wire.server].life == Life::Running;
+        let is_over = |(replicas, until)| {
+            self.lies || self.now >= until || self.having(wire.server, wire.wrote) >= replicas
+        };
+        let has_work = wire.waits.map_or(!wire.asked.is_empty(), is_over);
+        !wire.answers.is_empty() || may_serve && has_work
     }
 
     /// The same for so long.
