@@ -84,11 +84,12 @@ impl Links {
     /// Takes a question. [`Links::turn`] sends it.
     pub fn ask(&mut self, now: Time, ask: Ask) {
         self.counters.asked += 1;
+        let token = ask.token;
         match self.asks.keep(Kept::new(now, ask)) {
-            Ok(id) => self.route(id),
-            Err(kept) => {
+            Some(id) => self.route(id),
+            None => {
                 self.counters.busy += 1;
-                self.replies.push(Reply { token: kept.ask.token, answer: Err(Unanswered::Busy) });
+                self.replies.push(Reply { token, answer: Err(Unanswered::Busy) });
             }
         }
     }

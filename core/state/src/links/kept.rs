@@ -71,10 +71,10 @@ impl Asks {
         Asks { bounds, slots: Vec::new(), free: Vec::new(), serial: 0, bytes: 0 }
     }
 
-    /// Gives the question back where there is no room for it.
-    pub(super) fn keep(&mut self, kept: Kept) -> Result<Id, Kept> {
+    /// `None`: there is no room for the question.
+    pub(super) fn keep(&mut self, kept: Kept) -> Option<Id> {
         if self.len() >= self.bounds.asks_max || self.bytes + kept.bytes > self.bounds.bytes_max {
-            return Err(kept);
+            return None;
         }
         self.bytes += kept.bytes;
         self.serial += 1;
@@ -83,7 +83,7 @@ impl Asks {
             self.slots.len() as u32 - 1
         });
         self.slots[slot as usize] = Some((self.serial, kept));
-        Ok(Id { slot, serial: self.serial })
+        Some(Id { slot, serial: self.serial })
     }
 
     pub(super) fn get(&self, id: Id) -> Option<&Kept> {

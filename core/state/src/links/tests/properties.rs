@@ -139,7 +139,7 @@ impl Run {
         let (asked, command) = match writer.known {
             _ if self.must_peek[number] => (Asked::Peek, peek(writer.key)),
             None => (Asked::Write(version), create(writer.key, version)),
-            Some(known) if version % 12 == 0 => (Asked::Del, del(writer.key, known, version)),
+            Some(known) if version.is_multiple_of(12) => (Asked::Del, del(writer.key, known, version)),
             Some(known) => (Asked::Write(version), put(writer.key, known, version)),
         };
         let replicated = !matches!(asked, Asked::Peek);
