@@ -9,6 +9,7 @@ mod process;
 
 mod ctl;
 mod demo;
+mod engine;
 mod lb;
 mod report;
 mod roles;

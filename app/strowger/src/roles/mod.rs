@@ -7,6 +7,7 @@ mod answer_shift;
 mod check;
 mod ctl;
 mod demo;
+mod engine;
 mod key;
 mod key_options;
 mod lb;
@@ -27,6 +28,8 @@ pub(crate) enum Role {
     Agent(Box<agent::Args>),
     /// Performance server: poll agents and serve the newest figures to load managers
     Perf(perf::Args),
+    /// Engine: a back-to-back user agent whose calls outlive it
+    Engine(engine::Args),
     /// Run a small SIP server that answers calls, to try a farm
     Answer(Box<answer::Args>),
     /// Run a farm on this machine, send calls through it, and kill a server
@@ -46,7 +49,7 @@ pub(crate) enum Role {
 }
 
 pub(crate) fn run(role: Role) -> ExitCode {
-    if matches!(role, Role::Lb(_) | Role::Perf(_) | Role::Agent(_)) {
+    if matches!(role, Role::Lb(_) | Role::Perf(_) | Role::Agent(_) | Role::Engine(_)) {
         // The process holds keys now, or may after a reload.
         os::privilege::hide_memory();
     }
@@ -54,6 +57,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Lb(args) => lb::run(&args),
         Role::Agent(args) => agent::run(*args),
         Role::Perf(args) => perf::run(args),
+        Role::Engine(args) => engine::run(args),
         Role::Answer(args) => answer::run(&args),
         Role::Demo(args) => demo::run(&args),
         Role::Status(args) => status::run(&args),

@@ -1,0 +1,59 @@
+//! A state tier in the engine's own process: for trying an engine, and for tests. Calls end with the process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::Time;
+use engine::{Answer, Engine};
+use net::worker::Beside;
+use state::{Ask, Bounds, Partition, Reply};
+
+/// Bytes of all records.
+const BYTES_MAX: usize = 1 << 30;
+
+/// Effects that wait in one partition.
+const EFFECTS_MAX: usize = 10_000;
+
+/// The partitions, for all workers.
+#[derive(Clone)]
+pub(crate) struct Memory(Arc<[Mutex<Partition>]>);
+
+impl Memory {
+    pub(crate) fn new() -> Memory {
+        let bounds = Bounds { bytes_max: BYTES_MAX / 256, effects_max: EFFECTS_MAX };
+        Memory((0..=u8::MAX).map(|_| Mutex::new(Partition::new(bounds))).collect())
+    }
+
+    /// What a worker has beside its core.
+    pub(crate) fn beside(&self) -> Box<dyn Beside<Engine>> {
+        Box::new(Own { memory: self.clone(), replies: Vec::new() })
+    }
+
+    fn apply(&self, ask: Ask) -> Reply {
+        let millis = os::since_1970().as_millis() as u64;
+        let mut partition = self.0[usize::from(ask.partition)].lock().unwrap_or_else(PoisonError::into_inner);
+        Reply { token: ask.token, answer: Ok(partition.apply(millis, ask.command)) }
+    }
+}
+
+struct Own {
+    memory: Memory,
+    replies: Vec<Answer>,
+}
+
+impl Beside<Engine> for Own {
+    fn ask(&mut self, _now: Time, asks: &mut Vec<Ask>) {
+        self.replies.extend(asks.drain(..).map(|ask| Answer::Reply(self.memory.apply(ask))));
+    }
+
+    fn record(&mut self, _now: Time, events: &mut Vec<engine::Event>) {
+        events.drain(..).for_each(super::serve::log);
+    }
+
+    fn answers(&mut self, _now: Time, answers: &mut Vec<Answer>) {
+        answers.append(&mut self.replies);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        (!self.replies.is_empty()).then_some(Time::ZERO)
+    }
+}

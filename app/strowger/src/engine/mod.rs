@@ -1,0 +1,4 @@
+//! An engine's start: its workers, its number and secret, and the way to its state.
+
+pub(crate) mod memory;
+pub(crate) mod serve;

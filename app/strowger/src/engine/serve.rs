@@ -1,0 +1,169 @@
+//! Runs the workers of an engine until a signal ends it.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use config::Tls;
+use engine::{Address, Counters, Engine, Event, FarmSecret, Settings};
+use lb::settings::Listener;
+use net::worker::{Beside, Setup, Worker};
+use net::{Clock, Identities, UdpOptions};
+use sip::{Host, Uri};
+
+use super::memory::Memory;
+use crate::lb::certificates::identity;
+use crate::process::signals::Signals;
+use crate::report::table::aligned;
+
+/// What an engine is started with; the options are read and judged.
+pub(crate) struct Start {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) to: Vec<String>,
+    pub(crate) route: Option<SocketAddr>,
+    pub(crate) ring_max: Duration,
+    pub(crate) workers: u8,
+    pub(crate) seconds: Option<u64>,
+}
+
+/// Who this engine is in its farm.
+struct Identity {
+    engine: u32,
+    secret: [u8; 32],
+}
+
+pub(crate) fn serve(start: Start) -> io::Result<()> {
+    crate::process::ports::check(&start.listeners)?;
+    let signals = Signals::hold(&[libc::SIGUSR1, libc::SIGINT, libc::SIGTERM]);
+    let clock = Clock::start();
+    let memory = Memory::new();
+    let identity = Identity { engine: 1, secret: os::chance::bytes()? };
+    run(start, &signals, clock, &identity, |_| Ok(memory.beside()))
+}
+
+fn run(
+    start: Start,
+    signals: &Signals,
+    clock: Clock,
+    farm: &Identity,
+    beside: impl Fn(u8) -> io::Result<Box<dyn Beside<Engine>>>,
+) -> io::Result<()> {
+    let identities = Arc::new(Identities::new(start.tls.map(identity)));
+    let all: Vec<_> = start.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
+    let hosts = hosts(&start.to)?;
+    let micros = os::since_1970().as_micros() as u64;
+    let mut workers = Vec::new();
+    let mut counters = Vec::new();
+    for index in 0..start.workers {
+        let settings = Settings {
+            secret: FarmSecret::new(farm.secret),
+            engine: farm.engine,
+            worker: index,
+            workers: start.workers,
+            listeners: start.listeners.iter().map(address_of).collect(),
+            letters: letters(&start.listeners),
+            to: start.to.iter().map(|to| to.as_bytes().into()).collect(),
+            route: start.route.map(|lb| format!("<sip:{lb};lr>").into_bytes().into()),
+            hosts: hosts.clone(),
+            timers: transaction::Timers::default(),
+            ring_max: start.ring_max,
+            bounds: engine::Bounds::default(),
+        };
+        let core = Engine::new(settings, (clock.now(), micros));
+        counters.push(core.counters());
+        let setup = Setup {
+            index,
+            pin: None,
+            clock,
+            listeners: &all,
+            udp: UdpOptions::default(),
+            limits: net::Limits::default(),
+            identities: Arc::clone(&identities),
+            spread: net::Spread::default(),
+            beside: beside(index)?,
+        };
+        let worker = Worker::new(setup, core)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen: {error}")))?;
+        workers.push(worker);
+    }
+    net::worker::introduce(&mut workers)?;
+    let handles: Vec<_> = workers.iter().map(Worker::handle).collect();
+    let threads: Vec<_> = workers
+        .into_iter()
+        .enumerate()
+        .map(|(index, worker)| {
+            std::thread::Builder::new().name(format!("engine-{index}")).spawn(move || worker.run())
+        })
+        .collect::<io::Result<_>>()?;
+    for listener in &start.listeners {
+        outln!("engine {} takes calls on {}:{}", farm.engine, listener.transport.word(), listener.bind);
+    }
+    let end = start.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    while !threads.iter().any(std::thread::JoinHandle::is_finished)
+        && end.is_none_or(|end| Instant::now() < end)
+    {
+        match signals.wait(Duration::from_millis(200)) {
+            Some(libc::SIGUSR1) => print(&counters),
+            Some(_) => break,
+            None => {}
+        }
+    }
+    handles.iter().for_each(net::worker::Handle::stop);
+    for thread in threads {
+        thread.join().map_err(|_| io::Error::other("a worker failed"))??;
+    }
+    print(&counters);
+    Ok(())
+}
+
+fn address_of(listener: &Listener) -> Address {
+    Address {
+        transport: listener.transport,
+        sent_by: listener.advertise.to_string().into_bytes().into(),
+        is_ipv4: listener.bind.is_ipv4(),
+    }
+}
+
+/// Where other engines send what they hand over: the first listener for datagrams.
+fn letters(listeners: &[Listener]) -> Box<[u8]> {
+    let udp = listeners.iter().find(|listener| !listener.transport.is_reliable());
+    udp.map(|listener| listener.bind.to_string().into_bytes()).unwrap_or_default().into()
+}
+
+/// The addresses of the names in URIs.
+fn hosts(uris: &[String]) -> io::Result<HashMap<Box<[u8]>, IpAddr>> {
+    let mut hosts = HashMap::new();
+    for uri in uris {
+        let Ok(Uri { host: Host::Name(name), .. }) = Uri::parse(uri.as_bytes()) else { continue };
+        let text = String::from_utf8_lossy(name).into_owned();
+        let unknown =
+            |why: &dyn std::fmt::Display| io::Error::other(format!("{uri}: no address of {text}: {why}"));
+        let found = (text.as_str(), 0).to_socket_addrs().map_err(|error| unknown(&error))?.next();
+        let found = found.ok_or_else(|| unknown(&"the name has none"))?;
+        hosts.insert(name.to_ascii_lowercase().into(), found.ip());
+    }
+    Ok(hosts)
+}
+
+pub(super) fn log(event: Event) {
+    match event {
+        Event::EngineDied { engine } => tracing::warn!("engine {engine} is dead; its calls are taken over"),
+        Event::Store { within_reach: true } => tracing::info!("the state tier answers again"),
+        Event::Store { within_reach: false } => tracing::error!("the state tier does not answer"),
+    }
+}
+
+fn print(counters: &[Arc<Counters>]) {
+    let all: Vec<_> = counters.iter().map(|counters| counters.read()).collect();
+    let Some(first) = all.first() else { return };
+    let sum = |row: usize| all.iter().map(|counts| counts[row].2).sum::<u64>();
+    let rows = first.iter().enumerate().map(|(row, (_, text, _))| ((*text).to_owned(), sum(row)));
+    let rows: Vec<Vec<String>> =
+        rows.filter(|(_, count)| *count > 0).map(|(text, count)| vec![text, count.to_string()]).collect();
+    if !rows.is_empty() {
+        out!("{}", aligned(&["what", "count"], &rows));
+    }
+}

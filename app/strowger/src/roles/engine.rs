@@ -1,0 +1,117 @@
+//! An engine: calls whose record outlives it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::value_parser;
+use config::{Endpoint, parse_endpoint};
+use lb::settings::Listener;
+use sip::{Transport, Uri};
+
+use crate::engine::serve::{Start, serve};
+
+const EXAMPLES: &str = "\
+Examples:
+  A back-to-back user agent in front of a server:
+    strowger engine --listen udp:192.0.2.1:5060 --to sip:192.0.2.9
+
+  Two targets that ring at the same time; the first that answers gets the call:
+    strowger engine --listen udp:192.0.2.1:5060 --to sip:192.0.2.9 --to sip:192.0.2.10
+
+  Behind a load manager, over UDP and TCP:
+    strowger engine --listen udp:192.0.2.11:5060 --listen tcp:192.0.2.11:5060 \\
+        --to sip:192.0.2.9 --lb 192.0.2.1:5060
+
+kill -USR1 prints the counters; the engine also prints them when it ends.
+";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Address to listen on: udp:, tcp:, tls:, ws: or wss:ADDRESS:PORT. May be repeated
+    #[arg(long, value_name = "ENDPOINT", default_values = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"])]
+    listen: Vec<String>,
+    /// SIP URI that calls go to. A URI without a user gets the user that was called. If repeated, all ring at the same time
+    #[arg(long, value_name = "URI", required = true)]
+    to: Vec<String>,
+    /// The load manager in front: new calls leave through it, so that it brings back their answers after the death of
+    /// this engine
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    lb: Option<SocketAddr>,
+    /// Certificate chain of `tls:` and `wss:` listeners in PEM: the own certificate first, then those of its signers
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Private key of that certificate in PEM, without a password
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Time that a call may ring, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = value_parser!(u64).range(1..=3600))]
+    ring_max: u64,
+    /// Threads for calls
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=64))]
+    workers: u8,
+    /// End after this many seconds; if left out, run until a signal
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000))]
+    seconds: Option<u64>,
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    crate::process::log::start_plainly();
+    let start = match start(args) {
+        Ok(start) => start,
+        Err(problem) => {
+            err!("{problem}");
+            return ExitCode::from(config::EXIT_USAGE);
+        }
+    };
+    match serve(start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            errln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Judges the options.
+fn start(args: Args) -> Result<Start, String> {
+    let problem = |what: String, remedy: String| format!("error: {what}\n  remedy: {remedy}\n");
+    let mut listeners = Vec::new();
+    for text in &args.listen {
+        let Endpoint { transport, address } = parse_endpoint(text)
+            .map_err(|(what, remedy)| problem(format!("--listen {text}: {what}"), remedy))?;
+        if address.ip().is_unspecified() {
+            let remedy = "listen on one address: other parties send to it, as Via and Contact say".to_owned();
+            return Err(problem(format!("--listen {text}: nobody can send to {}", address.ip()), remedy));
+        }
+        let transport = transport.unwrap_or(Transport::Udp);
+        listeners.push(Listener { transport, bind: address, advertise: address });
+    }
+    for uri in &args.to {
+        if let Err(why) = Uri::parse(uri.as_bytes()) {
+            let why = match why {
+                sip::uri::BadUri::Scheme => "neither sip: nor sips:",
+                sip::uri::BadUri::Syntax => "not a SIP URI",
+            };
+            let remedy = "write it as sip:HOST, sip:HOST:PORT or sip:USER@HOST;transport=tcp".to_owned();
+            return Err(problem(format!("--to {uri}: {why}"), remedy));
+        }
+    }
+    let (tls, warnings) =
+        match config::server_tls(&args.listen, args.certificate.as_deref(), args.key.as_deref()) {
+            Ok((tls, warnings)) => (tls, warnings),
+            Err(problems) => return Err(problems.to_string()),
+        };
+    err!("{warnings}");
+    Ok(Start {
+        listeners,
+        tls,
+        to: args.to,
+        route: args.lb,
+        ring_max: Duration::from_secs(args.ring_max),
+        workers: args.workers,
+        seconds: args.seconds,
+    })
+}
