@@ -46,7 +46,7 @@ impl Beside<Engine> for Own {
     }
 
     fn record(&mut self, _now: Time, events: &mut Vec<engine::Event>) {
-        events.drain(..).for_each(super::serve::log);
+        events.drain(..).for_each(super::events::log);
     }
 
     fn answers(&mut self, _now: Time, answers: &mut Vec<Answer>) {

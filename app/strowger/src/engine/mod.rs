@@ -1,4 +1,5 @@
 //! An engine's start: its workers, its number and secret, and the way to its state.
 
+mod events;
 pub(crate) mod memory;
 pub(crate) mod serve;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::Tls;
-use engine::{Address, Counters, Engine, Event, FarmSecret, Settings};
+use engine::{Address, Counters, Engine, FarmSecret, Settings};
 use lb::settings::Listener;
 use net::worker::{Beside, Setup, Worker};
 use net::{Clock, Identities, UdpOptions};
@@ -146,14 +146,6 @@ fn hosts(uris: &[String]) -> io::Result<HashMap<Box<[u8]>, IpAddr>> {
         hosts.insert(name.to_ascii_lowercase().into(), found.ip());
     }
     Ok(hosts)
-}
-
-pub(super) fn log(event: Event) {
-    match event {
-        Event::EngineDied { engine } => tracing::warn!("engine {engine} is dead; its calls are taken over"),
-        Event::Store { within_reach: true } => tracing::info!("the state tier answers again"),
-        Event::Store { within_reach: false } => tracing::error!("the state tier does not answer"),
-    }
 }
 
 fn print(counters: &[Arc<Counters>]) {
