@@ -65,6 +65,11 @@ pub(crate) struct Bye {
 }
 
 impl Soft {
+    /// Forgets all but the requests that pass between the two sides.
+    pub(crate) fn forget(&mut self) {
+        *self = Soft { relays: std::mem::take(&mut self.relays), ..Soft::default() };
+    }
+
     pub(crate) fn client(&self, leg: Leg) -> Option<&Client> {
         self.clients.iter().find(|client| client.leg == leg)
     }

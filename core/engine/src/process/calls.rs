@@ -46,6 +46,8 @@ pub(super) enum Busy {
     /// Whether the record in memory is still that of the store.
     Checks(Owned),
     Writes(Box<Writing>),
+    /// The end of a call that the store did not take before.
+    Owes,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,17 @@ pub(super) struct Writing {
     pub(super) change: Change,
     pub(super) stamp: Stamp,
     pub(super) then: Vec<Effect>,
+    /// The header of the record that the write changes.
+    pub(super) before: Option<state::Header>,
+}
+
+/// The end of a call, as it is written when the store answers again.
+#[derive(Debug)]
+pub(super) struct Owed {
+    /// Of the record that ends.
+    pub(super) header: state::Header,
+    pub(super) tombstone: Tombstone,
+    pub(super) at: Time,
 }
 
 #[derive(Debug, Default)]
@@ -64,14 +77,21 @@ pub(super) struct Call {
     pub(super) soft: Soft,
     /// How often the present event has met another record.
     pub(super) attempts: u8,
-    /// Timers whose write was refused, and when they run out once more.
-    pub(super) again: Vec<(Time, Timer)>,
+    /// Events that happen anew later: timers whose write was refused, a CANCEL that found no call.
+    pub(super) again: Vec<(Time, Owned)>,
+    /// An event has waited once already for the call to begin.
+    pub(super) looked_again: bool,
+    /// The engine stood still while the store was asked: others may have gone on with the call.
+    pub(super) doubted: bool,
+    /// The end of the call that the store has not taken: it is written later.
+    pub(super) owed: Option<Box<Owed>>,
     armed: Option<Time>,
 }
 
 impl Call {
     pub(super) fn is_idle(&self) -> bool {
-        self.busy.is_none() && self.waiting.is_empty() && self.soft.is_empty() && self.again.is_empty()
+        let waits = self.busy.is_some() || self.owed.is_some() || !self.waiting.is_empty();
+        !waits && self.soft.is_empty() && self.again.is_empty()
     }
 
     /// False: too many wait.
@@ -83,7 +103,7 @@ impl Call {
         let present = match &self.busy {
             Some(Busy::Reads(event) | Busy::Checks(event)) => Some(event),
             Some(Busy::Writes(writing)) => Some(&writing.event),
-            None => None,
+            Some(Busy::Owes) | None => None,
         };
         if self.waiting.iter().chain(present).any(is_copy) {
             return Waits::Copy;
@@ -96,8 +116,9 @@ impl Call {
     }
 
     pub(super) fn deadline(&self) -> Time {
-        let again = self.again.iter().map(|(at, _)| *at).min();
-        again.unwrap_or(Time::NEVER).min(self.soft.deadline())
+        let again = self.again.iter().map(|(at, _)| *at);
+        let owed = self.owed.as_ref().map(|owed| owed.at);
+        again.chain(owed).min().unwrap_or(Time::NEVER).min(self.soft.deadline())
     }
 }
 
@@ -201,7 +222,11 @@ impl Calls {
         self.alarms.peek().map(|Reverse((at, _))| *at)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = (Key, &Call)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (Key, &Call)> {
         self.calls.iter().map(|(key, call)| (*key, &**call))
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (Key, &mut Call)> {
+        self.calls.iter_mut().map(|(key, call)| (*key, &mut **call))
     }
 }

@@ -2,9 +2,10 @@
 
 use base::{Duration, Time};
 use sip::{Parser, Reject};
-use state::{Answer, Command, Create, Del, Header, Key, Put, Stamp, Unanswered};
+use state::{Answer, Command, Create, Key, Put, Stamp, Unanswered};
 
 use super::calls::{Busy, Known, Owned, Waits, Writing};
+use super::owed::del_of;
 use super::{Asked, Engine, Outbox};
 use crate::record::{Record, RecordError, Tombstone};
 use crate::step::{self, Change, Effect, Event, Step};
@@ -96,12 +97,19 @@ impl Engine {
         let step = match &call.known {
             Known::Up(record) => step::of_call(&look, record, event),
             Known::Gone(tombstone) => Step::Done(super::gone::of_tombstone(&look, tombstone, event)),
-            Known::Nothing => super::gone::of_nothing(&look, event),
-            Known::Unread if step::begins(event) => super::gone::of_nothing(&look, event),
+            Known::Nothing => super::gone::of_nothing(&look, event, call.looked_again),
+            Known::Unread if step::begins(event) => super::gone::of_nothing(&look, event, false),
             Known::Unread => return self.read(key, owned(), out),
             Known::Foreign => super::gone::of_foreign(event),
         };
         match step {
+            Step::Later => {
+                let at = now + self.settings.timers.t1;
+                if let Some(call) = self.calls.get_mut(key) {
+                    (call.known, call.looked_again) = (Known::Unread, true);
+                    call.again.push((at, owned()));
+                }
+            }
             Step::Done(effects) => self.apply(now, key, effects, out),
             Step::Check => {
                 let Known::Up(record) = &call.known else { return };
@@ -145,16 +153,13 @@ impl Engine {
                 (Command::Put(put), stamp, true)
             }
             Change::Del { tombstone } => {
-                let stamp = Stamp { fence, version: expected.version + 1 };
-                let header = Header { stamp, ..before.unwrap_or_default() };
-                tombstone.write(&header, &mut bytes);
-                let tombstone = Some(bytes.into());
-                (Command::Del(Del { key, expected, tombstone, also: Default::default() }), stamp, false)
+                let (del, stamp) = del_of(key, fence, &before.unwrap_or_default(), tombstone);
+                (Command::Del(del), stamp, false)
             }
         };
         self.counters.commits.add(1);
         if let Some(call) = self.calls.get_mut(key) {
-            call.busy = Some(Busy::Writes(Box::new(Writing { event, change, stamp, then })));
+            call.busy = Some(Busy::Writes(Box::new(Writing { event, change, stamp, then, before })));
         }
         self.ask(Asked::Call(key), key.partition(), command, replicated, out);
     }
@@ -189,6 +194,7 @@ impl Engine {
                 _ => self.again(now, key, event, true, out),
             },
             Busy::Writes(writing) => self.written(now, key, *writing, answer, out),
+            Busy::Owes => self.owed_written(now, key, answer),
         }
         self.settle(now, key, out);
     }
@@ -201,16 +207,23 @@ impl Engine {
         answer: &Result<Answer, Unanswered>,
         out: &mut Outbox,
     ) {
-        let Writing { event, change, stamp, then } = writing;
+        let Writing { event, change, stamp, then, before } = writing;
         let Some(call) = self.calls.get_mut(key) else { return };
         match answer {
             Ok(Answer::Done) => {
                 call.attempts = 0;
+                let doubted = std::mem::take(&mut call.doubted);
                 call.known = match change {
                     Change::Create { record, .. } | Change::Put { record, .. } => Known::Up(Box::new(record)),
                     Change::Del { tombstone } => Known::Gone(tombstone),
                 };
-                self.apply(now, key, then, out);
+                if doubted {
+                    // What the write allowed to leave is too old; what the other side needs is sent anew.
+                    call.waiting.push_front(Owned::TakeOver);
+                    call.known = Known::Unread;
+                } else {
+                    self.apply(now, key, then, out);
+                }
             }
             Ok(Answer::Refused(there)) => {
                 // A write that was sent again finds itself.
@@ -219,7 +232,7 @@ impl Engine {
                     return self.written(
                         now,
                         key,
-                        Writing { event, change, stamp, then },
+                        Writing { event, change, stamp, then, before },
                         &Ok(Answer::Done),
                         out,
                     );
@@ -238,10 +251,9 @@ impl Engine {
                 self.counters.refused.add(1);
                 self.give_up(key, &event, out);
             }
-            _ if matches!(change, Change::Del { .. }) => {
-                // The end of a call does not wait for the store. The wake-up of the record brings it to an end later.
-                self.counters.owed.add(1);
-                call.known = Known::Unread;
+            _ if let Change::Del { tombstone } = change => {
+                // The end of a call does not wait for the store.
+                self.owe(now, key, before.unwrap_or_default(), tombstone);
                 self.apply(now, key, then, out);
             }
             _ => {
@@ -277,7 +289,7 @@ impl Engine {
     }
 
     /// An event happens anew.
-    fn again(&mut self, now: Time, key: Key, event: Owned, checked: bool, out: &mut Outbox) {
+    pub(super) fn again(&mut self, now: Time, key: Key, event: Owned, checked: bool, out: &mut Outbox) {
         match &event {
             Owned::Timer(timer) => self.run(now, key, &Event::Timer(*timer), &|| event.clone(), checked, out),
             Owned::TakeOver => self.run(now, key, &Event::TakeOver, &|| event.clone(), checked, out),
@@ -331,7 +343,7 @@ impl Engine {
             Owned::Timer(timer) => {
                 let at = self.tier.now() + TIMER_AGAIN;
                 if let Some(call) = self.calls.get_mut(key) {
-                    call.again.push((at, *timer));
+                    call.again.push((at, Owned::Timer(*timer)));
                 }
             }
             Owned::TakeOver => {}

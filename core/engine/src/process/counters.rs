@@ -56,5 +56,6 @@ counters! {
     copies: "copies of messages that wait already",
     letters: "messages handed to another worker or engine",
     wakeups: "wake-ups that came",
+    stood_still: "turns that came too late, after which calls were read anew",
     owed: "ends of calls that the store has not taken yet",
 }

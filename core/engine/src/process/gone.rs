@@ -75,10 +75,12 @@ fn relayed(look: &Look<'_>, response: &Message<'_>) -> Option<Vec<Effect>> {
 }
 
 /// A message for a key that the store has nothing under.
-pub(super) fn of_nothing(look: &Look<'_>, event: &Event<'_>) -> Step {
+pub(super) fn of_nothing(look: &Look<'_>, event: &Event<'_>, looked_again: bool) -> Step {
     match *event {
         Event::Request { request, flow, .. } if begins(event) => of_invite(look, request, flow),
         Event::Request { method: Method::Ack, .. } => Step::Done(Vec::new()),
+        // Its INVITE may be on its way through another engine.
+        Event::Request { method: Method::Cancel, .. } if !looked_again => Step::Later,
         Event::Request { request, flow, .. } => {
             let reject = Reject::no_such_transaction();
             Step::Done(vec![answer_effect(request, flow, &reject, b"")])

@@ -11,7 +11,9 @@ mod arrive;
 mod calls;
 mod commit;
 mod counters;
+mod doubt;
 mod gone;
+mod owed;
 mod stand_in;
 mod tier;
 mod timers;
@@ -142,6 +144,7 @@ impl Core for Engine {
     type Event = Event;
 
     fn handle(&mut self, now: Time, input: Input<'_, Answer, Letter>, out: &mut Outbox) {
+        self.look_at_clock(now, out);
         match input {
             Input::Message { bytes, flow } => self.message(now, bytes, flow, out),
             Input::Letter(Letter::Message { bytes, flow }) => self.message(now, bytes, *flow, out),
@@ -166,6 +169,7 @@ impl Core for Engine {
     }
 
     fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        self.look_at_clock(now, out);
         self.run_timers(now, out);
         self.run_tier(now, out);
     }

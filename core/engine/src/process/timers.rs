@@ -16,7 +16,7 @@ const PER_TURN: usize = 512;
 /// What the timers of a call have led to.
 #[derive(Default)]
 struct Rung {
-    events: Vec<Timer>,
+    events: Vec<Owned>,
     /// Messages that leave once more.
     sends: Vec<(Vec<u8>, Target)>,
     /// Legs whose INVITE leaves once more.
@@ -33,10 +33,21 @@ impl Engine {
             let Some(call) = self.calls.get_mut(key) else { continue };
             let rung = ring(now, call, &timers);
             self.repeat(key, &rung, out);
-            for timer in rung.events {
-                self.event(now, key, &Event::Timer(timer), &|| Owned::Timer(timer), out);
+            for event in rung.events {
+                self.happens(now, key, event, out);
             }
+            self.write_owed(now, key, out);
             self.settle(now, key, out);
+        }
+    }
+
+    /// An event of a call comes out of this engine's own memory.
+    pub(super) fn happens(&mut self, now: Time, key: Key, event: Owned, out: &mut Outbox) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.busy.is_some() {
+            call.wait(event);
+        } else {
+            self.again(now, key, event, false, out);
         }
     }
 
@@ -71,7 +82,7 @@ impl Engine {
             let client = call.soft.clients.iter().find(|client| client.target == *to && !client.heard)?;
             Some((key, Timer::NoAnswer(client.leg)))
         };
-        let waiting: Vec<(Key, Timer)> = self.calls.keys().filter_map(waits).take(PER_TURN).collect();
+        let waiting: Vec<(Key, Timer)> = self.calls.all().filter_map(waits).take(PER_TURN).collect();
         for (key, timer) in waiting {
             self.event(now, key, &Event::Timer(timer), &|| Owned::Timer(timer), out);
         }
@@ -86,7 +97,7 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
         while let Some(event) = client.invite.due(now) {
             match client.invite.handle(now, event, timers) {
                 Output::Repeat => rung.invites.push(client.leg),
-                Output::Timeout => rung.events.push(Timer::NoAnswer(client.leg)),
+                Output::Timeout => rung.events.push(Owned::Timer(Timer::NoAnswer(client.leg))),
                 _ => {}
             }
             if event != InviteClientEvent::TimerA {
@@ -99,7 +110,7 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
             }
             if cancel.ends_at <= now {
                 cancel.ends_at = Time::NEVER;
-                rung.events.push(Timer::NotCancelled(client.leg));
+                rung.events.push(Owned::Timer(Timer::NotCancelled(client.leg)));
             }
         }
     }
@@ -110,7 +121,7 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
             rung.sends.push((relay.bytes.to_vec(), relay.target));
         }
         if over {
-            rung.events.push(Timer::Unanswered(relay.id));
+            rung.events.push(Owned::Timer(Timer::Unanswered(relay.id)));
         }
     }
     for bye in &mut soft.byes {
@@ -119,23 +130,23 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
             rung.sends.push((bye.bytes.to_vec(), bye.target));
         }
         if over {
-            rung.events.push(Timer::UnwantedStays(bye.leg));
+            rung.events.push(Owned::Timer(Timer::UnwantedStays(bye.leg)));
         }
     }
     if let Some(failure) = &mut soft.failure {
         while let Some(event) = failure.due(now) {
             match failure.handle(now, event, timers) {
                 Output::Repeat => rung.repeats_failure = true,
-                Output::Timeout => rung.events.push(Timer::NoAck),
+                Output::Timeout => rung.events.push(Owned::Timer(Timer::NoAck)),
                 _ => break,
             }
         }
     }
     if soft.rings_until.is_some_and(|until| until <= now) {
         soft.rings_until = None;
-        rung.events.push(Timer::Rang);
+        rung.events.push(Owned::Timer(Timer::Rang));
     }
-    let due = call.again.extract_if(.., |(at, _)| *at <= now).map(|(_, timer)| timer);
+    let due = call.again.extract_if(.., |(at, _)| *at <= now).map(|(_, event)| event);
     rung.events.extend(due);
     rung
 }

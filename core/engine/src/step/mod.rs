@@ -119,6 +119,8 @@ pub(crate) enum Step {
     Done(Vec<Effect>),
     /// The record must first be compared with that of the store.
     Check,
+    /// There is no record: the event happens anew after T1, since the INVITE may be on its way through another engine.
+    Later,
     /// `then`: what leaves when the change is written.
     Write { change: Box<Change>, then: Vec<Effect> },
 }

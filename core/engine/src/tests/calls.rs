@@ -281,6 +281,8 @@ fn strangers_touch_nothing_and_cost_no_look_into_the_store() {
     let cancel = INVITE.replace("INVITE sip", "CANCEL sip").replace("7 INVITE", "7 CANCEL");
     world.deliver(0, "10.6.6.6:5060", &cancel.replace("tag=alice", "tag=mallory"));
     world.carry_out();
+    world.holds = false;
+    world.pass(Duration::from_millis(510));
     world.expect("10.6.6.6:5060", "SIP/2.0 481");
     let forged = response(&invite, "486 Busy Here", "bob", "");
     world.deliver(0, "10.6.6.6:5060", &forged.replace("branch=z9hG4bK", "branch=z9hG4bKa"));

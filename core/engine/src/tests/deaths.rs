@@ -139,3 +139,120 @@ fn without_a_notice_the_store_says_that_an_engine_died() {
     let repeated = world.expect(CALLEE, "INVITE");
     assert_eq!(anonymous(&repeated), anonymous(&invite));
 }
+
+#[test]
+fn an_engine_that_stood_still_repeats_nothing_that_another_has_ended() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
+    world.expect(CALLER, "SIP/2.0 180");
+    // The first engine stands still for five seconds; the second takes the call over and ends it.
+    world.still[0] = true;
+    world.pass(Duration::from_secs(3));
+    world.expect(CALLEE, "INVITE");
+    world.sent.clear();
+    let busy = response(&invite, "486 Busy Here", "bob", "");
+    world.deliver(1, CALLEE, &busy);
+    world.expect(CALLEE, "ACK");
+    let said = world.expect(CALLER, "SIP/2.0 486");
+    world.deliver(1, CALLER, &of_caller("ACK", 7, "invite", field(&said, "To")));
+    world.pass(Duration::from_secs(2));
+    world.expect_nothing();
+    world.still[0] = false;
+    world.pass(Duration::from_secs(40));
+    world.expect_nothing();
+}
+
+#[test]
+fn an_engine_that_stood_still_goes_on_with_what_nobody_took() {
+    let mut world = World::new(1);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    world.still[0] = true;
+    world.pass(Duration::from_secs(5));
+    world.still[0] = false;
+    world.pass(Duration::from_millis(20));
+    let repeated = world.expect(CALLEE, "INVITE");
+    assert_eq!(repeated, invite);
+    world.deliver(0, CALLEE, &response(&repeated, "200 OK", "bob", CONTACT));
+    world.expect(CALLER, "SIP/2.0 200");
+}
+
+#[test]
+fn what_a_late_reply_allowed_to_leave_is_thrown_away() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.holds = true;
+    world.deliver(0, CALLER, INVITE);
+    let (at, create) = world.asks.pop_front().expect("a command");
+    let reply = world.answer_of(create);
+    world.holds = false;
+    world.still[0] = true;
+    world.pass(Duration::from_secs(4));
+    let invite = world.expect(CALLEE, "INVITE");
+    world.sent.clear();
+    world.deliver(1, CALLEE, &response(&invite, "486 Busy Here", "bob", ""));
+    world.expect(CALLEE, "ACK");
+    let said = world.expect(CALLER, "SIP/2.0 486");
+    world.deliver(1, CALLER, &of_caller("ACK", 7, "invite", field(&said, "To")));
+    world.still[0] = false;
+    world.reply(at, reply);
+    world.pass(Duration::from_secs(1));
+    world.expect_nothing();
+}
+
+#[test]
+fn the_end_of_a_call_does_not_wait_for_the_store() {
+    let mut world = World::new(1);
+    let (_, to) = answered(&mut world, 0);
+    world.deliver(0, CALLER, &of_caller("BYE", 8, "bye", &to));
+    let bye = world.expect(CALLEE, "BYE");
+    world.away = true;
+    world.deliver(0, CALLEE, &response(&bye, "200 OK", "", ""));
+    world.expect(CALLER, "SIP/2.0 200");
+    world.deliver(0, CALLER, &INVITE.replace("call-1", "call-2"));
+    let refused = world.expect(CALLER, "SIP/2.0 503");
+    assert_eq!(field(&refused, "Retry-After"), "2");
+    assert_eq!(world.records(), (1, 0));
+    world.pass(Duration::from_millis(1500));
+    world.away = false;
+    world.pass(Duration::from_millis(1500));
+    assert_eq!(world.records(), (0, 1));
+    world.expect_nothing();
+}
+
+#[test]
+fn without_the_store_requests_of_calls_up_still_pass() {
+    let mut world = World::new(1);
+    let (_, to) = answered(&mut world, 0);
+    world.away = true;
+    world.deliver(0, CALLER, &of_caller("INFO", 8, "info", &to));
+    let info = world.expect(CALLEE, "INFO");
+    world.deliver(0, CALLEE, &response(&info, "200 OK", "", ""));
+    world.expect(CALLER, "SIP/2.0 200");
+}
+
+#[test]
+fn a_cancel_that_overtakes_its_invite_waits_for_it() {
+    let mut world = World::new(1);
+    let cancel = INVITE.replace("INVITE sip", "CANCEL sip").replace("7 INVITE", "7 CANCEL");
+    world.deliver(0, CALLER, &cancel);
+    world.expect_nothing();
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    world.pass(Duration::from_millis(510));
+    world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 200");
+    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
+    world.expect(CALLEE, "CANCEL");
+    world.deliver(0, CALLER, &cancel.replace("branch=z9hG4bKinvite", "branch=z9hG4bKother"));
+    world.pass(Duration::from_millis(520));
+    let refused = world.sent.iter().filter(|(_, text)| text.starts_with("SIP/2.0 481"));
+    assert_eq!(refused.count(), 1, "a CANCEL of no call");
+}

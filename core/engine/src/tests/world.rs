@@ -27,6 +27,10 @@ pub(super) struct World {
     pub(super) asks: VecDeque<(usize, Ask)>,
     /// Whether commands wait until a test carries them out.
     pub(super) holds: bool,
+    /// Engines that stand still: nothing runs in them.
+    pub(super) still: Vec<bool>,
+    /// The store answers nothing.
+    pub(super) away: bool,
 }
 
 pub(super) fn settings(engine: u32) -> Settings {
@@ -70,6 +74,8 @@ impl World {
             sent: VecDeque::new(),
             asks: VecDeque::new(),
             holds: false,
+            still: vec![false; count as usize],
+            away: false,
         }
     }
 
@@ -100,6 +106,9 @@ impl World {
 
     /// The store carries out a command; its answer is not delivered.
     pub(super) fn answer_of(&mut self, ask: Ask) -> Reply {
+        if self.away {
+            return Reply { token: ask.token, answer: Err(state::Unanswered::OutOfReach) };
+        }
         let millis = EPOCH_US / 1000 + self.now.as_millis() - 1_000_000;
         let partition = self
             .partitions
@@ -127,6 +136,7 @@ impl World {
             self.now = self.now + Duration::from_millis(10);
             for at in 0..self.engines.len() {
                 let due = self.engines[at].as_ref().and_then(|engine| engine.next_deadline());
+                let due = due.filter(|_| !self.still[at]);
                 if due.is_some_and(|due| due <= self.now) {
                     self.turn(at, |engine, now, out| engine.handle_timeout(now, out));
                 }

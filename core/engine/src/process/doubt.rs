@@ -1,0 +1,46 @@
+//! An engine that stood still does not know what others did meanwhile: it looks anew before it sends (SPEC E2).
+
+use base::{Duration, Time};
+use state::Key;
+use state::wakeup::MARK_EVERY;
+
+use super::calls::{Known, Owned};
+use super::stand_in::is_in_progress;
+use super::{Engine, Outbox};
+
+/// A turn that comes so much later than its deadline is late.
+const LATE: Duration = Duration::from_millis(300);
+
+impl Engine {
+    /// Called at the start of every turn.
+    pub(super) fn look_at_clock(&mut self, now: Time, out: &mut Outbox) {
+        // Marks alone make a turn this often.
+        let is_late = now.since(self.tier.now()) > MARK_EVERY + LATE;
+        self.tier.set_now(now);
+        if is_late && self.calls.len() > 0 {
+            self.doubt(now, out);
+        }
+    }
+
+    /// Forgets what repetitions were due. A call in progress is read anew: its owner goes on with it, this engine or another.
+    fn doubt(&mut self, now: Time, out: &mut Outbox) {
+        self.counters.stood_still.add(1);
+        let mut waiting: Vec<Key> = Vec::new();
+        for (key, call) in self.calls.all_mut() {
+            let is_waiting = matches!(&call.known, Known::Up(record) if is_in_progress(record));
+            call.soft.forget();
+            call.again.clear();
+            if call.busy.is_some() {
+                call.doubted = true;
+            } else if call.owed.is_none() {
+                call.known = Known::Unread;
+                if is_waiting {
+                    waiting.push(key);
+                }
+            }
+        }
+        for key in waiting {
+            self.happens(now, key, Owned::TakeOver, out);
+        }
+    }
+}
