@@ -42,6 +42,8 @@ pub enum Answer {
         at: Time,
         micros: u64,
     },
+    /// The primaries of the state tier that can be reached: the number of each, and one of its partitions.
+    Primaries(Vec<(u32, u8)>),
     /// Somebody outside the store knows that an engine is dead.
     Died {
         engine: u32,
@@ -155,6 +157,7 @@ impl Core for Engine {
                 None => {}
             },
             Input::Answer(Answer::Clock { at, micros }) => self.tier.set_clock(*at, *micros),
+            Input::Answer(Answer::Primaries(primaries)) => self.tier.set_primaries(primaries),
             Input::Answer(Answer::Died { engine }) => self.told_dead(now, *engine, out),
             Input::Answer(Answer::Drain) => self.draining = true,
             Input::BrokenFrame { .. } => self.counters.malformed.add(1),

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
-    Mark { primary: u8 },
+    Mark { primary: u32 },
     Due,
     Owned { partition: u8, engine: u32 },
     Wake,
@@ -22,6 +22,8 @@ pub(super) struct Tier {
     clock: (Time, u64),
     pub(super) next_mark: Time,
     pub(super) next_poll: Time,
+    /// The number of each primary, and one of its partitions: marks are written there.
+    pub(super) primaries: Vec<(u32, u8)>,
     now: Time,
 }
 
@@ -34,12 +36,20 @@ impl Tier {
             clock,
             next_mark: now,
             next_poll: now,
+            // One node has all partitions.
+            primaries: vec![(0, 0)],
             now,
         }
     }
 
     pub(super) fn set_clock(&mut self, at: Time, micros: u64) {
         self.clock = (at, micros);
+    }
+
+    pub(super) fn set_primaries(&mut self, primaries: &[(u32, u8)]) {
+        let is_gone = |(old, _): &&(u32, u8)| !primaries.iter().any(|(new, _)| new == old);
+        self.primaries.iter().filter(is_gone).for_each(|(gone, _)| self.living.lost(*gone));
+        self.primaries = primaries.to_vec();
     }
 
     pub(super) fn set_now(&mut self, now: Time) {

@@ -25,9 +25,6 @@ const QUIET_MS: Millis = 12 * 3_600_000;
 /// A call whose owner works on it is looked at again after this time.
 const BUSY_MS: Millis = 30_000;
 
-/// A partition of each primary: marks are written there. One node has all partitions.
-const PRIMARIES: [u8; 1] = [0];
-
 impl Engine {
     pub(super) fn run_tier(&mut self, now: Time, out: &mut Outbox) {
         self.tier.set_now(now);
@@ -38,9 +35,9 @@ impl Engine {
                 address: self.settings.letters.clone(),
                 at: self.tier.millis(now),
             };
-            for primary in PRIMARIES {
+            for (primary, partition) in self.tier.primaries.clone() {
                 let asked = super::Asked::Tier(Asked::Mark { primary });
-                self.ask(asked, primary, Command::Mark(mark.clone()), false, out);
+                self.ask(asked, partition, Command::Mark(mark.clone()), false, out);
             }
         }
         if self.tier.next_poll <= now {
@@ -86,7 +83,7 @@ impl Engine {
         self.tier.set_now(now);
         match (asked, answer) {
             (Asked::Mark { primary }, Ok(Answer::Marks(marks))) => {
-                self.tier.living.marks(now, primary.into(), marks);
+                self.tier.living.marks(now, primary, marks);
                 for engine in self.tier.living.take_dead(now) {
                     self.mourn(now, engine, out);
                 }
