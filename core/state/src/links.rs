@@ -99,6 +99,10 @@ impl Links {
         replies.append(&mut self.replies);
     }
 
+    pub fn has_replies(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
     /// When [`Links::turn`] must be called again at the latest.
     pub fn next_deadline(&self) -> Time {
         self.deadline

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod contract;
 pub mod functions;
+pub mod link;
 pub mod resp;
 #[cfg(test)]
 mod testing;

@@ -53,7 +53,7 @@ pub(super) struct Connection {
     pub(super) batch: Vec<Id>,
     /// How many replicas have the batch.
     pub(super) replicas: u32,
-    /// It must be made anew.
+    /// It is made anew.
     pub(super) is_useless: bool,
 }
 

@@ -94,9 +94,10 @@ impl Links {
         let is_repeated = outcome::is_repeated(&kept.ask.command);
         let begins = matches!(kept.ask.command, Command::Create(_) | Command::Count { .. });
         if let Some(node) = self.nodes.get_mut(&link.node) {
-            let connection = node.connection_mut(link.role);
-            connection.batch.retain(|other| *other != id);
-            connection.is_useless |= fault == Fault::NoFunctions;
+            node.connection_mut(link.role).batch.retain(|other| *other != id);
+            // The functions are brought by whoever connects a reader.
+            let reader = node.connection_mut(Role::Reader);
+            reader.is_useless |= fault == Fault::NoFunctions && reader.is_up();
         }
         match fault {
             Fault::Elsewhere(_) | Fault::NotNow | Fault::NoFunctions => {

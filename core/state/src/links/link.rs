@@ -67,7 +67,7 @@ pub enum Fault {
     Elsewhere(Box<str>),
     /// The partition is on its way, the node starts, or it is no primary: later it will be known who answers.
     NotNow,
-    /// The node does not know the functions of the state tier: they must be loaded once more.
+    /// The node does not know the functions of the state tier: its reader is made anew, and brings them.
     NoFunctions,
     /// The node has no memory left, and changed nothing.
     NoRoom,
@@ -78,7 +78,7 @@ pub enum Fault {
 /// The sockets below [`super::Links`].
 pub trait Wires {
     /// Begins to connect. False: it failed at once. [`super::Links::up`] follows when the node takes commands, or
-    /// [`super::Links::lost`].
+    /// [`super::Links::lost`]. A reader brings the functions to a node that has none.
     fn open(&mut self, link: Link, address: &str) -> bool;
 
     /// Ends a connection; nothing more comes from it. Nobody says that it is lost.

@@ -1,0 +1,22 @@
+//! An engine's connections to the state tier.
+//!
+//! [`Start`] waits: at the start of an engine it loads the functions, draws the engine's number and fetches the farm's secret.
+//! [`Store`] never waits: each worker has one, and polls one descriptor for it. Which node is asked, and what is asked again, is
+//! decided by [`state::links`]; here are sockets, and the words of Redis and Valkey.
+
+mod address;
+mod call;
+mod greeting;
+mod heard;
+mod settings;
+mod socket;
+mod sockets;
+mod start;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, NoAddress};
+pub use settings::Settings;
+pub use start::{SECRET_BYTES, Start};
+pub use store::{Status, Store};
