@@ -3,3 +3,4 @@
 mod events;
 pub(crate) mod memory;
 pub(crate) mod serve;
+mod store;

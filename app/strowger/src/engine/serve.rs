@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base::Time;
 use config::Tls;
 use engine::{Address, Counters, Engine, FarmSecret, Settings};
 use lb::settings::Listener;
@@ -14,9 +15,13 @@ use net::{Clock, Identities, UdpOptions};
 use sip::{Host, Uri};
 
 use super::memory::Memory;
+use super::store::Way;
 use crate::lb::certificates::identity;
 use crate::process::signals::Signals;
 use crate::report::table::aligned;
+
+/// How long an engine waits for the state tier at its start.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an engine is started with; the options are read and judged.
 pub(crate) struct Start {
@@ -26,6 +31,8 @@ pub(crate) struct Start {
     pub(crate) route: Option<SocketAddr>,
     pub(crate) ring_max: Duration,
     pub(crate) workers: u8,
+    /// The nodes of the state tier; none: the state lies in this process.
+    pub(crate) state: Option<state_redis::link::Settings>,
     pub(crate) seconds: Option<u64>,
 }
 
@@ -33,15 +40,29 @@ pub(crate) struct Start {
 struct Identity {
     engine: u32,
     secret: [u8; 32],
+    /// A moment, and the time of the state tier at it, in microseconds.
+    clock: (Time, u64),
 }
 
 pub(crate) fn serve(start: Start) -> io::Result<()> {
     crate::process::ports::check(&start.listeners)?;
     let signals = Signals::hold(&[libc::SIGUSR1, libc::SIGINT, libc::SIGTERM]);
     let clock = Clock::start();
-    let memory = Memory::new();
-    let identity = Identity { engine: 1, secret: os::chance::bytes()? };
-    run(start, &signals, clock, &identity, |_| Ok(memory.beside()))
+    let Some(state) = start.state.clone() else {
+        let memory = Memory::new();
+        let identity = Identity {
+            engine: 1,
+            secret: os::chance::bytes()?,
+            clock: (clock.now(), os::since_1970().as_micros() as u64),
+        };
+        outln!(
+            "the state lies in this process: calls end with it (--state names a state tier that keeps them)"
+        );
+        return run(start, &signals, clock, &identity, |_| Ok(memory.beside()));
+    };
+    let begun = state_redis::link::Start::wait(&state, &clock, PATIENCE)?;
+    let identity = Identity { engine: begun.engine, secret: *begun.secret.get(), clock: begun.clock() };
+    run(start, &signals, clock, &identity, |_| Ok(Box::new(Way::to(&state, &begun)?)))
 }
 
 fn run(
@@ -54,7 +75,6 @@ fn run(
     let identities = Arc::new(Identities::new(start.tls.map(identity)));
     let all: Vec<_> = start.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
     let hosts = hosts(&start.to)?;
-    let micros = os::since_1970().as_micros() as u64;
     let mut workers = Vec::new();
     let mut counters = Vec::new();
     for index in 0..start.workers {
@@ -72,7 +92,7 @@ fn run(
             ring_max: start.ring_max,
             bounds: engine::Bounds::default(),
         };
-        let core = Engine::new(settings, (clock.now(), micros));
+        let core = Engine::new(settings, farm.clock);
         counters.push(core.counters());
         let setup = Setup {
             index,

@@ -1,7 +1,7 @@
 //! An engine: calls whose record outlives it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,6 +40,16 @@ pub(crate) struct Args {
     /// this engine
     #[arg(long, value_name = "ADDRESS:PORT")]
     lb: Option<SocketAddr>,
+    /// A node of the state tier that keeps the calls: unix:PATH or ADDRESS:PORT. May be repeated. If left out, the state lies
+    /// in this process, and calls end with it
+    #[arg(long, value_name = "NODE")]
+    state: Vec<String>,
+    /// User of the state tier; the password comes from the file
+    #[arg(long, value_name = "NAME", requires = "state_password_file")]
+    state_user: Option<String>,
+    /// File with the password of the state tier
+    #[arg(long, value_name = "FILE")]
+    state_password_file: Option<PathBuf>,
     /// Certificate chain of `tls:` and `wss:` listeners in PEM: the own certificate first, then those of its signers
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
@@ -77,7 +87,6 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 /// Judges the options.
 fn start(args: Args) -> Result<Start, String> {
-    let problem = |what: String, remedy: String| format!("error: {what}\n  remedy: {remedy}\n");
     let mut listeners = Vec::new();
     for text in &args.listen {
         let Endpoint { transport, address } = parse_endpoint(text)
@@ -110,8 +119,42 @@ fn start(args: Args) -> Result<Start, String> {
         tls,
         to: args.to,
         route: args.lb,
+        state: state(&args.state, args.state_user.as_deref(), args.state_password_file.as_deref())?,
         ring_max: Duration::from_secs(args.ring_max),
         workers: args.workers,
         seconds: args.seconds,
     })
+}
+
+fn problem(what: impl std::fmt::Display, remedy: impl std::fmt::Display) -> String {
+    format!("error: {what}\n  remedy: {remedy}\n")
+}
+
+/// The way to the state tier.
+fn state(
+    nodes: &[String],
+    user: Option<&str>,
+    password: Option<&Path>,
+) -> Result<Option<state_redis::link::Settings>, String> {
+    if nodes.is_empty() {
+        return Ok(None);
+    }
+    let read = |text: &String| {
+        let remedy = "write it as unix:/run/strowger-state.sock, 192.0.2.5:6379 or host.example:6379";
+        text.parse().map_err(|why| problem(format!("--state {text}: {why}"), remedy))
+    };
+    let nodes = nodes.iter().map(read).collect::<Result<_, _>>()?;
+    let password = match password {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                problem(
+                    format!("--state-password-file {}: {error}", path.display()),
+                    "name a file that this user can read",
+                )
+            })?;
+            Some(base::Key::from(text.trim_end().to_owned()))
+        }
+    };
+    Ok(Some(state_redis::link::Settings { nodes, user: user.map(Box::from), password, ..Default::default() }))
 }

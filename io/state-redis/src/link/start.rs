@@ -53,6 +53,11 @@ impl Start {
         }
     }
 
+    /// A moment, and the time of the state tier at it, in microseconds since 1970.
+    pub fn clock(&self) -> (Time, u64) {
+        self.clock
+    }
+
     /// Writes the secret back where it is missing: a primary that was started empty has none. An error if there is another.
     /// Waits for the nodes: not for a worker's thread.
     pub fn keep_secret(&self, settings: &Settings) -> io::Result<()> {
