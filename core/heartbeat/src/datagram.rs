@@ -110,6 +110,9 @@ pub struct Heartbeat {
     pub age_ms: Option<u32>,
     /// A performance server got no answer from the agent of this server (SPEC B3): its score is 0.
     pub down: bool,
+    /// The state tier that keeps the calls of the server: any server with the same one goes on with them. The tier draws
+    /// the number once; any value. Absent: the calls of the server are its own.
+    pub state_tier: Option<u64>,
 }
 
 impl Heartbeat {
@@ -127,6 +130,7 @@ impl Heartbeat {
             nonce: None,
             age_ms: None,
             down: false,
+            state_tier: None,
         }
     }
 

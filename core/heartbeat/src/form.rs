@@ -15,10 +15,13 @@ pub enum Form {
     Notice = 0xDEAD_FAD1,
     /// What servers that shift workload tell each other (docs/workload-shifting.md).
     Shift = 0xDEAD_FAD2,
+    /// A load manager tells the servers of a state tier that one of them is gone: [`crate::death`].
+    Death = 0xDEAD_FAD3,
 }
 
 impl Form {
-    pub const ALL: [Form; 5] = [Form::Heartbeat, Form::Query, Form::End, Form::Notice, Form::Shift];
+    pub const ALL: [Form; 6] =
+        [Form::Heartbeat, Form::Query, Form::End, Form::Notice, Form::Shift, Form::Death];
 
     pub const fn id(self) -> u32 {
         self as u32
@@ -39,6 +42,7 @@ impl Form {
             Form::End => "the end of a \"get data\" answer",
             Form::Notice => "a notice of a load manager",
             Form::Shift => "a datagram of workload shifting",
+            Form::Death => "a notice that a server is gone",
         }
     }
 }
@@ -56,6 +60,7 @@ pub fn named(bytes: &[u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::death::{self, Death};
     use crate::notice::{self, Notice, What};
     use crate::stream::{End, Frame};
     use crate::{Heartbeat, Ignored, Query, ServerState};
@@ -79,11 +84,13 @@ mod tests {
         let mut notices = Vec::new();
         let told = Notice { call: 1, server: 2, what: What::Begun };
         notice::encode(3, 4, &[told], (1, KEY), &mut notices);
+        let death = Death { state_tier: 1, server_id: 2, sip: ([192, 0, 2, 1], 5060).into() };
         let forms = [
             (Form::Heartbeat, heartbeat.encode(Some(KEY))),
             (Form::Query, Query { nonce: 1 }.encode(Some(KEY)).to_vec()),
             (Form::End, Frame::End(End { nonce: 1, servers: 1 }).encode(Some(KEY)).split_off(2)),
             (Form::Notice, notices),
+            (Form::Death, death.encode(3, 4, Some(KEY)).to_vec()),
         ];
         for (form, bytes) in &forms {
             assert_eq!((Form::of(bytes), named(bytes)), (Some(*form), form.name()));
@@ -93,6 +100,13 @@ mod tests {
             }
             if *form != Form::Notice {
                 assert!(notice::decode(bytes, |_| Some(KEY)).is_err(), "{form:?}");
+            }
+            if *form != Form::Death {
+                assert_eq!(
+                    death::decode(bytes, Some(KEY)),
+                    wrong.map(|_: Heartbeat| unreachable!()),
+                    "{form:?}"
+                );
             }
         }
         assert_eq!(named(b"OPTIONS sip:a@example.com SIP/2.0\r\n"), "text such as SIP");

@@ -35,6 +35,11 @@ const OTHER_FULL_SIGNED: &str = "cefaadde 07000000 c4130000 01000000 4f525453 01
     1000 0200 7701  1100 0800 28ec000000000000  1200 0200 7800  1300 0800 f841000000000000 \
     1400 0400 0c000000  1500 0400 58000000  ffff 1000 c93ad9fecede78206a4dffaa31f8cd32";
 
+/// Of an engine: the plain form, and the state tier alone in its tail.
+const OF_TIER: &str = "deadface 00000007 000013c4 00000001 5354524f 0001 000c 0009 0008 0102030405060708";
+const OTHER_OF_TIER: &str =
+    "cefaadde 07000000 c4130000 01000000 4f525453 0100 0c00 0900 0800 0807060504030201";
+
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> =
         hex.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
@@ -99,6 +104,16 @@ fn both_byte_orders_are_understood() {
 }
 
 #[test]
+fn the_state_tier_is_a_section_that_older_readers_skip() {
+    let of_tier = Heartbeat { state_tier: Some(0x0102_0304_0506_0708), ..plain() };
+    assert_eq!(of_tier.encode(None), bytes(OF_TIER));
+    check(&bytes(OF_TIER), None, Ok(of_tier));
+    check(&bytes(OTHER_OF_TIER), None, Ok(of_tier));
+    // A section with an id that the reader does not know, as 9 is to an older one, is no part of the heartbeat.
+    check(&bytes(&OF_TIER.replace("0009 0008", "0f09 0008")), None, Ok(plain()));
+}
+
+#[test]
 fn every_flaw_has_its_reason() {
     let head = |port: &str, state: &str| bytes(&format!("deadface 00000007 {port} {state}"));
     check(b"", None, Err(Ignored::Short));
@@ -134,6 +149,7 @@ fn every_flaw_of_the_tail_has_its_reason() {
     tail("0001", "0010 0002 03e8", Ok(()));
     tail("0001", "0010 0002 03e9", Err(Ignored::BadTail)); // 1001 permille
     tail("0001", "0003 0001 02", Err(Ignored::BadTail)); // no such transport
+    tail("0001", "0009 0004 00000001", Err(Ignored::BadTail)); // a state tier of four bytes
     tail("0001", "0005 0004 000003e8 0005 0004 000003e8", Err(Ignored::BadTail)); // twice
     tail("0001", "0001 0004 00000000", Err(Ignored::BadTail)); // 0.0.0.0
     tail("0001", "0001 0004 ffffffff", Err(Ignored::BadTail)); // broadcast
@@ -226,13 +242,25 @@ fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
     let head = (any::<u32>(), 1..=u16::MAX, state);
     let tail =
         (any_load(), address, transport, any::<Option<u64>>(), any::<Option<u32>>(), any::<Option<u64>>());
-    (head, tail, any::<Option<u32>>(), any::<bool>()).prop_map(
-        |((server_id, sip_port, state), tail, age_ms, down)| {
+    let polled = (any::<Option<u32>>(), any::<bool>());
+    (head, tail, polled, any::<Option<u64>>()).prop_map(
+        |((server_id, sip_port, state), tail, (age_ms, down), state_tier)| {
             let (load, sip_address, transport, count, period_ms, nonce) = tail;
             // Figures that are all unknown are no figures.
             let load = (load != Load::default()).then_some(load);
             let plain = Heartbeat::plain(server_id, sip_port, state);
-            Heartbeat { load, sip_address, transport, count, period_ms, nonce, age_ms, down, ..plain }
+            Heartbeat {
+                load,
+                sip_address,
+                transport,
+                count,
+                period_ms,
+                nonce,
+                age_ms,
+                down,
+                state_tier,
+                ..plain
+            }
         },
     )
 }

@@ -7,6 +7,7 @@
 
 pub mod authenticator;
 pub mod datagram;
+pub mod death;
 pub mod decay;
 pub mod form;
 #[cfg(test)]

@@ -244,10 +244,15 @@ impl Senders {
     /// Whether this batch is newer than all earlier batches of its sender. `clock_micros` is the receiver's wall clock since
     /// 1970.
     pub fn admit(&mut self, clock_micros: u64, batch: &Batch<'_>) -> Result<(), Disbelieved> {
-        if batch.count.abs_diff(clock_micros) > WINDOW_MICROS {
+        self.admit_count(clock_micros, batch.sender, batch.count)
+    }
+
+    /// The same for a datagram of another form that has a sender and its count ([`crate::death`]).
+    pub fn admit_count(&mut self, clock_micros: u64, sender: u64, count: u64) -> Result<(), Disbelieved> {
+        if count.abs_diff(clock_micros) > WINDOW_MICROS {
             return Err(Disbelieved::Stale);
         }
-        let (sender, incarnation) = taken_apart(batch.sender);
+        let (sender, incarnation) = taken_apart(sender);
         if self.largest.len() >= SENDERS_MAX && !self.largest.contains_key(&sender) {
             self.largest.retain(|_, (_, count)| count.saturating_add(WINDOW_MICROS) >= clock_micros);
             if self.largest.len() >= SENDERS_MAX {
@@ -255,10 +260,10 @@ impl Senders {
             }
         }
         let largest = self.largest.entry(sender).or_insert((0, 0));
-        if (incarnation, batch.count) <= *largest {
+        if (incarnation, count) <= *largest {
             return Err(Disbelieved::Replayed);
         }
-        *largest = (incarnation, batch.count);
+        *largest = (incarnation, count);
         Ok(())
     }
 }

@@ -32,6 +32,7 @@ mod id {
     pub(super) const NONCE: u16 = 6;
     pub(super) const AGE_MS: u16 = 7;
     pub(super) const DOWN: u16 = 8;
+    pub(super) const STATE_TIER: u16 = 9;
     pub(super) const CPU_PERMILLE: u16 = 16;
     pub(super) const MEMORY_AVAILABLE_KIB: u16 = 17;
     pub(super) const SERVER_CPU_PERMILLE: u16 = 18;
@@ -118,6 +119,7 @@ pub(crate) fn read(mut sections: Sections<'_>, heartbeat: &mut Heartbeat) -> Res
             id::AGE_MS => once(&mut heartbeat.age_ms, order.u32(fixed(value)?))?,
             id::DOWN if value.is_empty() && !heartbeat.down => heartbeat.down = true,
             id::DOWN => return Err(Ignored::BadTail),
+            id::STATE_TIER => once(&mut heartbeat.state_tier, order.u64(fixed(value)?))?,
             id::CPU_PERMILLE => once(&mut load.cpu_permille, permille(order.u16(fixed(value)?))?)?,
             id::MEMORY_AVAILABLE_KIB => once(&mut load.memory_available_kib, order.u64(fixed(value)?))?,
             id::SERVER_CPU_PERMILLE => {
@@ -192,6 +194,7 @@ pub(crate) fn append(heartbeat: &Heartbeat, key: Option<&[u8]>, bytes: &mut Vec<
     section(bytes, id::NONCE, heartbeat.nonce.map(u64::to_be_bytes));
     section(bytes, id::AGE_MS, heartbeat.age_ms.map(u32::to_be_bytes));
     section(bytes, id::DOWN, heartbeat.down.then_some([]));
+    section(bytes, id::STATE_TIER, heartbeat.state_tier.map(u64::to_be_bytes));
     section(bytes, id::CPU_PERMILLE, load.cpu_permille.map(|value| value.min(1000).to_be_bytes()));
     section(bytes, id::MEMORY_AVAILABLE_KIB, load.memory_available_kib.map(u64::to_be_bytes));
     section(
@@ -210,7 +213,7 @@ pub(crate) fn append(heartbeat: &Heartbeat, key: Option<&[u8]>, bytes: &mut Vec<
         bytes.truncate(head);
         return;
     }
-    // At most 155 bytes: every section has a fixed size and comes once.
+    // At most 167 bytes: every section has a fixed size and comes once.
     bytes[head + 6..head + HEADER_BYTES].copy_from_slice(&(length as u16).to_be_bytes());
     if let Some(key) = key {
         bytes.extend_from_slice(&id::AUTHENTICATOR.to_be_bytes());

@@ -69,6 +69,9 @@ pub struct Server {
     pub index: u16,
     /// The place of its counters.
     pub seat: Seat,
+    /// The state tier that keeps its calls, as its heartbeats said: any server of the same tier goes on with them. A server
+    /// that failed keeps its tier.
+    pub state_tier: Option<u64>,
 }
 
 impl Server {
@@ -92,6 +95,7 @@ impl Server {
             answered_before: 0,
             index: 0,
             seat: Seat::default(),
+            state_tier: None,
         }
     }
 

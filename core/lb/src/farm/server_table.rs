@@ -18,9 +18,11 @@ use crate::settings::Settings;
 
 mod aside;
 mod change;
+mod deaths;
 mod moved;
 mod refusal;
 mod row;
+pub use deaths::DeathNotice;
 pub use refusal::Refusal;
 use row::{Agent, Row};
 pub use row::{Reason, RowView, Source};
@@ -73,6 +75,8 @@ pub struct ServerTable {
     looked: Time,
     look: bool,
     due: Option<Time>,
+    /// Deaths that the servers of a state tier are to be told of.
+    deaths: Vec<DeathNotice>,
 }
 
 impl ServerTable {
@@ -99,6 +103,7 @@ impl ServerTable {
             looked: now,
             look: true,
             due: None,
+            deaths: Vec::new(),
         };
         for entry in &settings.servers {
             table.add(now, entry)?;
@@ -145,6 +150,7 @@ impl ServerTable {
             || row.condition == Condition::Failed
             || row.agent.is_none_or(|agent| agent.id != heartbeat.server_id);
         let twin = if compare { self.twin_of(now, at, heartbeat.server_id) } else { None };
+        self.note_another_life(at, heartbeat);
         let row = &mut self.rows[at];
         let same_id_as = twin.filter(|_| row.same_id_as != twin);
         row.same_id_as = twin;
@@ -152,8 +158,9 @@ impl ServerTable {
             row.transport = transport;
             self.stale = true;
         }
-        let admitted = self.counters.admitted.count(row.seat.slot);
+        let (admitted, tier) = (self.counters.admitted.count(row.seat.slot), row.state_tier);
         self.figures_stale |= row.hear(now, heartbeat, self.decay, self.health, admitted);
+        self.stale |= row.state_tier != tier;
         self.stale |= row.judge(now, admitted, self.slow_start);
         self.due = self.due.into_iter().chain(row.next_deadline()).min();
         Ok(Heard { joined: found.is_none(), same_id_as, moved_from })
@@ -354,6 +361,7 @@ impl ServerTable {
     }
 
     fn publish(&mut self) {
+        self.note_deaths();
         let figures: Vec<_> = self.rows.iter().map(Row::figures).collect();
         let scores = scores(&self.score, &figures);
         let rows = self.rows.iter().zip(scores).zip(0u16..);

@@ -20,6 +20,8 @@ pub struct Snapshot {
     addresses: Box<[IpAddr]>,
     active: ActiveTable,
     consistent: Arc<Consistent>,
+    /// Some server has a state tier.
+    has_tiers: bool,
 }
 
 impl Snapshot {
@@ -45,7 +47,9 @@ impl Snapshot {
             servers.iter().map(|server| server.address.ip().to_canonical()).collect();
         addresses.sort_unstable();
         addresses.dedup();
-        Snapshot { epoch, servers: servers.into(), ids, addresses: addresses.into(), active, consistent }
+        let has_tiers = servers.iter().any(|server| server.state_tier.is_some());
+        let (servers, addresses) = (servers.into(), addresses.into());
+        Snapshot { epoch, servers, ids, addresses, active, consistent, has_tiers }
     }
 
     /// All servers, in the order of their ids. The tables below hold positions in this slice.
@@ -77,6 +81,22 @@ impl Snapshot {
     #[inline]
     pub(crate) fn is_gone(&self, id: ServerId) -> bool {
         self.by_id(id).is_some_and(|server| !server.is_reachable())
+    }
+
+    /// Some server has a state tier. Asked first, so that a farm without one pays for nothing more.
+    #[inline]
+    pub(crate) fn has_tiers(&self) -> bool {
+        self.has_tiers
+    }
+
+    /// The state tier of a server, in whatever condition.
+    pub(crate) fn tier_of(&self, id: ServerId) -> Option<u64> {
+        self.by_id(id).filter(|_| self.has_tiers).and_then(|server| server.state_tier)
+    }
+
+    /// Whether these are servers of one state tier: each goes on with the calls of the other.
+    pub(crate) fn are_of_one_tier(&self, one: ServerId, other: ServerId) -> bool {
+        self.tier_of(one).is_some_and(|tier| self.tier_of(other) == Some(tier))
     }
 
     /// Whether some server, in whatever condition, has this address.

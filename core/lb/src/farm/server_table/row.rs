@@ -85,6 +85,10 @@ pub(super) struct Row {
     /// When a request was last sent to the server.
     sent_at: Time,
     pub(super) agent: Option<Agent>,
+    /// The state tier that keeps its calls.
+    pub(super) state_tier: Option<u64>,
+    /// Where the heartbeats of a server with a state tier come from.
+    pub(super) told_at: Option<SocketAddr>,
     measured: Option<Measured>,
     lately: Lately,
     pub(super) replay: Replay,
@@ -96,7 +100,7 @@ pub(super) struct Row {
     cause: Cause,
     since: Time,
     /// Since when its known calls have gone elsewhere, if they do.
-    gone_since: Option<Time>,
+    pub(super) gone_since: Option<Time>,
     /// Calls that the server had been given at its last heartbeat, or when its trial began.
     admitted_before: u64,
     /// Responses from it that had passed when its trial began.
@@ -136,6 +140,8 @@ impl Row {
             share_permille: WHOLE,
             sent_at: now,
             agent: None,
+            state_tier: None,
+            told_at: None,
             measured: None,
             lately: Lately {
                 calls: Recent::new(now, admitted),
@@ -184,6 +190,10 @@ impl Row {
         }
         let (id, state, load) = (heartbeat.server_id, heartbeat.state, heartbeat.load);
         self.agent = Some(Agent { id, heard: now, decay: decay.of_sender(heartbeat.period_ms), state, load });
+        // The last word of a server that stops may no longer name the tier; its calls are there all the same.
+        if heartbeat.state_tier.is_some() || state != ServerState::Stopped {
+            self.state_tier = heartbeat.state_tier;
+        }
         if !self.is_on_trial() {
             self.admitted_before = admitted;
         }

@@ -76,6 +76,7 @@ impl Row {
             answered_before: self.answered_before,
             index,
             seat: self.seat,
+            state_tier: self.state_tier,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct RowView {
     /// State of the last heartbeat, and how long ago it came.
     pub heartbeat_state: Option<ServerState>,
     pub heartbeat_age: Option<Duration>,
+    /// The state tier that keeps its calls.
+    pub state_tier: Option<u64>,
     pub condition: Condition,
     pub cause: Cause,
     /// All statements about it, including the reason for its condition.
@@ -76,6 +78,7 @@ impl Row {
             same_id_as: self.same_id_as,
             heartbeat_state: self.agent.map(|agent| agent.state),
             heartbeat_age: self.agent.map(|agent| now.since(agent.heard)),
+            state_tier: self.state_tier,
             condition: self.condition,
             cause: self.cause,
             reasons: self.reasons(now),
