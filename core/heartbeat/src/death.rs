@@ -29,7 +29,7 @@ pub const DEATH_BYTES: usize = COVERED_BYTES + AUTHENTICATOR_BYTES;
 pub struct Death {
     /// The state tier that keeps its calls, as its heartbeats named it.
     pub state_tier: u64,
-    /// The id that its last heartbeat had. If another server is at its address now, it is that of the earlier one.
+    /// The id in its last heartbeat.
     pub server_id: u32,
     /// Where it received SIP.
     pub sip: SocketAddr,

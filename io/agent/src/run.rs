@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::collect::Collector;
 use crate::control::{Command, Control};
 use crate::death::{Death, signal_name};
-use crate::figures_file::FiguresFile;
+use crate::figures_file::{Figures, FiguresFile};
 use crate::get_data::GetData;
 use crate::network::Network;
 use crate::proc::{self, Process};
@@ -303,7 +303,10 @@ impl Agent {
         self.load = self.collector.collect(self.process.as_ref().map(|process| process.pid));
         self.load.network_permille = self.network.collect();
         if let Some(file) = &mut self.figures_file {
-            file.put_into(&mut self.load);
+            let mut figures = Figures { load: self.load, state_tier: self.settings.state_tier };
+            file.put_into(&mut figures);
+            self.load = figures.load;
+            self.sender.set_state_tier(figures.state_tier);
         }
         proc::reap_orphans(self.process.as_ref().map(|process| process.pid));
     }
@@ -357,7 +360,7 @@ impl Agent {
     }
 
     fn status(&self) -> String {
-        let mut text = status::figures(self.supervisor.state(), &self.load);
+        let mut text = status::figures(&self.sender.heartbeat(self.supervisor.state(), self.load));
         status::line(&mut text, "server", Some(self.supervisor.phase().meaning()));
         status::line(&mut text, "pid", self.supervisor.pid());
         status::line(&mut text, "draining", Some(self.supervisor.draining()));

@@ -81,6 +81,7 @@ impl Sender {
         heartbeat.sip_address = Some(settings.sip.ip()).filter(|ip| !ip.is_unspecified());
         heartbeat.transport = Some(settings.transport);
         heartbeat.period_ms = Some(settings.period.as_millis() as u32);
+        heartbeat.state_tier = settings.state_tier;
         let ipv4 = socket(Domain::IPV4)?;
         ipv4.set_broadcast(true)?;
         ipv4.set_multicast_ttl_v4(settings.multicast_ttl)?;
@@ -110,8 +111,17 @@ impl Sender {
 
     /// The content of the next heartbeats and answers: one set of figures for both (SPEC A12).
     pub fn set(&mut self, state: ServerState, load: Load) {
-        self.heartbeat.state = state;
-        self.heartbeat.load = Some(load);
+        self.heartbeat = self.heartbeat(state, load);
+    }
+
+    /// What the next heartbeat would say of this state and these figures.
+    pub fn heartbeat(&self, state: ServerState, load: Load) -> Heartbeat {
+        Heartbeat { state, load: Some(load), ..self.heartbeat }
+    }
+
+    /// The state tier that keeps the server's calls, from now on.
+    pub fn set_state_tier(&mut self, state_tier: Option<u64>) {
+        self.heartbeat.state_tier = state_tier;
     }
 
     /// The same datagram to all: a load manager that gets the datagram twice recognises the second by its count.

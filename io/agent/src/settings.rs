@@ -35,6 +35,9 @@ pub struct Settings {
     pub collect: Option<Duration>,
     /// A file of figures that replace measured figures.
     pub figures_from: Option<PathBuf>,
+    /// The state tier that keeps the server's calls, for heartbeats; the file of figures may name another. `None`: its calls
+    /// are its own.
+    pub state_tier: Option<u64>,
     /// What the host's links carry in each direction, Mbit/s. `None`: the kernel's value.
     pub network_mbit: Option<u64>,
     /// Unix socket for `status`, `drain`, `resume`, `stop`, `detach`.
@@ -89,6 +92,7 @@ impl Settings {
             get_data: None,
             collect: None,
             figures_from: None,
+            state_tier: None,
             network_mbit: None,
             control: None,
             policy: Policy::default(),

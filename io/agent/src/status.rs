@@ -2,12 +2,13 @@
 
 use std::fmt::{Display, Write};
 
-use heartbeat::{Load, ServerState};
+use heartbeat::{Heartbeat, Load};
 
 /// One figure a line, with name and value; `unknown` if it was not measured.
-pub fn figures(state: ServerState, load: &Load) -> String {
+pub fn figures(heartbeat: &Heartbeat) -> String {
+    let load: Load = heartbeat.load.unwrap_or_default();
     let mut text = String::new();
-    line(&mut text, "state", Some(state));
+    line(&mut text, "state", Some(heartbeat.state));
     line(&mut text, "load_permille", load.load_permille());
     line(&mut text, "cpu_permille", load.cpu_permille);
     line(&mut text, "memory_available_kib", load.memory_available_kib);
@@ -16,6 +17,7 @@ pub fn figures(state: ServerState, load: &Load) -> String {
     line(&mut text, "calls", load.calls);
     line(&mut text, "residual_calls", load.residual_calls);
     line(&mut text, "network_permille", load.network_permille);
+    line(&mut text, "state_tier", heartbeat.state_tier);
     text
 }
 

@@ -150,6 +150,7 @@ fn server(shared: &Shared, row: &RowView, left: Option<Left>) -> ServerStatus {
         reason: row.cause.to_string(),
         since_seconds: row.unchanged_for.as_secs(),
         heartbeat_id: row.heartbeat_id,
+        state_tier: row.state_tier,
         heartbeat_age_ms: row.heartbeat_age.map(|age| age.as_millis() as u64),
         weight: row.weight,
         load_permille: row.load_permille,

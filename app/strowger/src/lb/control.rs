@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::{Duration, Key, Time};
 use config::Checked;
@@ -57,10 +56,10 @@ impl Control {
         let counters =
             lb::farm::server_counters::ServerCounters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
-        let heartbeats = Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone())?;
         let run = u32::from_ne_bytes(os::chance::bytes()?);
+        let heartbeats = Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone(), run)?;
         let shared = Shared::new(settings, counters, table.snapshot(), workers).started_as(run);
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        let wall = os::since_1970().as_micros() as u64;
         let shared = shared.with_clock(wall.saturating_sub(now.as_micros()));
         let shared = Arc::new(shared);
         let mut control = Control {
@@ -227,6 +226,8 @@ impl Control {
         if self.table.tick(now) {
             self.shared.publish(self.table.snapshot());
             self.note_conditions(now, true);
+            let deaths = self.table.take_deaths();
+            self.heartbeats.tell(&deaths, os::since_1970().as_micros() as u64);
         }
         let probes = &self.shared.probes;
         self.table.take_probes(now, |server, _, _| probes.want(server));

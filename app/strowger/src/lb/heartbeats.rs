@@ -1,5 +1,5 @@
 //! The heartbeat port. Each datagram is decoded, its signature and its count are checked, and its content goes into the
-//! server table.
+//! server table. From here the servers of a state tier are told that one of them is gone.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,8 +8,9 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use base::{Key, Time};
 use heartbeat::datagram::DATAGRAM_BYTES_MAX;
+use heartbeat::notice::Sender;
 use heartbeat::{Heartbeat, Ignored, Replay};
-use lb::farm::server_table::{Refusal, ServerTable};
+use lb::farm::server_table::{DeathNotice, Refusal, ServerTable};
 use lb::settings;
 use tracing::{info, warn};
 
@@ -17,6 +18,8 @@ use crate::process::ports;
 
 /// Senders whose counts are remembered: more than the largest table has rows.
 const SENDERS_MAX: usize = 8192;
+/// The number of the control thread among those of a process that tell; workers have lower numbers.
+const TELLER: u8 = u8::MAX;
 
 /// The counts of heartbeats.
 #[derive(Clone, Debug, Default)]
@@ -30,14 +33,22 @@ pub(crate) struct Heartbeats {
     socket: Option<UdpSocket>,
     key: Option<Key>,
     replay: HashMap<SocketAddr, Replay>,
+    /// Who tells of deaths, for those that are told.
+    sender: Sender,
     pub(crate) counts: HeartbeatCounts,
 }
 
 impl Heartbeats {
-    /// Opens the port, if one is configured.
-    pub(crate) fn open(settings: &settings::Heartbeats, key: Option<Key>) -> io::Result<Heartbeats> {
+    /// Opens the port, if one is configured. `run`: chance, which distinguishes this run from all others.
+    pub(crate) fn open(
+        settings: &settings::Heartbeats,
+        key: Option<Key>,
+        run: u32,
+    ) -> io::Result<Heartbeats> {
         let socket = heartbeat_socket(settings)?;
-        Ok(Heartbeats { socket, key, replay: HashMap::new(), counts: HeartbeatCounts::default() })
+        let sender = Sender::new(run.into(), TELLER);
+        let counts = HeartbeatCounts::default();
+        Ok(Heartbeats { socket, key, replay: HashMap::new(), sender, counts })
     }
 
     /// Heartbeats must be signed with this key from now on.
@@ -63,6 +74,22 @@ impl Heartbeats {
         taken
     }
 
+    /// Tells servers of deaths in their state tier, at the address that their heartbeats come from. Nobody repeats a datagram
+    /// that is lost: the state tier says the same a little later.
+    pub(crate) fn tell(&mut self, deaths: &[DeathNotice], clock_micros: u64) {
+        let Some(socket) = &self.socket else { return };
+        for DeathNotice { death, to } in deaths {
+            let (sender, count) = self.sender.next(clock_micros);
+            let bytes = death.encode(sender, count, self.key.as_deref());
+            let told = to.iter().filter(|to| socket.send_to(&bytes, **to).is_ok()).count();
+            info!(
+                "{told} of {} servers of its state tier are told that server {} is gone",
+                to.len(),
+                death.sip
+            );
+        }
+    }
+
     fn take_one(&mut self, now: Time, bytes: &[u8], from: SocketAddr, table: &mut ServerTable) {
         let heartbeat = Heartbeat::decode(bytes, self.key.as_deref()).and_then(|heartbeat| {
             self.admit(now, &heartbeat, table)?;
@@ -75,6 +102,9 @@ impl Heartbeats {
                 match table.heartbeat(now, ip, &heartbeat) {
                     Ok(heard) => {
                         self.counts.accepted += 1;
+                        if heartbeat.state_tier.is_some() {
+                            table.heard_from(SocketAddr::new(ip, heartbeat.sip_port), from);
+                        }
                         if heard.joined {
                             let (server, id) = (SocketAddr::new(ip, heartbeat.sip_port), heartbeat.server_id);
                             info!("server {server} joins by heartbeat, id {id}");
@@ -161,4 +191,63 @@ fn heartbeat_socket(settings: &settings::Heartbeats) -> io::Result<Option<UdpSoc
         Some(IpAddr::V6(group)) => socket.join_multicast_v6(&group, 0).map_err(context)?,
     }
     Ok(Some(socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use heartbeat::{ServerState, death};
+    use lb::farm::server_counters::ServerCounters;
+    use lb::settings::Settings;
+
+    use super::*;
+
+    const KEY: &[u8] = b"0123456789abcdef";
+
+    /// A server that sends heartbeats.
+    fn server(lb: SocketAddr) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(lb).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        socket
+    }
+
+    #[test]
+    fn a_server_is_told_of_a_death_in_its_tier_where_its_heartbeats_come_from() {
+        let mut settings = Settings::small(Vec::new(), Vec::new(), [7; 16]);
+        settings.keys.heartbeat = Some(KEY.to_vec().into());
+        settings.heartbeat.listen = Some("127.0.0.1:0".parse().unwrap());
+        let counters = ServerCounters::for_settings(&settings, 1);
+        let now = Time::from_secs(100);
+        let mut table = ServerTable::new(now, &settings, counters).unwrap();
+        let mut port =
+            Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone(), 0x0102_0304).unwrap();
+        let lb = port.socket.as_ref().unwrap().local_addr().unwrap();
+        let servers = [server(lb), server(lb)];
+        let mut count = 0;
+        let mut beat = |n: usize, state| {
+            count += 1;
+            let heartbeat = Heartbeat {
+                count: Some(count),
+                sip_address: Some(IpAddr::from([127, 0, 0, 1])),
+                state_tier: Some(u64::MAX),
+                ..Heartbeat::plain(n as u32, 5060 + n as u16, state)
+            };
+            servers[n].send(&heartbeat.encode(Some(KEY))).unwrap();
+            while port.take(now, 1, &mut table) == 0 {
+                std::thread::yield_now();
+            }
+            table.tick(now);
+            port.tell(&table.take_deaths(), 1_000_000);
+        };
+        beat(0, ServerState::Started);
+        beat(1, ServerState::Started);
+        beat(1, ServerState::Stopped);
+        let mut bytes = [0; 600];
+        let (length, from) = servers[0].recv_from(&mut bytes).unwrap();
+        assert_eq!(from, lb);
+        let told = death::decode(&bytes[..length], Some(KEY)).unwrap();
+        let sip = SocketAddr::from(([127, 0, 0, 1], 5061));
+        assert_eq!(told.death, death::Death { state_tier: u64::MAX, server_id: 1, sip });
+        assert_eq!(told.count, 1_000_000);
+    }
 }

@@ -61,6 +61,8 @@ pub(crate) struct ServerStatus {
     pub(crate) heartbeat_age_ms: Option<u64>,
     /// The id in the server's heartbeats.
     pub(crate) heartbeat_id: Option<u32>,
+    /// The state tier that keeps the server's calls, as its heartbeats say.
+    pub(crate) state_tier: Option<u64>,
     pub(crate) weight: u32,
     pub(crate) load_permille: Option<u32>,
     pub(crate) cpu_permille: Option<u32>,

@@ -82,6 +82,9 @@ pub(crate) struct Args {
     /// Read figures from this file, too: lines of name and value, as `status` prints them; they replace measured figures
     #[arg(long, value_name = "PATH")]
     figures_from: Option<PathBuf>,
+    /// Id of the state tier that keeps the server's calls; a line `state_tier` in the file of --figures-from replaces it
+    #[arg(long, value_name = "NUMBER")]
+    state_tier: Option<u64>,
     /// Speed of the host's links in each direction, for network_permille [default: the kernel's value]
     #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     network_mbit: Option<u64>,
@@ -225,7 +228,7 @@ fn tell(at: &At, command: Command) -> ExitCode {
 fn query(agent: SocketAddr, key_file: Option<&Path>) -> ExitCode {
     let answer = key_file.map(key).transpose().and_then(|key| {
         let heartbeat = ::agent::get_data::ask(agent, key.as_deref(), QUERY_PATIENCE)?;
-        Ok(::agent::figures(heartbeat.state, &heartbeat.load.unwrap_or_default()))
+        Ok(::agent::figures(&heartbeat))
     });
     said(answer)
 }
@@ -278,6 +281,7 @@ fn settings(args: Args) -> Result<Settings, String> {
     settings.cpu_high_permille = args.cpu_high_percent * 10;
     settings.memory_low_kib = args.memory_low_mb.saturating_mul(1024);
     settings.figures_from = args.figures_from;
+    settings.state_tier = args.state_tier;
     settings.network_mbit = args.network_mbit;
     settings.control = args.control;
     settings.ready = Ready {

@@ -150,7 +150,6 @@ impl ServerTable {
             || row.condition == Condition::Failed
             || row.agent.is_none_or(|agent| agent.id != heartbeat.server_id);
         let twin = if compare { self.twin_of(now, at, heartbeat.server_id) } else { None };
-        self.note_another_life(at, heartbeat);
         let row = &mut self.rows[at];
         let same_id_as = twin.filter(|_| row.same_id_as != twin);
         row.same_id_as = twin;

@@ -249,6 +249,8 @@ fn settings_of(text: &str) -> Settings {
     settings.state_file = get("state_file").map(PathBuf::from);
     settings.control = get("control").map(PathBuf::from);
     settings.query = get("query").map(|at| at.parse().unwrap());
+    settings.state_tier = get("state_tier").map(|id| id.parse().unwrap());
+    settings.figures_from = get("figures_from").map(PathBuf::from);
     settings.key = get("key").map(|key| key.as_bytes().to_vec().into());
     settings.interface = get("interface").map(|at| at.parse().unwrap());
     settings.ready.check = match get("ready") {

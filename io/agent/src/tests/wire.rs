@@ -39,6 +39,22 @@ fn a_heartbeat_says_who_where_how_and_how_loaded() {
 }
 
 #[test]
+fn the_state_tier_is_told_as_set_or_as_the_file_of_figures_says() {
+    let mut rig = Rig::new().with_key();
+    let file = rig.file("figures").display().to_string();
+    rig.start(
+        "exec sleep 60",
+        &[("period_ms", "100"), ("collect_ms", "50"), ("state_tier", "17"), ("figures_from", &file)],
+    );
+    rig.until(ServerState::Started);
+    assert_eq!(rig.heartbeat().state_tier, Some(17), "there is no file");
+    std::fs::write(&file, "state_tier 18446744073709551615\n").unwrap();
+    let told = |rig: &Rig| (0..50).find(|_| rig.heartbeat().state_tier == Some(u64::MAX));
+    assert!(told(&rig).is_some());
+    assert_eq!(rig.tell(control::Command::Status)["state_tier"], u64::MAX.to_string());
+}
+
+#[test]
 fn query_and_heartbeat_give_the_same_figures() {
     let mut rig = Rig::new().with_key();
     let query = free_port();

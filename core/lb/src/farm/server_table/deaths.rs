@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use heartbeat::Heartbeat;
 use heartbeat::death::Death;
 
 use super::ServerTable;
@@ -41,25 +40,12 @@ impl ServerTable {
                 && self.snapshot.by_id(row.id).is_some_and(|server| server.gone_since.is_none())
         };
         let died: Vec<Death> = self.rows.iter().filter(was_there).filter_map(Row::death).collect();
-        died.into_iter().for_each(|death| self.note_death(death));
-    }
-
-    /// Another id in the heartbeats of a server that was there: the process that had the earlier id is gone.
-    pub(super) fn note_another_life(&mut self, at: usize, heartbeat: &Heartbeat) {
-        let row = &self.rows[at];
-        let is_another = row.agent.is_some_and(|agent| agent.id != heartbeat.server_id);
-        if let Some(death) = row.death().filter(|_| is_another && row.gone_since.is_none()) {
-            self.note_death(death);
-        }
-    }
-
-    fn note_death(&mut self, death: Death) {
-        let lives = |row: &&Row| {
-            row.state_tier == Some(death.state_tier) && row.gone_since.is_none() && row.address != death.sip
-        };
-        let to: Vec<SocketAddr> = self.rows.iter().filter(lives).filter_map(|row| row.told_at).collect();
-        if !to.is_empty() && self.deaths.len() < DEATHS_MAX {
-            self.deaths.push(DeathNotice { death, to });
+        for death in died {
+            let lives = |row: &&Row| row.state_tier == Some(death.state_tier) && row.gone_since.is_none();
+            let to: Vec<SocketAddr> = self.rows.iter().filter(lives).filter_map(|row| row.told_at).collect();
+            if !to.is_empty() && self.deaths.len() < DEATHS_MAX {
+                self.deaths.push(DeathNotice { death, to });
+            }
         }
     }
 }
@@ -75,7 +61,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use base::{Duration, Time};
-    use heartbeat::ServerState;
+    use heartbeat::{Heartbeat, ServerState};
 
     use super::*;
     use crate::farm::condition::Condition;
@@ -157,23 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn another_id_at_the_same_address_is_the_death_of_the_earlier() {
-        let mut table = table();
-        started(&mut table, START, 1, Some(TIER));
-        started(&mut table, START, 2, Some(TIER));
-        beat(&mut table, START, 1, 17, ServerState::Started, Some(TIER));
-        assert_eq!(table.take_deaths(), [death(1, 1, &[2])]);
-        beat(&mut table, START, 1, 17, ServerState::Stopped, Some(TIER));
-        beat(&mut table, START, 1, 18, ServerState::Started, Some(TIER));
-        assert_eq!(table.take_deaths(), [death(1, 17, &[2])], "told once");
-    }
-
-    #[test]
     fn what_nobody_takes_is_bounded() {
         let mut table = table();
         started(&mut table, START, 2, Some(TIER));
-        for id in 0..100 {
-            beat(&mut table, START, 1, id, ServerState::Started, Some(TIER));
+        for _ in 0..100 {
+            started(&mut table, START, 1, Some(TIER));
+            beat(&mut table, START, 1, 1, ServerState::Stopped, None);
         }
         assert_eq!(table.take_deaths().len(), DEATHS_MAX);
     }
