@@ -2,4 +2,6 @@
 //! build into one test binary. The programs in `peers/` put real peers in front of and behind `strowger`.
 
 #[cfg(test)]
+mod tags_of_records;
+#[cfg(test)]
 mod tidy;

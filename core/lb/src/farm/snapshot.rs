@@ -90,8 +90,9 @@ impl Snapshot {
     }
 
     /// The state tier of a server, in whatever condition.
+    #[inline]
     pub(crate) fn tier_of(&self, id: ServerId) -> Option<u64> {
-        self.by_id(id).filter(|_| self.has_tiers).and_then(|server| server.state_tier)
+        if self.has_tiers { self.by_id(id)?.state_tier } else { None }
     }
 
     /// Whether these are servers of one state tier: each goes on with the calls of the other.

@@ -1,22 +1,23 @@
 //! One held request: its phase, and how each event changes it. [`super::Held`] has the table, its locks and its bounds.
 
+mod failover;
 mod lost;
 mod passed;
 mod responses;
+mod tier;
 
 use base::{Duration, Time};
 use sip::{Flow, Target};
 use transaction::hop_by_hop::RequestLine;
 use transaction::table::Due;
 use transaction::{
-    InviteClient, InviteClientState, InviteServer, InviteServerEvent, NonInviteClient, NonInviteClientState,
-    Output, Timers,
+    InviteClient, InviteClientState, InviteServer, InviteServerEvent, NonInviteClient, Output, Timers,
 };
 
 pub(super) use lost::Loss;
 
 use super::tried::Tried;
-use super::{Class, Kept, Limits, What, Why};
+use super::{Asker, Class, Kept, Limits, What, Why};
 use crate::farm::server::ServerId;
 
 /// How long an INVITE may ring: more than three minutes (RFC 3261 §16.6 step 11). Each 101 to 199 starts it anew.
@@ -92,6 +93,14 @@ struct Sent {
     twice: bool,
 }
 
+/// A request that goes from a server to a client.
+#[derive(Debug)]
+pub(super) struct ToClient {
+    pub(super) target: Target,
+    /// The server that asked last, if another asked first.
+    pub(super) asker: Option<Asker>,
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The message as received; empty once it will not be sent again.
@@ -108,8 +117,8 @@ pub(super) struct Entry {
     pub(super) class: Class,
     pub(super) cancel: Cancel,
     pub(super) server_reliable: bool,
-    /// For a request of a server: where the request goes.
-    pub(super) to_client: Option<Box<Target>>,
+    /// For a request of a server.
+    pub(super) to_client: Option<Box<ToClient>>,
     sent: Sent,
     /// When the request is to be sent again because its connection was lost. `losses`: how many connections were lost.
     resend_at: Time,
@@ -154,7 +163,7 @@ impl Entry {
             class: kept.class,
             cancel: Cancel::No,
             server_reliable: kept.server_reliable,
-            to_client: kept.to_client.map(Box::new),
+            to_client: kept.to_client.map(|target| Box::new(ToClient { target, asker: None })),
             sent: Sent { at: now, worker: 0, twice: false },
             resend_at: Time::NEVER,
             losses: 0,
@@ -224,7 +233,7 @@ impl Entry {
                 self.server.map_or(Step::Remove, |server| Step::Act(What::Send { server }))
             }
             Phase::Seeking { told: true, .. } => Step::Remove,
-            Phase::Seeking { why, told: false } if self.cancel == Cancel::No => {
+            Phase::Seeking { why, told: false } if self.cancel == Cancel::No || why == Why::FailedInTier => {
                 self.phase = Phase::Seeking { why, told: true };
                 self.patience = now + timers.b();
                 Step::Act(What::Reroute { tried: self.tried, why })
@@ -248,41 +257,6 @@ impl Entry {
         }
     }
 
-    /// Takes the request away from its server. Another server gets it; if the caller has given up or enough servers were
-    /// tried, we answer it. The answer is the one that a proxy makes of the last sign (RFC 3261 §16.9): 408 of silence; of a
-    /// failure a 503, which is passed on as 500 (RFC 3261 §16.7 step 6).
-    pub(super) fn give_up(&mut self, now: Time, why: Why, limits: &Limits) -> Step {
-        if let Some(server) = self.server.take() {
-            self.tried.add(server);
-        }
-        (self.resend_at, self.losses) = (Time::NEVER, 0);
-        let timers = &limits.timers;
-        if self.class == Class::Invite && self.cancel != Cancel::No {
-            return self.answer(now, 487, timers);
-        }
-        let status = match why {
-            Why::Silent => 408,
-            Why::Failed | Why::Full | Why::Refused => 500,
-        };
-        match self.class {
-            Class::Invite if !self.failover => Step::Unanswered,
-            Class::Other if self.tried.is_full() => Step::Unanswered,
-            Class::Invite if self.tried.is_full() || self.alone && why == Why::Silent => {
-                self.answer(now, status, timers)
-            }
-            Class::Invite | Class::Other => {
-                self.phase = Phase::Seeking { why, told: false };
-                Step::Wait
-            }
-            // Another server would not know the INVITE of this CANCEL. If we answered the CANCEL, a late answer goes
-            // nowhere.
-            Class::Cancel => {
-                self.over(now, None, timers);
-                Step::Wait
-            }
-        }
-    }
-
     /// Answers the INVITE ourselves, unless its client waits no more: a client that has heard nothing ends with its timer B.
     pub(super) fn answer(&mut self, now: Time, status: u16, timers: &Timers) -> Step {
         if !self.heard && now.since(self.born) >= timers.b() {
@@ -295,68 +269,11 @@ impl Entry {
         Step::Wait
     }
 
-    /// The router has chosen another server and is sending the request there.
-    pub(super) fn moved(&mut self, now: Time, server: ServerId, server_reliable: bool, limits: &Limits) {
-        self.server = Some(server);
-        self.server_reliable = server_reliable;
-        // From here on the copies are ours, whoever sent them before: the sender has heard another server and repeats no
-        // more.
-        (self.phase, self.patience) = match self.class {
-            Class::Invite => (
-                Phase::Invite(InviteClient::start(now, server_reliable, &limits.timers)),
-                now + limits.silence,
-            ),
-            Class::Other | Class::Cancel => (
-                Phase::Other(NonInviteClient::start(now, server_reliable, &limits.timers)),
-                self.born + limits.timers.f(),
-            ),
-        };
-    }
-
-    /// No server is left to try: back to the silent server for the rest of timer B, or an answer of ours.
-    pub(super) fn no_server(&mut self, now: Time, limits: &Limits) -> Step {
-        let timers = &limits.timers;
-        match self.phase {
-            _ if self.cancel != Cancel::No => self.answer(now, 487, timers),
-            Phase::Seeking { why: Why::Silent, .. } => {
-                self.server = self.tried.take_last();
-                self.alone = true;
-                self.phase = Phase::Invite(InviteClient::start(now, self.server_reliable, timers));
-                self.patience = self.born + timers.b();
-                Step::Wait
-            }
-            _ => self.answer(now, 503, timers),
-        }
-    }
-
     /// Our answer is being sent. Over a stream it goes once, so the request is needed no more.
     pub(super) fn answered(&mut self) {
         if self.flow.transport.is_reliable() {
             self.message = Box::default();
         }
-    }
-
-    /// A server failed. `None`: this request is not concerned.
-    pub(super) fn server_failed(&mut self, now: Time, server: ServerId, limits: &Limits) -> Option<Step> {
-        if self.server != Some(server) || self.to_client.is_some() {
-            return None;
-        }
-        let concerned = match self.phase {
-            Phase::Invite(machine) => {
-                let pending =
-                    matches!(machine.state(), InviteClientState::Calling | InviteClientState::Proceeding);
-                pending && self.failover
-            }
-            // The CANCEL is for this server alone, and its client still waits for that server's answer.
-            Phase::Other(_) if self.class == Class::Cancel && self.cancel == Cancel::No => false,
-            Phase::Other(machine) => {
-                matches!(machine.state(), NonInviteClientState::Trying | NonInviteClientState::Proceeding)
-            }
-            // A waiting CANCEL follows its INVITE; the others have no server or have ended.
-            Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } => false,
-            Phase::Passed(_) | Phase::Over { .. } => false,
-        };
-        concerned.then(|| self.give_up(now, Why::Failed, limits))
     }
 }
 
@@ -379,6 +296,7 @@ impl Due for Entry {
     }
 
     fn bytes(&self) -> usize {
-        self.message.len() + self.line.bytes()
+        let asker = self.to_client.as_ref().and_then(|to_client| to_client.asker.as_ref());
+        self.message.len() + self.line.bytes() + asker.map_or(0, |asker| asker.via.len())
     }
 }

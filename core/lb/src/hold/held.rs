@@ -1,5 +1,6 @@
 //! Held requests, in one table of all workers: how each event changes the request concerned.
 
+mod asked_again;
 mod cancels;
 mod passed;
 
@@ -8,7 +9,8 @@ use transaction::table::{Bounds, Next, SharedTable};
 
 use super::entry::{After, Entry, Loss, Phase, Step};
 use super::{
-    Action, Alarms, Class, Counts, GoesTo, HoldCounters, Kept, Limits, NotKept, Tried, Verdict, What, Why,
+    Action, Alarms, Class, Counts, GoesTo, HoldCounters, Kept, Limits, NotKept, Speaker, Tried, Verdict,
+    What, Why,
 };
 use crate::farm::server::ServerId;
 
@@ -118,20 +120,21 @@ impl Held {
         place.unwrap_or(GoesTo::NotHeld)
     }
 
-    /// A response whose Via says that its request is held. `class`: by the method in its CSeq; `server`: from its hop.
-    pub fn response(
+    /// A response whose Via says that its request is held. `class`: by the method in its CSeq.
+    pub fn response<'a>(
         &self,
         now: Time,
         alarms: &mut Alarms,
         key: u64,
         class: Class,
         status: u16,
-        server: ServerId,
+        speaker: impl Into<Speaker<'a>>,
     ) -> Verdict {
+        let speaker = &speaker.into();
         let (verdict, after) = match class {
-            Class::Cancel => (self.cancel_response(now, alarms, key, status, server), After::Keep),
+            Class::Cancel => (self.cancel_response(now, alarms, key, status, speaker), After::Keep),
             Class::Invite => self.judge(now, alarms, key, class, |entry| {
-                entry.invite_response(now, status, server, &self.limits.timers)
+                entry.invite_response(now, status, speaker, &self.limits.timers)
             }),
             Class::Other => self.judge(now, alarms, key, class, |entry| {
                 entry.other_response(now, status, &self.limits.timers)
@@ -139,7 +142,7 @@ impl Held {
         };
         match after {
             After::Keep | After::Remove => {}
-            After::SendCancel => self.send_cancel(now, alarms, key, server),
+            After::SendCancel => self.send_cancel(now, alarms, key, speaker.server),
             After::Silence { server, invite } => self.silence(now, alarms, key, server, &invite),
         }
         match &verdict {
@@ -180,7 +183,12 @@ impl Held {
     /// This server is gone: takes from it every request that it has not answered. [`Held::next_due`] says at once, to the
     /// worker that called this, what becomes of them. Every worker may call it; the first takes all.
     pub fn server_failed(&self, now: Time, alarms: &mut Alarms, server: ServerId) {
-        self.each(now, alarms, |entry| entry.server_failed(now, server, &self.limits));
+        self.each(now, alarms, |entry| entry.server_failed(now, (server, Why::Failed), &self.limits));
+    }
+
+    /// The same for a server with a state tier.
+    pub fn server_failed_in_tier(&self, now: Time, alarms: &mut Alarms, server: ServerId) {
+        self.each(now, alarms, |entry| entry.server_failed(now, (server, Why::FailedInTier), &self.limits));
     }
 
     /// A connection of this worker to this server is gone, perhaps with what was written to it. Returns the number of
@@ -279,19 +287,15 @@ impl Held {
 
     /// The other answer to [`What::Reroute`]: no server is left to try. An INVITE whose server failed is answered with 503 by
     /// the next [`Held::next_due`]: any other request would get a 503 now, so this one may (RFC 3261 §16.7 step 6). An INVITE
-    /// whose server is silent stays there until timer B. Any other request is forgotten; its client is told nothing, as
-    /// RFC 4320 §4.2 asks of a timeout.
+    /// whose server is silent stays there until timer B. A request whose server has a state tier stays there, too. Any other
+    /// is forgotten; its client is told nothing, as RFC 4320 §4.2 asks of a timeout.
     pub fn no_server(&self, now: Time, alarms: &mut Alarms, key: u64, class: Class) {
-        if class == Class::Invite {
-            let mut ended = false;
-            self.sought(now, alarms, key, class, |entry| {
-                ended = entry.no_server(now, &self.limits) != Step::Wait;
-            });
-            if !ended {
-                return;
-            }
+        // An INVITE that has ended meanwhile keeps its remnant.
+        let mut step = if class == Class::Invite { Step::Wait } else { Step::Unanswered };
+        self.sought(now, alarms, key, class, |entry| step = entry.no_server(now, &self.limits));
+        if step != Step::Wait {
+            self.let_go(key, class);
         }
-        self.let_go(key, class);
     }
 
     /// The request cannot be sent any more: it is forgotten without an answer from any server.
@@ -363,10 +367,10 @@ impl Held {
     fn count(&self, what: What) {
         match what {
             What::Send { .. } => {}
-            What::Reroute { why: super::Why::Failed, .. } => self.counters.rerouted_failed.add(),
-            What::Reroute { why: super::Why::Silent, .. } => self.counters.rerouted_silent.add(),
-            What::Reroute { why: super::Why::Full, .. } => self.counters.rerouted_full.add(),
-            What::Reroute { why: super::Why::Refused, .. } => self.counters.rerouted_refused.add(),
+            What::Reroute { why: Why::Failed | Why::FailedInTier, .. } => self.counters.rerouted_failed.add(),
+            What::Reroute { why: Why::Silent, .. } => self.counters.rerouted_silent.add(),
+            What::Reroute { why: Why::Full, .. } => self.counters.rerouted_full.add(),
+            What::Reroute { why: Why::Refused, .. } => self.counters.rerouted_refused.add(),
             What::Answer { .. } => self.counters.answered.add(),
             What::Passed => self.counters.repeated.add(),
         }

@@ -97,6 +97,31 @@ pub enum Verdict {
     Cancel { line: RequestLine, in_dialog: bool },
 }
 
+/// Who a response came from.
+#[derive(Clone, Copy)]
+pub struct Speaker<'a> {
+    pub server: ServerId,
+    /// Whether the response may be taken for one of that other server: both have one state tier, and the response is of the
+    /// call that the tier keeps.
+    pub speaks_for: &'a dyn Fn(ServerId) -> bool,
+}
+
+impl From<ServerId> for Speaker<'_> {
+    /// A server that speaks for itself alone.
+    fn from(server: ServerId) -> Self {
+        Speaker { server, speaks_for: &|_| false }
+    }
+}
+
+/// Of the servers of a state tier that ask a client the same, the one that asked last, and how the response reaches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    pub server: ServerId,
+    pub back: Target,
+    /// The topmost Via of its copy, as it goes on: the Via of the response below ours.
+    pub via: Box<[u8]>,
+}
+
 /// What is to be done about a held request. [`Held::next_due`] returns the received message with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
@@ -128,6 +153,9 @@ pub enum What {
 pub enum Why {
     /// The server table says that the server failed, or no connection to it holds.
     Failed,
+    /// The server failed, and a state tier keeps its calls: another server of the tier goes on with this one. Its CANCEL goes
+    /// along.
+    FailedInTier,
     /// The server did not answer the INVITE within [`Limits::silence`].
     Silent,
     /// The server refused the INVITE with 503 and Retry-After.

@@ -25,6 +25,8 @@ enum Step {
         class: Class,
         status: u16,
         server: u32,
+        /// It is of a state tier with all others.
+        of_tier: bool,
     },
     Cancel {
         key: u64,
@@ -37,6 +39,12 @@ enum Step {
         server: u32,
     },
     Failed {
+        server: u32,
+        of_tier: bool,
+    },
+    AskedAgain {
+        key: u64,
+        class: Class,
         server: u32,
     },
     Lost {
@@ -59,17 +67,20 @@ fn step() -> impl Strategy<Value = Step> {
     let status =
         prop_oneof![4 => Just(180_u16), 1 => Just(100), 2 => Just(200), 2 => Just(486), 1 => Just(487)];
     prop_oneof![
+        2 => (key.clone(), class.clone(), server.clone())
+            .prop_map(|(key, class, server)| Step::AskedAgain { key, class, server }),
         4 => (key.clone(), class, transport, server.clone(), any::<bool>(), any::<bool>(), 0..5_u8).prop_map(
             |(key, class, transport, server, server_reliable, failover, kind)| Step::Keep {
                 key, class, transport, server, server_reliable, failover, to_client: kind == 0
             }
         ),
-        6 => (key.clone(), any_class, status, server.clone())
-            .prop_map(|(key, class, status, server)| Step::Response { key, class, status, server }),
+        6 => (key.clone(), any_class, status, server.clone(), any::<bool>()).prop_map(
+            |(key, class, status, server, of_tier)| Step::Response { key, class, status, server, of_tier }
+        ),
         1 => key.clone().prop_map(|key| Step::Cancel { key }),
         1 => key.clone().prop_map(|key| Step::Acknowledged { key }),
         2 => (key, server.clone()).prop_map(|(key, server)| Step::Passed { key, server }),
-        2 => server.clone().prop_map(|server| Step::Failed { server }),
+        2 => (server.clone(), any::<bool>()).prop_map(|(server, of_tier)| Step::Failed { server, of_tier }),
         3 => server.clone().prop_map(|server| Step::Lost { server }),
         2 => server.prop_map(|server| Step::Unsent { server }),
         4 => prop_oneof![0..1000_u64, 1000..40_000_u64].prop_map(|ms| Step::Wait { ms }),
@@ -118,8 +129,9 @@ proptest! {
                     let kept = Kept { class, server: ServerId(server), server_reliable, failover, to_client: to_client.then_some(to), ..kept_over(transport, message.as_bytes()) };
                     let _ = held.keep(at(ms), alarms, key, &kept);
                 }
-                Step::Response { key, class, status, server } => {
-                    let verdict = held.response(at(ms), alarms, key, class, status, ServerId(server));
+                Step::Response { key, class, status, server, of_tier } => {
+                    let speaker = Speaker { server: ServerId(server), speaks_for: &|_| of_tier };
+                    let verdict = held.response(at(ms), alarms, key, class, status, speaker);
                     // A 2xx to an INVITE has made a dialog: it always reaches the caller (RFC 6026 §7.2).
                     prop_assert!(class != Class::Invite || status != 200 || verdict == Verdict::Pass);
                 }
@@ -132,7 +144,15 @@ proptest! {
                     let (flow, failure) = (kept_over(sip::Transport::Udp, b"").flow, [b'x'; 700]);
                     held.failure_passed(at(ms), alarms, key, ServerId(server), (flow, &failure));
                 }
-                Step::Failed { server } => held.server_failed(at(ms), alarms, ServerId(server)),
+                Step::Failed { server, of_tier: false } => held.server_failed(at(ms), alarms, ServerId(server)),
+                Step::Failed { server, of_tier: true } => held.server_failed_in_tier(at(ms), alarms, ServerId(server)),
+                Step::AskedAgain { key, class, server } => {
+                    let message = format!("M{key} sip:x SIP/2.0\r\n{}", "y".repeat(server as usize * 400));
+                    let kept = Kept { class, server: ServerId(server), ..kept_over(sip::Transport::Tcp, message.as_bytes()) };
+                    let back = Target::Datagram { listener: 0, to: std::net::SocketAddr::from(([192, 0, 2, 9], 5060)) };
+                    let asker = Asker { server: ServerId(server), back, via: b"SIP/2.0/TCP farm".as_slice().into() };
+                    held.asked_again(at(ms), alarms, key, (&kept, asker), |_| true);
+                }
                 Step::Lost { server } => { held.connection_lost(at(ms), alarms, ServerId(server)); }
                 Step::Unsent { server } => { held.unsent(at(ms), alarms, ServerId(server)); }
                 Step::Wait { ms: more } => ms += more,

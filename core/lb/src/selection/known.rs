@@ -22,6 +22,19 @@ pub fn known(snapshot: &Snapshot, kind: HashKind, hash: u64) -> Option<&Server> 
         .or_else(|| one_on_trial(snapshot, hash))
 }
 
+/// The server that takes over a call, of those that can be reached and are `usable`, in the order of the hash.
+pub(crate) fn takes_over(
+    snapshot: &Snapshot,
+    kind: HashKind,
+    hash: u64,
+    usable: impl Fn(&Server) -> bool,
+) -> Option<&Server> {
+    let servers = snapshot.servers();
+    let may_be = |server: &Server| server.is_reachable() && usable(server);
+    first_usable(snapshot, kind, hash, |position| may_be(&servers[usize::from(position)]))
+        .map(|position| &servers[usize::from(position)])
+}
+
 #[cold]
 fn one_on_trial(snapshot: &Snapshot, hash: u64) -> Option<&Server> {
     let tried = || snapshot.servers().iter().filter(|server| server.awaits_answer());

@@ -33,6 +33,12 @@ impl Stamp {
         Stamp(u32::from_be_bytes([0, a, b, c]))
     }
 
+    /// Whether this stamp is later than the other, of two less than half a turn of the count apart.
+    pub fn is_after(self, other: Stamp) -> bool {
+        let steps = (u64::from(self.0) + STEPS - u64::from(other.0)) % STEPS;
+        steps != 0 && steps < STEPS / 2
+    }
+
     /// The time from `earlier` to this stamp; `None`: too long to be true.
     pub fn since(self, earlier: Stamp) -> Option<Duration> {
         let steps = (u64::from(self.0) + STEPS - u64::from(earlier.0)) % STEPS;
@@ -57,6 +63,8 @@ mod tests {
                 let later = Stamp::from_bytes(later.to_bytes());
                 let measured = later.since(earlier).unwrap().as_micros() as u64;
                 assert!(measured.abs_diff(passed * 1000) < STEP_US, "{measured} of {passed} ms");
+                assert_eq!(later.is_after(earlier), passed > 0, "{passed} ms");
+                assert!(!earlier.is_after(later), "{passed} ms");
             }
         }
     }

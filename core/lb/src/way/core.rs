@@ -62,7 +62,10 @@ impl Core {
             let stays = |now: &Server| now.is_reachable() || now.since == server.since;
             if !view.snapshot.by_id(server.id).is_some_and(stays) {
                 registrations.server_failed(now, &mut self.alarms_of_registrations, server.id);
-                held.server_failed(now, &mut self.alarms, server.id);
+                match server.state_tier {
+                    Some(_) => held.server_failed_in_tier(now, &mut self.alarms, server.id),
+                    None => held.server_failed(now, &mut self.alarms, server.id),
+                }
             }
         }
     }

@@ -47,7 +47,7 @@ impl Core {
                 if self.view.was_heard(now, &request, action, &tried, why) {
                     return held.let_go(action.key, action.class);
                 }
-                let Some(to) = self.view.another(&request, action, &tried, &mut self.chance) else {
+                let Some(to) = self.view.another(&request, action, (&tried, why), &mut self.chance) else {
                     return held.no_server(now, &mut self.alarms, action.key, action.class);
                 };
                 let reliable = to.transport.is_reliable();
@@ -114,19 +114,26 @@ impl View {
     }
 
     /// A server that was not tried yet. For a request in a dialog: the server that takes the dialog over, since later
-    /// requests will go there too.
+    /// requests will go there too. Within a state tier: the server that goes on with the calls of the one that failed, also if
+    /// it failed earlier and is back.
     fn another(
         &self,
         request: &Request<'_>,
         action: &Action,
-        tried: &Tried,
+        (tried, why): (&Tried, Why),
         chance: &mut Chance,
     ) -> Option<&Server> {
         let (shared, snapshot, call) = (&*self.shared, &*self.snapshot, request.call.0);
-        let may_be = |to: &&Server| {
-            let by = shared.own.outgoing(action.flow.listener, to.transport, to.address.ip());
-            !tried.contains(to.id) && by.is_some()
-        };
+        let is_reached =
+            |to: &Server| shared.own.outgoing(action.flow.listener, to.transport, to.address.ip()).is_some();
+        let may_be = |to: &&Server| !tried.contains(to.id) && is_reached(to);
+        let goes_on = |to: &Server| is_reached(to) && (why == Why::FailedInTier || !tried.contains(to.id));
+        if matches!(why, Why::Failed | Why::FailedInTier | Why::Silent)
+            && let Some(taker) =
+                tried.last().and_then(|failed| self.taker_in_tier(failed, request.call, goes_on))
+        {
+            return Some(taker);
+        }
         let of_dialog = || known(snapshot, shared.settings.hash_kind(), call).filter(may_be);
         let found = (!request.first).then(of_dialog).flatten();
         found.or_else(|| shared.selector.candidates(snapshot, call, chance).find(may_be))
@@ -144,7 +151,7 @@ impl View {
     ) {
         self.count(Counter::SetupMoved);
         let kind = match why {
-            Why::Failed => Kind::MovedFailed,
+            Why::Failed | Why::FailedInTier => Kind::MovedFailed,
             Why::Silent => Kind::MovedSilent,
             Why::Full => Kind::MovedFull,
             Why::Refused => Kind::MovedRefused,
@@ -168,9 +175,13 @@ impl View {
             from: from.and_then(|server| self.snapshot.by_id(server)).map(|server| server.address),
             to: to.address,
             why: match (why, class) {
-                (Why::Failed | Why::Full | Why::Refused, Class::Invite) => "server failed during call set-up",
+                (Why::Failed | Why::FailedInTier | Why::Full | Why::Refused, Class::Invite) => {
+                    "server failed during call set-up"
+                }
                 (Why::Silent, Class::Invite) => "server silent during call set-up",
-                (Why::Failed | Why::Full | Why::Refused, _) => "server failed before it answered",
+                (Why::Failed | Why::FailedInTier | Why::Full | Why::Refused, _) => {
+                    "server failed before it answered"
+                }
                 (Why::Silent, _) => "server silent",
             },
         });

@@ -8,7 +8,7 @@ use turn::Outgoing;
 
 use crate::counters::Counter;
 use crate::farm::server::ServerId;
-use crate::hold::{Cancelled, Class, GoesTo, Kept, Verdict};
+use crate::hold::{Asker, Cancelled, Class, GoesTo, Kept, Speaker, Verdict};
 use crate::outbox::Outbox;
 use crate::settings::HoldSetup;
 use crate::signed::branch::branch_key;
@@ -104,15 +104,35 @@ impl Core {
         let held = &self.view.shared.held;
         match held.keep(turn.now, &mut self.alarms, draft.branch.0, &kept) {
             Ok(()) => Some(turn.now),
-            // A copy: it is the same bytes as the first.
+            // A copy: it is the same bytes as the first, or another server of a state tier sends it.
             Err(crate::hold::NotKept::Present) => {
-                Some(held.since(draft.branch.0, class(request.method)).unwrap_or(turn.now))
+                if to_client.is_some() && self.view.snapshot.has_tiers() {
+                    self.asked_again(turn, draft, &kept);
+                }
+                let since = self.view.shared.held.since(draft.branch.0, class(request.method));
+                Some(since.unwrap_or(turn.now))
             }
             Err(crate::hold::NotKept::Full) => {
                 self.view.count(Counter::HeldFull);
                 None
             }
         }
+    }
+
+    /// A copy of a held request to a client: if another server of the tier sends it, the response goes there.
+    fn asked_again(&mut self, turn: &Turn<'_>, draft: &Draft<'_, '_>, kept: &Kept<'_>) {
+        let (view, via, flow) = (&self.view, draft.request.via, turn.flow);
+        let to = view.way_back(Some(via), flow);
+        let back = match flow.connection {
+            Some(id) => Target::Connection { listener: flow.listener, id, to, or_connect: true },
+            None => Target::Datagram { listener: flow.listener, to },
+        };
+        let mut marked = Vec::new();
+        via.write_marked(via.bytes, flow.remote, &mut marked);
+        let asker = Asker { server: kept.server, back, via: marked.into() };
+        view.shared.held.asked_again(turn.now, &mut self.alarms, draft.branch.0, (kept, asker), |holder| {
+            view.snapshot.are_of_one_tier(holder, kept.server)
+        });
     }
 
     /// The last message in the outbox is a failure that goes to a client. If nobody else will repeat it, we do.
@@ -134,9 +154,12 @@ impl Core {
         method: Method,
     ) -> bool {
         let Some(key) = branch_key(response.branch) else { return true };
-        let (status, server, held) = (response.status, response.hop.server, &self.view.shared.held);
-        let verdict = held.response(turn.now, &mut self.alarms, key.0, class(method), status, server);
-        self.view.carry_out(&verdict, message, server, turn.out)
+        let (view, status, server) = (&self.view, response.status, response.hop.server);
+        let speaks_for = |holder| view.speaks_for((server, holder), (response.hop, status), message);
+        let speaker = Speaker { server, speaks_for: &speaks_for };
+        let held = &view.shared.held;
+        let verdict = held.response(turn.now, &mut self.alarms, key.0, class(method), status, speaker);
+        view.carry_out(&verdict, message, server, turn.out)
     }
 }
 

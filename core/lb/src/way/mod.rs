@@ -34,6 +34,7 @@ mod taken_over;
 mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod tier;
 pub(crate) mod turn;
 mod unsent;
 pub(crate) mod view;

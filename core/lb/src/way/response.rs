@@ -17,9 +17,11 @@ use crate::way::core::Core;
 use crate::way::encapsulated::{self, Encapsulated, NextHop};
 use crate::way::forward;
 use crate::way::full;
+use crate::way::held;
 use crate::way::own_via::{OwnVia, Response};
 use crate::way::private_tag;
 use crate::way::probe;
+use crate::way::tier;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 
@@ -79,6 +81,7 @@ impl Core {
             }
             hop.to = next_hop.address;
         }
+        self.view.name_speaker(&mut hop, turn.flow);
         let response = Response { hop: &hop, branch: via.branch, status };
         self.response_by_hop(turn, message, &good, &response, edits);
     }
@@ -98,14 +101,15 @@ impl Core {
         }
         let cut = via::pop(message, &good.via).filter(|_| good.has_below);
         let mut keeps_away = false;
-        let full = full::said_full(hop, status, message);
+        let is_own = status >= 300 && self.view.may_differ_elsewhere(hop, status, message);
+        let full = full::said_full(hop, status, message).filter(|_| is_own);
         if let Some(seconds) = full {
             self.view.call_refused(hop, message, seconds);
             keeps_away = self.view.another_has_room(hop);
         }
         let refused = match full {
             Some(_) => Some(Why::Full),
-            None => self.view.refuses_by_its_fault(hop, status).then_some(Why::Refused),
+            None => (is_own && self.view.refuses_by_its_fault(hop, status)).then_some(Why::Refused),
         };
         if let Some(why) = refused
             && self.give_to_another(turn, message, response, why)
@@ -121,16 +125,18 @@ impl Core {
         if method == Method::Register && hop.held && (cut.is_some() || status < 200) {
             return self.register_response(turn.now, message, response);
         }
+        let asker = self.view.last_asker(response, held::class(method));
         if self.view.is_held(response) && !self.held_response(turn, message, response, method) {
             self.view.heard(hop);
             return self.view.count(Counter::LateResponse);
         }
         let view = &self.view;
         let Some(cut) = cut else { return view.for_us(turn, response) };
-        // A 100 is for one hop, and that hop is gone.
-        let taker = match status {
-            100 => None,
-            _ => view.taker_of_response(turn, hop, message, good.cseq.token),
+        let taker = match &asker {
+            Some(asker) => Some(asker.back),
+            // A 100 is for one hop, and that hop is gone.
+            None if status == 100 => None,
+            None => view.taker_of_response(turn, hop, message, good.cseq.token),
         };
         let passed = view.pass_on(turn, response, taker, |text| {
             edits.clear();
@@ -139,6 +145,9 @@ impl Core {
                 full::take_out_retry_after(message, edits);
             }
             view.edit_response(message, response, method, taker.is_some(), edits);
+            if let Some(asker) = &asker {
+                tier::write_via_of(asker, message, &good.via, edits);
+            }
             edits.write_into(message.bytes(), message.end(), text);
         });
         let is_failure = method == Method::Invite && status >= 300 && !hop.to_client;
@@ -153,7 +162,8 @@ impl View {
     pub(crate) fn quick_response(&self, turn: &mut Turn<'_>, bytes: &[u8]) -> bool {
         let shared = &self.shared;
         let Some((status, via, cut)) = OwnVia::second_line(bytes, &shared.own) else { return false };
-        let Some(hop) = via.hop(&shared.keys) else { return false };
+        let Some(mut hop) = via.hop(&shared.keys) else { return false };
+        self.name_speaker(&mut hop, turn.flow);
         // A stream needs the exact length; a held request or a probe of ours needs more than the hop; a 503 may say that the
         // server is full; a server that failed gets nothing.
         let response = Response { hop: &hop, branch: via.branch, status };

@@ -86,7 +86,7 @@ impl View {
     /// The server that sends a request to a client.
     fn server_at_our_back(&self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>) -> Result<ServerId, Reject> {
         if let Some(tag) = &draft.set.tag {
-            return Ok(tag.server);
+            return Ok(self.speaker(tag.server, turn.flow));
         }
         let (request, now) = (draft.request, turn.now);
         let server = self.server_that_sent(request, turn.flow).map(|server| server.id);

@@ -145,7 +145,10 @@ impl View {
             return Ok(server);
         }
         let was = known.map(|server| server.address);
-        let to = self.by_hash(request)?;
+        let to = match self.taker_in_tier(server, request.call, |_| true) {
+            Some(taker) => taker.id,
+            None => self.by_hash(request)?,
+        };
         if to == server {
             return Ok(server);
         }

@@ -60,7 +60,8 @@ fn names_lost(uri: &Uri<'_>, set: &RouteSet<'_>, server: ServerId, snapshot: &Sn
 impl View {
     /// Where a client's response goes whose server has failed: to the server that takes over its calls, with a record.
     /// `None`: its server is there, or there is no other. A server that was taken out of the table may well live, and gets
-    /// the answers to its requests. So does a server that asked after it was said to have failed, or has answered since.
+    /// the answers to its requests. So does a server that asked after it was said to have failed, or has answered since. Within
+    /// a state tier it does not get them if its hop says nothing of that: whoever of the tier gets them hands them on.
     pub(crate) fn taker_of_response(
         &self,
         turn: &mut Turn<'_>,
@@ -70,12 +71,20 @@ impl View {
     ) -> Option<Target> {
         let asked = self.snapshot.by_id(hop.server)?;
         let gone_since = Stamp::new(asked.gone_since?, self.shared.clock_began_us);
-        if !hop.to_client || gone_since.since(hop.sent).is_none() || self.has_answered(asked) {
+        if !hop.to_client || self.has_answered(asked) {
             return None;
         }
         let was = Some(asked.address);
-        let taker = known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)
-            .filter(|taker| taker.id != asked.id)?;
+        let taker = match asked.state_tier {
+            Some(_) if !hop.is_timed() || !hop.sent.is_after(gone_since) => {
+                self.taker_in_tier(asked.id, hop.call, |_| true)?
+            }
+            None if gone_since.since(hop.sent).is_some() => {
+                known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)
+                    .filter(|taker| taker.id != asked.id)?
+            }
+            Some(_) | None => return None,
+        };
         let way = self.way_to(taker, hop.listener).ok()?;
         self.shared.calls.moved(turn.now, hop.call, taker);
         self.tell(hop.call, taker.id, What::Moved, turn.out);

@@ -7,7 +7,7 @@ use transaction::{
 
 use super::{After, Cancel, Entry, Phase, Step, TIMER_C};
 use crate::farm::server::ServerId;
-use crate::hold::{Limits, Tried, Verdict, Why};
+use crate::hold::{Limits, Speaker, Tried, Verdict, Why};
 
 impl Entry {
     /// A response to the INVITE.
@@ -15,7 +15,7 @@ impl Entry {
         &mut self,
         now: Time,
         status: u16,
-        server: ServerId,
+        speaker: &Speaker<'_>,
         timers: &Timers,
     ) -> (Verdict, After) {
         let event = match status {
@@ -23,8 +23,17 @@ impl Entry {
             200..300 => InviteClientEvent::Success,
             _ => InviteClientEvent::Failure,
         };
-        if self.server != Some(server) {
-            return self.response_of_given_up(now, event, timers);
+        if self.server != Some(speaker.server) {
+            match event {
+                _ if !self.is_spoken_for_by(speaker) => {
+                    return self.response_of_given_up(now, event, timers);
+                }
+                // A client has one answer for all servers that ask it the same.
+                _ if self.to_client.is_some() => {}
+                InviteClientEvent::Provisional => return self.provisional_of_another(now),
+                // The call is with the server that answered: the ACK goes there.
+                _ => self.server = Some(speaker.server),
+            }
         }
         self.is_heard();
         match self.phase {
@@ -45,10 +54,13 @@ impl Entry {
                 InviteClientEvent::Failure => (self.copy_of_failure(), After::Keep),
                 _ => (Verdict::Drop, After::Keep),
             },
-            // Not reached: no server is the present one in these phases.
-            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Seeking { .. } | Phase::Answered { .. } => {
+            // Another server of the tier has answered, before a server was found.
+            Phase::Seeking { .. } => {
+                self.over(now, None, timers);
                 (Verdict::Pass, After::Keep)
             }
+            // Not reached: no server is the present one in these phases.
+            Phase::Other(_) | Phase::HeldBack { .. } | Phase::Answered { .. } => (Verdict::Pass, After::Keep),
         }
     }
 
@@ -110,7 +122,7 @@ impl Entry {
     /// so the ACK is ours; a client over UDP may have missed the failure, and acknowledges by itself.
     fn copy_of_failure(&self) -> Verdict {
         if self.flow.transport.is_reliable() {
-            Verdict::Acknowledge(self.line.clone(), self.to_client.as_deref().copied())
+            Verdict::Acknowledge(self.line.clone(), self.to_client.as_ref().map(|to| to.target))
         } else {
             Verdict::Pass
         }

@@ -9,7 +9,7 @@ use transaction::{InviteClientState, hop_by_hop};
 use super::{Held, slot};
 use crate::farm::server::ServerId;
 use crate::hold::entry::{Cancel, Entry, Phase};
-use crate::hold::{Alarms, Cancelled, Class, Kept, NotKept, Verdict};
+use crate::hold::{Alarms, Cancelled, Class, Kept, NotKept, Speaker, Verdict};
 
 impl Held {
     /// The CANCEL of the INVITE with this key. `kept.server` is ignored: the CANCEL goes where the INVITE is.
@@ -24,7 +24,7 @@ impl Held {
                 // The CANCEL comes too late.
                 return Cancelled::Answer;
             }
-            (entry.server, entry.server_reliable, entry.to_client.as_deref().copied())
+            (entry.server, entry.server_reliable, entry.to_client.as_ref().map(|to| to.target))
         };
         // Kept first and marked afterwards, so that no response in between is missed. A copy of the CANCEL finds it kept.
         let server = server.unwrap_or(kept.server);
@@ -58,15 +58,18 @@ impl Held {
         alarms: &mut Alarms,
         key: u64,
         status: u16,
-        server: ServerId,
+        speaker: &Speaker<'_>,
     ) -> Verdict {
         let (held, _) = self.judge(now, alarms, key, Class::Cancel, |entry| {
             let (verdict, after) = entry.other_response(now, status, &self.limits.timers);
             (if entry.cancel == Cancel::Answered { Verdict::Drop } else { verdict }, after)
         });
         let invite = slot(key, Class::Invite);
+        let is_of_holder = |entry: &Entry| {
+            entry.server == Some(speaker.server) || entry.server.is_some_and(speaker.speaks_for)
+        };
         let ours = self.table.lock(invite).get(invite).is_some_and(|entry| {
-            entry.class == Class::Invite && (entry.cancel == Cancel::Answered || entry.server != Some(server))
+            entry.class == Class::Invite && (entry.cancel == Cancel::Answered || !is_of_holder(entry))
         });
         if ours { Verdict::Drop } else { held }
     }

@@ -13,6 +13,7 @@ mod bounds;
 mod cancel;
 mod failover;
 mod lost;
+mod tier;
 
 const A: ServerId = ServerId(0xA);
 const B: ServerId = ServerId(0xB);

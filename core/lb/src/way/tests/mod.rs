@@ -24,6 +24,7 @@ mod sips;
 mod strangers;
 mod strict;
 mod taken_over;
+mod tier;
 mod trial;
 mod unusual_responses;
 mod unusual_vias;
