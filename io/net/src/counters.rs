@@ -56,6 +56,8 @@ counters! {
     datagram_bytes_in,
     /// Calls of recvmmsg that returned at least one datagram. `datagrams_in / datagram_batches_in` is the mean batch.
     datagram_batches_in,
+    /// Messages thrown away because the process had stood still before they left. Only an engine has such.
+    sends_too_late,
     datagrams_out,
     datagram_bytes_out,
     /// Those of `datagrams_out` that left as one together with others (`limits.segments_max`).

@@ -80,6 +80,7 @@ pub struct Worker<C: Core> {
     /// When the present turn began.
     now: Time,
     pin: Option<usize>,
+    late: Option<Duration>,
     handle: Handle,
     turns_without_wait: u32,
     housekeeping_due: Time,
@@ -136,6 +137,7 @@ impl<C: Core> Worker<C> {
             clock: setup.clock,
             now: setup.clock.now(),
             pin: setup.pin,
+            late: setup.late,
             handle,
             turns_without_wait: 0,
             housekeeping_due: Time::ZERO,
@@ -290,6 +292,7 @@ impl<C: Core> Worker<C> {
                 let flow = Flow { listener, transport: Transport::Udp, remote: from, connection: None };
                 self.core.handle(now, Input::Message { bytes, flow }, &mut self.outbox);
                 if self.outbox.bytes.len() > OUTBOX_BYTES_MAX {
+                    throw_away_if_late(&mut self.outbox, &self.edge.counters, (self.late, now, &self.clock));
                     empty(&mut self.outbox, &mut self.edge, &mut *self.beside, now);
                 }
             }
@@ -368,6 +371,7 @@ impl<C: Core> Worker<C> {
     }
 
     fn send(&mut self, now: Time) {
+        throw_away_if_late(&mut self.outbox, &self.edge.counters, (self.late, now, &self.clock));
         empty(&mut self.outbox, &mut self.edge, &mut *self.beside, now);
     }
 
@@ -377,6 +381,20 @@ impl<C: Core> Worker<C> {
             self.core.handle(now, Input::Answer(&answer), &mut self.outbox);
         }
         self.flush(now);
+    }
+}
+
+/// Throws away what a turn wanted to send that took too long.
+fn throw_away_if_late<Ask, Letter, Event>(
+    outbox: &mut turn::Outbox<Ask, Letter, Event>,
+    counters: &Counters,
+    (late, began, clock): (Option<Duration>, Time, &Clock),
+) {
+    let Some(late) = late.filter(|_| !outbox.sends.is_empty()) else { return };
+    if clock.now().since(began) > late {
+        counters.sends_too_late.add(outbox.sends.len() as u64);
+        outbox.sends.clear();
+        outbox.bytes.clear();
     }
 }
 

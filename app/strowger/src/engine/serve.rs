@@ -20,6 +20,9 @@ use crate::lb::certificates::identity;
 use crate::process::signals::Signals;
 use crate::report::table::aligned;
 
+/// What a longer turn wanted to send is thrown away.
+const LATE: Duration = Duration::from_millis(300);
+
 /// How long an engine waits for the state tier at its start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -103,6 +106,7 @@ fn run(
             limits: net::Limits::default(),
             identities: Arc::clone(&identities),
             spread: net::Spread::default(),
+            late: Some(LATE),
             beside: beside(index)?,
         };
         let worker = Worker::new(setup, core)

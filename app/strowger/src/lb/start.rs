@@ -258,6 +258,7 @@ fn make_workers(
             listeners: &listeners,
             udp: UdpOptions { segments_max: settings.segments_max, ..UdpOptions::default() },
             spread: Spread::default(),
+            late: None,
             limits,
             identities: Arc::clone(identities),
             beside: Box::new(beside(index)),

@@ -204,6 +204,7 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
             limits: net::Limits::default(),
             identities: Arc::new(Identities::new(tls.map(identity))),
             spread: net::Spread::default(),
+            late: None,
             beside: Box::new(()),
         },
         answerer,

@@ -152,6 +152,7 @@ fn start_callers(pacing: Pacing, own: SocketAddr, to: SocketAddr) -> io::Result<
         limits: net::Limits::default(),
         identities: Arc::default(),
         spread: net::Spread::default(),
+        late: None,
         beside: Box::new(()),
     };
     let worker = Worker::new(setup, callers)?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base::Duration;
 use mio::Waker;
 use sip::Transport;
 use turn::Core;
@@ -25,6 +26,9 @@ pub struct Setup<'a, C: Core> {
     /// Certificates of TLS listeners; empty without such listeners.
     pub identities: Arc<Identities>,
     pub spread: Spread,
+    /// What a turn that took longer than this wanted to send is thrown away: the process stood still, and others may have done
+    /// its work. `None`: everything is sent.
+    pub late: Option<Duration>,
     /// Who answers the core's questions and records its events.
     pub beside: Box<dyn Beside<C>>,
 }

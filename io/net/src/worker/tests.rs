@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use sip::Target;
 use turn::Outgoing;
@@ -140,6 +141,7 @@ fn setup(
         limits: Limits::default(),
         identities: Arc::default(),
         spread,
+        late: None,
         beside: Box::new(()),
     }
 }
@@ -392,6 +394,27 @@ fn what_a_core_asks_comes_back_to_it_and_what_it_records_is_recorded() {
     client.send_to(b"who?", address).unwrap();
     assert_eq!(receive(&server), "?ohw");
     assert_eq!(records.recv().unwrap(), "answered ?ohw");
+    handle.stop();
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn what_a_turn_that_stood_still_wanted_to_send_is_thrown_away() {
+    let (client, server) = (socket(), socket());
+    let listeners = [(Transport::Udp, "127.0.0.1:0".parse().unwrap())];
+    // Every turn counts as too long.
+    let late = Some(Duration::ZERO);
+    let setup = Setup { late, ..setup(0, &listeners, UdpOptions::default(), Spread::Flow) };
+    let worker = Worker::new(setup, Forwarder::to(&[server.local_addr().unwrap()])).unwrap();
+    let (address, handle) = (worker.udp()[0].local_address().unwrap(), worker.handle());
+    let thread = std::thread::spawn(move || worker.run());
+    client.send_to(b"hello", address).unwrap();
+    let until = Instant::now() + Duration::from_secs(5);
+    while handle.counters().sends_too_late.get() == 0 {
+        assert!(Instant::now() < until, "nothing was thrown away");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(handle.counters().datagrams_out.get(), 0);
     handle.stop();
     thread.join().unwrap().unwrap();
 }

@@ -1,0 +1,124 @@
+"""Calls outlive their engines: a load manager, three engines under agents and a state tier, and engines that are killed with
+kill -9 while calls ring and talk. The callees ring for one to three seconds, and count their INVITEs: no call may fail, and none
+may ring twice."""
+
+import os
+import signal
+import time
+
+from farm import PERIOD_MS, STROWGER, Farm, bound, until
+from report import Report, calls
+from scenario import answering, calling
+from sipp import Sipp, start_client
+
+ENGINES = 3
+RATE = calls(50, 50, 300)
+TALK_MS = 3000
+RINGS_MS = (1000, 3000)
+
+# Time that the caller waits for the next message.
+PATIENCE_MS = 12000
+
+# An id of the state tier that the agents of its engines tell the load manager.
+TIER = "7"
+
+
+class Tier:
+    """A state tier of one node: `redis-server`, or `strowger state`."""
+
+    def __init__(self, farm, kind):
+        self.path = farm.sockets / f"state-{farm.started}"
+        if kind == "redis":
+            argv = ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no"]
+        else:
+            argv = [STROWGER, "state", "--listen", f"unix:{self.path}"]
+        self.process = farm.start(kind, argv)
+        until(self.path.exists, f"{kind} listens")
+        self.node = f"unix:{self.path}"
+
+
+class Engines:
+    """Engines under agents behind a load manager, with callees."""
+
+    def __init__(self, farm, transport, tier, count=ENGINES):
+        self.farm, self.control = farm, farm.control()
+        self.heartbeat, self.front = farm.address(), farm.address(transport)
+        self.callee = Sipp(farm, answering(ring_ms=RINGS_MS[0]), farm.address())
+        # What engines send to callees leaves by UDP.
+        listen = {self.front: self.front.host_port}
+        self.back = self.front if transport == "udp" else farm.address()
+        listen[self.back] = self.back.host_port
+        farm.configured(
+            listen,
+            selection={"kind": "round-robin"},
+            hold_setup={"kind": "all"},
+            heartbeat={"listen": self.heartbeat.host_port, "period_ms": PERIOD_MS},
+            control={"path": str(self.control)},
+        )
+        self.tier = tier
+        self.agents = [self.start() for _ in range(count)]
+        until(lambda: list(farm.server_states(self.control).values()) == ["active"] * count, f"{count} active engines", 20)
+
+    def start(self, place=None):
+        place = place or self.farm.address()
+        command = [STROWGER, "engine", "--listen", f"udp:{place.host_port}", "--lb", self.back.host_port]
+        command += ["--to", f"sip:{self.callee.place.host_port}", "--state", self.tier.node]
+        options = ["--state-tier", TIER, "--max-restarts", "0"]
+        return place, self.farm.agent(place, self.heartbeat.host_port, *options, command=command)
+
+    def kill(self, index):
+        """kill -9 of an engine; its agent starts it anew."""
+        _, agent = self.agents[index]
+        for pid in agent.children():
+            os.kill(pid, signal.SIGKILL)
+
+
+def whole(transport, kind):
+    """No engine dies."""
+    count = calls(200, 1000, 10000)
+    with Farm(f"engines-whole-{transport}-{kind}") as farm:
+        engines = Engines(farm, transport, Tier(farm, kind))
+        caller = start_client(farm, calling(), engines.front, count, RATE, "-d", TALK_MS, "-recv_timeout", PATIENCE_MS)
+        outcome = caller.finish()
+        callee = engines.callee.stop()
+    return judged(count, outcome, callee)
+
+
+def killed(transport, kind, kills):
+    """Engines are killed one after the other, each time in the midst of ringing and talking calls."""
+    count = RATE * 4 * (kills + 2)
+    with Farm(f"engines-killed-{transport}-{kind}") as farm:
+        engines = Engines(farm, transport, Tier(farm, kind))
+        caller = start_client(farm, calling(), engines.front, count, RATE, "-d", TALK_MS, "-recv_timeout", PATIENCE_MS)
+        for kill in range(kills):
+            caller.begun(RATE * 4 * (kill + 1), 60)
+            engines.kill(kill % ENGINES)
+        outcome = caller.finish(count / RATE + 60)
+        time.sleep(1)
+        callee = engines.callee.stop()
+    figures, problems = judged(count, outcome, callee)
+    return f"{kills} engines killed at {RATE}/s: {figures}", problems
+
+
+def judged(count, outcome, callee):
+    problems = []
+    if outcome.good != count:
+        problems.append(f"{outcome.failed} calls failed ({outcome.causes()}; {outcome.errors}), {outcome.good} of {count} good")
+    if callee.failed:
+        problems.append(f"{callee.failed} calls failed at the callee ({callee.causes()}; {callee.errors})")
+    if callee.created != count:
+        problems.append(f"{callee.created} calls rang at the callee for {count} of the caller")
+    return f"{outcome.good} of {count} calls good, {callee.created} rang", problems
+
+
+def main():
+    report = Report("engines")
+    for kind in ("redis", "state"):
+        for transport in ("udp", "tcp"):
+            report.case(f"whole/{kind}/{transport}", whole, transport, kind)
+            report.case(f"killed/{kind}/{transport}", killed, transport, kind, calls(2, 3, 20))
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
