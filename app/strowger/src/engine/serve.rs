@@ -86,7 +86,7 @@ fn run(
             engine: farm.engine,
             worker: index,
             workers: start.workers,
-            listeners: start.listeners.iter().map(address_of).collect(),
+            listeners: start.listeners.iter().map(|listener| address_of(listener, start.route)).collect(),
             letters: letters(&start.listeners),
             to: start.to.iter().map(|to| to.as_bytes().into()).collect(),
             route: start.route.map(|lb| format!("<sip:{lb};lr>").into_bytes().into()),
@@ -143,10 +143,12 @@ fn run(
     Ok(())
 }
 
-fn address_of(listener: &Listener) -> Address {
+/// What other parties know of a listener. All engines behind a load manager have its address: what one of them repeats for
+/// another is the same request only if Via and Contact are the same.
+fn address_of(listener: &Listener, lb: Option<SocketAddr>) -> Address {
     Address {
         transport: listener.transport,
-        sent_by: listener.advertise.to_string().into_bytes().into(),
+        sent_by: lb.unwrap_or(listener.advertise).to_string().into_bytes().into(),
         is_ipv4: listener.bind.is_ipv4(),
     }
 }
