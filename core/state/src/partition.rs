@@ -73,6 +73,11 @@ impl Partition {
         }
     }
 
+    /// Sets other bounds from now on; what is there stays.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// Carries out a command. `now`: the time of this node, by which tombstones end.
     pub fn apply(&mut self, now: Millis, command: Command) -> Answer {
         self.records.bury_no_longer(now);

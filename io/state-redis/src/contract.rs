@@ -1,5 +1,6 @@
 //! Every server of records answers as [`state::Partition`] does: one list of commands, and any commands drawn by chance.
 
+mod client;
 mod only_redis;
 mod redis;
 mod scripts;
@@ -9,8 +10,10 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use state::{Answer, Bounds, Command, Due, Key, OwnedBy, Partition};
 
+use crate::server::tests::Running;
 use crate::testing::any_command;
 use crate::wire::Unread;
+pub(crate) use client::Client;
 use redis::Redis;
 
 /// The partition that all commands of these tests concern.
@@ -95,6 +98,26 @@ fn redis_answers_each_script_as_a_partition() {
 fn redis_answers_any_commands_as_a_partition() {
     let redis = Redis::start();
     any_sequences(|| redis.empty());
+}
+
+/// Each connection sees another server, which is empty.
+fn of_this_crate() -> impl FnMut() -> Client {
+    let mut servers = Vec::new();
+    move || {
+        servers.clear();
+        servers.push(Running::start(|settings, _| settings.effects_max = BOUNDS.effects_max));
+        servers[0].client()
+    }
+}
+
+#[test]
+fn our_server_answers_each_script_as_a_partition() {
+    scripts(of_this_crate());
+}
+
+#[test]
+fn our_server_answers_any_commands_as_a_partition() {
+    any_sequences(of_this_crate());
 }
 
 #[test]

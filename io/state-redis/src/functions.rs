@@ -1,5 +1,8 @@
 //! The functions that a Redis or Valkey server must have: `functions.lua` does there what [`state::Partition`] does.
 
+/// The name of the library.
+pub const NAME: &str = "strowger";
+
 /// The library in Lua, for `FUNCTION LOAD REPLACE`.
 pub const LIBRARY: &str = include_str!("functions.lua");
 
@@ -27,6 +30,7 @@ mod tests {
             format!("local TOMBSTONE_MS = {}", Del::TOMBSTONE_MS),
             format!("local MARK_FORGOTTEN_MS = {}", Mark::FORGOTTEN_MS),
         ];
+        assert!(LIBRARY.starts_with(&format!("#!lua name={NAME}\n")));
         for line in lines {
             assert!(LIBRARY.lines().any(|present| present == line), "{line}");
         }

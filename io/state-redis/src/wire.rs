@@ -35,5 +35,5 @@ mod words;
 
 pub use answer::{Unread, read_answer, write_answer};
 pub use command::write_command;
-pub use names::{FUNCTIONS, TIME_MAX};
+pub use names::{FUNCTIONS, Field, TIME_MAX, read_field};
 pub use words::{BadCommand, read_command};

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use state::{Also, Answer, Command, Create, Del, Header, Key};
 
-use super::redis::{Client, Redis};
-use super::{PARTITION, Server};
+use super::redis::Redis;
+use super::{Client, PARTITION, Server};
 use crate::resp::{Value, write_words};
 use crate::wire::{Unread, read_command, write_command};
 

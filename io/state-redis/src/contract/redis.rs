@@ -1,20 +1,15 @@
 //! A Redis server of our own, for the time of a test.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use state::configuration::{Setup, StartedBy};
-use state::{Answer, Command};
 
-use super::{BOUNDS, PARTITION, Server};
+use super::{BOUNDS, Client};
 use crate::functions::{EFFECTS_MAX, LIBRARY};
-use crate::resp::{Limits, Reader, Value, write_words};
-use crate::wire::{Unread, read_answer, write_command};
+use crate::resp::Value;
 
 /// A server with a folder of its own, both gone at the end.
 pub(super) struct Redis {
@@ -74,85 +69,5 @@ impl Drop for Redis {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// A connection that waits for each answer.
-pub(super) struct Client {
-    stream: UnixStream,
-    reader: Reader,
-}
-
-impl Client {
-    /// Tries for ten seconds: a server that starts is not there at once.
-    pub(super) fn connect(socket: &std::path::Path) -> Client {
-        let begin = Instant::now();
-        loop {
-            match UnixStream::connect(socket) {
-                Ok(stream) => {
-                    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-                    return Client { stream, reader: Reader::new(Limits::REPLIES) };
-                }
-                Err(error) if begin.elapsed() > Duration::from_secs(10) => {
-                    panic!("no server at {}: {error}", socket.display())
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
-    }
-
-    pub(super) fn call(&mut self, words: &[&[u8]]) -> Value {
-        let mut bytes = Vec::new();
-        write_words(words, &mut bytes);
-        self.send(&bytes)
-    }
-
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Value {
-        self.stream.write_all(bytes).expect("a server that reads");
-        self.value()
-    }
-
-    /// The next value.
-    pub(super) fn value(&mut self) -> Value {
-        let mut piece = [0; 1 << 16];
-        loop {
-            if let Some(value) = self.reader.read().expect("RESP") {
-                return value;
-            }
-            let length = self.stream.read(&mut piece).expect("an answer");
-            assert!(length > 0, "the server closed the connection");
-            self.reader.feed(&piece[..length]);
-        }
-    }
-
-    /// The answer of a server that has one.
-    pub(super) fn ask(&mut self, command: &Command) -> Answer {
-        self.apply(command).unwrap_or_else(|failure| panic!("{failure:?} to {command:?}"))
-    }
-
-    fn number(&mut self, name: &[u8], field: &[u8]) -> i64 {
-        let name = [b"{p3f}", name].concat();
-        match self.call(&[b"HGET", &name, field]) {
-            Value::Nil => 0,
-            Value::Bytes(digits) => String::from_utf8_lossy(&digits).parse().expect("a number"),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-impl Server for Client {
-    fn apply(&mut self, command: &Command) -> Result<Answer, Unread> {
-        let mut bytes = Vec::new();
-        write_command(PARTITION, command, &mut bytes);
-        let value = self.send(&bytes);
-        read_answer(command, value)
-    }
-
-    fn counter(&mut self, name: &[u8]) -> i64 {
-        self.number(b"counters", name)
-    }
-
-    fn votes(&mut self, poll: &[u8], choice: &[u8]) -> u64 {
-        self.number(&[b"choices:", poll].concat(), choice).unsigned_abs()
     }
 }

@@ -90,9 +90,9 @@ impl Reader {
         self.start == self.bytes.len() && self.frames.is_empty()
     }
 
-    /// Gives back memory that one large value has taken. For a connection that rests.
-    pub fn shrink(&mut self) {
-        if self.is_idle() {
+    /// Gives back what is more than this number of bytes, if nothing is held. For a connection that rests.
+    pub fn shrink(&mut self, kept_bytes: usize) {
+        if self.is_idle() && self.bytes.capacity() > kept_bytes {
             (self.bytes, self.start, self.looked_at) = (Vec::new(), 0, 0);
         }
     }

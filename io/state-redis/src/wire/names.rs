@@ -56,3 +56,21 @@ pub(super) fn split(name: &[u8]) -> Option<(u8, &[u8])> {
     let partition = u8::try_from(partition).ok()?;
     (head == prefix(partition)).then_some((partition, rest))
 }
+
+/// A number that lies under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// The counter that the field names.
+    Counter,
+    /// Votes of this poll for the choice that the field names.
+    Votes(&'a [u8]),
+}
+
+/// Which number `HGET` of this name asks for, and in which partition.
+pub fn read_field(name: &[u8]) -> Option<(u8, Field<'_>)> {
+    let (partition, rest) = split(name)?;
+    if rest == COUNTERS.as_bytes() {
+        return Some((partition, Field::Counter));
+    }
+    Some((partition, Field::Votes(rest.strip_prefix(CHOICES.as_bytes())?)))
+}
