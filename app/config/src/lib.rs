@@ -16,7 +16,7 @@ pub use checks::lb::{Checked, Drain};
 pub use checks::perf::Perf;
 pub use checks::process::{Faults, Process, Streams};
 pub use checks::tls::{Shown, Tls};
-pub use files::control_path::control_path;
+pub use files::control_path::{control_path, state_path};
 pub use files::keys::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
 pub use forms::file::{load, load_perf, load_to_start, parse};
 pub use forms::options::{Given, KeyOption, LB_OPTIONS, PERF_OPTIONS};

@@ -14,7 +14,7 @@ use crate::server::tests::Running;
 use crate::testing::any_command;
 use crate::wire::Unread;
 pub(crate) use client::Client;
-use redis::Redis;
+pub(crate) use redis::Redis;
 
 /// The partition that all commands of these tests concern.
 const PARTITION: u8 = 0x3F;

@@ -6,6 +6,7 @@
 
 mod address;
 mod call;
+mod check;
 mod greeting;
 mod heard;
 mod settings;
@@ -17,6 +18,7 @@ mod store;
 mod tests;
 
 pub use address::{Address, NoAddress};
+pub use check::{Checked, check};
 pub use settings::Settings;
 pub use start::{SECRET_BYTES, Start};
 pub use store::{Status, Store};

@@ -99,7 +99,7 @@ impl Server {
         let mut listener = UnixListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let store = Store::new(settings.memory_bytes, settings.effects_max, os::Clock::start());
+        let store = Store::new(settings.memory_bytes, settings.effects_max, os::Clock::start())?;
         Ok(Server {
             settings,
             poll,
@@ -120,6 +120,11 @@ impl Server {
         while !self.turn(&mut events)? {}
         self.poll.registry().deregister(&mut SourceFd(&stop))?;
         self.carrier.take().map_or(Ok(()), |carrier| carrier.finish(&mut self.store))
+    }
+
+    /// Records that are held now, without tombstones.
+    pub fn records(&self) -> usize {
+        self.store.records()
     }
 
     /// True: it is time to stop.

@@ -1,17 +1,26 @@
-//! The path of a user's control socket.
+//! The paths of a user's sockets: for control, and of the state tier on this machine.
 
 use std::path::PathBuf;
 
 /// The default path of the control socket: the same for `lb` and `status` of one user.
 pub fn control_path() -> PathBuf {
+    socket("strowger")
+}
+
+/// The default path of the state tier's socket: the same for `state` and `engine` of one user.
+pub fn state_path() -> PathBuf {
+    socket("strowger-state")
+}
+
+fn socket(name: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
-        return PathBuf::from(directory).join("strowger.sock");
+        return PathBuf::from(directory).join(format!("{name}.sock"));
     }
     let user = own_user();
     if user == 0 {
-        PathBuf::from("/run/strowger.sock")
+        PathBuf::from(format!("/run/{name}.sock"))
     } else {
-        PathBuf::from(format!("/tmp/strowger-{user}.sock"))
+        PathBuf::from(format!("/tmp/{name}-{user}.sock"))
     }
 }
 

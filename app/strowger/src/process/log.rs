@@ -17,7 +17,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::{Registry, reload};
 
 /// Crates whose names in targets differ from the names that people write.
-const CRATES: [&str; 3] = ["agent", "net", "perf"];
+const CRATES: [&str; 4] = ["agent", "net", "perf", "state_redis"];
 
 static JSON: AtomicBool = AtomicBool::new(false);
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();

@@ -12,6 +12,7 @@ mod key;
 mod key_options;
 mod lb;
 mod perf;
+mod state;
 mod status;
 mod top;
 mod why;
@@ -30,6 +31,8 @@ pub(crate) enum Role {
     Perf(perf::Args),
     /// Engine: a back-to-back user agent whose calls outlive it
     Engine(engine::Args),
+    /// State tier of one machine: keep records of calls for engines; or check a Redis server that does
+    State(state::Args),
     /// Run a small SIP server that answers calls, to try a farm
     Answer(Box<answer::Args>),
     /// Run a farm on this machine, send calls through it, and kill a server
@@ -49,7 +52,7 @@ pub(crate) enum Role {
 }
 
 pub(crate) fn run(role: Role) -> ExitCode {
-    if matches!(role, Role::Lb(_) | Role::Perf(_) | Role::Agent(_) | Role::Engine(_)) {
+    if matches!(role, Role::Lb(_) | Role::Perf(_) | Role::Agent(_) | Role::Engine(_) | Role::State(_)) {
         // The process holds keys now, or may after a reload.
         os::privilege::hide_memory();
     }
@@ -58,6 +61,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Agent(args) => agent::run(*args),
         Role::Perf(args) => perf::run(args),
         Role::Engine(args) => engine::run(args),
+        Role::State(args) => state::run(&args),
         Role::Answer(args) => answer::run(&args),
         Role::Demo(args) => demo::run(&args),
         Role::Status(args) => status::run(&args),

@@ -118,7 +118,12 @@ fn info(store: &Store) -> String {
     let up = store.seconds_up();
     section(
         "Server",
-        &[("strowger_version", env!("CARGO_PKG_VERSION").into()), ("uptime_in_seconds", up.to_string())],
+        &[
+            ("strowger_version", env!("CARGO_PKG_VERSION").into()),
+            // Drawn at each start: engines see by it that the records of an earlier life are gone.
+            ("run_id", store.run_id().into()),
+            ("uptime_in_seconds", up.to_string()),
+        ],
     );
     section(
         "Memory",

@@ -1,5 +1,7 @@
 //! The partitions of a server of records, and what they hold together.
 
+use std::io;
+
 use base::Time;
 use os::Clock;
 use state::{Answer, Bounds, Command, Effect, Partition};
@@ -18,15 +20,17 @@ pub(super) struct Store {
     effects_max: usize,
     clock: Clock,
     begun: Time,
+    run_id: String,
 }
 
 /// The number by which the server itself borrows effects. Engines draw theirs from 1 on.
 const SERVER: u32 = 0;
 
 impl Store {
-    pub(super) fn new(memory_bytes: usize, effects_max: usize, clock: Clock) -> Store {
+    pub(super) fn new(memory_bytes: usize, effects_max: usize, clock: Clock) -> io::Result<Store> {
         let bounds = Bounds { bytes_max: usize::MAX, effects_max };
-        Store {
+        let run_id: [u8; 20] = os::chance::bytes()?;
+        Ok(Store {
             partitions: (0..=u8::MAX).map(|_| Partition::new(bounds)).collect(),
             values: Values::default(),
             bytes: 0,
@@ -35,7 +39,8 @@ impl Store {
             effects_max,
             clock,
             begun: clock.now(),
-        }
+            run_id: run_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
     }
 
     /// Carries out a command in its partition. Tombstones end by the monotonic clock: nobody sets it.
@@ -79,6 +84,11 @@ impl Store {
     /// Effects that wait.
     pub(super) fn effects(&self) -> usize {
         self.effects
+    }
+
+    /// Forty digits, as of a Redis server.
+    pub(super) fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     pub(super) fn seconds_up(&self) -> u64 {

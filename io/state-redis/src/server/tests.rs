@@ -138,6 +138,18 @@ fn engines_read_this_server_as_one_primary_with_all_partitions() {
 }
 
 #[test]
+fn engines_start_here_as_at_redis() {
+    use crate::link::{Address, Settings, Start};
+    let server = Running::start(|_, _| ());
+    let nodes = vec![Address::Unix(server.path.clone())];
+    let settings = Settings { nodes, ..Settings::default() };
+    let start = || Start::wait(&settings, &os::Clock::start(), Duration::from_secs(10)).expect("a start");
+    let (first, second) = (start(), start());
+    assert_eq!(second.engine, first.engine + 1);
+    assert_eq!(second.secret.get(), first.secret.get());
+}
+
+#[test]
 fn only_the_owner_may_connect_and_the_socket_goes_with_the_server() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut server = Running::start(|_, _| ());
