@@ -8,6 +8,7 @@ mod balance;
 mod beside;
 mod edge;
 mod introduce;
+mod leaving;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use balance::Balance;
 pub use beside::Beside;
 use edge::Edge;
 pub use introduce::introduce;
+use leaving::{Outbox, empty, throw_away_if_late};
 pub use setup::{Handle, Setup};
 
 /// Turns in a row that may go on with known work before the kernel is asked again, so that a flood on one socket cannot make
@@ -55,9 +57,6 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 const TOKEN_MAILBOX: Token = Token(0);
 const TOKEN_ASIDE: Token = Token(1);
 const TOKEN_BESIDE: Token = Token(2);
-
-/// The outbox of a core.
-type Outbox<C> = turn::Outbox<<C as Core>::Ask, <C as Core>::Letter, <C as Core>::Event>;
 
 pub struct Worker<C: Core> {
     core: C,
@@ -381,31 +380,6 @@ impl<C: Core> Worker<C> {
             self.core.handle(now, Input::Answer(&answer), &mut self.outbox);
         }
         self.flush(now);
-    }
-}
-
-/// Throws away what a turn wanted to send that took too long.
-fn throw_away_if_late<Ask, Letter, Event>(
-    outbox: &mut turn::Outbox<Ask, Letter, Event>,
-    counters: &Counters,
-    (late, began, clock): (Option<Duration>, Time, &Clock),
-) {
-    let Some(late) = late.filter(|_| !outbox.sends.is_empty()) else { return };
-    if clock.now().since(began) > late {
-        counters.sends_too_late.add(outbox.sends.len() as u64);
-        outbox.sends.clear();
-        outbox.bytes.clear();
-    }
-}
-
-/// Empties an outbox: asks first, so that what others must know before a message leaves is on its way to them.
-fn empty<C: Core>(outbox: &mut Outbox<C>, edge: &mut Edge<C::Letter>, beside: &mut dyn Beside<C>, now: Time) {
-    if !outbox.asks.is_empty() {
-        beside.ask(now, &mut outbox.asks);
-    }
-    edge.send(outbox, now);
-    if !outbox.events.is_empty() {
-        beside.record(now, &mut outbox.events);
     }
 }
 
