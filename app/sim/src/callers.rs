@@ -282,23 +282,27 @@ impl Caller {
 
     fn acknowledge(&self, read: &Read) -> Packet {
         let tag = read.to_tag.clone().unwrap_or_default();
-        self.packet(self.plan.manager, self.ask("ACK", "sip:bob@farm.example", &tag, 1, &[]))
+        self.packet(self.plan.manager, self.ask("ACK", &tag, 1, None))
     }
 
     fn in_dialog(&self, dialog: &Dialog, method: &str, sequence: u32) -> Packet {
         let next = dialog.routes.first().unwrap_or(&dialog.target);
         let to = text::address_of(next).unwrap_or(self.plan.manager);
-        self.packet(to, self.ask(method, &dialog.target, &dialog.to_tag, sequence, &dialog.routes))
+        self.packet(to, self.ask(method, &dialog.to_tag, sequence, Some(dialog)))
     }
 
-    fn ask(&self, method: &str, uri: &str, to_tag: &str, sequence: u32, routes: &[String]) -> Vec<u8> {
+    /// `in_dialog`: the routes of the dialog that the request is of.
+    fn ask(&self, method: &str, to_tag: &str, sequence: u32, in_dialog: Option<&Dialog>) -> Vec<u8> {
+        let uri = in_dialog.map_or("sip:bob@farm.example", |dialog| &dialog.target);
+        let routes = in_dialog.map_or(&[][..], |dialog| &dialog.routes);
+        let in_dialog = in_dialog.is_some();
         let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
         // CANCEL and the ACK to a failure have the INVITE's branch; every other request has its own branch.
         let name = self.call_id.split('@').next().unwrap_or_default();
-        let branch = match (method, routes.is_empty()) {
-            ("ACK", false) => format!("{name}-ack-{to_tag}"),
-            ("INVITE" | "CANCEL" | "ACK", _) => format!("{name}-1"),
-            _ => format!("{name}-{sequence}-{to_tag}"),
+        let branch = match (method, in_dialog) {
+            ("ACK", true) => format!("{name}-ack-{to_tag}"),
+            (_, true) => format!("{name}-{sequence}-{to_tag}"),
+            (_, false) => format!("{name}-1"),
         };
         text::request(&Ask {
             method,
@@ -349,8 +353,7 @@ impl Node for Caller {
 
     fn handle_timeout(&mut self, now: Time, out: &mut Vec<Packet>) {
         if self.invite.is_none() && self.plan.starts <= now {
-            let packet =
-                self.packet(self.plan.manager, self.ask("INVITE", "sip:bob@farm.example", "", 1, &[]));
+            let packet = self.packet(self.plan.manager, self.ask("INVITE", "", 1, None));
             let reliable = self.plan.transport.is_reliable();
             self.invite = Some((InviteClient::start(now, reliable, &self.timers), packet.clone()));
             out.push(packet);
@@ -365,8 +368,7 @@ impl Node for Caller {
             }
         }
         if self.cancel_at().is_some_and(|at| at <= now) {
-            let packet =
-                self.packet(self.plan.manager, self.ask("CANCEL", "sip:bob@farm.example", "", 1, &[]));
+            let packet = self.packet(self.plan.manager, self.ask("CANCEL", "", 1, None));
             let reliable = self.plan.transport.is_reliable();
             self.cancel = Some((NonInviteClient::start(now, reliable, &self.timers), packet.clone()));
             out.push(packet);

@@ -2,12 +2,14 @@
 //!
 //! A [`farm::Farm`] has load managers, servers, callers and a lossy network between them, all drawn from one seed. It runs the
 //! product's own routers, tells them the time, and carries their messages. Afterwards the [`checkers`] look for violations in
-//! all records. A failure names its seed; `STROWGER_SEED` runs only that seed, with a trace.
+//! all records. [`engines`] does the same for engines and their state tier. A failure names its seed; `STROWGER_SEED` runs only
+//! that seed, with a trace.
 
 pub mod addresses;
 pub mod callers;
 pub mod checkers;
 pub mod clock;
+pub mod engines;
 pub mod excuse;
 pub mod farm;
 pub mod fate;

@@ -37,12 +37,16 @@ impl Engine {
             let Some((hops, flow, message)) = letter::open(&secret, bytes) else {
                 return self.counters.malformed.add(1);
             };
-            self.hops = hops;
-            self.sip(now, message, flow, out);
-            self.hops = 0;
-            return;
+            return self.handed(now, message, flow, hops, out);
         }
         self.sip(now, bytes, flow, out);
+    }
+
+    /// A message that was handed over so often.
+    pub(super) fn handed(&mut self, now: Time, message: &[u8], flow: Flow, hops: u8, out: &mut Outbox) {
+        self.hops = hops;
+        self.sip(now, message, flow, out);
+        self.hops = 0;
     }
 
     fn sip(&mut self, now: Time, bytes: &[u8], flow: Flow, out: &mut Outbox) {
@@ -66,17 +70,22 @@ impl Engine {
             Place::Outside => return self.outside(message, flow, out),
             Place::Nowhere => return,
         };
+        if message.method().is_none() && self.hand_back(message, out) {
+            return;
+        }
         let worker = self.settings.worker_of(key);
         let bytes = || Box::from(&message.bytes()[..message.end() as usize]);
         if worker != self.settings.worker {
             self.counters.letters.add(1);
-            return out.letters.push((worker, Letter::Message { bytes: bytes(), flow }));
+            let hops = self.hops;
+            return out.letters.push((worker, Letter::Message { bytes: bytes(), flow, hops }));
         }
+        let hops = self.hops;
         let event = match message.method() {
             Some(method) => step::Event::Request { request: message, flow, method },
             None => step::Event::Response { response: message },
         };
-        self.event(now, key, &event, &|| Owned::Message { bytes: bytes(), flow }, out);
+        self.event(now, key, &event, &|| Owned::Message { bytes: bytes(), flow, hops }, out);
     }
 
     fn place_of_request(

@@ -21,7 +21,12 @@ const CANDIDATES: usize = 8;
 /// An event that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owned {
-    Message { bytes: Box<[u8]>, flow: Flow },
+    /// `hops`: how often it was handed from engine to engine.
+    Message {
+        bytes: Box<[u8]>,
+        flow: Flow,
+        hops: u8,
+    },
     Timer(Timer),
     TakeOver,
 }

@@ -293,7 +293,8 @@ impl Engine {
         match &event {
             Owned::Timer(timer) => self.run(now, key, &Event::Timer(*timer), &|| event.clone(), checked, out),
             Owned::TakeOver => self.run(now, key, &Event::TakeOver, &|| event.clone(), checked, out),
-            Owned::Message { bytes, flow } => {
+            Owned::Message { bytes, flow, hops } => {
+                let present = std::mem::replace(&mut self.hops, *hops);
                 let mut parser = std::mem::replace(&mut self.parser, Parser::new());
                 if let Ok(message) = parser.parse(bytes) {
                     let read = match message.method() {
@@ -303,6 +304,7 @@ impl Engine {
                     self.run(now, key, &read, &|| event.clone(), checked, out);
                 }
                 self.parser = parser;
+                self.hops = present;
             }
         }
     }
@@ -330,7 +332,7 @@ impl Engine {
     /// The event comes to nothing: its sender may ask again.
     fn give_up(&mut self, key: Key, event: &Owned, out: &mut Outbox) {
         match event {
-            Owned::Message { bytes, flow } => {
+            Owned::Message { bytes, flow, .. } => {
                 let mut parser = std::mem::replace(&mut self.parser, Parser::new());
                 if let Ok(message) = parser.parse(bytes)
                     && let Some(method) = message.method()

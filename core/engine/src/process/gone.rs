@@ -1,11 +1,11 @@
 //! Messages for a call that has no record: it is gone, or there never was one.
 
-use sip::headers::{address, cseq};
+use sip::headers::{address, cseq, via};
 use sip::{Message, Method, Name, Reject};
 
-use crate::names::Tag;
+use crate::names::{OwnVia, Tag};
 use crate::record::{Leg, Record, Tombstone};
-use crate::step::{Effect, Event, Look, Step, answer_effect, back, begins, mark, of_invite};
+use crate::step::{Effect, Event, Look, Step, answer_effect, back, begins, late_failure, mark, of_invite};
 use crate::text::{self, Text, Written};
 
 /// A late message of a call that is gone.
@@ -32,14 +32,18 @@ pub(super) fn of_tombstone(look: &Look<'_>, tombstone: &Tombstone, event: &Event
     }
 }
 
-/// A response after the end of the call: to a BYE that crossed another; or a 2xx to an INVITE of ours, whose dialog is ended.
+/// A response after the end of the call: to a BYE that crossed another; a failure, whose ACK was lost; or a 2xx to an INVITE of
+/// ours, whose dialog is ended.
 fn late_answer(look: &Look<'_>, tombstone: &Tombstone, response: &Message<'_>) -> Option<Vec<Effect>> {
     let sequence = cseq::parse(response.first_value(Name::CSeq)?)?;
     let status = response.status()?;
     if sequence.token != b"INVITE" {
         return (status >= 200).then(|| relayed(look, response))?;
     }
-    if !(200..300).contains(&status) {
+    if status >= 300 {
+        return Some(vec![late_failure(look, tombstone.birth, response)?]);
+    }
+    if status < 200 {
         return None;
     }
     let (from, to) = (response.first_value(Name::From)?, response.first_value(Name::To)?);
@@ -51,12 +55,12 @@ fn late_answer(look: &Look<'_>, tombstone: &Tombstone, response: &Message<'_>) -
         remote_tag: address::tag(to).ok()?.unwrap_or_default().into(),
         local: text::without_tag(from),
         remote: text::without_tag(to),
-        target: text::uri_of(response, Name::Contact)?,
-        routes: text::routes_of_dialog(response, true),
         ..Leg::default()
     };
     let record = Record { birth: tombstone.birth, ..Record::default() };
     let text = Text { settings: look.settings, key: look.key, record: &record };
+    let target = text::uri_of(response, Name::Contact)?;
+    let leg = Leg { target, routes: text::routes_of_dialog(response, true), ..leg };
     let Written { bytes, target, .. } = text.unwanted(&leg, "ACK", sequence.number)?;
     let bye = text.unwanted(&leg, "BYE", sequence.number + 1)?;
     Some(vec![Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
@@ -64,8 +68,7 @@ fn late_answer(look: &Look<'_>, tombstone: &Tombstone, response: &Message<'_>) -
 
 /// The answer to a request that was passed on before the call ended.
 fn relayed(look: &Look<'_>, response: &Message<'_>) -> Option<Vec<Effect>> {
-    let via = sip::headers::via::top(response)?.ok()?;
-    let branch = crate::names::OwnVia::read(&via)?.branch;
+    let branch = OwnVia::read(&via::top(response)?.ok()?)?.branch;
     let method = cseq::parse(response.first_value(Name::CSeq)?)?.token;
     if let Some(bye) = look.soft.byes.iter().find(|bye| bye.branch == branch) {
         return Some(vec![Effect::ByeAnswered(bye.leg)]);

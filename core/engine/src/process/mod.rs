@@ -58,6 +58,8 @@ pub enum Letter {
     Message {
         bytes: Box<[u8]>,
         flow: Flow,
+        /// How often it was handed from engine to engine.
+        hops: u8,
     },
     /// The call's owner is dead.
     TakeOver(Key),
@@ -149,7 +151,9 @@ impl Core for Engine {
         self.look_at_clock(now, out);
         match input {
             Input::Message { bytes, flow } => self.message(now, bytes, flow, out),
-            Input::Letter(Letter::Message { bytes, flow }) => self.message(now, bytes, *flow, out),
+            Input::Letter(Letter::Message { bytes, flow, hops }) => {
+                self.handed(now, bytes, *flow, *hops, out);
+            }
             Input::Letter(Letter::TakeOver(key)) => self.letter_of_take_over(now, *key, out),
             Input::Answer(Answer::Reply(reply)) => match self.asked.remove(&reply.token) {
                 Some(Asked::Call(key)) => self.replied(now, key, &reply.answer, out),

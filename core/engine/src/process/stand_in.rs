@@ -1,11 +1,13 @@
 //! Whose call it is: what comes for a call that is not up yet goes to its owner; if that is dead, this engine becomes the owner.
 
-use sip::Target;
+use sip::headers::via;
+use sip::{Flow, Message, Target};
 use state::Key;
 
 use super::calls::Known;
 use super::{Engine, Outbox};
 use crate::letter;
+use crate::names::OwnVia;
 use crate::record::{LegState, Record};
 use crate::step::Event;
 
@@ -23,19 +25,13 @@ impl Engine {
         let Some(Known::Up(record)) = self.calls.get(key).map(|call| &call.known) else { return false };
         let owner = record.header.owner;
         let (message, flow) = match event {
-            Event::Request { request, flow, .. } => (request, Some(*flow)),
-            Event::Response { response } => (response, self.response_flow()),
+            Event::Request { request, flow, .. } => (request, *flow),
+            Event::Response { response } => (response, no_flow()),
             Event::Timer(_) | Event::TakeOver => return false,
         };
-        let address = self.tier.address_of(owner).and_then(|address| address.parse().ok());
-        let (Some(to), Some(flow)) = (address, flow) else { return false };
-        if !self.tier.lives(owner) || self.hops >= letter::HOPS_MAX {
+        if !self.hand_to(owner, message, &flow, out) {
             return false;
         }
-        let bytes = &message.bytes()[..message.end() as usize];
-        let sealed = letter::seal(&self.settings.secret, self.hops + 1, &flow, bytes);
-        self.counters.letters.add(1);
-        out.post(&sealed, Target::Datagram { listener: flow_listener(&self.settings), to });
         // The owner changes the record; this engine reads it anew.
         if let Some(call) = self.calls.get_mut(key) {
             call.known = Known::Unread;
@@ -43,11 +39,33 @@ impl Engine {
         true
     }
 
-    /// A response needs no way back.
-    fn response_flow(&self) -> Option<sip::Flow> {
-        let remote = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-        Some(sip::Flow { listener: 0, transport: sip::Transport::Udp, remote, connection: None })
+    /// Gives a response to the engine that sent the request, which waits for it. False: it is this one, or it is dead; or it
+    /// has handed the response over itself, because the call has another owner by now.
+    pub(super) fn hand_back(&mut self, response: &Message<'_>, out: &mut Outbox) -> bool {
+        let asked = || OwnVia::read(&via::top(response)?.ok()?)?.engine;
+        match asked().filter(|engine| self.hops == 0 && *engine != self.settings.engine) {
+            Some(engine) => self.hand_to(engine, response, &no_flow(), out),
+            None => false,
+        }
     }
+
+    fn hand_to(&mut self, engine: u32, message: &Message<'_>, flow: &Flow, out: &mut Outbox) -> bool {
+        let address = self.tier.address_of(engine).and_then(|address| address.parse().ok());
+        let Some(to) = address.filter(|_| self.tier.lives(engine) && self.hops < letter::HOPS_MAX) else {
+            return false;
+        };
+        let bytes = &message.bytes()[..message.end() as usize];
+        let sealed = letter::seal(&self.settings.secret, self.hops + 1, flow, bytes);
+        self.counters.letters.add(1);
+        out.post(&sealed, Target::Datagram { listener: flow_listener(&self.settings), to });
+        true
+    }
+}
+
+/// A response needs no way back.
+fn no_flow() -> Flow {
+    let remote = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    Flow { listener: 0, transport: sip::Transport::Udp, remote, connection: None }
 }
 
 /// The first listener that sends datagrams.

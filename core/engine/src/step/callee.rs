@@ -12,7 +12,10 @@ pub(super) fn response(look: &Look<'_>, record: &Record, response: &Message<'_>)
     let method = cseq::parse(response.first_value(Name::CSeq)?)?.token;
     match method {
         b"INVITE" => {
-            let leg = record.legs.iter().find(|leg| leg.number == branch.leg && !leg.is_fork())?;
+            let Some(leg) = record.legs.iter().find(|leg| leg.number == branch.leg && !leg.is_fork()) else {
+                let late = response.status()? >= 300;
+                return late.then(|| failure::late(look, record.birth, response)).flatten().map(done);
+            };
             let text = look.text(record);
             let own = with_stored(&record.invite, |invite| text.invite_branch(leg, invite))?;
             if leg.number == 0 || own != branch {
@@ -54,11 +57,16 @@ fn provisional(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'
         }
         LegState::Cancelling => {
             let is_sent = look.soft.client(leg.number).is_some_and(|client| client.cancel.is_some());
-            if !is_sent && let Some(written) = cancelling::cancel_of(look, record, leg, b"") {
+            let reason = if caller.state == LegState::Confirmed { success::ELSEWHERE } else { b"" };
+            if !is_sent && let Some(written) = cancelling::cancel_of(look, record, leg, reason) {
                 effects.push(Effect::Cancel(leg.number, written));
             }
         }
         LegState::Confirmed | LegState::Ending | LegState::Failed | LegState::Closed => return None,
     }
     Some(Step::Done(effects))
+}
+
+fn done(effect: Effect) -> Step {
+    Step::Done(vec![effect])
 }

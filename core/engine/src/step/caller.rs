@@ -141,6 +141,10 @@ pub(super) fn ack(look: &Look<'_>, record: &Record, request: &Message<'_>) -> Op
     if from.number == 0 && text::sequence(request)? != from.remote_sequence {
         return None;
     }
+    if to.state != LegState::Confirmed {
+        // Another engine may have confirmed the call: the record in memory does not name the callee's dialog.
+        return (!look.checked).then_some(Step::Check);
+    }
     let Written { bytes, target, .. } = look.text(record).relay(to, request)?;
     Some(Step::Done(vec![Effect::Send { bytes, target }]))
 }

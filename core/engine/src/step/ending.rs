@@ -1,8 +1,9 @@
 //! How records go: after BYE, after the ACK to a failure, and when nobody answers.
 
-use super::{Change, Counted, Effect, Look, Step};
+use super::{Change, Counted, Effect, Look, Step, with_stored};
 use crate::names::Leg as LegNumber;
 use crate::record::{Leg, LegState, Record, Tombstone};
+use crate::text;
 
 /// The caller's side of the call is over.
 pub(super) fn gone(look: &Look<'_>, record: &Record, then: Vec<Effect>) -> Step {
@@ -56,6 +57,11 @@ pub(super) fn without_leg(look: &Look<'_>, mut next: Record, then: Vec<Effect>) 
     let is_over = next.legs.first().is_some_and(|caller| caller.state == LegState::Closed);
     if is_over && !next.legs.iter().any(is_pending) {
         return gone(look, &next, then);
+    }
+    if !next.legs.iter().skip(1).any(Leg::is_open)
+        && let Some(kept) = with_stored(&next.invite, |invite| Some(text::kept(invite)))
+    {
+        next.invite = kept;
     }
     Step::write(Change::Put { record: next, wake: None }, then)
 }

@@ -1,9 +1,10 @@
 //! A failure of a leg, and what the caller gets when no leg is left (RFC 3261 §13.2.2.3, §16.7).
 
-use sip::headers::address;
+use sip::headers::{address, via};
 use sip::{Message, Name, Reject};
 
 use super::{Change, Counted, Effect, Look, Step, cancelling, ending, with_stored};
+use crate::names::{OwnVia, Tag};
 use crate::record::{Leg, LegState, Record};
 use crate::text;
 
@@ -17,6 +18,28 @@ pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message
         return Some(Step::Done(vec![ack]));
     }
     close(look, record, leg, Said::Response(response), vec![ack])
+}
+
+/// The ACK to a failure of a leg that is gone, or whose call is gone: an earlier ACK was lost. It goes the way of the INVITE.
+pub(crate) fn late(look: &Look<'_>, birth: u64, response: &Message<'_>) -> Option<Effect> {
+    let value = |name| response.first_value(name);
+    let (from, to, call_id) = (value(Name::From)?, value(Name::To)?, value(Name::CallId)?);
+    let own = Tag::read(&look.settings.secret, address::tag(from).ok()??, call_id)?;
+    let branch = OwnVia::read(&via::top(response)?.ok()?)?.branch;
+    let target = look.settings.to.get(usize::from(own.leg).checked_sub(1)?)?;
+    let leg = Leg {
+        number: own.leg,
+        call_id: call_id.into(),
+        local: text::without_tag(from),
+        remote: text::without_tag(to),
+        target: text::request_uri(target, address::parse(to).ok()?.uri),
+        routes: look.settings.route.iter().cloned().collect(),
+        ..Leg::default()
+    };
+    let record = Record { birth, ..Record::default() };
+    let tag = address::tag(to).ok()?.unwrap_or_default();
+    let ack = look.text(&record).late_ack(&leg, branch, text::sequence(response)?, tag)?;
+    Some(Effect::Send { bytes: ack.bytes, target: ack.target })
 }
 
 /// How a leg has failed.

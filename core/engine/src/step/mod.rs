@@ -12,6 +12,7 @@ mod take_over;
 mod timer;
 mod within;
 
+pub(crate) use failure::late as late_failure;
 pub(crate) use within::{back, mark, not_allowed};
 
 use sip::{Flow, Message, Method, Reject, Target};

@@ -8,7 +8,7 @@ use crate::record::{Leg, LegState, Record};
 use crate::text::{self, Written};
 
 /// Why the other legs of a call are cancelled (RFC 3326).
-const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
+pub(super) const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
 
 pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
     let caller = record.legs.first()?;
@@ -47,7 +47,6 @@ fn confirm(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>, 
     next.legs.first_mut()?.state = LegState::Confirmed;
     let own = next.legs.iter_mut().find(|other| other.number == leg.number)?;
     *own = Leg { state: LegState::Confirmed, ..answered(leg.clone(), response, tag) };
-    next.invite = with_stored(&record.invite, |invite| Some(text::kept(invite)))?;
     next.answer = Box::default();
     let mut then = vec![
         Effect::Answered(leg.number),
@@ -55,6 +54,10 @@ fn confirm(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>, 
         to_caller(look, record, record.legs.first()?, response)?,
     ];
     then.extend(cancelling::cancel_all(look, &mut next, record, ELSEWHERE));
+    // Whoever takes the call over sends the INVITE of a leg that is being cancelled once more, byte for byte.
+    if !next.legs[1..].iter().any(Leg::is_open) {
+        next.invite = with_stored(&record.invite, |invite| Some(text::kept(invite)))?;
+    }
     Some(Step::write(Change::Put { record: next, wake: None }, then))
 }
 

@@ -205,6 +205,25 @@ fn of_several_targets_the_first_answer_counts() {
 }
 
 #[test]
+fn the_failure_of_a_leg_that_is_gone_is_acknowledged_again() {
+    let second = "10.0.0.8:5060";
+    let mut world = World::with(1, |settings| {
+        settings.to.push(format!("sip:{second}").into_bytes().into());
+    });
+    world.deliver(0, CALLER, INVITE);
+    let first = world.expect(CALLEE, "INVITE");
+    let other = world.expect(second, "INVITE");
+    world.deliver(0, CALLEE, &response(&first, "200 OK", "bob", CONTACT));
+    let busy = response(&other, "486 Busy Here", "carol", "");
+    world.sent.clear();
+    world.deliver(0, second, &busy);
+    let ack = world.expect(second, "ACK");
+    world.deliver(0, second, &busy);
+    assert_eq!(world.expect(second, "ACK"), ack, "the first one was lost");
+    world.expect_nothing();
+}
+
+#[test]
 fn of_several_refusals_the_best_counts() {
     let second = "10.0.0.8:5060";
     let mut world = World::with(1, |settings| {

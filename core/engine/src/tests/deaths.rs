@@ -256,3 +256,74 @@ fn a_cancel_that_overtakes_its_invite_waits_for_it() {
     let refused = world.sent.iter().filter(|(_, text)| text.starts_with("SIP/2.0 481"));
     assert_eq!(refused.count(), 1, "a CANCEL of no call");
 }
+
+#[test]
+fn an_answer_that_comes_to_another_engine_reaches_the_one_that_asked() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    let (_, to) = answered(&mut world, 0);
+    world.deliver(0, CALLER, &of_caller("BYE", 8, "bye", &to));
+    let bye = world.expect(CALLEE, "BYE");
+    world.deliver(1, CALLEE, &response(&bye, "200 OK", "", ""));
+    let (letter_to, _) = world.sent.pop_front().expect("a letter");
+    assert_eq!(letter_to.to_string(), "10.1.0.1:5099");
+    world.expect_nothing();
+}
+
+#[test]
+fn what_was_handed_over_is_not_handed_round() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    // The second engine takes the call over from one that lives, and soon knows that it lives.
+    world.tell(1, 1);
+    world.expect(CALLEE, "INVITE");
+    world.pass(Duration::from_millis(1_200));
+    world.sent.clear();
+    world.deliver(1, CALLEE, &response(&invite, "486 Busy Here", "bob", ""));
+    assert!((1..=2).contains(&world.carry_letters()));
+    world.sent.retain(|(to, _)| to.to_string() == CALLER);
+    world.expect(CALLER, "SIP/2.0 486");
+    world.expect_nothing();
+}
+
+#[test]
+fn an_ack_passes_by_the_record_that_another_engine_wrote() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
+    world.expect(CALLER, "SIP/2.0 180");
+    // The other engine believes the first one dead, and so gets the answer and writes it.
+    world.tell(1, 1);
+    world.sent.clear();
+    let named = invite.replace(";e=1;", ";e=2;");
+    world.deliver(1, CALLEE, &response(&named, "200 OK", "bob", CONTACT));
+    let ok = world.expect(CALLER, "SIP/2.0 200");
+    world.deliver(0, CALLER, &of_caller("ACK", 7, "ack", field(&ok, "To")));
+    let ack = world.expect(CALLEE, "ACK sip:bob@10.0.0.9:5060");
+    assert!(field(&ack, "To").ends_with(";tag=bob"), "{ack}");
+}
+
+#[test]
+fn a_failure_is_acknowledged_when_the_call_is_gone() {
+    let mut world = World::new(2);
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    let busy = response(&invite, "486 Busy Here", "bob", "");
+    world.deliver(0, CALLEE, &busy);
+    let first = world.expect(CALLEE, "ACK");
+    let said = world.expect(CALLER, "SIP/2.0 486");
+    let ack = of_caller("ACK", 7, "invite", field(&said, "To"));
+    let ack = ack.replace("sip:10.0.0.5:5060", "sip:bob@farm.example");
+    world.deliver(0, CALLER, &ack);
+    assert_eq!(world.records(), (0, 1));
+    world.deliver(0, CALLEE, &busy);
+    assert_eq!(world.expect(CALLEE, "ACK"), first, "its ACK was lost");
+    world.expect_nothing();
+}

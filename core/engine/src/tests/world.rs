@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) asks: VecDeque<(usize, Ask)>,
     /// Whether commands wait until a test carries them out.
     pub(super) holds: bool,
+    /// Letters that have not arrived: number of the engine and bytes. `sent` shows them too.
+    pub(super) letters: VecDeque<(usize, Vec<u8>)>,
     /// Engines that stand still: nothing runs in them.
     pub(super) still: Vec<bool>,
     /// The store answers nothing.
@@ -74,6 +76,7 @@ impl World {
             sent: VecDeque::new(),
             asks: VecDeque::new(),
             holds: false,
+            letters: VecDeque::new(),
             still: vec![false; count as usize],
             away: false,
         }
@@ -88,6 +91,10 @@ impl World {
             let to = match sent.to {
                 Target::Datagram { to, .. } | Target::Stream { to, .. } | Target::Connection { to, .. } => to,
             };
+            if bytes.starts_with(b"SWL1") {
+                let number = to.to_string().split(['.', ':']).nth(3).and_then(|text| text.parse().ok());
+                self.letters.push_back((number.expect("the address of letters"), bytes.to_vec()));
+            }
             self.sent.push_back((to, String::from_utf8_lossy(bytes).into_owned()));
         }
         self.asks.extend(out.asks.into_iter().map(|ask| (at, ask)));
@@ -126,6 +133,28 @@ impl World {
         let flow = Flow { listener: 0, transport: Transport::Udp, remote, connection: None };
         self.turn(at, |engine, now, out| {
             engine.handle(now, Input::Message { bytes: text.as_bytes(), flow }, out);
+        });
+    }
+
+    /// Letters arrive, and those that they lead to; how many there were.
+    pub(super) fn carry_letters(&mut self) -> usize {
+        let mut count = 0;
+        while let Some((number, bytes)) = self.letters.pop_front() {
+            count += 1;
+            assert!(count < 10, "letters without end");
+            let remote = CALLEE.parse().expect("an address");
+            let flow = Flow { listener: 0, transport: Transport::Udp, remote, connection: None };
+            self.turn(number - 1, |engine, now, out| {
+                engine.handle(now, Input::Message { bytes: &bytes, flow }, out);
+            });
+        }
+        count
+    }
+
+    /// One engine is told that another is dead.
+    pub(super) fn tell(&mut self, at: usize, dead: u32) {
+        self.turn(at, |engine, now, out| {
+            engine.handle(now, Input::Answer(&Answer::Died { engine: dead }), out);
         });
     }
 

@@ -78,13 +78,13 @@ impl Text<'_> {
 
     /// The ACK to the failure of a leg's INVITE (RFC 3261 §17.1.1.3).
     pub(crate) fn ack_to_failure(&self, leg: &Leg, invite: &Message<'_>, tag: &[u8]) -> Option<Written> {
-        let head = Head {
-            method: "ACK",
-            branch: self.invite_branch(leg, invite)?,
-            max_forwards: MAX_FORWARDS,
-            sequence: self.invite_sequence(leg, invite)?,
-            to_tag: tag,
-        };
+        let branch = self.invite_branch(leg, invite)?;
+        self.late_ack(leg, branch, self.invite_sequence(leg, invite)?, tag)
+    }
+
+    /// The same where the INVITE is not known any longer: branch and number are those of the failure.
+    pub(crate) fn late_ack(&self, leg: &Leg, branch: Branch, sequence: u32, tag: &[u8]) -> Option<Written> {
+        let head = Head { method: "ACK", branch, max_forwards: MAX_FORWARDS, sequence, to_tag: tag };
         self.write(leg, self.hop(leg)?, &head, |writer| writer.finish())
     }
 

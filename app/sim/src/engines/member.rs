@@ -1,0 +1,207 @@
+//! An engine of the farm: the product's core, the effects of its turns one behind the other, and what may befall it between
+//! any two of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{Duration, Time};
+use engine::{Address, Answer, Counters, Engine, FarmSecret, Settings};
+use sip::{Flow, Target, Transport};
+use state::{Ask, Command, Reply};
+use turn::{Core, Input, Outbox};
+
+use crate::link::Packet;
+
+/// Microseconds since 1970 at the beginning of a run.
+pub(super) const EPOCH_US: u64 = 1_790_000_000_000_000;
+
+/// Datagrams that the socket of a stopped process keeps.
+const BACKLOG_MAX: usize = 4096;
+
+/// What an engine is made from, besides its number.
+#[derive(Clone, Debug)]
+pub(super) struct Make {
+    /// The address that all engines share.
+    pub(super) farm: SocketAddr,
+    pub(super) callees: Vec<SocketAddr>,
+    pub(super) route: Option<SocketAddr>,
+    pub(super) ring_max: Duration,
+}
+
+/// One effect of a turn.
+#[derive(Debug)]
+pub(super) enum Deed {
+    Ask(Ask),
+    Send(Packet),
+}
+
+impl Deed {
+    /// Polls and marks are not worth a fault.
+    fn is_of_a_call(&self) -> bool {
+        match self {
+            Deed::Ask(ask) => {
+                !matches!(ask.command, Command::Due(_) | Command::Mark(_) | Command::OwnedBy(_))
+            }
+            Deed::Send(_) => true,
+        }
+    }
+}
+
+/// What befalls an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    Dies,
+    /// The process stands still for so long.
+    Stops(Duration),
+}
+
+/// What comes to an engine.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Message(Packet),
+    Reply(Reply),
+    Died(u32),
+}
+
+/// See the head of this module.
+pub(super) struct Member {
+    /// The number of the present life.
+    pub(super) number: u32,
+    pub(super) engine: Option<Engine>,
+    /// The server of the store that it takes for the primary.
+    pub(super) believes: usize,
+    /// The local time at the beginning of the run.
+    pub(super) offset: Duration,
+    /// How far its clock of the state tier is wrong.
+    pub(super) wrong_us: i64,
+    /// A blow that falls after so many further effects.
+    pub(super) doom: Option<(u32, Blow)>,
+    /// The process stands still; these effects and inputs wait.
+    pub(super) frozen: Option<(Vec<Deed>, VecDeque<Incoming>)>,
+    /// Counters of all lives.
+    pub(super) counters: Vec<Arc<Counters>>,
+    make: Make,
+}
+
+/// Where an engine takes letters.
+pub(super) fn letters_of(number: u32) -> SocketAddr {
+    SocketAddr::from(([10, 1, (number >> 8) as u8, number as u8], 5099))
+}
+
+impl Member {
+    pub(super) fn new(make: Make, offset: Duration, wrong_us: i64) -> Member {
+        Member {
+            number: 0,
+            engine: None,
+            believes: 0,
+            offset,
+            wrong_us,
+            doom: None,
+            frozen: None,
+            counters: Vec::new(),
+            make,
+        }
+    }
+
+    /// A new process, with the next number of the store.
+    pub(super) fn start(&mut self, now: Time, number: u32) {
+        let Make { farm, callees, route, ring_max } = &self.make;
+        let sent_by = farm.to_string().into_bytes();
+        let settings = Settings {
+            secret: FarmSecret::new([7; 32]),
+            engine: number,
+            worker: 0,
+            workers: 1,
+            listeners: vec![Address { transport: Transport::Udp, sent_by: sent_by.into(), is_ipv4: true }],
+            letters: letters_of(number).to_string().into_bytes().into(),
+            to: callees.iter().map(|to| format!("sip:{to}").into_bytes().into()).collect(),
+            route: route.map(|route| format!("<sip:{route};lr>").into_bytes().into()),
+            hosts: HashMap::new(),
+            timers: transaction::Timers::default(),
+            ring_max: *ring_max,
+            bounds: engine::Bounds::default(),
+        };
+        let micros = (EPOCH_US + now.as_micros()).saturating_add_signed(self.wrong_us);
+        let engine = Engine::new(settings, (now + self.offset, micros));
+        self.counters.push(engine.counters());
+        (self.number, self.engine, self.doom, self.frozen) = (number, Some(engine), None, None);
+    }
+
+    pub(super) fn lives(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// It carries out turns now.
+    pub(super) fn runs(&self) -> bool {
+        self.lives() && self.frozen.is_none()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let deadline = self.engine.as_ref().filter(|_| self.runs())?.next_deadline()?;
+        Some(deadline - self.offset)
+    }
+
+    /// Something comes: the effects that it leads to, in their order.
+    pub(super) fn receive(&mut self, now: Time, incoming: Incoming) -> Vec<Deed> {
+        if let Some((_, backlog)) = &mut self.frozen {
+            if backlog.len() < BACKLOG_MAX {
+                backlog.push_back(incoming);
+            }
+            return Vec::new();
+        }
+        self.turn(now, |engine, now, out| match &incoming {
+            Incoming::Message(packet) => {
+                let (transport, remote) = (Transport::Udp, packet.from);
+                let flow = Flow { listener: 0, transport, remote, connection: None };
+                engine.handle(now, Input::Message { bytes: &packet.bytes, flow }, out);
+            }
+            Incoming::Reply(reply) => {
+                engine.handle(now, Input::Answer(&Answer::Reply(reply.clone())), out);
+            }
+            Incoming::Died(number) => {
+                engine.handle(now, Input::Answer(&Answer::Died { engine: *number }), out);
+            }
+        })
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) -> Vec<Deed> {
+        self.turn(now, |engine, now, out| engine.handle_timeout(now, out))
+    }
+
+    fn turn(&mut self, now: Time, run: impl FnOnce(&mut Engine, Time, &mut Out)) -> Vec<Deed> {
+        let Some(engine) = self.engine.as_mut() else { return Vec::new() };
+        let mut out = Out::default();
+        run(engine, now + self.offset, &mut out);
+        let asks = out.asks.drain(..).map(Deed::Ask);
+        let (from, bytes) = (self.make.farm, &out.bytes);
+        let sends = out.sends.iter().map(|send| {
+            let bytes = bytes[send.bytes.start as usize..send.bytes.end as usize].to_vec();
+            let (Target::Datagram { to, .. } | Target::Stream { to, .. } | Target::Connection { to, .. }) =
+                send.to;
+            Deed::Send(Packet { from, to, stream: false, bytes })
+        });
+        asks.chain(sends).collect()
+    }
+
+    /// Whether the blow falls before this effect.
+    pub(super) fn is_struck(&mut self, deed: &Deed) -> Option<Blow> {
+        if !deed.is_of_a_call() {
+            return None;
+        }
+        let (left, blow) = self.doom.as_mut()?;
+        match left.checked_sub(1) {
+            Some(fewer) => {
+                *left = fewer;
+                None
+            }
+            None => {
+                let blow = *blow;
+                self.doom = None;
+                Some(blow)
+            }
+        }
+    }
+}
+
+type Out = Outbox<Ask, engine::Letter, engine::Event>;
