@@ -142,6 +142,20 @@ fn an_answer_counts_for_the_server_that_gave_it() {
         only(farm.udp(other, &of_record(&first, "180 Ringing")));
         let after = (answered(&farm, &place(&first)), answered(&farm, other));
         assert_eq!(after, (before.0, before.1 + 1), "{hold_setup:?}");
+        // The same of a response that is not parsed: our Via is its second line, and another follows.
+        let asked = loop {
+            let asked = only(
+                farm.udp(CLIENT, &request("OPTIONS", &format!("o{}", farm.now.as_millis()), "z9hG4bKo", "")),
+            );
+            farm.now = farm.now + Duration::from_millis(1);
+            if place(&asked) == place(&first) {
+                break asked;
+            }
+        };
+        let before = (answered(&farm, &place(&first)), answered(&farm, other));
+        only(farm.udp(other, &response(&asked, "200 OK")));
+        let after = (answered(&farm, &place(&first)), answered(&farm, other));
+        assert_eq!(after, (before.0, before.1 + 1), "{hold_setup:?}");
         // Nobody else speaks for a server of the tier.
         only(farm.udp("10.0.0.4:5060", &of_record(&first, "180 Ringing")));
         assert_eq!(answered(&farm, &place(&first)), before.0 + 1);
@@ -350,6 +364,7 @@ fn a_request_within_a_dialog_goes_to_the_engine_that_gets_the_answers_of_the_cal
             assert_eq!(asked.address(), format!("udp {PHONE}"));
             assert_eq!(place(&only(farm.udp(PHONE, &response(&asked, "200 OK")))), other, "it asked");
             fail(&mut farm, &place(&invite));
+            assert_eq!(place(&only(farm.udp(PHONE, &response(&asked, "200 OK")))), other, "and it lives");
             fail(&mut farm, other);
             let taken = only(farm.udp(CLIENT, &bye));
             let lives = (1..=3).map(|last| format!("10.0.0.{last}:5060"));
