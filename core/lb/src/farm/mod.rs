@@ -5,6 +5,7 @@ pub mod admitted;
 pub mod condition;
 pub mod consistent;
 pub mod delays;
+pub mod departed;
 pub mod evidence;
 pub mod failing;
 pub mod health;

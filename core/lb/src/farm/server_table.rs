@@ -9,6 +9,7 @@ use heartbeat::{Decay, Heartbeat};
 use sip::Transport;
 
 use crate::farm::condition::Condition;
+use crate::farm::departed::DepartedServers;
 use crate::farm::health::{Event, HealthSettings};
 use crate::farm::score::{ScoreSettings, scores};
 use crate::farm::server::{Seat, ServerId};
@@ -75,6 +76,8 @@ pub struct ServerTable {
     looked: Time,
     look: bool,
     due: Option<Time>,
+    /// Servers of state tiers that are no longer in the table.
+    departed: DepartedServers,
     /// Deaths that the servers of a state tier are to be told of.
     deaths: Vec<DeathNotice>,
 }
@@ -103,6 +106,7 @@ impl ServerTable {
             looked: now,
             look: true,
             due: None,
+            departed: DepartedServers::default(),
             deaths: Vec::new(),
         };
         for entry in &settings.servers {
@@ -336,6 +340,7 @@ impl ServerTable {
         let weight = weight.clamp(1, WEIGHT_MAX);
         let row = Row::new(now, address, transport, weight, seat, (totals, admitted), self.health);
         self.rows.push(row.after(admitted));
+        self.departed.is_there(id);
         self.stale = true;
         Ok(self.rows.len() - 1)
     }
@@ -365,7 +370,8 @@ impl ServerTable {
         let scores = scores(&self.score, &figures);
         let rows = self.rows.iter().zip(scores).zip(0u16..);
         let servers = rows.map(|((row, score), index)| row.server(index, score)).collect();
-        self.snapshot = Arc::new(Snapshot::build(self.snapshot.epoch + 1, servers, Some(&self.snapshot)));
+        let snapshot = Snapshot::build(self.snapshot.epoch + 1, servers, Some(&self.snapshot));
+        self.snapshot = Arc::new(snapshot.with_departed(&self.departed));
     }
 
     fn score_of(&self, row: &Row) -> Option<crate::farm::server::Score> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::farm::active_table::ActiveTable;
 use crate::farm::consistent::Consistent;
+use crate::farm::departed::{Departed, DepartedServers};
 
 /// See the head of this module.
 #[derive(Clone, Debug)]
@@ -20,7 +21,9 @@ pub struct Snapshot {
     addresses: Box<[IpAddr]>,
     active: ActiveTable,
     consistent: Arc<Consistent>,
-    /// Some server has a state tier.
+    /// Servers of state tiers that are no longer in `servers`.
+    departed: DepartedServers,
+    /// Some server has a state tier, or had one.
     has_tiers: bool,
 }
 
@@ -49,7 +52,14 @@ impl Snapshot {
         addresses.dedup();
         let has_tiers = servers.iter().any(|server| server.state_tier.is_some());
         let (servers, addresses) = (servers.into(), addresses.into());
-        Snapshot { epoch, servers, ids, addresses, active, consistent, has_tiers }
+        let departed = DepartedServers::default();
+        Snapshot { epoch, servers, ids, addresses, active, consistent, departed, has_tiers }
+    }
+
+    /// The same, with what is known of servers that are no longer there.
+    pub(crate) fn with_departed(self, departed: &DepartedServers) -> Snapshot {
+        let has_tiers = self.has_tiers || !departed.is_empty();
+        Snapshot { departed: departed.clone(), has_tiers, ..self }
     }
 
     /// All servers, in the order of their ids. The tables below hold positions in this slice.
@@ -77,10 +87,18 @@ impl Snapshot {
         self.by_id(ServerId::of(address)).filter(same)
     }
 
-    /// Whether there is such a server and its known calls go elsewhere.
+    /// Whether there is such a server and its known calls go elsewhere; or there was one, and it has moved or been forgotten.
     #[inline]
     pub(crate) fn is_gone(&self, id: ServerId) -> bool {
-        self.by_id(id).is_some_and(|server| !server.is_reachable())
+        match self.by_id(id) {
+            Some(server) => !server.is_reachable(),
+            None => self.departed.find(id).is_some_and(|departed| departed.gone_since.is_some()),
+        }
+    }
+
+    /// A server of a state tier that is no longer there.
+    pub(crate) fn departed(&self, id: ServerId) -> Option<&Departed> {
+        self.departed.find(id)
     }
 
     /// Some server has a state tier. Asked first, so that a farm without one pays for nothing more.
@@ -89,10 +107,16 @@ impl Snapshot {
         self.has_tiers
     }
 
-    /// The state tier of a server, in whatever condition.
+    /// The state tier of a server, in whatever condition; also of one that is no longer there.
     #[inline]
     pub(crate) fn tier_of(&self, id: ServerId) -> Option<u64> {
-        if self.has_tiers { self.by_id(id)?.state_tier } else { None }
+        if !self.has_tiers {
+            return None;
+        }
+        match self.by_id(id) {
+            Some(server) => server.state_tier,
+            None => self.departed.find(id).map(|departed| departed.state_tier),
+        }
     }
 
     /// Whether these are servers of one state tier: each goes on with the calls of the other.

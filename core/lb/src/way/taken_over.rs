@@ -69,19 +69,23 @@ impl View {
         message: &Message<'_>,
         method: &[u8],
     ) -> Option<Target> {
-        let asked = self.snapshot.by_id(hop.server)?;
-        let gone_since = Stamp::new(asked.gone_since?, self.shared.clock_began_us);
-        if !hop.to_client || self.has_answered(asked) {
+        let asked = self.snapshot.by_id(hop.server);
+        let gone_since = match asked {
+            Some(asked) => asked.gone_since?,
+            None => self.snapshot.departed(hop.server)?.gone_since?,
+        };
+        let gone_since = Stamp::new(gone_since, self.shared.clock_began_us);
+        if !hop.to_client || asked.is_some_and(|asked| self.has_answered(asked)) {
             return None;
         }
-        let was = Some(asked.address);
-        let taker = match asked.state_tier {
+        let was = asked.map(|asked| asked.address);
+        let taker = match self.snapshot.tier_of(hop.server) {
             Some(_) if !hop.is_timed() || !hop.sent.is_after(gone_since) => {
-                self.taker_in_tier(asked.id, hop.call, |_| true)?
+                self.taker_in_tier(hop.server, hop.call, |_| true)?
             }
             None if gone_since.since(hop.sent).is_some() => {
                 known(&self.snapshot, self.shared.settings.hash_kind(), hop.call.0)
-                    .filter(|taker| taker.id != asked.id)?
+                    .filter(|taker| taker.id != hop.server)?
             }
             Some(_) | None => return None,
         };

@@ -47,6 +47,9 @@ impl ServerTable {
         if let Some(at) = found {
             let row = self.rows.remove(at);
             self.free_slots.push_back(row.seat.slot);
+            if let Some(departed) = row.departed(row.gone_since) {
+                self.departed.note(departed);
+            }
             (self.stale, self.look) = (true, true);
         }
         found.is_some()

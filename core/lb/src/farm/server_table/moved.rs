@@ -31,6 +31,10 @@ impl ServerTable {
         }
         let settings = self.health;
         let row = &mut self.rows[at];
+        self.departed.is_there(id);
+        if let Some(departed) = row.departed(row.gone_since.or(Some(now))) {
+            self.departed.note(departed);
+        }
         let from = std::mem::replace(&mut row.address, to);
         row.id = id;
         row.begin_anew(now, settings);

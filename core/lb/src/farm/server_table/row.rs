@@ -7,6 +7,7 @@ use heartbeat::{Decay, Heartbeat, Load, Replay, ServerState};
 use sip::Transport;
 
 use crate::farm::condition::{Cause, Condition};
+use crate::farm::departed::Departed;
 use crate::farm::evidence::Totals;
 use crate::farm::failing::{Failing, Stage};
 use crate::farm::health::{self, Health, HealthSettings};
@@ -170,6 +171,11 @@ impl Row {
     /// The row of a slot that had been given this many calls before.
     pub(super) fn after(self, admitted: u64) -> Row {
         Row { admitted_before: admitted, admitted_first: admitted, ..self }
+    }
+
+    /// What is kept of it when it is no longer there, if a state tier keeps its calls.
+    pub(super) fn departed(&self, gone_since: Option<Time>) -> Option<Departed> {
+        Some(Departed { id: self.id, state_tier: self.state_tier?, gone_since })
     }
 
     /// Takes a heartbeat in; true if figures that selection reads changed.

@@ -427,3 +427,65 @@ fn servers_of_other_tiers_take_nothing_over_from_each_other() {
     let id = |left: &Left| ServerId::of(place(left).parse().unwrap());
     assert!(!snapshot.are_of_one_tier(id(&first), id(&next)));
 }
+
+/// The server with this heartbeat id comes back at another address; its heartbeats are signed.
+fn moves(farm: &mut Farm, id: u8, to: u8) {
+    let count = farm.now.as_micros();
+    let heartbeat = Heartbeat {
+        state_tier: Some(9),
+        period_ms: Some(30_000),
+        count: Some(count),
+        sip_address: Some([10, 0, 0, to].into()),
+        ..Heartbeat::plain(id.into(), 5060, ServerState::Started)
+    };
+    let heard = farm.table.heartbeat(farm.now, [10, 0, 0, to].into(), &heartbeat).unwrap();
+    assert_eq!(heard.moved_from, Some(([10, 0, 0, id], 5060).into()));
+    farm.publish();
+}
+
+#[test]
+fn the_calls_of_an_engine_that_came_back_at_another_address_go_on() {
+    for departs in ["moves", "is taken out"] {
+        let mut settings =
+            Settings { hold_setup: HoldSetup::All, ..settings(Affinity::Tag, Selection::RoundRobin) };
+        settings.keys.heartbeat = Some(b"0123456789abcdef".to_vec().into());
+        let mut farm = Farm::new(settings);
+        let said = |farm: &mut Farm, last: u8, state| {
+            farm.now = farm.now + Duration::from_millis(1);
+            let heartbeat = Heartbeat {
+                state_tier: Some(9),
+                period_ms: Some(30_000),
+                count: Some(farm.now.as_micros()),
+                sip_address: Some([10, 0, 0, last].into()),
+                ..Heartbeat::plain(last.into(), 5060, state)
+            };
+            farm.table.heartbeat(farm.now, [10, 0, 0, last].into(), &heartbeat).unwrap();
+            farm.publish();
+        };
+        for last in 1..=3 {
+            said(&mut farm, last, ServerState::Started);
+        }
+        farm.udp(CLIENT, &request("OPTIONS", "o", "z9hG4bKo", ""));
+        let (invite, answer) = establish(&mut farm, "c1");
+        assert_eq!(place(&invite), "10.0.0.2:5060");
+        let asked = only(farm.udp("10.0.0.2:5060", &from_engine("10.0.0.2:5060", "OPTIONS", "c9", 2)));
+        said(&mut farm, 2, ServerState::Stopped);
+        farm.now = farm.now + Duration::from_millis(1);
+        match departs {
+            "moves" => moves(&mut farm, 2, 77),
+            _ => farm.kill("10.0.0.2:5060"),
+        }
+        let of_tier = ["10.0.0.1:5060", "10.0.0.3:5060", "10.0.0.77:5060"];
+        for call in 0..20 {
+            let bye = from_client("BYE", "c1", &format!("z9hG4bKbye{call}"), "bob", &routes(&answer));
+            assert!(of_tier.contains(&place(&only(farm.udp(CLIENT, &bye))).as_str()), "{departs}");
+        }
+        let taken = only(farm.udp(PHONE, &response(&asked, "200 OK")));
+        assert!(of_tier.contains(&place(&taken).as_str()), "{departs}: {}", place(&taken));
+        // It is there again.
+        if departs == "is taken out" {
+            said(&mut farm, 2, ServerState::Started);
+            assert_eq!(place(&only(farm.udp(PHONE, &response(&asked, "200 OK")))), "10.0.0.2:5060");
+        }
+    }
+}
