@@ -17,5 +17,6 @@ mod tests;
 mod text;
 
 pub use process::{Answer, Counter, Counters, Engine, Event, Letter};
+pub use record::Mode;
 pub use secret::FarmSecret;
 pub use settings::{Address, Bounds, Settings};

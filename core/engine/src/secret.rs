@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Mark,
     /// Authenticates what engines hand to each other.
     Letter,
+    /// Authenticates our Record-Route entries.
+    Entry,
 }
 
 /// 256 bits that nobody outside the farm knows.
@@ -30,7 +32,7 @@ pub(crate) enum Purpose {
 pub struct FarmSecret {
     whole: Key<[u8; 32]>,
     /// By purpose.
-    keys: [Key<[u8; 16]>; 8],
+    keys: [Key<[u8; 16]>; 9],
 }
 
 impl FarmSecret {
@@ -50,6 +52,7 @@ impl FarmSecret {
             key(Purpose::Branch),
             key(Purpose::Mark),
             key(Purpose::Letter),
+            key(Purpose::Entry),
         ];
         FarmSecret { whole, keys }
     }
@@ -67,6 +70,11 @@ impl FarmSecret {
     /// A hash of a Via's sent-by and branch, never 0: it tells one request from another.
     pub(crate) fn mark(&self, sent_by: &[u8], branch: &[u8]) -> u64 {
         (self.hash(Purpose::Mark, &[sent_by, branch]) as u64).max(1)
+    }
+
+    /// What the copies of a request have in common that come on several ways.
+    pub(crate) fn same_request(&self, from_tag: &[u8], call_id: &[u8], number: u32, uri: &[u8]) -> u128 {
+        self.hash(Purpose::Mark, &[b"merged", from_tag, call_id, &number.to_be_bytes(), uri])
     }
 
     /// The authenticator of a message for another engine.

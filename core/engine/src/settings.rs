@@ -8,6 +8,7 @@ use sip::headers::address;
 use sip::{Host, Target, Transport, Uri};
 use transaction::Timers;
 
+use crate::record::Mode;
 use crate::secret::FarmSecret;
 
 /// Default ports of SIP (RFC 3261 §18.2.2, §26.2.1).
@@ -27,6 +28,8 @@ pub struct Address {
 /// See the head of this module.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What the engine is for new calls.
+    pub mode: Mode,
     pub secret: FarmSecret,
     /// The number that the store gave to this start of the engine.
     pub engine: u32,
@@ -92,7 +95,7 @@ impl Settings {
         }
     }
 
-    fn hop_to(&self, uri: &[u8]) -> Option<Hop> {
+    pub(crate) fn hop_to(&self, uri: &[u8]) -> Option<Hop> {
         let uri = Uri::parse(uri).ok()?;
         let ip = match uri.host {
             Host::Ip(ip) => ip,
@@ -112,9 +115,27 @@ impl Settings {
         Some(Hop { to: SocketAddr::new(ip, port), transport, listener: listener as u8 })
     }
 
-    /// The worker that has the calls of a key.
+    /// The worker that has the calls of a key: the same for all calls of one Call-ID, so that an INVITE that comes on two ways
+    /// is noticed.
     pub(crate) fn worker_of(&self, key: state::Key) -> u8 {
-        key.0[11] % self.workers.max(1)
+        key.partition() % self.workers.max(1)
+    }
+
+    /// Whether a URI names a listener.
+    pub(crate) fn is_own(&self, uri: &Uri<'_>) -> bool {
+        let is_here = |own: &Address| {
+            let text = [b"sip:", &own.sent_by[..]].concat();
+            let default = if own.transport.is_secure() { SIPS_PORT } else { SIP_PORT };
+            Uri::parse(&text).is_ok_and(|own| {
+                let same_host = match (own.host, uri.host) {
+                    (Host::Ip(own), Host::Ip(other)) => own == other,
+                    (Host::Name(own), Host::Name(other)) => own.eq_ignore_ascii_case(other),
+                    _ => false,
+                };
+                same_host && own.port.unwrap_or(default) == uri.port.unwrap_or(default)
+            })
+        };
+        self.listeners.iter().any(is_here)
     }
 
     pub(crate) fn address(&self, listener: u8) -> Option<&Address> {

@@ -55,6 +55,7 @@ impl Reject {
             420 => "Bad Extension",
             421 => "Extension Required",
             423 => "Interval Too Brief",
+            440 => "Max-Breadth Exceeded",
             480 => "Temporarily Unavailable",
             481 => "Call/Transaction Does Not Exist",
             482 => "Loop Detected",

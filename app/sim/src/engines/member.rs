@@ -109,6 +109,7 @@ impl Member {
         let Make { farm, callees, route, ring_max } = &self.make;
         let sent_by = farm.to_string().into_bytes();
         let settings = Settings {
+            mode: engine::Mode::B2bua,
             secret: FarmSecret::new([7; 32]),
             engine: number,
             worker: 0,

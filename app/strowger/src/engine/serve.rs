@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an engine is started with; the options are read and judged.
 pub(crate) struct Start {
+    pub(crate) mode: engine::Mode,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) tls: Option<Tls>,
     pub(crate) to: Vec<String>,
@@ -82,6 +83,7 @@ fn run(
     let mut counters = Vec::new();
     for index in 0..start.workers {
         let settings = Settings {
+            mode: start.mode,
             secret: FarmSecret::new(farm.secret),
             engine: farm.engine,
             worker: index,

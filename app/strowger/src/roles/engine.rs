@@ -20,6 +20,9 @@ Examples:
   Two targets that ring at the same time; the first that answers gets the call:
     strowger engine --listen udp:192.0.2.1:5060 --to sip:192.0.2.9 --to sip:192.0.2.10
 
+  A proxy that forks to both; the call goes on without it as soon as one has answered:
+    strowger engine --mode proxy --listen udp:192.0.2.1:5060 --to sip:192.0.2.9 --to sip:192.0.2.10
+
   Behind a load manager, over UDP and TCP:
     strowger engine --listen udp:192.0.2.11:5060 --listen tcp:192.0.2.11:5060 \\
         --to sip:192.0.2.9 --lb 192.0.2.1:5060
@@ -27,12 +30,24 @@ Examples:
 kill -USR1 prints the counters; the engine also prints them when it ends.
 ";
 
+/// What the engine is for new calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    /// A back-to-back user agent: each side has a dialog with the engine (RFC 7092)
+    B2bua,
+    /// A proxy that keeps a call until it is answered or has failed (RFC 3261 §16)
+    Proxy,
+}
+
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Address to listen on: udp:, tcp:, tls:, ws: or wss:ADDRESS:PORT. May be repeated
     #[arg(long, value_name = "ENDPOINT", default_values = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"])]
     listen: Vec<String>,
+    /// What the engine is for new calls; the same at all engines of a farm
+    #[arg(long, value_enum, default_value_t = Mode::B2bua)]
+    mode: Mode,
     /// SIP URI that calls go to. A URI without a user gets the user that was called. If repeated, all ring at the same time
     #[arg(long, value_name = "URI", required = true)]
     to: Vec<String>,
@@ -56,7 +71,7 @@ pub(crate) struct Args {
     /// Private key of that certificate in PEM, without a password
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Time that a call may ring, seconds
+    /// Time that a call may ring, seconds. A proxy counts it from the last provisional response on (RFC 3261 §16.6, timer C)
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = value_parser!(u64).range(1..=3600))]
     ring_max: u64,
     /// Threads for calls
@@ -115,6 +130,10 @@ fn start(args: Args) -> Result<Start, String> {
         };
     err!("{warnings}");
     Ok(Start {
+        mode: match args.mode {
+            Mode::B2bua => engine::Mode::B2bua,
+            Mode::Proxy => engine::Mode::Proxy,
+        },
         listeners,
         tls,
         to: args.to,

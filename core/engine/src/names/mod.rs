@@ -7,15 +7,19 @@
 
 mod branch;
 mod call_id;
+mod entry;
 mod record_key;
 mod sequence;
 mod tag;
+mod way_back;
 
 pub use branch::{Branch, Incoming, OwnVia};
 pub use call_id::{call_id_of_leg, call_id_of_own_call};
+pub use entry::{ENTRY, ENTRY_LENGTH, entry, read_entry};
 pub use record_key::{key_of_name, key_of_request};
 pub use sequence::Offset;
 pub use tag::Tag;
+pub use way_back::WayBack;
 
 /// The number of a leg within its call; 0 is the caller's.
 pub type Leg = u16;
@@ -24,7 +28,10 @@ pub type Leg = u16;
 const LEG_LETTERS: usize = 2;
 
 /// The largest number of a leg: two letters.
-pub const LEG_MAX: Leg = 1023;
+pub const LEG_MAX: Leg = 1022;
+
+/// In a branch, the number that says that the request has no record.
+pub const NO_LEG: Leg = LEG_MAX + 1;
 
 /// Writes a number as letters, the highest bits first.
 fn letters<const COUNT: usize>(number: u64) -> [u8; COUNT] {

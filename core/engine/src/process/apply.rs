@@ -45,6 +45,11 @@ impl Engine {
                     client.heard = true;
                 }
             }
+            Effect::RingsOn => {
+                if let Some(until) = &mut soft.rings_until {
+                    *until = now + self.settings.ring_max;
+                }
+            }
             Effect::Answered(leg) => {
                 soft.clients.retain(|client| client.leg != leg);
                 if soft.clients.is_empty() {

@@ -13,7 +13,7 @@ use crate::soft::Soft;
 use crate::step::{Change, Effect, Timer};
 
 /// Events of one call that wait while one is in work.
-const WAITING_MAX: usize = 16;
+pub(super) const WAITING_MAX: usize = 16;
 
 /// Entries that are looked at for one that may go.
 const CANDIDATES: usize = 8;

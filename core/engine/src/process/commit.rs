@@ -52,6 +52,13 @@ impl Engine {
         if begins && self.draining {
             return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
         }
+        if begins
+            && let Event::Request { request, .. } = event
+            && self.merged.is_known(&self.settings.secret, request, key, &self.calls)
+        {
+            self.counters.merged.add(1);
+            return self.refuse(event, &Reject::loop_detected(), out);
+        }
         if self.calls.add(key).is_none() {
             self.counters.refused.add(1);
             return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
@@ -85,6 +92,9 @@ impl Engine {
     ) {
         if self.must_take_over(key) && !matches!(event, Event::TakeOver) {
             if self.hand_over(key, event, out) {
+                if let Event::Response { response } = event {
+                    self.look_whether_written(now, key, response, owned());
+                }
                 return;
             }
             if let Some(call) = self.calls.get_mut(key) {
@@ -121,7 +131,10 @@ impl Engine {
                 let peek = Command::Peek { key, cached };
                 self.ask(Asked::Call(key), key.partition(), peek, false, out);
             }
-            Step::Write { change, then } => self.write(key, owned(), *change, then, out),
+            Step::Write { first, change, then } => {
+                self.apply(now, key, first, out);
+                self.write(key, owned(), *change, then, out);
+            }
         }
     }
 
@@ -334,11 +347,14 @@ impl Engine {
         match event {
             Owned::Message { bytes, flow, .. } => {
                 let mut parser = std::mem::replace(&mut self.parser, Parser::new());
-                if let Ok(message) = parser.parse(bytes)
-                    && let Some(method) = message.method()
-                {
-                    let request = Event::Request { request: &message, flow: *flow, method };
-                    self.refuse(&request, &Reject::no_server(RETRY_AFTER), out);
+                if let Ok(message) = parser.parse(bytes) {
+                    match message.method() {
+                        Some(method) => {
+                            let request = Event::Request { request: &message, flow: *flow, method };
+                            self.refuse(&request, &Reject::no_server(RETRY_AFTER), out);
+                        }
+                        None => self.write_answer_later(key, &message, event.clone()),
+                    }
                 }
                 self.parser = parser;
             }

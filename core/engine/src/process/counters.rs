@@ -54,6 +54,8 @@ counters! {
     unmatched: "responses that no call waits for",
     dropped: "messages dropped, because too many waited for one call",
     copies: "copies of messages that wait already",
+    passed: "requests passed on without a record",
+    merged: "requests that came on two ways",
     letters: "messages handed to another worker or engine",
     wakeups: "wake-ups that came",
     stood_still: "turns that came too late, after which calls were read anew",

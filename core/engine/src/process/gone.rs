@@ -4,7 +4,7 @@ use sip::headers::{address, cseq, via};
 use sip::{Message, Method, Name, Reject};
 
 use crate::names::{OwnVia, Tag};
-use crate::record::{Leg, Record, Tombstone};
+use crate::record::{Leg, Mode, Record, Tombstone};
 use crate::step::{Effect, Event, Look, Step, answer_effect, back, begins, late_failure, mark, of_invite};
 use crate::text::{self, Text, Written};
 
@@ -12,6 +12,12 @@ use crate::text::{self, Text, Written};
 pub(super) fn of_tombstone(look: &Look<'_>, tombstone: &Tombstone, event: &Event<'_>) -> Vec<Effect> {
     match *event {
         Event::Request { method: Method::Ack, .. } => Vec::new(),
+        // Each copy of the 2xx passes.
+        Event::Request { method: Method::Invite, .. }
+            if begins(event) && tombstone.status < 300 && look.settings.mode == Mode::Proxy =>
+        {
+            Vec::new()
+        }
         Event::Request { request, flow, method: Method::Invite } if begins(event) => {
             // The caller has its answer already. After an answered call that ended there is none that it could use.
             let status = if tombstone.status < 300 { 487 } else { tombstone.status };

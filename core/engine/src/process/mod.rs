@@ -6,6 +6,7 @@
 //!                    └────────────────────┘ refused: the record is another one; the event happens anew
 //! ```
 
+mod answered;
 mod apply;
 mod arrive;
 mod calls;
@@ -13,7 +14,9 @@ mod commit;
 mod counters;
 mod doubt;
 mod gone;
+mod merged;
 mod owed;
+mod pass;
 mod stand_in;
 mod tier;
 mod timers;
@@ -89,6 +92,7 @@ pub struct Engine {
     counters: Arc<Counters>,
     parser: Parser,
     calls: Calls,
+    merged: merged::Merged,
     asked: HashMap<u64, Asked>,
     next_token: u64,
     next_relay: u64,
@@ -104,6 +108,7 @@ impl Engine {
         let settings = Arc::new(settings);
         Engine {
             calls: Calls::new(settings.bounds.calls_max),
+            merged: merged::Merged::default(),
             tier: Tier::new(&settings, clock),
             settings,
             counters: Arc::default(),

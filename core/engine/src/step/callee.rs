@@ -5,7 +5,7 @@ use sip::{Message, Name};
 
 use super::{Effect, Look, Step, cancelling, ending, failure, success, with_stored, within};
 use crate::names::OwnVia;
-use crate::record::{Leg, LegState, Record};
+use crate::record::{Leg, LegState, Mode, Record};
 
 pub(super) fn response(look: &Look<'_>, record: &Record, response: &Message<'_>) -> Option<Step> {
     let branch = OwnVia::read(&via::top(response)?.ok()?)?.branch;
@@ -53,6 +53,8 @@ fn provisional(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'
                     Some(Effect::Send { bytes, target: sip::answer::target(invite, caller.flow?) })
                 });
                 effects.extend(sent);
+                // RFC 3261 §16.7, step 2.
+                effects.extend((record.mode == Mode::Proxy).then_some(Effect::RingsOn));
             }
         }
         LegState::Cancelling => {

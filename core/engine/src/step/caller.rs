@@ -27,6 +27,9 @@ pub(super) fn invite(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Step
     if record.legs.len() < 2 {
         return refuse(Reject::server_error("No Destination"));
     }
+    if record.mode == Mode::Proxy && text::breadth(request) < record.legs.len() as u32 - 1 {
+        return refuse(Reject::with_status(440));
+    }
     let text = look.text(&record);
     let mut then: Vec<Effect> = Vec::with_capacity(record.legs.len() + 1);
     for leg in &record.legs[1..] {
@@ -45,6 +48,46 @@ pub(super) fn invite(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Step
 
 /// The record of a new call. `None`: the INVITE has no Contact.
 fn record_of(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<Record> {
+    let (caller, callees) = match look.settings.mode {
+        Mode::B2bua => legs(look, request, flow)?,
+        Mode::Proxy => branches(look, request, flow)?,
+    };
+    Some(Record {
+        header: Header { owner: look.settings.engine, ..Header::default() },
+        birth: look.micros,
+        mode: look.settings.mode,
+        legs: std::iter::once(caller).chain(callees).collect(),
+        invite: request.bytes()[..request.end() as usize].into(),
+        ..Record::default()
+    })
+}
+
+/// What a proxy must know to write CANCEL and ACK: the fields are those of the INVITE.
+fn branches(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<(Leg, Vec<Leg>)> {
+    let (settings, value) = (look.settings, |name| request.first_value(name));
+    let Start::Request { uri, .. } = request.start() else { return None };
+    let (call_id, from, to) = (value(Name::CallId)?, value(Name::From)?, value(Name::To)?);
+    let caller = Leg {
+        call_id: call_id.into(),
+        remote_tag: address::tag(from).ok().flatten().unwrap_or_default().into(),
+        remote_sequence: text::sequence(request)?,
+        flow: Some(flow),
+        ..Leg::default()
+    };
+    let branch = |(index, target): (usize, &[u8])| Leg {
+        number: index as names::Leg + 1,
+        call_id: call_id.into(),
+        local: from.into(),
+        remote: to.into(),
+        target: text::request_uri(target, uri),
+        routes: settings.route.iter().cloned().collect(),
+        ..Leg::default()
+    };
+    Some((caller, settings.to.iter().map(|to| &to[..]).enumerate().map(branch).collect()))
+}
+
+/// The caller's dialog, and those that begin for it. `None`: the INVITE has no Contact.
+fn legs(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<(Leg, Vec<Leg>)> {
     let (settings, value) = (look.settings, |name| request.first_value(name));
     let Start::Request { uri, .. } = request.start() else { return None };
     let (call_id, from, to) = (value(Name::CallId)?, value(Name::From)?, value(Name::To)?);
@@ -75,14 +118,7 @@ fn record_of(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<Recor
         }
     };
     let callees = settings.to.iter().map(|to| &to[..]).enumerate().map(callee);
-    Some(Record {
-        header: Header { owner: settings.engine, ..Header::default() },
-        birth: look.micros,
-        mode: Mode::B2bua,
-        legs: std::iter::once(caller).chain(callees).collect(),
-        invite: request.bytes()[..request.end() as usize].into(),
-        ..Record::default()
-    })
+    Some((caller, callees.collect()))
 }
 
 /// A copy of the INVITE.

@@ -27,7 +27,7 @@ pub(super) fn cancel_all(look: &Look<'_>, next: &mut Record, record: &Record, re
         }
         next.legs[at].state = LegState::Cancelling;
         let leg = &next.legs[at];
-        if look.soft.client(leg.number).is_some_and(|client| client.heard)
+        if look.soft.client(leg.number).is_some_and(|client| client.heard && client.cancel.is_none())
             && let Some(written) = cancel_of(look, record, leg, reason)
         {
             effects.push(Effect::Cancel(leg.number, written));

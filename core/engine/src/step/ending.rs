@@ -2,7 +2,7 @@
 
 use super::{Change, Counted, Effect, Look, Step, with_stored};
 use crate::names::Leg as LegNumber;
-use crate::record::{Leg, LegState, Record, Tombstone};
+use crate::record::{Leg, LegState, Mode, Record, Tombstone};
 use crate::text;
 
 /// The caller's side of the call is over.
@@ -53,7 +53,8 @@ fn status(record: &Record) -> u16 {
 
 /// A leg is over that nobody waits for; `next` has it closed. The record goes with the last one.
 pub(super) fn without_leg(look: &Look<'_>, mut next: Record, then: Vec<Effect>) -> Step {
-    next.legs.retain(|leg| leg.number == 0 || leg.state != LegState::Closed);
+    // Of a proxy all branches stay: each has a share of the breadth.
+    next.legs.retain(|leg| leg.number == 0 || leg.state != LegState::Closed || next.mode == Mode::Proxy);
     let is_over = next.legs.first().is_some_and(|caller| caller.state == LegState::Closed);
     if is_over && !next.legs.iter().any(is_pending) {
         return gone(look, &next, then);

@@ -1,11 +1,11 @@
 //! A failure of a leg, and what the caller gets when no leg is left (RFC 3261 §13.2.2.3, §16.7).
 
 use sip::headers::{address, via};
-use sip::{Message, Name, Reject};
+use sip::{Edits, Message, Name, Reject};
 
 use super::{Change, Counted, Effect, Look, Step, cancelling, ending, with_stored};
 use crate::names::{OwnVia, Tag};
-use crate::record::{Leg, LegState, Record};
+use crate::record::{Leg, LegState, Mode, Record};
 use crate::text;
 
 /// A final response of 300 to 699 to the INVITE of a leg.
@@ -24,19 +24,32 @@ pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message
 pub(crate) fn late(look: &Look<'_>, birth: u64, response: &Message<'_>) -> Option<Effect> {
     let value = |name| response.first_value(name);
     let (from, to, call_id) = (value(Name::From)?, value(Name::To)?, value(Name::CallId)?);
-    let own = Tag::read(&look.settings.secret, address::tag(from).ok()??, call_id)?;
-    let branch = OwnVia::read(&via::top(response)?.ok()?)?.branch;
-    let target = look.settings.to.get(usize::from(own.leg).checked_sub(1)?)?;
+    let top = via::top(response)?.ok()?;
+    let branch = OwnVia::read(&top)?.branch;
+    let mode = look.settings.mode;
+    // That we have sent such an INVITE, our tag proves; the branch, if it is a proxy's.
+    let (number, local) = match mode {
+        Mode::B2bua => {
+            let own = Tag::read(&look.settings.secret, address::tag(from).ok()??, call_id)?;
+            (own.leg, text::without_tag(from))
+        }
+        Mode::Proxy => {
+            let below = via::below(response, &top)?.ok()?;
+            let is_ours = text::is_of_proxy(look.settings, response, branch, &below);
+            (branch.leg, is_ours.then(|| from.into())?)
+        }
+    };
+    let target = look.settings.to.get(usize::from(number).checked_sub(1)?)?;
     let leg = Leg {
-        number: own.leg,
+        number,
         call_id: call_id.into(),
-        local: text::without_tag(from),
+        local,
         remote: text::without_tag(to),
         target: text::request_uri(target, address::parse(to).ok()?.uri),
         routes: look.settings.route.iter().cloned().collect(),
         ..Leg::default()
     };
-    let record = Record { birth, ..Record::default() };
+    let record = Record { birth, mode, ..Record::default() };
     let tag = address::tag(to).ok()?.unwrap_or_default();
     let ack = look.text(&record).late_ack(&leg, branch, text::sequence(response)?, tag)?;
     Some(Effect::Send { bytes: ack.bytes, target: ack.target })
@@ -82,12 +95,20 @@ pub(super) fn close(
             }
         })?
         .into();
+    } else if let Said::Response(response) = said
+        && let Some(answer) = with_challenges(&record.answer, response)
+    {
+        next.answer = answer.into();
     }
     if said.status() >= 600 {
         then.extend(cancelling::cancel_all(look, &mut next, record, b""));
     }
     if !next.legs[1..].iter().any(Leg::is_open) {
-        let own = (caller.state == LegState::Cancelling).then(Reject::request_terminated);
+        let own = match record.mode {
+            Mode::B2bua => (caller.state == LegState::Cancelling).then(Reject::request_terminated),
+            // That one branch has no room does not mean that we have none (RFC 3261 §16.7, step 6).
+            Mode::Proxy => (ending::status_of(&next.answer) == 503).then(|| Reject::with_status(500)),
+        };
         then.extend(fail(look, record, &mut next, own.as_ref())?);
     }
     let wake = Some(look.wake_after(look.settings.timers.h()));
@@ -113,6 +134,35 @@ pub(super) fn fail(
     let bytes = next.answer.to_vec();
     Some([Effect::Fail { bytes, target }, Effect::Count(Counted::Failed)])
 }
+
+/// A challenge with those of another branch: the caller may have to answer all of them (RFC 3261 §16.7, step 7).
+fn with_challenges(answer: &[u8], response: &Message<'_>) -> Option<Vec<u8>> {
+    let is_challenge = |status: u16| matches!(status, 401 | 407);
+    if !is_challenge(ending::status_of(answer)) || !response.status().is_some_and(is_challenge) {
+        return None;
+    }
+    let challenges = response.headers().iter().filter(|header| {
+        let name = response.name(header);
+        CHALLENGES.iter().any(|known| name.eq_ignore_ascii_case(known))
+    });
+    let more: usize = challenges.clone().map(|header| (header.end - header.start) as usize).sum();
+    if more == 0 || answer.len() + more > sip::message::MESSAGE_BYTES_MAX {
+        return None;
+    }
+    with_stored(answer, |answer| {
+        let mut edits = Edits::new();
+        edits.insert(answer.headers().last()?.end, |text| {
+            for header in challenges {
+                text.extend_from_slice(&response.bytes()[header.start as usize..header.end as usize]);
+            }
+        });
+        let mut bytes = Vec::new();
+        edits.write_into(answer.bytes(), answer.end(), &mut bytes);
+        Some(bytes)
+    })
+}
+
+const CHALLENGES: [&[u8]; 2] = [b"www-authenticate", b"proxy-authenticate"];
 
 /// Whether a failure says more to the caller than the best one so far (RFC 3261 §16.7, step 6).
 fn is_better(new: u16, best: u16) -> bool {

@@ -91,6 +91,8 @@ pub(crate) enum Effect {
     Bye(LegNumber, Written),
     /// A BYE of ours is answered.
     ByeAnswered(LegNumber),
+    /// Somebody still rings: the time that a call may ring begins anew.
+    RingsOn,
     /// For the counters.
     Count(Counted),
 }
@@ -122,8 +124,8 @@ pub(crate) enum Step {
     Check,
     /// There is no record: the event happens anew after T1, since the INVITE may be on its way through another engine.
     Later,
-    /// `then`: what leaves when the change is written.
-    Write { change: Box<Change>, then: Vec<Effect> },
+    /// `first`: what leaves at once. `then`: what leaves when the change is written.
+    Write { first: Vec<Effect>, change: Box<Change>, then: Vec<Effect> },
 }
 
 impl Step {
@@ -132,7 +134,15 @@ impl Step {
     }
 
     fn write(change: Change, then: Vec<Effect>) -> Step {
-        Step::Write { change: Box::new(change), then }
+        Step::Write { first: Vec::new(), change: Box::new(change), then }
+    }
+
+    /// With what leaves at once.
+    fn after(self, now: Vec<Effect>) -> Step {
+        match self {
+            Step::Write { change, then, .. } => Step::Write { first: now, change, then },
+            other => other,
+        }
     }
 }
 

@@ -3,14 +3,17 @@
 use sip::headers::address;
 use sip::{Message, Name, Reject};
 
-use super::{Change, Counted, Effect, Look, Step, cancelling, failure, with_stored};
-use crate::record::{Leg, LegState, Record};
+use super::{Change, Counted, Effect, Look, Step, cancelling, ending, failure, with_stored};
+use crate::record::{Leg, LegState, Mode, Record};
 use crate::text::{self, Written};
 
 /// Why the other legs of a call are cancelled (RFC 3326).
 pub(super) const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
 
 pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
+    if record.mode == Mode::Proxy {
+        return has_passed(look, record, leg);
+    }
     let caller = record.legs.first()?;
     let tag = address::tag(response.first_value(Name::To)?).ok()?.unwrap_or_default();
     match (leg.state, caller.state) {
@@ -39,6 +42,24 @@ pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message
             (number <= crate::names::LEG_MAX).then(|| unwanted(look, record, fork, response))?
         }
     }
+}
+
+/// A 2xx of a branch of a proxy has passed to the caller. The first one ends the call for the proxy: it cancels the other
+/// branches at once (RFC 3261 §16.7, step 10), and the record stays until they have answered.
+fn has_passed(look: &Look<'_>, record: &Record, leg: &Leg) -> Option<Step> {
+    if !leg.is_open() {
+        return None;
+    }
+    let mut next = look.next(record);
+    let mut first = vec![Effect::Answered(leg.number)];
+    let mut then = Vec::new();
+    next.legs.iter_mut().find(|other| other.number == leg.number)?.state = LegState::Closed;
+    if record.legs.first()?.state != LegState::Closed {
+        first.extend(cancelling::cancel_all(look, &mut next, record, ELSEWHERE));
+        then.push(Effect::Count(Counted::Confirmed));
+        next.answer = Box::default();
+    }
+    Some(ending::gone(look, &next, then).after(first))
 }
 
 /// The first 2xx of a call.

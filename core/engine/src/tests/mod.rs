@@ -2,4 +2,6 @@
 
 mod calls;
 mod deaths;
+mod passing;
+mod proxy;
 mod world;

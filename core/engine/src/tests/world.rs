@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) holds: bool,
     /// Letters that have not arrived: number of the engine and bytes. `sent` shows them too.
     pub(super) letters: VecDeque<(usize, Vec<u8>)>,
+    /// Where the last message went.
+    pub(super) last: Option<Target>,
     /// Engines that stand still: nothing runs in them.
     pub(super) still: Vec<bool>,
     /// The store answers nothing.
@@ -37,6 +39,7 @@ pub(super) struct World {
 
 pub(super) fn settings(engine: u32) -> Settings {
     Settings {
+        mode: crate::Mode::B2bua,
         secret: FarmSecret::new([7; 32]),
         engine,
         worker: 0,
@@ -77,6 +80,7 @@ impl World {
             asks: VecDeque::new(),
             holds: false,
             letters: VecDeque::new(),
+            last: None,
             still: vec![false; count as usize],
             away: false,
         }
@@ -91,6 +95,7 @@ impl World {
             let to = match sent.to {
                 Target::Datagram { to, .. } | Target::Stream { to, .. } | Target::Connection { to, .. } => to,
             };
+            self.last = Some(sent.to);
             if bytes.starts_with(b"SWL1") {
                 let number = to.to_string().split(['.', ':']).nth(3).and_then(|text| text.parse().ok());
                 self.letters.push_back((number.expect("the address of letters"), bytes.to_vec()));
@@ -130,7 +135,10 @@ impl World {
 
     pub(super) fn deliver(&mut self, at: usize, from: &str, text: &str) {
         let remote = from.parse().expect("an address");
-        let flow = Flow { listener: 0, transport: Transport::Udp, remote, connection: None };
+        self.deliver_on(at, Flow { listener: 0, transport: Transport::Udp, remote, connection: None }, text);
+    }
+
+    pub(super) fn deliver_on(&mut self, at: usize, flow: Flow, text: &str) {
         self.turn(at, |engine, now, out| {
             engine.handle(now, Input::Message { bytes: text.as_bytes(), flow }, out);
         });

@@ -1,19 +1,24 @@
 //! The messages of a call, as functions of the farm's secret, the record and what came: an engine that does the same again
 //! writes the same bytes.
 
+mod forward;
+mod own;
 mod passing;
 mod requests;
 mod responses;
+mod routes;
 
 use state::Key;
 
-use crate::names::{Branch, Incoming, OwnVia, Tag};
-use crate::record::{Leg, Record};
+use crate::names::{Branch, Incoming, Tag};
+use crate::record::{Leg, Mode, Record};
 use crate::settings::{Address, Hop, Settings};
 
+pub(crate) use forward::{Forward, branch_without_record, breadth, has_user, is_of_proxy, without_own_via};
 pub(crate) use passing::{kept, request_uri, routes_of_dialog, uri_of, without_tag};
 pub(crate) use requests::{Written, sequence};
 pub(crate) use responses::{Response, respond};
+pub(crate) use routes::Routes;
 
 /// Methods that the engine understands, for Allow (RFC 3261 §20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY";
@@ -33,23 +38,22 @@ impl<'a> Text<'a> {
     }
 
     pub(crate) fn branch(&self, leg: &Leg, incoming: &Incoming<'_>) -> Branch {
-        Branch::of(&self.settings.secret, self.key, leg.origin(), self.record.birth, incoming)
+        let birth = match self.record.mode {
+            Mode::B2bua => self.record.birth,
+            // A 2xx passes at engines that do not have the record.
+            Mode::Proxy => 0,
+        };
+        Branch::of(&self.settings.secret, self.key, leg.origin(), birth, incoming)
     }
 
-    fn own_via(&self, branch: Branch, hop: Hop, out: &mut Vec<u8>) {
-        let own = OwnVia { branch, engine: Some(self.settings.engine) };
-        let sent_by = self.settings.address(hop.listener).map_or(&b""[..], |own| &own.sent_by);
-        own.write(hop.transport.via_token(), sent_by, self.settings.route.is_some(), out);
+    fn hop(&self, leg: &Leg) -> Option<Hop> {
+        self.settings.hop(&leg.routes, &leg.target)
     }
 }
 
 /// The value of our Contact.
 pub(crate) fn contact(own: &Address, out: &mut Vec<u8>) {
-    out.extend_from_slice(if own.transport.is_secure() { b"<sips:" } else { b"<sip:" });
-    out.extend_from_slice(&own.sent_by);
-    if own.transport.is_reliable() && !own.transport.is_secure() {
-        out.extend_from_slice(b";transport=");
-        out.extend_from_slice(own.transport.uri_token().as_bytes());
-    }
+    out.push(b'<');
+    own::write_own_uri(own, out);
     out.push(b'>');
 }

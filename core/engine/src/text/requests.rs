@@ -1,17 +1,15 @@
 //! Requests of ours: the callee's INVITE made from the caller's, its CANCEL and ACK, and what passes within a dialog.
 
-use sip::headers::{cseq, max_forwards, via};
+use sip::headers::{cseq, via};
 use sip::write::With;
 use sip::{Message, Name, Start, Target, Writer};
 
+use super::own::{MAX_FORWARDS, one_less, write_own_via};
 use super::passing::{pass, route, tagged};
 use super::{ALLOW, Text, contact};
 use crate::names::{Branch, Incoming};
-use crate::record::Leg;
+use crate::record::{Leg, Mode};
 use crate::settings::Hop;
-
-/// RFC 3261 §8.1.1.6.
-const MAX_FORWARDS: u8 = 70;
 
 /// A request as it leaves.
 #[derive(Clone, Debug)]
@@ -47,6 +45,9 @@ impl Text<'_> {
 
     /// The callee's INVITE (RFC 3261 §13.2.1).
     pub(crate) fn invite(&self, leg: &Leg, invite: &Message<'_>) -> Option<Written> {
+        if self.record.mode == Mode::Proxy {
+            return self.forwarded(leg, invite);
+        }
         let (hop, branch) = (self.hop(leg)?, self.invite_branch(leg, invite)?);
         let head = Head {
             method: "INVITE",
@@ -131,10 +132,6 @@ impl Text<'_> {
         })
     }
 
-    fn hop(&self, leg: &Leg) -> Option<Hop> {
-        self.settings.hop(&leg.routes, &leg.target)
-    }
-
     fn contact<'w>(&self, writer: Writer<'w>, hop: Hop) -> Writer<'w> {
         match self.settings.address(hop.listener) {
             Some(own) => writer.contact(With(|out: &mut Vec<u8>| contact(own, out))),
@@ -151,10 +148,13 @@ impl Text<'_> {
     ) -> Option<Written> {
         let mut bytes = Vec::with_capacity(1024);
         let writer = Writer::request(&mut bytes, head.method, &leg.target[..])
-            .via(With(|out: &mut Vec<u8>| self.own_via(head.branch, hop, out)));
+            .via(With(|out: &mut Vec<u8>| write_own_via(self.settings, head.branch, hop, out)));
+        let own = self.tag(leg);
+        // A proxy has no tag: From is the caller's.
+        let tag = if self.record.mode == Mode::Proxy { &b""[..] } else { &own };
         let writer = route(writer, &leg.routes)
             .max_forwards(head.max_forwards)
-            .from(tagged(&leg.local, &self.tag(leg)))
+            .from(tagged(&leg.local, tag))
             .to(tagged(&leg.remote, head.to_tag))
             .call_id(&leg.call_id[..])
             .cseq(head.sequence);
@@ -167,10 +167,4 @@ impl Text<'_> {
 /// The number in CSeq.
 pub(crate) fn sequence(message: &Message<'_>) -> Option<u32> {
     Some(cseq::parse(message.first_value(Name::CSeq)?)?.number)
-}
-
-/// Max-Forwards of a request that is passed on (RFC 7332 §5): a loop through several legs must end.
-fn one_less(request: &Message<'_>) -> u8 {
-    let said = request.first_value(Name::MaxForwards).and_then(max_forwards::parse);
-    said.map_or(MAX_FORWARDS, |hops| hops.saturating_sub(1))
 }

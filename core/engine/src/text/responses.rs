@@ -6,9 +6,10 @@ use sip::headers::{address, via};
 use sip::write::With;
 use sip::{Message, Name, Reject, Start, Writer};
 
+use super::forward::without_own_via;
 use super::passing::pass;
 use super::{Text, contact};
-use crate::record::Leg;
+use crate::record::{Leg, Mode};
 use crate::settings::Address;
 
 /// What a response says besides the fields of its request.
@@ -111,6 +112,9 @@ impl Text<'_> {
         invite: &Message<'_>,
         response: &Message<'_>,
     ) -> Option<Vec<u8>> {
+        if self.record.mode == Mode::Proxy {
+            return without_own_via(response);
+        }
         let (flow, tag) = (caller.flow?, self.tag(caller));
         let opens = response.status().is_some_and(|status| (101..300).contains(&status));
         let passed = Response {
