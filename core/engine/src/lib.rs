@@ -4,6 +4,7 @@
 //! and one event send the same bytes, and whoever takes a call over repeats where the other has stopped. What may not be lost lies in the record;
 //! the rest is in memory, and costs a repetition.
 
+pub mod application;
 mod letter;
 pub mod names;
 mod process;

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use base::Duration;
 use sip::headers::address;
 use sip::{Host, Target, Transport, Uri};
 use transaction::Timers;
 
+use crate::application::Application;
 use crate::record::Mode;
 use crate::secret::FarmSecret;
 
@@ -40,6 +42,8 @@ pub struct Settings {
     pub listeners: Vec<Address>,
     /// Where letters of other engines come in: `host:port`.
     pub letters: Box<[u8]>,
+    /// What becomes of calls.
+    pub application: Arc<dyn Application>,
     /// SIP URIs that a new call goes to, all at the same time. A URI without a user gets the user of the request.
     pub to: Vec<Box<[u8]>>,
     /// The load manager that requests outside a dialog leave by: the value of a Route.

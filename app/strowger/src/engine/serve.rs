@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use base::Time;
 use config::Tls;
+use engine::application::Forward;
 use engine::{Address, Counters, Engine, FarmSecret, Settings};
 use lb::settings::Listener;
 use net::worker::{Beside, Setup, Worker};
@@ -34,6 +35,7 @@ pub(crate) struct Start {
     pub(crate) to: Vec<String>,
     pub(crate) route: Option<SocketAddr>,
     pub(crate) ring_max: Duration,
+    pub(crate) talk_max: Option<Duration>,
     pub(crate) workers: u8,
     /// The nodes of the state tier; none: the state lies in this process.
     pub(crate) state: Option<state_redis::link::Settings>,
@@ -90,6 +92,7 @@ fn run(
             workers: start.workers,
             listeners: start.listeners.iter().map(|listener| address_of(listener, start.route)).collect(),
             letters: letters(&start.listeners),
+            application: Arc::new(Forward { talk_max: start.talk_max }),
             to: start.to.iter().map(|to| to.as_bytes().into()).collect(),
             route: start.route.map(|lb| format!("<sip:{lb};lr>").into_bytes().into()),
             hosts: hosts.clone(),

@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// Time that a call may ring, seconds. A proxy counts it from the last provisional response on (RFC 3261 §16.6, timer C)
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = value_parser!(u64).range(1..=3600))]
     ring_max: u64,
+    /// Time that a call may last after its answer, seconds; then the engine hangs up. If left out, any time
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=31_536_000))]
+    talk_max: Option<u64>,
     /// Threads for calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -140,6 +143,7 @@ fn start(args: Args) -> Result<Start, String> {
         route: args.lb,
         state: state(&args.state, args.state_user.as_deref(), args.state_password_file.as_deref())?,
         ring_max: Duration::from_secs(args.ring_max),
+        talk_max: args.talk_max.map(Duration::from_secs),
         workers: args.workers,
         seconds: args.seconds,
     })

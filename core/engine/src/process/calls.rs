@@ -63,6 +63,8 @@ pub(super) struct Writing {
     pub(super) then: Vec<Effect>,
     /// The header of the record that the write changes.
     pub(super) before: Option<state::Header>,
+    /// What happens once outside of the call, if the write takes effect.
+    pub(super) emitted: Vec<state::Effect>,
 }
 
 /// The end of a call, as it is written when the store answers again.
@@ -71,6 +73,7 @@ pub(super) struct Owed {
     /// Of the record that ends.
     pub(super) header: state::Header,
     pub(super) tombstone: Tombstone,
+    pub(super) emitted: Vec<state::Effect>,
     pub(super) at: Time,
 }
 
@@ -90,13 +93,15 @@ pub(super) struct Call {
     pub(super) doubted: bool,
     /// The end of the call that the store has not taken: it is written later.
     pub(super) owed: Option<Box<Owed>>,
+    /// When the first timer of the application runs out, if this engine has the call.
+    pub(super) application_due: Option<Time>,
     armed: Option<Time>,
 }
 
 impl Call {
     pub(super) fn is_idle(&self) -> bool {
         let waits = self.busy.is_some() || self.owed.is_some() || !self.waiting.is_empty();
-        !waits && self.soft.is_empty() && self.again.is_empty()
+        !waits && self.soft.is_empty() && self.again.is_empty() && self.application_due.is_none()
     }
 
     /// False: too many wait.
@@ -123,7 +128,7 @@ impl Call {
     pub(super) fn deadline(&self) -> Time {
         let again = self.again.iter().map(|(at, _)| *at);
         let owed = self.owed.as_ref().map(|owed| owed.at);
-        again.chain(owed).min().unwrap_or(Time::NEVER).min(self.soft.deadline())
+        again.chain(owed).chain(self.application_due).min().unwrap_or(Time::NEVER).min(self.soft.deadline())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use base::{Duration, Time};
 use sip::{Parser, Reject};
-use state::{Answer, Command, Create, Key, Put, Stamp, Unanswered};
+use state::{Also, Answer, Command, Create, Del, Key, Put, Stamp, Unanswered};
 
-use super::calls::{Busy, Known, Owned, Waits, Writing};
+use super::calls::{Busy, Known, Owed, Owned, Waits, Writing};
 use super::owed::del_of;
 use super::{Asked, Engine, Outbox};
 use crate::record::{Record, RecordError, Tombstone};
-use crate::step::{self, Change, Effect, Event, Step};
+use crate::step::{self, Change, Event, Step};
 
 /// An event that meets another record so often is given up.
 const ATTEMPTS_MAX: u8 = 5;
@@ -102,6 +102,9 @@ impl Engine {
             }
             return self.run(now, key, &Event::TakeOver, &|| Owned::TakeOver, false, out);
         }
+        if matches!(event, Event::TakeOver) && self.must_take_over(key) && self.owner_lives(key) {
+            return;
+        }
         let Some(call) = self.calls.get(key) else { return };
         let look = self.look(now, key, call, checked);
         let step = match &call.known {
@@ -131,14 +134,16 @@ impl Engine {
                 let peek = Command::Peek { key, cached };
                 self.ask(Asked::Call(key), key.partition(), peek, false, out);
             }
-            Step::Write { first, change, then } => {
+            Step::Write { first, change, then, emitted } => {
                 self.apply(now, key, first, out);
-                self.write(key, owned(), *change, then, out);
+                let stamp = Stamp::default();
+                let writing = Writing { event: owned(), change: *change, stamp, then, before: None, emitted };
+                self.write(key, writing, out);
             }
         }
     }
 
-    fn write(&mut self, key: Key, event: Owned, mut change: Change, then: Vec<Effect>, out: &mut Outbox) {
+    fn write(&mut self, key: Key, mut writing: Writing, out: &mut Outbox) {
         let fence = state::Fence { engine: self.settings.engine, worker: self.settings.worker.into() };
         let Some(call) = self.calls.get(key) else { return };
         let before = match &call.known {
@@ -147,14 +152,15 @@ impl Engine {
         };
         let expected = before.map(|header| header.stamp).unwrap_or_default();
         let mut bytes = Vec::with_capacity(2048);
-        let (command, stamp, replicated) = match &mut change {
+        let also = Also { effects: writing.emitted.clone(), ..Also::default() };
+        let (command, stamp, replicated) = match &mut writing.change {
             Change::Create { record, wake } => {
                 // Versions start at the birth, so a late write never fits the next record of a name.
                 let stamp = Stamp { fence, version: record.birth };
                 record.header.stamp = stamp;
                 record.write(&mut bytes);
                 let wake = *wake;
-                let create = Create { key, record: bytes.into(), wake, also: Default::default() };
+                let create = Create { key, record: bytes.into(), wake, also };
                 (Command::Create(create), stamp, true)
             }
             Change::Put { record, wake } => {
@@ -162,17 +168,19 @@ impl Engine {
                 record.header.stamp = stamp;
                 record.write(&mut bytes);
                 let wake = *wake;
-                let put = Put { key, expected, record: bytes.into(), wake, also: Default::default() };
+                let put = Put { key, expected, record: bytes.into(), wake, also };
                 (Command::Put(put), stamp, true)
             }
             Change::Del { tombstone } => {
+                // What happens once outside of the call must not be lost with a primary.
+                let replicated = !also.effects.is_empty();
                 let (del, stamp) = del_of(key, fence, &before.unwrap_or_default(), tombstone);
-                (Command::Del(del), stamp, false)
+                (Command::Del(Del { also, ..del }), stamp, replicated)
             }
         };
         self.counters.commits.add(1);
         if let Some(call) = self.calls.get_mut(key) {
-            call.busy = Some(Busy::Writes(Box::new(Writing { event, change, stamp, then, before })));
+            call.busy = Some(Busy::Writes(Box::new(Writing { stamp, before, ..writing })));
         }
         self.ask(Asked::Call(key), key.partition(), command, replicated, out);
     }
@@ -220,7 +228,7 @@ impl Engine {
         answer: &Result<Answer, Unanswered>,
         out: &mut Outbox,
     ) {
-        let Writing { event, change, stamp, then, before } = writing;
+        let Writing { event, change, stamp, then, before, emitted } = writing;
         let Some(call) = self.calls.get_mut(key) else { return };
         match answer {
             Ok(Answer::Done) => {
@@ -245,7 +253,7 @@ impl Engine {
                     return self.written(
                         now,
                         key,
-                        Writing { event, change, stamp, then, before },
+                        Writing { event, change, stamp, then, before, emitted },
                         &Ok(Answer::Done),
                         out,
                     );
@@ -266,7 +274,7 @@ impl Engine {
             }
             _ if let Change::Del { tombstone } = change => {
                 // The end of a call does not wait for the store.
-                self.owe(now, key, before.unwrap_or_default(), tombstone);
+                self.owe(now, key, Owed { header: before.unwrap_or_default(), tombstone, emitted, at: now });
                 self.apply(now, key, then, out);
             }
             _ => {
@@ -333,6 +341,7 @@ impl Engine {
             call.attempts = 0;
             self.again(now, key, event, false, out);
         }
+        self.set_application_due(now, key);
         let Some(call) = self.calls.get(key) else { return };
         if call.is_idle() && !matches!(call.known, Known::Up(_)) {
             self.calls.remove(key);

@@ -1,7 +1,7 @@
 //! Ends of calls that the store has not taken: the call is over for its parties, and the record goes as soon as the store answers.
 
 use base::{Duration, Time};
-use state::{Answer, Command, Del, Fence, Header, Key, Stamp, Unanswered};
+use state::{Also, Answer, Command, Del, Fence, Header, Key, Stamp, Unanswered};
 
 use super::calls::{Busy, Known, Owed};
 use super::{Asked, Engine, Outbox};
@@ -14,12 +14,12 @@ const EVERY: Duration = Duration::from_secs(1);
 const OWED_MAX: u64 = 10_000;
 
 impl Engine {
-    pub(super) fn owe(&mut self, now: Time, key: Key, header: Header, tombstone: Tombstone) {
+    pub(super) fn owe(&mut self, now: Time, key: Key, owed: Owed) {
         let kept = self.counters.owed.get() < OWED_MAX;
         let Some(call) = self.calls.get_mut(key) else { return };
-        call.known = Known::Gone(tombstone);
+        call.known = Known::Gone(owed.tombstone);
         if kept && call.owed.is_none() {
-            call.owed = Some(Box::new(Owed { header, tombstone, at: now + EVERY }));
+            call.owed = Some(Box::new(Owed { at: now + EVERY, ..owed }));
             self.counters.owed.add(1);
         }
     }
@@ -34,8 +34,10 @@ impl Engine {
         let Some(owed) = call.owed.as_mut().filter(|owed| owed.at <= now) else { return };
         owed.at = now + EVERY;
         let (del, _) = del_of(key, fence, &owed.header, &owed.tombstone);
+        let also = Also { effects: owed.emitted.clone(), ..Also::default() };
+        let replicated = !also.effects.is_empty();
         call.busy = Some(Busy::Owes);
-        self.ask(Asked::Call(key), key.partition(), Command::Del(del), false, out);
+        self.ask(Asked::Call(key), key.partition(), Command::Del(Del { also, ..del }), replicated, out);
     }
 
     pub(super) fn owed_written(&mut self, now: Time, key: Key, answer: &Result<Answer, Unanswered>) {

@@ -20,6 +20,14 @@ impl Engine {
         }
     }
 
+    /// Whether another engine goes on with the call.
+    pub(super) fn owner_lives(&self, key: Key) -> bool {
+        match self.calls.get(key).map(|call| &call.known) {
+            Some(Known::Up(record)) => self.tier.lives(record.header.owner),
+            _ => false,
+        }
+    }
+
     /// Gives the message to the owner. False: it is dead, or the message has been handed on too often.
     pub(super) fn hand_over(&mut self, key: Key, event: &Event<'_>, out: &mut Outbox) -> bool {
         let Some(Known::Up(record)) = self.calls.get(key).map(|call| &call.known) else { return false };
@@ -79,7 +87,10 @@ pub(super) fn is_in_progress(record: &Record) -> bool {
     let (caller, callees) =
         record.legs.split_first().map_or((None, &[][..]), |(one, rest)| (Some(one), rest));
     let waits = caller.is_some_and(|caller| {
-        matches!(caller.state, LegState::Calling | LegState::Early | LegState::Cancelling | LegState::Failed)
+        matches!(
+            caller.state,
+            LegState::Calling | LegState::Early | LegState::Cancelling | LegState::Failed | LegState::Ending
+        )
     });
     waits || callees.iter().any(|leg| leg.is_open() || leg.state == LegState::Ending)
 }

@@ -1,8 +1,8 @@
 //! Timers of transactions in progress (SPEC E3): if this engine dies, the record's wake-up comes a little later.
 
-use base::Time;
+use base::{Duration, Time};
 use sip::{Parser, Target};
-use state::Key;
+use state::{Key, Millis};
 use transaction::{InviteClientEvent, NonInviteClient, Output, Timers};
 
 use super::calls::{Call, Known, Owned};
@@ -27,11 +27,13 @@ struct Rung {
 impl Engine {
     pub(super) fn run_timers(&mut self, now: Time, out: &mut Outbox) {
         self.tier.set_now(now);
+        let millis = self.tier.millis(now);
         for _ in 0..PER_TURN {
             let Some(key) = self.calls.due(now) else { return };
             let timers = self.settings.timers;
             let Some(call) = self.calls.get_mut(key) else { continue };
-            let rung = ring(now, call, &timers);
+            let mut rung = ring(now, call, &timers);
+            rung.events.extend(of_application(call, millis));
             self.repeat(key, &rung, out);
             for event in rung.events {
                 self.happens(now, key, event, out);
@@ -39,6 +41,20 @@ impl Engine {
             self.write_owed(now, key, out);
             self.settle(now, key, out);
         }
+    }
+
+    /// When this engine must look at the timers of the application.
+    pub(super) fn set_application_due(&mut self, now: Time, key: Key) {
+        let millis = self.tier.millis(now);
+        let engine = self.settings.engine;
+        let Some(call) = self.calls.get_mut(key).filter(|call| call.busy.is_none()) else { return };
+        let first = match &call.known {
+            Known::Up(record) if record.header.owner == engine => {
+                record.timers.iter().map(|timer| timer.due).min()
+            }
+            _ => None,
+        };
+        call.application_due = first.map(|due| now + Duration::from_millis(due.saturating_sub(millis)));
     }
 
     /// An event of a call comes out of this engine's own memory.
@@ -87,6 +103,13 @@ impl Engine {
             self.event(now, key, &Event::Timer(timer), &|| Owned::Timer(timer), out);
         }
     }
+}
+
+/// The timers of the application that have run out.
+fn of_application(call: &mut Call, millis: Millis) -> Vec<Owned> {
+    let Known::Up(record) = &call.known else { return Vec::new() };
+    let due = record.timers.iter().filter(|timer| call.application_due.is_some() && timer.due <= millis);
+    due.map(|timer| Owned::Timer(Timer::OfApplication(timer.id))).collect()
 }
 
 /// Moves the machines of a call on.

@@ -120,16 +120,30 @@ impl Engine {
     /// A wake-up has come. A call in the hands of a living engine is left to it, and one that waits for nothing sleeps on.
     fn woken(&mut self, now: Time, key: Key, bytes: &[u8], out: &mut Outbox) {
         let (Some(owner), Some(expected)) = (Header::owner_of(bytes), Stamp::of(bytes)) else { return };
-        let waits = Record::read(bytes).is_ok_and(|record| is_in_progress(&record));
+        let millis = self.tier.millis(now);
+        let record = Record::read(bytes).ok();
+        let first = record.iter().flat_map(|record| &record.timers).map(|timer| timer.due).min();
+        let is_due = first.is_some_and(|due| due <= millis);
+        let waits = record.as_ref().is_some_and(is_in_progress);
         let is_here = self.calls.get(key).is_some_and(|call| match &call.known {
             Known::Up(_) => !call.is_idle(),
             _ => true,
         });
         let is_left = owner != self.settings.engine && self.tier.lives(owner) || is_here;
-        if waits && !is_left {
+        // A living owner may have forgotten that it has the call.
+        let is_overdue = first.is_some_and(|due| !wakeup::is_left_to_owner(is_left, due, millis));
+        if is_due && is_overdue || waits && !is_left {
             return self.take_over(now, key, out);
         }
-        let at = self.tier.millis(now) + if waits { BUSY_MS } else { QUIET_MS };
+        let later = millis
+            + if is_due {
+                wakeup::LEFT_TO_OWNER_MS
+            } else if waits {
+                BUSY_MS
+            } else {
+                QUIET_MS
+            };
+        let at = first.filter(|due| *due > millis).map_or(later, |due| due.min(later));
         let wake = Command::Wake { key, expected, at };
         self.ask(super::Asked::Tier(Asked::Wake), key.partition(), wake, false, out);
     }

@@ -89,6 +89,19 @@ impl Leg {
         if self.is_fork() { (self.flags >> 16) as u16 } else { self.number }
     }
 
+    /// Flag: the BYE of this leg is one of a call that was up, and that we have ended.
+    const HUNG_UP: u32 = 2;
+
+    /// This side of a call that is up gets a BYE of ours.
+    pub fn hang_up(&mut self) {
+        self.state = LegState::Ending;
+        self.flags |= Leg::HUNG_UP;
+    }
+
+    pub fn is_hung_up(&self) -> bool {
+        self.flags & Leg::HUNG_UP != 0
+    }
+
     /// Whether the INVITE of this leg has no final answer yet.
     pub fn is_open(&self) -> bool {
         matches!(self.state, LegState::Calling | LegState::Early | LegState::Cancelling)

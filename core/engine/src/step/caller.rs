@@ -1,10 +1,13 @@
 //! What the caller sends while there is no call yet: INVITE, its copies, CANCEL, ACK (RFC 3261 §13.3, §9.2, §17.2.1).
 
-use sip::headers::{address, cseq};
+use sip::headers::address;
 use sip::{Flow, Message, Name, Reject, Start};
 use state::Header;
 
-use super::{Change, Counted, Effect, Look, Step, answer, answer_effect, cancelling, dialog, ending};
+use super::{
+    Change, Counted, Effect, Look, Step, answer, answer_effect, cancelling, dialog, ending, first_timer,
+};
+use crate::application::{Invitation, Verdict};
 use crate::names::{self, Offset};
 use crate::record::{Leg, LegState, Mode, Record};
 use crate::text::{self, Written};
@@ -21,9 +24,21 @@ pub(super) fn invite(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Step
             other => other.unwrap_or_else(Step::nothing),
         }
     };
-    let Some(record) = record_of(look, request, flow) else {
+    let Some(mut record) = record_of(look, request, flow) else {
         return refuse(Reject::bad_request("Missing Contact"));
     };
+    let (verdict, wants) = look.tell(&mut record, |application, call| {
+        call.begin(application);
+        application.invited(call, &Invitation { request })
+    });
+    let added = match verdict {
+        Verdict::Forward => add_legs(look, &mut record, request, &look.settings.to),
+        Verdict::Call(targets) => add_legs(look, &mut record, request, &targets),
+        Verdict::Refuse(reject) => return refuse(reject),
+    };
+    if added.is_none() {
+        return refuse(Reject::bad_request("Bad From or To"));
+    }
     if record.legs.len() < 2 {
         return refuse(Reject::server_error("No Destination"));
     }
@@ -42,83 +57,69 @@ pub(super) fn invite(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Step
     if let Some(bytes) = text.own_answer(&record.legs[0], request, &Reject::trying()) {
         then.push(Effect::Send { bytes, target: sip::answer::target(request, flow) });
     }
-    let wake = look.wake_after(look.settings.timers.b());
-    Step::write(Change::Create { record, wake }, then)
+    let wake = look.wake_after(look.settings.timers.b()).min(first_timer(&record));
+    Step::write(Change::Create { record, wake }, then).emitting(wants.effects)
 }
 
-/// The record of a new call. `None`: the INVITE has no Contact.
+/// The record of a new call, with the caller's side. `None`: the INVITE has no Contact.
 fn record_of(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<Record> {
-    let (caller, callees) = match look.settings.mode {
-        Mode::B2bua => legs(look, request, flow)?,
-        Mode::Proxy => branches(look, request, flow)?,
-    };
-    Some(Record {
-        header: Header { owner: look.settings.engine, ..Header::default() },
-        birth: look.micros,
-        mode: look.settings.mode,
-        legs: std::iter::once(caller).chain(callees).collect(),
-        invite: request.bytes()[..request.end() as usize].into(),
-        ..Record::default()
-    })
-}
-
-/// What a proxy must know to write CANCEL and ACK: the fields are those of the INVITE.
-fn branches(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<(Leg, Vec<Leg>)> {
-    let (settings, value) = (look.settings, |name| request.first_value(name));
-    let Start::Request { uri, .. } = request.start() else { return None };
-    let (call_id, from, to) = (value(Name::CallId)?, value(Name::From)?, value(Name::To)?);
-    let caller = Leg {
-        call_id: call_id.into(),
+    let value = |name| request.first_value(name);
+    let (from, to) = (value(Name::From)?, value(Name::To)?);
+    let mut caller = Leg {
+        call_id: value(Name::CallId)?.into(),
         remote_tag: address::tag(from).ok().flatten().unwrap_or_default().into(),
         remote_sequence: text::sequence(request)?,
         flow: Some(flow),
         ..Leg::default()
     };
-    let branch = |(index, target): (usize, &[u8])| Leg {
-        number: index as names::Leg + 1,
-        call_id: call_id.into(),
-        local: from.into(),
-        remote: to.into(),
-        target: text::request_uri(target, uri),
-        routes: settings.route.iter().cloned().collect(),
-        ..Leg::default()
-    };
-    Some((caller, settings.to.iter().map(|to| &to[..]).enumerate().map(branch).collect()))
+    if look.settings.mode == Mode::B2bua {
+        caller.local = text::without_tag(to);
+        caller.remote = text::without_tag(from);
+        caller.target = text::uri_of(request, Name::Contact)?;
+        caller.routes = text::routes_of_dialog(request, false);
+    }
+    Some(Record {
+        header: Header { owner: look.settings.engine, ..Header::default() },
+        birth: look.micros,
+        mode: look.settings.mode,
+        legs: vec![caller],
+        invite: request.bytes()[..request.end() as usize].into(),
+        ..Record::default()
+    })
 }
 
-/// The caller's dialog, and those that begin for it. `None`: the INVITE has no Contact.
-fn legs(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<(Leg, Vec<Leg>)> {
+/// The legs that ring. A proxy keeps what it must know to write CANCEL and ACK, whose fields are those of the INVITE.
+fn add_legs(
+    look: &Look<'_>,
+    record: &mut Record,
+    request: &Message<'_>,
+    targets: &[Box<[u8]>],
+) -> Option<()> {
     let (settings, value) = (look.settings, |name| request.first_value(name));
     let Start::Request { uri, .. } = request.start() else { return None };
     let (call_id, from, to) = (value(Name::CallId)?, value(Name::From)?, value(Name::To)?);
     let from_tag = address::tag(from).ok().flatten().unwrap_or_default();
-    let number = cseq::parse(value(Name::CSeq)?)?.number;
-    let caller = Leg {
-        call_id: call_id.into(),
-        remote_tag: from_tag.into(),
-        local: text::without_tag(to),
-        remote: text::without_tag(from),
-        target: text::uri_of(request, Name::Contact)?,
-        routes: text::routes_of_dialog(request, false),
-        remote_sequence: number,
-        flow: Some(flow),
-        ..Leg::default()
-    };
-    let callee = |(index, to_uri): (usize, &[u8])| {
-        let leg = index as names::Leg + 1;
-        Leg {
-            number: leg,
-            call_id: names::call_id_of_leg(&settings.secret, call_id, from_tag, leg)[..].into(),
-            local: text::without_tag(from),
-            remote: text::without_tag(to),
-            target: text::request_uri(to_uri, uri),
+    for (number, target) in (1..=names::LEG_MAX).zip(targets) {
+        let leg = match record.mode {
+            Mode::B2bua => Leg {
+                call_id: names::call_id_of_leg(&settings.secret, call_id, from_tag, number)[..].into(),
+                local: text::without_tag(from),
+                remote: text::without_tag(to),
+                offset: Offset::start(text::sequence(request)?),
+                ..Leg::default()
+            },
+            Mode::Proxy => {
+                Leg { call_id: call_id.into(), local: from.into(), remote: to.into(), ..Leg::default() }
+            }
+        };
+        record.legs.push(Leg {
+            number,
+            target: text::request_uri(target, uri),
             routes: settings.route.iter().cloned().collect(),
-            offset: Offset::start(number),
-            ..Leg::default()
-        }
-    };
-    let callees = settings.to.iter().map(|to| &to[..]).enumerate().map(callee);
-    Some((caller, callees.collect()))
+            ..leg
+        });
+    }
+    Some(())
 }
 
 /// A copy of the INVITE.

@@ -25,6 +25,7 @@ pub(super) fn ended(look: &Look<'_>, record: &Record, bye: (u64, u16), mut then:
 
 /// While a leg waits for its final answer, or a BYE of ours for its own, the record stays.
 fn closed(look: &Look<'_>, record: &Record, tombstone: Tombstone, then: Vec<Effect>) -> Step {
+    let mut emitted = Vec::new();
     let change = if record.legs.iter().skip(1).any(is_pending) {
         let mut next = look.next(record);
         for leg in &mut next.legs {
@@ -34,9 +35,11 @@ fn closed(look: &Look<'_>, record: &Record, tombstone: Tombstone, then: Vec<Effe
         }
         Change::Put { record: next, wake: Some(look.wake_after(look.settings.timers.f())) }
     } else {
+        let ((), wants) = look.tell(&mut record.clone(), |application, call| application.ended(call));
+        emitted = wants.effects;
         Change::Del { tombstone }
     };
-    Step::write(change, then)
+    Step::write(change, then).emitting(emitted)
 }
 
 fn is_pending(leg: &Leg) -> bool {

@@ -7,6 +7,7 @@ mod cancelling;
 mod dialog;
 mod ending;
 mod failure;
+mod hanging_up;
 mod success;
 mod take_over;
 mod timer;
@@ -18,6 +19,7 @@ pub(crate) use within::{back, mark, not_allowed};
 use sip::{Flow, Message, Method, Reject, Target};
 use state::{Key, Millis};
 
+use crate::application::{Application, Call, Wants};
 use crate::names::Leg as LegNumber;
 use crate::record::{Record, Tombstone};
 use crate::settings::Settings;
@@ -58,6 +60,8 @@ pub(crate) enum Timer {
     Unanswered(u64),
     /// F: the same of a BYE of ours.
     UnwantedStays(LegNumber),
+    /// A timer of the application.
+    OfApplication(u32),
 }
 
 /// One thing to do.
@@ -124,8 +128,9 @@ pub(crate) enum Step {
     Check,
     /// There is no record: the event happens anew after T1, since the INVITE may be on its way through another engine.
     Later,
-    /// `first`: what leaves at once. `then`: what leaves when the change is written.
-    Write { first: Vec<Effect>, change: Box<Change>, then: Vec<Effect> },
+    /// `first`: what leaves at once. `then`: what leaves when the change is written. `emitted`: what is written with it, to happen
+    /// once outside of the call.
+    Write { first: Vec<Effect>, change: Box<Change>, then: Vec<Effect>, emitted: Vec<state::Effect> },
 }
 
 impl Step {
@@ -134,13 +139,21 @@ impl Step {
     }
 
     fn write(change: Change, then: Vec<Effect>) -> Step {
-        Step::Write { first: Vec::new(), change: Box::new(change), then }
+        Step::Write { first: Vec::new(), change: Box::new(change), then, emitted: Vec::new() }
     }
 
     /// With what leaves at once.
     fn after(self, now: Vec<Effect>) -> Step {
         match self {
-            Step::Write { change, then, .. } => Step::Write { first: now, change, then },
+            Step::Write { change, then, emitted, .. } => Step::Write { first: now, change, then, emitted },
+            other => other,
+        }
+    }
+
+    /// With what happens once outside of the call.
+    fn emitting(self, emitted: Vec<state::Effect>) -> Step {
+        match self {
+            Step::Write { first, change, then, .. } => Step::Write { first, change, then, emitted },
             other => other,
         }
     }
@@ -173,6 +186,17 @@ impl<'a> Look<'a> {
     /// When a call that waits for an answer is looked at if its engine dies.
     fn wake_after(&self, time: base::Duration) -> Millis {
         self.millis() + time.as_millis() as Millis + WAKE_BEHIND_MS
+    }
+
+    /// Has the application look at the record that is written next.
+    fn tell<T>(
+        &self,
+        next: &mut Record,
+        tell: impl FnOnce(&dyn Application, &mut Call<'_>) -> T,
+    ) -> (T, Wants) {
+        let mut call = Call::new(self.key, self.millis(), next);
+        let said = tell(&*self.settings.application, &mut call);
+        (said, call.wants())
     }
 
     /// The record as this engine writes it next.
@@ -208,6 +232,11 @@ pub(crate) fn of_invite(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> S
 /// Whether the event is an INVITE that begins a call.
 pub(crate) fn begins(event: &Event<'_>) -> bool {
     matches!(event, Event::Request { request, method: Method::Invite, .. } if !is_within(request))
+}
+
+/// When the first timer of the application runs out.
+fn first_timer(record: &Record) -> Millis {
+    record.timers.iter().map(|timer| timer.due).min().unwrap_or(Millis::MAX)
 }
 
 fn is_within(request: &Message<'_>) -> bool {

@@ -2,8 +2,11 @@
 
 use sip::headers::address;
 use sip::{Message, Name, Reject};
+use state::Millis;
 
-use super::{Change, Counted, Effect, Look, Step, cancelling, ending, failure, with_stored};
+use super::{
+    Change, Counted, Effect, Look, Step, cancelling, ending, failure, first_timer, hanging_up, with_stored,
+};
 use crate::record::{Leg, LegState, Mode, Record};
 use crate::text::{self, Written};
 
@@ -79,7 +82,12 @@ fn confirm(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>, 
     if !next.legs[1..].iter().any(Leg::is_open) {
         next.invite = with_stored(&record.invite, |invite| Some(text::kept(invite)))?;
     }
-    Some(Step::write(Change::Put { record: next, wake: None }, then))
+    let ((), wants) = look.tell(&mut next, |application, call| application.answered(call));
+    if wants.hangs_up {
+        hanging_up::hang_up(look, record, &mut next, &mut then)?;
+    }
+    let wake = Some(first_timer(&next)).filter(|wake| *wake != Millis::MAX);
+    Some(Step::write(Change::Put { record: next, wake }, then).emitting(wants.effects))
 }
 
 /// A dialog that nobody wants is acknowledged and ended.

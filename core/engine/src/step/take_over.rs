@@ -1,6 +1,6 @@
 //! What an engine does with the call of a dead one: it repeats what the other side may not have got.
 
-use super::{Change, Counted, Effect, Look, Step, with_stored};
+use super::{Change, Counted, Effect, Look, Step, hanging_up, timer, with_stored};
 use crate::record::{Leg, LegState, Record};
 use crate::text::{self, Written};
 
@@ -15,6 +15,7 @@ pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
                 let written = with_stored(&record.invite, |invite| text.invite(leg, invite));
                 then.extend(written.map(|written| Effect::Invite(leg.number, written)));
             }
+            LegState::Ending if leg.is_hung_up() => then.extend(hanging_up::bye(look, record, leg)),
             LegState::Ending => then.extend(ends_of(look, record, leg)?),
             LegState::Confirmed | LegState::Failed | LegState::Closed => {}
         }
@@ -24,8 +25,12 @@ pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
         let target = with_stored(&record.answer, |answer| Some(sip::answer::target(answer, caller.flow?)))?;
         then.push(Effect::Fail { bytes: record.answer.to_vec(), target });
     }
+    if caller.state == LegState::Ending {
+        then.extend(hanging_up::bye(look, record, caller));
+    }
     if then.is_empty() {
-        return None;
+        let due = record.timers.iter().find(|timer| timer.due <= look.millis())?;
+        return timer::of_application(look, record, due.id);
     }
     then.push(Effect::Count(Counted::TakenOver));
     let wake = Some(look.wake_after(look.settings.timers.b()));

@@ -1,5 +1,6 @@
 //! Whole calls through one or several engines on one store.
 
+mod application;
 mod calls;
 mod deaths;
 mod passing;

@@ -50,6 +50,7 @@ pub(super) fn settings(engine: u32) -> Settings {
             is_ipv4: true,
         }],
         letters: format!("10.1.0.{engine}:5099").into_bytes().into(),
+        application: std::sync::Arc::new(crate::application::Forward::default()),
         to: vec![format!("sip:{CALLEE}").into_bytes().into()],
         route: None,
         hosts: HashMap::new(),
@@ -213,6 +214,17 @@ impl World {
     #[track_caller]
     pub(super) fn expect_nothing(&mut self) {
         assert!(self.sent.is_empty(), "{:#?}", self.sent);
+    }
+
+    /// What applications have emitted.
+    pub(super) fn effects(&mut self) -> Vec<state::Effect> {
+        let drain = state::Command::Drain { engine: 1, now: 0, lease: 1, limit: 1000 };
+        let drained =
+            self.partitions.values_mut().flat_map(|partition| match partition.apply(0, drain.clone()) {
+                state::Answer::Effects(effects) => effects,
+                other => panic!("{other:?}"),
+            });
+        drained.map(|(_, effect)| effect).collect()
     }
 
     /// Records and tombstones in the store.
