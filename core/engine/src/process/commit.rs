@@ -49,7 +49,8 @@ impl Engine {
         if matches!(event, Event::Timer(_)) {
             return;
         }
-        if begins && self.draining {
+        // No call begins that could not be written.
+        if begins && (self.draining || !self.tier.within_reach()) {
             return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
         }
         if begins

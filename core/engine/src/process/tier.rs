@@ -1,5 +1,7 @@
 //! Who lives, what time it is, and what is asked next: an engine's view of the state tier.
 
+use std::collections::BTreeSet;
+
 use base::Time;
 use state::Millis;
 use state::wakeup::{Living, Polls};
@@ -24,6 +26,8 @@ pub(super) struct Tier {
     pub(super) next_poll: Time,
     /// The number of each primary, and one of its partitions: marks are written there.
     pub(super) primaries: Vec<(u32, u8)>,
+    /// Primaries that left the last mark unanswered.
+    pub(super) silent: BTreeSet<u32>,
     now: Time,
 }
 
@@ -38,6 +42,7 @@ impl Tier {
             next_poll: now,
             // One node has all partitions.
             primaries: vec![(0, 0)],
+            silent: BTreeSet::new(),
             now,
         }
     }
@@ -50,6 +55,12 @@ impl Tier {
         let is_gone = |(old, _): &&(u32, u8)| !primaries.iter().any(|(new, _)| new == old);
         self.primaries.iter().filter(is_gone).for_each(|(gone, _)| self.living.lost(*gone));
         self.primaries = primaries.to_vec();
+        self.silent.retain(|silent| primaries.iter().any(|(number, _)| number == silent));
+    }
+
+    /// Whether any primary answers: while one is replaced, the others go on.
+    pub(super) fn within_reach(&self) -> bool {
+        self.silent.len() < self.primaries.len()
     }
 
     pub(super) fn set_now(&mut self, now: Time) {

@@ -82,7 +82,9 @@ impl Engine {
     ) {
         self.tier.set_now(now);
         match (asked, answer) {
+            (Asked::Mark { primary }, Err(_)) => self.heard_of(primary, false, out),
             (Asked::Mark { primary }, Ok(Answer::Marks(marks))) => {
+                self.heard_of(primary, true, out);
                 self.tier.living.marks(now, primary, marks);
                 for engine in self.tier.living.take_dead(now) {
                     self.mourn(now, engine, out);
@@ -102,6 +104,20 @@ impl Engine {
             }
             (Asked::Owned { partition, engine }, Err(_)) => self.ask_owned(now, partition, engine, 0, out),
             _ => {}
+        }
+    }
+
+    /// Says when the store goes out of reach, and when it is back.
+    fn heard_of(&mut self, primary: u32, answered: bool, out: &mut Outbox) {
+        let before = self.tier.within_reach();
+        if answered {
+            self.tier.silent.remove(&primary);
+        } else {
+            self.tier.silent.insert(primary);
+        }
+        let within_reach = self.tier.within_reach();
+        if within_reach != before {
+            out.events.push(super::Event::Store { within_reach });
         }
     }
 
