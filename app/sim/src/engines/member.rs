@@ -116,6 +116,7 @@ impl Member {
             workers: 1,
             listeners: vec![Address { transport: Transport::Udp, sent_by: sent_by.into(), is_ipv4: true }],
             letters: letters_of(number).to_string().into_bytes().into(),
+            application: std::sync::Arc::new(engine::application::Forward::default()),
             to: callees.iter().map(|to| format!("sip:{to}").into_bytes().into()).collect(),
             route: route.map(|route| format!("<sip:{route};lr>").into_bytes().into()),
             hosts: HashMap::new(),
