@@ -1,6 +1,7 @@
 //! Every server of records answers as [`state::Partition`] does: one list of commands, and any commands drawn by chance.
 
 mod client;
+mod cluster;
 mod only_redis;
 mod redis;
 mod scripts;

@@ -58,6 +58,14 @@ impl Client {
         }
     }
 
+    /// Forty digits that change with anything that the server holds.
+    pub(crate) fn digest(&mut self) -> Box<str> {
+        match self.call(&[b"DEBUG", b"DIGEST"]) {
+            Value::Status(digest) => digest,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The same connection, for bytes.
     pub(crate) fn stream(&self) -> UnixStream {
         self.stream.try_clone().expect("a descriptor")

@@ -91,7 +91,7 @@ fn words_that_a_partition_does_not_take_are_refused_and_have_no_effect() {
     let redis = Redis::start();
     let mut client = redis.empty();
     assert_eq!(client.ask(&create(1, 100)), Answer::Done);
-    let before = client.call(&[b"DEBUG", b"DIGEST"]);
+    let before = client.digest();
     let late: &[u8] = b"9007199254740993";
     // Each word of each command in turn is missing, or another one.
     let mut commands = vec![create(2, 100), put(1, 100), del(1, None), del(1, Some(record(40)))];
@@ -150,7 +150,7 @@ fn words_that_a_partition_does_not_take_are_refused_and_have_no_effect() {
         }
     }
     assert!(refused > 100, "{refused}");
-    assert_eq!(client.call(&[b"DEBUG", b"DIGEST"]), before, "the server holds something else");
+    assert_eq!(client.digest(), before, "the server holds something else");
 }
 
 fn with(words: &[Box<[u8]>], place: usize, word: &[u8]) -> Vec<Box<[u8]>> {

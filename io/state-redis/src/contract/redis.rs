@@ -44,7 +44,8 @@ impl Redis {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("a folder");
         let socket = folder.join("socket");
-        let file = format!("port 0\nunixsocket {}\n{lines}", socket.display());
+        let socket_line = format!("unixsocket {}", socket.display());
+        let file = format!("port 0\n{socket_line}\nenable-debug-command local\n{lines}");
         fs::write(folder.join("redis.conf"), file).expect("a file");
         let process = Process::new("redis-server")
             .arg(folder.join("redis.conf"))
@@ -60,7 +61,7 @@ impl Redis {
         redis
     }
 
-    fn load(&self) {
+    pub(crate) fn load(&self) {
         let mut client = self.client();
         let library = LIBRARY.replace(
             &format!("EFFECTS_MAX = {EFFECTS_MAX}"),
