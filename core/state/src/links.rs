@@ -2,13 +2,18 @@
 //! what is asked again. Sockets lie below it ([`Wires`]).
 //!
 //! A partition is asked for at the node that claims it with the highest epoch. The commits of a turn leave for a node in one piece,
-//! with one `WAIT` behind them for as many replicas as the node's view has ([`crate::view`]). A commit is answered when so many
-//! have it. Otherwise the node is asked for its view, and the commit is sent again, never the `WAIT` alone: a `WAIT` speaks of
-//! what its own connection has written, and is content where that is nothing.
+//! with one `WAIT` behind them. A commit is answered when all replicas of the node's view ([`crate::view`]) have it, and no other
+//! replica stands for them (`batch`). Otherwise the node is asked for its view, and the commit is sent again, never the `WAIT`
+//! alone: a `WAIT` speaks of what its own connection has written, and is content where that is nothing.
+//!
+//! Two things are taken for granted. A replica is not promoted if its primary fails within a second after the replica came into the
+//! view: until then an engine may not have seen it there. And a primary that was replaced, or is cut off, cannot take a replica out
+//! of its view by itself.
 //!
 //! Whenever a connection to a node came or went, its view is forgotten, and nothing is committed there until it was asked for
 //! anew: the node may have been replaced meanwhile, and may have replicas that it did not have before.
 
+mod batch;
 mod connection;
 mod hearing;
 mod kept;
@@ -27,7 +32,7 @@ use base::{Duration, Time};
 
 pub use kept::Bounds;
 use kept::{Asks, Id, Kept};
-pub use link::{Fault, Link, Role, Said, Wires, Words};
+pub use link::{Fault, Link, Progress, Role, Said, Wires, Words};
 use node::Node;
 pub use status::{Counters, NodeStatus, Status};
 

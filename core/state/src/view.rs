@@ -6,10 +6,12 @@
 //! cannot flag anybody `fail`, so its view does not shrink, and no write there counts as kept. `fail?` is the suspicion of one
 //! server, and changes nothing.
 
+mod address;
 mod nodes;
 mod replication;
 mod slots;
 
+pub use address::address;
 pub use slots::{Partitions, slot};
 
 /// What one server says.

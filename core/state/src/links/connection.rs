@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use base::{Duration, Time};
 
+use super::batch::Batch;
 use super::kept::Id;
 use super::link::again;
 
@@ -27,6 +28,7 @@ pub(super) enum Sent {
     Command(Id),
     /// For so many replicas.
     Wait(u32),
+    Progress,
     /// How often the node's connections had changed at that time.
     Look(u64),
     Time(Time),
@@ -36,7 +38,7 @@ impl Sent {
     fn command(self) -> Option<Id> {
         match self {
             Sent::Command(id) => Some(id),
-            Sent::Wait(_) | Sent::Look(_) | Sent::Time(_) => None,
+            Sent::Wait(_) | Sent::Progress | Sent::Look(_) | Sent::Time(_) => None,
         }
     }
 }
@@ -50,9 +52,7 @@ pub(super) struct Connection {
     heard: Time,
     sent: VecDeque<Sent>,
     /// A writer's commits, until it is known that they are kept.
-    pub(super) batch: Vec<Id>,
-    /// How many replicas have the batch.
-    pub(super) replicas: u32,
+    pub(super) batch: Batch,
     /// It is made anew.
     pub(super) is_useless: bool,
 }
@@ -64,8 +64,7 @@ impl Default for Connection {
             failures: 0,
             heard: Time::ZERO,
             sent: VecDeque::new(),
-            batch: Vec::new(),
-            replicas: 0,
+            batch: Batch::default(),
             is_useless: false,
         }
     }
@@ -101,7 +100,7 @@ impl Connection {
         self.is_useless = false;
         let commands: Vec<Id> = self.sent.drain(..).filter_map(Sent::command).collect();
         // All commands of a writer are in its batch; the answers to some may have come.
-        if self.batch.is_empty() { commands } else { std::mem::take(&mut self.batch) }
+        if self.batch.ids.is_empty() { commands } else { std::mem::take(&mut self.batch).ids }
     }
 
     pub(super) fn wrote(&mut self, now: Time, sent: Sent) {

@@ -45,6 +45,7 @@ impl Links {
                 let ask = &self.asks.get(id)?.ask;
                 Some(Words::Command { partition: ask.partition, command: &ask.command })
             }
+            Sent::Progress => Some(Words::Progress),
             Sent::Wait(replicas) => Some(Words::Wait { replicas, millis: WAIT_MS }),
             Sent::Look(_) => Some(Words::Look),
             Sent::Time(_) => Some(Words::Time),
@@ -57,7 +58,9 @@ impl Links {
         let Some(sent) = node.connection_mut(link.role).heard(now) else { return };
         match (sent, said) {
             (Sent::Command(id), said) => self.answered(now, link, id, said),
-            (Sent::Wait(_), Said::Replicas(replicas)) => node.connection_mut(link.role).replicas = replicas,
+            (Sent::Progress, Said::Progress(progress)) => {
+                node.connection_mut(link.role).batch.progress.push(progress);
+            }
             (Sent::Look(changes), Said::Sight(sight)) => {
                 node.is_looking = false;
                 self.sighted(link.node, changes, sight);
@@ -68,7 +71,7 @@ impl Links {
                 let servers = self.nodes.len();
                 self.clock.read(reading, servers);
             }
-            (Sent::Wait(_) | Sent::Time(_), _) => {}
+            (Sent::Wait(_) | Sent::Progress | Sent::Time(_), _) => {}
         }
         self.settle(link);
     }
@@ -89,12 +92,14 @@ impl Links {
                 return;
             }
             Said::Fault(fault) => fault,
-            Said::Replicas(_) | Said::Sight(_) | Said::Micros(_) | Said::Unread => Fault::Refused,
+            Said::Replicas(_) | Said::Progress(_) | Said::Sight(_) | Said::Micros(_) | Said::Unread => {
+                Fault::Refused
+            }
         };
         let is_repeated = outcome::is_repeated(&kept.ask.command);
         let begins = matches!(kept.ask.command, Command::Create(_) | Command::Count { .. });
         if let Some(node) = self.nodes.get_mut(&link.node) {
-            node.connection_mut(link.role).batch.retain(|other| *other != id);
+            node.connection_mut(link.role).batch.ids.retain(|other| *other != id);
             // The functions are brought by whoever connects a reader.
             let reader = node.connection_mut(Role::Reader);
             reader.is_useless |= fault == Fault::NoFunctions && reader.is_up();
@@ -119,18 +124,18 @@ impl Links {
     fn settle(&mut self, link: Link) {
         let Some(node) = self.nodes.get_mut(&link.node) else { return };
         let connection = node.connection_mut(link.role);
-        if connection.owes() > 0 || connection.batch.is_empty() {
+        if connection.owes() > 0 || connection.batch.ids.is_empty() {
             return;
         }
-        let (batch, replicas) = (std::mem::take(&mut connection.batch), connection.replicas);
-        let is_kept = node.view.is_some_and(|view| replicas >= view);
-        if !is_kept {
+        let batch = std::mem::take(&mut connection.batch);
+        node.replicas.learn(&batch);
+        if node.view.is_none() || !batch.is_kept(&node.replicas) {
             self.counters.short += 1;
             node.doubt();
-            self.again(batch);
+            self.again(batch.ids);
             return;
         }
-        for id in batch {
+        for id in batch.ids {
             if let Some(answer) = self.asks.get_mut(id).and_then(|kept| kept.answer.take()) {
                 self.reply(id, Ok(answer));
             }

@@ -36,11 +36,14 @@ pub enum Words<'a> {
         command: &'a Command,
     },
     /// How many replicas have all that this connection has written so far? The node answers when so many have it, and after so
-    /// many milliseconds at the latest. Answered by [`Said::Replicas`].
+    /// many milliseconds at the latest. Answered by [`Said::Replicas`], which counts for nothing: see [`Words::Progress`].
     Wait {
         replicas: u32,
         millis: u32,
     },
+    /// How far is the primary, and how far are the replicas that follow it, each by its address? Answered by
+    /// [`Said::Progress`].
+    Progress,
     /// What does the node say about its primaries and replicas? Answered by [`Said::Sight`].
     Look,
     /// What does the node's clock say? Answered by [`Said::Micros`].
@@ -52,12 +55,21 @@ pub enum Words<'a> {
 pub enum Said {
     Answer(Answer),
     Replicas(u32),
+    Progress(Progress),
     Sight(Sight),
     /// Microseconds since 1970.
     Micros(u64),
     Fault(Fault),
     /// The answer was not read: nobody waits for it any longer ([`super::Links::expected`] is `None`).
     Unread,
+}
+
+/// How far a primary has come in what it writes to its replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub offset: u64,
+    /// Each replica that follows, and how far it says it has come.
+    pub replicas: Vec<(Box<str>, u64)>,
 }
 
 /// Why a node did not do what it was asked.

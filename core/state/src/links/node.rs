@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use base::Time;
 
+use super::batch::Replicas;
 use super::connection::Connection;
 use super::kept::Id;
 use super::link::Role;
@@ -27,8 +28,7 @@ pub(super) struct Node {
     pub(super) is_looked_at: bool,
     /// How many replicas must have a write. `None`: nobody knows since a connection came or went.
     pub(super) view: Option<u32>,
-    /// Replicas that it names, in its view or not.
-    pub(super) replicas: u32,
+    pub(super) replicas: Replicas,
     /// All nodes that it names.
     pub(super) names: Vec<Box<str>>,
     /// How many partitions are asked for here.
@@ -53,7 +53,7 @@ impl Node {
             claim: (Partitions::default(), 0),
             is_looked_at: false,
             view: None,
-            replicas: 0,
+            replicas: Replicas::default(),
             names: Vec::new(),
             owned: 0,
             look_at: Time::ZERO,
@@ -99,8 +99,10 @@ impl Node {
             true => self.view = sight.view,
             false => self.doubt(),
         }
-        let own = sight.replicas.iter().filter(|replica| replica.primary == self.address);
-        self.replicas = own.count() as u32;
+        let own = || sight.replicas.iter().filter(|replica| replica.primary == self.address);
+        let in_view = own().filter(|replica| replica.in_view).map(|replica| replica.address.clone());
+        self.replicas.in_view = in_view.collect();
+        self.replicas.all = own().count();
         let replicas = sight.replicas.into_iter().map(|replica| replica.address);
         self.names = sight.primaries.into_iter().map(|primary| primary.address).chain(replicas).collect();
     }
@@ -121,7 +123,7 @@ impl Node {
         let order = if self.second_is_next { [second, first] } else { [first, second] };
         let is_free = |role: &Role| {
             let connection = self.connection(*role);
-            connection.is_up() && connection.owes() == 0 && connection.batch.is_empty()
+            connection.is_up() && connection.owes() == 0 && connection.batch.ids.is_empty()
         };
         let free = order.into_iter().find(is_free)?;
         self.second_is_next = free == first;

@@ -36,7 +36,9 @@ pub struct NodeStatus {
     /// Replicas that must have a write before it counts as kept. `None`: a replica, or nobody knows yet.
     pub view: Option<u32>,
     /// All replicas that the node names.
-    pub replicas: u32,
+    pub replicas: usize,
+    /// Replicas of the view that do not follow the node, or do so under another address than it names. Commits wait for them.
+    pub missing: usize,
     /// Questions that wait for this node.
     pub waiting: usize,
 }
@@ -61,7 +63,8 @@ impl Links {
             is_up: node.connection(Role::Reader).is_up(),
             partitions: node.owned,
             view: node.view,
-            replicas: node.replicas,
+            replicas: node.replicas.all,
+            missing: node.replicas.missing,
             waiting: node.commits.len() + node.others.len(),
         });
         let is_ready = |owner: &Option<u32>| {

@@ -2,13 +2,17 @@
 
 use base::{Duration, Time};
 
+use super::batch::Batch;
 use super::connection::Sent;
 use super::link::{Link, Role, Wires, Words};
 use super::{Links, WAIT_MS};
 use crate::ask::Unanswered;
 
-/// How often each node is asked what it sees, and how often while a partition cannot be committed to.
+/// How often each node is asked what it sees.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The same while a primary has a replica outside its view: it may come into it at any time.
+const LOOK_EVERY_FOR_REPLICAS: Duration = Duration::from_millis(200);
+/// The same while a partition cannot be committed to.
 const LOOK_EVERY_IN_TROUBLE: Duration = Duration::from_millis(100);
 /// How often each node is asked for its time ([`crate::skew`]).
 const TIME_EVERY: Duration = Duration::from_secs(1);
@@ -31,7 +35,11 @@ impl Links {
         for number in &numbers {
             Role::ALL.into_iter().for_each(|role| self.tend(now, Link { node: *number, role }, wires));
         }
-        let every = if self.is_troubled() { LOOK_EVERY_IN_TROUBLE } else { LOOK_EVERY };
+        let every = match self.nodes.values().any(|node| node.owned > 0 && node.replicas.has_others()) {
+            _ if self.is_troubled() => LOOK_EVERY_IN_TROUBLE,
+            true => LOOK_EVERY_FOR_REPLICAS,
+            false => LOOK_EVERY,
+        };
         for number in numbers {
             self.read(now, number, every, wires);
             self.commit(now, number, wires);
@@ -121,31 +129,38 @@ impl Links {
     /// Sends the commits that wait for a node, if a writer is free and the node's view is known.
     fn commit(&mut self, now: Time, number: u32, wires: &mut impl Wires) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
-        let Some(view) = node.view else { return };
+        if node.view.is_none() {
+            return;
+        }
         while !node.commits.is_empty()
             && let Some(role) = node.free_writer()
         {
             let link = Link { node: number, role };
-            let mut batch = Vec::new();
-            while batch.len() < BATCH_MAX
+            let mut batch = Batch::default();
+            while batch.ids.len() < BATCH_MAX
                 && let Some(id) = node.commits.pop_front()
             {
                 let Some(kept) = self.asks.get(id) else { continue };
-                batch.push(id);
+                batch.ids.push(id);
                 node.connection_mut(role).wrote(now, Sent::Command(id));
                 let (partition, command) = (kept.ask.partition, &kept.ask.command);
                 wires.write(link, Words::Command { partition, command });
             }
-            if batch.is_empty() {
+            if batch.ids.is_empty() {
                 break;
             }
             self.counters.batches += 1;
+            let (has_view, replicas) = (!node.replicas.in_view.is_empty(), node.replicas.waited_for());
             let connection = node.connection_mut(role);
             connection.batch = batch;
-            connection.replicas = 0;
-            if view > 0 {
-                connection.wrote(now, Sent::Wait(view));
-                wires.write(link, Words::Wait { replicas: view, millis: WAIT_MS });
+            let mut write = |sent, words| {
+                connection.wrote(now, sent);
+                wires.write(link, words);
+            };
+            if has_view {
+                write(Sent::Progress, Words::Progress);
+                write(Sent::Wait(replicas), Words::Wait { replicas, millis: WAIT_MS });
+                write(Sent::Progress, Words::Progress);
             }
             wires.flush(link);
         }

@@ -4,6 +4,7 @@
 //! id address:port@bus[,hostname[,name=value…]] flags primary ping pong epoch link slots…
 //! ```
 
+use super::address::address;
 use super::slots::Partitions;
 use super::{NoSight, Primary, Replica, Sight};
 
@@ -67,7 +68,7 @@ fn read_line(line: &str) -> Result<Line<'_>, NoSight> {
 fn read_address(word: &str) -> Option<Box<str>> {
     let (host, port) = word.split(['@', ',']).next()?.rsplit_once(':')?;
     let _: u16 = port.parse().ok()?;
-    Some(if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() })
+    Some(address(host, port))
 }
 
 #[cfg(test)]

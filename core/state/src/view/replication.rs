@@ -1,5 +1,6 @@
 //! `INFO replication`: a primary without a cluster, and its replicas. Such a store promotes nobody by itself.
 
+use super::address::address;
 use super::slots::Partitions;
 use super::{NoSight, Primary, Replica, Sight};
 
@@ -35,10 +36,6 @@ pub(super) fn read(asked: &str, text: &str) -> Result<Sight, NoSight> {
     }
     sight.count(asked);
     Ok(sight)
-}
-
-fn address(host: &str, port: &str) -> Box<str> {
-    if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What an answer of a node means to [`state::links`].
 
-use state::links::{Fault, Said, Words};
-use state::view::Sight;
+use state::links::{Fault, Progress, Said, Words};
+use state::view::{Sight, address};
 
 use crate::resp::Value;
 use crate::wire::{Unread, read_answer};
@@ -18,6 +18,7 @@ pub(super) fn said(address: &str, expected: &Words<'_>, first: Option<Value>, va
             Value::Integer(replicas) => Said::Replicas(u32::try_from(replicas).unwrap_or(0)),
             other => refused(other),
         },
+        Words::Progress => progress(&value).map_or_else(|| refused(value), Said::Progress),
         Words::Time => micros(&value).map_or_else(|| refused(value), Said::Micros),
         Words::Look => sight(address, first, value),
     }
@@ -41,6 +42,22 @@ fn fault(text: &str) -> Fault {
         "ERR" if text.contains("Function not found") => Fault::NoFunctions,
         _ => Fault::Refused,
     }
+}
+
+/// `ROLE` of a primary: `master`, its offset, and of each replica host, port and offset.
+fn progress(value: &Value) -> Option<Progress> {
+    let Value::Array(values) = value else { return None };
+    let [Value::Bytes(role), Value::Integer(offset), Value::Array(replicas)] = &values[..] else {
+        return None;
+    };
+    let replica = |replica: &Value| {
+        let Value::Array(values) = replica else { return None };
+        let [Value::Bytes(host), Value::Bytes(port), Value::Bytes(offset)] = &values[..] else { return None };
+        let [host, port, offset] = [host, port, offset].map(|bytes| std::str::from_utf8(bytes));
+        Some((address(host.ok()?, port.ok()?), offset.ok()?.parse().ok()?))
+    };
+    let replicas = replicas.iter().map(replica).collect::<Option<_>>()?;
+    (**role == *b"master").then_some(Progress { offset: u64::try_from(*offset).ok()?, replicas })
 }
 
 /// `TIME`: seconds since 1970, and microseconds.
@@ -108,6 +125,28 @@ mod tests {
         assert_eq!(said("h:1", &wait, None, Value::Integer(2)), Said::Replicas(2));
         assert_eq!(said("h:1", &wait, None, Value::Integer(-2)), Said::Replicas(0));
         assert_eq!(said("h:1", &wait, None, error("UNBLOCKED x")), Said::Fault(Fault::NotNow));
+    }
+
+    #[test]
+    fn a_primary_says_how_far_its_replicas_are() {
+        let replica = |host, offset| Value::Array(vec![bytes(host), bytes("6379"), bytes(offset)]);
+        let role = |replicas| Value::Array(vec![bytes("master"), Value::Integer(72), Value::Array(replicas)]);
+        let expected = Progress {
+            offset: 72,
+            replicas: vec![("10.0.0.2:6379".into(), 72), ("[fd00::3]:6379".into(), 14)],
+        };
+        let both = role(vec![replica("10.0.0.2", "72"), replica("fd00::3", "14")]);
+        assert_eq!(said("h:1", &Words::Progress, None, both), Said::Progress(expected));
+        let replica_itself = Value::Array(vec![
+            bytes("slave"),
+            bytes("h"),
+            Value::Integer(6379),
+            bytes("connected"),
+            Value::Integer(1),
+        ]);
+        for wrong in [role(vec![replica("h", "many")]), role(vec![Value::Nil]), replica_itself] {
+            assert_eq!(said("h:1", &Words::Progress, None, wrong), Said::Fault(Fault::Refused));
+        }
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl Wires for Sockets {
                 let (replicas, millis) = (replicas.to_string(), millis.to_string());
                 write_words(&[b"WAIT", replicas.as_bytes(), millis.as_bytes()], out);
             }
+            Words::Progress => write_words(&[b"ROLE"], out),
             Words::Look => {
                 write_words(&[b"CLUSTER", b"NODES"], out);
                 write_words(&[b"INFO", b"replication"], out);

@@ -35,7 +35,10 @@ fn a_commit_is_answered_when_all_replicas_of_the_view_have_it() {
     world.ask(1, create(KEY, 1), true);
     world.ask(2, put(KEY, 1, 2), true);
     world.turn();
-    assert_eq!(world.net.written, ["0 FirstWriter create", "0 FirstWriter put", "0 FirstWriter wait 2"]);
+    assert_eq!(
+        world.net.written,
+        ["create", "put", "progress", "wait 2", "progress"].map(|one| format!("0 FirstWriter {one}"))
+    );
     let all = |world: &mut World| {
         for link in world.net.wires.keys().copied().collect::<Vec<Link>>() {
             (0..5).for_each(|_| world.serve(link));
@@ -143,4 +146,32 @@ fn a_primary_that_was_replaced_and_does_not_know_it_commits_nothing() {
     assert_eq!(world.replies(), [done(1)]);
     assert_eq!(world.servers[1].log.len(), 1);
     assert_eq!(world.links.owner(super::PARTITION), Some(1));
+}
+
+#[test]
+fn a_quick_replica_outside_the_view_does_not_stand_for_one_in_it() {
+    let mut world = world(2);
+    world.servers[0].replicas.insert(2, false);
+    world.run(600);
+    assert_eq!(views(&world)[0], Some(1));
+    world.servers[1].life = Life::Frozen;
+    world.net.written.clear();
+    world.ask(1, create(KEY, 1), true);
+    world.run(300);
+    assert_eq!((world.replies(), world.servers[2].log.len()), (vec![], 1));
+    let first: Vec<&str> =
+        world.net.written[..4].iter().map(|line| line.rsplit_once("Writer ").unwrap().1).collect();
+    assert_eq!(first, ["create", "progress", "wait 1", "progress"]);
+    assert!(world.net.written.iter().any(|line| line.ends_with("wait 2")), "it is as quick as the other");
+    world.servers[1].life = Life::Running;
+    world.run(200);
+    assert_eq!(world.replies(), [done(1)]);
+    // Now the one outside stands still: it delays one piece, and is not waited for by the next.
+    world.servers[2].life = Life::Frozen;
+    world.ask(2, put(KEY, 1, 2), true);
+    world.run(150);
+    assert_eq!(world.replies(), [done(2)]);
+    world.ask(3, put(KEY, 2, 3), true);
+    world.settle();
+    assert_eq!(world.replies(), [done(3)]);
 }

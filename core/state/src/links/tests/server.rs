@@ -22,6 +22,7 @@ pub(super) enum Life {
 pub(super) enum Request {
     Command(u8, Command),
     Wait(u32, u32),
+    Progress,
     Look,
     Time,
 }
@@ -139,7 +140,7 @@ impl Server {
             Request::Command(..) if !self.is_primary() => Said::Fault(Fault::NotNow),
             Request::Command(partition, command) => Said::Answer(self.apply((millis, partition, command))),
             Request::Time => Said::Micros(millis * 1000),
-            Request::Look | Request::Wait(..) => unreachable!("the world answers it"),
+            Request::Look | Request::Progress | Request::Wait(..) => unreachable!("the world answers it"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use base::{Duration, Time};
 
 use super::server::{Life, Request, Server};
-use crate::links::{Bounds, Link, Links, Said, Wires, Words};
+use crate::links::{Bounds, Link, Links, Progress, Said, Wires, Words};
 use crate::{Ask, Command, Reply};
 
 /// One connection. What was written when it was lost may still be carried out.
@@ -55,6 +55,7 @@ impl Wires for Net {
         wire.asked.push_back(match words {
             Words::Command { partition, command } => Request::Command(partition, command.clone()),
             Words::Wait { replicas, millis } => Request::Wait(replicas, millis),
+            Words::Progress => Request::Progress,
             Words::Look => Request::Look,
             Words::Time => Request::Time,
         });
@@ -64,6 +65,7 @@ impl Wires for Net {
             Words::Command { command: Command::Del(_), .. } => "del".into(),
             Words::Command { .. } => "other".into(),
             Words::Wait { replicas, .. } => format!("wait {replicas}"),
+            Words::Progress => "progress".into(),
             Words::Look | Words::Time => return,
         };
         self.written.push(format!("{} {:?} {name}", link.node, link.role));
@@ -156,8 +158,9 @@ impl World {
         let history = self.servers.iter().map(|one| one.history).max().unwrap_or(0) + 1;
         let promoted = &mut self.servers[server];
         (promoted.follows, promoted.epoch, promoted.history) = (None, epoch, history);
-        promoted.promotable_since = None;
         promoted.replicas.clear();
+        // Whoever copied it in an earlier reign must copy it anew.
+        self.servers.iter_mut().for_each(|server| server.promotable_since = None);
     }
 
     /// The primary with the highest epoch.
@@ -224,6 +227,9 @@ impl World {
             Some(Request::Look) => {
                 wire.answers.push_back(Said::Sight(server.sight(&self.servers)));
             }
+            Some(Request::Progress) => {
+                wire.answers.push_back(Said::Progress(self.progress(wire.server)));
+            }
             Some(request) => {
                 let said = self.servers[wire.server].carry_out(self.now, request);
                 wire.wrote = self.servers[wire.server].log.len();
@@ -241,6 +247,22 @@ impl World {
                 && (length == 0 || server.history == history && server.log.len() >= length)
         };
         self.servers.iter().filter(has).count() as u32
+    }
+
+    fn progress(&self, primary: usize) -> Progress {
+        if self.lies {
+            let replicas = self.servers.iter().map(|server| (server.address.clone(), 0)).collect();
+            return Progress { offset: 0, replicas };
+        }
+        let (history, offset) = (self.servers[primary].history, self.servers[primary].log.len() as u64);
+        let follows = |server: &&Server| server.follows == Some(primary) && server.life != Life::Dead;
+        let offset_of = |server: &Server| match server.history == history {
+            true => server.log.len() as u64,
+            false => 0,
+        };
+        let replicas = self.servers.iter().filter(follows);
+        let replicas = replicas.map(|server| (server.address.clone(), offset_of(server))).collect();
+        Progress { offset, replicas }
     }
 
     /// The links hear the next answer of a connection.
