@@ -1,6 +1,8 @@
 //! The links against servers that run: an engine's questions over sockets.
 
+mod cluster;
 mod one;
+mod replicated;
 mod servers;
 
 use std::sync::LazyLock;

@@ -54,6 +54,24 @@ impl Server {
         Server::with_file(&folder, &lines, false, Address::Unix(socket))
     }
 
+    /// At a port of its own, alone or in a cluster.
+    pub(super) fn start_tcp(folder: &Folder, name: &str, cluster: bool, lines: &str) -> Server {
+        let folder = folder.path().join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let port = free_port();
+        // The bus of a cluster would be 10,000 ports higher, which may be none.
+        let bus = if cluster { format!("cluster-port {}\n", free_port()) } else { String::new() };
+        let lines = format!("bind 127.0.0.1\nport {port}\n{bus}{lines}");
+        Server::with_file(&folder, &lines, cluster, Address::Tcp(format!("127.0.0.1:{port}").into()))
+    }
+
+    /// Host and port, as two words of a command.
+    pub(super) fn host_and_port(&self) -> (String, String) {
+        let text = self.address.to_string();
+        let (host, port) = text.rsplit_once(':').expect("an address");
+        (host.into(), port.into())
+    }
+
     fn with_file(folder: &Path, lines: &str, cluster: bool, address: Address) -> Server {
         let setup = Setup { cluster, started_by: StartedBy::Agent, memory_max_bytes: 1 << 28 };
         let file = folder.join("redis.conf");
@@ -93,8 +111,13 @@ impl Server {
         self.call().and_then(|mut call| call.value(&words)).expect("an answer")
     }
 
-    /// Waits until something is true, at most ten seconds.
-    pub(super) fn until(&self, is_true: impl Fn(&mut Call) -> bool) {
+    /// Waits until its answer is so, at most ten seconds.
+    pub(super) fn until_says(&self, words: &[&str], is_so: impl Fn(&str) -> bool) {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.until(|call| call.value(&words).is_ok_and(|value| is_so(&text(&value))));
+    }
+
+    fn until(&self, is_true: impl Fn(&mut Call) -> bool) {
         let begin = std::time::Instant::now();
         while !self.call().is_ok_and(|mut call| is_true(&mut call)) {
             assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{} is not so", self.address);
@@ -108,6 +131,18 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
 }
 
 fn spawn(file: &Path) -> Child {
