@@ -54,7 +54,9 @@ pub struct Links {
     /// The node that is asked for a partition.
     owners: Box<[Option<u32>; 256]>,
     asks: Asks,
-    /// Questions for partitions that nobody has.
+    /// How many partitions nobody has, as far as is known.
+    unowned: usize,
+    /// Questions for these partitions.
     homeless: VecDeque<Id>,
     /// Questions that a node could not answer, and when they are asked anew.
     later: VecDeque<(Time, Id)>,
@@ -73,6 +75,7 @@ impl Links {
             nodes: BTreeMap::new(),
             next_node: 0,
             owners: Box::new([None; 256]),
+            unowned: 256,
             asks: Asks::new(bounds),
             homeless: VecDeque::new(),
             later: VecDeque::new(),

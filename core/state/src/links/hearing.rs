@@ -136,8 +136,9 @@ impl Links {
             return;
         }
         for id in batch.ids {
-            if let Some(answer) = self.asks.get_mut(id).and_then(|kept| kept.answer.take()) {
-                self.reply(id, Ok(answer));
+            match self.asks.get_mut(id).and_then(|kept| kept.answer.take()) {
+                Some(answer) => self.reply(id, Ok(answer)),
+                None => self.again(vec![id]),
             }
         }
     }

@@ -19,9 +19,11 @@ impl Default for Bounds {
     }
 }
 
-/// A put or a del waits as long as somebody may repeat the message that led to it: 64·T1 (RFC 3261 §17.1.1.2). It outlives the
-/// replacement of a primary.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(32);
+/// A put waits as long as somebody may repeat the message that led to it: 64·T1 (RFC 3261 §17.1.1.2). It outlives the replacement
+/// of a primary.
+const PUT_PATIENCE: Duration = Duration::from_secs(32);
+/// The end of a call is written whenever the state tier comes back: nobody repeats it, and its effects are charges and call records.
+const DEL_PATIENCE: Duration = Duration::from_secs(3600);
 /// A new call is refused after this time, and a request whose record cannot be read comes again by itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that a question takes beside those of its command.
@@ -48,7 +50,8 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn new(now: Time, ask: Ask) -> Kept {
         let patience = match ask.command {
-            Command::Put(_) | Command::Del(_) => CHANGE_PATIENCE,
+            Command::Put(_) => PUT_PATIENCE,
+            Command::Del(_) => DEL_PATIENCE,
             _ => PATIENCE,
         };
         let bytes = ASK_BYTES + bytes_of(&ask.command);

@@ -35,7 +35,7 @@ impl Links {
         self.settle_owners();
     }
 
-    /// Forgets nodes that nobody names and nobody reaches.
+    /// Forgets nodes that nobody names and nobody reaches. One that is heard of before its connections are closed stays.
     fn forget_nodes(&mut self) {
         let named: Vec<Box<str>> = self
             .nodes
@@ -43,14 +43,9 @@ impl Links {
             .filter(|node| node.may_own())
             .flat_map(|node| node.names.iter().cloned())
             .collect();
-        let is_gone = |node: &Node| {
-            !node.is_given && node.owned == 0 && !node.may_own() && !named.contains(&node.address)
-        };
-        let gone = self.nodes.iter().filter(|(_, node)| is_gone(node)).map(|(number, _)| *number);
-        for number in gone.collect::<Vec<u32>>() {
-            if let Some(node) = self.nodes.get_mut(&number) {
-                node.is_forgotten = true;
-            }
+        for node in self.nodes.values_mut() {
+            node.is_forgotten =
+                !node.is_given && node.owned == 0 && !node.may_own() && !named.contains(&node.address);
         }
     }
 
@@ -69,6 +64,7 @@ impl Links {
         if !is_changed {
             return;
         }
+        self.unowned = self.owners.iter().filter(|owner| owner.is_none()).count();
         for (number, node) in &mut self.nodes {
             node.owned = self.owners.iter().filter(|owner| **owner == Some(*number)).count();
         }
@@ -87,6 +83,6 @@ impl Links {
 
     /// Some partition cannot be committed to.
     pub(super) fn is_troubled(&self) -> bool {
-        self.owners.contains(&None) || self.nodes.values().any(|node| node.owned > 0 && !node.is_ready())
+        self.unowned > 0 || self.nodes.values().any(|node| node.owned > 0 && !node.is_ready())
     }
 }

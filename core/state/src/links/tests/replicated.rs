@@ -3,7 +3,7 @@
 use super::server::Life;
 use super::world::World;
 use super::{KEY, create, put};
-use crate::links::{Bounds, Link};
+use crate::links::{Bounds, Link, Role};
 use crate::{Answer, Reply};
 
 fn world(replicas: usize) -> World {
@@ -99,6 +99,27 @@ fn after_a_failover_the_new_primary_is_asked_and_goes_on_alone() {
     world.run(200);
     assert_eq!((world.replies(), views(&world)), (vec![done(2)], vec![None, Some(0)]));
     assert_eq!(world.links.primaries().collect::<Vec<_>>(), [(1, 0)]);
+}
+
+#[test]
+fn a_node_that_nobody_names_any_longer_and_that_is_heard_of_again_is_not_forgotten() {
+    let mut world = world(1);
+    let [primary, replica] = [0, 1].map(|node| Link { node, role: Role::Reader });
+    // The primary has forgotten its replica, which has lost its connection and comes back as the primary of all.
+    world.servers[0].replicas.clear();
+    world.lose(replica);
+    world.pass(20);
+    world.connect(replica);
+    world.turn();
+    (0..3).for_each(|_| world.serve(primary));
+    world.promote(1);
+    (0..3).for_each(|_| world.hear(primary));
+    (0..3).for_each(|_| world.serve(replica));
+    (0..3).for_each(|_| world.hear(replica));
+    assert_eq!(world.links.owner(super::PARTITION), Some(1));
+    world.ask(1, create(KEY, 1), true);
+    world.run(200);
+    assert_eq!((world.replies(), world.servers[1].log.len()), (vec![done(1)], 1));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use state::{Answer, Unanswered};
 
 use super::servers::Folder;
 use super::{CLOCK, Server, Settings, Start, Worker, create, del, key, peek, put, record};
+use crate::server::tests::Running;
 
 fn start(settings: &Settings) -> Start {
     Start::wait(settings, &CLOCK, Duration::from_secs(10)).expect("the state tier")
@@ -161,4 +162,27 @@ fn the_time_is_that_of_the_server() {
         assert!(ours.abs_diff(theirs) < 50, "{ours} {theirs}");
         worker.run(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn the_server_of_one_machine_is_a_state_tier_as_redis_is() {
+    let server = Running::start(|_, _| {});
+    let address = super::super::Address::Unix(server.path.clone());
+    let settings = Settings { nodes: vec![address], ..Settings::default() };
+    let (first, second) = (start(&settings), start(&settings));
+    assert!(second.engine == first.engine + 1 && second.secret == first.secret);
+    let mut worker = Worker::of(&settings, &first);
+    for turn in 0..5 {
+        (0..2_000).for_each(|number| {
+            worker.ask(key(number).partition(), create(key(turn << 16 | number), 1), true);
+        });
+        while worker.replies.len() < 2_000 {
+            worker.turn(Duration::from_secs(1));
+        }
+        assert!(worker.replies.drain(..).all(|reply| reply.answer == Ok(Answer::Done)));
+    }
+    assert_eq!(worker.answer(put(key(1), 1, 2), true), Ok(Answer::Done));
+    assert_eq!(worker.answer(peek(key(1)), false), Ok(Answer::Record(Some(record(2, 0)))));
+    let status = worker.store.status(Worker::now());
+    assert_eq!((status.links.unreachable, status.links.nodes[0].view, status.trouble), (0, Some(0), None));
 }
