@@ -6,7 +6,7 @@
 //! replica stands for them (`batch`). Otherwise the node is asked for its view, and the commit is sent again, never the `WAIT`
 //! alone: a `WAIT` speaks of what its own connection has written, and is content where that is nothing.
 //!
-//! Two things are taken for granted. A replica is not promoted if its primary fails within a second after the replica came into the
+//! Two things are taken for granted. A replica is not promoted if it or its primary fails within a second after it came into the
 //! view: until then an engine may not have seen it there. And a primary that was replaced, or is cut off, cannot take a replica out
 //! of its view by itself.
 //!

@@ -103,6 +103,20 @@ impl Worker {
         }
     }
 
+    /// The replies, when so many have come.
+    fn replies(&mut self, number: usize) -> Vec<Reply> {
+        let begin = Instant::now();
+        while self.replies.len() < number {
+            assert!(
+                begin.elapsed() < Duration::from_secs(40),
+                "no reply: {:?}",
+                self.store.status(Worker::now())
+            );
+            self.turn(Duration::from_millis(100));
+        }
+        std::mem::take(&mut self.replies)
+    }
+
     /// The answer to one question.
     fn answer(&mut self, command: Command, replicated: bool) -> Result<Answer, Unanswered> {
         let partition = partition(&command);

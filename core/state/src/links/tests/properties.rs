@@ -5,7 +5,7 @@
 //! that was acknowledged until then.
 //!
 //! What the cluster and its agents promise is taken for granted: a replica is promoted only if it came into the view a second before
-//! its primary failed, and in step. A primary dies only where such a replica is there.
+//! it or its primary failed, and in step. A primary dies only where such a replica is there.
 
 use std::cell::Cell;
 
@@ -20,7 +20,7 @@ use crate::links::{Bounds, Link};
 use crate::{Answer, Header, Key, Reply, Stamp, Unanswered};
 
 const KEYS: usize = 3;
-/// A replica is promoted only if its primary has run for so long since it came into the view.
+/// A replica is promoted only if it and its primary have run for so long since it came into the view.
 const IN_VIEW_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
@@ -216,13 +216,10 @@ impl Run {
         candidates.get(number % candidates.len().max(1)).copied()
     }
 
-    /// Who came into the view a moment ago cannot be promoted any longer.
-    fn primary_fails(&mut self) {
+    /// A server or its primary fails. If it came into the view a moment ago, it cannot be promoted any longer.
+    fn fails(&mut self, server: usize) {
         let now = self.world.now;
-        let is_new = |since: &mut base::Time| now.since(*since) < IN_VIEW_FOR;
-        for server in &mut self.world.servers {
-            server.promotable_since.take_if(is_new);
-        }
+        self.world.servers[server].promotable_since.take_if(|since| now.since(*since) < IN_VIEW_FOR);
     }
 
     fn link(&self, number: usize) -> Option<Link> {
@@ -257,10 +254,10 @@ impl Run {
             Step::Pass(millis) => self.world.pass(millis),
             Step::Cut(number) => self.link(number).into_iter().for_each(|link| self.world.lose(link)),
             Step::Freeze(number) => {
-                if number % servers == primary {
-                    self.primary_fails();
-                }
-                let server = &mut self.world.servers[number % servers];
+                let number = number % servers;
+                let is_affected = |one: usize| number == primary || number == one;
+                (0..servers).filter(|one| is_affected(*one)).for_each(|one| self.fails(one));
+                let server = &mut self.world.servers[number];
                 if server.life == Life::Running {
                     server.life = Life::Frozen;
                 }
@@ -293,7 +290,7 @@ impl Run {
             Step::Learn(number) => self.world.learn(number % servers),
             Step::KillPrimary => {
                 if self.candidate(0).is_some() {
-                    self.primary_fails();
+                    (0..servers).for_each(|one| self.fails(one));
                     self.world.kill(primary);
                 }
             }

@@ -36,12 +36,7 @@ fn all_commits_of_a_turn_come_back() {
         for number in 0..2_000 {
             worker.ask(key(number).partition(), create(key(turn << 16 | number), 1), true);
         }
-        let begin = std::time::Instant::now();
-        while worker.replies.len() < 2_000 {
-            worker.turn(Duration::from_secs(1));
-            assert!(begin.elapsed() < Duration::from_secs(20));
-        }
-        assert!(worker.replies.drain(..).all(|reply| reply.answer == Ok(Answer::Done)));
+        assert!(worker.replies(2_000).iter().all(|reply| reply.answer == Ok(Answer::Done)));
     }
 }
 
@@ -86,8 +81,7 @@ fn a_server_that_was_started_again_is_found_again_and_has_the_functions() {
     assert_eq!(worker.replies, []);
     assert!(worker.store.status(Worker::now()).trouble.is_some());
     server.start_again();
-    worker.run(Duration::from_millis(1_000));
-    assert_eq!(worker.replies.remove(0).answer, Ok(Answer::Done));
+    assert_eq!(worker.replies(1)[0].answer, Ok(Answer::Done));
     assert_eq!(worker.answer(peek(key(1)), false), Ok(Answer::Record(None)), "it came back empty");
 }
 
@@ -100,7 +94,7 @@ fn a_server_that_does_not_come_back_ends_patience() {
     let begin = std::time::Instant::now();
     assert_eq!(worker.answer(create(key(1), 1), true), Err(Unanswered::OutOfReach));
     let took = begin.elapsed();
-    assert!(took > Duration::from_millis(1_990) && took < Duration::from_millis(2_500), "{took:?}");
+    assert!(took > Duration::from_millis(1_990) && took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
@@ -113,8 +107,7 @@ fn a_silent_server_is_left_and_what_it_owes_is_asked_again() {
     let token = worker.ask(1, put(key(1), 1, 2), true);
     worker.run(Duration::from_millis(1_500));
     server.signal(libc::SIGCONT);
-    worker.run(Duration::from_millis(1_200));
-    assert_eq!(worker.replies, [state::Reply { token, answer: Ok(Answer::Done) }]);
+    assert_eq!(worker.replies(1), [state::Reply { token, answer: Ok(Answer::Done) }]);
     assert!(worker.store.status(Worker::now()).links.counters.repeated >= 1);
 }
 
@@ -176,10 +169,7 @@ fn the_server_of_one_machine_is_a_state_tier_as_redis_is() {
         (0..2_000).for_each(|number| {
             worker.ask(key(number).partition(), create(key(turn << 16 | number), 1), true);
         });
-        while worker.replies.len() < 2_000 {
-            worker.turn(Duration::from_secs(1));
-        }
-        assert!(worker.replies.drain(..).all(|reply| reply.answer == Ok(Answer::Done)));
+        assert!(worker.replies(2_000).iter().all(|reply| reply.answer == Ok(Answer::Done)));
     }
     assert_eq!(worker.answer(put(key(1), 1, 2), true), Ok(Answer::Done));
     assert_eq!(worker.answer(peek(key(1)), false), Ok(Answer::Record(Some(record(2, 0)))));

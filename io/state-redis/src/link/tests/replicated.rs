@@ -34,12 +34,11 @@ fn a_commit_waits_for_the_replica() {
     worker.run(Duration::from_millis(500));
     assert_eq!(worker.replies, []);
     let counters = worker.store.status(Worker::now()).links.counters;
-    assert!(counters.short >= 3, "{counters:?}");
+    assert!(counters.short >= 1, "{counters:?}");
     // What need not be replicated does not wait.
     assert_eq!(worker.answer(peek(key(1)), false), Ok(Answer::Record(Some(record(2, 0)))));
     replica.signal(libc::SIGCONT);
-    worker.run(Duration::from_millis(300));
-    assert_eq!(worker.replies, [state::Reply { token, answer: Ok(Answer::Done) }]);
+    assert_eq!(worker.replies(1), [state::Reply { token, answer: Ok(Answer::Done) }]);
 }
 
 #[test]
