@@ -27,8 +27,9 @@ fn read(stream: &[u8], piece: usize) -> (Vec<Value>, Option<Malformed>) {
     (values, None)
 }
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (piece, stream) = input;
+fuzz_target!(|bytes: &[u8]| {
+    // The first byte is the size of the pieces.
+    let Some((&piece, stream)) = bytes.split_first() else { return };
     let (values, malformed) = read(stream, stream.len());
     let (in_pieces, malformed_in_pieces) = read(stream, usize::from(piece));
     assert_eq!((&values, malformed.is_some()), (&in_pieces, malformed_in_pieces.is_some()));

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Every name of a partition begins with `{pXX}`, so all of one partition lies in one slot of a cluster. All names that the
-//! command may touch are listed, so that a server which is losing the slot refuses the whole command and not a part of it.
+//! command may touch are listed, so that a server which is losing the slot refuses the whole command and not a part of it. Whoever
+//! is told `ASK` must wait and not ask there: a list by wake-up would miss records that have not moved yet.
 //! A record's name ends with the 12 bytes of its [`state::Key`] as they are: so a list by wake-up has the order that
 //! [`state::Partition`] has. Times, counts and engines are decimal; stamps are their 16 bytes.
 //!
