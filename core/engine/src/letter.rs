@@ -44,11 +44,15 @@ pub(crate) fn open<'d>(secret: &FarmSecret, datagram: &'d [u8]) -> Option<(u8, F
         return None;
     }
     let mut flow = read_flow(flow).ok()??;
-    // A connection of another process reaches nobody here; the answer opens one of its own.
+    foreign(&mut flow);
+    Some((hops, flow, message))
+}
+
+/// A connection of another process reaches nobody here, and must not be taken for one of ours: the answer opens one of its own.
+pub(crate) fn foreign(flow: &mut Flow) {
     if let Some(id) = &mut flow.connection {
         *id = ConnectionId { worker: u8::MAX, slot: u16::MAX, generation: 0 };
     }
-    Some((hops, flow, message))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use state::{Also, Answer, Command, Create, Del, Key, Put, Stamp, Unanswered};
 use super::calls::{Busy, Known, Owed, Owned, Waits, Writing};
 use super::owed::del_of;
 use super::{Asked, Engine, Outbox};
+use crate::letter;
 use crate::record::{Record, RecordError, Tombstone};
 use crate::step::{self, Change, Event, Step};
 
@@ -300,6 +301,11 @@ impl Engine {
                 Err(_) => Known::Foreign,
             },
         };
+        if let Known::Up(record) = &mut call.known
+            && record.header.owner != engine
+        {
+            record.legs.iter_mut().filter_map(|leg| leg.flow.as_mut()).for_each(letter::foreign);
+        }
         // What another engine goes on with is no business of this one.
         let is_own = matches!(&call.known, Known::Up(record) if record.header.owner == engine);
         if !is_own {

@@ -334,3 +334,29 @@ fn a_failure_is_acknowledged_when_the_call_is_gone() {
     assert_eq!(world.expect(CALLEE, "ACK"), first, "its ACK was lost");
     world.expect_nothing();
 }
+
+#[test]
+fn the_connection_of_a_dead_engine_is_never_taken_for_one_of_ours() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    let id = sip::ConnectionId { worker: 0, slot: 3, generation: 1 };
+    let flow = sip::Flow {
+        listener: 0,
+        transport: sip::Transport::Tcp,
+        remote: "10.0.0.1:40000".parse().expect("an address"),
+        connection: Some(id),
+    };
+    world.deliver_on(0, flow, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    assert!(matches!(world.targets.last(), Some(sip::Target::Connection { id: own, .. }) if *own == id));
+    world.sent.clear();
+    world.kill(0);
+    world.deliver(1, CALLEE, &response(&invite, "200 OK", "bob", CONTACT));
+    let answered = world.sent.iter().any(|(_, text)| text.starts_with("SIP/2.0 200"));
+    let connections = world.targets.iter().rev().filter_map(|target| match target {
+        sip::Target::Connection { id, .. } => Some(*id),
+        _ => None,
+    });
+    let last = connections.take(1).next();
+    assert!(answered && last.is_some_and(|last| last != id), "{last:?}");
+}

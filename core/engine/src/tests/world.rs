@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) now: Time,
     /// What left, until a test takes it: destination and text.
     pub(super) sent: VecDeque<(SocketAddr, String)>,
+    /// Where messages went, all since the start.
+    pub(super) targets: Vec<Target>,
     /// Commands that have not reached the store: engine and command.
     pub(super) asks: VecDeque<(usize, Ask)>,
     /// Whether commands wait until a test carries them out.
@@ -78,6 +80,7 @@ impl World {
             partitions: HashMap::new(),
             now,
             sent: VecDeque::new(),
+            targets: Vec::new(),
             asks: VecDeque::new(),
             holds: false,
             letters: VecDeque::new(),
@@ -93,6 +96,7 @@ impl World {
         run(engine, self.now, &mut out);
         for sent in &out.sends {
             let bytes = &out.bytes[sent.bytes.start as usize..sent.bytes.end as usize];
+            self.targets.push(sent.to);
             let to = match sent.to {
                 Target::Datagram { to, .. } | Target::Stream { to, .. } | Target::Connection { to, .. } => to,
             };
