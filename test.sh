@@ -15,7 +15,7 @@ usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
 TEXT
 }
 
-PEERS=(matrix engines segments setup transports death refusing restart held churn hashed twins redundant vrrp anycast levels kamailio phones pjsua corpora hostile attacks change why tls renewed encapsulated shift score unlike register browser outbound converged)
+PEERS=(matrix engines segments setup transports death run refusing restart held churn hashed twins redundant vrrp anycast levels kamailio phones pjsua corpora hostile attacks change why tls renewed encapsulated shift score unlike register browser outbound converged)
 STEPS=(rust "${PEERS[@]}" fuzz)
 PACKAGES=(iproute2 keepalived bird2 sip-tester kamailio kamailio-outbound-modules sipsak baresip sngrep openssl curl python3 prometheus chromium redis-server)
 # JsSIP comes by npm; Node.js often came without Debian's package of it.

@@ -46,7 +46,7 @@ class Callee:
 
     def stop(self):
         """Its counts, by their names."""
-        self.process.end()
+        self.process.end(10)
         rows = [line.rsplit(None, 1) for line in self.process.log.read_text().splitlines()]
         return {row[0].strip(): int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 

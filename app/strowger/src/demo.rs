@@ -9,6 +9,6 @@ mod screen;
 mod tests;
 
 pub(crate) use callers::{Callers, Pacing, Tally};
-pub(crate) use farm::{Farm, Settings, free_ports, signal};
+pub(crate) use farm::{Farm, Settings, free_ports};
 pub(crate) use histogram::quantile;
 pub(crate) use screen::{Screen, View, milliseconds};

@@ -13,6 +13,7 @@ mod engine;
 mod lb;
 mod report;
 mod roles;
+mod run;
 mod top;
 
 #[cfg(any(test, fuzzing))]
@@ -28,6 +29,7 @@ const OVERVIEW: &str = "\
 strowger puts one address in front of a farm of SIP servers.
 
   strowger demo                 run a farm on this machine, send calls through it, and kill a server
+  strowger run                  run a whole farm on this machine: load manager, engines, their calls' records
   strowger lb                   run the load manager: one address for the whole farm
   strowger agent -- COMMAND     run beside each SIP server: start it, watch it, send its heartbeat
   strowger perf                 poll agents and serve their figures to load managers, for selection by score

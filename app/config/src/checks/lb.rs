@@ -14,6 +14,7 @@ use crate::checks::listeners::{listeners, names};
 use crate::checks::peers::peers;
 use crate::checks::process::{Faults, Process, Sections, place, process};
 use crate::checks::register::{reach_registrars, register};
+use crate::checks::run::run_section;
 use crate::checks::servers::{servers, servers_need_of_tls};
 use crate::checks::without_effect::without_effect;
 use crate::language::problem::{Problems, SourcePosition};
@@ -45,7 +46,7 @@ pub struct Checked {
     /// Warnings for the operator at start: settings that work but that the operator should know.
     pub notices: Vec<String>,
     /// All keys. A key that is left out has the value that it means here.
-    written: Raw,
+    pub(crate) written: Raw,
 }
 
 impl Checked {
@@ -109,7 +110,11 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
     super::perf::open_without_key(&raw, &mut problems);
     let peers = peers(&raw, &listeners, &mut problems);
     let http = http(&raw, &listeners, &mut problems);
-    if raw.server.is_empty() && raw.heartbeat.listen.value.is_none() && !problems.has_errors() {
+    run_section(&raw.run, &mut problems);
+    // A farm of `strowger run` gets its heartbeats from there.
+    let has_engines = !raw.run.to.value.is_empty();
+    if raw.server.is_empty() && raw.heartbeat.listen.value.is_none() && !has_engines && !problems.has_errors()
+    {
         let remedy = "name servers with [[server]] (--server), or listen for heartbeats with heartbeat.listen (--heartbeat)";
         problems.error(&SourcePosition::Unwritten, "the load manager can never know a server", remedy);
     }

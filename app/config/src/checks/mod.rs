@@ -11,6 +11,7 @@ pub(crate) mod peers;
 pub(crate) mod perf;
 pub(crate) mod process;
 pub(crate) mod register;
+pub(crate) mod run;
 pub(crate) mod servers;
 pub(crate) mod tls;
 pub(crate) mod without_effect;

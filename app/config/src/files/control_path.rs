@@ -25,7 +25,7 @@ fn socket(name: &str) -> PathBuf {
 }
 
 /// The user of this process: the owner of its own entry in /proc.
-fn own_user() -> u32 {
+pub(crate) fn own_user() -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid())
 }

@@ -3,4 +3,5 @@
 pub(crate) mod certificates;
 pub(crate) mod control_path;
 pub(crate) mod keys;
+pub(crate) mod run_folder;
 pub(crate) mod validity;

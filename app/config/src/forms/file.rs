@@ -27,6 +27,12 @@ pub fn load_to_start(path: &Path) -> Result<Checked, Problems> {
 }
 
 fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
+    let (source, open) = read_source(path)?;
+    parse_from(source, open)
+}
+
+/// The text of a file, and whether others may read it.
+pub(crate) fn read_source(path: &Path) -> Result<(Source, bool), Problems> {
     let source = |text| Source { path: Some(path.to_owned()), text };
     let text = match read(path).map(String::from_utf8) {
         Ok(Ok(text)) => text,
@@ -43,7 +49,7 @@ fn read_raw(path: &Path) -> Result<(Raw, Problems), Problems> {
         }
     };
     let open = std::fs::metadata(path).is_ok_and(|metadata| readable_by_others(&metadata));
-    parse_from(source(text), open)
+    Ok((source(text), open))
 }
 
 /// A larger file is some other file.
@@ -69,7 +75,7 @@ pub fn load_perf(path: &Path) -> Result<Perf, Problems> {
     read_raw(path).and_then(|(raw, problems)| perf(&raw, problems))
 }
 
-fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems), Problems> {
+pub(crate) fn parse_from(source: Source, readable_by_others: bool) -> Result<(Raw, Problems), Problems> {
     let mut problems = Problems::new(source);
     let text = problems.source.text.clone();
     let (root, broken) = DeTable::parse_recoverable(&text);

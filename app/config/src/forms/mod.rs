@@ -3,4 +3,5 @@
 pub(crate) mod file;
 pub(crate) mod options;
 pub(crate) mod perf;
+pub(crate) mod run;
 pub(crate) mod short;

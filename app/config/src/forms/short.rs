@@ -70,7 +70,7 @@ pub fn server_tls(
 }
 
 /// Sections whose address an option gives; their other keys stay at the defaults.
-fn addressed<S: Section>(option: &str, texts: &[String], problems: &mut Problems) -> Vec<S> {
+pub(crate) fn addressed<S: Section>(option: &str, texts: &[String], problems: &mut Problems) -> Vec<S> {
     let mut sections = Vec::new();
     for text in texts {
         let place = place(option, text);

@@ -5,5 +5,6 @@ pub(crate) mod log_filter;
 pub(crate) mod measured;
 pub(crate) mod reference;
 pub(crate) mod roles;
+pub(crate) mod run;
 pub(crate) mod shared;
 pub(crate) mod words;

@@ -13,6 +13,7 @@ use crate::sections::farm::{
     MemorySection, PeersSection, RegisterSection, SelectionSection, Server, Threads,
 };
 use crate::sections::measured::{MeasureSection, PerfSection, ScoreSection};
+use crate::sections::run::RunSection;
 use crate::sections::shared::{ApiSection, ConnectionsSection, Control, Keys, Listen, Log, TlsSection};
 
 role! {
@@ -40,6 +41,7 @@ role! {
         one memory: MemorySection,
         one api: ApiSection,
         one http: HttpSection,
+        one run: RunSection,
         one control: Control,
         one log: Log,
     }

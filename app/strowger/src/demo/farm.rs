@@ -1,17 +1,17 @@
 //! The processes of the demo: one load manager, and servers under their agents. All are children of this process, and all
 //! use loopback. They end with this process, however it ends.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::ctl::socket;
 use crate::report::status::StatusReport;
+use crate::run::child::{child_of, last_lines, signal, spawn, wait_or_kill};
 
 /// Time between two heartbeats, milliseconds: less than a third of the usual time, so that the demo is short.
 const HEARTBEAT_MS: u32 = 300;
@@ -24,8 +24,6 @@ const ANSWER_MS: u32 = 400;
 const START_PATIENCE: Duration = Duration::from_secs(15);
 /// Time from SIGTERM to the kill.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
-/// Bytes of a log that are shown after a failure.
-const LOG_LINES: usize = 12;
 
 pub(crate) struct Settings {
     pub(crate) affinity: String,
@@ -124,10 +122,11 @@ impl Farm {
     fn failed(&mut self, what: &str, log: &str) -> io::Error {
         self.keep_folder = true;
         let path = self.folder.join(log);
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
-        io::Error::other(format!("{what}\n  {tail}\n  remedy: look at the logs in {}", self.folder.display()))
+        io::Error::other(format!(
+            "{what}\n  {}\n  remedy: look at the logs in {}",
+            last_lines(&path),
+            self.folder.display()
+        ))
     }
 
     pub(crate) fn report(&self) -> io::Result<StatusReport> {
@@ -181,13 +180,7 @@ impl Drop for Farm {
         }
         let end = Instant::now() + STOP_PATIENCE;
         for child in self.agents.iter_mut().chain([&mut self.lb]) {
-            while child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            if child.try_wait().is_ok_and(|status| status.is_none()) {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
+            wait_or_kill(child, end);
         }
         // If the agent was killed, its server is still running: agents leave their servers running.
         let program = std::env::current_exe().ok();
@@ -216,40 +209,4 @@ fn configuration(settings: &Settings, folder: &Path) -> String {
         file("control.sock"),
         file("faults.json"),
     )
-}
-
-/// Starts a child whose output goes to `log` and that gets SIGTERM when this process dies.
-fn spawn(mut command: Command, log: &Path) -> io::Result<Child> {
-    let log = File::create(log)?;
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    // SAFETY: prctl is safe to call between fork and exec; it allocates nothing and touches no memory of ours.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-            Ok(())
-        });
-    }
-    command.spawn()
-}
-
-pub(crate) fn signal(process: i32, signal: i32) -> bool {
-    // SAFETY: kill only sends a signal; the process is a child of ours, or of an agent of ours.
-    unsafe { libc::kill(process, signal) == 0 }
-}
-
-/// The child of this process, found in /proc.
-fn child_of(parent: u32) -> Option<i32> {
-    let mut found = None;
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The program's name stands in brackets and may contain anything; state and parent follow it.
-        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
-        if behind.split_whitespace().nth(1).and_then(|text| text.parse().ok()) == Some(parent) {
-            found = Some(process);
-        }
-    }
-    found
 }

@@ -14,9 +14,10 @@ use config::ShortForm;
 use net::{Clock, UdpOptions};
 use sip::Transport;
 
-use crate::demo::{Callers, Farm, Pacing, Screen, Settings, Tally, View, milliseconds, quantile, signal};
+use crate::demo::{Callers, Farm, Pacing, Screen, Settings, Tally, View, milliseconds, quantile};
 use crate::process::signals::Signals;
 use crate::report::status::StatusReport;
+use crate::run::child::signal;
 use net::worker::{Handle, Setup, Worker};
 
 const SERVERS: usize = 3;

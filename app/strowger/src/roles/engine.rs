@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::value_parser;
 use config::{Endpoint, parse_endpoint};
 use lb::settings::Listener;
-use sip::{Transport, Uri};
+use sip::Transport;
 
 use crate::engine::serve::{Start, serve};
 
@@ -117,14 +117,7 @@ fn start(args: Args) -> Result<Start, String> {
         listeners.push(Listener { transport, bind: address, advertise: address });
     }
     for uri in &args.to {
-        if let Err(why) = Uri::parse(uri.as_bytes()) {
-            let why = match why {
-                sip::uri::BadUri::Scheme => "neither sip: nor sips:",
-                sip::uri::BadUri::Syntax => "not a SIP URI",
-            };
-            let remedy = "write it as sip:HOST, sip:HOST:PORT or sip:USER@HOST;transport=tcp".to_owned();
-            return Err(problem(format!("--to {uri}: {why}"), remedy));
-        }
+        config::sip_uri(uri).map_err(|(what, remedy)| problem(format!("--to {uri}: {what}"), remedy))?;
     }
     let (tls, warnings) =
         match config::server_tls(&args.listen, args.certificate.as_deref(), args.key.as_deref()) {

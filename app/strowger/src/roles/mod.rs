@@ -12,6 +12,7 @@ mod key;
 mod key_options;
 mod lb;
 mod perf;
+mod run;
 mod state;
 mod status;
 mod top;
@@ -23,6 +24,8 @@ use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub(crate) enum Role {
+    /// A whole farm on this machine: load manager, engines, and the records of their calls
+    Run(Box<run::Args>),
     /// Load manager: one address in front of a farm of SIP servers
     Lb(Box<lb::Args>),
     /// Run beside a SIP server: start it, watch it, measure it, send its heartbeat
@@ -52,11 +55,15 @@ pub(crate) enum Role {
 }
 
 pub(crate) fn run(role: Role) -> ExitCode {
-    if matches!(role, Role::Lb(_) | Role::Perf(_) | Role::Agent(_) | Role::Engine(_) | Role::State(_)) {
+    if matches!(
+        role,
+        Role::Run(_) | Role::Lb(_) | Role::Perf(_) | Role::Agent(_) | Role::Engine(_) | Role::State(_)
+    ) {
         // The process holds keys now, or may after a reload.
         os::privilege::hide_memory();
     }
     match role {
+        Role::Run(args) => run::run(&args),
         Role::Lb(args) => lb::run(&args),
         Role::Agent(args) => agent::run(*args),
         Role::Perf(args) => perf::run(args),
