@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use lb::settings::Listener;
 use sip::{Transport, Uri};
 
-use crate::checks::lb::Checked;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::value::Wrong;
+use crate::sections::roles::Raw;
 use crate::sections::run::RunSection;
 
 /// Judges the URI of somebody who is called.
@@ -36,8 +36,11 @@ pub(crate) fn run_section(section: &RunSection, problems: &mut Problems) {
 }
 
 /// The listener that engines send through, and the address that heartbeats go to.
-pub(crate) fn for_engines(checked: &Checked, problems: &mut Problems) -> Option<(Listener, SocketAddr)> {
-    let raw = &checked.written;
+pub(crate) fn for_engines(
+    raw: &Raw,
+    listeners: &[Listener],
+    problems: &mut Problems,
+) -> Option<(Listener, SocketAddr)> {
     if raw.run.to.value.is_empty() {
         let remedy = "add `to = [\"sip:HOST\"]` to section [run] (--to sip:HOST)";
         problems.error(&raw.run.to.place, "nobody is named who gets the calls", remedy);
@@ -46,7 +49,7 @@ pub(crate) fn for_engines(checked: &Checked, problems: &mut Problems) -> Option<
         let remedy = "move the keys to a file of their own (keys.file), or remove section [keys]";
         problems.error(&raw.keys.heartbeat.place, "agents read the key of heartbeats from a file", remedy);
     }
-    let through = checked.settings.listeners.iter().find(|listener| listener.transport == Transport::Udp);
+    let through = listeners.iter().find(|listener| listener.transport == Transport::Udp);
     if through.is_none() {
         let place =
             raw.listen.first().map_or(SourcePosition::Unwritten, |listen| listen.address.place.clone());

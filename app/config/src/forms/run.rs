@@ -115,7 +115,7 @@ fn whole(mut source: Source, open: bool, generated: &Generated) -> Result<Run, P
     let source = problems.source.clone();
     let lb = check(raw, problems)?;
     let mut problems = Problems::new(source);
-    let found = for_engines(&lb, &mut problems);
+    let found = for_engines(&lb.written, &lb.settings.listeners, &mut problems);
     let (Some((through, heartbeats)), false) = (found, problems.has_errors()) else { return Err(problems) };
     let (run, written) = (lb.written.run.clone(), &lb.written);
     Ok(Run {
