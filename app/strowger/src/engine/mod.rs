@@ -1,6 +1,7 @@
 //! An engine's start: its workers, its number and secret, and the way to its state.
 
 mod events;
+mod keeper;
 pub(crate) mod memory;
 pub(crate) mod serve;
 mod store;

@@ -15,6 +15,7 @@ use net::worker::{Beside, Setup, Worker};
 use net::{Clock, Identities, UdpOptions};
 use sip::{Host, Uri};
 
+use super::keeper::Keeper;
 use super::memory::Memory;
 use super::store::Way;
 use crate::lb::certificates::identity;
@@ -48,6 +49,8 @@ struct Identity {
     secret: [u8; 32],
     /// A moment, and the time of the state tier at it, in microseconds.
     clock: (Time, u64),
+    /// Keeps the secret in the state tier.
+    keeper: Option<Keeper>,
 }
 
 pub(crate) fn serve(start: Start) -> io::Result<()> {
@@ -60,6 +63,7 @@ pub(crate) fn serve(start: Start) -> io::Result<()> {
             engine: 1,
             secret: os::chance::bytes()?,
             clock: (clock.now(), os::since_1970().as_micros() as u64),
+            keeper: None,
         };
         outln!(
             "the state lies in this process: calls end with it (--state names a state tier that keeps them)"
@@ -67,7 +71,9 @@ pub(crate) fn serve(start: Start) -> io::Result<()> {
         return run(start, &signals, clock, &identity, |_| Ok(memory.beside()));
     };
     let begun = state_redis::link::Start::wait(&state, &clock, PATIENCE)?;
-    let identity = Identity { engine: begun.engine, secret: *begun.secret.get(), clock: begun.clock() };
+    let keeper = Some(Keeper::start(state.clone(), begun.clone())?);
+    let identity =
+        Identity { engine: begun.engine, secret: *begun.secret.get(), clock: begun.clock(), keeper };
     run(start, &signals, clock, &identity, |_| Ok(Box::new(Way::to(&state, &begun)?)))
 }
 
@@ -130,10 +136,15 @@ fn run(
     for listener in &start.listeners {
         outln!("engine {} takes calls on {}:{}", farm.engine, listener.transport.word(), listener.bind);
     }
+    let mut foreign = false;
     let end = start.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     while !threads.iter().any(std::thread::JoinHandle::is_finished)
         && end.is_none_or(|end| Instant::now() < end)
     {
+        if farm.keeper.as_ref().is_some_and(Keeper::is_foreign) {
+            foreign = true;
+            break;
+        }
         match signals.wait(Duration::from_millis(200)) {
             Some(libc::SIGUSR1) => print(&counters),
             Some(_) => break,
@@ -145,6 +156,11 @@ fn run(
         thread.join().map_err(|_| io::Error::other("a worker failed"))??;
     }
     print(&counters);
+    if foreign {
+        return Err(io::Error::other(
+            "another secret lies in the state tier\n  remedy: start the engine again",
+        ));
+    }
     Ok(())
 }
 
