@@ -4,11 +4,17 @@ mod caller_text;
 mod callers;
 mod farm;
 mod histogram;
+mod meter;
+mod running;
 mod screen;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use callers::{Callers, Pacing, Tally};
+#[cfg(test)]
+pub(crate) use callers::Callers;
+pub(crate) use callers::Pacing;
 pub(crate) use farm::{Farm, Settings, free_ports};
 pub(crate) use histogram::quantile;
-pub(crate) use screen::{Screen, View, milliseconds};
+pub(crate) use meter::{Beside, Meter};
+pub(crate) use running::Running;
+pub(crate) use screen::{Screen, milliseconds};

@@ -171,7 +171,7 @@ fn a_bad_command_line_ends_with_64_and_a_remedy() {
         64,
         &["from 1 to 1000", "remedy: ", "`drain` the server"],
     );
-    check(&["demo", "--selection", "fastest"], 64, &["--selection fastest", "remedy: "]);
+    check(&["demo", "--only", "lb", "--selection", "fastest"], 64, &["--selection fastest", "remedy: "]);
     let listen = ["lb", "--listen", "udp:127.0.0.1:5060", "--server", "10.0.0.1"];
     check(
         &[&listen[..], &["--heartbeat", "::1"]].concat(),
@@ -244,9 +244,12 @@ fn status_without_a_load_manager_says_what_to_do() {
 #[test]
 fn the_demo_loses_no_call() {
     for kill in ["server", "machine"] {
-        let arguments = ["demo", "--seconds", "5", "--calls-per-second", "40", "--kill", kill];
+        let arguments =
+            ["demo", "--only", "lb", "--seconds", "5", "--calls-per-second", "40", "--kill", kill];
         check(&arguments, 0, &["took the server out of the farm after", "No call was lost."]);
     }
+    let arguments = ["demo", "--seconds", "8", "--calls-per-second", "20"];
+    check(&arguments, 0, &["2 engines were killed with -9", "No call was lost, and none rang twice."]);
 }
 
 #[test]

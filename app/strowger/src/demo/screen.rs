@@ -23,7 +23,8 @@ pub(crate) struct View<'a> {
     /// Time from INVITE to ringing in the last second, microseconds.
     pub(crate) p50: Option<u64>,
     pub(crate) p99: Option<u64>,
-    pub(crate) taken_over: usize,
+    /// Requests that another server took over; `None`: nobody counts them.
+    pub(crate) taken_over: Option<usize>,
     pub(crate) events: &'a [String],
 }
 
@@ -79,7 +80,7 @@ impl Screen {
 
 fn calls(view: &View<'_>) -> String {
     format!(
-        "{} calls begun, {} up, {} ended, {} lost; {} messages/s; ringing after {} (half), {} (99 %); {} requests taken over",
+        "{} calls begun, {} up, {} ended, {} lost; {} messages/s; ringing after {} (half), {} (99 %){}",
         view.begun,
         view.up,
         view.ended,
@@ -87,7 +88,7 @@ fn calls(view: &View<'_>) -> String {
         view.messages_per_second,
         milliseconds(view.p50),
         milliseconds(view.p99),
-        view.taken_over
+        view.taken_over.map_or_else(String::new, |count| format!("; {count} requests taken over"))
     )
 }
 
@@ -134,8 +135,10 @@ fn picture(view: &View<'_>) -> String {
     );
     let _ = writeln!(
         text,
-        "  messages  {}/s; {} requests taken over by another server",
-        view.messages_per_second, view.taken_over
+        "  messages  {}/s{}",
+        view.messages_per_second,
+        view.taken_over
+            .map_or_else(String::new, |count| format!("; {count} requests taken over by another server"))
     );
     let _ = writeln!(
         text,

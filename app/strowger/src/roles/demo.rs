@@ -1,64 +1,71 @@
-//! A farm on this machine, calls through it, and a server that is killed: Strowger's work in half a minute. The demo fails
-//! if a single call is lost.
+//! A farm on this machine, calls through it, and engines or a server that are killed: Strowger's work in half a minute. The demo
+//! fails if a single call is lost. Here is the load manager alone with plain servers; the whole farm is in `demo_whole.rs`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::{ValueEnum, value_parser};
 use config::ShortForm;
-use net::{Clock, UdpOptions};
-use sip::Transport;
 
-use crate::demo::{Callers, Farm, Pacing, Screen, Settings, Tally, View, milliseconds, quantile};
+use crate::demo::{Beside, Farm, Meter, Pacing, Running, Screen, Settings, milliseconds, quantile};
 use crate::process::signals::Signals;
 use crate::report::status::StatusReport;
+use crate::roles::demo_whole;
 use crate::run::child::signal;
-use net::worker::{Handle, Setup, Worker};
 
 const SERVERS: usize = 3;
 /// From the answer of a call to its BYE.
-const TALK: Duration = Duration::from_secs(3);
+pub(super) const TALK: Duration = Duration::from_secs(3);
 /// For calls that are up when the time is over: every transaction ends within this time.
-const SETTLE: Duration = Duration::from_secs(45);
+pub(super) const SETTLE: Duration = Duration::from_secs(45);
 /// Time between two pictures.
-const PICTURE: Duration = Duration::from_millis(250);
+pub(super) const PICTURE: Duration = Duration::from_millis(250);
 /// Time between two looks at the server that was killed.
 const WATCH: Duration = Duration::from_millis(5);
 
 const EXAMPLES: &str = "\
 Examples:
   strowger demo
-  strowger demo --calls-per-second 500 --seconds 30 --affinity session --selection cjsq
-  strowger demo --kill machine
+  strowger demo --only lb --calls-per-second 500 --seconds 30 --affinity session --selection cjsq
+  strowger demo --only lb --kill machine
 
-The demo starts one load manager, three servers under agents, and callers, all on loopback. After two fifths of the time it kills \
-one server. Exit status: 0 if every call was answered and ended, 1 if a call was lost.
+The demo starts a load manager, three engines under agents, the process with the records of their calls, callers and callees, all on \
+loopback. It kills two engines with -9 while calls ring and talk. With --only lb there are three plain servers behind the load \
+manager, and one of them is killed. Exit status: 0 if every call was answered and ended, 1 if a call was lost or rang twice.
 ";
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// Show this part alone
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// New calls per second
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=5000))]
-    calls_per_second: u32,
+    pub(super) calls_per_second: u32,
     /// How long new calls are made, seconds
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(5..=3600))]
-    seconds: u64,
-    #[arg(long, value_name = "KIND", default_value = "tag", hide_default_value = true, help = config::help("affinity.kind"))]
+    pub(super) seconds: u64,
+    #[arg(long, value_name = "KIND", default_value = "tag", requires = "only", hide_default_value = true, help = config::help("affinity.kind"))]
     affinity: String,
-    #[arg(long, value_name = "POLICY", help = config::help("selection.kind"))]
+    #[arg(long, value_name = "POLICY", requires = "only", help = config::help("selection.kind"))]
     selection: Option<String>,
     /// First port to use; if left out, any free ports
-    #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1024..=65000))]
+    #[arg(long, value_name = "PORT", requires = "only", value_parser = value_parser!(u16).range(1024..=65000))]
     first_port: Option<u16>,
     /// What the demo kills with -9 after two fifths of the time
-    #[arg(long, value_enum, default_value_t = Victim::Server)]
+    #[arg(long, value_enum, requires = "only", default_value_t = Victim::Server)]
     kill: Victim,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// A load manager in front of plain servers
+    Lb,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,7 +92,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         err!("{problems}");
         return ExitCode::from(config::EXIT_USAGE);
     }
-    match play(args) {
+    let played = match args.only {
+        Some(Part::Lb) => play(args),
+        None => demo_whole::play(args.calls_per_second, args.seconds),
+    };
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -115,51 +126,17 @@ fn play(args: &Args) -> io::Result<bool> {
     let pacing = Pacing { calls_per_second: args.calls_per_second, talk: TALK };
     let mut play = Play {
         farm,
-        callers: start_callers(pacing, own, to)?,
+        callers: Running::start(pacing, own, to)?,
         start: Instant::now(),
         seconds: args.seconds,
         events: Vec::new(),
-        last: Second::default(),
-        shown: Shown::default(),
+        meter: Meter::default(),
         incident: None,
     };
     let finished = play.perform(args, &signals)?;
-    play.callers.handle.stop();
-    if let Some(thread) = play.callers.thread.take() {
-        thread.join().map_err(|_| io::Error::other("the callers failed"))??;
-    }
-    Ok(play.summary() && finished)
-}
-
-/// The callers, on their thread.
-struct Running {
-    tally: Arc<Tally>,
-    handle: Handle,
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-fn start_callers(pacing: Pacing, own: SocketAddr, to: SocketAddr) -> io::Result<Running> {
-    let clock = Clock::start();
-    let run = u64::from(std::process::id());
-    let callers = Callers::new(pacing, own, to, run, clock.now());
-    let tally = callers.tally();
-    let listeners = [(Transport::Udp, own)];
-    let setup = Setup {
-        index: 0,
-        pin: None,
-        clock,
-        listeners: &listeners,
-        udp: UdpOptions::default(),
-        limits: net::Limits::default(),
-        identities: Arc::default(),
-        spread: net::Spread::default(),
-        late: None,
-        beside: Box::new(()),
-    };
-    let worker = Worker::new(setup, callers)?;
-    let handle = worker.handle();
-    let thread = std::thread::Builder::new().name("callers".into()).spawn(move || worker.run())?;
-    Ok(Running { tally, handle, thread: Some(thread) })
+    play.callers.stop()?;
+    let is_good = play.summary();
+    Ok(is_good && finished)
 }
 
 /// The server that was killed, and when the load manager noticed.
@@ -179,32 +156,13 @@ impl Incident {
     }
 }
 
-/// Counts at the beginning of the present second.
-#[derive(Default)]
-struct Second {
-    at: Option<Instant>,
-    messages: u64,
-    by_server: Vec<u64>,
-    ringing: Vec<u64>,
-}
-
-/// Figures of the last whole second.
-#[derive(Default)]
-struct Shown {
-    messages: u64,
-    rates: Vec<u64>,
-    p50: Option<u64>,
-    p99: Option<u64>,
-}
-
 struct Play {
     farm: Farm,
     callers: Running,
     start: Instant,
     seconds: u64,
     events: Vec<String>,
-    last: Second,
-    shown: Shown,
+    meter: Meter,
     incident: Option<Incident>,
 }
 
@@ -308,46 +266,13 @@ impl Play {
     }
 
     fn picture(&mut self, screen: &mut Screen, report: &StatusReport) {
-        let tally = Arc::clone(&self.callers.tally);
-        let by_server: Vec<u64> = report.servers.iter().map(|server| server.messages).collect();
-        let ringing = tally.first_answer.counts();
-        let elapsed = self.last.at.map_or(Duration::MAX, |at| at.elapsed());
-        if elapsed >= Duration::from_secs(1) {
-            if self.last.at.is_some() {
-                let millis = elapsed.as_millis().max(1) as u64;
-                let per_second = |count: u64, before: u64| count.saturating_sub(before) * 1000 / millis;
-                let before = |index: usize| self.last.by_server.get(index).copied().unwrap_or(0);
-                let window: Vec<u64> =
-                    ringing.iter().zip(&self.last.ringing).map(|(now, before)| now - before).collect();
-                self.shown = Shown {
-                    messages: per_second(tally.messages.get(), self.last.messages),
-                    rates: by_server
-                        .iter()
-                        .enumerate()
-                        .map(|(at, count)| per_second(*count, before(at)))
-                        .collect(),
-                    p50: quantile(&window, 500),
-                    p99: quantile(&window, 990),
-                };
-            }
-            self.last =
-                Second { at: Some(Instant::now()), messages: tally.messages.get(), by_server, ringing };
-        }
-        screen.show(&View {
-            elapsed_millis: self.start.elapsed().as_millis() as u64,
+        let beside = Beside {
+            elapsed: self.start.elapsed(),
             seconds: self.seconds,
-            report,
-            rates: &self.shown.rates,
-            begun: tally.started.get(),
-            up: tally.up.get(),
-            ended: tally.ended.get(),
-            lost: tally.lost.get(),
-            messages_per_second: self.shown.messages,
-            p50: self.shown.p50,
-            p99: self.shown.p99,
-            taken_over: self.farm.faults(),
+            taken_over: Some(self.farm.faults()),
             events: &self.events,
-        });
+        };
+        screen.show(&self.meter.view(&self.callers.tally, report, beside));
     }
 
     /// Prints the result. `true`: no call was lost, and everything expected happened.

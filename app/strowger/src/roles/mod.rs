@@ -7,6 +7,7 @@ mod answer_shift;
 mod check;
 mod ctl;
 mod demo;
+mod demo_whole;
 mod engine;
 mod key;
 mod key_options;
