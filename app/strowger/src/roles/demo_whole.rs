@@ -203,8 +203,8 @@ impl Drop for Callees {
 /// The last count of this name in the tables that a process prints into its log.
 fn count(log: &Path, name: &str) -> u64 {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let counts = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.trim().parse().ok());
-    counts.last().unwrap_or(0)
+    let mut counts = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.trim().parse().ok());
+    counts.next_back().unwrap_or(0)
 }
 
 #[cfg(test)]

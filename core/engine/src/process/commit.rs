@@ -92,20 +92,25 @@ impl Engine {
         checked: bool,
         out: &mut Outbox,
     ) {
-        if self.must_take_over(key) && !matches!(event, Event::TakeOver) {
-            if self.hand_over(key, event, out) {
-                if let Event::Response { response } = event {
-                    self.look_whether_written(now, key, response, owned());
+        if self.must_take_over(key) {
+            match event {
+                // Another engine goes on with the call.
+                Event::TakeOver if !checked && self.owner_lives(key) => return,
+                Event::TakeOver => {}
+                _ if self.hand_over(key, event, out) => {
+                    if let Event::Response { response } = event {
+                        self.look_whether_written(now, key, response, owned());
+                    }
+                    return;
                 }
-                return;
+                _ => {
+                    // The owner is dead, or the message has been handed on too often.
+                    self.run(now, key, &Event::TakeOver, &|| Owned::TakeOver, true, out);
+                    if let Some(call) = self.calls.get_mut(key).filter(|call| call.busy.is_some()) {
+                        return call.waiting.push_front(owned());
+                    }
+                }
             }
-            if let Some(call) = self.calls.get_mut(key) {
-                call.waiting.push_front(owned());
-            }
-            return self.run(now, key, &Event::TakeOver, &|| Owned::TakeOver, false, out);
-        }
-        if matches!(event, Event::TakeOver) && self.must_take_over(key) && self.owner_lives(key) {
-            return;
         }
         let Some(call) = self.calls.get(key) else { return };
         let look = self.look(now, key, call, checked);

@@ -360,3 +360,25 @@ fn the_connection_of_a_dead_engine_is_never_taken_for_one_of_ours() {
     let last = connections.take(1).next();
     assert!(answered && last.is_some_and(|last| last != id), "{last:?}");
 }
+
+#[test]
+fn a_message_that_was_handed_on_too_often_is_handled_here_though_the_owner_lives() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    let flow = sip::Flow {
+        listener: 0,
+        transport: sip::Transport::Udp,
+        remote: CALLEE.parse().expect("an address"),
+        connection: None,
+    };
+    let ringing = response(&invite, "180 Ringing", "bob", CONTACT);
+    let secret = crate::FarmSecret::new([7; 32]);
+    let letter = crate::letter::seal(&secret, crate::letter::HOPS_MAX, &flow, ringing.as_bytes());
+    world.deliver_bytes(1, flow, &letter);
+    world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 180");
+    world.expect_nothing();
+}

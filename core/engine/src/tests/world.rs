@@ -144,9 +144,11 @@ impl World {
     }
 
     pub(super) fn deliver_on(&mut self, at: usize, flow: Flow, text: &str) {
-        self.turn(at, |engine, now, out| {
-            engine.handle(now, Input::Message { bytes: text.as_bytes(), flow }, out);
-        });
+        self.deliver_bytes(at, flow, text.as_bytes());
+    }
+
+    pub(super) fn deliver_bytes(&mut self, at: usize, flow: Flow, bytes: &[u8]) {
+        self.turn(at, |engine, now, out| engine.handle(now, Input::Message { bytes, flow }, out));
     }
 
     /// Letters arrive, and those that they lead to; how many there were.
