@@ -1,12 +1,15 @@
 //! Who lives, what time it is, and what is asked next: an engine's view of the state tier.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use base::Time;
 use state::Millis;
 use state::wakeup::{Living, Polls};
 
 use crate::settings::Settings;
+
+/// A primary is out of reach when it has left so many marks in a row unanswered.
+const SILENT_MARKS: u32 = 2;
 
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
@@ -26,8 +29,8 @@ pub(super) struct Tier {
     pub(super) next_poll: Time,
     /// The number of each primary, and one of its partitions: marks are written there.
     pub(super) primaries: Vec<(u32, u8)>,
-    /// Primaries that left the last mark unanswered.
-    pub(super) silent: BTreeSet<u32>,
+    /// Primaries that left the last mark unanswered, and how many in a row.
+    pub(super) silent: BTreeMap<u32, u32>,
     now: Time,
 }
 
@@ -42,7 +45,7 @@ impl Tier {
             next_poll: now,
             // One node has all partitions.
             primaries: vec![(0, 0)],
-            silent: BTreeSet::new(),
+            silent: BTreeMap::new(),
             now,
         }
     }
@@ -55,12 +58,14 @@ impl Tier {
         let is_gone = |(old, _): &&(u32, u8)| !primaries.iter().any(|(new, _)| new == old);
         self.primaries.iter().filter(is_gone).for_each(|(gone, _)| self.living.lost(*gone));
         self.primaries = primaries.to_vec();
-        self.silent.retain(|silent| primaries.iter().any(|(number, _)| number == silent));
+        self.silent.retain(|silent, _| primaries.iter().any(|(number, _)| number == silent));
     }
 
-    /// Whether any primary answers: while one is replaced, the others go on.
+    /// Whether any primary answers: while one is replaced, the others go on. One unanswered mark says nothing: at the start of
+    /// an engine there is no connection yet.
     pub(super) fn within_reach(&self) -> bool {
-        self.silent.len() < self.primaries.len()
+        let silent = self.silent.values().filter(|marks| **marks >= SILENT_MARKS);
+        silent.count() < self.primaries.len()
     }
 
     pub(super) fn set_now(&mut self, now: Time) {

@@ -10,6 +10,9 @@ use super::{Engine, Outbox};
 use crate::record::Record;
 use crate::step::Event;
 
+/// When a mark is written again that was not answered.
+const MARK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A record that was handed out for its wake-up comes again after this time.
 const LEASE_MS: Millis = 2_000;
 
@@ -113,7 +116,8 @@ impl Engine {
         if answered {
             self.tier.silent.remove(&primary);
         } else {
-            self.tier.silent.insert(primary);
+            *self.tier.silent.entry(primary).or_default() += 1;
+            self.tier.next_mark = self.tier.next_mark.min(self.tier.now() + MARK_AGAIN);
         }
         let within_reach = self.tier.within_reach();
         if within_reach != before {
