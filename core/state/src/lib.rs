@@ -13,6 +13,7 @@ mod header;
 mod key;
 pub mod links;
 mod partition;
+pub mod planted;
 pub mod skew;
 pub mod view;
 pub mod wakeup;

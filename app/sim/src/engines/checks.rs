@@ -10,7 +10,8 @@ impl World {
     pub fn wrong(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         type Check = fn(&World) -> Vec<String>;
-        let all: [(&str, Check); 7] = [
+        let all: [(&str, Check); 8] = [
+            ("comes to an end", end),
             ("every call ends", ends),
             ("hung up from both sides", hung_up),
             ("rings once", rings),
@@ -43,6 +44,11 @@ impl World {
 
 fn name_of(caller: &Caller) -> &str {
     caller.call_id.split('@').next().unwrap_or_default()
+}
+
+/// Nothing goes round and round.
+fn end(world: &World) -> Vec<String> {
+    if world.is_endless() { vec!["events without end".into()] } else { Vec::new() }
 }
 
 /// Each call is answered or refused as its callee and its caller want it, and in time.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base::{Duration, Time};
 use engine::{Address, Answer, Counters, Engine, FarmSecret, Settings};
 use sip::{Flow, Target, Transport};
+use state::planted::{self, Bug};
 use state::{Ask, Command, Reply};
 use turn::{Core, Input, Outbox};
 
@@ -15,6 +16,10 @@ use crate::link::Packet;
 
 /// Microseconds since 1970 at the beginning of a run.
 pub(super) const EPOCH_US: u64 = 1_790_000_000_000_000;
+
+/// Faults by which a message leaves too early.
+const EARLY: [Bug; 4] =
+    [Bug::AckBeforePut, Bug::AnswerBeforePut, Bug::InviteBeforeCreate, Bug::FailureBeforePut];
 
 /// Datagrams that the socket of a stopped process keeps.
 const BACKLOG_MAX: usize = 4096;
@@ -175,7 +180,7 @@ impl Member {
         let Some(engine) = self.engine.as_mut() else { return Vec::new() };
         let mut out = Out::default();
         run(engine, now + self.offset, &mut out);
-        let asks = out.asks.drain(..).map(Deed::Ask);
+        let asks: Vec<Deed> = out.asks.drain(..).map(Deed::Ask).collect();
         let (from, bytes) = (self.make.farm, &out.bytes);
         let sends = out.sends.iter().map(|send| {
             let bytes = bytes[send.bytes.start as usize..send.bytes.end as usize].to_vec();
@@ -183,7 +188,13 @@ impl Member {
                 send.to;
             Deed::Send(Packet { from, to, stream: false, bytes })
         });
-        asks.chain(sends).collect()
+        let sends: Vec<Deed> = sends.collect();
+        // What is asked leaves before what is sent, unless a planted fault has it otherwise.
+        if EARLY.into_iter().any(planted::is) {
+            sends.into_iter().chain(asks).collect()
+        } else {
+            asks.into_iter().chain(sends).collect()
+        }
     }
 
     /// Whether the blow falls before this effect.

@@ -10,6 +10,7 @@ mod checks;
 mod faults;
 mod holder;
 mod member;
+pub mod planted;
 mod queries;
 mod runs;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::runs::{Summary, run};
 use super::world::World;
 
 /// Runs of each kind.
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 200;
 
 fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;

@@ -28,6 +28,9 @@ const QUIET: Duration = Duration::from_secs(40);
 /// What is left after this time stays for ever, as far as a run can see.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// More events than any run has that comes to an end.
+const EVENTS_MAX: u64 = 400_000;
+
 /// Who has timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Who {
@@ -121,6 +124,7 @@ pub struct World {
     pub(super) cut: Option<u64>,
     /// Spans in which the store did not answer.
     pub(super) out_of_reach: Vec<(Time, Time)>,
+    events: u64,
     link: Link,
     wakes: BTreeMap<Who, Time>,
     nodes: HashMap<SocketAddr, Who>,
@@ -167,6 +171,7 @@ impl World {
             replies_lost_until: Time::ZERO,
             streams: HashMap::new(),
             cut: None,
+            events: 0,
             out_of_reach: Vec::new(),
             wakes: BTreeMap::new(),
             nodes,
@@ -192,7 +197,11 @@ impl World {
         let mut over: Option<Time> = None;
         while let Some(event) = self.clock.next(END) {
             self.happen(event);
+            self.events += 1;
             let now = self.now();
+            if self.is_endless() {
+                break;
+            }
             match over {
                 None if self.is_over() => over = Some(now),
                 Some(since) if now > since + PATIENCE => break,
@@ -201,6 +210,11 @@ impl World {
             }
         }
         self
+    }
+
+    /// Something goes round and round.
+    pub(super) fn is_endless(&self) -> bool {
+        self.events > EVENTS_MAX
     }
 
     pub(super) fn now(&self) -> Time {

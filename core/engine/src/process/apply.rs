@@ -3,11 +3,14 @@
 use base::Time;
 use sip::Target;
 use state::Key;
+use state::planted::{self, Bug};
 use transaction::{
     InviteClient, InviteClientEvent, InviteServer, InviteServerEvent, NonInviteClient, NonInviteClientEvent,
 };
 
+use super::calls::Known;
 use super::{Engine, Outbox};
+use crate::record::Record;
 use crate::soft::{Bye, Cancel, Client};
 use crate::step::{Counted, Effect};
 
@@ -15,6 +18,21 @@ use crate::step::{Counted, Effect};
 const RELAYS_MAX: usize = 16;
 
 impl Engine {
+    /// A planted fault: what is not written takes effect.
+    pub(super) fn apply_unwritten(
+        &mut self,
+        now: Time,
+        key: Key,
+        record: &Record,
+        then: Vec<Effect>,
+        out: &mut Outbox,
+    ) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.known = Known::Up(Box::new(record.clone()));
+        }
+        self.apply(now, key, then, out);
+    }
+
     pub(super) fn apply(&mut self, now: Time, key: Key, effects: Vec<Effect>, out: &mut Outbox) {
         effects.into_iter().for_each(|effect| self.apply_one(now, key, effect, out));
     }
@@ -118,4 +136,20 @@ impl Engine {
         };
         counter.add(1);
     }
+}
+
+/// Whether a planted fault lets this effect leave before its write. Without one, none does.
+pub(super) fn leaves_early(effect: &Effect) -> bool {
+    let starts = |bug: Bug, text: &[u8]| {
+        matches!(effect, Effect::Send { bytes, .. } if bytes.starts_with(text)) && planted::is(bug)
+    };
+    starts(Bug::AckBeforePut, b"ACK ")
+        || starts(Bug::AnswerBeforePut, b"SIP/2.0 2")
+        || matches!(effect, Effect::Invite(..)) && planted::is(Bug::InviteBeforeCreate)
+        || matches!(effect, Effect::Fail { .. }) && planted::is(Bug::FailureBeforePut)
+}
+
+/// How often a message was handed over, unless a planted fault forgets it.
+pub(super) fn kept_hops(hops: u8) -> u8 {
+    if planted::is(Bug::HopsForgotten) { 0 } else { hops }
 }

@@ -2,8 +2,10 @@
 
 use base::{Duration, Time};
 use sip::{Parser, Reject};
+use state::planted::{self, Bug};
 use state::{Also, Answer, Command, Create, Del, Key, Put, Stamp, Unanswered};
 
+use super::apply::{kept_hops, leaves_early};
 use super::calls::{Busy, Known, Owed, Owned, Waits, Writing};
 use super::owed::del_of;
 use super::{Asked, Engine, Outbox};
@@ -141,11 +143,18 @@ impl Engine {
                 let peek = Command::Peek { key, cached };
                 self.ask(Asked::Call(key), key.partition(), peek, false, out);
             }
-            Step::Write { first, change, then, emitted } => {
+            Step::Write { first, change, mut then, emitted } => {
                 self.apply(now, key, first, out);
+                if let (Event::TakeOver, Change::Put { record, .. }) = (event, &*change)
+                    && planted::is(Bug::NoTakeOverPut)
+                {
+                    return self.apply_unwritten(now, key, record, then, out);
+                }
+                let early = then.extract_if(.., |effect| leaves_early(effect)).collect();
                 let stamp = Stamp::default();
                 let writing = Writing { event: owned(), change: *change, stamp, then, before: None, emitted };
                 self.write(key, writing, out);
+                self.apply(now, key, early, out);
             }
         }
     }
@@ -189,6 +198,7 @@ impl Engine {
         if let Some(call) = self.calls.get_mut(key) {
             call.busy = Some(Busy::Writes(Box::new(Writing { stamp, before, ..writing })));
         }
+        let replicated = replicated && !planted::is(Bug::NoWait);
         self.ask(Asked::Call(key), key.partition(), command, replicated, out);
     }
 
@@ -256,7 +266,8 @@ impl Engine {
             Ok(Answer::Refused(there)) => {
                 // A write that was sent again finds itself.
                 let is_own = there.as_deref().and_then(Stamp::of) == Some(stamp);
-                if is_own {
+                let is_own = is_own && !planted::is(Bug::OwnStampForgotten);
+                if is_own || planted::is(Bug::RefusalIgnored) {
                     return self.written(
                         now,
                         key,
@@ -327,7 +338,7 @@ impl Engine {
             Owned::Timer(timer) => self.run(now, key, &Event::Timer(*timer), &|| event.clone(), checked, out),
             Owned::TakeOver => self.run(now, key, &Event::TakeOver, &|| event.clone(), checked, out),
             Owned::Message { bytes, flow, hops } => {
-                let present = std::mem::replace(&mut self.hops, *hops);
+                let present = std::mem::replace(&mut self.hops, kept_hops(*hops));
                 let mut parser = std::mem::replace(&mut self.parser, Parser::new());
                 if let Ok(message) = parser.parse(bytes) {
                     let read = match message.method() {

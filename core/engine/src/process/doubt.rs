@@ -2,6 +2,7 @@
 
 use base::{Duration, Time};
 use state::Key;
+use state::planted::{self, Bug};
 use state::wakeup::MARK_EVERY;
 
 use super::calls::{Known, Owned};
@@ -17,7 +18,7 @@ impl Engine {
         // Marks alone make a turn this often.
         let is_late = now.since(self.tier.now()) > MARK_EVERY + LATE;
         self.tier.set_now(now);
-        if is_late && self.calls.len() > 0 {
+        if is_late && self.calls.len() > 0 && !planted::is(Bug::NoDoubt) {
             self.doubt(now, out);
         }
     }

@@ -3,6 +3,7 @@
 use sip::headers::via;
 use sip::{Flow, Message, Target};
 use state::Key;
+use state::planted::{self, Bug};
 
 use super::calls::Known;
 use super::{Engine, Outbox};
@@ -51,7 +52,9 @@ impl Engine {
     /// has handed the response over itself, because the call has another owner by now.
     pub(super) fn hand_back(&mut self, response: &Message<'_>, out: &mut Outbox) -> bool {
         let asked = || OwnVia::read(&via::top(response)?.ok()?)?.engine;
-        match asked().filter(|engine| self.hops == 0 && *engine != self.settings.engine) {
+        match asked().filter(|engine| {
+            self.hops == 0 && *engine != self.settings.engine && !planted::is(Bug::NoHandBack)
+        }) {
             Some(engine) => self.hand_to(engine, response, &no_flow(), out),
             None => false,
         }

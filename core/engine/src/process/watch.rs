@@ -1,6 +1,7 @@
 //! The engine's part in the state tier: it marks itself alive, polls wake-ups, and finds the calls of dead engines (SPEC E3, E5).
 
 use base::{Duration, Time};
+use state::planted::{self, Bug};
 use state::{Answer, Command, Due, Header, Key, Mark, Millis, OwnedBy, Stamp, Unanswered, wakeup};
 
 use super::calls::{Known, Owned};
@@ -126,6 +127,9 @@ impl Engine {
     }
 
     fn take_over(&mut self, now: Time, key: Key, out: &mut Outbox) {
+        if planted::is(Bug::NoTakeOver) {
+            return;
+        }
         let worker = self.settings.worker_of(key);
         if worker != self.settings.worker {
             return out.letters.push((worker, super::Letter::TakeOver(key)));

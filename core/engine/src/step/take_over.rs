@@ -1,5 +1,7 @@
 //! What an engine does with the call of a dead one: it repeats what the other side may not have got.
 
+use state::planted::{self, Bug};
+
 use super::{Change, Counted, Effect, Look, Step, hanging_up, timer, with_stored};
 use crate::record::{Leg, LegState, Record};
 use crate::text::{self, Written};
@@ -10,6 +12,7 @@ pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
     let mut then = Vec::new();
     for leg in record.legs.iter().skip(1) {
         match leg.state {
+            LegState::Cancelling if planted::is(Bug::CancelForgotten) => {}
             LegState::Calling | LegState::Early | LegState::Cancelling => {
                 let text = look.text(record);
                 let written = with_stored(&record.invite, |invite| text.invite(leg, invite));

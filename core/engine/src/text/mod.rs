@@ -9,6 +9,7 @@ mod responses;
 mod routes;
 
 use state::Key;
+use state::planted::{self, Bug};
 
 use crate::names::{Branch, Incoming, Tag};
 use crate::record::{Leg, Mode, Record};
@@ -34,16 +35,21 @@ pub(crate) struct Text<'a> {
 impl<'a> Text<'a> {
     /// Our tag on a leg. The forks of a leg share it, since they answer one request.
     pub(crate) fn tag(&self, leg: &Leg) -> [u8; Tag::LENGTH] {
-        Tag::of(self.key, leg.origin(), self.record.birth).text(&self.settings.secret, &leg.call_id)
+        Tag::of(self.key, leg.origin(), self.birth(Bug::TagDrawn)).text(&self.settings.secret, &leg.call_id)
     }
 
     pub(crate) fn branch(&self, leg: &Leg, incoming: &Incoming<'_>) -> Branch {
         let birth = match self.record.mode {
-            Mode::B2bua => self.record.birth,
+            Mode::B2bua => self.birth(Bug::BranchDrawn),
             // A 2xx passes at engines that do not have the record.
             Mode::Proxy => 0,
         };
         Branch::of(&self.settings.secret, self.key, leg.origin(), birth, incoming)
+    }
+
+    fn birth(&self, drawn: Bug) -> u64 {
+        let own = if planted::is(drawn) { self.settings.engine } else { 0 };
+        self.record.birth ^ u64::from(own)
     }
 
     fn hop(&self, leg: &Leg) -> Option<Hop> {

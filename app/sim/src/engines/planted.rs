@@ -1,0 +1,80 @@
+//! Proof of the checks: faults are planted in engines and in the state tier, one at a time, and a run must find each.
+
+use std::time::{Duration, Instant};
+
+use state::planted::{self, Bug};
+
+use super::case::{Case, Kind};
+use super::world::World;
+
+/// A run that found a fault.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub kind: Kind,
+    pub seed: u64,
+    pub runs: u64,
+    pub took: Duration,
+    /// The first thing that somebody had to complain of.
+    pub wrong: String,
+}
+
+/// The complaints of one run with this fault.
+pub fn complaints(bug: Option<Bug>, kind: Kind, seed: u64) -> Vec<String> {
+    planted::plant(bug);
+    let wrong = World::new(Case::drawn(seed, kind)).run().wrong();
+    planted::plant(None);
+    wrong
+}
+
+/// Runs seeds of all kinds with a fault until one finds it.
+pub fn find(bug: Bug, limit: Duration) -> Option<Found> {
+    let began = Instant::now();
+    let mut runs = 0;
+    for seed in 0.. {
+        for kind in Kind::ALL {
+            runs += 1;
+            let mut wrong = complaints(Some(bug), kind, seed);
+            let took = began.elapsed();
+            if !wrong.is_empty() {
+                return Some(Found { kind, seed, runs, took, wrong: wrong.remove(0) });
+            }
+            if took > limit {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs in which each fault must be found; the example `planted` looks for all of them, and for longer.
+    const RUNS: u64 = 33;
+
+    /// Faults that few runs of a kind show.
+    const FOUND: [(Bug, Kind); 12] = [
+        (Bug::NoFence, Kind::StateTier),
+        (Bug::NoTombstone, Kind::Scattered),
+        (Bug::ShortTombstone, Kind::Affinity),
+        (Bug::NoWait, Kind::StateTier),
+        (Bug::BranchDrawn, Kind::Scattered),
+        (Bug::TagDrawn, Kind::Affinity),
+        (Bug::InviteBeforeCreate, Kind::Affinity),
+        (Bug::NoTakeOver, Kind::Scattered),
+        (Bug::NoHandBack, Kind::Affinity),
+        (Bug::OwnStampForgotten, Kind::StateTier),
+        (Bug::RefusalIgnored, Kind::StateTier),
+        (Bug::LostTimer, Kind::Scattered),
+    ];
+
+    #[test]
+    fn each_planted_fault_is_found() {
+        for (bug, kind) in FOUND {
+            let found = (0..RUNS).find(|seed| !complaints(Some(bug), kind, *seed).is_empty());
+            let seed = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
+            assert_eq!(complaints(None, kind, seed), Vec::<String>::new(), "without the fault all is well");
+        }
+    }
+}
