@@ -5,6 +5,7 @@ mod callers;
 mod farm;
 mod histogram;
 mod meter;
+mod pace;
 mod running;
 mod screen;
 #[cfg(test)]
@@ -16,5 +17,6 @@ pub(crate) use callers::Pacing;
 pub(crate) use farm::{Farm, Settings, free_ports};
 pub(crate) use histogram::quantile;
 pub(crate) use meter::{Beside, Meter};
+pub(crate) use pace::{PICTURE, SETTLE, TALK};
 pub(crate) use running::Running;
 pub(crate) use screen::{Screen, milliseconds};

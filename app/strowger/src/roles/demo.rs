@@ -11,19 +11,15 @@ use std::time::{Duration, Instant};
 use clap::{ValueEnum, value_parser};
 use config::ShortForm;
 
-use crate::demo::{Beside, Farm, Meter, Pacing, Running, Screen, Settings, milliseconds, quantile};
+use crate::demo::{
+    Beside, Farm, Meter, PICTURE, Pacing, Running, SETTLE, Screen, Settings, TALK, milliseconds, quantile,
+};
 use crate::process::signals::Signals;
 use crate::report::status::StatusReport;
 use crate::roles::demo_whole;
 use crate::run::child::signal;
 
 const SERVERS: usize = 3;
-/// From the answer of a call to its BYE.
-pub(super) const TALK: Duration = Duration::from_secs(3);
-/// For calls that are up when the time is over: every transaction ends within this time.
-pub(super) const SETTLE: Duration = Duration::from_secs(45);
-/// Time between two pictures.
-pub(super) const PICTURE: Duration = Duration::from_millis(250);
 /// Time between two looks at the server that was killed.
 const WATCH: Duration = Duration::from_millis(5);
 

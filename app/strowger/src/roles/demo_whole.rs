@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use config::RunForm;
 
-use super::demo::{PICTURE, SETTLE, TALK};
-use crate::demo::{Beside, Meter, Pacing, Running, Screen, free_ports, milliseconds, quantile};
+use crate::demo::{
+    Beside, Meter, PICTURE, Pacing, Running, SETTLE, Screen, TALK, free_ports, milliseconds, quantile,
+};
 use crate::process::signals::Signals;
 use crate::report::status::StatusReport;
 use crate::run::child::{signal, spawn, wait_or_kill};

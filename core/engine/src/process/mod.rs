@@ -21,6 +21,7 @@ mod stand_in;
 mod tier;
 mod timers;
 mod watch;
+mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
