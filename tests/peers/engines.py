@@ -54,10 +54,10 @@ class Callee:
 class Engines:
     """Engines under agents behind a load manager, with callees."""
 
-    def __init__(self, farm, transport, tier, count=ENGINES):
+    def __init__(self, farm, transport, tier, count=ENGINES, callee=None):
         self.farm, self.control = farm, farm.control()
         self.heartbeat, self.front = farm.address(), farm.address(transport)
-        self.callee = Callee(farm)
+        self.callee = callee or Callee(farm)
         # What engines send to callees leaves by UDP.
         listen = {self.front: self.front.host_port}
         self.back = self.front if transport == "udp" else farm.address()
