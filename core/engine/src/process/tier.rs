@@ -31,6 +31,8 @@ pub(super) struct Tier {
     pub(super) primaries: Vec<(u32, u8)>,
     /// Primaries that left the last mark unanswered, and how many in a row.
     pub(super) silent: BTreeMap<u32, u32>,
+    /// Engines that died a short time ago, and when this engine heard of it.
+    pub(super) mourned: Vec<(u32, Time)>,
     now: Time,
 }
 
@@ -46,6 +48,7 @@ impl Tier {
             // One node has all partitions.
             primaries: vec![(0, 0)],
             silent: BTreeMap::new(),
+            mourned: Vec::new(),
             now,
         }
     }

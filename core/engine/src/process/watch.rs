@@ -11,6 +11,9 @@ use super::{Engine, Outbox};
 use crate::record::Record;
 use crate::step::Event;
 
+/// Whoever dies within this time after another may have had to take over that one's calls.
+const MOURNED_FOR: Duration = Duration::from_secs(30);
+
 /// When a mark is written again that was not answered.
 const MARK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -60,13 +63,17 @@ impl Engine {
         }
     }
 
-    /// An engine is dead: the survivor of each partition's rank takes over what it had there.
+    /// An engine is dead: the survivor of each partition's rank takes over what it had there. Another one may have died before
+    /// whose calls were left to this one.
     fn mourn(&mut self, now: Time, engine: u32, out: &mut Outbox) {
         out.events.push(super::Event::EngineDied { engine });
         let living = self.tier.living.engines();
+        self.tier.mourned.retain(|(_, at)| now.since(*at) < MOURNED_FOR);
+        self.tier.mourned.push((engine, now));
+        let dead: Vec<u32> = self.tier.mourned.iter().map(|(engine, _)| *engine).collect();
         for partition in 0..=u8::MAX {
             if wakeup::polled_by(partition, &living) == Some(self.settings.engine) {
-                self.ask_owned(now, partition, engine, 0, out);
+                dead.iter().for_each(|engine| self.ask_owned(now, partition, *engine, 0, out));
             }
         }
     }

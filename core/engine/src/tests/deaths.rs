@@ -382,3 +382,24 @@ fn a_message_that_was_handed_on_too_often_is_handled_here_though_the_owner_lives
     world.expect(CALLER, "SIP/2.0 180");
     world.expect_nothing();
 }
+
+#[test]
+fn the_calls_of_a_dead_engine_are_not_left_to_one_that_dies_before_it_has_them() {
+    let mut world = World::new(3);
+    world.pass(Duration::from_secs(1));
+    for call in 0..16 {
+        world.deliver(0, CALLER, &INVITE.replace("call-1", &format!("call-{call}")));
+        world.expect(CALLEE, "INVITE");
+        world.expect(CALLER, "SIP/2.0 100");
+    }
+    // Nobody is told. When the third engine misses the first one, it still takes the second for alive.
+    world.engines[0] = None;
+    world.pass(Duration::from_millis(800));
+    world.engines[1] = None;
+    world.pass(Duration::from_millis(3500));
+    let mut repeated: Vec<String> =
+        world.sent.iter().map(|(_, text)| field(text, "Call-ID").to_owned()).collect();
+    repeated.sort();
+    repeated.dedup();
+    assert_eq!(repeated.len(), 16);
+}
