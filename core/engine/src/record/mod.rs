@@ -79,6 +79,10 @@ pub struct Record {
     /// Microseconds of the state tier when the record was made. All that is derived uses it.
     pub birth: u64,
     pub mode: Mode,
+    /// A keyed hash of the topmost Via of a BYE that has its final answer, and that answer: the record stays while a leg has none.
+    /// 0: there was no BYE.
+    pub bye: u64,
+    pub bye_status: u16,
     /// CBOR of the application, at most [`DATA_BYTES_MAX`].
     pub data: Box<[u8]>,
     pub timers: Vec<Timer>,
@@ -88,7 +92,7 @@ pub struct Record {
     /// An answer of our own that may have to be sent again.
     pub answer: Box<[u8]>,
     pub usages: Vec<Usage>,
-    /// What a newer build has written behind birth and mode.
+    /// What a newer build has written behind these fields of the session.
     pub later: Box<[u8]>,
     /// Sections of a newer build: id and bytes.
     pub unknown: Vec<(u64, Box<[u8]>)>,
@@ -126,6 +130,10 @@ impl Record {
         };
         write_number(self.birth, &mut bytes);
         write_number(self.mode as u64, &mut bytes);
+        if self.bye != 0 || self.bye_status != 0 || !self.later.is_empty() {
+            write_number(self.bye, &mut bytes);
+            write_number(self.bye_status.into(), &mut bytes);
+        }
         bytes.extend_from_slice(&self.later);
         add(section::SESSION, &mut bytes);
         bytes.extend_from_slice(&self.data);
@@ -185,6 +193,7 @@ impl Record {
                         1 => Mode::Proxy,
                         _ => return Err(RecordError::Broken),
                     };
+                    (record.bye, record.bye_status) = (fields.number()?, fields.small()?);
                     record.later = fields.rest();
                 }
                 section::DATA => record.data = bytes.into(),

@@ -75,6 +75,8 @@ fn record() -> impl Strategy<Value = Record> {
             header: Header { stamp, owner: 3, format: FORMAT, least_reader: 1, ..Header::default() },
             birth,
             mode: if proxy { Mode::Proxy } else { Mode::B2bua },
+            bye: if proxy { 0 } else { version },
+            bye_status: if birth % 2 == 0 { 200 } else { 0 },
             data: texts.0,
             timers: lists.0,
             legs: lists.1,

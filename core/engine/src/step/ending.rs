@@ -10,7 +10,12 @@ pub(super) fn gone(look: &Look<'_>, record: &Record, then: Vec<Effect>) -> Step 
     closed(
         look,
         record,
-        Tombstone { birth: record.birth, status: status(record), ..Tombstone::default() },
+        Tombstone {
+            birth: record.birth,
+            status: status(record),
+            bye: record.bye,
+            bye_status: record.bye_status,
+        },
         then,
     )
 }
@@ -28,6 +33,7 @@ fn closed(look: &Look<'_>, record: &Record, tombstone: Tombstone, then: Vec<Effe
     let mut emitted = Vec::new();
     let change = if record.legs.iter().skip(1).any(is_pending) {
         let mut next = look.next(record);
+        (next.bye, next.bye_status) = (tombstone.bye, tombstone.bye_status);
         for leg in &mut next.legs {
             if !is_pending(leg) || leg.number == 0 {
                 leg.state = LegState::Closed;

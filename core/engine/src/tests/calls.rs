@@ -202,6 +202,9 @@ fn of_several_targets_the_first_answer_counts() {
     world.deliver(0, second, &response(&other, "487 Request Terminated", "carol", ""));
     world.expect(second, "ACK");
     assert_eq!(world.records(), (0, 1));
+    // The caller has not got the answer to its BYE.
+    world.deliver(0, CALLER, &of_caller("BYE", 8, "bye", &to));
+    world.expect(CALLER, "SIP/2.0 200");
 }
 
 #[test]
