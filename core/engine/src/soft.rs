@@ -45,14 +45,19 @@ pub(crate) struct Relay {
     pub(crate) id: u64,
     /// Of the request as it left.
     pub(crate) branch: Branch,
-    pub(crate) method: Box<[u8]>,
-    /// The request that came, as far as an answer needs it; and where it came from.
-    pub(crate) asked: Box<[u8]>,
-    pub(crate) flow: Flow,
+    pub(crate) asked: Asked,
     /// The request as it left, for repetitions.
     pub(crate) bytes: Box<[u8]>,
     pub(crate) target: Target,
-    pub(crate) machine: Option<NonInviteClient>,
+    pub(crate) machine: NonInviteClient,
+}
+
+/// The request of a relay as it came, as far as its answer needs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Box<[u8]>,
+    pub(crate) request: Box<[u8]>,
+    pub(crate) flow: Flow,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +84,7 @@ impl Soft {
     }
 
     pub(crate) fn relay(&self, branch: &Branch, method: &[u8]) -> Option<&Relay> {
-        self.relays.iter().find(|relay| relay.branch == *branch && *relay.method == *method)
+        self.relays.iter().find(|relay| relay.branch == *branch && *relay.asked.method == *method)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -92,7 +97,7 @@ impl Soft {
             let cancel = client.cancel.as_ref().map(Cancel::deadline);
             [client.invite.next_deadline(), cancel].into_iter().flatten()
         });
-        let relays = self.relays.iter().filter_map(|relay| relay.machine?.next_deadline());
+        let relays = self.relays.iter().filter_map(|relay| relay.machine.next_deadline());
         let byes = self.byes.iter().filter_map(|bye| bye.machine.next_deadline());
         let failure = self.failure.and_then(|failure| failure.next_deadline());
         let all = clients.chain(relays).chain(byes).chain(failure).chain(self.rings_until);

@@ -11,7 +11,7 @@ use transaction::{
 use super::calls::Known;
 use super::{Engine, Outbox};
 use crate::record::Record;
-use crate::soft::{Bye, Cancel, Client};
+use crate::soft::{Bye, Cancel, Client, Relay};
 use crate::step::{Counted, Effect};
 
 /// Requests of one call that pass at the same time.
@@ -76,13 +76,13 @@ impl Engine {
             }
             Effect::Cancel(leg, written) => {
                 if let Some(client) = soft.client_mut(leg) {
+                    out.post(&written.bytes, written.target);
                     client.cancel = Some(Cancel {
                         machine: NonInviteClient::start(now, written.reliable, &timers),
-                        bytes: written.bytes.clone().into(),
+                        bytes: written.bytes.into(),
                         target: written.target,
                         ends_at: now + timers.b(),
                     });
-                    out.post(&written.bytes, written.target);
                 }
             }
             Effect::CancelAnswered(leg) => {
@@ -98,27 +98,32 @@ impl Engine {
                 out.post(&bytes, target);
             }
             Effect::FailureOver => soft.failure = None,
-            Effect::Relay(mut relay, written) => {
+            Effect::Relay(asked, written) => {
                 if soft.relays.len() >= RELAYS_MAX {
                     return self.counters.dropped.add(1);
                 }
                 self.next_relay += 1;
-                relay.id = self.next_relay;
-                relay.machine = Some(NonInviteClient::start(now, written.reliable, &timers));
-                soft.relays.push(*relay);
                 out.post(&written.bytes, written.target);
+                soft.relays.push(Relay {
+                    id: self.next_relay,
+                    branch: written.branch,
+                    asked: *asked,
+                    machine: NonInviteClient::start(now, written.reliable, &timers),
+                    bytes: written.bytes.into(),
+                    target: written.target,
+                });
             }
             Effect::Relayed(id) => soft.relays.retain(|relay| relay.id != id),
             Effect::Bye(leg, written) => {
                 soft.byes.retain(|bye| bye.leg != leg);
+                out.post(&written.bytes, written.target);
                 soft.byes.push(Bye {
                     leg,
                     branch: written.branch,
                     machine: NonInviteClient::start(now, written.reliable, &timers),
-                    bytes: written.bytes.clone().into(),
+                    bytes: written.bytes.into(),
                     target: written.target,
                 });
-                out.post(&written.bytes, written.target);
             }
             Effect::ByeAnswered(leg) => soft.byes.retain(|bye| bye.leg != leg),
         }

@@ -139,8 +139,7 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
         }
     }
     for relay in &mut soft.relays {
-        let Some(machine) = &mut relay.machine else { continue };
-        let (repeat, over) = repeats(now, machine, timers);
+        let (repeat, over) = repeats(now, &mut relay.machine, timers);
         if repeat {
             rung.sends.push((relay.bytes.to_vec(), relay.target));
         }

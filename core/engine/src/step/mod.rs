@@ -24,7 +24,7 @@ use crate::application::{Application, Call, Wants};
 use crate::names::Leg as LegNumber;
 use crate::record::{Record, Tombstone};
 use crate::settings::Settings;
-use crate::soft::{Relay, Soft};
+use crate::soft::{Asked, Soft};
 use crate::text::{Text, Written};
 
 /// A wake-up comes so much later than the timer whose engine may have died.
@@ -89,7 +89,7 @@ pub(crate) enum Effect {
     /// The failure is acknowledged, or nobody waits for it.
     FailureOver,
     /// A request passes on within a dialog.
-    Relay(Box<Relay>, Written),
+    Relay(Box<Asked>, Written),
     /// A passed request has its final response.
     Relayed(u64),
     /// A BYE of ours leaves.

@@ -7,7 +7,7 @@ use state::planted::{self, Bug};
 
 use super::{Effect, Look, Step, answer, answer_effect, cancelling, dialog, ending, with_stored};
 use crate::record::{Leg, LegState, Record};
-use crate::soft::Relay;
+use crate::soft::{Asked, Relay};
 use crate::text::{self, Response};
 
 pub(super) fn request(
@@ -37,27 +37,16 @@ pub(super) fn request(
         return early(look, record, request, flow, (from, method));
     }
     let text = look.text(record);
-    let written = text.relay(to, request)?;
     let token = via_token(request)?;
-    if let Some(relay) = look.soft.relay(&written.branch, token) {
-        // A copy. Over a stream the other side has the request.
-        let sent = |bytes: &[u8]| Effect::Send { bytes: bytes.to_vec(), target: relay.target };
-        return Some(Step::Done(relay.machine.is_none().then(|| sent(&relay.bytes)).into_iter().collect()));
+    if look.soft.relay(&text.relay_branch(to, request)?, token).is_some() {
+        // A copy: the request has left, and this engine repeats it by itself.
+        return Some(Step::nothing());
     }
     if !look.checked && !planted::is(Bug::NoCheck) {
         return Some(Step::Check);
     }
-    let relay = Relay {
-        id: 0,
-        branch: written.branch,
-        method: token.into(),
-        asked: text::kept(request),
-        flow,
-        bytes: written.bytes.clone().into(),
-        target: written.target,
-        machine: None,
-    };
-    Some(Step::Done(vec![Effect::Relay(Box::new(relay), written)]))
+    let asked = Asked { method: token.into(), request: text::kept(request), flow };
+    Some(Step::Done(vec![Effect::Relay(Box::new(asked), text.relay(to, request)?)]))
 }
 
 fn via_token<'m>(request: &Message<'m>) -> Option<&'m [u8]> {
@@ -107,22 +96,22 @@ pub(super) fn response(
     }
     let effects = vec![Effect::Relayed(relay.id), back(look, relay, response)?];
     // A challenge to a BYE ends nothing: the BYE comes again with credentials.
-    if &*relay.method != b"BYE" || matches!(status, 401 | 407) {
+    if &*relay.asked.method != b"BYE" || matches!(status, 401 | 407) {
         return Some(Step::Done(effects));
     }
-    let bye = with_stored(&relay.asked, |asked| Some(mark(look, asked)))?;
+    let bye = with_stored(&relay.asked.request, |asked| Some(mark(look, asked)))?;
     Some(ending::ended(look, record, (bye, status), effects))
 }
 
 /// The answer as it goes back to the side that asked. The record is not needed: the call may be gone already.
 pub(crate) fn back(look: &Look<'_>, relay: &Relay, response: &Message<'_>) -> Option<Effect> {
     let has_contact = response.first(Name::Contact).is_some();
-    let own = look.settings.address(relay.flow.listener).filter(|_| has_contact);
-    with_stored(&relay.asked, |asked| {
+    let own = look.settings.address(relay.asked.flow.listener).filter(|_| has_contact);
+    with_stored(&relay.asked.request, |asked| {
         let mut bytes = Vec::with_capacity(768);
         let passed = Response { contact: own, ..Response::passed(*response, b"") };
-        text::respond(asked, relay.flow.remote, &passed, &mut bytes);
-        Some(Effect::Send { bytes, target: sip::answer::target(asked, relay.flow) })
+        text::respond(asked, relay.asked.flow.remote, &passed, &mut bytes);
+        Some(Effect::Send { bytes, target: sip::answer::target(asked, relay.asked.flow) })
     })
 }
 
@@ -130,10 +119,10 @@ pub(crate) fn back(look: &Look<'_>, relay: &Relay, response: &Message<'_>) -> Op
 pub(super) fn unanswered(look: &Look<'_>, record: &Record, id: u64) -> Option<Step> {
     let relay = look.soft.relays.iter().find(|relay| relay.id == id)?;
     let effects = vec![Effect::Relayed(id)];
-    if &*relay.method != b"BYE" {
+    if &*relay.asked.method != b"BYE" {
         return Some(Step::Done(effects));
     }
-    let bye = with_stored(&relay.asked, |asked| Some(mark(look, asked)))?;
+    let bye = with_stored(&relay.asked.request, |asked| Some(mark(look, asked)))?;
     Some(ending::ended(look, record, (bye, 200), effects))
 }
 

@@ -103,24 +103,28 @@ impl Text<'_> {
         self.write(leg, self.hop(leg)?, &head, |writer| writer.finish())
     }
 
-    /// A request within a dialog, passed on from the other leg. `to`: its leg of the dialog.
-    pub(crate) fn relay(&self, to: &Leg, request: &Message<'_>) -> Option<Written> {
+    /// The branch that a request within a dialog gets when it passes to the other leg.
+    pub(crate) fn relay_branch(&self, to: &Leg, request: &Message<'_>) -> Option<Branch> {
         let Start::Request { token, .. } = request.start() else { return None };
-        let method = std::str::from_utf8(token).ok()?;
-        let sequence = to.offset.out(sequence(request)?)?;
         let via = via::top(request)?.ok()?;
         let incoming = Incoming {
-            sequence,
+            sequence: to.offset.out(sequence(request)?)?,
             method: token,
             via: Some((via.sent_by, via.branch.unwrap_or_default())),
             remote_tag: Some(&to.remote_tag),
         };
+        Some(self.branch(to, &incoming))
+    }
+
+    /// A request within a dialog, passed on from the other leg. `to`: its leg of the dialog.
+    pub(crate) fn relay(&self, to: &Leg, request: &Message<'_>) -> Option<Written> {
+        let Start::Request { token, .. } = request.start() else { return None };
         let hop = self.hop(to)?;
         let head = Head {
-            method,
-            branch: self.branch(to, &incoming),
+            method: std::str::from_utf8(token).ok()?,
+            branch: self.relay_branch(to, request)?,
             max_forwards: one_less(request),
-            sequence,
+            sequence: to.offset.out(sequence(request)?)?,
             to_tag: &to.remote_tag,
         };
         self.write(to, hop, &head, |writer| {
