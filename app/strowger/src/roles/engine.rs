@@ -160,17 +160,11 @@ fn state(
         text.parse().map_err(|why| problem(format!("--state {text}: {why}"), remedy))
     };
     let nodes = nodes.iter().map(read).collect::<Result<_, _>>()?;
-    let password = match password {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                problem(
-                    format!("--state-password-file {}: {error}", path.display()),
-                    "name a file that this user can read",
-                )
-            })?;
-            Some(base::Key::from(text.trim_end().to_owned()))
-        }
+    let read = |path| {
+        let remedy = "name a file that this user can read";
+        crate::process::password::of_file(path)
+            .map_err(|what| problem(format!("--state-password-file: {what}"), remedy))
     };
+    let password = password.map(read).transpose()?.map(base::Key::from);
     Ok(Some(state_redis::link::Settings { nodes, user: user.map(Box::from), password, ..Default::default() }))
 }

@@ -1,6 +1,6 @@
 //! The state tier of one machine, and the check of a Redis or Valkey server that is the state tier of several (SPEC E1, E8).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::state::configuration::{Setup, StartedBy};
@@ -168,7 +168,7 @@ fn check_redis(args: &Args, address: &Address) -> Result<ExitCode, String> {
 /// The server, and who we are there.
 fn node(args: &Args, address: &Address) -> Result<link::Settings, String> {
     let password = match &args.password_file {
-        Some(path) => Some(password(path)?),
+        Some(path) => Some(crate::process::password::of_file(path)?),
         None => std::env::var(PASSWORD_VARIABLE).ok(),
     };
     if args.user.is_some() && password.is_none() {
@@ -177,17 +177,6 @@ fn node(args: &Args, address: &Address) -> Result<link::Settings, String> {
     let user = args.user.as_deref().map(Box::from);
     let password = password.map(base::Key::from);
     Ok(link::Settings { nodes: vec![address.clone()], user, password, ..link::Settings::default() })
-}
-
-fn password(path: &Path) -> Result<String, String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let wrong = |error: &dyn std::fmt::Display| format!("the password file {}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    if std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
-        errln!("warning: others can read the password file {0}\n  remedy: chmod 600 {0}", path.display());
-    }
-    let line = text.lines().next().filter(|line| !line.is_empty());
-    line.map(str::to_owned).ok_or_else(|| wrong(&"its first line is empty"))
 }
 
 #[cfg(test)]
