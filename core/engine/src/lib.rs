@@ -17,7 +17,7 @@ mod step;
 mod tests;
 mod text;
 
-pub use process::{Answer, Counter, Counters, Engine, Event, Letter};
+pub use process::{Answer, Counters, Engine, Event, Letter};
 pub use record::Mode;
 pub use secret::FarmSecret;
 pub use settings::{Address, Bounds, Settings};

@@ -1,28 +1,7 @@
 //! The counters of one worker. Each counter has one writer, the worker, and any number of readers; `status` and the metrics
 //! page sum the counters over the workers.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// A counter with a single writer: a load and a store cost less than a locked add.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Only the owning worker may call this; a second writer would lose counts.
-    #[inline]
-    pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
-    }
-
-    #[inline]
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Relaxed);
-    }
-
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
+use base::Counter;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident,)*) => {

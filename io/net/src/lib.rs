@@ -18,7 +18,7 @@ pub mod worker;
 
 pub use capture::is_capturing;
 pub use connections::{Connections, Limits, News, Received};
-pub use counters::{Counter, Counters};
+pub use counters::Counters;
 pub use failures::{Failures, Returned};
 pub use mailbox::{Letter, Mailbox, Passing};
 pub use mmsg::{Datagram, Receiver};

@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{Duration, Time};
-use net::Counter;
+use base::{Counter, Duration, Time};
 use sip::headers::cseq;
 use sip::{Message, Method, Name, Parser, Target};
 use transaction::{

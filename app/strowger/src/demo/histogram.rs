@@ -1,6 +1,6 @@
 //! Durations in buckets that grow with them: eight buckets to each doubling, so a figure is right to an eighth.
 
-use net::Counter;
+use base::Counter;
 
 /// Up to 2^32 microseconds, over an hour.
 const BUCKETS: usize = 256;

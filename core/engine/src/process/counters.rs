@@ -1,24 +1,6 @@
 //! What an engine counts.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// One count: one thread writes it, any thread may read it.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, n: u64) {
-        self.set(self.get() + n);
-    }
-
-    pub(crate) fn set(&self, n: u64) {
-        self.0.store(n, Relaxed);
-    }
-
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
+use base::Counter;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {

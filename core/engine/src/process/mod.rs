@@ -34,7 +34,7 @@ use turn::{Core, Input};
 use crate::settings::Settings;
 use crate::step::Look;
 use calls::{Call, Calls};
-pub use counters::{Counter, Counters};
+pub use counters::Counters;
 use tier::Tier;
 
 /// What a worker brings to an engine besides messages.
