@@ -27,7 +27,7 @@ pub use forms::run::{Generated, Run, RunForm, load_run, run_form};
 pub use forms::short::{ShortForm, server_tls, short_form};
 pub use language::problem::{Problem, Problems, SourcePosition, nearest};
 pub use language::role::Differs;
-pub use language::value::{Choice, Endpoint, SIP_PORT, Wrong, parse_address, parse_endpoint, quoted, word};
+pub use language::value::{Choice, Endpoint, Wrong, parse_address, parse_endpoint, quoted, word};
 pub use sections::log_filter::{Level, LogFilter};
 pub use sections::reference::{help, range, reference};
 pub use sections::words::{LogFormat, NewCalls};

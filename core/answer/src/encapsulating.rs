@@ -5,14 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use lb::way::encapsulated::{NextHop, write};
 use sip::headers::via::{self, Via};
-use sip::{Host, Message, Parser, Start, Transport};
+use sip::{Host, Message, Parser, SIP_PORT, SIPS_PORT, Start, Transport};
 use turn::Outbox;
 
 use super::Answerer;
-
-/// Default port of SIP and of SIP over TLS (RFC 3261 §18.2.2, §19.1.2).
-const SIP_PORT: u16 = 5060;
-const SIPS_PORT: u16 = 5061;
 
 impl Answerer {
     /// Wraps the responses among the messages from index `from` on.

@@ -11,16 +11,13 @@ use std::net::SocketAddr;
 use sip::headers::via::{self, Via};
 use sip::headers::{address, max_forwards};
 use sip::text::{write_decimal, write_hex, write_host};
-use sip::{Edits, Flow, Host, Message, Name, Target, Transport, Uri};
+use sip::{Edits, Flow, Host, Message, Name, SIP_PORT, Target, Transport, Uri};
 use turn::Outbox;
 
 use super::{Address, Answerer};
 
 /// First part of the branch in a message that was passed on; the authenticator follows.
 const BRANCH: &str = "z9hG4bKpassed";
-
-/// Default port of SIP (RFC 3261 §18.2.2).
-const SIP_PORT: u16 = 5060;
 
 impl Answerer {
     /// Passes a request on. False: the request is for us, or for the server that died.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use sip::headers::address;
 use sip::text::{write_decimal, write_host};
 use sip::write::With;
-use sip::{Host, Message, Name, Reject, Target, Transport, Uri, Writer};
+use sip::{Host, Message, Name, Reject, SIP_PORT, Target, Transport, Uri, Writer};
 
 use super::Address;
 
@@ -15,9 +15,6 @@ pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, UPD
 
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: u8 = 70;
-
-/// Default port of SIP (RFC 3261 §18.2.2).
-const SIP_PORT: u16 = 5060;
 
 /// Names and values of an answer's fields besides those copied from its request.
 pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;

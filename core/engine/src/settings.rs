@@ -6,16 +6,12 @@ use std::sync::Arc;
 
 use base::Duration;
 use sip::headers::address;
-use sip::{Host, Target, Transport, Uri};
+use sip::{Host, SIP_PORT, SIPS_PORT, Target, Transport, Uri};
 use transaction::Timers;
 
 use crate::application::Application;
 use crate::record::Mode;
 use crate::secret::FarmSecret;
-
-/// Default ports of SIP (RFC 3261 §18.2.2, §26.2.1).
-const SIP_PORT: u16 = 5060;
-const SIPS_PORT: u16 = 5061;
 
 /// A listener as other parties see it.
 #[derive(Clone, Debug)]

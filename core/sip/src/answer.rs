@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use memchr::memchr;
 
-use crate::flow::{Flow, Target, Transport};
+use crate::flow::{Flow, SIP_PORT, Target, Transport};
 use crate::headers::{address, via};
 use crate::message::{Message, Name};
 use crate::status::Reject;
@@ -60,9 +60,6 @@ pub fn begin<'a>(
         None => writer,
     }
 }
-
-/// Default port of SIP (RFC 3261 §18.2.2).
-const SIP_PORT: u16 = 5060;
 
 /// Where an answer to this request goes (RFC 3261 §18.2.2, RFC 3581 §4). If the request's TCP connection has ended, the answer
 /// takes another. With TLS it does not: no rule says whose certificate the other connection would have to show.

@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 
+use crate::flow::{SIP_PORT, SIPS_PORT};
 use crate::text::{write_decimal, write_host};
 use crate::uri::{Host, Uri};
 use crate::work;
@@ -34,7 +35,7 @@ impl Uri<'_> {
                 out.extend(name.strip_suffix(b".").unwrap_or(name).iter().map(u8::to_ascii_lowercase));
             }
         }
-        let default = if self.secure { 5061 } else { 5060 };
+        let default = if self.secure { SIPS_PORT } else { SIP_PORT };
         if let Some(port) = self.port.filter(|port| *port != default) {
             out.push(b':');
             write_decimal(u64::from(port), out);

@@ -2,6 +2,12 @@
 
 use std::net::SocketAddr;
 
+/// Default port of UDP and TCP (RFC 3261 §18.2.2, §19.1.2).
+pub const SIP_PORT: u16 = 5060;
+
+/// Default port of TLS (RFC 3261 §19.1.2, RFC 5923 §8.2).
+pub const SIPS_PORT: u16 = 5061;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     Udp,

@@ -36,7 +36,7 @@ pub mod work;
 pub mod write;
 
 pub use edits::Edits;
-pub use flow::{ConnectionId, Flow, Target, Transport};
+pub use flow::{ConnectionId, Flow, SIP_PORT, SIPS_PORT, Target, Transport};
 pub use message::{Header, Length, Malformed, Message, Method, Name, Parser, Start};
 pub use status::Reject;
 pub use uri::{Host, Uri};

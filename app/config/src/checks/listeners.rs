@@ -7,7 +7,7 @@ use sip::Host;
 use sip::Transport;
 
 use crate::language::problem::{Problems, SourcePosition};
-use crate::language::value::{SIP_PORT, Wrong, parse_address};
+use crate::language::value::{Wrong, parse_address};
 use crate::sections::shared::Listen;
 
 /// A listener is numbered in one byte, and each listener costs every worker a socket.
@@ -49,7 +49,8 @@ fn matchable(name: &str) -> Result<String, Wrong> {
     let bare = bare.rsplit('@').next().unwrap_or_default();
     match Host::parse(bare.as_bytes()) {
         Some(Host::Ip(ip)) => {
-            let remedy = format!("write the address with its port: \"{}\"", SocketAddr::new(ip, SIP_PORT));
+            let remedy =
+                format!("write the address with its port: \"{}\"", SocketAddr::new(ip, sip::SIP_PORT));
             return wrong("has no port", remedy);
         }
         Some(Host::Name(_)) if bare == plain => return Ok(plain),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use base::Key;
-use sip::Transport;
+use sip::{SIP_PORT, SIPS_PORT, Transport};
 use toml::de::DeValue;
 
 use crate::language::problem::nearest;
@@ -16,10 +16,6 @@ pub type Wrong = (String, String);
 
 /// The lowest and the highest number that is accepted.
 pub(crate) type Bounds = Option<(u64, u64)>;
-
-/// The ports of SIP without and with TLS (RFC 3261 §19.1.2).
-pub const SIP_PORT: u16 = 5060;
-const SIPS_PORT: u16 = 5061;
 
 pub(crate) trait Value: Sized {
     fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong>;

@@ -182,7 +182,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// As `lb --server` reads it: without a port, the port is that of SIP.
 fn sip_address(text: &str) -> Result<SocketAddr, String> {
-    config::parse_address(text, Some(config::SIP_PORT)).map_err(with_remedy)
+    config::parse_address(text, Some(sip::SIP_PORT)).map_err(with_remedy)
 }
 
 fn with_remedy((what, remedy): config::Wrong) -> String {

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use sip::headers::via::{self, Via};
-use sip::{Flow, Host, Message, Method, Reject, Start, Target, Transport};
+use sip::{Flow, Host, Message, Method, Reject, SIP_PORT, Start, Target, Transport};
 
 use super::answered::is_answer;
 use super::calls::Known;
@@ -14,9 +14,6 @@ use crate::record::Mode;
 use crate::settings::Hop;
 use crate::step::Effect;
 use crate::text::{self, Forward, Routes};
-
-/// Default port of SIP (RFC 3261 §18.2.2).
-const SIP_PORT: u16 = 5060;
 
 /// Where our Via in a response is found, and what stands below it.
 pub(super) struct Back<'m> {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use sip::headers::via::Via;
-use sip::{Host, Transport, Uri};
+use sip::{Host, SIP_PORT, SIPS_PORT, Transport, Uri};
 
 use crate::settings::Listener;
 use crate::signed::hop::BEHIND_BRANCH;
@@ -37,8 +37,8 @@ const VIA: &[u8] = b"Via: ";
 /// RFC 3261 §19.1.2; with RFC 7118 §5.2.3, WebSocket keeps the ports of HTTP.
 const fn default_port(transport: Option<Transport>) -> u16 {
     match transport {
-        None | Some(Transport::Udp | Transport::Tcp) => 5060,
-        Some(Transport::Tls) => 5061,
+        None | Some(Transport::Udp | Transport::Tcp) => SIP_PORT,
+        Some(Transport::Tls) => SIPS_PORT,
         Some(Transport::Ws) => 80,
         Some(Transport::Wss) => 443,
     }

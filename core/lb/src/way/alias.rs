@@ -3,16 +3,13 @@
 
 use std::net::SocketAddr;
 
-use sip::{ConnectionId, Host, Transport};
+use sip::{ConnectionId, Host, SIP_PORT, SIPS_PORT, Transport};
 use turn::Claim;
 
 use crate::counters::Counter;
 use crate::way::request::Request;
 use crate::way::turn::Turn;
 use crate::way::view::View;
-
-/// RFC 5923 §8.2: the port of a TLS Via without one.
-const TLS_PORT: u16 = 5061;
 
 /// Notes whether the sender of a request over a stream asks to get requests back over that stream.
 pub(crate) fn note(view: &View, turn: &mut Turn<'_>, request: &Request<'_>) {
@@ -23,7 +20,8 @@ pub(crate) fn note(view: &View, turn: &mut Turn<'_>, request: &Request<'_>) {
         return;
     }
     let aliases = &view.shared.aliases;
-    let port = request.via.port.unwrap_or(if flow.transport == Transport::Tls { TLS_PORT } else { 5060 });
+    let port =
+        request.via.port.unwrap_or(if flow.transport == Transport::Tls { SIPS_PORT } else { SIP_PORT });
     // RFC 5923 §8.2: the address is the one that the peer sends from, not one that a name may stand for.
     let address = SocketAddr::new(flow.remote.ip().to_canonical(), port);
     // A connection that we opened is found by its address anyway.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use sip::headers::via::Via;
-use sip::{Flow, Host, Transport};
+use sip::{Flow, Host, SIP_PORT, SIPS_PORT, Transport};
 
 use crate::connections::own::is_of_one_host;
 use crate::way::view::View;
@@ -40,5 +40,5 @@ impl View {
 }
 
 fn port_of(via: &Via<'_>, flow: Flow) -> u16 {
-    via.port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 })
+    via.port.unwrap_or(if flow.transport == Transport::Tls { SIPS_PORT } else { SIP_PORT })
 }

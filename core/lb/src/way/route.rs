@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use sip::headers::address;
-use sip::{Edits, Flow, Host, Message, Method, Name, Reject, Transport, Uri};
+use sip::{Edits, Flow, Host, Message, Method, Name, Reject, SIP_PORT, SIPS_PORT, Transport, Uri};
 
 use crate::counters::Counter;
 use crate::farm::server::{Server, ServerId};
@@ -114,7 +114,8 @@ impl View {
     pub(crate) fn server_that_sent(&self, request: &Request<'_>, flow: Flow) -> Option<&Server> {
         let named = |host, port: Option<u16>| match host {
             Host::Ip(ip) if ip == flow.remote.ip() => {
-                let port = port.unwrap_or(if flow.transport == Transport::Tls { 5061 } else { 5060 });
+                let port =
+                    port.unwrap_or(if flow.transport == Transport::Tls { SIPS_PORT } else { SIP_PORT });
                 self.snapshot.by_address(SocketAddr::new(ip, port))
             }
             Host::Ip(_) | Host::Name(_) => None,
