@@ -2,7 +2,7 @@
 
 use base::Time;
 use sip::headers::address;
-use sip::{Flow, Message, Method, Name, Parser, Reject};
+use sip::{Flow, Message, Method, Name, Reject};
 use state::Key;
 use turn::Outgoing;
 
@@ -36,8 +36,7 @@ impl Engine {
             return;
         }
         if letter::is_meant(bytes) {
-            let secret = self.settings.secret.clone();
-            let Some((hops, flow, message)) = letter::open(&secret, bytes) else {
+            let Some((hops, flow, message)) = letter::open(&self.settings.secret, bytes) else {
                 return self.counters.malformed.add(1);
             };
             return self.handed(now, message, flow, hops, out);
@@ -54,7 +53,7 @@ impl Engine {
 
     fn sip(&mut self, now: Time, bytes: &[u8], flow: Flow, out: &mut Outbox) {
         // Steps need the engine while the message lies in the parser.
-        let mut parser = std::mem::replace(&mut self.parser, Parser::new());
+        let mut parser = std::mem::take(&mut self.parser);
         match parser.parse(bytes) {
             Ok(message) => self.parsed(now, &message, flow, out),
             Err(sip::Malformed::Empty) => {}
@@ -216,19 +215,13 @@ impl Engine {
         let named = String::from_utf8_lossy(required);
         let fields = [("Unsupported", &*named)];
         let response = crate::text::Response { fields: &fields, ..crate::text::Response::own(&reject, b"") };
-        let mut bytes = Vec::new();
-        crate::text::respond(request, flow.remote, &response, &mut bytes);
-        out.post(&bytes, sip::answer::target(request, flow));
+        post(step::response_effect(request, flow, &response), out);
         true
     }
 
     /// An answer of our own, without a call.
     pub(super) fn answer(&self, request: &Message<'_>, flow: Flow, reject: &Reject, out: &mut Outbox) {
-        if let Effect::Send { bytes, target } =
-            step::answer_effect(request, flow, reject, &self.stray_tag(request))
-        {
-            out.post(&bytes, target);
-        }
+        post(step::answer_effect(request, flow, reject, &self.stray_tag(request)), out);
     }
 
     /// A To tag for answers without a record: copies of a request get the same (RFC 3261 §8.2.7).
@@ -244,8 +237,13 @@ impl Engine {
         let fields = [("Allow", crate::text::ALLOW), ("Accept", "application/sdp")];
         let (ok, tag) = (Reject::ok(), self.stray_tag(request));
         let response = crate::text::Response { fields: &fields, ..crate::text::Response::own(&ok, &tag) };
-        let mut bytes = Vec::new();
-        crate::text::respond(request, flow.remote, &response, &mut bytes);
-        out.post(&bytes, sip::answer::target(request, flow));
+        post(step::response_effect(request, flow, &response), out);
+    }
+}
+
+/// A message that belongs to no call leaves.
+pub(super) fn post(effect: Effect, out: &mut Outbox) {
+    if let Effect::Send { bytes, target } = effect {
+        out.post(&bytes, target);
     }
 }

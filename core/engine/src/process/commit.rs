@@ -1,7 +1,7 @@
 //! One event of a call after the other: each waits until what the one before has written is in the store (SPEC E2).
 
 use base::{Duration, Time};
-use sip::{Parser, Reject};
+use sip::Reject;
 use state::planted::{self, Bug};
 use state::{Answer, Command, Key, Stamp, Unanswered};
 
@@ -224,7 +224,7 @@ impl Engine {
             Owned::TakeOver => self.run(now, key, &Event::TakeOver, &|| event.clone(), checked, out),
             Owned::Message { bytes, flow, hops } => {
                 let present = std::mem::replace(&mut self.hops, kept_hops(*hops));
-                let mut parser = std::mem::replace(&mut self.parser, Parser::new());
+                let mut parser = std::mem::take(&mut self.parser);
                 if let Ok(message) = parser.parse(bytes) {
                     let read = match message.method() {
                         Some(method) => Event::Request { request: &message, flow: *flow, method },
@@ -263,7 +263,7 @@ impl Engine {
     pub(super) fn give_up(&mut self, key: Key, event: &Owned, out: &mut Outbox) {
         match event {
             Owned::Message { bytes, flow, .. } => {
-                let mut parser = std::mem::replace(&mut self.parser, Parser::new());
+                let mut parser = std::mem::take(&mut self.parser);
                 if let Ok(message) = parser.parse(bytes) {
                     match message.method() {
                         Some(method) => {

@@ -7,12 +7,12 @@ use sip::headers::via::{self, Via};
 use sip::{Flow, Host, Message, Method, Reject, SIP_PORT, Start, Target, Transport};
 
 use super::answered::is_answer;
+use super::arrive::post;
 use super::calls::Known;
 use super::{Engine, Outbox};
 use crate::names::{NO_LEG, OwnVia, WayBack, key_of_request};
 use crate::record::Mode;
 use crate::settings::Hop;
-use crate::step::Effect;
 use crate::text::{self, Forward, Routes};
 
 /// Where our Via in a response is found, and what stands below it.
@@ -40,10 +40,7 @@ impl Engine {
             Method::Subscribe | Method::Refer | Method::Register | Method::Publish | Method::Prack
         ) || matches!(method, Method::Bye | Method::Update);
         if self.settings.mode == Mode::B2bua && makes_dialogs {
-            if let Effect::Send { bytes, target } = crate::step::not_allowed(request, flow) {
-                out.post(&bytes, target);
-            }
-            return;
+            return post(crate::step::not_allowed(request, flow), out);
         }
         // Who names the next hop himself would have us send anywhere.
         if routes.next.is_some() {

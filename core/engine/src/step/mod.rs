@@ -25,7 +25,7 @@ use crate::names::Leg as LegNumber;
 use crate::record::{Record, Tombstone};
 use crate::settings::Settings;
 use crate::soft::{Asked, Soft};
-use crate::text::{Text, Written};
+use crate::text::{Response, Text, Written};
 
 /// A wake-up comes so much later than the timer whose engine may have died.
 const WAKE_BEHIND_MS: Millis = 2_000;
@@ -253,9 +253,13 @@ fn answer(request: &Message<'_>, flow: Flow, reject: &Reject) -> Option<Step> {
 }
 
 pub(crate) fn answer_effect(request: &Message<'_>, flow: Flow, reject: &Reject, tag: &[u8]) -> Effect {
+    response_effect(request, flow, &Response::own(reject, tag))
+}
+
+/// A response of our own to a request that just came.
+pub(crate) fn response_effect(request: &Message<'_>, flow: Flow, response: &Response<'_>) -> Effect {
     let mut bytes = Vec::with_capacity(512);
-    let response = crate::text::Response::own(reject, tag);
-    crate::text::respond(request, flow.remote, &response, &mut bytes);
+    crate::text::respond(request, flow.remote, response, &mut bytes);
     Effect::Send { bytes, target: sip::answer::target(request, flow) }
 }
 

@@ -5,7 +5,9 @@ use sip::{Flow, Message, Method, Name, Reject};
 
 use state::planted::{self, Bug};
 
-use super::{Effect, Look, Step, answer, answer_effect, cancelling, dialog, ending, with_stored};
+use super::{
+    Effect, Look, Step, answer, answer_effect, cancelling, dialog, ending, response_effect, with_stored,
+};
 use crate::record::{Leg, LegState, Record};
 use crate::soft::{Asked, Relay};
 use crate::text::{self, Response};
@@ -78,9 +80,7 @@ fn early(
 pub(crate) fn not_allowed(request: &Message<'_>, flow: Flow) -> Effect {
     let reject = Reject::with_status(405);
     let response = Response { fields: &[("Allow", text::ALLOW)], ..Response::own(&reject, b"") };
-    let mut bytes = Vec::with_capacity(512);
-    text::respond(request, flow.remote, &response, &mut bytes);
-    Effect::Send { bytes, target: sip::answer::target(request, flow) }
+    response_effect(request, flow, &response)
 }
 
 /// The answer to a request that was passed on.

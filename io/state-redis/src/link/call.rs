@@ -52,7 +52,20 @@ impl Call {
 
     /// An error of the node is an error.
     pub(super) fn value(&mut self, words: &[&[u8]]) -> io::Result<Value> {
-        match self.call(words)? {
+        let value = self.call(words)?;
+        self.good(value)
+    }
+
+    /// The same for many commands, which leave together.
+    pub(super) fn values(&mut self, commands: &[[&[u8]; 2]]) -> io::Result<Vec<Value>> {
+        let mut out = Vec::new();
+        commands.iter().for_each(|words| write_words(words, &mut out));
+        let values = self.exchanges(&out, commands.len())?;
+        values.into_iter().map(|value| self.good(value)).collect()
+    }
+
+    fn good(&self, value: Value) -> io::Result<Value> {
+        match value {
             Value::Error(text) => Err(self.error(io::ErrorKind::Other, &text)),
             value => Ok(value),
         }
@@ -63,17 +76,30 @@ impl Call {
     }
 
     fn exchange(&mut self, bytes: &[u8]) -> io::Result<Value> {
-        let value = self.try_exchange(bytes);
-        value.map_err(|error| self.error(error.kind(), &error.to_string()))
+        let value = self.exchanges(bytes, 1)?.pop();
+        value.ok_or_else(|| self.error(io::ErrorKind::UnexpectedEof, "no answer"))
     }
 
-    fn try_exchange(&mut self, bytes: &[u8]) -> io::Result<Value> {
+    /// Writes commands, and reads so many answers.
+    fn exchanges(&mut self, bytes: &[u8], count: usize) -> io::Result<Vec<Value>> {
+        let values = self.try_exchanges(bytes, count);
+        values.map_err(|error| self.error(error.kind(), &error.to_string()))
+    }
+
+    fn try_exchanges(&mut self, bytes: &[u8], count: usize) -> io::Result<Vec<Value>> {
         self.stream.write_all(bytes)?;
         let mut piece = [0; PIECE];
+        let mut values = Vec::with_capacity(count);
         loop {
             match self.reader.read() {
                 Ok(Some(Value::Push(_))) => continue,
-                Ok(Some(value)) => return Ok(value),
+                Ok(Some(value)) => {
+                    values.push(value);
+                    if values.len() == count {
+                        return Ok(values);
+                    }
+                    continue;
+                }
                 Ok(None) => {}
                 Err(malformed) => {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{malformed:?}")));

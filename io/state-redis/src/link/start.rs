@@ -145,9 +145,7 @@ impl Farm {
     fn secrets(&mut self) -> io::Result<Vec<(u8, Option<[u8; SECRET_BYTES]>)>> {
         let mut found = Vec::new();
         for primary in &mut self.0 {
-            for partition in primary.partitions.iter().collect::<Vec<u8>>() {
-                found.push((partition, primary.secret(partition)?));
-            }
+            found.extend(primary.secrets()?);
         }
         found.sort_unstable_by_key(|(partition, _)| *partition);
         Ok(found)
@@ -230,8 +228,26 @@ impl Primary {
         }
     }
 
+    /// The copy in each partition, asked for together.
+    fn secrets(&mut self) -> io::Result<Vec<(u8, Option<[u8; SECRET_BYTES]>)>> {
+        let partitions: Vec<u8> = self.partitions.iter().collect();
+        let names: Vec<String> = partitions.iter().map(|partition| name(*partition, "secret")).collect();
+        let commands: Vec<[&[u8]; 2]> = names.iter().map(|name| [&b"GET"[..], name.as_bytes()]).collect();
+        let values = self.call.values(&commands)?;
+        partitions
+            .into_iter()
+            .zip(values)
+            .map(|(partition, value)| Ok((partition, self.secret_of(value)?)))
+            .collect()
+    }
+
     fn secret(&mut self, partition: u8) -> io::Result<Option<[u8; SECRET_BYTES]>> {
-        match self.call.value(&[b"GET", name(partition, "secret").as_bytes()])? {
+        let value = self.call.value(&[b"GET", name(partition, "secret").as_bytes()])?;
+        self.secret_of(value)
+    }
+
+    fn secret_of(&self, value: Value) -> io::Result<Option<[u8; SECRET_BYTES]>> {
+        match value {
             Value::Nil => Ok(None),
             Value::Bytes(bytes) if bytes.len() == SECRET_BYTES => Ok(bytes.first_chunk().copied()),
             _ => Err(self.call.error(io::ErrorKind::InvalidData, "its secret has not 32 bytes")),
