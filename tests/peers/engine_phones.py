@@ -11,18 +11,11 @@ import time
 from engines import Engines, Tier
 from farm import Farm, until
 from kamailio import start_kamailio
+from phones import PHONE
 from report import Report
 
-PHONE = """module_path /usr/lib/baresip/modules
-module g711.so
-module aubridge.so
-module ctrl_tcp.so
-module_app account.so
-module_app menu.so
-audio_player aubridge,loop
-audio_source aubridge,loop
-audio_alert aubridge,ring
-sip_listen {listen}
+# The telephone of phones.py, with a port for commands.
+STEERED = PHONE + """module ctrl_tcp.so
 ctrl_tcp_listen {control}
 """
 
@@ -39,7 +32,7 @@ class Phone:
         control = farm.address("tcp")
         folder = farm.directory / user
         folder.mkdir()
-        (folder / "config").write_text(PHONE.format(listen=self.place.host_port, control=control.host_port))
+        (folder / "config").write_text(STEERED.format(listen=self.place.host_port, control=control.host_port))
         # Registered at the registrar itself; calls leave through the load manager in front of the engines.
         account = f'<sip:{user}@{registrar.host_port}>;auth_user={user};auth_pass=1;regint=60;answermode=manual'
         (folder / "accounts").write_text(account + "\n")

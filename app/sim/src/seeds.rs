@@ -25,14 +25,7 @@ fn check(kind: Kind) -> Summary {
         }
         None => run(kind, 0..number("STROWGER_SEEDS").unwrap_or(SEEDS), |_| {}),
     };
-    let (failed, runs) = (&summary.failed, summary.runs);
-    let shown = failed.len().min(5);
-    assert!(
-        failed.is_empty(),
-        "{} of {runs} seeds failed, of them:\n{}",
-        failed.len(),
-        failed[..shown].join("\n")
-    );
+    none_failed(&summary.failed, summary.runs);
     println!("{kind:?}: {summary:?}");
     summary
 }
@@ -53,7 +46,19 @@ fn saw(summary: &Summary, names: &[&str]) {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// Asserts that no run failed, and shows the first that did.
+#[track_caller]
+pub(crate) fn none_failed(failed: &[String], runs: usize) {
+    let shown = failed.len().min(5);
+    assert!(
+        failed.is_empty(),
+        "{} of {runs} seeds failed, of them:\n{}",
+        failed.len(),
+        failed[..shown].join("\n")
+    );
+}
+
+pub(crate) fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}")))
 }

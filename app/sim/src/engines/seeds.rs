@@ -3,14 +3,10 @@
 use super::case::{Case, Kind};
 use super::runs::{Summary, run};
 use super::world::World;
+use crate::seeds::{none_failed, number};
 
 /// Runs of each kind.
 const SEEDS: u64 = 200;
-
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}")))
-}
 
 fn check(kind: Kind) {
     let summary = match number("STROWGER_SEED") {
@@ -23,17 +19,10 @@ fn check(kind: Kind) {
         }
         None => run(kind, 0..number("STROWGER_SEEDS").unwrap_or(SEEDS), |_| {}),
     };
-    let (failed, runs) = (&summary.failed, summary.runs);
-    let shown = failed.len().min(5);
-    assert!(
-        failed.is_empty(),
-        "{} of {runs} seeds failed, of them:\n{}",
-        failed.len(),
-        failed[..shown].join("\n")
-    );
+    none_failed(&summary.failed, summary.runs);
     println!("{kind:?}: {summary:?}");
     let proves = summary.taken_over > 0 && summary.conflicts > 0;
-    assert!(proves || runs == 1, "no call was taken over, or no write met another: {summary:?}");
+    assert!(proves || summary.runs == 1, "no call was taken over, or no write met another: {summary:?}");
 }
 
 #[test]
