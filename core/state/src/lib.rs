@@ -2,7 +2,7 @@
 //!
 //! A record belongs to one call and lies in one of 256 [`Partition`]s. A [`Command`] concerns one partition and takes effect whole
 //! or not at all. Nobody locks a record: a put names the [`Stamp`] of the record that it was made from, and is refused if another
-//! put came between. So far, no role of the binary uses this crate.
+//! put came between.
 //!
 //! Times of the state tier are [`Millis`] since 1970, by a clock on which all engines of a farm agree.
 

@@ -175,15 +175,13 @@ impl Engine {
                 }
                 _ => self.give_up(key, &event, out),
             },
-            Busy::Checks(event) => match answer {
-                Ok(Answer::Unchanged) => self.again(now, key, event, true, out),
-                Ok(Answer::Record(found)) => {
+            Busy::Checks(event) => {
+                // Without an answer, a call up goes on with what this engine knows.
+                if let Ok(Answer::Record(found)) = answer {
                     self.known(key, found.as_deref());
-                    self.again(now, key, event, true, out);
                 }
-                // A call up goes on with what this engine knows.
-                _ => self.again(now, key, event, true, out),
-            },
+                self.again(now, key, event, true, out);
+            }
             Busy::Writes(writing) => self.written(now, key, *writing, answer, out),
             Busy::Owes => self.owed_written(now, key, answer),
         }
@@ -202,19 +200,15 @@ impl Engine {
                 Err(_) => Known::Foreign,
             },
         };
-        if let Known::Up(record) = &mut call.known
-            && record.header.owner != engine
-        {
-            record.legs.iter_mut().filter_map(|leg| leg.flow.as_mut()).for_each(letter::foreign);
+        match &mut call.known {
+            Known::Up(record) if record.header.owner == engine => return,
+            Known::Up(record) => {
+                record.legs.iter_mut().filter_map(|leg| leg.flow.as_mut()).for_each(letter::foreign);
+            }
+            Known::Unread | Known::Nothing | Known::Gone(_) | Known::Foreign => {}
         }
         // What another engine goes on with is no business of this one.
-        let is_own = matches!(&call.known, Known::Up(record) if record.header.owner == engine);
-        if !is_own {
-            call.soft.clients.clear();
-            call.soft.failure = None;
-            call.soft.byes.clear();
-            call.soft.rings_until = None;
-        }
+        call.soft.forget();
     }
 
     /// An event happens anew.
