@@ -84,29 +84,13 @@ fn run(
     farm: &Identity,
     beside: impl Fn(u8) -> io::Result<Box<dyn Beside<Engine>>>,
 ) -> io::Result<()> {
-    let identities = Arc::new(Identities::new(start.tls.map(identity)));
     let all: Vec<_> = start.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
-    let hosts = hosts(&start.to)?;
+    let settings = settings(&start, farm)?;
+    let identities = Arc::new(Identities::new(start.tls.map(identity)));
     let mut workers = Vec::new();
     let mut counters = Vec::new();
     for index in 0..start.workers {
-        let settings = Settings {
-            mode: start.mode,
-            secret: FarmSecret::new(farm.secret),
-            engine: farm.engine,
-            worker: index,
-            workers: start.workers,
-            listeners: start.listeners.iter().map(|listener| address_of(listener, start.route)).collect(),
-            letters: letters(&start.listeners),
-            application: Arc::new(Forward { talk_max: start.talk_max }),
-            to: start.to.iter().map(|to| to.as_bytes().into()).collect(),
-            route: start.route.map(|lb| format!("<sip:{lb};lr>").into_bytes().into()),
-            hosts: hosts.clone(),
-            timers: transaction::Timers::default(),
-            ring_max: start.ring_max,
-            bounds: engine::Bounds::default(),
-        };
-        let core = Engine::new(settings, farm.clock);
+        let core = Engine::new(Settings { worker: index, ..settings.clone() }, farm.clock);
         counters.push(core.counters());
         let setup = Setup {
             index,
@@ -162,6 +146,26 @@ fn run(
         ));
     }
     Ok(())
+}
+
+/// The settings of the first worker; the others differ in their number.
+fn settings(start: &Start, farm: &Identity) -> io::Result<Settings> {
+    Ok(Settings {
+        mode: start.mode,
+        secret: FarmSecret::new(farm.secret),
+        engine: farm.engine,
+        worker: 0,
+        workers: start.workers,
+        listeners: start.listeners.iter().map(|listener| address_of(listener, start.route)).collect(),
+        letters: letters(&start.listeners),
+        application: Arc::new(Forward { talk_max: start.talk_max }),
+        to: start.to.iter().map(|to| to.as_bytes().into()).collect(),
+        route: start.route.map(|lb| format!("<sip:{lb};lr>").into_bytes().into()),
+        hosts: hosts(&start.to)?,
+        timers: transaction::Timers::default(),
+        ring_max: start.ring_max,
+        bounds: engine::Bounds::default(),
+    })
 }
 
 /// What other parties know of a listener. All engines behind a load manager have its address: what one of them repeats for
