@@ -49,6 +49,8 @@ pub struct Settings {
     pub timers: Timers,
     /// How long a call may ring (RFC 3261 §16.6, timer C).
     pub ring_max: Duration,
+    /// How long a call may be up before both sides are asked whether they still have it.
+    pub silence_max: Duration,
     pub bounds: Bounds,
 }
 

@@ -14,8 +14,9 @@ pub(crate) struct Soft {
     /// The failure that the caller has not acknowledged.
     pub(crate) failure: Option<InviteServer>,
     pub(crate) relays: Vec<Relay>,
-    /// BYEs of ours.
-    pub(crate) byes: Vec<Bye>,
+    pub(crate) byes: Vec<Own>,
+    /// What asks the sides of a call whether they still have it.
+    pub(crate) options: Vec<Own>,
     /// When the call has rung too long.
     pub(crate) rings_until: Option<Time>,
 }
@@ -60,8 +61,9 @@ pub(crate) struct Asked {
     pub(crate) flow: Flow,
 }
 
+/// A request of ours within the dialog of a leg.
 #[derive(Clone, Debug)]
-pub(crate) struct Bye {
+pub(crate) struct Own {
     pub(crate) leg: Leg,
     pub(crate) branch: Branch,
     pub(crate) bytes: Box<[u8]>,
@@ -87,8 +89,15 @@ impl Soft {
         self.relays.iter().find(|relay| relay.branch == *branch && *relay.asked.method == *method)
     }
 
+    fn own(&self) -> impl Iterator<Item = &Own> {
+        self.byes.iter().chain(&self.options)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.failure.is_none() && self.relays.is_empty() && self.byes.is_empty()
+        self.clients.is_empty()
+            && self.failure.is_none()
+            && self.relays.is_empty()
+            && self.own().next().is_none()
     }
 
     /// When something must be done next.
@@ -98,9 +107,9 @@ impl Soft {
             [client.invite.next_deadline(), cancel].into_iter().flatten()
         });
         let relays = self.relays.iter().filter_map(|relay| relay.machine.next_deadline());
-        let byes = self.byes.iter().filter_map(|bye| bye.machine.next_deadline());
+        let own = self.own().filter_map(|own| own.machine.next_deadline());
         let failure = self.failure.and_then(|failure| failure.next_deadline());
-        let all = clients.chain(relays).chain(byes).chain(failure).chain(self.rings_until);
+        let all = clients.chain(relays).chain(own).chain(failure).chain(self.rings_until);
         all.min().unwrap_or(Time::NEVER)
     }
 }

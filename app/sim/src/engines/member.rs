@@ -127,6 +127,8 @@ impl Member {
             hosts: HashMap::new(),
             timers: transaction::Timers::default(),
             ring_max: *ring_max,
+            // No run is so long.
+            silence_max: base::Duration::from_secs(43_200),
             bounds: engine::Bounds::default(),
         };
         let micros = (EPOCH_US + now.as_micros()).saturating_add_signed(self.wrong_us);

@@ -36,6 +36,7 @@ pub(crate) struct Start {
     pub(crate) to: Vec<String>,
     pub(crate) route: Option<SocketAddr>,
     pub(crate) ring_max: Duration,
+    pub(crate) silence_max: Duration,
     pub(crate) talk_max: Option<Duration>,
     pub(crate) workers: u8,
     /// The nodes of the state tier; none: the state lies in this process.
@@ -164,6 +165,7 @@ fn settings(start: &Start, farm: &Identity) -> io::Result<Settings> {
         hosts: hosts(&start.to)?,
         timers: transaction::Timers::default(),
         ring_max: start.ring_max,
+        silence_max: start.silence_max,
         bounds: engine::Bounds::default(),
     })
 }

@@ -77,6 +77,10 @@ pub(crate) struct Args {
     /// Time that a call may last after its answer, seconds; then the engine hangs up. If left out, any time
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=31_536_000))]
     talk_max: Option<u64>,
+    /// Time that a call may be up before both sides are asked with OPTIONS whether they still have it, seconds. If one of them
+    /// has not, the engine hangs up; else it asks again after the same time. A proxy does not ask
+    #[arg(long, value_name = "SECONDS", default_value_t = 43_200, value_parser = value_parser!(u64).range(60..=31_536_000))]
+    silence_max: u64,
     /// Threads for calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -137,6 +141,7 @@ fn start(args: Args) -> Result<Start, String> {
         state: state(&args.state, args.state_user.as_deref(), args.state_password_file.as_deref())?,
         ring_max: Duration::from_secs(args.ring_max),
         talk_max: args.talk_max.map(Duration::from_secs),
+        silence_max: Duration::from_secs(args.silence_max),
         workers: args.workers,
         seconds: args.seconds,
     })

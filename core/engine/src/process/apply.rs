@@ -11,8 +11,9 @@ use transaction::{
 use super::calls::Known;
 use super::{Engine, Outbox};
 use crate::record::Record;
-use crate::soft::{Bye, Cancel, Client, Relay};
+use crate::soft::{Cancel, Client, Own, Relay};
 use crate::step::{Counted, Effect};
+use crate::text::Written;
 
 /// Requests of one call that pass at the same time.
 const RELAYS_MAX: usize = 16;
@@ -47,6 +48,17 @@ impl Engine {
         }
         let Some(call) = self.calls.get_mut(key) else { return };
         let soft = &mut call.soft;
+        let begin = |all: &mut Vec<Own>, leg, written: Written, out: &mut Outbox| {
+            all.retain(|own| own.leg != leg);
+            out.post(&written.bytes, written.target);
+            all.push(Own {
+                leg,
+                branch: written.branch,
+                machine: NonInviteClient::start(now, written.reliable, &timers),
+                bytes: written.bytes.into(),
+                target: written.target,
+            });
+        };
         match effect {
             Effect::Send { .. } | Effect::Count(_) => {}
             Effect::Invite(leg, written) => {
@@ -114,18 +126,10 @@ impl Engine {
                 });
             }
             Effect::Relayed(id) => soft.relays.retain(|relay| relay.id != id),
-            Effect::Bye(leg, written) => {
-                soft.byes.retain(|bye| bye.leg != leg);
-                out.post(&written.bytes, written.target);
-                soft.byes.push(Bye {
-                    leg,
-                    branch: written.branch,
-                    machine: NonInviteClient::start(now, written.reliable, &timers),
-                    bytes: written.bytes.into(),
-                    target: written.target,
-                });
-            }
+            Effect::Bye(leg, written) => begin(&mut soft.byes, leg, written, out),
             Effect::ByeAnswered(leg) => soft.byes.retain(|bye| bye.leg != leg),
+            Effect::Options(leg, written) => begin(&mut soft.options, leg, written, out),
+            Effect::OptionsAnswered(leg) => soft.options.retain(|options| options.leg != leg),
         }
         self.calls.arm(key);
     }

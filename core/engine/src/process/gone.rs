@@ -67,8 +67,8 @@ fn late_answer(look: &Look<'_>, tombstone: &Tombstone, response: &Message<'_>) -
     let text = Text { settings: look.settings, key: look.key, record: &record };
     let target = text::uri_of(response, Name::Contact)?;
     let leg = Leg { target, routes: text::routes_of_dialog(response, true), ..leg };
-    let Written { bytes, target, .. } = text.unwanted(&leg, "ACK", sequence.number)?;
-    let bye = text.unwanted(&leg, "BYE", sequence.number + 1)?;
+    let Written { bytes, target, .. } = text.own(&leg, "ACK", sequence.number)?;
+    let bye = text.own(&leg, "BYE", sequence.number + 1)?;
     Some(vec![Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
 }
 
@@ -100,6 +100,7 @@ pub(super) fn of_nothing(look: &Look<'_>, event: &Event<'_>, looked_again: bool)
         }
         Event::Timer(crate::step::Timer::Unanswered(id)) => Step::Done(vec![Effect::Relayed(id)]),
         Event::Timer(crate::step::Timer::UnwantedStays(leg)) => Step::Done(vec![Effect::ByeAnswered(leg)]),
+        Event::Timer(crate::step::Timer::Silent(leg)) => Step::Done(vec![Effect::OptionsAnswered(leg)]),
         Event::Timer(_) | Event::TakeOver => Step::Done(Vec::new()),
     }
 }

@@ -147,13 +147,15 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
             rung.events.push(Owned::Timer(Timer::Unanswered(relay.id)));
         }
     }
-    for bye in &mut soft.byes {
-        let (repeat, over) = repeats(now, &mut bye.machine, timers);
+    let byes = soft.byes.iter_mut().map(|bye| (bye, Timer::UnwantedStays as fn(_) -> _));
+    let options = soft.options.iter_mut().map(|options| (options, Timer::Silent as fn(_) -> _));
+    for (own, timer) in byes.chain(options) {
+        let (repeat, over) = repeats(now, &mut own.machine, timers);
         if repeat {
-            rung.sends.push((bye.bytes.to_vec(), bye.target));
+            rung.sends.push((own.bytes.to_vec(), own.target));
         }
         if over {
-            rung.events.push(Owned::Timer(Timer::UnwantedStays(bye.leg)));
+            rung.events.push(Owned::Timer(timer(own.leg)));
         }
     }
     if let Some(failure) = &mut soft.failure {

@@ -9,7 +9,7 @@ use super::stand_in::is_in_progress;
 use super::tier::Asked;
 use super::{Engine, Outbox};
 use crate::record::Record;
-use crate::step::Event;
+use crate::step::{Event, asked_at};
 
 /// Whoever dies within this time after another may have had to take over that one's calls.
 const MOURNED_FOR: Duration = Duration::from_secs(30);
@@ -153,7 +153,9 @@ impl Engine {
         let (Some(owner), Some(expected)) = (Header::owner_of(bytes), Stamp::of(bytes)) else { return };
         let millis = self.tier.millis(now);
         let record = Record::read(bytes).ok();
-        let first = record.iter().flat_map(|record| &record.timers).map(|timer| timer.due).min();
+        let timers = record.iter().flat_map(|record| &record.timers).map(|timer| timer.due);
+        let asked_at = record.as_ref().and_then(|record| asked_at(&self.settings, record));
+        let first = timers.chain(asked_at).min();
         let is_due = first.is_some_and(|due| due <= millis);
         let waits = record.as_ref().is_some_and(is_in_progress);
         let is_here = self.calls.get(key).is_some_and(|call| match &call.known {

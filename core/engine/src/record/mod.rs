@@ -83,6 +83,8 @@ pub struct Record {
     /// 0: there was no BYE.
     pub bye: u64,
     pub bye_status: u16,
+    /// When both sides were last asked whether they still have the call, in milliseconds of the state tier; 0: never.
+    pub asked: u64,
     /// CBOR of the application, at most [`DATA_BYTES_MAX`].
     pub data: Box<[u8]>,
     pub timers: Vec<Timer>,
@@ -130,9 +132,13 @@ impl Record {
         };
         write_number(self.birth, &mut bytes);
         write_number(self.mode as u64, &mut bytes);
-        if self.bye != 0 || self.bye_status != 0 || !self.later.is_empty() {
+        let has_asked = self.asked != 0 || !self.later.is_empty();
+        if self.bye != 0 || self.bye_status != 0 || has_asked {
             write_number(self.bye, &mut bytes);
             write_number(self.bye_status.into(), &mut bytes);
+        }
+        if has_asked {
+            write_number(self.asked, &mut bytes);
         }
         bytes.extend_from_slice(&self.later);
         add(section::SESSION, &mut bytes);
@@ -194,6 +200,7 @@ impl Record {
                         _ => return Err(RecordError::Broken),
                     };
                     (record.bye, record.bye_status) = (fields.number()?, fields.small()?);
+                    record.asked = fields.number()?;
                     record.later = fields.rest();
                 }
                 section::DATA => record.data = bytes.into(),

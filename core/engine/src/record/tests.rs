@@ -77,6 +77,7 @@ fn record() -> impl Strategy<Value = Record> {
             mode: if proxy { Mode::Proxy } else { Mode::B2bua },
             bye: if proxy { 0 } else { version },
             bye_status: if birth % 2 == 0 { 200 } else { 0 },
+            asked: if birth % 3 == 0 { version } else { 0 },
             data: texts.0,
             timers: lists.0,
             legs: lists.1,

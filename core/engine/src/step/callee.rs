@@ -3,7 +3,7 @@
 use sip::headers::{cseq, via};
 use sip::{Message, Name};
 
-use super::{Effect, Look, Step, cancelling, ending, failure, success, with_stored, within};
+use super::{Effect, Look, Step, asking, cancelling, ending, failure, success, with_stored, within};
 use crate::names::OwnVia;
 use crate::record::{Leg, LegState, Mode, Record};
 
@@ -35,6 +35,11 @@ pub(super) fn response(look: &Look<'_>, record: &Record, response: &Message<'_>)
         method => match look.soft.byes.iter().find(|bye| bye.branch == branch && method == b"BYE") {
             Some(_) if response.status()? < 200 => None,
             Some(bye) => ending::unwanted_over(look, record, bye.leg),
+            None if method == b"OPTIONS"
+                && let Some(options) = look.soft.options.iter().find(|options| options.branch == branch) =>
+            {
+                asking::answered(look, record, options.leg, response.status()?)
+            }
             None => within::response(look, record, response, look.soft.relay(&branch, method)?),
         },
     }

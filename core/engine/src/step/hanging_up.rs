@@ -36,5 +36,5 @@ pub(super) fn hang_up(
 pub(super) fn bye(look: &Look<'_>, record: &Record, leg: &Leg) -> Option<Effect> {
     let other = record.legs.iter().find(|other| (other.number == 0) != (leg.number == 0))?;
     let sequence = leg.offset.after_own().out(other.remote_sequence)?;
-    Some(Effect::Bye(leg.number, look.text(record).unwanted(leg, "BYE", sequence)?))
+    Some(Effect::Bye(leg.number, look.text(record).own(leg, "BYE", sequence)?))
 }

@@ -1,6 +1,7 @@
 //! What an event does to a call: a function of the record, of what the engine remembers besides, and of the event. Nothing is
 //! done here: a [`Step`] says what is written and what leaves before and after.
 
+mod asking;
 mod callee;
 mod caller;
 mod cancelling;
@@ -13,6 +14,7 @@ mod take_over;
 mod timer;
 mod within;
 
+pub(crate) use asking::due as asked_at;
 pub(crate) use failure::late as late_failure;
 pub(crate) use within::{back, mark, not_allowed};
 
@@ -61,6 +63,8 @@ pub(crate) enum Timer {
     Unanswered(u64),
     /// F: the same of a BYE of ours.
     UnwantedStays(LegNumber),
+    /// F: a side does not answer whether it still has the call.
+    Silent(LegNumber),
     /// A timer of the application.
     OfApplication(u32),
 }
@@ -96,6 +100,9 @@ pub(crate) enum Effect {
     Bye(LegNumber, Written),
     /// A BYE of ours is answered.
     ByeAnswered(LegNumber),
+    /// A side is asked whether it still has the call.
+    Options(LegNumber, Written),
+    OptionsAnswered(LegNumber),
     /// Somebody still rings: the time that a call may ring begins anew.
     RingsOn,
     /// For the counters.

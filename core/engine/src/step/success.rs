@@ -112,8 +112,8 @@ fn unwanted(look: &Look<'_>, record: &Record, leg: Leg, response: &Message<'_>) 
 fn ends_of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<[Effect; 2]> {
     let sequence = text::sequence(response)?;
     let text = look.text(record);
-    let Written { bytes, target, .. } = text.unwanted(leg, "ACK", sequence)?;
-    let bye = text.unwanted(leg, "BYE", sequence + 1)?;
+    let Written { bytes, target, .. } = text.own(leg, "ACK", sequence)?;
+    let bye = text.own(leg, "BYE", sequence + 1)?;
     Some([Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
 }
 

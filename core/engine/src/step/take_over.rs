@@ -2,7 +2,7 @@
 
 use state::planted::{self, Bug};
 
-use super::{Change, Counted, Effect, Look, Step, hanging_up, timer, with_stored};
+use super::{Change, Counted, Effect, Look, Step, asking, hanging_up, timer, with_stored};
 use crate::record::{Leg, LegState, Record};
 use crate::text::{self, Written};
 
@@ -32,8 +32,10 @@ pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
         then.extend(hanging_up::bye(look, record, caller));
     }
     if then.is_empty() {
-        let due = record.timers.iter().find(|timer| timer.due <= look.millis())?;
-        return timer::of_application(look, record, due.id);
+        return match record.timers.iter().find(|timer| timer.due <= look.millis()) {
+            Some(due) => timer::of_application(look, record, due.id),
+            None => asking::ask(look, record),
+        };
     }
     then.push(Effect::Count(Counted::TakenOver));
     let wake = Some(look.wake_after(look.settings.timers.b()));
@@ -45,7 +47,7 @@ pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
 fn ends_of(look: &Look<'_>, record: &Record, leg: &Leg) -> Option<[Effect; 2]> {
     let text = look.text(record);
     let sequence = with_stored(&record.invite, |invite| leg.offset.out(text::sequence(invite)?))?;
-    let Written { bytes, target, .. } = text.unwanted(leg, "ACK", sequence)?;
-    let bye = text.unwanted(leg, "BYE", sequence + 1)?;
+    let Written { bytes, target, .. } = text.own(leg, "ACK", sequence)?;
+    let bye = text.own(leg, "BYE", sequence + 1)?;
     Some([Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
 }

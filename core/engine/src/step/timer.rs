@@ -5,7 +5,8 @@ use state::Millis;
 
 use super::failure::{self, Said};
 use super::{
-    Change, Effect, Look, Step, Timer, cancelling, ending, first_timer, hanging_up, with_stored, within,
+    Change, Effect, Look, Step, Timer, asking, cancelling, ending, first_timer, hanging_up, with_stored,
+    within,
 };
 use crate::names::Leg as LegNumber;
 use crate::record::{LegState, Record};
@@ -28,6 +29,7 @@ pub(super) fn over(look: &Look<'_>, record: &Record, timer: Timer) -> Option<Ste
         Timer::Unanswered(id) => within::unanswered(look, record, id),
         Timer::OfApplication(id) => of_application(look, record, id),
         Timer::UnwantedStays(leg) => ending::unwanted_over(look, record, leg),
+        Timer::Silent(leg) => asking::gone(look, record, leg),
     }
 }
 

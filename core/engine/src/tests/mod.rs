@@ -1,6 +1,7 @@
 //! Whole calls through one or several engines on one store.
 
 mod application;
+mod asking;
 mod calls;
 mod deaths;
 mod passing;

@@ -58,6 +58,7 @@ pub(super) fn settings(engine: u32) -> Settings {
         hosts: HashMap::new(),
         timers: transaction::Timers::default(),
         ring_max: Duration::from_secs(180),
+        silence_max: Duration::from_secs(43_200),
         bounds: crate::Bounds::default(),
     }
 }

@@ -89,8 +89,8 @@ impl Text<'_> {
         self.write(leg, self.hop(leg)?, &head, |writer| writer.finish())
     }
 
-    /// An ACK to a 2xx, or a BYE, of a dialog that nobody wants (RFC 3261 §13.2.2.4, §15).
-    pub(crate) fn unwanted(&self, leg: &Leg, method: &'static str, sequence: u32) -> Option<Written> {
+    /// A request of our own within the dialog of a leg (RFC 3261 §12.2.1.1): ACK and BYE of one that nobody wants, OPTIONS.
+    pub(crate) fn own(&self, leg: &Leg, method: &'static str, sequence: u32) -> Option<Written> {
         let incoming =
             Incoming { sequence, method: method.as_bytes(), via: None, remote_tag: Some(&leg.remote_tag) };
         let head = Head {
@@ -100,7 +100,10 @@ impl Text<'_> {
             sequence,
             to_tag: &leg.remote_tag,
         };
-        self.write(leg, self.hop(leg)?, &head, |writer| writer.finish())
+        self.write(leg, self.hop(leg)?, &head, |writer| match method {
+            "OPTIONS" => writer.field("Accept", "application/sdp").finish(),
+            _ => writer.finish(),
+        })
     }
 
     /// The branch that a request within a dialog gets when it passes to the other leg.
