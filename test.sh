@@ -15,7 +15,11 @@ usage: ./test.sh [--quick | --full] [--only NAME] [--list] [--write]
 TEXT
 }
 
-PEERS=(matrix engines segments setup transports death run refusing restart held churn hashed twins redundant vrrp anycast levels kamailio phones pjsua corpora hostile attacks change why tls renewed encapsulated shift score unlike register browser outbound converged)
+# Peer programs run in two lanes side by side, each program with the ports of its own lane. Those that need the machine's own network
+# namespace, because they make others or because their peer wants a real interface, are in the first lane.
+FIRST_LANE=(setup matrix vrrp anycast redundant phones pjsua browser converged outbound register kamailio corpora hostile attacks tls unlike)
+SECOND_LANE=(engines death run restart refusing transports segments held churn hashed twins levels change why renewed encapsulated shift score)
+PEERS=("${FIRST_LANE[@]}" "${SECOND_LANE[@]}")
 STEPS=(rust "${PEERS[@]}" fuzz)
 PACKAGES=(iproute2 keepalived bird2 sip-tester kamailio kamailio-outbound-modules sipsak baresip sngrep openssl curl python3 prometheus chromium redis-server)
 # JsSIP comes by npm; Node.js often came without Debian's package of it.
@@ -80,14 +84,40 @@ sum_of() {
   sed -E 's/\x1b\[[0-9;]*m//g' "$2" | grep -E '^test result:|^ +Summary \[' | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
 }
 
+# Runs a peer program, in a network namespace if one is named, and writes its output when it has ended.
 run_peer() {
-  local program=$1 log=target/peers-$1.log
+  local program=$1 log=target/peers-$1.log status=0
+  local -a inside=(${2:+ip netns exec "$2"})
+  say "$program begins"
+  (cd tests/peers && exec "${inside[@]}" timeout 900 python3 "$program.py") >"$log" 2>&1 || status=$?
+  if [ "$status" -ne 0 ] && ! grep -q '^FAILED' "$log"; then echo "FAILED $program: ended with status $status" >>"$log"; fi
   say "$program"
-  (cd tests/peers && exec timeout 900 python3 "$program.py") 2>&1 | tee "$log"
-  local status=${PIPESTATUS[0]}
-  passed=$((passed + $(grep -c '^ok ' "$log")))
-  failed=$((failed + $(grep -c '^FAILED' "$log")))
-  if [ "$status" -ne 0 ] && ! grep -q '^FAILED' "$log"; then fail "$program: ended with status $status"; fi
+  cat "$log"
+}
+
+run_lane() {
+  local namespace=$1 program
+  shift
+  for program; do run_peer "$program" "$namespace"; done
+}
+
+# All programs, in two lanes if we may make a network namespace, else one after the other.
+run_peers() {
+  local namespace=strowger-tests-$$ program
+  if ip netns add "$namespace" 2>/dev/null && ip -n "$namespace" link set lo up; then
+    run_lane "$namespace" "${SECOND_LANE[@]}" &
+    run_lane '' "${FIRST_LANE[@]}"
+    wait $!
+    ip netns delete "$namespace"
+  else
+    run_lane '' "${PEERS[@]}"
+  fi
+  for program in "${PEERS[@]}"; do count_peer "$program"; done
+}
+
+count_peer() {
+  passed=$((passed + $(grep -c '^ok ' "target/peers-$1.log")))
+  failed=$((failed + $(grep -c '^FAILED' "target/peers-$1.log")))
 }
 
 run_fuzz() {
@@ -113,7 +143,7 @@ run() {
   case $1 in
     rust) run_rust ;;
     fuzz) run_fuzz ;;
-    *) run_peer "$1" ;;
+    *) run_peer "$1" && count_peer "$1" ;;
   esac
 }
 
@@ -124,12 +154,14 @@ say "cargo build --release"
 cargo build --release --quiet -p strowger || give_up "strowger does not build"
 
 if [ -z "$only" ]; then
-  for step in "${STEPS[@]}"; do run "$step"; done
+  run_rust
+  run_peers
+  run_fuzz
 elif [[ " ${STEPS[*]} " == *" $only "* ]]; then
   run "$only"
 else
   export PEERS_ONLY=$only
-  for step in "${PEERS[@]}"; do run "$step"; done
+  run_peers
   [ $((passed + failed)) -gt 0 ] || fail "no case contains $only in its name"
 fi
 
