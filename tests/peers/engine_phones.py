@@ -8,11 +8,12 @@ import signal
 import socket
 import time
 
-from engines import Engines, Tier
+from engines import Engines
 from farm import Farm, until
 from kamailio import start_kamailio
 from phones import PHONE
 from report import Report
+from tier import Tier
 
 # The telephone of phones.py, with a port for commands.
 STEERED = PHONE + """module ctrl_tcp.so

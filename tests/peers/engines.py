@@ -10,6 +10,7 @@ from farm import PERIOD_MS, STROWGER, Farm, bound, until
 from report import Report, calls
 from scenario import calling
 from sipp import start_client
+from tier import Tier
 
 ENGINES = 3
 RATE = calls(50, 50, 300)
@@ -21,20 +22,6 @@ PATIENCE_MS = 12000
 
 # An id of the state tier that the agents of its engines tell the load manager.
 TIER = "7"
-
-
-class Tier:
-    """A state tier of one node: `redis-server`, or `strowger state`."""
-
-    def __init__(self, farm, kind):
-        self.path = farm.sockets / f"state-{farm.started}"
-        if kind == "redis":
-            argv = ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no"]
-        else:
-            argv = [STROWGER, "state", "--listen", f"unix:{self.path}"]
-        self.process = farm.start(kind, argv)
-        until(self.path.exists, f"{kind} listens")
-        self.node = f"unix:{self.path}"
 
 
 class Callee:
@@ -76,7 +63,7 @@ class Engines:
     def start(self, place=None):
         place = place or self.farm.address()
         command = [STROWGER, "engine", "--listen", f"udp:{place.host_port}", "--lb", self.back.host_port]
-        command += ["--to", f"sip:{self.callee.place.host_port}", "--state", self.tier.node]
+        command += ["--to", f"sip:{self.callee.place.host_port}", *(word for node in self.tier.nodes for word in ("--state", node))]
         options = ["--state-tier", TIER, "--restart-delay-ms", "1000"]
         return place, self.farm.agent(place, self.heartbeat.host_port, *options, command=command)
 

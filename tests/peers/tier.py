@@ -1,0 +1,276 @@
+"""The state tier of a test: one node, or a cluster of Redis servers, each primary with its replicas. The cluster's servers can be
+killed, stopped, started again, added and removed, and its slots moved, while engines have calls in it."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+from farm import STROWGER, until
+
+SLOTS = 16384
+# Longer than a failover takes, on a busy machine too.
+PATIENCE = 30
+
+
+class Refused(Exception):
+    """An error that a server answers."""
+
+
+class Tier:
+    """A state tier of one node: `redis-server`, or `strowger state`."""
+
+    def __init__(self, farm, kind):
+        self.path = farm.sockets / f"state-{farm.started}"
+        if kind == "redis":
+            argv = ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no"]
+        else:
+            argv = [STROWGER, "state", "--listen", f"unix:{self.path}"]
+        self.process = farm.start(kind, argv)
+        until(self.path.exists, f"{kind} listens")
+        self.nodes = [f"unix:{self.path}"]
+
+    def stop(self):
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def processor_seconds(self):
+        return processor_seconds(self.process.pid)
+
+
+class Server:
+    """A Redis server of a cluster, with the configuration that `strowger state --redis-conf` prints."""
+
+    def __init__(self, farm, memory, options=()):
+        self.farm, self.place, self.bus = farm, farm.address("tcp"), farm.address("tcp")
+        self.directory = farm.directory / f"redis-{self.place.port}"
+        self.directory.mkdir()
+        argv = [STROWGER, "state", "--redis-conf", "--cluster", "--memory", memory, *options]
+        lines = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout
+        lines += f"bind {self.place.ip}\nport {self.place.port}\ncluster-port {self.bus.port}\ndir {self.directory}\n"
+        (self.directory / "redis.conf").write_text(lines)
+        self.start()
+        self.id = self.say("CLUSTER", "MYID")
+
+    def start(self):
+        self.process = self.farm.start(f"redis-{self.place.port}", ["redis-server", self.directory / "redis.conf"])
+        self.connection = None
+        self.farm.serving(self.process, [self.place])
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.connection = None
+
+    def say(self, *words):
+        """The answer to a command."""
+        return self.say_all([words])[0]
+
+    def say_all(self, commands):
+        """The answers to commands that are sent together."""
+        if self.connection is None:
+            self.connection = socket.create_connection((self.place.ip, self.place.port), timeout=PATIENCE).makefile("rwb")
+        for words in commands:
+            parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+            self.connection.write(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        self.connection.flush()
+        answers = [self._answer() for _ in commands]
+        for answer in answers:
+            if isinstance(answer, Refused):
+                raise answer
+        return answers
+
+    def _answer(self):
+        line = self.connection.readline()
+        if not line:
+            raise ConnectionError(f"{self.place} closed the connection")
+        kind, text = line[:1], line[1:-2]
+        if kind == b"-":
+            return Refused(text.decode())
+        if kind == b"+":
+            return text.decode()
+        if kind == b":":
+            return int(text)
+        if kind == b"*":
+            return [self._answer() for _ in range(int(text))]
+        if int(text) < 0:
+            return None
+        value = self.connection.read(int(text) + 2)[:-2]
+        # A key of a record is no text.
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode()
+        return value
+
+    def field(self, section, name):
+        """A number or word of INFO."""
+        rows = dict(line.split(":", 1) for line in self.say("INFO", section).splitlines() if ":" in line)
+        return rows.get(name)
+
+    def knows(self, *words):
+        """Whether a line of its CLUSTER NODES has all of these words."""
+        return any(all(word in line for word in words) for line in self.say("CLUSTER", "NODES").splitlines())
+
+
+class Cluster:
+    """Primaries, each with a replica. `appended`: their files are as they must be where something starts a server again at
+    once; without, as they are under an agent."""
+
+    def __init__(self, farm, primaries=3, memory="64M", appended=False):
+        self.farm, self.memory = farm, memory
+        self.options = [] if appended else ["--under-agent"]
+        self.servers = [self.new() for _ in range(2 * primaries)]
+        heads = self.servers[:primaries]
+        for number, server in enumerate(heads):
+            first, end = SLOTS * number // primaries, SLOTS * (number + 1) // primaries
+            server.say("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            # Else servers that meet have the same epoch, and settle it while calls begin.
+            server.say("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for server in self.servers[1:]:
+            self.meet(server)
+        for number, server in enumerate(self.servers[primaries:]):
+            self.follow(server, heads[number])
+        self.whole()
+
+    @property
+    def nodes(self):
+        """What engines are told of it."""
+        return [server.place.host_port for server in self.servers[:3]]
+
+    def new(self):
+        return Server(self.farm, self.memory, self.options)
+
+    def meet(self, server):
+        first = self.servers[0]
+        server.say("CLUSTER", "MEET", first.place.ip, first.place.port, first.bus.port)
+
+    def follow(self, server, primary):
+        """Makes a server the replica of a primary."""
+        until(lambda: server.knows(primary.id), f"{server.place} knows {primary.place}", PATIENCE)
+        server.say("CLUSTER", "REPLICATE", primary.id)
+
+    def alive(self):
+        return [server for server in self.servers if server.process.alive()]
+
+    def primaries(self):
+        return [server for server in self.alive() if server.field("replication", "role") == "master"]
+
+    def replicas(self, primary=None):
+        """Those of a primary, or all."""
+        replicas = [server for server in self.alive() if server.field("replication", "role") == "slave"]
+        port = primary and str(primary.place.port)
+        return [server for server in replicas if port is None or server.field("replication", "master_port") == port]
+
+    def whole(self):
+        """Returns when each server that lives serves, sees all of them, and each replica has a copy."""
+
+        def is_whole():
+            alive = self.alive()
+            if not all("cluster_state:ok" in server.say("CLUSTER", "INFO") for server in alive):
+                return False
+            replicas = self.replicas()
+            followed = [server.field("replication", "master_link_status") for server in replicas]
+            # A server votes for a replica of which it knows that it is one.
+            seen = all(one.knows(other.id, "slave " if other in replicas else "master ") for one in alive for other in alive)
+            return seen and all(status == "up" for status in followed)
+
+        until(is_whole, "the cluster is whole", PATIENCE)
+
+    def kill_primary(self, number=0):
+        """kill -9 of a primary; its replica takes over. Returns the dead server."""
+        dead = self.primaries()[number]
+        dead.kill()
+        return dead
+
+    def kill_replica(self, number=0):
+        dead = self.replicas()[number]
+        dead.kill()
+        return dead
+
+    def taken_over(self, dead):
+        """Returns when another has become the primary of what the dead server had."""
+        left = self.alive()
+        until(lambda: all(server.knows(dead.id, "fail ") or server.knows(dead.id, "fail,") for server in left), f"{dead.place} failed", PATIENCE)
+        until(lambda: all("cluster_state:ok" in server.say("CLUSTER", "INFO") for server in left), "a replica has taken over", PATIENCE)
+
+    def restart(self, dead):
+        """Starts a dead server again, after its replica has taken over: it follows that one."""
+        dead.start()
+        self.whole()
+
+    def stop(self):
+        """All servers stand still."""
+        for server in self.alive():
+            os.kill(server.process.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        for server in self.alive():
+            os.kill(server.process.pid, signal.SIGCONT)
+
+    def fill(self, used):
+        """Sets maxmemory such that this part of it is used, at each server."""
+        for server in self.alive():
+            server.say("CONFIG", "SET", "maxmemory", int(int(server.field("memory", "used_memory")) / used))
+
+    def empty(self):
+        """Sets maxmemory back."""
+        for server in self.alive():
+            server.say("CONFIG", "SET", "maxmemory", self.memory + "B")
+
+    def records(self):
+        """Records and tombstones of calls, of all primaries."""
+        return sum(len(server.say("KEYS", "{p??}:*")) for server in self.primaries())
+
+    def join(self):
+        """A primary with its replica joins, without slots. Returns both."""
+        pair = [self.new(), self.new()]
+        for server in pair:
+            self.meet(server)
+        self.servers += pair
+        self.follow(pair[1], pair[0])
+        self.whole()
+        return pair
+
+    def leave(self, pair):
+        """A primary without slots leaves with its replica."""
+        self.servers = [server for server in self.servers if server not in pair]
+        # All forget them within a minute, or gossip brings them back.
+        for server in self.servers:
+            server.say_all([("CLUSTER", "FORGET", gone.id) for gone in pair])
+        for server in pair:
+            server.process.end()
+
+    def slots(self, server):
+        """Slots of a primary."""
+        for first, last, (_, port, *_), *_ in server.say("CLUSTER", "SLOTS"):
+            if port == server.place.port:
+                yield from range(first, last + 1)
+
+    def move(self, slots, source, target):
+        """Moves slots with all that lies in them, one by one, as `redis-cli --cluster reshard` does. Returns the moved keys."""
+        moved, primaries = 0, self.primaries()
+        for slot in slots:
+            target.say("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+            source.say("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+            while names := source.say("CLUSTER", "GETKEYSINSLOT", slot, 100):
+                source.say("MIGRATE", target.place.ip, target.place.port, "", 0, 5000, "KEYS", *names)
+                moved += len(names)
+            # The new owner first: else both say that the other has it.
+            target.say("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+            for server in {source, *primaries} - {target}:
+                # A primary that has given away its last slot becomes a replica of who took it.
+                with contextlib.suppress(Refused):
+                    server.say("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        return moved
+
+    def processor_seconds(self):
+        return sum(processor_seconds(server.process.pid) for server in self.alive())
+
+
+def processor_seconds(pid):
+    """What a process has used of the processors since its start."""
+    words = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
