@@ -61,11 +61,13 @@ pub struct Bounds {
     pub calls_max: usize,
     /// Requests outside dialogs that wait for their answer.
     pub requests_max: usize,
+    /// Calls of one source that are not answered yet.
+    pub ringing_per_source: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { calls_max: 200_000, requests_max: 20_000 }
+        Bounds { calls_max: 200_000, requests_max: 20_000, ringing_per_source: 10_000 }
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Start {
     pub(crate) ring_max: Duration,
     pub(crate) silence_max: Duration,
     pub(crate) talk_max: Option<Duration>,
+    /// 0: no bound.
+    pub(crate) ringing_per_source: u32,
     pub(crate) workers: u8,
     /// The nodes of the state tier; none: the state lies in this process.
     pub(crate) state: Option<state_redis::link::Settings>,
@@ -166,8 +168,16 @@ fn settings(start: &Start, farm: &Identity) -> io::Result<Settings> {
         timers: transaction::Timers::default(),
         ring_max: start.ring_max,
         silence_max: start.silence_max,
-        bounds: engine::Bounds::default(),
+        bounds: bounds(start),
     })
+}
+
+fn bounds(start: &Start) -> engine::Bounds {
+    let ringing_per_source = match start.ringing_per_source {
+        0 => usize::MAX,
+        most => most as usize,
+    };
+    engine::Bounds { ringing_per_source, ..engine::Bounds::default() }
 }
 
 /// What other parties know of a listener. All engines behind a load manager have its address: what one of them repeats for

@@ -81,6 +81,10 @@ pub(crate) struct Args {
     /// has not, the engine hangs up; else it asks again after the same time. A proxy does not ask
     #[arg(long, value_name = "SECONDS", default_value_t = 43_200, value_parser = value_parser!(u64).range(60..=31_536_000))]
     silence_max: u64,
+    /// Calls that one source may have at a time that are not answered yet, at each worker; more get 503. The source is an IPv4
+    /// address or an IPv6 network of 64 bits; behind --lb, it is that of the client. 0: no bound
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    ringing_per_source: u32,
     /// Threads for calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -142,6 +146,7 @@ fn start(args: Args) -> Result<Start, String> {
         ring_max: Duration::from_secs(args.ring_max),
         talk_max: args.talk_max.map(Duration::from_secs),
         silence_max: Duration::from_secs(args.silence_max),
+        ringing_per_source: args.ringing_per_source,
         workers: args.workers,
         seconds: args.seconds,
     })

@@ -8,6 +8,7 @@ use base::Time;
 use sip::Flow;
 use state::{Key, Stamp};
 
+use super::shares::Place;
 use crate::record::{Record, Tombstone};
 use crate::soft::Soft;
 use crate::step::{Change, Effect, Timer};
@@ -83,6 +84,8 @@ pub(super) struct Call {
     pub(super) busy: Option<Busy>,
     pub(super) waiting: VecDeque<Owned>,
     pub(super) soft: Soft,
+    /// In the share of its source, until it is answered.
+    pub(super) place: Option<Place>,
     /// How often the present event has met another record.
     pub(super) attempts: u8,
     /// Events that happen anew later: timers whose write was refused, a CANCEL that found no call.

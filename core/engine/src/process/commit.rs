@@ -7,6 +7,7 @@ use state::{Answer, Command, Key, Stamp, Unanswered};
 
 use super::apply::{kept_hops, leaves_early};
 use super::calls::{Busy, Known, Owned, Waits, Writing};
+use super::stand_in::is_in_progress;
 use super::{Asked, Engine, Outbox};
 use crate::letter;
 use crate::record::{Record, RecordError, Tombstone};
@@ -59,10 +60,19 @@ impl Engine {
             self.counters.merged.add(1);
             return self.refuse(event, &Reject::loop_detected(), out);
         }
-        if self.calls.add(key).is_none() {
+        let mut place = None;
+        if begins && let Event::Request { request, flow, .. } = event {
+            place = self.shares.take(request, *flow, self.calls.len());
+            if place.is_none() {
+                self.counters.over_share.add(1);
+                return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
+            }
+        }
+        let Some(call) = self.calls.add(key) else {
             self.counters.refused.add(1);
             return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
-        }
+        };
+        call.place = place;
         if begins {
             // The write itself finds out whether there is a record: most INVITEs are no copies.
             self.run(now, key, event, owned, false, out);
@@ -244,7 +254,12 @@ impl Engine {
             self.again(now, key, event, false, out);
         }
         self.set_application_due(now, key);
-        let Some(call) = self.calls.get(key) else { return };
+        let engine = self.settings.engine;
+        let rings = |record: &Record| record.header.owner == engine && is_in_progress(record);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.busy.is_none() && !matches!(&call.known, Known::Up(record) if rings(record)) {
+            call.place = None;
+        }
         if call.is_idle() && !matches!(call.known, Known::Up(_)) {
             self.calls.remove(key);
         } else {

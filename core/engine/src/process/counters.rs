@@ -24,6 +24,7 @@ counters! {
     ended: "calls ended by BYE",
     taken_over: "calls taken over from a dead engine",
     refused: "calls refused before a record was made",
+    over_share: "calls refused because their source had too many that were not answered",
     /// Now, not since the start.
     cached: "calls in memory",
     commits: "records written",

@@ -17,6 +17,7 @@ mod gone;
 mod merged;
 mod owed;
 mod pass;
+mod shares;
 mod stand_in;
 mod tier;
 mod timers;
@@ -94,6 +95,7 @@ pub struct Engine {
     parser: Parser,
     calls: Calls,
     merged: merged::Merged,
+    shares: shares::Shares,
     asked: HashMap<u64, Asked>,
     next_token: u64,
     next_relay: u64,
@@ -110,6 +112,7 @@ impl Engine {
         Engine {
             calls: Calls::new(settings.bounds.calls_max),
             merged: merged::Merged::default(),
+            shares: shares::Shares::new(&settings),
             tier: Tier::new(&settings, clock),
             settings,
             counters: Arc::default(),

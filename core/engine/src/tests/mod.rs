@@ -6,4 +6,5 @@ mod calls;
 mod deaths;
 mod passing;
 mod proxy;
+mod shares;
 mod world;
