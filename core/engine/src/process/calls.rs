@@ -73,7 +73,8 @@ pub(super) struct Writing {
 pub(super) struct Owed {
     /// Of the record that ends.
     pub(super) header: state::Header,
-    pub(super) tombstone: Tombstone,
+    /// `None`: the call never began.
+    pub(super) tombstone: Option<Tombstone>,
     pub(super) emitted: Vec<state::Effect>,
     pub(super) at: Time,
 }

@@ -18,6 +18,10 @@ impl Engine {
         // Marks alone make a turn this often.
         let is_late = now.since(self.tier.now()) > MARK_EVERY + LATE;
         self.tier.set_now(now);
+        if is_late {
+            // The store may have answered all the time.
+            self.tier.silent.clear();
+        }
         if is_late && self.calls.len() > 0 && !planted::is(Bug::NoDoubt) {
             self.doubt(now, out);
         }

@@ -1,4 +1,5 @@
-//! Ends of calls that the store has not taken: the call is over for its parties, and the record goes as soon as the store answers.
+//! Ends of calls that the store has not taken: the call is over for its parties, and the record goes as soon as the store answers. So
+//! does the record of a call that was refused because the store did not answer: it may have it nonetheless.
 
 use base::{Duration, Time};
 use state::{Also, Answer, Command, Del, Fence, Header, Key, Stamp, Unanswered};
@@ -17,7 +18,9 @@ impl Engine {
     pub(super) fn owe(&mut self, now: Time, key: Key, owed: Owed) {
         let kept = self.counters.owed.get() < OWED_MAX;
         let Some(call) = self.calls.get_mut(key) else { return };
-        call.known = Known::Gone(owed.tombstone);
+        if let Some(tombstone) = owed.tombstone {
+            call.known = Known::Gone(tombstone);
+        }
         if kept && call.owed.is_none() {
             call.owed = Some(Box::new(Owed { at: now + EVERY, ..owed }));
             self.counters.owed.add(1);
@@ -33,7 +36,7 @@ impl Engine {
         }
         let Some(owed) = call.owed.as_mut().filter(|owed| owed.at <= now) else { return };
         owed.at = now + EVERY;
-        let (del, _) = del_of(key, fence, &owed.header, &owed.tombstone);
+        let (del, _) = del_of(key, fence, &owed.header, owed.tombstone.as_ref());
         let also = Also { effects: owed.emitted.clone(), ..Also::default() };
         let replicated = !also.effects.is_empty();
         call.busy = Some(Busy::Owes);
@@ -58,10 +61,13 @@ impl Engine {
 }
 
 /// The command that ends a record, and the stamp of what it leaves.
-pub(super) fn del_of(key: Key, fence: Fence, header: &Header, tombstone: &Tombstone) -> (Del, Stamp) {
+pub(super) fn del_of(key: Key, fence: Fence, header: &Header, tombstone: Option<&Tombstone>) -> (Del, Stamp) {
     let expected = header.stamp;
     let stamp = Stamp { fence, version: expected.version + 1 };
-    let mut bytes = Vec::with_capacity(64);
-    tombstone.write(&Header { stamp, ..*header }, &mut bytes);
-    (Del { key, expected, tombstone: Some(bytes.into()), also: Default::default() }, stamp)
+    let tombstone = tombstone.map(|tombstone| {
+        let mut bytes = Vec::with_capacity(64);
+        tombstone.write(&Header { stamp, ..*header }, &mut bytes);
+        bytes.into()
+    });
+    (Del { key, expected, tombstone, also: Default::default() }, stamp)
 }

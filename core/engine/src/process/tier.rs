@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use base::Time;
+use base::{Duration, Time};
 use state::Millis;
 use state::wakeup::{Living, Polls};
 
 use crate::settings::Settings;
 
-/// A primary is out of reach when it has left so many marks in a row unanswered.
-const SILENT_MARKS: u32 = 2;
+/// A primary is out of reach when it has left marks unanswered for so long. New calls wait twice as long for their record: those
+/// that come later are refused at once.
+const SILENT_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
@@ -29,8 +30,10 @@ pub(super) struct Tier {
     pub(super) next_poll: Time,
     /// The number of each primary, and one of its partitions: marks are written there.
     pub(super) primaries: Vec<(u32, u8)>,
-    /// Primaries that left the last mark unanswered, and how many in a row.
-    pub(super) silent: BTreeMap<u32, u32>,
+    /// Primaries that have not answered the last mark, and when the first mark was asked that is without an answer.
+    pub(super) silent: BTreeMap<u32, Time>,
+    /// What was said last.
+    pub(super) was_within_reach: bool,
     /// Engines that died a short time ago, and when this engine heard of it.
     pub(super) mourned: Vec<(u32, Time)>,
     now: Time,
@@ -48,6 +51,7 @@ impl Tier {
             // One node has all partitions.
             primaries: vec![(0, 0)],
             silent: BTreeMap::new(),
+            was_within_reach: true,
             mourned: Vec::new(),
             now,
         }
@@ -64,10 +68,9 @@ impl Tier {
         self.silent.retain(|silent, _| primaries.iter().any(|(number, _)| number == silent));
     }
 
-    /// Whether any primary answers: while one is replaced, the others go on. One unanswered mark says nothing: at the start of
-    /// an engine there is no connection yet.
+    /// Whether any primary answers: while one is replaced, the others go on.
     pub(super) fn within_reach(&self) -> bool {
-        let silent = self.silent.values().filter(|marks| **marks >= SILENT_MARKS);
+        let silent = self.silent.values().filter(|since| self.now.since(**since) >= SILENT_FOR);
         silent.count() < self.primaries.len()
     }
 

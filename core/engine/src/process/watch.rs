@@ -43,6 +43,7 @@ impl Engine {
                 at: self.tier.millis(now),
             };
             for (primary, partition) in self.tier.primaries.clone() {
+                self.tier.silent.entry(primary).or_insert(now);
                 let asked = super::Asked::Tier(Asked::Mark { primary });
                 self.ask(asked, partition, Command::Mark(mark.clone()), false, out);
             }
@@ -55,6 +56,7 @@ impl Engine {
             }
             self.tier.next_poll = self.tier.polls.deadline().max(now + Duration::from_millis(2));
         }
+        self.tell_reach(out);
     }
 
     pub(super) fn told_dead(&mut self, now: Time, engine: u32, out: &mut Outbox) {
@@ -118,17 +120,19 @@ impl Engine {
         }
     }
 
-    /// Says when the store goes out of reach, and when it is back.
     fn heard_of(&mut self, primary: u32, answered: bool, out: &mut Outbox) {
-        let before = self.tier.within_reach();
         if answered {
             self.tier.silent.remove(&primary);
         } else {
-            *self.tier.silent.entry(primary).or_default() += 1;
             self.tier.next_mark = self.tier.next_mark.min(self.tier.now() + MARK_AGAIN);
         }
+        self.tell_reach(out);
+    }
+
+    /// Says when the store goes out of reach, and when it is back.
+    fn tell_reach(&mut self, out: &mut Outbox) {
         let within_reach = self.tier.within_reach();
-        if within_reach != before {
+        if std::mem::replace(&mut self.tier.was_within_reach, within_reach) != within_reach {
             out.events.push(super::Event::Store { within_reach });
         }
     }

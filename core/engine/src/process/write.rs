@@ -20,6 +20,10 @@ impl Engine {
             Known::Up(record) => Some(record.header),
             _ => None,
         };
+        if matches!(writing.change, Change::Del { .. }) && !self.tier.within_reach() {
+            let writing = Writing { before, ..writing };
+            return self.written(self.tier.now(), key, writing, &Err(Unanswered::OutOfReach), out);
+        }
         let expected = before.map(|header| header.stamp).unwrap_or_default();
         let mut bytes = Vec::with_capacity(2048);
         let also = Also { effects: writing.emitted.clone(), ..Also::default() };
@@ -44,7 +48,7 @@ impl Engine {
             Change::Del { tombstone } => {
                 // What happens once outside of the call must not be lost with a primary.
                 let replicated = !also.effects.is_empty();
-                let (del, stamp) = del_of(key, fence, &before.unwrap_or_default(), tombstone);
+                let (del, stamp) = del_of(key, fence, &before.unwrap_or_default(), Some(tombstone));
                 (Command::Del(Del { also, ..del }), stamp, replicated)
             }
         };
@@ -111,7 +115,8 @@ impl Engine {
             }
             _ if let Change::Del { tombstone } = change => {
                 // The end of a call does not wait for the store.
-                self.owe(now, key, Owed { header: before.unwrap_or_default(), tombstone, emitted, at: now });
+                let (header, tombstone) = (before.unwrap_or_default(), Some(tombstone));
+                self.owe(now, key, Owed { header, tombstone, emitted, at: now });
                 self.apply(now, key, then, out);
             }
             _ => {
@@ -120,6 +125,11 @@ impl Engine {
                     call.known = Known::Unread;
                 }
                 self.give_up(key, &event, out);
+                if let Change::Create { record, .. } = change {
+                    // Else the call would ring when its wake-up comes, long after its caller was refused.
+                    let (header, emitted) = (record.header, Vec::new());
+                    self.owe(now, key, Owed { header, tombstone: None, emitted, at: now });
+                }
             }
         }
     }

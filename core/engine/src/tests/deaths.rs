@@ -218,8 +218,8 @@ fn the_end_of_a_call_does_not_wait_for_the_store() {
     world.deliver(0, CALLER, &INVITE.replace("call-1", "call-2"));
     let refused = world.expect(CALLER, "SIP/2.0 503");
     assert_eq!(field(&refused, "Retry-After"), "2");
-    // From the next mark on nobody asks a store that does not answer.
-    world.pass(Duration::from_millis(600));
+    // A second later nobody asks a store that does not answer.
+    world.pass(Duration::from_millis(1600));
     world.holds = true;
     world.deliver(0, CALLER, &INVITE.replace("call-1", "call-3"));
     world.expect(CALLER, "SIP/2.0 503");

@@ -6,5 +6,6 @@ mod calls;
 mod deaths;
 mod passing;
 mod proxy;
+mod reach;
 mod shares;
 mod world;

@@ -1,0 +1,69 @@
+//! A store that does not answer.
+
+use base::Duration;
+use state::{Command, Reply, Unanswered};
+
+use super::calls::answered;
+use super::shares::{invite, takes};
+use super::world::{CALLEE, CALLER, INVITE, World, field, of_caller, response};
+
+#[test]
+fn a_store_that_is_silent_for_a_second_is_out_of_reach() {
+    let mut world = World::new(1);
+    world.pass(Duration::from_secs(1));
+    world.holds = true;
+    world.pass(Duration::from_millis(900));
+    world.deliver(0, CALLER, INVITE);
+    world.expect_nothing();
+    world.pass(Duration::from_millis(700));
+    world.deliver(0, CALLER, &invite(2));
+    let refusal = world.expect(CALLER, "SIP/2.0 503");
+    assert_eq!(field(&refusal, "Retry-After"), "2");
+    // What has waited goes on.
+    world.holds = false;
+    world.carry_out();
+    world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    takes(&mut world, CALLER, &invite(3));
+}
+
+#[test]
+fn an_end_passes_at_once_while_the_store_is_out_of_reach() {
+    let mut world = World::new(1);
+    let (_, to) = answered(&mut world, 0);
+    world.holds = true;
+    world.pass(Duration::from_secs(2));
+    world.asks.retain(|(_, ask)| matches!(ask.command, Command::Mark(_)));
+    let marks = world.asks.len();
+    world.deliver(0, CALLER, &of_caller("BYE", 8, "bye", &to));
+    let bye = world.expect(CALLEE, "BYE");
+    world.deliver(0, CALLEE, &response(&bye, "200 OK", "", ""));
+    world.expect(CALLER, "SIP/2.0 200");
+    assert_eq!(world.asks.len(), marks, "nothing is asked");
+    assert_eq!(world.records(), (1, 0));
+    world.holds = false;
+    world.carry_out();
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.records(), (0, 1));
+    world.expect_nothing();
+}
+
+#[test]
+fn a_call_that_was_refused_without_an_answer_of_the_store_never_rings() {
+    let mut world = World::new(1);
+    world.pass(Duration::from_secs(1));
+    world.holds = true;
+    world.deliver(0, CALLER, INVITE);
+    let (at, create) = world.asks.pop_front().expect("a command");
+    let done = world.answer_of(create);
+    world.reply(at, Reply { answer: Err(Unanswered::OutOfReach), ..done });
+    world.expect(CALLER, "SIP/2.0 503");
+    assert_eq!(world.records(), (1, 0));
+    world.holds = false;
+    world.carry_out();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.records(), (0, 0));
+    world.expect_nothing();
+    // The caller may try the same again.
+    takes(&mut world, CALLER, INVITE);
+}
