@@ -6,11 +6,12 @@ import os
 import signal
 import time
 
-from farm import PERIOD_MS, STROWGER, Farm, bound, until
+from certificates import Authority
+from farm import PERIOD_MS, STROWGER, Farm, until
 from report import Report, calls
 from scenario import calling
 from sipp import start_client
-from tier import Tier
+from tier import Tier, processor_seconds
 
 ENGINES = 3
 RATE = calls(50, 50, 300)
@@ -27,9 +28,9 @@ TIER = "7"
 class Callee:
     """A server that rings for a while before it answers. It tells copies of an INVITE by their branch, as RFC 3261 §17.2.3 says."""
 
-    def __init__(self, farm):
+    def __init__(self, farm, ring_ms=RING_MS):
         self.place = farm.address()
-        self.process = farm.answer(self.place, "--answer-ms", RING_MS)
+        self.process = farm.answer(self.place, "--answer-ms", ring_ms)
 
     def stop(self):
         """Its counts, by their names."""
@@ -38,34 +39,54 @@ class Callee:
         return {row[0].strip(): int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
-class Engines:
-    """Engines under agents behind a load manager, with callees."""
+def engine(place, lb, callee, tier, *options):
+    """The command of an engine."""
+    command = [STROWGER, "engine", "--listen", f"udp:{place.host_port}", "--lb", lb.host_port, *options]
+    return command + ["--to", f"sip:{callee.place.host_port}", *(word for node in tier.nodes for word in ("--state", node))]
 
-    def __init__(self, farm, transport, tier, count=ENGINES, callee=None):
+
+class Engines:
+    """Engines under agents behind a load manager, with callees. The load manager serves clients of these transports, by names with
+    a space between; `options` are those of each engine."""
+
+    def __init__(self, farm, transports, tier, count=ENGINES, callee=None, options=()):
         self.farm, self.control = farm, farm.control()
-        self.heartbeat, self.front = farm.address(), farm.address(transport)
+        self.heartbeat = farm.address()
+        self.fronts = {transport: farm.address(transport) for transport in transports.split()}
+        self.front = next(iter(self.fronts.values()))
         self.callee = callee or Callee(farm)
         # What engines send to callees leaves by UDP.
-        listen = {self.front: self.front.host_port}
-        self.back = self.front if transport == "udp" else farm.address()
-        listen[self.back] = self.back.host_port
+        self.back = self.fronts.get("udp") or farm.address()
+        sections = {}
+        if "tls" in self.fronts:
+            self.authority = Authority(farm, "authority")
+            own = self.authority.sign()
+            sections["tls"] = {"certificate": str(own.certificate), "key": str(own.key)}
         farm.configured(
-            listen,
+            {place: place.host_port for place in [*self.fronts.values(), self.back]},
             selection={"kind": "round-robin"},
             hold_setup={"kind": "all"},
             heartbeat={"listen": self.heartbeat.host_port, "period_ms": PERIOD_MS},
             control={"path": str(self.control)},
+            **sections,
         )
-        self.tier = tier
+        self.tier, self.options = tier, options
         self.agents = [self.start() for _ in range(count)]
         until(lambda: list(farm.server_states(self.control).values()) == ["active"] * count, f"{count} active engines", 20)
 
     def start(self, place=None):
         place = place or self.farm.address()
-        command = [STROWGER, "engine", "--listen", f"udp:{place.host_port}", "--lb", self.back.host_port]
-        command += ["--to", f"sip:{self.callee.place.host_port}", *(word for node in self.tier.nodes for word in ("--state", node))]
+        command = engine(place, self.back, self.callee, self.tier, *self.options)
         options = ["--state-tier", TIER, "--restart-delay-ms", "1000"]
         return place, self.farm.agent(place, self.heartbeat.host_port, *options, command=command)
+
+    def processor_seconds(self):
+        """What the engines have used of the processors."""
+        return sum(processor_seconds(pid) for _, agent in self.agents for pid in agent.children())
+
+    def logs(self):
+        """What engines and agents have said."""
+        return [agent.log.read_text(errors="replace") for _, agent in self.agents]
 
     def kill(self, index):
         """kill -9 of an engine; its agent starts it anew."""

@@ -62,6 +62,9 @@ class Sipp:
         argv = ["sipp"] + ([target.host_port] if target else [])
         argv += ["-sf", scenario.write(farm.directory / f"{name}.xml", name, steps), "-i", place.ip, "-p", place.port]
         argv += ["-t", {"udp": "u1", "tcp": "t1"}[place.transport], "-cp", farm.address().port, "-mp", farm.address().port]
+        # SIPp also takes the ports behind that for its media.
+        for _ in range(3):
+            farm.address()
         argv += ["-nostdin", "-trace_stat", "-stf", self.statistics, "-fd", "1", "-trace_err", "-error_file", self.errors]
         self.command = argv + list(options)
         if heartbeat:

@@ -11,6 +11,8 @@ import subprocess
 from farm import STROWGER, until
 
 SLOTS = 16384
+# One in 64 has a partition.
+SLOTS_AT_A_TIME = 32
 # Longer than a failover takes, on a busy machine too.
 PATIENCE = 30
 
@@ -23,14 +25,19 @@ class Tier:
     """A state tier of one node: `redis-server`, or `strowger state`."""
 
     def __init__(self, farm, kind):
-        self.path = farm.sockets / f"state-{farm.started}"
-        if kind == "redis":
+        self.farm, self.kind, self.path = farm, kind, farm.sockets / f"state-{farm.started}"
+        self.nodes = [f"unix:{self.path}"]
+        self.start()
+
+    def start(self):
+        if self.kind == "redis":
             argv = ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no"]
         else:
             argv = [STROWGER, "state", "--listen", f"unix:{self.path}"]
-        self.process = farm.start(kind, argv)
-        until(self.path.exists, f"{kind} listens")
-        self.nodes = [f"unix:{self.path}"]
+        # One that was killed has left its socket.
+        self.path.unlink(missing_ok=True)
+        self.process = self.farm.start(self.kind, argv)
+        until(self.path.exists, f"{self.kind} listens")
 
     def stop(self):
         os.kill(self.process.pid, signal.SIGSTOP)
@@ -250,20 +257,23 @@ class Cluster:
                 yield from range(first, last + 1)
 
     def move(self, slots, source, target):
-        """Moves slots with all that lies in them, one by one, as `redis-cli --cluster reshard` does. Returns the moved keys."""
+        """Moves slots with all that lies in them, as `redis-cli --cluster reshard` does, some at a time. Returns the moved keys."""
         moved, primaries = 0, self.primaries()
-        for slot in slots:
-            target.say("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-            source.say("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
-            while names := source.say("CLUSTER", "GETKEYSINSLOT", slot, 100):
-                source.say("MIGRATE", target.place.ip, target.place.port, "", 0, 5000, "KEYS", *names)
-                moved += len(names)
+        for first in range(0, len(slots), SLOTS_AT_A_TIME):
+            some = slots[first : first + SLOTS_AT_A_TIME]
+            target.say_all([("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id) for slot in some])
+            source.say_all([("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id) for slot in some])
+            for slot in some:
+                while names := source.say("CLUSTER", "GETKEYSINSLOT", slot, 100):
+                    source.say("MIGRATE", target.place.ip, target.place.port, "", 0, 5000, "KEYS", *names)
+                    moved += len(names)
             # The new owner first: else both say that the other has it.
-            target.say("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+            given = [("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in some]
+            target.say_all(given)
             for server in {source, *primaries} - {target}:
                 # A primary that has given away its last slot becomes a replica of who took it.
                 with contextlib.suppress(Refused):
-                    server.say("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+                    server.say_all(given)
         return moved
 
     def processor_seconds(self):
