@@ -85,6 +85,8 @@ pub struct Record {
     pub bye_status: u16,
     /// When both sides were last asked whether they still have the call, in milliseconds of the state tier; 0: never.
     pub asked: u64,
+    /// Reason in the CANCELs of this call (RFC 3326); empty: they have none. It is that of the caller's CANCEL, or ours.
+    pub reason: Box<[u8]>,
     /// CBOR of the application, at most [`DATA_BYTES_MAX`].
     pub data: Box<[u8]>,
     pub timers: Vec<Timer>,
@@ -132,13 +134,17 @@ impl Record {
         };
         write_number(self.birth, &mut bytes);
         write_number(self.mode as u64, &mut bytes);
-        let has_asked = self.asked != 0 || !self.later.is_empty();
+        let has_reason = !self.reason.is_empty() || !self.later.is_empty();
+        let has_asked = self.asked != 0 || has_reason;
         if self.bye != 0 || self.bye_status != 0 || has_asked {
             write_number(self.bye, &mut bytes);
             write_number(self.bye_status.into(), &mut bytes);
         }
         if has_asked {
             write_number(self.asked, &mut bytes);
+        }
+        if has_reason {
+            write_bytes(&self.reason, &mut bytes);
         }
         bytes.extend_from_slice(&self.later);
         add(section::SESSION, &mut bytes);
@@ -201,6 +207,7 @@ impl Record {
                     };
                     (record.bye, record.bye_status) = (fields.number()?, fields.small()?);
                     record.asked = fields.number()?;
+                    record.reason = fields.owned()?;
                     record.later = fields.rest();
                 }
                 section::DATA => record.data = bytes.into(),

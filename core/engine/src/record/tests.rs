@@ -78,6 +78,7 @@ fn record() -> impl Strategy<Value = Record> {
             bye: if proxy { 0 } else { version },
             bye_status: if birth % 2 == 0 { 200 } else { 0 },
             asked: if birth % 3 == 0 { version } else { 0 },
+            reason: if birth % 3 == 0 { b"SIP;cause=200".as_slice().into() } else { Box::default() },
             data: texts.0,
             timers: lists.0,
             legs: lists.1,

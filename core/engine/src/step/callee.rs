@@ -64,8 +64,7 @@ fn provisional(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'
         }
         LegState::Cancelling => {
             let is_sent = look.soft.client(leg.number).is_some_and(|client| client.cancel.is_some());
-            let reason = if caller.state == LegState::Confirmed { success::ELSEWHERE } else { b"" };
-            if !is_sent && let Some(written) = cancelling::cancel_of(look, record, leg, reason) {
+            if !is_sent && let Some(written) = cancelling::cancel_of(look, record, leg, &record.reason) {
                 effects.push(Effect::Cancel(leg.number, written));
             }
         }

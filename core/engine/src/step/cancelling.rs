@@ -26,6 +26,7 @@ pub(super) fn cancel_all(look: &Look<'_>, next: &mut Record, record: &Record, re
             continue;
         }
         next.legs[at].state = LegState::Cancelling;
+        next.reason = reason.into();
         let leg = &next.legs[at];
         if look.soft.client(leg.number).is_some_and(|client| client.heard && client.cancel.is_none())
             && let Some(written) = cancel_of(look, record, leg, reason)

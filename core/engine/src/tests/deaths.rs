@@ -403,3 +403,24 @@ fn the_calls_of_a_dead_engine_are_not_left_to_one_that_dies_before_it_has_them()
     repeated.dedup();
     assert_eq!(repeated.len(), 16);
 }
+
+#[test]
+fn who_takes_a_cancelled_call_over_says_the_same_reason() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    let ringing = response(&invite, "180 Ringing", "bob", CONTACT);
+    world.deliver(0, CALLEE, &ringing);
+    world.expect(CALLER, "SIP/2.0 180");
+    let cancel = INVITE.replace("INVITE", "CANCEL").replace("Subject: lunch", "Reason: SIP;cause=600");
+    world.deliver(0, CALLER, &cancel);
+    world.expect(CALLER, "SIP/2.0 200");
+    let first = world.expect(CALLEE, "CANCEL");
+    assert_eq!(field(&first, "Reason"), "SIP;cause=600");
+    world.kill(0);
+    world.expect(CALLEE, "INVITE");
+    world.deliver(1, CALLEE, &ringing);
+    assert_eq!(anonymous(&world.expect(CALLEE, "CANCEL")), anonymous(&first));
+}
