@@ -19,6 +19,9 @@ pub const ALL_EVERY: Duration = Duration::from_secs(5);
 pub const MARK_EVERY: Duration = Duration::from_millis(500);
 /// An engine whose marks stand still for so long is dead.
 pub const DEAD_AFTER: Duration = Duration::from_millis(1500);
+/// A mark so much older than the newest one, when an engine first sees it, says nothing of its engine: that one has left out
+/// several of them, however far clocks are apart.
+const STALE_MS: Millis = 3_000;
 /// A due record whose owner lives is left to its owner for so long.
 pub const LEFT_TO_OWNER_MS: Millis = 5_000;
 /// A primary that has not answered for so long was not watched meanwhile: one answer may be lost.
@@ -41,6 +44,8 @@ pub fn is_left_to_owner(owner_lives: bool, due: Millis, now: Millis) -> bool {
 pub struct Polls {
     engine: u32,
     next: Box<[Time; PARTITIONS as usize]>,
+    /// The earliest of them.
+    first: Time,
 }
 
 impl Polls {
@@ -49,18 +54,17 @@ impl Polls {
         let place =
             |partition: usize| (partition as u32).wrapping_add(engine.wrapping_mul(0x9E37)) % PARTITIONS;
         let first = |partition| now + ALL_EVERY * place(partition) / PARTITIONS;
-        Polls { engine, next: Box::new(std::array::from_fn(first)) }
+        Polls { engine, next: Box::new(std::array::from_fn(first)), first: now }
     }
 
     /// The partitions to poll now. `living`: the living engines in their order, this one among them.
     pub fn take(&mut self, now: Time, living: &[u32]) -> Vec<u8> {
         let mut taken = Vec::new();
-        for partition in 0..=u8::MAX {
-            let next = &mut self.next[usize::from(partition)];
-            let every = match polled_by(partition, living) {
-                Some(engine) if engine == self.engine => SHARE_EVERY,
-                _ => ALL_EVERY,
-            };
+        self.first = Time::NEVER;
+        // As `polled_by` says.
+        let turns = living.iter().cycle().map(|engine| *engine == self.engine);
+        for ((partition, next), is_own) in (0..=u8::MAX).zip(self.next.iter_mut()).zip(turns) {
+            let every = if is_own { SHARE_EVERY } else { ALL_EVERY };
             // A partition that has just come to this share keeps its place within the shorter period.
             while *next > now + every {
                 *next = *next - every;
@@ -70,13 +74,14 @@ impl Polls {
                 // Polls that were missed are not made up for.
                 *next = if now.since(*next) >= every { now + every } else { *next + every };
             }
+            self.first = self.first.min(*next);
         }
         taken
     }
 
     /// When [`Polls::take`] must be called again at the latest, unless engines come or go.
     pub fn deadline(&self) -> Time {
-        self.next.iter().min().copied().unwrap_or(Time::NEVER)
+        self.first
     }
 }
 
@@ -92,6 +97,8 @@ pub struct Living {
 struct Engine {
     address: Box<[u8]>,
     dead: bool,
+    /// Only old marks were seen so far: nothing is left to this engine, and nobody mourns it yet.
+    stale: bool,
     /// At each primary: the newest mark, and when this engine first saw it.
     marks: BTreeMap<u32, (Millis, Time)>,
 }
@@ -115,14 +122,22 @@ impl Living {
             watched.since = now;
         }
         watched.last = now;
+        let newest = marks.iter().map(|mark| mark.at).max().unwrap_or_default();
         for mark in marks.iter().filter(|mark| mark.engine != self.engine) {
-            let engine = self.engines.entry(mark.engine).or_default();
+            let is_old = mark.at.saturating_add(STALE_MS) < newest;
+            let first = || Engine { stale: is_old, ..Engine::default() };
+            let engine = self.engines.entry(mark.engine).or_insert_with(first);
             engine.address.clone_from(&mark.address);
-            let before = engine.marks.get(&primary).map(|(at, _)| *at);
-            if before.is_none_or(|before| before != mark.at) {
-                engine.marks.insert(primary, (mark.at, now));
+            let before = engine.marks.get(&primary).copied();
+            match before {
                 // An old mark at a primary that is new to this engine is no sign of life.
-                engine.dead &= before.is_none();
+                None => _ = engine.marks.insert(primary, (mark.at, now)),
+                Some((at, _)) if mark.at > at => {
+                    engine.marks.insert(primary, (mark.at, now));
+                    (engine.dead, engine.stale) = (false, false);
+                }
+                // The newest mark was lost with a primary, or a clock was set back: what comes next is a sign of life.
+                Some((_, seen)) => _ = engine.marks.insert(primary, (mark.at, seen)),
             }
         }
         let named = |number: &u32| marks.iter().any(|mark| mark.engine == *number);
@@ -177,12 +192,18 @@ impl Living {
     }
 
     pub fn lives(&self, engine: u32) -> bool {
-        engine == self.engine || self.engines.get(&engine).is_some_and(|engine| !engine.dead)
+        engine == self.engine || self.engines.get(&engine).is_some_and(Engine::lives)
     }
 
     /// Where a living engine takes letters.
     pub fn address(&self, engine: u32) -> Option<&[u8]> {
-        self.engines.get(&engine).filter(|engine| !engine.dead).map(|engine| &*engine.address)
+        self.engines.get(&engine).filter(|engine| engine.lives()).map(|engine| &*engine.address)
+    }
+}
+
+impl Engine {
+    fn lives(&self) -> bool {
+        !self.dead && !self.stale
     }
 }
 
@@ -344,5 +365,36 @@ mod tests {
         living.marks(at(0), 1, &[mark(9, 1)]);
         living.marks(at(500), 1, &[]);
         assert_eq!(living.engines(), [ME]);
+    }
+
+    #[test]
+    fn a_mark_that_went_back_with_a_primary_brings_nobody_back() {
+        let mut living = Living::new(ME);
+        living.marks(at(0), 0, &[mark(ME, 9_000), mark(7, 9_000)]);
+        assert!(living.told_dead(7) && !living.lives(7));
+        living.marks(at(500), 0, &[mark(ME, 9_500), mark(7, 8_500)]);
+        assert!(!living.lives(7), "its newest mark was lost with the primary");
+        living.marks(at(1_000), 0, &[mark(ME, 10_000), mark(7, 8_500)]);
+        assert!(!living.lives(7));
+        living.marks(at(1_500), 0, &[mark(ME, 10_500), mark(7, 8_600)]);
+        assert!(living.lives(7), "a new mark, of a clock that was set back");
+    }
+
+    #[test]
+    fn an_engine_that_starts_leaves_nothing_to_one_whose_marks_are_old() {
+        let mut living = Living::new(ME);
+        let marks = |own| [mark(ME, own), mark(3, 5_000), mark(4, 8_000)];
+        living.marks(at(0), 0, &marks(10_000));
+        assert!(!living.lives(3) && living.address(3).is_none(), "five seconds old");
+        assert!(living.lives(4), "perhaps it is about to write the next one");
+        assert_eq!(living.engines(), [3, 4, ME], "it is watched before it is mourned");
+        for step in 1..=3 {
+            living.marks(at(step * 500), 0, &marks(10_000 + step * 500));
+            assert_eq!(living.take_dead(at(step * 500)), []);
+        }
+        living.marks(at(2_000), 0, &marks(12_000));
+        assert_eq!(living.take_dead(at(2_000)), [3, 4]);
+        living.marks(at(2_500), 0, &[mark(ME, 12_500), mark(3, 5_001)]);
+        assert!(living.lives(3), "it stood still and goes on");
     }
 }
