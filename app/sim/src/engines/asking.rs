@@ -12,6 +12,9 @@ use super::world::{Event, World};
 /// Share of answers that are lost while many are, of a thousand.
 const MANY_LOST_PERMILLE: u32 = 300;
 
+/// A process that stands still is looked at after this time for what it would have sent.
+const STANDS_STILL: Duration = Duration::from_millis(50);
+
 impl World {
     /// An engine asks.
     pub(super) fn ask(&mut self, member: usize, ask: Ask) {
@@ -20,11 +23,16 @@ impl World {
             && let Some(answer) = self.poll(member, &ask)
         {
             let reply = Reply { token: ask.token, answer };
-            return self.receive(member, Incoming::Reply(reply));
+            let deeds = self.members[member].receive(now, Incoming::Reply(reply));
+            // The turn that asked looks at the timers at its end.
+            if !deeds.is_empty() {
+                self.carry_out(member, deeds);
+            }
+            return;
         }
         let number = self.members[member].number;
         let until = now + self.case.given_up_after;
-        let said = named(&ask);
+        let said = self.trace.is_some().then(|| named(&ask)).unwrap_or_default();
         let query = self.queries.add(Query { member, number, ask, attempt: 0, until });
         self.note(|| format!("{now:?}   member {member} asks {query}: {said}"));
         self.try_query(query);
@@ -43,7 +51,7 @@ impl World {
         let Some(query) = self.queries.open.get(&number) else { return };
         let (server, ask, attempt) = (self.members[query.member].believes, query.ask.clone(), query.attempt);
         let arrives = now + self.way();
-        self.clock.add(arrives, Event::Query { server, query: number, ask });
+        self.clock.add(arrives, Event::Query { server, query: number, ask: Box::new(ask) });
         // A server that is gone refuses the connection.
         let wait = if self.shard.is_up(server) { self.case.again_after } else { Duration::from_millis(50) };
         self.clock.add(now + wait, Event::Again { query: number, attempt });
@@ -54,6 +62,16 @@ impl World {
         let Some(query) = self.queries.open.get_mut(&number).filter(|query| query.attempt == attempt) else {
             return;
         };
+        let member = &self.members[query.member];
+        if !member.lives() || member.number != query.number {
+            // Nobody is there to send it again.
+            self.queries.open.remove(&number);
+            return;
+        }
+        if member.frozen.is_some() {
+            query.until = query.until + STANDS_STILL;
+            return self.clock.add(now + STANDS_STILL, Event::Again { query: number, attempt });
+        }
         if query.until <= now {
             self.queries.given_up += 1;
             return self.replied(number, Err(Unanswered::OutOfReach));

@@ -72,6 +72,18 @@ impl What {
         "replies lost",
     ];
 
+    /// How long it takes until the others go on.
+    fn lasts(self) -> Duration {
+        match self {
+            // Its death is seen in its marks.
+            What::Strike { .. } => Duration::from_secs(2),
+            What::PrimaryDies { forced: false, .. } => Duration::from_secs(4),
+            What::PrimaryDies { .. } | What::FalseForce => Duration::from_secs(1),
+            What::ReplicaDies => Duration::from_secs(3),
+            What::PrimaryStalls(time) | What::ReplicaLags(time) | What::RepliesLost(time) => time,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             What::Strike { blow: Blow::Dies, .. } => "engine dies",
@@ -155,13 +167,21 @@ impl Case {
             ring_max: Duration::from_secs(180),
             faults: Vec::new(),
             notices: chance.permille(600).then(|| Duration::from_millis(5 + chance.below(300))),
-            step: Duration::from_millis([2, 10, 20][chance.below(3) as usize]),
+            step: Duration::from_millis([10, 20, 30][chance.below(3) as usize]),
             again_after: Duration::from_millis(100 + chance.below(400)),
             given_up_after: Duration::from_millis(5_000 + chance.below(3_000)),
             replies_lost_permille: [0, 0, 5][chance.below(3) as usize],
         };
         case.faults = faults(chance, &case);
         case
+    }
+
+    /// How much later than without faults a call is settled at the latest. What a fault has swallowed comes again after T2 at
+    /// most (RFC 3261 §17.1.2.2); so does what the network loses once.
+    pub fn patience(&self) -> Duration {
+        let t2 = transaction::Timers::default().t2;
+        let lost = if self.weather.loss_permille > 0 { t2 } else { Duration::ZERO };
+        self.faults.iter().map(|fault| fault.what.lasts() + t2).fold(t2 + lost, |sum, one| sum + one)
     }
 
     pub fn last_fault(&self) -> Time {

@@ -1,7 +1,5 @@
 //! What must hold after every run.
 
-use base::Duration;
-
 use super::world::World;
 use crate::callers::{Caller, Outcome};
 
@@ -64,7 +62,7 @@ fn ends(world: &World) -> Vec<String> {
             Outcome::Refused(487) if caller.has_cancelled() => {}
             other => wrong.push(format!("{name}: {other:?}")),
         }
-        let latest = caller.plan.starts + world.case.manners.rings + Duration::from_secs(12);
+        let latest = caller.plan.starts + world.case.manners.rings + world.case.patience();
         if caller.settled.is_some_and(|settled| settled > latest) {
             wrong.push(format!("{name} was settled late: {:?}, not {latest:?}", caller.settled));
         }

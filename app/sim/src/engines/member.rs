@@ -182,6 +182,9 @@ impl Member {
         let Some(engine) = self.engine.as_mut() else { return Vec::new() };
         let mut out = Out::default();
         run(engine, now + self.offset, &mut out);
+        if out.asks.is_empty() && out.sends.is_empty() {
+            return Vec::new();
+        }
         let asks: Vec<Deed> = out.asks.drain(..).map(Deed::Ask).collect();
         let (from, bytes) = (self.make.farm, &out.bytes);
         let sends = out.sends.iter().map(|send| {

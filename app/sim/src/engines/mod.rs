@@ -11,6 +11,7 @@ mod faults;
 mod holder;
 mod member;
 pub mod planted;
+mod portion;
 mod queries;
 mod runs;
 #[cfg(test)]
@@ -21,5 +22,6 @@ mod world;
 
 pub use case::{Case, Fault, Kind, What, farm_address};
 pub use member::Blow;
+pub use portion::Portion;
 pub use runs::{Summary, run};
 pub use world::World;

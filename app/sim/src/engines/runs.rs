@@ -9,7 +9,7 @@ use super::world::World;
 /// The results of runs of one kind.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    pub runs: usize,
+    pub runs: u64,
     pub calls: u64,
     pub answered: u64,
     /// Lives of engines that ended.

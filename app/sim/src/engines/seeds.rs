@@ -19,7 +19,7 @@ fn check(kind: Kind) {
         }
         None => run(kind, 0..number("STROWGER_SEEDS").unwrap_or(SEEDS), |_| {}),
     };
-    none_failed(&summary.failed, summary.runs);
+    none_failed(&summary.failed, summary.runs as usize);
     println!("{kind:?}: {summary:?}");
     let proves = summary.taken_over > 0 && summary.conflicts > 0;
     assert!(proves || summary.runs == 1, "no call was taken over, or no write met another: {summary:?}");

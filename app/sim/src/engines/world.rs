@@ -25,6 +25,8 @@ use crate::servers::Server;
 const END: Time = Time::from_secs(600);
 /// After the last call the records go, and after them what is left of them for late messages.
 const QUIET: Duration = Duration::from_secs(40);
+/// In that time nobody waits for an engine: it looks at its timers in steps of this length.
+const AFTERWARDS: Duration = Duration::from_millis(250);
 /// What is left after this time stays for ever, as far as a run can see.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -60,7 +62,7 @@ pub(super) enum Event {
     Query {
         server: usize,
         query: u64,
-        ask: Ask,
+        ask: Box<Ask>,
     },
     Reply {
         query: u64,
@@ -125,6 +127,8 @@ pub struct World {
     /// Spans in which the store did not answer.
     pub(super) out_of_reach: Vec<(Time, Time)>,
     events: u64,
+    /// When the last call was over.
+    over: Option<Time>,
     link: Link,
     wakes: BTreeMap<Who, Time>,
     nodes: HashMap<SocketAddr, Who>,
@@ -172,6 +176,7 @@ impl World {
             streams: HashMap::new(),
             cut: None,
             events: 0,
+            over: None,
             out_of_reach: Vec::new(),
             wakes: BTreeMap::new(),
             nodes,
@@ -194,7 +199,6 @@ impl World {
 
     /// Runs until all calls are over and the store is empty.
     pub fn run(mut self) -> World {
-        let mut over: Option<Time> = None;
         while let Some(event) = self.clock.next(END) {
             self.happen(event);
             self.events += 1;
@@ -202,8 +206,8 @@ impl World {
             if self.is_endless() {
                 break;
             }
-            match over {
-                None if self.is_over() => over = Some(now),
+            match self.over {
+                None if self.is_over() => self.over = Some(now),
                 Some(since) if now > since + PATIENCE => break,
                 Some(since) if now > since + QUIET && self.is_empty() => break,
                 _ => {}
@@ -372,7 +376,8 @@ impl World {
 
     /// Engines look at their timers in steps.
     fn stepped(&self, deadline: Time) -> Time {
-        let step = self.case.step.as_micros() as u64;
+        let step = if self.over.is_some() { AFTERWARDS } else { self.case.step };
+        let step = step.as_micros() as u64;
         Time::from_micros(deadline.as_micros().div_ceil(step) * step)
     }
 
