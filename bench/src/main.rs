@@ -15,6 +15,7 @@ mod link;
 mod measure;
 mod memory;
 mod micro;
+mod parties;
 mod plot;
 mod post;
 mod process;
@@ -121,6 +122,8 @@ enum Command {
     Publish,
     /// Nanoseconds of the parts, without sockets.
     Micro,
+    /// Callers and callees of many calls, for programs that kill parts of the farm: one line a call.
+    Parties(parties::Arguments),
     /// RFC 7502: the largest rate at which no session of 50,000 fails.
     Limit {
         /// 10,000 sessions at a rate.
@@ -148,6 +151,7 @@ fn main() -> std::io::Result<()> {
         Command::Latency { quick } => latency::run(&Places::find()?, port, quick),
         Command::Publish => report::publish(),
         Command::Micro => micro::run(port),
+        Command::Parties(arguments) => parties::run(&arguments),
         Command::Limit { quick } => limit::run(&Places::find()?, port, quick),
     }
 }

@@ -22,7 +22,7 @@ const READ_BYTES: usize = 64 * 1024;
 const CATCH_UP_MAX: u32 = 16;
 
 /// Length of the message at the front, if the whole message is there (RFC 3261 §18.3).
-fn whole_message(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn whole_message(bytes: &[u8]) -> Option<usize> {
     let head = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
     let name = b"\r\nContent-Length:";
     let start = memchr::memmem::find(&bytes[..head], name)? + name.len();
