@@ -114,6 +114,8 @@ pub(super) struct Entry {
     /// The server that has the request now; `None` while no server has it.
     pub(super) server: Option<ServerId>,
     tried: Tried,
+    /// Since when that server has it.
+    moved_at: Time,
     pub(super) class: Class,
     pub(super) cancel: Cancel,
     pub(super) server_reliable: bool,
@@ -160,6 +162,7 @@ impl Entry {
             patience,
             server: Some(kept.server),
             tried: Tried::default(),
+            moved_at: now,
             class: kept.class,
             cancel: Cancel::No,
             server_reliable: kept.server_reliable,

@@ -85,7 +85,7 @@ impl Entry {
         server_reliable: bool,
         limits: &Limits,
     ) {
-        self.server = Some(server);
+        (self.server, self.moved_at) = (Some(server), now);
         self.server_reliable = server_reliable;
         // From here on the copies are ours, whoever sent them before: the sender has heard another server and repeats no
         // more.

@@ -28,6 +28,7 @@ impl Entry {
             flow,
             phase: Phase::Passed(repeating(now, timers)),
             born: now,
+            moved_at: now,
             patience: Time::NEVER,
             server: Some(server),
             tried: Tried::default(),

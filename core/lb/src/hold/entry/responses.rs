@@ -30,8 +30,10 @@ impl Entry {
                 }
                 // A client has one answer for all servers that ask it the same.
                 _ if self.to_client.is_some() => {}
-                InviteClientEvent::Provisional => return self.provisional_of_another(now),
-                // The call is with the server that answered: the ACK goes there.
+                InviteClientEvent::Provisional if !self.is_handed_to(now, speaker.server, timers) => {
+                    return self.provisional_of_another(now);
+                }
+                // The call is with the server that answered: ACK and CANCEL go there.
                 _ => self.server = Some(speaker.server),
             }
         }

@@ -4,6 +4,7 @@ use base::Time;
 use transaction::{InviteClient, InviteClientState, NonInviteClient, Timers};
 
 use super::{After, Asker, Class, Entry, Kept, Phase, Step, TIMER_C};
+use crate::farm::server::ServerId;
 use crate::hold::{Speaker, Verdict};
 
 impl Entry {
@@ -48,6 +49,13 @@ impl Entry {
             Phase::Passed(_) | Phase::Over { answered: None } => self.server,
         };
         holder.is_some_and(speaker.speaks_for)
+    }
+
+    /// Whether the server of the tier that rings has the INVITE from the one that it was sent to last: servers hand what they
+    /// get to the one that has the call. What a server said before the INVITE was taken from it is here after T1 at the latest.
+    pub(super) fn is_handed_to(&self, now: Time, speaker: ServerId, timers: &Timers) -> bool {
+        let waits = matches!(self.phase, Phase::Invite(_)) && self.is_pending();
+        waits && (!self.tried.contains(speaker) || now.since(self.moved_at) >= timers.t1)
     }
 
     /// The call rings at another server of the tier than the one that the INVITE was sent to last. That one gets its copies

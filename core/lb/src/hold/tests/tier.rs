@@ -39,6 +39,27 @@ fn a_late_provisional_answer_passes_and_the_next_server_gets_its_copies_all_the_
 }
 
 #[test]
+fn a_server_that_got_the_invite_from_another_has_it() {
+    // C was never asked; A has come back, and repeats what is older than T1 no more.
+    for (server, ms) in [(C, 1100), (A, 1500)] {
+        let mut bench = Bench::invite();
+        bench.says(100, 180, A);
+        assert!(is_rerouted(&bench.fails(1000, A)));
+        bench.moved(1000, Class::Invite, B);
+        assert_eq!(bench.cancel(1050), Cancelled::Answer);
+        assert_eq!(bench.says(ms, 180, server), Verdict::Pass);
+        assert_eq!(bench.due(ms), [send(server)], "the CANCEL");
+        assert_eq!(bench.response(ms + 10, Class::Cancel, 200, server), Verdict::Drop);
+        assert_eq!(bench.due(60_000), [], "it rings for as long as it likes");
+        assert_eq!(bench.held.place(KEY, Class::Invite), GoesTo::At(server));
+        assert!(is_rerouted(&bench.fails(61_000, server)), "its death concerns the call");
+        bench.moved(61_000, Class::Invite, D);
+        assert_eq!(bench.says(61_100, 487, D), Verdict::Pass);
+        bench.is_clean_at(100_000);
+    }
+}
+
+#[test]
 fn what_comes_while_a_server_is_chosen_passes_and_ends_the_choice() {
     for (status, transport) in [(200, Transport::Tcp), (486, Transport::Tcp), (486, Transport::Udp)] {
         let mut bench = Bench::with(|kept| *kept = kept_over(transport, INVITE));
