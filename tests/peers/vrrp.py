@@ -20,16 +20,20 @@ RATE = 50
 class Pair:
     """Two load managers with keepalived, configured by the page except for paths and the user of the script."""
 
-    def __init__(self, farm):
+    def __init__(self, farm, others=None):
+        """`others`: the addresses of further hosts, by their names."""
         self.farm = farm
-        hosts = {"one": ["192.0.2.1", INNER["one"]], "two": ["192.0.2.2", INNER["two"]], "server": [SERVER], "caller": [CALLER]}
-        self.network = Network(farm, hosts)
+        hosts = {"one": ["192.0.2.1", INNER["one"]], "two": ["192.0.2.2", INNER["two"]]}
+        self.network = Network(farm, hosts | (others or {"server": [SERVER], "caller": [CALLER]}))
         self.load_managers, self.keepalived = {}, {}
         for host, other in OTHER.items():
             sysctl = re.search(r"sysctl -w (\S+)", example("must be able to listen on an address")).group(1)
             self.network.on(host, "sysctl", "-qw", sysctl)
-            self.load_managers[host] = self.network.load_manager(host, INNER[host], INNER[other], SERVER)
+            self.load_managers[host] = self.load_manager(host, INNER[host], INNER[other])
             self.keep(host)
+
+    def load_manager(self, host, own, other):
+        return self.network.load_manager(host, own, other, SERVER)
 
     def keep(self, host):
         config = example("/etc/keepalived/keepalived.conf").replace("user strowger", "user root")

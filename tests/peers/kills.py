@@ -1,0 +1,276 @@
+"""Everything is killed, one kind a case: engines, primaries and replicas of the state tier, load managers, agents, each with
+kill -9 again and again under calls. What was killed is back before the next dies. The result is a table: the state of each call
+when something died, and what became of it. For a machine that has the time: `PEERS_SIZE=full`; it is no part of test.sh."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+from engines import TIER
+from farm import PERIOD_MS, STROWGER, Farm, until
+from network import ADDRESS
+from parties import Parties, lines, table
+from report import Report, calls
+from tier import Cluster
+from vrrp import INNER, OTHER, Pair
+
+KILLS = calls(3, 5, 20)
+RATE = calls(50, 100, 300)
+ENGINES = 3
+PHONES = 100
+# Telephones that a load manager reaches only over their own connection; they matter when it dies.
+UNREACHABLE = 20
+# Calls ring and talk before the first dies.
+WARM_SECONDS = calls(8, 15, 30)
+# Between one that is back and the next that dies.
+PAUSE_SECONDS = (2, 4)
+BACK_SECONDS = 40
+FARM, PARTIES = "192.0.2.21", "192.0.2.22"
+
+
+class Scene:
+    """Three engines under agents that they outlive, a state tier, and a load manager on this host."""
+
+    def __init__(self, farm, tier=None, strowger=STROWGER):
+        self.farm, self.strowger = farm, strowger
+        self.tier = tier or Cluster(farm, memory="256M")
+        self.controls = [farm.control()]
+        self.heartbeats = [farm.address().host_port]
+        datagrams, stream = farm.address(), farm.address("tcp")
+        self.front, self.stream, self.callee = datagrams.host_port, stream.host_port, farm.address().host_port
+        self.caller = farm.address().host_port
+        self.load_manager(datagrams, stream)
+        self.engines(lambda: farm.address().host_port)
+
+    def load_manager(self, datagrams, stream):
+        self.farm.configured(
+            {datagrams: datagrams.host_port, stream: stream.host_port},
+            selection={"kind": "round-robin"},
+            hold_setup={"kind": "all"},
+            heartbeat={"listen": self.heartbeats[0], "period_ms": PERIOD_MS},
+            control={"path": str(self.controls[0])},
+        )
+
+    def engines(self, address):
+        self.agents = {}
+        self.places = [address() for _ in range(ENGINES)]
+        for place in self.places:
+            self.agent(place)
+        self.all_active()
+
+    def start(self, name, argv):
+        """A program of the farm."""
+        return self.farm.start(name, argv)
+
+    def party(self, name, argv):
+        return self.farm.start(name, argv)
+
+    def agent(self, place, strowger=None):
+        """An agent for the engine at that place, which it starts unless its engine lives."""
+        command = [strowger or self.strowger, "engine", "--listen", f"udp:{place}", "--lb", self.front, "--to", f"sip:{self.callee}"]
+        command += [word for node in self.tier.nodes for word in ("--state", node)]
+        argv = [STROWGER, "agent", "--sip", place, "--period-ms", PERIOD_MS, "--state-tier", TIER, "--restart-delay-ms", 1000]
+        argv += [word for heartbeat in self.heartbeats for word in ("--to", heartbeat)]
+        argv += ["--give-up", "never", "--state-file", self.note(place)]
+        self.agents[place] = self.start("agent", [*argv, "--", *command])
+        # An engine may outlive all its agents.
+        self.farm.callback(self.end_engine, place)
+
+    def note(self, place):
+        return self.farm.sockets / f"engine-{place.rpartition(':')[2]}"
+
+    def pid(self, place):
+        """The engine's process: its agent has written it down."""
+        try:
+            words = self.note(place).read_text().split()
+        except FileNotFoundError:
+            return None
+        return int(words[words.index("pid") + 1]) if "pid" in words else None
+
+    def end_engine(self, place):
+        pid = self.pid(place)
+        if pid and STROWGER.rpartition("/")[2] in _program(pid):
+            os.kill(pid, signal.SIGKILL)
+
+    def active(self, place):
+        """Whether each load manager that lives gives calls to that engine."""
+        port = int(place.rpartition(":")[2])
+        return all(self.states(control).get(port) == "active" for control in self.controls)
+
+    def states(self, control):
+        try:
+            return self.farm.server_states(control)
+        except (subprocess.SubprocessError, json.JSONDecodeError):
+            return {}
+
+    def all_active(self):
+        until(lambda: all(self.active(place) for place in self.places), f"{ENGINES} active engines", BACK_SECONDS)
+
+    def load(self, **more):
+        return Parties(
+            self.farm, self.party, caller=self.caller, callee=self.callee, front=self.front, stream=self.stream, rate=RATE, phones=PHONES, **more
+        )
+
+
+class Redundant(Scene):
+    """The same on a host, with two load managers on two others behind an address that keepalived moves, and the parties on a
+    fourth."""
+
+    def __init__(self, farm, tier=None):
+        scene = self
+
+        class Hosts(Pair):
+            def load_manager(self, host, own, other):
+                return scene.load_manager_on(self.network, host, own, other)
+
+        self.farm, self.strowger = farm, STROWGER
+        self.controls = [farm.control(host) for host in INNER]
+        self.hosts = Hosts(farm, {"farm": [FARM], "parties": [PARTIES]})
+        self.network = self.hosts.network
+        self.heartbeats = ["192.0.2.1:5777", "192.0.2.2:5777"]
+        self.front = self.stream = f"{ADDRESS}:5060"
+        self.caller, self.callee = f"{PARTIES}:7000", f"{PARTIES}:7100"
+        self.tier = tier or OneRedis(self)
+        self.hosts.settled()
+        ports = iter(range(5060, 6000, 10))
+        self.engines(lambda: f"{FARM}:{next(ports)}")
+
+    def load_manager_on(self, network, host, own, other):
+        control = self.farm.control(host)
+        path = self.farm.directory / f"lb-{host}.toml"
+        listeners = "".join(f'[[listen]]\naddress = "{transport}:{ADDRESS}:5060"\nadvertise = "{ADDRESS}:5060"\n' for transport in ("udp", "tcp"))
+        path.write_text(
+            f'{listeners}[keys]\nfile = "{network.keys()}"\n[heartbeat]\nlisten = "0.0.0.0:5777"\nperiod_ms = {PERIOD_MS}\n'
+            f'[peers]\nlisten = "{own}:5778"\nto = ["{other}:5778"]\n[selection]\nkind = "round-robin"\n[hold_setup]\nkind = "all"\n'
+            f'[control]\npath = "{control}"\n'
+        )
+        control.unlink(missing_ok=True)
+        process = network.start(host, "lb", STROWGER, "lb", "--config", path)
+        until(control.exists, f"load manager {host}", BACK_SECONDS)
+        return process
+
+    def start(self, name, argv):
+        return self.network.start("farm", name, *argv)
+
+    def party(self, name, argv):
+        return self.network.start("parties", name, *argv)
+
+
+class OneRedis:
+    """A state tier of one server: no part of it dies."""
+
+    def __init__(self, scene):
+        path = scene.farm.sockets / "redis"
+        scene.start("redis", ["redis-server", "--port", 0, "--unixsocket", path, "--save", "", "--appendonly", "no"])
+        until(path.exists, "redis listens")
+        self.nodes = [f"unix:{path}"]
+
+
+def _program(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe").rpartition("/")[2]
+    except OSError:
+        return ""
+
+
+def engine(scene, number):
+    place = scene.places[number % ENGINES]
+    pid = scene.pid(place)
+    os.kill(pid, signal.SIGKILL)
+    died = now()
+    until(lambda: scene.pid(place) not in (pid, None), "the engine is started again", BACK_SECONDS)
+    until(lambda: scene.active(place), "the engine is active", BACK_SECONDS)
+    return died
+
+
+def agent(scene, number):
+    """The engine outlives its agent; the next agent finds it."""
+    place = scene.places[number % ENGINES]
+    pid = scene.pid(place)
+    scene.agents[place].kill()
+    died = now()
+    until(lambda: not scene.active(place), "the engine counts as failed", BACK_SECONDS)
+    scene.agent(place)
+    until(lambda: scene.active(place), "the engine is active", BACK_SECONDS)
+    if scene.pid(place) != pid:
+        raise RuntimeError("the engine did not outlive its agent")
+    return died
+
+
+def primary(scene, number):
+    dead = scene.tier.kill_primary(number % 3)
+    died = now()
+    scene.tier.taken_over(dead)
+    scene.tier.restart(dead)
+    return died
+
+
+def replica(scene, number):
+    dead = scene.tier.kill_replica(number % 3)
+    died = now()
+    until(lambda: all(server.knows(dead.id, "fail") for server in scene.tier.alive()), "the replica is missed", BACK_SECONDS)
+    scene.tier.restart(dead)
+    return died
+
+
+def load_manager(scene, _number):
+    """The one that has the address."""
+    first, second = scene.hosts.settled()
+    scene.hosts.load_managers[first].kill()
+    died = now()
+    until(lambda: second in scene.hosts.holder(), "the address at the second", BACK_SECONDS)
+    scene.hosts.load_managers[first] = scene.load_manager_on(scene.network, first, INNER[first], INNER[OTHER[first]])
+    scene.all_active()
+    # keepalived takes the address back to a host only after its script has succeeded twice.
+    time.sleep(3)
+    return died
+
+
+def now():
+    return time.monotonic_ns() // 1000
+
+
+def killed(victim, place=Scene, **more):
+    chance = random.Random(victim.__name__)
+    with Farm(f"kills-{victim.__name__}") as farm:
+        scene = place(farm)
+        parties = scene.load(**more)
+        time.sleep(WARM_SECONDS)
+        moments = []
+        for number in range(KILLS):
+            time.sleep(chance.uniform(*PAUSE_SECONDS))
+            moments.append(victim(scene, number))
+        time.sleep(PAUSE_SECONDS[1])
+        made = parties.finish()
+        return judged(f"{KILLS} times {victim.__name__}", made, moments, parties)
+
+
+def judged(what, made, moments, parties, excused=()):
+    """`excused`: kinds of lines whose losses are counted, but are no problem."""
+    lost = [call for call in made if not call.good]
+    twice = [call for call in made if call.rang > 1]
+    print(f"\n{what}, {RATE} calls/s:\n" + "\n".join(lines(table(made, moments))) + "\n", flush=True)
+    reasons = {}
+    for call in lost:
+        reasons[call.why()] = reasons.get(call.why(), 0) + 1
+    for why, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
+        print(f"  {count} lost: {why}", flush=True)
+    bad = [call for call in lost if call.line not in excused]
+    problems = [f"{len(bad)} of {len(made)} calls lost"] * bool(bad) + [f"{len(twice)} calls rang twice"] * bool(twice)
+    hung_up = {end: sum(call.good and call.end == end for call in made) for end in ("caller", "callee", "cancel", "refuse")}
+    return f"{len(made)} calls, {len(lost)} lost, {len(twice)} rang twice; ended {hung_up}; {parties.says()}", problems
+
+
+def main():
+    report = Report("kills")
+    for victim in (engine, primary, replica, agent):
+        report.case(victim.__name__, killed, victim)
+    report.case("load_manager", lambda: killed(load_manager, Redundant, unreachable=UNREACHABLE))
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
