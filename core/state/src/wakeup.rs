@@ -99,8 +99,17 @@ struct Engine {
     dead: bool,
     /// Only old marks were seen so far: nothing is left to this engine, and nobody mourns it yet.
     stale: bool,
-    /// At each primary: the newest mark, and when this engine first saw it.
-    marks: BTreeMap<u32, (Millis, Time)>,
+    /// At each primary: the newest mark.
+    marks: BTreeMap<u32, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    at: Millis,
+    /// When this engine first saw it.
+    since: Time,
+    /// The next one may have been written before the death that this engine was told of.
+    is_in_doubt: bool,
 }
 
 /// A primary answers since one moment without a gap, at last at another.
@@ -128,16 +137,19 @@ impl Living {
             let first = || Engine { stale: is_old, ..Engine::default() };
             let engine = self.engines.entry(mark.engine).or_insert_with(first);
             engine.address.clone_from(&mark.address);
-            let before = engine.marks.get(&primary).copied();
-            match before {
+            let new = Seen { at: mark.at, since: now, is_in_doubt: false };
+            match engine.marks.get_mut(&primary) {
                 // An old mark at a primary that is new to this engine is no sign of life.
-                None => _ = engine.marks.insert(primary, (mark.at, now)),
-                Some((at, _)) if mark.at > at => {
-                    engine.marks.insert(primary, (mark.at, now));
-                    (engine.dead, engine.stale) = (false, false);
+                None => _ = engine.marks.insert(primary, new),
+                Some(seen) if mark.at > seen.at => {
+                    // Nor is one from before the death.
+                    if !seen.is_in_doubt {
+                        (engine.dead, engine.stale) = (false, false);
+                    }
+                    *seen = new;
                 }
                 // The newest mark was lost with a primary, or a clock was set back: what comes next is a sign of life.
-                Some((_, seen)) => _ = engine.marks.insert(primary, (mark.at, seen)),
+                Some(seen) => seen.at = mark.at,
             }
         }
         let named = |number: &u32| marks.iter().any(|mark| mark.engine == *number);
@@ -157,9 +169,14 @@ impl Living {
         }
     }
 
-    /// Somebody else knows that an engine died: an agent, or heartbeats. A newer mark brings it back. True: it lived until now.
+    /// Somebody else knows that an engine died: an agent, or heartbeats. True: it lived until now.
+    ///
+    /// The second newer mark at one primary brings it back: it may have written the first before it died.
     pub fn told_dead(&mut self, engine: u32) -> bool {
-        self.engines.get_mut(&engine).is_some_and(|engine| !std::mem::replace(&mut engine.dead, true))
+        let Some(engine) = self.engines.get_mut(&engine).filter(|engine| !engine.dead) else { return false };
+        engine.dead = true;
+        engine.marks.values_mut().for_each(|seen| seen.is_in_doubt = true);
+        true
     }
 
     /// Engines that died since the last call.
@@ -173,7 +190,7 @@ impl Living {
         let mut died = Vec::new();
         for (number, engine) in self.engines.iter_mut().filter(|(_, engine)| !engine.dead) {
             let still = |primary: &u32| {
-                engine.marks.get(primary).is_none_or(|(_, seen)| now.since(*seen) > DEAD_AFTER)
+                engine.marks.get(primary).is_none_or(|seen| now.since(seen.since) > DEAD_AFTER)
             };
             if !watched.is_empty() && watched.iter().all(still) {
                 engine.dead = true;
@@ -193,6 +210,13 @@ impl Living {
 
     pub fn lives(&self, engine: u32) -> bool {
         engine == self.engine || self.engines.get(&engine).is_some_and(Engine::lives)
+    }
+
+    /// The living engines that take letters at this address, this one not among them. More than one: a process has started
+    /// anew there, and the death of the one before is not known yet.
+    pub fn at(&self, address: &[u8]) -> Vec<u32> {
+        let there = |(_, engine): &(&u32, &Engine)| !engine.dead && *engine.address == *address;
+        self.engines.iter().filter(there).map(|(number, _)| *number).collect()
     }
 
     /// Where a living engine takes letters.
@@ -347,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_others_saw_die_lives_again_by_a_newer_mark_only() {
+    fn an_engine_that_others_saw_die_lives_again_by_the_second_newer_mark() {
         let mut living = Living::new(ME);
         living.marks(at(0), 1, &[mark(9, 1)]);
         assert!(living.told_dead(9));
@@ -356,6 +380,8 @@ mod tests {
         living.marks(at(500), 2, &[mark(9, 1)]);
         assert!(!living.lives(9));
         living.marks(at(1_000), 1, &[mark(9, 2)]);
+        assert!(!living.lives(9), "this mark may be from before its death");
+        living.marks(at(1_500), 1, &[mark(9, 3)]);
         assert!(living.lives(9));
     }
 
