@@ -52,8 +52,9 @@ pub fn find(bug: Bug, limit: Duration) -> Option<Found> {
 mod tests {
     use super::*;
 
-    /// Runs in which each fault must be found; the example `planted` looks for all of them, and for longer.
-    const RUNS: u64 = 33;
+    /// Runs in which each fault must be found; the example `planted` looks for all of them, and for longer. The one that is
+    /// seen most seldom shows in one run of 36, so another order of events hides none.
+    const RUNS: u64 = 200;
 
     /// Faults that few runs of a kind show.
     const FOUND: [(Bug, Kind); 12] = [

@@ -20,6 +20,9 @@ const MARK_AGAIN: Duration = Duration::from_millis(100);
 /// A record that was handed out for its wake-up comes again after this time.
 const LEASE_MS: Millis = 2_000;
 
+/// Partitions that are due within this time are polled together: a turn for each would be most of what an idle engine costs.
+const POLL_EVERY: Duration = Duration::from_millis(20);
+
 /// Records that one poll brings.
 const DUE_MAX: u32 = 256;
 
@@ -54,7 +57,7 @@ impl Engine {
             for partition in self.tier.polls.take(now, &living) {
                 self.ask(super::Asked::Tier(Asked::Due), partition, Command::Due(due), false, out);
             }
-            self.tier.next_poll = self.tier.polls.deadline().max(now + Duration::from_millis(2));
+            self.tier.next_poll = self.tier.polls.deadline().max(now + POLL_EVERY);
         }
         self.tell_reach(out);
     }
