@@ -7,6 +7,7 @@
 pub mod application;
 mod letter;
 pub mod names;
+mod probe;
 mod process;
 pub mod record;
 mod secret;

@@ -54,13 +54,17 @@ pub enum What {
     ReplicaDies,
     /// Writes reach one replica later for so long.
     ReplicaLags(Duration),
+    /// The others are told that an engine is gone that lives.
+    FalseNotice {
+        member: usize,
+    },
     /// Many answers of the store are lost for so long.
     RepliesLost(Duration),
 }
 
 impl What {
     /// The kinds, in the order of a summary.
-    pub const NAMES: [&str; 9] = [
+    pub const NAMES: [&str; 10] = [
         "engine dies",
         "engine stops",
         "primary dies, forced",
@@ -70,6 +74,7 @@ impl What {
         "replica dies",
         "replica lags",
         "replies lost",
+        "false notice",
     ];
 
     /// How long it takes until the others go on.
@@ -80,6 +85,8 @@ impl What {
             What::PrimaryDies { forced: false, .. } => Duration::from_secs(4),
             What::PrimaryDies { .. } | What::FalseForce => Duration::from_secs(1),
             What::ReplicaDies => Duration::from_secs(3),
+            // Its target is asked, and answers.
+            What::FalseNotice { .. } => Duration::from_secs(1),
             What::PrimaryStalls(time) | What::ReplicaLags(time) | What::RepliesLost(time) => time,
         }
     }
@@ -95,6 +102,7 @@ impl What {
             What::ReplicaDies => "replica dies",
             What::ReplicaLags(_) => "replica lags",
             What::RepliesLost(_) => "replies lost",
+            What::FalseNotice { .. } => "false notice",
         }
     }
 }
@@ -112,7 +120,7 @@ pub struct Case {
     pub manners: Manners,
     pub ring_max: Duration,
     pub faults: Vec<Fault>,
-    /// The others are told of a dead engine within this time; `None`: they find out by its marks.
+    /// Load managers tell the others of an engine that is gone within this time; `None`: they find out by its marks.
     pub notices: Option<Duration>,
     /// Engines look at their timers in steps of this length.
     pub step: Duration,
@@ -166,7 +174,7 @@ impl Case {
             },
             ring_max: Duration::from_secs(180),
             faults: Vec::new(),
-            notices: chance.permille(600).then(|| Duration::from_millis(5 + chance.below(300))),
+            notices: chance.permille(600).then(|| notices(chance)),
             step: Duration::from_millis([10, 20, 30][chance.below(3) as usize]),
             again_after: Duration::from_millis(100 + chance.below(400)),
             given_up_after: Duration::from_millis(5_000 + chance.below(3_000)),
@@ -187,6 +195,12 @@ impl Case {
     pub fn last_fault(&self) -> Time {
         self.faults.iter().map(|fault| fault.at).max().unwrap_or_default()
     }
+}
+
+/// A late notice may come when the member has started anew.
+fn notices(chance: &mut Chance) -> Duration {
+    let is_late = chance.permille(200);
+    Duration::from_millis(5 + chance.below(if is_late { 5_000 } else { 300 }))
 }
 
 fn call(chance: &mut Chance, rings_ms: u64) -> Plan {
@@ -230,6 +244,10 @@ fn faults(chance: &mut Chance, case: &Case) -> Vec<Fault> {
     if chance.permille(300) {
         let lost = What::RepliesLost(Duration::from_millis(200 + chance.below(2_000)));
         faults.push(Fault { at: at(chance), what: lost });
+    }
+    if case.notices.is_some() && chance.permille(500) {
+        let member = chance.below(case.members as u64) as usize;
+        faults.push(Fault { at: at(chance), what: What::FalseNotice { member } });
     }
     faults.sort_by_key(|fault| fault.at);
     faults

@@ -1,10 +1,12 @@
 //! Faults of engines and of the state tier, when they happen, and what follows.
 
 use base::{Duration, Time};
+use heartbeat::death::Death;
 
 use super::case::What;
-use super::member::{Blow, Deed, Incoming};
+use super::member::{Blow, Deed, Incoming, letters_of};
 use super::world::{Event, Who, World};
+use crate::link::Packet;
 
 /// A blow falls at the latest after this time.
 const STRIKES_WITHIN: Duration = Duration::from_millis(1_500);
@@ -68,6 +70,7 @@ impl World {
                 let Some(replica) = self.replica() else { return };
                 self.lags = Some((replica, now + time));
             }
+            What::FalseNotice { member } => self.tell_others(member),
             What::RepliesLost(time) => self.replies_lost_until = now + time,
         }
         self.seen.insert(what.name());
@@ -120,12 +123,7 @@ impl World {
                 let (hears, starts) = (self.after_ms(5, 1_500), self.after_ms(500, 4_000));
                 self.clock.add(hears, Event::Spreads { member: at });
                 self.clock.add(starts, Event::Start(at));
-                if let Some(within) = self.case.notices {
-                    for member in (0..self.members.len()).filter(|member| *member != at) {
-                        let told = self.after_ms(1, within.as_millis() as u64);
-                        self.clock.add(told, Event::Told { member, dead: number });
-                    }
-                }
+                self.tell_others(at);
             }
             Blow::Stops(time) => {
                 self.members[at].frozen = Some((rest, Default::default()));
@@ -133,6 +131,15 @@ impl World {
                 let hears = self.after_ms(1_000, 1_000);
                 self.clock.add(hears, Event::Spreads { member: at });
             }
+        }
+    }
+
+    /// The others are told that this member is gone, whether it is or not, and perhaps when it is there again.
+    fn tell_others(&mut self, gone: usize) {
+        let Some(within) = self.case.notices else { return };
+        for member in (0..self.members.len()).filter(|member| *member != gone) {
+            let told = self.after_ms(1, within.as_millis() as u64);
+            self.clock.add(told, Event::Told { member, gone });
         }
     }
 
@@ -172,9 +179,9 @@ impl World {
                 }
             }
             Event::Resume(at, number) => self.resume(at, number),
-            Event::Told { member, dead } => {
+            Event::Told { member, gone } => {
                 if self.members[member].lives() {
-                    self.receive(member, Incoming::Died(dead));
+                    self.receive(member, Incoming::Message(notice(member, gone)));
                 }
             }
             Event::Spreads { member } => self.spread[member] = self.members[member].runs(),
@@ -230,4 +237,11 @@ impl World {
             self.clock.add(hears, Event::Believes { member });
         }
     }
+}
+
+/// The notice of a load manager, as the agent beside this member passes it on.
+fn notice(member: usize, gone: usize) -> Packet {
+    let death = Death { state_tier: 1, server_id: gone as u32, sip: letters_of(gone) };
+    let (from, to) = (([127, 0, 0, 1], 40_000).into(), letters_of(member));
+    Packet { from, to, stream: false, bytes: death.encode(1, 1, None).to_vec() }
 }

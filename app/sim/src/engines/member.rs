@@ -27,6 +27,8 @@ const BACKLOG_MAX: usize = 4096;
 /// What an engine is made from, besides its number.
 #[derive(Clone, Debug)]
 pub(super) struct Make {
+    /// Its place among the members.
+    pub(super) at: usize,
     /// The address that all engines share.
     pub(super) farm: SocketAddr,
     pub(super) callees: Vec<SocketAddr>,
@@ -66,7 +68,6 @@ pub enum Blow {
 pub(super) enum Incoming {
     Message(Packet),
     Reply(Reply),
-    Died(u32),
 }
 
 /// See the head of this module.
@@ -89,9 +90,9 @@ pub(super) struct Member {
     make: Make,
 }
 
-/// Where an engine takes letters.
-pub(super) fn letters_of(number: u32) -> SocketAddr {
-    SocketAddr::from(([10, 1, (number >> 8) as u8, number as u8], 5099))
+/// Where a member takes letters, in all its lives.
+pub(super) fn letters_of(at: usize) -> SocketAddr {
+    SocketAddr::from(([10, 1, 0, at as u8 + 1], 5099))
 }
 
 impl Member {
@@ -111,7 +112,7 @@ impl Member {
 
     /// A new process, with the next number of the store.
     pub(super) fn start(&mut self, now: Time, number: u32) {
-        let Make { farm, callees, route, ring_max } = &self.make;
+        let Make { farm, callees, route, ring_max, .. } = &self.make;
         let sent_by = farm.to_string().into_bytes();
         let settings = Settings {
             mode: engine::Mode::B2bua,
@@ -120,7 +121,7 @@ impl Member {
             worker: 0,
             workers: 1,
             listeners: vec![Address { transport: Transport::Udp, sent_by: sent_by.into(), is_ipv4: true }],
-            letters: letters_of(number).to_string().into_bytes().into(),
+            letters: letters_of(self.make.at).to_string().into_bytes().into(),
             application: std::sync::Arc::new(engine::application::Forward::default()),
             to: callees.iter().map(|to| format!("sip:{to}").into_bytes().into()).collect(),
             route: route.map(|route| format!("<sip:{route};lr>").into_bytes().into()),
@@ -168,9 +169,6 @@ impl Member {
             Incoming::Reply(reply) => {
                 engine.handle(now, Input::Answer(&Answer::Reply(reply.clone())), out);
             }
-            Incoming::Died(number) => {
-                engine.handle(now, Input::Answer(&Answer::Died { engine: *number }), out);
-            }
         })
     }
 
@@ -186,11 +184,13 @@ impl Member {
             return Vec::new();
         }
         let asks: Vec<Deed> = out.asks.drain(..).map(Deed::Ask).collect();
-        let (from, bytes) = (self.make.farm, &out.bytes);
+        let (farm, letters, bytes) = (self.make.farm, letters_of(self.make.at), &out.bytes);
         let sends = out.sends.iter().map(|send| {
             let bytes = bytes[send.bytes.start as usize..send.bytes.end as usize].to_vec();
             let (Target::Datagram { to, .. } | Target::Stream { to, .. } | Target::Connection { to, .. }) =
                 send.to;
+            // Engines know each other by their own addresses.
+            let from = if to.port() == letters.port() { letters } else { farm };
             Deed::Send(Packet { from, to, stream: false, bytes })
         });
         let sends: Vec<Deed> = sends.collect();

@@ -50,10 +50,10 @@ pub(super) enum Event {
     Strike(usize, u32),
     Start(usize),
     Resume(usize, u32),
-    /// An engine is told that another is dead.
+    /// An engine is told that another is gone.
     Told {
         member: usize,
-        dead: u32,
+        gone: usize,
     },
     /// The spreader hears that an engine is dead or lives.
     Spreads {
@@ -142,15 +142,16 @@ impl World {
             .collect();
         let callee = |to: &SocketAddr| Server::new(*to, case.manners, false, chance.fork());
         let callees: Vec<Server> = case.callees.iter().map(callee).collect();
-        let make = Make {
+        let make = |at| Make {
+            at,
             farm: farm_address(),
             callees: case.callees.clone(),
             route: None,
             ring_max: case.ring_max,
         };
-        let member = |_| {
+        let member = |at| {
             let offset = Duration::from_secs(1 + chance.below(1000));
-            Member::new(make.clone(), offset, chance.below(200_000) as i64 - 100_000)
+            Member::new(make(at), offset, chance.below(200_000) as i64 - 100_000)
         };
         let members: Vec<Member> = (0..case.members).map(member).collect();
         let mut nodes = HashMap::new();
@@ -289,7 +290,7 @@ impl World {
         let now = self.now();
         let member = match packet.to {
             to if to == farm_address() => self.spread(&packet),
-            to => self.members.iter().position(|member| member.lives() && letters_of(member.number) == to),
+            to => (0..self.members.len()).find(|at| self.members[*at].lives() && letters_of(*at) == to),
         };
         let node = self.nodes.get(&packet.to).copied();
         self.note(|| match (member, node) {

@@ -1,6 +1,7 @@
 //! A message comes: whose call it is.
 
 use base::Time;
+use heartbeat::death::DEATH_ID;
 use sip::headers::address;
 use sip::{Flow, Message, Method, Name, Reject};
 use state::Key;
@@ -10,6 +11,7 @@ use super::calls::Owned;
 use super::{Engine, Letter, Outbox};
 use crate::letter;
 use crate::names::{NO_LEG, OwnVia, Tag, key_of_request};
+use crate::probe;
 use crate::step::{self, Effect};
 use crate::text::Routes;
 
@@ -40,6 +42,12 @@ impl Engine {
                 return self.counters.malformed.add(1);
             };
             return self.handed(now, message, flow, hops, out);
+        }
+        if probe::is_meant(bytes) {
+            return self.probed(now, bytes, flow, out);
+        }
+        if bytes.starts_with(&DEATH_ID.to_be_bytes()) {
+            return self.noticed(now, bytes, out);
         }
         self.sip(now, bytes, flow, out);
     }

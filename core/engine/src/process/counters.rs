@@ -40,6 +40,7 @@ counters! {
     passed: "requests passed on without a record",
     merged: "requests that came on two ways",
     letters: "messages handed to another worker or engine",
+    notices: "notices that a server is gone",
     wakeups: "wake-ups that came",
     stood_still: "turns that came too late, after which calls were read anew",
     owed: "ends of calls that the store has not taken yet",

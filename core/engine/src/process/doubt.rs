@@ -21,6 +21,8 @@ impl Engine {
         if is_late {
             // The store may have answered all the time.
             self.tier.silent.clear();
+            // Their answers may wait in the socket.
+            self.tier.suspects.clear();
         }
         if is_late && self.calls.len() > 0 && !planted::is(Bug::NoDoubt) {
             self.doubt(now, out);

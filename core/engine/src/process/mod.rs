@@ -15,6 +15,7 @@ mod counters;
 mod doubt;
 mod gone;
 mod merged;
+mod notice;
 mod owed;
 mod pass;
 mod shares;
@@ -49,10 +50,6 @@ pub enum Answer {
     },
     /// The primaries of the state tier that can be reached: the number of each, and one of its partitions.
     Primaries(Vec<(u32, u8)>),
-    /// Somebody outside the store knows that an engine is dead.
-    Died {
-        engine: u32,
-    },
     /// The engine takes no new calls from now on.
     Drain,
 }
@@ -68,6 +65,8 @@ pub enum Letter {
     },
     /// The call's owner is dead.
     TakeOver(Key),
+    /// The engine that a question asked for has answered.
+    Lives { number: u64, engine: u32 },
 }
 
 /// What is worth a record.
@@ -164,6 +163,7 @@ impl Core for Engine {
                 self.handed(now, bytes, *flow, *hops, out);
             }
             Input::Letter(Letter::TakeOver(key)) => self.letter_of_take_over(now, *key, out),
+            Input::Letter(Letter::Lives { number, engine }) => self.has_answered(now, *number, *engine, out),
             Input::Answer(Answer::Reply(reply)) => match self.asked.remove(&reply.token) {
                 Some(Asked::Call(key)) => self.replied(now, key, &reply.answer, out),
                 Some(Asked::Tier(asked)) => self.tier_replied(now, asked, &reply.answer, out),
@@ -171,7 +171,6 @@ impl Core for Engine {
             },
             Input::Answer(Answer::Clock { at, micros }) => self.tier.set_clock(*at, *micros),
             Input::Answer(Answer::Primaries(primaries)) => self.tier.set_primaries(primaries),
-            Input::Answer(Answer::Died { engine }) => self.told_dead(now, *engine, out),
             Input::Answer(Answer::Drain) => self.draining = true,
             Input::BrokenFrame { .. } => self.counters.malformed.add(1),
             Input::SendFailed { to } => self.unreachable(now, &to, out),

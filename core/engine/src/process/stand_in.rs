@@ -80,7 +80,7 @@ fn no_flow() -> Flow {
 }
 
 /// The first listener that sends datagrams.
-fn flow_listener(settings: &crate::settings::Settings) -> u8 {
+pub(super) fn flow_listener(settings: &crate::settings::Settings) -> u8 {
     let udp = settings.listeners.iter().position(|own| !own.transport.is_reliable());
     udp.unwrap_or_default() as u8
 }

@@ -6,6 +6,7 @@ use base::{Duration, Time};
 use state::Millis;
 use state::wakeup::{Living, Polls};
 
+use super::notice::Suspect;
 use crate::settings::Settings;
 
 /// A primary is out of reach when it has left marks unanswered for so long. New calls wait twice as long for their record: those
@@ -36,6 +37,8 @@ pub(super) struct Tier {
     pub(super) was_within_reach: bool,
     /// Engines that died a short time ago, and when this engine heard of it.
     pub(super) mourned: Vec<(u32, Time)>,
+    /// Engines that are asked whether they live.
+    pub(super) suspects: Vec<Suspect>,
     now: Time,
 }
 
@@ -53,6 +56,7 @@ impl Tier {
             silent: BTreeMap::new(),
             was_within_reach: true,
             mourned: Vec::new(),
+            suspects: Vec::new(),
             now,
         }
     }
@@ -101,6 +105,7 @@ impl Tier {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        Some(self.next_mark.min(self.next_poll))
+        let asked = self.suspects.iter().map(Suspect::deadline);
+        asked.chain([self.next_mark, self.next_poll]).min()
     }
 }

@@ -38,6 +38,7 @@ const BUSY_MS: Millis = 30_000;
 impl Engine {
     pub(super) fn run_tier(&mut self, now: Time, out: &mut Outbox) {
         self.tier.set_now(now);
+        self.ask_suspects(now, out);
         if self.tier.next_mark <= now {
             self.tier.next_mark = now + wakeup::MARK_EVERY;
             let mark = Mark {
@@ -62,7 +63,7 @@ impl Engine {
         self.tell_reach(out);
     }
 
-    pub(super) fn told_dead(&mut self, now: Time, engine: u32, out: &mut Outbox) {
+    pub(crate) fn told_dead(&mut self, now: Time, engine: u32, out: &mut Outbox) {
         if self.tier.living.told_dead(engine) {
             self.mourn(now, engine, out);
         }

@@ -29,14 +29,18 @@ pub(super) struct World {
     pub(super) asks: VecDeque<(usize, Ask)>,
     /// Whether commands wait until a test carries them out.
     pub(super) holds: bool,
-    /// Letters that have not arrived: number of the engine and bytes. `sent` shows them too.
-    pub(super) letters: VecDeque<(usize, Vec<u8>)>,
+    /// Letters that have not arrived: who sent it, number of the engine, and bytes. `sent` shows them too.
+    pub(super) letters: VecDeque<(usize, usize, Vec<u8>)>,
     /// Where the last message went.
     pub(super) last: Option<Target>,
     /// Engines that stand still: nothing runs in them.
     pub(super) still: Vec<bool>,
     /// The store answers nothing.
     pub(super) away: bool,
+}
+
+pub(super) fn letters_of(engine: u32) -> String {
+    format!("10.1.0.{engine}:5099")
 }
 
 pub(super) fn settings(engine: u32) -> Settings {
@@ -51,7 +55,7 @@ pub(super) fn settings(engine: u32) -> Settings {
             sent_by: FARM.as_bytes().into(),
             is_ipv4: true,
         }],
-        letters: format!("10.1.0.{engine}:5099").into_bytes().into(),
+        letters: letters_of(engine).into_bytes().into(),
         application: std::sync::Arc::new(crate::application::Forward::default()),
         to: vec![format!("sip:{CALLEE}").into_bytes().into()],
         route: None,
@@ -102,9 +106,9 @@ impl World {
                 Target::Datagram { to, .. } | Target::Stream { to, .. } | Target::Connection { to, .. } => to,
             };
             self.last = Some(sent.to);
-            if bytes.starts_with(b"SWL1") {
+            if bytes.starts_with(b"SWL1") || bytes.starts_with(b"SWP1") {
                 let number = to.to_string().split(['.', ':']).nth(3).and_then(|text| text.parse().ok());
-                self.letters.push_back((number.expect("the address of letters"), bytes.to_vec()));
+                self.letters.push_back((at, number.expect("the address of letters"), bytes.to_vec()));
             }
             self.sent.push_back((to, String::from_utf8_lossy(bytes).into_owned()));
         }
@@ -148,6 +152,17 @@ impl World {
         self.deliver_bytes(at, flow, text.as_bytes());
     }
 
+    pub(super) fn deliver_from(&mut self, at: usize, from: &str, bytes: &[u8]) {
+        let remote = from.parse().expect("an address");
+        let flow = Flow { listener: 0, transport: Transport::Udp, remote, connection: None };
+        self.deliver_bytes(at, flow, bytes);
+    }
+
+    /// Calls that this engine took over.
+    pub(super) fn taken_over(&self, at: usize) -> u64 {
+        self.engines[at].as_ref().map_or(0, |engine| engine.counters().taken_over.get())
+    }
+
     pub(super) fn deliver_bytes(&mut self, at: usize, flow: Flow, bytes: &[u8]) {
         self.turn(at, |engine, now, out| engine.handle(now, Input::Message { bytes, flow }, out));
     }
@@ -155,10 +170,10 @@ impl World {
     /// Letters arrive, and those that they lead to; how many there were.
     pub(super) fn carry_letters(&mut self) -> usize {
         let mut count = 0;
-        while let Some((number, bytes)) = self.letters.pop_front() {
+        while let Some((from, number, bytes)) = self.letters.pop_front() {
             count += 1;
             assert!(count < 10, "letters without end");
-            let remote = CALLEE.parse().expect("an address");
+            let remote = letters_of(from as u32 + 1).parse().expect("an address");
             let flow = Flow { listener: 0, transport: Transport::Udp, remote, connection: None };
             self.turn(number - 1, |engine, now, out| {
                 engine.handle(now, Input::Message { bytes: &bytes, flow }, out);
@@ -170,7 +185,7 @@ impl World {
     /// One engine is told that another is dead.
     pub(super) fn tell(&mut self, at: usize, dead: u32) {
         self.turn(at, |engine, now, out| {
-            engine.handle(now, Input::Answer(&Answer::Died { engine: dead }), out);
+            engine.told_dead(now, dead, out);
         });
     }
 
@@ -195,7 +210,7 @@ impl World {
         let dead = at as u32 + 1;
         for other in 0..self.engines.len() {
             self.turn(other, |engine, now, out| {
-                engine.handle(now, Input::Answer(&Answer::Died { engine: dead }), out);
+                engine.told_dead(now, dead, out);
             });
         }
     }
