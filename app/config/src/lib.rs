@@ -20,6 +20,7 @@ pub use checks::tls::{Shown, Tls};
 pub use files::control_path::{control_path, state_path};
 pub use files::keys::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
 pub use files::run_folder::run_folder;
+pub use forms::api::api_form;
 pub use forms::file::{load, load_perf, load_to_start, parse};
 pub use forms::options::{Given, KeyOption, LB_OPTIONS, PERF_OPTIONS};
 pub use forms::perf::{PerfForm, perf_form};

@@ -19,6 +19,6 @@ mod tests;
 mod text;
 
 pub use process::{Answer, Counters, Engine, Event, Letter};
-pub use record::Mode;
+pub use record::{Mode, Phase};
 pub use secret::FarmSecret;
 pub use settings::{Address, Bounds, Settings};

@@ -6,8 +6,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use base::Time;
+use config::Tokens;
 use serde_json::{Map, Value};
 
+use super::asked::Asked;
+use super::http::counters::ApiCounters;
 use super::{Arguments, Context, Host, Outcome, RefusalKind, Refused, Work, verb};
 use crate::lb::control::Control;
 
@@ -55,9 +58,10 @@ impl Desk {
     pub(crate) fn host(&self) -> &Arc<Host> {
         &self.host
     }
+}
 
-    /// Asks for a verb by name and waits for the outcome.
-    pub(crate) fn ask(&self, name: &str, given: Map<String, Value>) -> Outcome {
+impl Asked for Desk {
+    fn ask(&self, name: &str, given: Map<String, Value>) -> Outcome {
         let work = work_of(&self.host, name, given)?;
         let busy = |what: &str| Refused::new(RefusalKind::Busy, what, "ask again in a moment");
         let (reply, answer) = sync_channel(1);
@@ -67,6 +71,14 @@ impl Desk {
             Err(TrySendError::Disconnected(_)) => return Err(busy("the load manager is ending")),
         }
         answer.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(busy("the load manager did not answer in time")))
+    }
+
+    fn tokens(&self) -> Arc<Tokens> {
+        self.host.tokens.load_full()
+    }
+
+    fn api(&self) -> &ApiCounters {
+        &self.host.api
     }
 }
 

@@ -6,6 +6,7 @@
 //! made from it.
 
 mod arguments;
+pub(crate) mod asked;
 pub(crate) mod change;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod control_side;
@@ -13,6 +14,7 @@ pub(crate) mod desk;
 pub(crate) mod difference;
 mod host;
 pub(crate) mod http;
+pub(crate) mod part;
 mod refused;
 pub(crate) mod report;
 mod sections;
@@ -57,6 +59,8 @@ pub(crate) struct Verb {
     /// Checks the arguments, and does what may take long, such as reading a file, in the asking thread. The owner of the
     /// tables carries out the result, which must not wait for anything.
     pub(crate) read: fn(&Host, &Arguments) -> Result<Work, Refused>,
+    /// The same at an engine or at the state tier, in the asking thread. `None`: only a load manager does it.
+    pub(crate) part: Option<fn(&dyn part::Part, &Arguments) -> Outcome>,
     /// What the command line does after the answer: `--wait`.
     pub(crate) follow: Option<Follow>,
 }

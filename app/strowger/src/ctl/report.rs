@@ -9,7 +9,6 @@ use lb::farm::delays::{BOUNDS_MS, Delay};
 use lb::farm::server_table::RowView;
 use lb::settings::{Affinity, Threads};
 use lb::shared::Shared;
-use net::worker::Handle;
 
 use crate::ctl::Host;
 use crate::lb::control::Control;
@@ -43,7 +42,7 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
         memory: memory(&shared),
         certificates: host.certificates.shown().into_iter().map(certificate).collect(),
         counters: counters(control, host),
-        workers: host.workers.iter().enumerate().map(worker).collect(),
+        workers: host.workers.iter().enumerate().map(WorkerStatus::of).collect(),
     }
 }
 
@@ -201,17 +200,6 @@ fn reason(reason: &lb::farm::server_table::Reason) -> ReasonStatus {
         says: reason.cause.to_string(),
         allows: reason.allows.name().into(),
         since_seconds: reason.for_time.as_secs(),
-    }
-}
-
-fn worker((index, handle): (usize, &Handle)) -> WorkerStatus {
-    let counters = handle.counters();
-    WorkerStatus {
-        index: index as u32,
-        messages_in: counters.datagrams_in.get() + counters.messages_in.get(),
-        messages_out: counters.datagrams_out.get() + counters.messages_out.get(),
-        connections: counters.connections_open.get(),
-        lost: counters.datagrams_lost_in_kernel.get(),
     }
 }
 

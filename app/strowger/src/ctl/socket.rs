@@ -1,4 +1,4 @@
-//! The unix socket of a running load manager. A client sends one line and gets one JSON document; then the connection is
+//! The unix socket of a running load manager, engine or state tier. A client sends one line and gets one JSON document; then the connection is
 //! closed. The line names a verb of [`crate::ctl`] and its arguments. The socket serves one connection at a time, each for
 //! at most a second, so a client can only delay other clients.
 
@@ -13,8 +13,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ctl::desk::Desk;
+use crate::ctl::asked::Asked;
 use crate::ctl::{Answer, Outcome, Refused};
+use crate::report::role::Report;
 use crate::report::status::StatusReport;
 use crate::report::why::WhyReport;
 
@@ -33,7 +34,7 @@ pub(crate) struct ControlSocket {
 
 impl ControlSocket {
     /// Fails if another process serves this path. Replaces the socket file that a dead process left behind.
-    pub(crate) fn serve(path: &Path, desk: Desk) -> io::Result<ControlSocket> {
+    pub(crate) fn serve(path: &Path, asked: Arc<dyn Asked>) -> io::Result<ControlSocket> {
         let listener = os::unix::listen(path)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -43,7 +44,7 @@ impl ControlSocket {
                     return;
                 }
                 // A client that hangs up or never asks harms nobody else.
-                let _ = answer(stream, &desk);
+                let _ = answer(stream, &*asked);
             }
         })?;
         Ok(ControlSocket { path: path.to_owned(), stop, thread: Some(thread) })
@@ -62,11 +63,11 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Why a load manager cannot open its control socket, and the remedy.
+/// Why a process cannot open its control socket, and the remedy.
 pub(crate) fn explained(path: &Path, error: &io::Error) -> io::Error {
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "stop that load manager, or choose another path for this one: control.path (--control)"
+            "stop the other process, or choose another path for this one: control.path (--control)"
         }
         io::ErrorKind::AlreadyExists => "choose another path, control.path (--control), or remove that file",
         io::ErrorKind::NotFound => "make the folder, or choose another path: control.path (--control)",
@@ -91,12 +92,12 @@ enum Reply {
     Refused(Refused),
 }
 
-fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
+fn answer(stream: UnixStream, asked: &dyn Asked) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = String::new();
     BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut request)?;
-    (&stream).write_all(&reply(&request, |verb, arguments| desk.ask(verb, arguments))?)
+    (&stream).write_all(&reply(&request, |verb, arguments| asked.ask(verb, arguments))?)
 }
 
 /// The line back to a line; `ask` has the verb carried out.
@@ -135,10 +136,18 @@ pub(crate) fn ask_verb(path: &Path, verb: &str, arguments: Map<String, Value>) -
     })
 }
 
-/// The status report of a running load manager.
-pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
+/// The status report of any part of a farm.
+pub(crate) fn ask_report(path: &Path) -> io::Result<Report> {
     let answer = ask_verb(path, "status", Map::new())?.map_err(|refused| io::Error::other(refused.what))?;
     Ok(serde_json::from_value(answer.document)?)
+}
+
+/// The status report of a running load manager.
+pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
+    match ask_report(path)? {
+        Report::Lb(report) => Ok(*report),
+        Report::Engine(_) => Err(io::Error::other("this is the control socket of another part of the farm")),
+    }
 }
 
 /// Why a call went to its server.
@@ -166,10 +175,10 @@ fn ask_document<T: serde::de::DeserializeOwned>(
 pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "is a load manager running here? If it has another control socket, give its path by --control"
+            "is it running here? If it has another control socket, give its path by --control"
         }
-        io::ErrorKind::PermissionDenied => "run this as the user of the load manager",
-        _ => "check that this is the control socket of a load manager of the same version",
+        io::ErrorKind::PermissionDenied => "run this as the user of the process that has the socket",
+        _ => "check that this is a control socket of a strowger of the same version",
     }
 }
 
@@ -189,7 +198,7 @@ mod tests {
     fn a_report_arrives_whole_and_the_socket_goes_with_its_owner() {
         let path = temporary("whole");
         let owner = Owner::of_two();
-        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
+        let socket = ControlSocket::serve(&path, Arc::new(owner.desk.clone())).unwrap();
         assert_eq!(ask(&path).unwrap().servers.len(), 2);
         assert_eq!(ask(&path).unwrap().listeners, ["udp:127.0.0.1:5060"]);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -201,13 +210,13 @@ mod tests {
     fn a_second_owner_is_refused_and_a_dead_one_replaced() {
         let path = temporary("second");
         let owner = Owner::of_two();
-        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
-        let refused = ControlSocket::serve(&path, owner.desk.clone()).err().unwrap();
+        let socket = ControlSocket::serve(&path, Arc::new(owner.desk.clone())).unwrap();
+        let refused = ControlSocket::serve(&path, Arc::new(owner.desk.clone())).err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         drop(socket);
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "left behind");
-        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
+        let socket = ControlSocket::serve(&path, Arc::new(owner.desk.clone())).unwrap();
         assert_eq!(ask(&path).unwrap().servers.len(), 2);
         drop(socket);
     }
@@ -216,7 +225,7 @@ mod tests {
     fn a_file_in_the_way_is_not_removed() {
         let path = temporary("file");
         std::fs::write(&path, "precious").unwrap();
-        assert!(ControlSocket::serve(&path, Owner::of_two().desk.clone()).is_err());
+        assert!(ControlSocket::serve(&path, Arc::new(Owner::of_two().desk.clone())).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         std::fs::remove_file(&path).unwrap();
     }
@@ -225,7 +234,7 @@ mod tests {
     fn an_unknown_or_endless_request_gets_an_error_and_hurts_nobody() {
         let path = temporary("unknown");
         let owner = Owner::of_two();
-        let socket = ControlSocket::serve(&path, owner.desk.clone()).unwrap();
+        let socket = ControlSocket::serve(&path, Arc::new(owner.desk.clone())).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         // The server stops reading at its limit. The refused rest does not matter.
         let _ = stream.write_all(&[b'x'; 200_000]);

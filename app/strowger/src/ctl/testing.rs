@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use serde_json::{Map, Value};
 
 use super::Outcome;
+use super::asked::Asked as _;
 use super::control_side::ControlSide;
 use super::desk::{Desk, open};
 

@@ -3,5 +3,7 @@
 mod events;
 mod keeper;
 pub(crate) mod memory;
+mod part;
+mod seen;
 pub(crate) mod serve;
 mod store;

@@ -17,9 +17,14 @@ use sip::{Host, Uri};
 
 use super::keeper::Keeper;
 use super::memory::Memory;
+use super::part::EnginePart;
+use super::seen::Seen;
 use super::store::Way;
+use crate::ctl::http::counters::ApiCounters;
+use crate::ctl::part::ControlOptions;
 use crate::lb::certificates::identity;
 use crate::process::signals::Signals;
+use crate::report::engine::EngineReport;
 use crate::report::table::aligned;
 
 /// What a longer turn wanted to send is thrown away.
@@ -44,6 +49,8 @@ pub(crate) struct Start {
     /// The nodes of the state tier; none: the state lies in this process.
     pub(crate) state: Option<state_redis::link::Settings>,
     pub(crate) seconds: Option<u64>,
+    /// How operators reach it.
+    pub(crate) control: ControlOptions,
 }
 
 /// Who this engine is in its farm.
@@ -71,30 +78,40 @@ pub(crate) fn serve(start: Start) -> io::Result<()> {
         outln!(
             "the state lies in this process: calls end with it (--state names a state tier that keeps them)"
         );
-        return run(start, &signals, clock, &identity, |_| Ok(memory.beside()));
+        return run(start, &signals, clock, &identity, |_| Ok((memory.beside(), None)));
     };
     let begun = state_redis::link::Start::wait(&state, &clock, PATIENCE)?;
     let keeper = Some(Keeper::start(state.clone(), begun.clone())?);
     let identity =
         Identity { engine: begun.engine, secret: *begun.secret.get(), clock: begun.clock(), keeper };
-    run(start, &signals, clock, &identity, |_| Ok(Box::new(Way::to(&state, &begun)?)))
+    run(start, &signals, clock, &identity, |_| {
+        let way = Way::to(&state, &begun)?;
+        let seen = way.seen();
+        Ok((Box::new(way), Some(seen)))
+    })
 }
 
+/// What a worker has beside its core, and what is seen of it.
+type ToState = (Box<dyn Beside<Engine>>, Option<Seen>);
+
 fn run(
-    start: Start,
+    mut start: Start,
     signals: &Signals,
     clock: Clock,
     farm: &Identity,
-    beside: impl Fn(u8) -> io::Result<Box<dyn Beside<Engine>>>,
+    beside: impl Fn(u8) -> io::Result<ToState>,
 ) -> io::Result<()> {
     let all: Vec<_> = start.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
     let settings = settings(&start, farm)?;
-    let identities = Arc::new(Identities::new(start.tls.map(identity)));
+    let identities = Arc::new(Identities::new(start.tls.take().map(identity)));
     let mut workers = Vec::new();
-    let mut counters = Vec::new();
+    let (mut counters, mut seen) = (Vec::new(), Vec::new());
+    let fixed = fixed(&start, farm);
     for index in 0..start.workers {
         let core = Engine::new(Settings { worker: index, ..settings.clone() }, farm.clock);
         counters.push(core.counters());
+        let (beside, own) = beside(index)?;
+        seen.extend(own);
         let setup = Setup {
             index,
             pin: None,
@@ -105,7 +122,7 @@ fn run(
             identities: Arc::clone(&identities),
             spread: net::Spread::default(),
             late: Some(LATE),
-            beside: beside(index)?,
+            beside,
         };
         let worker = Worker::new(setup, core)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen: {error}")))?;
@@ -113,6 +130,17 @@ fn run(
     }
     net::worker::introduce(&mut workers)?;
     let handles: Vec<_> = workers.iter().map(Worker::handle).collect();
+    let api = Arc::new(ApiCounters::default());
+    let part = EnginePart {
+        clock,
+        started: clock.now(),
+        fixed,
+        counters: counters.clone(),
+        workers: handles.clone(),
+        seen,
+        api: Arc::clone(&api),
+    };
+    let _control = start.control.open(part, api)?;
     let threads: Vec<_> = workers
         .into_iter()
         .enumerate()
@@ -149,6 +177,25 @@ fn run(
         ));
     }
     Ok(())
+}
+
+/// What does not change while the engine runs.
+fn fixed(start: &Start, farm: &Identity) -> EngineReport {
+    let mode = match start.mode {
+        engine::Mode::B2bua => "b2bua",
+        engine::Mode::Proxy => "proxy",
+    };
+    let listener = |listener: &Listener| format!("{}:{}", listener.transport.word(), listener.bind);
+    EngineReport {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        engine: farm.engine,
+        mode: mode.into(),
+        listeners: start.listeners.iter().map(listener).collect(),
+        to: start.to.clone(),
+        lb: start.route.map(|lb| lb.to_string()),
+        ..EngineReport::default()
+    }
 }
 
 /// The settings of the first worker; the others differ in their number.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use base::{Duration, Time};
 use engine::{Answer, Engine};
@@ -9,7 +10,9 @@ use net::worker::Beside;
 use state::{Ask, Reply};
 use state_redis::link::{Settings, Start, Store};
 
-/// How often the core is told the time of the state tier.
+use super::seen::{Look, Seen};
+
+/// How often the core is told the time of the state tier, and operators are told how the way looks.
 const CLOCK_EVERY: Duration = Duration::from_millis(500);
 
 /// See the head of this module.
@@ -18,12 +21,18 @@ pub(crate) struct Way {
     replies: Vec<Reply>,
     clock_at: Time,
     primaries: Vec<(u32, u8)>,
+    seen: Seen,
 }
 
 impl Way {
     pub(crate) fn to(settings: &Settings, start: &Start) -> io::Result<Way> {
         let store = Store::connect(settings, start)?;
-        Ok(Way { store, replies: Vec::new(), clock_at: Time::ZERO, primaries: Vec::new() })
+        let seen = Seen::default();
+        Ok(Way { store, replies: Vec::new(), clock_at: Time::ZERO, primaries: Vec::new(), seen })
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        Seen::clone(&self.seen)
     }
 }
 
@@ -44,7 +53,9 @@ impl Beside<Engine> for Way {
         self.store.answers(now, &mut self.replies);
         if self.clock_at <= now {
             self.clock_at = now + CLOCK_EVERY;
-            answers.push(Answer::Clock { at: now, micros: self.store.state_micros(now) });
+            let micros = self.store.state_micros(now);
+            answers.push(Answer::Clock { at: now, micros });
+            self.seen.store(Some(Arc::new(Look { status: self.store.status(now), at: now, micros })));
             let primaries: Vec<(u32, u8)> = self.store.primaries().collect();
             if !primaries.is_empty() && primaries != self.primaries {
                 self.primaries.clone_from(&primaries);

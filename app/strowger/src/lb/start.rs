@@ -18,6 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 use net::{Clock, Identities, Limits, Spread, UdpOptions};
 use os::privilege::{self, Power};
 
+use crate::ctl::asked::Asked as _;
 use crate::ctl::desk::{Desk, Tray};
 use crate::ctl::http;
 use crate::ctl::socket::{self, ControlSocket};
@@ -101,7 +102,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     });
     let (desk, tray) = ctl::desk::open(host);
     lock(&control).run_as(checked.clone());
-    let _socket = ControlSocket::serve(&checked.process.control, desk.clone())
+    let _socket = ControlSocket::serve(&checked.process.control, Arc::new(desk.clone()))
         .map_err(|error| socket::explained(&checked.process.control, &error))?;
     // Everything is open. A reload reads files, and may have the performance server listen.
     keep(&[Power::ReadAnyFile, Power::BindAnyPort]);
@@ -126,7 +127,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         start_control_thread(Arc::clone(&control), clock, heartbeat_fd, tray)?;
     }
     if let Some(api) = &checked.process.api {
-        let address = http::serve(api.listen, api.open_metrics, desk.clone())?;
+        let address = http::serve(api.listen, api.open_metrics, Arc::new(desk.clone()))?;
         info!("HTTP API at http://{address}/");
     }
     announce(&settings, count, &checked.process.control);

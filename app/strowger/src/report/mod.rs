@@ -1,7 +1,9 @@
-//! What a load manager tells about itself: documents, and the same as text for people. Programs that ask a load manager read
-//! them, too.
+//! What load managers, engines and the state tier tell about themselves: documents, and the same as text for people. Programs
+//! that ask them read the documents, too.
 
+pub(crate) mod engine;
 pub(crate) mod left;
+pub(crate) mod role;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use net::worker::Handle;
 use serde::{Deserialize, Serialize};
 
 use crate::report::left::Left;
@@ -142,6 +143,16 @@ pub(crate) struct Counter {
     pub(crate) value: u64,
 }
 
+impl Counter {
+    /// Adds to the counter of this name.
+    pub(crate) fn add(all: &mut Vec<Counter>, name: &str, value: u64) {
+        match all.iter_mut().find(|counter| counter.name == name) {
+            Some(counter) => counter.value += value,
+            None => all.push(Counter { name: name.to_owned(), value }),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct WorkerStatus {
@@ -151,4 +162,17 @@ pub(crate) struct WorkerStatus {
     pub(crate) connections: u64,
     /// Datagrams that the kernel dropped because the worker was late.
     pub(crate) lost: u64,
+}
+
+impl WorkerStatus {
+    pub(crate) fn of((index, handle): (usize, &Handle)) -> WorkerStatus {
+        let counters = handle.counters();
+        WorkerStatus {
+            index: index as u32,
+            messages_in: counters.datagrams_in.get() + counters.messages_in.get(),
+            messages_out: counters.datagrams_out.get() + counters.messages_out.get(),
+            connections: counters.connections_open.get(),
+            lost: counters.datagrams_lost_in_kernel.get(),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::status::StatusReport;
+use crate::report::status::{Counter, StatusReport, WorkerStatus};
 use crate::report::table::{aligned, or_dash};
 
 pub(crate) fn for_people(report: &StatusReport) -> String {
@@ -66,29 +66,32 @@ pub(crate) fn for_people(report: &StatusReport) -> String {
         let _ = writeln!(text, "\nCertificate {} {until}", certificate.file);
     }
     if !report.workers.is_empty() {
-        let rows: Vec<Vec<String>> = report
-            .workers
-            .iter()
-            .map(|row| {
-                [u64::from(row.index), row.messages_in, row.messages_out, row.connections, row.lost]
-                    .iter()
-                    .map(u64::to_string)
-                    .collect()
-            })
-            .collect();
-        let head = ["worker", "messages in", "messages out", "connections", "lost"];
-        let _ = write!(text, "\nWorkers\n{}", aligned(&head, &rows));
+        let _ = write!(text, "\nWorkers\n{}", workers(&report.workers));
     }
-    let counted: Vec<Vec<String>> = report
-        .counters
+    text.push_str(&counted(&report.counters));
+    text
+}
+
+pub(crate) fn workers(workers: &[WorkerStatus]) -> String {
+    let figures = |row: &WorkerStatus| {
+        [u64::from(row.index), row.messages_in, row.messages_out, row.connections, row.lost]
+    };
+    let rows: Vec<Vec<String>> =
+        workers.iter().map(|row| figures(row).iter().map(u64::to_string).collect()).collect();
+    aligned(&["worker", "messages in", "messages out", "connections", "lost"], &rows)
+}
+
+/// A table of the counters that are not zero. Empty, if all are.
+pub(crate) fn counted(counters: &[Counter]) -> String {
+    let rows: Vec<Vec<String>> = counters
         .iter()
         .filter(|counter| counter.value > 0)
         .map(|counter| vec![counter.name.clone(), counter.value.to_string()])
         .collect();
-    if !counted.is_empty() {
-        let _ = write!(text, "\nCounters (without those at zero)\n{}", aligned(&["what", "count"], &counted));
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!("\nCounters (without those at zero)\n{}", aligned(&["what", "count"], &rows)),
     }
-    text
 }
 
 fn servers(report: &StatusReport) -> String {
@@ -137,7 +140,7 @@ fn heartbeat(age_ms: u64, id: Option<u32>) -> String {
 }
 
 /// The two largest units: `3 d 4 h`, `5 min 6 s`.
-fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let parts =
         [(seconds / 86400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
     let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
@@ -146,7 +149,7 @@ fn duration(seconds: u64) -> String {
     shown.join(" ")
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..10_240 => format!("{bytes} B"),
         10_240..10_485_760 => format!("{} KiB", bytes / 1024),
@@ -157,7 +160,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::status::{CertificateStatus, Counter, MemoryStatus, ServerStatus, WorkerStatus};
+    use crate::report::status::{CertificateStatus, MemoryStatus, ServerStatus};
 
     #[test]
     fn a_report_reads_like_this() {

@@ -11,6 +11,7 @@ use lb::settings::Listener;
 use sip::Transport;
 
 use crate::engine::serve::{Start, serve};
+use crate::roles::control_options::ControlArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,6 +89,8 @@ pub(crate) struct Args {
     /// Threads for calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=64))]
     workers: u8,
+    #[command(flatten)]
+    control: ControlArgs,
     /// End after this many seconds; if left out, run until a signal
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000))]
     seconds: Option<u64>,
@@ -148,6 +151,7 @@ fn start(args: Args) -> Result<Start, String> {
         silence_max: Duration::from_secs(args.silence_max),
         ringing_per_source: args.ringing_per_source,
         workers: args.workers,
+        control: args.control.read()?,
         seconds: args.seconds,
     })
 }

@@ -5,6 +5,7 @@ mod answer;
 mod answer_figures;
 mod answer_shift;
 mod check;
+mod control_options;
 mod ctl;
 mod demo;
 mod demo_whole;
@@ -34,7 +35,7 @@ pub(crate) enum Role {
     /// Performance server: poll agents and serve the newest figures to load managers
     Perf(perf::Args),
     /// Engine: a back-to-back user agent whose calls outlive it
-    Engine(engine::Args),
+    Engine(Box<engine::Args>),
     /// State tier of one machine: keep records of calls for engines; or check a Redis server that does
     State(state::Args),
     /// Run a small SIP server that answers calls, to try a farm
@@ -68,7 +69,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Lb(args) => lb::run(&args),
         Role::Agent(args) => agent::run(*args),
         Role::Perf(args) => perf::run(args),
-        Role::Engine(args) => engine::run(args),
+        Role::Engine(args) => engine::run(*args),
         Role::State(args) => state::run(&args),
         Role::Answer(args) => answer::run(&args),
         Role::Demo(args) => demo::run(&args),

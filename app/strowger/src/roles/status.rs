@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::ctl::socket;
-use crate::report::text::for_people;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,10 +25,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let path = args.control.clone().unwrap_or_else(config::control_path);
-    match socket::ask(&path) {
+    match socket::ask_report(&path) {
         Ok(report) if args.json => for_scripts(&report),
         Ok(report) => {
-            out!("{}", for_people(&report));
+            out!("{}", report.for_people());
             ExitCode::SUCCESS
         }
         Err(error) => unreachable_socket(&path, &error),

@@ -9,7 +9,7 @@ use sip::Flow;
 use state::{Key, Stamp};
 
 use super::shares::Place;
-use crate::record::{Record, Tombstone};
+use crate::record::{Phase, Record, Tombstone};
 use crate::soft::Soft;
 use crate::step::{Change, Effect, Timer};
 
@@ -100,6 +100,8 @@ pub(super) struct Call {
     /// When the first timer of the application runs out, if this engine has the call.
     pub(super) application_due: Option<Time>,
     armed: Option<Time>,
+    /// As what the call is counted.
+    counted: Option<Phase>,
 }
 
 impl Call {
@@ -151,11 +153,19 @@ pub(super) struct Calls {
     /// In the order in which they came.
     order: VecDeque<Key>,
     max: usize,
+    /// How many calls are counted as each [`Phase`].
+    phases: [u64; Phase::ALL.len()],
 }
 
 impl Calls {
     pub(super) fn new(max: usize) -> Calls {
-        Calls { calls: HashMap::new(), alarms: BinaryHeap::new(), order: VecDeque::new(), max }
+        Calls {
+            calls: HashMap::new(),
+            alarms: BinaryHeap::new(),
+            order: VecDeque::new(),
+            max,
+            phases: [0; 3],
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -184,7 +194,7 @@ impl Calls {
             let key = self.order.pop_front()?;
             match self.calls.get(&key) {
                 Some(call) if call.is_idle() => {
-                    self.calls.remove(&key);
+                    self.forget(key);
                     return Some(());
                 }
                 Some(_) => self.order.push_back(key),
@@ -194,8 +204,32 @@ impl Calls {
         (self.calls.len() < self.max).then_some(())
     }
 
+    fn forget(&mut self, key: Key) {
+        if let Some(counted) = self.calls.remove(&key).and_then(|call| call.counted) {
+            self.phases[counted as usize] -= 1;
+        }
+    }
+
+    /// Counts the call anew: by its record if `engine` has the call.
+    pub(super) fn count(&mut self, key: Key, engine: u32) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let phase = match &call.known {
+            Known::Up(record) if record.header.owner == engine => Some(record.phase()),
+            _ => None,
+        };
+        let before = std::mem::replace(&mut call.counted, phase);
+        if before != phase {
+            before.into_iter().for_each(|phase| self.phases[phase as usize] -= 1);
+            phase.into_iter().for_each(|phase| self.phases[phase as usize] += 1);
+        }
+    }
+
+    pub(super) fn counted(&self, phase: Phase) -> u64 {
+        self.phases[phase as usize]
+    }
+
     pub(super) fn remove(&mut self, key: Key) {
-        self.calls.remove(&key);
+        self.forget(key);
         // Names of entries that are gone leave from the front; most go in their order.
         while self.order.front().is_some_and(|first| !self.calls.contains_key(first)) {
             self.order.pop_front();

@@ -10,7 +10,7 @@ use super::calls::{Busy, Known, Owned, Waits, Writing};
 use super::stand_in::is_in_progress;
 use super::{Asked, Engine, Outbox};
 use crate::letter;
-use crate::record::{Record, RecordError, Tombstone};
+use crate::record::{Phase, Record, RecordError, Tombstone};
 use crate::step::{self, Change, Event, Step};
 
 /// When a timer whose write was refused runs out once more.
@@ -51,6 +51,10 @@ impl Engine {
         }
         // No call begins that could not be written.
         if begins && (self.draining || !self.tier.within_reach()) {
+            let counters = &self.counters;
+            let counter =
+                if self.draining { &counters.refused_draining } else { &counters.refused_out_of_reach };
+            counter.add(1);
             return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
         }
         if begins
@@ -64,12 +68,12 @@ impl Engine {
         if begins && let Event::Request { request, flow, .. } = event {
             place = self.shares.take(request, *flow, self.calls.len());
             if place.is_none() {
-                self.counters.over_share.add(1);
+                self.counters.refused_share.add(1);
                 return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
             }
         }
         let Some(call) = self.calls.add(key) else {
-            self.counters.refused.add(1);
+            self.counters.refused_memory.add(1);
             return self.refuse(event, &Reject::no_server(RETRY_AFTER), out);
         };
         call.place = place;
@@ -266,8 +270,17 @@ impl Engine {
             self.calls.remove(key);
         } else {
             self.calls.arm(key);
+            self.calls.count(key, self.settings.engine);
         }
-        self.counters.cached.set(self.calls.len() as u64);
+        self.count_calls();
+    }
+
+    fn count_calls(&self) {
+        let (counters, calls) = (&self.counters, &self.calls);
+        counters.cached.set(calls.len() as u64);
+        counters.ringing.set(calls.counted(Phase::Ringing));
+        counters.up.set(calls.counted(Phase::Up));
+        counters.ending.set(calls.counted(Phase::Ending));
     }
 
     /// The event comes to nothing: its sender may ask again.

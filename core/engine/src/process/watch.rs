@@ -72,6 +72,7 @@ impl Engine {
     /// An engine is dead: the survivor of each partition's rank takes over what it had there. Another one may have died before
     /// whose calls were left to this one.
     fn mourn(&mut self, now: Time, engine: u32, out: &mut Outbox) {
+        self.counters.deaths.add(1);
         out.events.push(super::Event::EngineDied { engine });
         let living = self.tier.living.engines();
         self.tier.mourned.retain(|(_, at)| now.since(*at) < MOURNED_FOR);

@@ -110,7 +110,7 @@ impl Engine {
                 }
             }
             Ok(Answer::Full) => {
-                self.counters.refused.add(1);
+                self.counters.refused_full.add(1);
                 self.give_up(key, &event, out);
             }
             _ if let Change::Del { tombstone } = change => {

@@ -49,6 +49,28 @@ pub enum Mode {
     Proxy,
 }
 
+/// How far a call is, in one word for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody has answered.
+    Ringing,
+    Up,
+    /// It was cancelled, has failed or was hung up, and somebody has not confirmed that.
+    Ending,
+}
+
+impl Phase {
+    pub const ALL: [Phase; 3] = [Phase::Ringing, Phase::Up, Phase::Ending];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Ringing => "ringing",
+            Phase::Up => "up",
+            Phase::Ending => "ending",
+        }
+    }
+}
+
 /// A timer of the application.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timer {
@@ -179,6 +201,17 @@ impl Record {
         for (id, unknown) in &self.unknown {
             write_number(*id, out);
             write_bytes(unknown, out);
+        }
+    }
+
+    /// How far the caller's side is.
+    pub fn phase(&self) -> Phase {
+        match self.legs.first().map(|caller| caller.state) {
+            Some(LegState::Calling | LegState::Early) => Phase::Ringing,
+            Some(LegState::Confirmed) => Phase::Up,
+            Some(LegState::Cancelling | LegState::Ending | LegState::Failed | LegState::Closed) | None => {
+                Phase::Ending
+            }
         }
     }
 

@@ -53,7 +53,7 @@ fn one_source_has_its_share_and_leaves_room_for_others() {
     world.expect(CALLER, "SIP/2.0 200");
     takes(&mut world, CALLER, &invite(5));
     refuses(&mut world, CALLER, &invite(6));
-    assert_eq!(world.engines[0].as_ref().map(|engine| engine.counters().over_share.get()), Some(2));
+    assert_eq!(world.engines[0].as_ref().map(|engine| engine.counters().refused_share.get()), Some(2));
 }
 
 #[test]

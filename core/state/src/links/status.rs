@@ -23,6 +23,42 @@ pub struct Counters {
     pub looks: u64,
     /// Connections that were up and went.
     pub lost: u64,
+    /// How often partitions went from one node to another: a replica was promoted, or slots were moved.
+    pub failovers: u64,
+}
+
+impl Counters {
+    /// Name and text of each count.
+    pub const DEFINITIONS: [(&'static str, &'static str); 11] = [
+        ("asked", "commands for the state tier"),
+        ("answered", "commands that were answered"),
+        ("busy", "commands not sent, because too many waited"),
+        ("out_of_reach", "commands that no node answered in time"),
+        ("failed", "commands that a node refused, or that were not sent"),
+        ("repeated", "commands sent again, because nobody knew what had become of them"),
+        ("batches", "groups of writes that left together, each with one WAIT"),
+        ("short", "groups of writes that too few replicas had in time; they are sent again"),
+        ("looks", "questions to nodes who is primary and who replica"),
+        ("lost", "connections to nodes that were up and went"),
+        ("failovers", "times that partitions went from one node to another"),
+    ];
+
+    /// The counts, in the order of [`Counters::DEFINITIONS`].
+    pub fn read(&self) -> [u64; 11] {
+        [
+            self.asked,
+            self.answered,
+            self.busy,
+            self.out_of_reach,
+            self.failed,
+            self.repeated,
+            self.batches,
+            self.short,
+            self.looks,
+            self.lost,
+            self.failovers,
+        ]
+    }
 }
 
 /// One node.

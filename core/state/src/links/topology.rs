@@ -51,7 +51,7 @@ impl Links {
 
     /// Asks each partition where it is claimed best.
     pub(super) fn settle_owners(&mut self) {
-        let mut is_changed = false;
+        let (mut is_changed, mut has_moved) = (false, false);
         for partition in 0..=u8::MAX {
             let before = self.owners[usize::from(partition)];
             let claims =
@@ -59,11 +59,13 @@ impl Links {
             let best = claims.max_by_key(|(number, node)| (node.claim.1, before == Some(**number)));
             let Some((number, _)) = best else { continue };
             is_changed |= before != Some(*number);
+            has_moved |= before.is_some_and(|before| before != *number);
             self.owners[usize::from(partition)] = Some(*number);
         }
         if !is_changed {
             return;
         }
+        self.counters.failovers += u64::from(has_moved);
         self.unowned = self.owners.iter().filter(|owner| owner.is_none()).count();
         for (number, node) in &mut self.nodes {
             node.owned = self.owners.iter().filter(|owner| **owner == Some(*number)).count();

@@ -3,6 +3,7 @@
 
 mod definitions;
 mod page;
+mod parts;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -12,8 +13,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::ctl::desk::Desk;
+use crate::ctl::asked::Asked;
 use crate::ctl::{RefusalKind, Refused};
+use crate::report::role::Report;
 use crate::report::status::{CertificateStatus, DelayStatus, ServerStatus, StatusReport};
 use definitions::{DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
 pub(crate) use page::page;
@@ -21,36 +23,29 @@ pub(crate) use page::page;
 /// The text format of OpenMetrics, which Prometheus asks for first.
 pub(super) const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) fn text(desk: &Desk) -> Result<String, Refused> {
-    let answer = desk.ask("status", serde_json::Map::new())?;
+pub(super) fn text(asked: &dyn Asked) -> Result<String, Refused> {
+    let answer = asked.ask("status", serde_json::Map::new())?;
     let broken = |what: String| Refused::new(RefusalKind::Impossible, what, "this is a defect: report it");
     let report = serde_json::from_value(answer.document).map_err(|error| broken(error.to_string()))?;
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(FarmMetrics(report)));
+    registry.register_collector(Box::new(ReportMetrics(report)));
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| broken(error.to_string()))?;
     Ok(text.trim_end().to_owned())
 }
 
 #[derive(Debug)]
-struct FarmMetrics(StatusReport);
+struct ReportMetrics(Report);
 
 type Encoded = Result<(), std::fmt::Error>;
 
-impl Collector for FarmMetrics {
+impl Collector for ReportMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
-        let report = &self.0;
-        for counter in &report.counters {
-            let name = format!("strowger_{}", counter.name);
-            let help = help_of(&counter.name);
-            if GAUGES_OF_SOCKETS.contains(&counter.name.as_str()) {
-                let metric = ConstGauge::new(counter.value as f64);
-                metric.encode(encoder.encode_descriptor(&name, &help, None, metric.metric_type())?)?;
-            } else {
-                let metric = ConstCounter::new(counter.value);
-                metric.encode(encoder.encode_descriptor(&name, &help, None, metric.metric_type())?)?;
-            }
-        }
+        let report = match &self.0 {
+            Report::Lb(report) => report,
+            Report::Engine(report) => return parts::of_engine(report, &mut encoder),
+        };
+        parts::counters(&report.counters, &mut encoder)?;
         for (name, help) in OF_SERVERS {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for server in &report.servers {
@@ -92,6 +87,9 @@ fn buckets(delay: &DelayStatus) -> Vec<(f64, u64)> {
 /// The meaning of a counter, if its definition has one.
 fn help_of(name: &str) -> String {
     let of_calls = lb::counters::Counter::ALL.iter().map(|counter| (counter.name(), counter.help()));
+    if let Some((_, help)) = parts::definitions().find(|(known, _)| known == name) {
+        return capital(help);
+    }
     let mut all = of_calls
         .chain(net::Counters::definitions())
         .chain(crate::lb::converged::counters::DEFINITIONS.iter().copied());
@@ -99,6 +97,15 @@ fn help_of(name: &str) -> String {
         Some((_, help)) => help.trim().trim_end_matches('.').to_owned(),
         None => format!("Counter {name} of `strowger ctl counters`"),
     }
+}
+
+/// The text with a capital letter first.
+fn capital(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 fn server_name(server: &ServerStatus) -> String {
@@ -234,10 +241,8 @@ mod tests {
         let server =
             ServerStatus { address, transport: "udp".into(), delays: vec![delay], ..ServerStatus::default() };
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(FarmMetrics(StatusReport {
-            servers: vec![server],
-            ..Default::default()
-        })));
+        let report = StatusReport { servers: vec![server], ..Default::default() };
+        registry.register_collector(Box::new(ReportMetrics(Report::Lb(Box::new(report)))));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         let name = "strowger_server_session_request_delay_seconds";

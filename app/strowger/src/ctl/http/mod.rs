@@ -17,7 +17,7 @@ use std::time::Duration;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
-use crate::ctl::desk::Desk;
+use crate::ctl::asked::Asked;
 
 pub(crate) use metrics::page;
 pub(crate) use openapi::document;
@@ -30,7 +30,7 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
 /// Listens, and serves on a thread of its own until the process ends.
-pub(crate) fn serve(listen: SocketAddr, open_metrics: bool, desk: Desk) -> io::Result<SocketAddr> {
+pub(crate) fn serve(listen: SocketAddr, open_metrics: bool, asked: Arc<dyn Asked>) -> io::Result<SocketAddr> {
     let place = format!("{listen} (api.listen)");
     let listener =
         TcpListener::bind(listen).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
@@ -38,12 +38,12 @@ pub(crate) fn serve(listen: SocketAddr, open_metrics: bool, desk: Desk) -> io::R
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     std::thread::Builder::new().name("http".into()).spawn(move || {
-        runtime.block_on(accept(listener, open_metrics, desk));
+        runtime.block_on(accept(listener, open_metrics, asked));
     })?;
     Ok(address)
 }
 
-async fn accept(listener: TcpListener, open_metrics: bool, desk: Desk) {
+async fn accept(listener: TcpListener, open_metrics: bool, asked: Arc<dyn Asked>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -56,9 +56,10 @@ async fn accept(listener: TcpListener, open_metrics: bool, desk: Desk) {
                 continue;
             }
         };
-        let desk = desk.clone();
+        let asked = Arc::clone(&asked);
         tokio::spawn(async move {
-            let service = hyper::service::service_fn(|request| request::answer(request, open_metrics, &desk));
+            let service =
+                hyper::service::service_fn(|request| request::answer(request, open_metrics, &asked));
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_PATIENCE)

@@ -3,6 +3,7 @@
 #![allow(clippy::result_large_err, reason = "an error is an answer, made once for each request")]
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use config::{Grant, Tokens};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq as _;
 
 use super::metrics;
-use crate::ctl::desk::Desk;
+use crate::ctl::asked::Asked;
 use crate::ctl::{ParameterPlace, RefusalKind, Refused, VERBS, Verb};
 
 /// Far larger than any body of a verb.
@@ -24,17 +25,21 @@ type Reply = Response<Full<Bytes>>;
 pub(super) async fn answer(
     request: Request<Incoming>,
     open_metrics: bool,
-    desk: &Desk,
+    asked: &Arc<dyn Asked>,
 ) -> Result<Reply, Infallible> {
-    let reply = match respond(request, open_metrics, desk).await {
+    let reply = match respond(request, open_metrics, asked).await {
         Ok(reply) | Err(reply) => reply,
     };
-    desk.host().api.answered(reply.status().as_u16());
+    asked.api().answered(reply.status().as_u16());
     Ok(reply)
 }
 
-async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) -> Result<Reply, Reply> {
-    let tokens = desk.host().tokens.load_full();
+async fn respond(
+    request: Request<Incoming>,
+    open_metrics: bool,
+    asked: &Arc<dyn Asked>,
+) -> Result<Reply, Reply> {
+    let tokens = asked.tokens();
     let path = request.uri().path().to_owned();
     let reads = request.method() == hyper::Method::GET;
     match path.as_str() {
@@ -43,8 +48,8 @@ async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) ->
             if !open_metrics {
                 allowed(&request, &tokens, Grant::Read)?;
             }
-            let desk = desk.clone();
-            let text = waiting(move || metrics::text(&desk)).await.map_err(|refused| problem(&refused))?;
+            let asked = Arc::clone(asked);
+            let text = waiting(move || metrics::text(&*asked)).await.map_err(|refused| problem(&refused))?;
             return Ok(reply(200, metrics::TYPE, text));
         }
         _ => {}
@@ -61,12 +66,12 @@ async fn respond(request: Request<Incoming>, open_metrics: bool, desk: &Desk) ->
         problem(&Refused::bad(what, "send a smaller body"))
     })?;
     read_body(&body.to_bytes(), &mut given).map_err(|refused| problem(&refused))?;
-    let asked = desk.clone();
+    let asked = Arc::clone(asked);
     let done = waiting(move || asked.ask(verb.name, given)).await.map_err(|refused| problem(&refused))?;
     Ok(reply(200, "application/json", done.document.to_string()))
 }
 
-/// The desk answers within a few hundredths of a second. The runtime's thread must not wait for it.
+/// Whoever is asked answers within a few hundredths of a second, or reads records for some seconds. The runtime's thread must not wait for it.
 async fn waiting<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {

@@ -58,5 +58,6 @@ pub(crate) const VERB: Verb = Verb {
             Ok(Answer { text, document })
         }))
     },
+    part: None,
     follow: None,
 };

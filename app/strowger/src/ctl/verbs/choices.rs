@@ -19,5 +19,6 @@ pub(crate) const VERB: Verb = Verb {
         let outcome = answer(&explainer(host).newest(count));
         Ok(Box::new(|_| outcome))
     },
+    part: None,
     follow: None,
 };

@@ -53,6 +53,7 @@ pub(crate) const VERB: Verb = Verb {
             Ok(Answer { text, document: json!({ "server": server, "drained": true, "left": left }) })
         }))
     },
+    part: None,
     follow: Some(wait),
 };
 

@@ -17,5 +17,6 @@ pub(crate) const VERB: Verb = Verb {
             Ok(Answer { text: words(&left), document: json!({ "server": server, "left": left }) })
         }))
     },
+    part: None,
     follow: None,
 };

@@ -43,6 +43,7 @@ pub(crate) const VERB: Verb = Verb {
             Ok(answer(&apply(context, next, false)?))
         }))
     },
+    part: None,
     follow: None,
 };
 

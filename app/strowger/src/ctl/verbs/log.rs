@@ -4,7 +4,7 @@
 use config::LogFilter;
 use serde_json::json;
 
-use crate::ctl::{Answer, Method, Parameter, ParameterKind, ParameterPlace, Refused, Route, Verb};
+use crate::ctl::{Answer, Arguments, Method, Parameter, ParameterKind, ParameterPlace, Refused, Route, Verb};
 use crate::process::log::filter_by;
 
 pub(crate) const VERB: Verb = Verb {
@@ -19,16 +19,29 @@ pub(crate) const VERB: Verb = Verb {
     }],
     route: Route { method: Method::Put, path: "/v1/log" },
     read: |_, arguments| {
-        let text = arguments.text("filter").unwrap_or_default().to_owned();
-        let filter = LogFilter::parse(&text).map_err(|what| {
-            Refused::bad(what, "write a level, or a level and MODULE=LEVEL, as in info,net=debug".to_owned())
-        })?;
+        let (text, filter) = read(arguments)?;
         Ok(Box::new(move |context| {
-            filter_by(&filter);
-            let said = format!("log filter from now on: {text}");
-            context.control.note(&said);
-            Ok(Answer { text: said, document: json!({ "filter": text }) })
+            let answer = change(&text, &filter);
+            context.control.note(&answer.text);
+            Ok(answer)
         }))
     },
+    part: Some(|_, arguments| {
+        let (text, filter) = read(arguments)?;
+        Ok(change(&text, &filter))
+    }),
     follow: None,
 };
+
+fn read(arguments: &Arguments) -> Result<(String, LogFilter), Refused> {
+    let text = arguments.text("filter").unwrap_or_default();
+    let filter = LogFilter::parse(text).map_err(|what| {
+        Refused::bad(what, "write a level, or a level and MODULE=LEVEL, as in info,net=debug".to_owned())
+    })?;
+    Ok((text.to_owned(), filter))
+}
+
+fn change(text: &str, filter: &LogFilter) -> Answer {
+    filter_by(filter);
+    Answer { text: format!("log filter from now on: {text}"), document: json!({ "filter": text }) }
+}

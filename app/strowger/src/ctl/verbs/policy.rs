@@ -38,5 +38,6 @@ pub(crate) const VERB: Verb = Verb {
             Ok(answer(&apply(context, next, false)?))
         }))
     },
+    part: None,
     follow: None,
 };

@@ -36,6 +36,7 @@ pub(crate) const VERB: Verb = Verb {
         })?;
         Ok(Box::new(move |context| Ok(answer(&apply(context, checked, dry)?))))
     },
+    part: None,
     follow: None,
 };
 

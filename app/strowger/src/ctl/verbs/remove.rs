@@ -40,5 +40,6 @@ pub(crate) const VERB: Verb = Verb {
             Ok(Answer { text, document: json!({ "server": server, "removed": true }) })
         }))
     },
+    part: None,
     follow: None,
 };

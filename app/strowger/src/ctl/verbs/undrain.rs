@@ -21,5 +21,6 @@ pub(crate) const VERB: Verb = Verb {
             Ok(Answer { text, document: json!({ "server": server, "drained": false }) })
         }))
     },
+    part: None,
     follow: None,
 };

@@ -32,5 +32,6 @@ pub(crate) const VERB: Verb = Verb {
             Ok(Answer { text, document: json!({ "server": server, "weight": weight, "before": row.weight }) })
         }))
     },
+    part: None,
     follow: None,
 };

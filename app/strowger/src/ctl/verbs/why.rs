@@ -24,6 +24,7 @@ pub(crate) const VERB: Verb = Verb {
             answer(&Explainer { shared: &context.control.shared(), clock }.of_call(&call_id))
         }))
     },
+    part: None,
     follow: None,
 };
 

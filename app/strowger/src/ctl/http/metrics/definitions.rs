@@ -9,7 +9,7 @@ pub(super) struct Gauge {
     pub(super) help: &'static str,
 }
 
-const fn gauge(
+pub(super) const fn gauge(
     name: &'static str,
     labels: &'static [&'static str],
     unit: &'static str,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use lb::counters::Counter;
 
 use super::definitions::{COUNTERS_OF_PARTS, DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
+use super::parts::{OF_ENGINES, definitions, is_gauge};
 
 const HEAD: &str = "\
 # Metrics
@@ -118,6 +119,20 @@ pub(crate) fn page() -> String {
         let (end, kind) = if is_gauge { ("", "gauge") } else { ("_total", "counter") };
         let help = if help.is_empty() { format!("{}.", words(name)) } else { help.trim().to_owned() };
         let _ = writeln!(page, "| `strowger_{name}{end}` | {kind} | {help} |");
+    }
+    page.push_str(
+        "\n## Engines\n\nAn engine has these, those of sockets and connections, and those of the API.\n\n",
+    );
+    page.push_str("| gauge | labels | unit | meaning |\n|---|---|---|---|\n");
+    for gauge in OF_ENGINES {
+        let labels: Vec<String> = gauge.labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ =
+            writeln!(page, "| `{}` | {} | {} | {} |", gauge.name, labels.join(", "), gauge.unit, gauge.help);
+    }
+    page.push_str("\n| metric | type | meaning |\n|---|---|---|\n");
+    for (name, help) in definitions() {
+        let (end, kind) = if is_gauge(&name) { ("", "gauge") } else { ("_total", "counter") };
+        let _ = writeln!(page, "| `strowger_{name}{end}` | {kind} | {} |", super::capital(help));
     }
     page.push_str("\n## Heartbeats, polls, others\n\n| counters | meaning |\n|---|---|\n");
     for (names, help) in COUNTERS_OF_PARTS {
