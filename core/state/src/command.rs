@@ -26,6 +26,7 @@ pub enum Command {
         at: Millis,
     },
     OwnedBy(OwnedBy),
+    List(List),
     /// Which record has this name in the index.
     Find {
         name: Box<[u8]>,
@@ -123,6 +124,14 @@ pub struct OwnedBy {
     pub limit: u32,
 }
 
+/// All records, for operators: in the order of their wake-ups, from `after` (not included) on, at most `limit`, and those that
+/// wake at the same time as the last. A record whose wake-up moves meanwhile comes twice or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List {
+    pub after: Millis,
+    pub limit: u32,
+}
+
 /// An engine said that it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -152,6 +161,11 @@ pub enum Answer {
     /// `next`: where to go on; `None`: there are no more.
     Owned {
         keys: Vec<Key>,
+        next: Option<Millis>,
+    },
+    /// `next`: where to go on; `None`: there are no more.
+    Listed {
+        records: Vec<(Key, Box<[u8]>)>,
         next: Option<Millis>,
     },
     Found(Option<Key>),

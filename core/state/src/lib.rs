@@ -19,7 +19,7 @@ pub mod view;
 pub mod wakeup;
 
 pub use ask::{Ask, Reply, Unanswered};
-pub use command::{Also, Answer, Command, Create, Del, Due, Effect, Mark, Millis, OwnedBy, Put};
+pub use command::{Also, Answer, Command, Create, Del, Due, Effect, List, Mark, Millis, OwnedBy, Put};
 pub use header::{FORMAT, Fence, Header, HeaderError, Stamp, TOMBSTONE};
 pub use key::{Key, read_base32, write_base32};
 pub use partition::{Bounds, Counts, Partition};

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::command::{Also, Answer, Command, Create, Del, Mark, Millis, Put};
+use crate::command::{Also, Answer, Command, Create, Del, List, Mark, Millis, Put};
 use crate::header::{Header, Stamp};
 use crate::key::Key;
 use crate::planted::{self, Bug};
@@ -103,9 +103,14 @@ impl Partition {
                 }
             },
             Command::OwnedBy(asked) => {
-                let (looked_at, next) = self.wakeups.between(&asked);
+                let (looked_at, next) = self.wakeups.between(asked.after, asked.until, asked.limit);
                 let keys = looked_at.into_iter().filter(|key| self.records.owner(*key) == Some(asked.engine));
                 Answer::Owned { keys: keys.collect(), next }
+            }
+            Command::List(List { after, limit }) => {
+                let (looked_at, next) = self.wakeups.between(after, Millis::MAX, limit);
+                let record = |key| Some((key, Box::from(self.records.get(key)?)));
+                Answer::Listed { records: looked_at.into_iter().filter_map(record).collect(), next }
             }
             Command::Find { name } => Answer::Found(self.names.get(&name).copied()),
             Command::Count { poll, choice, voter } => self.count(poll, choice, voter),

@@ -9,7 +9,7 @@ mod scripts;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use state::{Answer, Bounds, Command, Due, Key, OwnedBy, Partition};
+use state::{Answer, Bounds, Command, Due, Key, List, OwnedBy, Partition};
 
 use crate::server::tests::Running;
 use crate::testing::any_command;
@@ -42,6 +42,8 @@ fn questions() -> Vec<Command> {
         questions.push(Command::OwnedBy(OwnedBy { engine, after: 0, until: u64::MAX, limit: 99 }));
         questions.push(Command::Drain { engine, now: 1 << 52, lease: 0, limit: 99 });
     }
+    questions.push(Command::List(List { after: 0, limit: 3 }));
+    questions.push(Command::List(List { after: 0, limit: 99 }));
     for byte in [b'a', b'b', 0, 255] {
         let mut key = [byte; 12];
         key[0] = PARTITION;

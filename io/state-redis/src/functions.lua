@@ -219,19 +219,22 @@ local function wake(keys, args)
   return DONE
 end
 
+local function records_of(partition, keys)
+  local names, records = {}, {}
+  for at, key in ipairs(keys) do names[at] = partition .. ':' .. key end
+  in_pieces(names, function(...)
+    for _, record in ipairs(redis.call('MGET', ...)) do records[#records + 1] = record end
+  end)
+  return records
+end
+
 local function due(keys, args)
   local again, limit, partition = lease_end(args[1], args[2]), small(args[3]), partition_of(keys[1])
   check_end(args, 4)
   local come = redis.call('ZRANGEBYSCORE', keys[1], '-inf', args[1], 'LIMIT', 0, limit)
-  local names, moved, answer = {}, {}, {}
-  for at, key in ipairs(come) do
-    names[at] = partition .. ':' .. key
-    moved[2 * at - 1], moved[2 * at] = again, key
-  end
-  local records = {}
-  in_pieces(names, function(...)
-    for _, record in ipairs(redis.call('MGET', ...)) do records[#records + 1] = record end
-  end)
+  local moved, answer = {}, {}
+  for at, key in ipairs(come) do moved[2 * at - 1], moved[2 * at] = again, key end
+  local records = records_of(partition, come)
   in_pieces(moved, function(...) redis.call('ZADD', keys[1], ...) end)
   for at, key in ipairs(come) do
     if records[at] then answer[#answer + 1], answer[#answer + 2] = key, records[at] end
@@ -239,28 +242,45 @@ local function due(keys, args)
   return answer
 end
 
-local function owned_by(keys, args)
-  local owner, limit, partition = struct.pack('>I4', small(args[1])), small(args[4]), partition_of(keys[1])
-  local after, to = args[2], args[3]
-  time(after)
-  time(to)
-  check_end(args, 5)
-  local found = redis.call('ZRANGEBYSCORE', keys[1], '(' .. after, to, 'WITHSCORES', 'LIMIT', 0, limit)
+-- The keys that wake after one time, and no later than another: at most `limit`, and those that wake with the last one, since
+-- whoever goes on begins behind its time. And where to go on.
+local function between(due, after, to, limit)
+  local found = redis.call('ZRANGEBYSCORE', due, '(' .. after, to, 'WITHSCORES', 'LIMIT', 0, limit)
   local looked_at, go_on = {}, ''
   for at = 1, #found, 2 do looked_at[#looked_at + 1] = found[at] end
   if #looked_at > 0 and #looked_at == limit then
-    -- Those that wake with the last one belong to it: whoever goes on begins behind its time.
     local last, with_last = found[#found], 0
     for at = 2, #found, 2 do
       if found[at] == last then with_last = with_last + 1 end
     end
-    local together = redis.call('ZRANGEBYSCORE', keys[1], last, last)
+    local together = redis.call('ZRANGEBYSCORE', due, last, last)
     for at = with_last + 1, #together do looked_at[#looked_at + 1] = together[at] end
-    if #redis.call('ZRANGEBYSCORE', keys[1], '(' .. last, to, 'LIMIT', 0, 1) > 0 then go_on = last end
+    if #redis.call('ZRANGEBYSCORE', due, '(' .. last, to, 'LIMIT', 0, 1) > 0 then go_on = last end
   end
+  return looked_at, go_on
+end
+
+local function owned_by(keys, args)
+  local owner, limit, partition = struct.pack('>I4', small(args[1])), small(args[4]), partition_of(keys[1])
+  time(args[2])
+  time(args[3])
+  check_end(args, 5)
+  local looked_at, go_on = between(keys[1], args[2], args[3], limit)
   local answer = {go_on}
   for _, key in ipairs(looked_at) do
     if redis.call('GETRANGE', partition .. ':' .. key, 16, 19) == owner then answer[#answer + 1] = key end
+  end
+  return answer
+end
+
+local function list(keys, args)
+  local limit, partition = small(args[2]), partition_of(keys[1])
+  time(args[1])
+  check_end(args, 3)
+  local looked_at, go_on = between(keys[1], args[1], '+inf', limit)
+  local records, answer = records_of(partition, looked_at), {go_on}
+  for at, key in ipairs(looked_at) do
+    if records[at] then answer[#answer + 1], answer[#answer + 2] = key, records[at] end
   end
   return answer
 end
@@ -349,6 +369,7 @@ register('peek', peek, 'no-writes')
 register('wake', wake, 'allow-oom')
 register('due', due, 'allow-oom')
 register('owned_by', owned_by, 'no-writes')
+register('list', list, 'no-writes')
 register('find', find, 'no-writes')
 register('count', count, 'allow-oom')
 register('mark', mark, 'allow-oom')

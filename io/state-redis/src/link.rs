@@ -9,6 +9,7 @@ mod call;
 mod check;
 mod greeting;
 mod heard;
+mod list;
 mod settings;
 mod socket;
 mod sockets;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use address::{Address, NoAddress};
 pub use check::{Checked, check};
+pub use list::Records;
 pub use settings::Settings;
 pub use start::{SECRET_BYTES, Start};
 pub use store::{Status, Store};

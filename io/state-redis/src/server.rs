@@ -9,6 +9,7 @@
 mod commands;
 mod connection;
 mod effects;
+mod figures;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -17,6 +18,7 @@ mod values;
 use std::io;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::UnixListener;
@@ -25,6 +27,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use connection::{Connection, Progress};
 use effects::Carrier;
+pub use figures::Figures;
 use store::Store;
 
 use crate::functions::EFFECTS_MAX;
@@ -122,9 +125,9 @@ impl Server {
         self.carrier.take().map_or(Ok(()), |carrier| carrier.finish(&mut self.store))
     }
 
-    /// Records that are held now, without tombstones.
-    pub fn records(&self) -> usize {
-        self.store.records()
+    /// What it shows to operators.
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.store.figures)
     }
 
     /// True: it is time to stop.
@@ -154,6 +157,7 @@ impl Server {
             }
         }
         again.into_iter().for_each(|at| self.serve(at));
+        self.store.figures.connections.set((self.connections.len() - self.free.len()) as u64);
         if let Some(carrier) = &mut self.carrier {
             carrier.carry(&mut self.store);
         }
@@ -165,6 +169,7 @@ impl Server {
         while let Ok((stream, _)) = self.listener.accept() {
             let open = self.connections.len() - self.free.len();
             if open >= self.settings.clients_max {
+                self.store.figures.turned_away.add(1);
                 Connection::turn_away(stream);
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use state::{
-    Also, Command, Create, Del, Due, Effect, Fence, Header, Key, Mark, OwnedBy, Put, Stamp, TOMBSTONE,
+    Also, Command, Create, Del, Due, Effect, Fence, Header, Key, List, Mark, OwnedBy, Put, Stamp, TOMBSTONE,
 };
 
 /// Of few keys, so that commands meet.
@@ -78,6 +78,7 @@ pub(crate) fn any_command(partition: u8) -> impl Strategy<Value = Command> {
         .prop_map(|(now, lease, limit)| Command::Due(Due { now, lease, limit }));
     let owned_by = (engine(), any_time(), any_time(), limit())
         .prop_map(|(engine, after, until, limit)| Command::OwnedBy(OwnedBy { engine, after, until, limit }));
+    let list = (any_time(), limit()).prop_map(|(after, limit)| Command::List(List { after, limit }));
     let count = (any_name(), any_name(), any_name()).prop_map(|(poll, choice, voter)| Command::Count {
         poll,
         choice,
@@ -97,6 +98,7 @@ pub(crate) fn any_command(partition: u8) -> impl Strategy<Value = Command> {
         2 => wake,
         2 => due,
         2 => owned_by,
+        1 => list,
         1 => any_name().prop_map(|name| Command::Find { name }),
         1 => count,
         1 => mark,

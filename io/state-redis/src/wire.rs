@@ -19,6 +19,7 @@
 //! | `strowger_wake` | record, due | expected, at |
 //! | `strowger_due` | due | now, lease, limit |
 //! | `strowger_owned_by` | due | engine, after, until, limit |
+//! | `strowger_list` | due | after, limit |
 //! | `strowger_find` | names | name |
 //! | `strowger_count` | votes:POLL, choices:POLL | choice, voter |
 //! | `strowger_mark` | marks | engine, address, at |

@@ -28,7 +28,8 @@ impl Holder {
     pub(super) fn carry_out(&mut self, at: Millis, partition: u8, command: &Command) -> Answer {
         let answer = self.apply(at, partition, command);
         let changed = match (&answer, command) {
-            (Answer::Refused(_) | Answer::Full, _) | (_, Command::Peek { .. } | Command::OwnedBy(_)) => false,
+            (Answer::Refused(_) | Answer::Full, _)
+            | (_, Command::Peek { .. } | Command::OwnedBy(_) | Command::List(_)) => false,
             (Answer::Due(taken), _) => !taken.is_empty(),
             _ => true,
         };

@@ -146,6 +146,7 @@ fn bytes_of(command: &Command) -> usize {
         | Command::Due(_)
         | Command::Wake { .. }
         | Command::OwnedBy(_)
+        | Command::List(_)
         | Command::Drain { .. }
         | Command::Drained { .. } => 0,
     }

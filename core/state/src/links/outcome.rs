@@ -15,6 +15,7 @@ pub(super) fn is_repeated(command: &Command) -> bool {
         | Command::Peek { .. }
         | Command::Wake { .. }
         | Command::OwnedBy(_)
+        | Command::List(_)
         | Command::Find { .. }
         | Command::Count { .. }
         | Command::Drained { .. } => true,

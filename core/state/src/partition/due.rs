@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::command::{Due, Millis, OwnedBy};
+use crate::command::{Due, Millis};
 use crate::key::Key;
 
 use super::records::Spread;
@@ -40,14 +40,14 @@ impl Wakeups {
         taken
     }
 
-    /// The keys that are looked at, and where to go on.
-    pub(super) fn between(&self, asked: &OwnedBy) -> (Vec<Key>, Option<Millis>) {
-        let Some(from) = asked.after.checked_add(1) else { return (Vec::new(), None) };
+    /// The keys that wake after one time, and no later than another: at most `limit`, and those that wake with the last. And where
+    /// to go on.
+    pub(super) fn between(&self, after: Millis, until: Millis, limit: u32) -> (Vec<Key>, Option<Millis>) {
+        let Some(from) = after.checked_add(1) else { return (Vec::new(), None) };
         let mut keys = Vec::new();
         let mut last = None;
-        for (at, key) in self.in_order.range((from, Key([0; 12]))..).take_while(|(at, _)| *at <= asked.until)
-        {
-            if keys.len() >= asked.limit as usize && last != Some(*at) {
+        for (at, key) in self.in_order.range((from, Key([0; 12]))..).take_while(|(at, _)| *at <= until) {
+            if keys.len() >= limit as usize && last != Some(*at) {
                 return (keys, last);
             }
             keys.push(*key);

@@ -1,7 +1,7 @@
 //! What each command does, and when it has no effect.
 
 use super::*;
-use crate::command::{Due, Effect, OwnedBy};
+use crate::command::{Due, Effect, List, OwnedBy};
 use crate::header::{FORMAT, Fence, TOMBSTONE};
 
 const ROOM: Bounds = Bounds { bytes_max: 1 << 20, effects_max: 1 << 10 };
@@ -235,6 +235,33 @@ fn whoever_takes_a_record_has_it_for_the_lease() {
             (0, due(700, 50, 9), come(&[KEY, OTHER])),
         ],
     );
+}
+
+#[test]
+fn all_records_are_listed_in_pieces_and_no_tombstone() {
+    let begin = |(last, wake)| {
+        let record = written(1, 3, 0);
+        (0, create(key(last), record, wake, Also::default()), Answer::Done)
+    };
+    let listed = |keys: &[u8], next| {
+        let records = keys.iter().map(|last| (key(*last), written(1, 3, 0))).collect();
+        Answer::Listed { records, next }
+    };
+    let list = |after, limit| Command::List(List { after, limit });
+    let gone = Command::Del(Del {
+        key: key(1),
+        expected: stamp(1),
+        tombstone: Some(record(2)),
+        also: Also::default(),
+    });
+    let mut steps = vec![begin((1, 10)), begin((2, 20)), begin((3, 20)), begin((4, 30))];
+    steps.push((0, list(0, 1), listed(&[1], Some(10))));
+    // Two records wake at 20.
+    steps.push((0, list(10, 1), listed(&[2, 3], Some(20))));
+    steps.push((0, list(20, 1), listed(&[4], None)));
+    steps.push((0, gone, Answer::Done));
+    steps.push((0, list(0, 9), listed(&[2, 3, 4], None)));
+    check(ROOM, steps);
 }
 
 #[test]

@@ -234,6 +234,7 @@ fn a_command_takes_effect_whole_or_not_at_all_while_its_slot_moves() {
         }
         commands.push(Command::Due(state::Due { now: 8, lease: 2, limit: 9 }));
         commands.push(Command::OwnedBy(state::OwnedBy { engine: 1, after: 0, until: 99, limit: 9 }));
+        commands.push(Command::List(state::List { after: 0, limit: 9 }));
         commands.push(Command::Find { name: b"a"[..].into() });
         commands
     };

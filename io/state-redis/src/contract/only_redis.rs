@@ -113,6 +113,7 @@ fn words_that_a_partition_does_not_take_are_refused_and_have_no_effect() {
     commands.push(Command::Drain { engine: 1, now: 1, lease: 1, limit: 1 });
     commands.push(Command::Drained { engine: 1, last: 1 });
     commands.push(Command::OwnedBy(state::OwnedBy { engine: 1, after: 1, until: 2, limit: 1 }));
+    commands.push(Command::List(state::List { after: 1, limit: 1 }));
     commands.push(Command::Peek { key: key(1), cached: Some(stamp) });
     let too_late = [
         Command::Due(state::Due { now: 1 << 53, lease: 1, limit: 7 }),

@@ -75,7 +75,7 @@ impl Call {
         io::Error::new(kind, format!("{}: {text}", self.address))
     }
 
-    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Value> {
+    pub(super) fn exchange(&mut self, bytes: &[u8]) -> io::Result<Value> {
         let value = self.exchanges(bytes, 1)?.pop();
         value.ok_or_else(|| self.error(io::ErrorKind::UnexpectedEof, "no answer"))
     }

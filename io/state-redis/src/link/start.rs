@@ -75,16 +75,16 @@ fn explained(error: &io::Error) -> io::Error {
 }
 
 /// A primary that answers.
-struct Primary {
-    call: Call,
+pub(super) struct Primary {
+    pub(super) call: Call,
     partitions: Partitions,
     view: u32,
 }
 
-struct Farm(Vec<Primary>);
+pub(super) struct Farm(Vec<Primary>);
 
 impl Farm {
-    fn reach(settings: &Settings, may_be_part: bool) -> io::Result<Farm> {
+    pub(super) fn reach(settings: &Settings, may_be_part: bool) -> io::Result<Farm> {
         let login = settings.login();
         let mut error = io::Error::from(io::ErrorKind::NotFound);
         for address in settings.addresses()? {
@@ -135,7 +135,7 @@ impl Farm {
     }
 
     /// The primary of a partition.
-    fn primary(&mut self, partition: u8) -> io::Result<&mut Primary> {
+    pub(super) fn primary(&mut self, partition: u8) -> io::Result<&mut Primary> {
         let text = format!("partition {partition:02x} has no primary");
         let holds = |primary: &&mut Primary| primary.partitions.holds(partition);
         self.0.iter_mut().find(holds).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, text))

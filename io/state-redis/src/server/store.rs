@@ -1,11 +1,13 @@
 //! The partitions of a server of records, and what they hold together.
 
 use std::io;
+use std::sync::Arc;
 
 use base::Time;
 use os::Clock;
 use state::{Answer, Bounds, Command, Effect, Partition};
 
+use super::figures::{Figures, Kind};
 use super::values::Values;
 use crate::functions::ROOM_PERCENT;
 
@@ -15,12 +17,15 @@ pub(super) struct Store {
     pub(super) values: Values,
     /// Of all partitions.
     bytes: usize,
+    records: usize,
+    tombstones: usize,
     effects: usize,
     memory_bytes: usize,
     effects_max: usize,
     clock: Clock,
     begun: Time,
     run_id: String,
+    pub(super) figures: Arc<Figures>,
 }
 
 /// The number by which the server itself borrows effects. Engines draw theirs from 1 on.
@@ -30,16 +35,21 @@ impl Store {
     pub(super) fn new(memory_bytes: usize, effects_max: usize, clock: Clock) -> io::Result<Store> {
         let bounds = Bounds { bytes_max: usize::MAX, effects_max };
         let run_id: [u8; 20] = os::chance::bytes()?;
+        let figures = Arc::new(Figures::default());
+        figures.memory.set(memory_bytes as u64);
         Ok(Store {
             partitions: (0..=u8::MAX).map(|_| Partition::new(bounds)).collect(),
             values: Values::default(),
             bytes: 0,
+            records: 0,
+            tombstones: 0,
             effects: 0,
             memory_bytes,
             effects_max,
             clock,
             begun: clock.now(),
             run_id: run_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            figures,
         })
     }
 
@@ -49,13 +59,24 @@ impl Store {
         let room = self.bytes < self.room_bytes();
         let bounds = Bounds { bytes_max: if room { usize::MAX } else { 0 }, effects_max: self.effects_max };
         let partition = &mut self.partitions[usize::from(partition)];
-        let before = partition.counts();
+        let (before, kind) = (partition.counts(), Kind::of(&command));
         partition.set_bounds(bounds);
         let answer = partition.apply(now, command);
         let after = partition.counts();
         self.bytes = (self.bytes + after.bytes).saturating_sub(before.bytes);
         self.effects = (self.effects + after.effects).saturating_sub(before.effects);
+        self.records = (self.records + after.records).saturating_sub(before.records);
+        self.tombstones = (self.tombstones + after.tombstones).saturating_sub(before.tombstones);
+        self.figures.count(&kind, &answer);
+        self.show();
         answer
+    }
+
+    fn show(&self) {
+        self.figures.records.set(self.records as u64);
+        self.figures.tombstones.set(self.tombstones as u64);
+        self.figures.bytes.set(self.bytes() as u64);
+        self.figures.effects.set(self.effects as u64);
     }
 
     /// From this number of bytes on, no call begins.
@@ -78,7 +99,7 @@ impl Store {
 
     /// Records, without tombstones.
     pub(super) fn records(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.counts().records).sum()
+        self.records
     }
 
     /// Effects that wait.

@@ -7,6 +7,7 @@
 //! | record; found | byte string or nil |
 //! | due | key, record, … |
 //! | owned | where to go on (decimal, or empty), key, … |
+//! | listed | where to go on (decimal, or empty), key, record, … |
 //! | counted | 1; 0 |
 //! | marks | engine, address, at, … |
 //! | effects | number, key, body, … |
@@ -51,6 +52,13 @@ fn read(command: &Command, value: Value) -> Option<Answer> {
             let keys = values.map(|key| key_of(&bytes(key)?)).collect::<Option<_>>()?;
             Some(Answer::Owned { keys, next })
         }
+        (Command::List(_), Value::Array(mut values)) => {
+            let records = values.split_off(values.len().min(1));
+            let next = bytes(values.pop()?)?;
+            let next = if next.is_empty() { None } else { Some(number(&next)?) };
+            let of = |[key, record]: [Value; 2]| Some((key_of(&bytes(key)?)?, bytes(record)?));
+            Some(Answer::Listed { records: each(records, of)?, next })
+        }
         (Command::Find { .. }, Value::Nil) => Some(Answer::Found(None)),
         (Command::Find { .. }, Value::Bytes(key)) => Some(Answer::Found(Some(key_of(&key)?))),
         (Command::Count { .. }, Value::Integer(counts @ 0..=1)) => Some(Answer::Counted(counts == 1)),
@@ -85,8 +93,8 @@ fn writes(command: &Command) -> bool {
     match command {
         Command::Create(_) | Command::Put(_) | Command::Del(_) => true,
         Command::Wake { .. } | Command::Drained { .. } => true,
-        Command::Peek { .. } | Command::Due(_) | Command::OwnedBy(_) | Command::Find { .. } => false,
-        Command::Count { .. } | Command::Mark(_) | Command::Drain { .. } => false,
+        Command::Peek { .. } | Command::Due(_) | Command::OwnedBy(_) | Command::List(_) => false,
+        Command::Find { .. } | Command::Count { .. } | Command::Mark(_) | Command::Drain { .. } => false,
     }
 }
 
@@ -139,6 +147,14 @@ pub fn write_answer(answer: &Answer, out: &mut Vec<u8>) {
             write_array(1 + keys.len(), out);
             write_bytes(next.map(|next| next.to_string()).unwrap_or_default().as_bytes(), out);
             keys.iter().for_each(|key| write_bytes(&key.0, out));
+        }
+        Answer::Listed { records, next } => {
+            write_array(1 + records.len() * 2, out);
+            write_bytes(next.map(|next| next.to_string()).unwrap_or_default().as_bytes(), out);
+            for (key, record) in records {
+                write_bytes(&key.0, out);
+                write_bytes(record, out);
+            }
         }
         Answer::Counted(counts) => write_integer(i64::from(*counts), out),
         Answer::Marks(marks) => {

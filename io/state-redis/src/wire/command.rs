@@ -83,6 +83,10 @@ impl<'a> Call<'a> {
                 let arguments = [engine, after, until, limit].map(Number);
                 of(names::OWNED_BY, vec![due()], arguments.into())
             }
+            Command::List(asked) => {
+                let arguments = [asked.after.min(TIME_MAX), u64::from(asked.limit)].map(Number);
+                of(names::LIST, vec![due()], arguments.into())
+            }
             Command::Find { name: asked } => of(names::FIND, vec![name(names::NAMES)], vec![Bytes(asked)]),
             Command::Count { poll, choice, voter } => {
                 let names = vec![Name(names::VOTES, poll), Name(names::CHOICES, poll)];

@@ -11,6 +11,7 @@ pub(super) const PEEK: &str = "strowger_peek";
 pub(super) const WAKE: &str = "strowger_wake";
 pub(super) const DUE: &str = "strowger_due";
 pub(super) const OWNED_BY: &str = "strowger_owned_by";
+pub(super) const LIST: &str = "strowger_list";
 pub(super) const FIND: &str = "strowger_find";
 pub(super) const COUNT: &str = "strowger_count";
 pub(super) const MARK: &str = "strowger_mark";
@@ -18,8 +19,8 @@ pub(super) const DRAIN: &str = "strowger_drain";
 pub(super) const DRAINED: &str = "strowger_drained";
 
 /// All functions that a server must have.
-pub const FUNCTIONS: [&str; 12] =
-    [CREATE, PUT, DEL, PEEK, WAKE, DUE, OWNED_BY, FIND, COUNT, MARK, DRAIN, DRAINED];
+pub const FUNCTIONS: [&str; 13] =
+    [CREATE, PUT, DEL, PEEK, WAKE, DUE, OWNED_BY, LIST, FIND, COUNT, MARK, DRAIN, DRAINED];
 
 /// What a name says behind the partition.
 pub(super) const RECORD: &str = ":";

@@ -49,6 +49,12 @@ fn any_answer(command: &Command) -> BoxedStrategy<Answer> {
                 .prop_map(|(keys, next)| Answer::Owned { keys, next })
                 .boxed()
         }
+        Command::List(_) => {
+            let records = proptest::collection::vec((any_key(7), any_bytes(40)), 0..4);
+            (records, proptest::option::of(any::<u64>()))
+                .prop_map(|(records, next)| Answer::Listed { records, next })
+                .boxed()
+        }
         Command::Find { .. } => proptest::option::of(any_key(7)).prop_map(Answer::Found).boxed(),
         Command::Count { .. } => {
             prop_oneof![Just(Answer::Full), any::<bool>().prop_map(Answer::Counted)].boxed()

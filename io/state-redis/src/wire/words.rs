@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
-use state::{Also, Command, Create, Del, Due, Effect, Key, Mark, Millis, OwnedBy, Put, Stamp};
+use state::{Also, Command, Create, Del, Due, Effect, Key, List, Mark, Millis, OwnedBy, Put, Stamp};
 
 use super::names::{self, TIME_MAX};
 
@@ -61,7 +61,7 @@ pub fn read_command(words: Vec<Word>) -> Result<(u8, Command), BadCommand> {
     let rest = &first[names::PREFIX..];
     let poll = match function {
         names::COUNT => Some(rest.strip_prefix(names::VOTES.as_bytes()).ok_or(BadCommand::Names)?),
-        names::DUE | names::OWNED_BY => named(rest, names::WAKEUPS)?,
+        names::DUE | names::OWNED_BY | names::LIST => named(rest, names::WAKEUPS)?,
         names::FIND => named(rest, names::NAMES)?,
         names::MARK => named(rest, names::MARKS)?,
         names::DRAIN | names::DRAINED => named(rest, names::OUT)?,
@@ -119,6 +119,7 @@ impl Arguments {
                 let (engine, after, until) = (self.number()?, self.time()?, self.time()?);
                 Command::OwnedBy(OwnedBy { engine, after, until, limit: self.number()? })
             }
+            names::LIST => Command::List(List { after: self.time()?, limit: self.number()? }),
             names::FIND => Command::Find { name: self.word()? },
             names::COUNT => {
                 let poll = poll.ok_or(BadCommand::Names)?.into();

@@ -3,6 +3,7 @@
 use base::Duration;
 use state::{Answer, Unanswered};
 
+use super::super::{Address, Records};
 use super::servers::Folder;
 use super::{CLOCK, Server, Settings, Start, Worker, create, del, key, peek, put, record};
 use crate::server::tests::Running;
@@ -25,6 +26,28 @@ fn records_are_written_and_read() {
     assert_eq!((status.links.unreachable, status.links.waiting), (0, 0));
     assert_eq!(status.links.nodes[0].view, Some(0));
     assert_eq!(worker.store.primaries().collect::<Vec<_>>(), [(0, 0)]);
+}
+
+#[test]
+fn records_are_listed_over_a_connection_of_its_own() {
+    let folder = Folder::new();
+    let redis = Server::start(&folder, "a", "");
+    let own = Running::start(|_, _| {});
+    let settings = Settings { nodes: vec![Address::Unix(own.path.clone())], ..Settings::default() };
+    for settings in [redis.settings(), settings] {
+        let mut worker = Worker::new(&settings);
+        for number in [1, 257, 513] {
+            assert_eq!(worker.answer(create(key(number), 1), true), Ok(Answer::Done));
+        }
+        let mut records = Records::connect(&settings).expect("the state tier");
+        // All wake together, so the limit does not divide them.
+        let (found, next) = records.list(1, 0, 2).expect("records");
+        assert_eq!((found.len(), next), (3, None));
+        assert!(found.iter().all(|(_, bytes)| **bytes == *record(1, 0)));
+        assert_eq!(records.list(2, 0, 9).expect("none"), (Vec::new(), None));
+        assert_eq!(records.get(key(257)).expect("a record"), Some(record(1, 0)));
+        assert_eq!(records.get(key(2)).expect("none"), None);
+    }
 }
 
 #[test]
