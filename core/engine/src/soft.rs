@@ -19,6 +19,8 @@ pub(crate) struct Soft {
     pub(crate) options: Vec<Own>,
     /// When the call has rung too long.
     pub(crate) rings_until: Option<Time>,
+    /// When the first callee rang, in microseconds of the state tier; for the call's story.
+    pub(crate) rang_at: Option<u64>,
 }
 
 /// The INVITE of a leg.

@@ -16,7 +16,7 @@ mod way_back;
 pub use branch::{Branch, Incoming, OwnVia};
 pub use call_id::{call_id_of_leg, call_id_of_own_call};
 pub use entry::{ENTRY, ENTRY_LENGTH, entry, read_entry};
-pub use record_key::{key_of_name, key_of_request};
+pub use record_key::{key_of_name, key_of_request, partition_of_call_id};
 pub use sequence::Offset;
 pub use tag::Tag;
 pub use way_back::WayBack;

@@ -18,6 +18,11 @@ pub fn key_of_request(secret: &FarmSecret, request: &Message<'_>) -> Option<Key>
     Some(key(secret, call_id, &[call_id, &from, transaction.text()]))
 }
 
+/// The partition of all calls of this Call-ID.
+pub fn partition_of_call_id(secret: &FarmSecret, call_id: &[u8]) -> u8 {
+    of_hash(secret.hash(Purpose::Partition, &[call_id])).partition()
+}
+
 /// The key of a record that an application finds by a name, such as a conference.
 pub fn key_of_name(secret: &FarmSecret, application: &[u8], name: &[u8]) -> Key {
     of_hash(secret.hash(Purpose::Name, &[application, name]))
@@ -25,7 +30,7 @@ pub fn key_of_name(secret: &FarmSecret, application: &[u8], name: &[u8]) -> Key 
 
 fn key(secret: &FarmSecret, call_id: &[u8], parts: &[&[u8]]) -> Key {
     let mut key = of_hash(secret.hash(Purpose::RecordKey, parts));
-    key.0[0] = of_hash(secret.hash(Purpose::Partition, &[call_id])).partition();
+    key.0[0] = partition_of_call_id(secret, call_id);
     key
 }
 

@@ -46,6 +46,7 @@ impl Engine {
         if let Effect::Send { bytes, target } = &effect {
             return out.post(bytes, *target);
         }
+        let micros = self.tier.micros(now);
         let Some(call) = self.calls.get_mut(key) else { return };
         let soft = &mut call.soft;
         let begin = |all: &mut Vec<Own>, leg, written: Written, out: &mut Outbox| {
@@ -74,6 +75,9 @@ impl Engine {
                     client.invite.handle(now, InviteClientEvent::Provisional, &timers);
                     client.heard = true;
                 }
+            }
+            Effect::Rings => {
+                soft.rang_at.get_or_insert(micros);
             }
             Effect::RingsOn => {
                 if let Some(until) = &mut soft.rings_until {

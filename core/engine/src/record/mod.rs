@@ -94,6 +94,21 @@ pub struct Usage {
     pub later: Box<[u8]>,
 }
 
+/// What operators are told of a call: it is written with what must be written anyway, and no message depends on it. Times are
+/// milliseconds after the birth, at least 1; 0: not so far, or nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    /// The engine that made the record.
+    pub made_by: u32,
+    /// The first callee rang, as the engine heard that has written the answer.
+    pub rang_ms: u64,
+    /// The first callee answered.
+    pub answered_ms: u64,
+    /// How often another engine took over what was in progress, and when last.
+    pub taken_over: u32,
+    pub taken_over_ms: u64,
+}
+
 /// See the head of this module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -109,6 +124,7 @@ pub struct Record {
     pub asked: u64,
     /// Reason in the CANCELs of this call (RFC 3326); empty: they have none. It is that of the caller's CANCEL, or ours.
     pub reason: Box<[u8]>,
+    pub story: Story,
     /// CBOR of the application, at most [`DATA_BYTES_MAX`].
     pub data: Box<[u8]>,
     pub timers: Vec<Timer>,
@@ -142,7 +158,30 @@ impl From<Broken> for RecordError {
     }
 }
 
+impl Story {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Story { made_by, rang_ms, answered_ms, taken_over, taken_over_ms } = *self;
+        let all = [made_by.into(), rang_ms, answered_ms, taken_over.into(), taken_over_ms];
+        all.into_iter().for_each(|number| write_number(number, out));
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Story, Broken> {
+        Ok(Story {
+            made_by: from.small()?,
+            rang_ms: from.number()?,
+            answered_ms: from.number()?,
+            taken_over: from.small()?,
+            taken_over_ms: from.number()?,
+        })
+    }
+}
+
 impl Record {
+    /// A moment of the story: microseconds of the state tier.
+    pub(crate) fn story_ms(&self, micros: u64) -> u64 {
+        (micros.saturating_sub(self.birth) / 1000).max(1)
+    }
+
     /// Writes the record behind what `out` has.
     pub fn write(&self, out: &mut Vec<u8>) {
         Header { format: FORMAT.max(self.header.format), ..self.header }.write(out);
@@ -156,7 +195,8 @@ impl Record {
         };
         write_number(self.birth, &mut bytes);
         write_number(self.mode as u64, &mut bytes);
-        let has_reason = !self.reason.is_empty() || !self.later.is_empty();
+        let has_story = self.story != Story::default() || !self.later.is_empty();
+        let has_reason = !self.reason.is_empty() || has_story;
         let has_asked = self.asked != 0 || has_reason;
         if self.bye != 0 || self.bye_status != 0 || has_asked {
             write_number(self.bye, &mut bytes);
@@ -167,6 +207,9 @@ impl Record {
         }
         if has_reason {
             write_bytes(&self.reason, &mut bytes);
+        }
+        if has_story {
+            self.story.write(&mut bytes);
         }
         bytes.extend_from_slice(&self.later);
         add(section::SESSION, &mut bytes);
@@ -241,6 +284,7 @@ impl Record {
                     (record.bye, record.bye_status) = (fields.number()?, fields.small()?);
                     record.asked = fields.number()?;
                     record.reason = fields.owned()?;
+                    record.story = Story::read(&mut fields)?;
                     record.later = fields.rest();
                 }
                 section::DATA => record.data = bytes.into(),

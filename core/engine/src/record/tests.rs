@@ -79,6 +79,16 @@ fn record() -> impl Strategy<Value = Record> {
             bye_status: if birth % 2 == 0 { 200 } else { 0 },
             asked: if birth % 3 == 0 { version } else { 0 },
             reason: if birth % 3 == 0 { b"SIP;cause=200".as_slice().into() } else { Box::default() },
+            story: match proxy {
+                true => Story::default(),
+                false => Story {
+                    made_by: 3,
+                    rang_ms: version,
+                    answered_ms: birth,
+                    taken_over: 1,
+                    taken_over_ms: 5,
+                },
+            },
             data: texts.0,
             timers: lists.0,
             legs: lists.1,

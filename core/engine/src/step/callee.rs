@@ -58,6 +58,7 @@ fn provisional(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'
                     Some(Effect::Send { bytes, target: sip::answer::target(invite, caller.flow?) })
                 });
                 effects.extend(sent);
+                effects.extend(look.soft.rang_at.is_none().then_some(Effect::Rings));
                 // RFC 3261 §16.7, step 2.
                 effects.extend((record.mode == Mode::Proxy).then_some(Effect::RingsOn));
             }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::application::{Invitation, Verdict};
 use crate::names::{self, Offset};
-use crate::record::{Leg, LegState, Mode, Record};
+use crate::record::{Leg, LegState, Mode, Record, Story};
 use crate::text::{self, Written};
 
 /// A call begins.
@@ -83,6 +83,7 @@ fn record_of(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<Recor
         header: Header { owner: look.settings.engine, ..Header::default() },
         birth: look.micros,
         mode: look.settings.mode,
+        story: Story { made_by: look.settings.engine, ..Story::default() },
         legs: vec![caller],
         invite: request.bytes()[..request.end() as usize].into(),
         ..Record::default()

@@ -80,6 +80,8 @@ pub(crate) enum Effect {
     Invite(LegNumber, Written),
     /// A leg has given a provisional response.
     Heard(LegNumber),
+    /// The first callee rings.
+    Rings,
     /// A leg has given its final response.
     Answered(LegNumber),
     Cancel(LegNumber, Written),

@@ -72,6 +72,8 @@ fn confirm(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>, 
     let own = next.legs.iter_mut().find(|other| other.number == leg.number)?;
     *own = Leg { state: LegState::Confirmed, ..answered(leg.clone(), response, tag) };
     next.answer = Box::default();
+    next.story.rang_ms = look.soft.rang_at.map_or(0, |at| record.story_ms(at));
+    next.story.answered_ms = record.story_ms(look.micros);
     let mut then = vec![
         Effect::Answered(leg.number),
         Effect::Count(Counted::Confirmed),

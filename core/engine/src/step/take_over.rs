@@ -39,7 +39,10 @@ pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
     }
     then.push(Effect::Count(Counted::TakenOver));
     let wake = Some(look.wake_after(look.settings.timers.b()));
-    let change = Change::Put { record: look.next(record), wake };
+    let mut next = look.next(record);
+    next.story.taken_over = record.story.taken_over.saturating_add(1);
+    next.story.taken_over_ms = record.story_ms(look.micros);
+    let change = Change::Put { record: next, wake };
     Some(Step::write(change, then))
 }
 
