@@ -1,6 +1,7 @@
 """`strowger run`: a whole farm by one command, with calls through it. An engine is killed, all are replaced by another build under
 calls, the process with the records is killed, and the farm ends. The callees count the calls that rang: none may ring twice."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -50,6 +51,13 @@ class Run:
     def caller(self, count):
         return start_client(self.farm, calling(), self.front, count, RATE, "-d", TALK_MS, "-recv_timeout", PATIENCE_MS)
 
+    def says(self, *argv):
+        """The document that a command about this farm prints."""
+        done = subprocess.run([STROWGER, *argv, "--folder", self.folder, "--json"], capture_output=True, text=True, timeout=15)
+        if done.returncode != 0:
+            raise RuntimeError(f"{argv}: {done.stderr}")
+        return json.loads(done.stdout)
+
     def judged(self, count, outcome):
         time.sleep(1)
         return judged(count, outcome, self.callee.stop())
@@ -72,6 +80,37 @@ def engine_killed():
         if active != ["active"] * ENGINES:
             problems.append(f"in the end the engines are {active}")
     return f"an engine killed at {RATE}/s: {figures}", problems
+
+
+def seen():
+    """An operator sees the calls while they ring and talk, the story of one of them, all parts on one screen; and in the end none."""
+    count = RATE * 8
+    with Farm("run-seen") as farm:
+        run = Run(farm)
+        caller = run.caller(count)
+        caller.begun(RATE * 4, 60)
+        problems, listed = [], run.says("calls", "--limit", "1000")["calls"]
+        states = {state: sum(call["state"] == state for call in listed) for state in ("ringing", "up")}
+        if not all(states.values()):
+            problems.append(f"calls are listed as {states}")
+        engines = {call["owner"] for call in listed}
+        newest = next(call for call in reversed(listed) if call["state"] == "up")
+        for name in (newest["key"], newest["call_id"], newest["legs"][1]["call_id"]):
+            [story] = run.says("call", name)
+            if (story["key"], story["state"]) != (newest["key"], "up") or not 0 < story["rang_ms"] < story["answered_ms"]:
+                problems.append(f"the story of {name}: {story}")
+        status = run.says("status")
+        parts = [part["report"]["role"] for part in status["parts"]]
+        if not status["well"] or parts != ["lb"] + ["engine"] * ENGINES + ["state"]:
+            problems.append(f"status: {parts}, wrong: {status['wrong']}")
+        numbers = {part["report"]["engine"] for part in status["parts"] if part["report"]["role"] == "engine"}
+        if not engines <= numbers:
+            problems.append(f"calls are of engines {engines}, and the engines are {numbers}")
+        figures, others = run.judged(count, caller.finish(count / RATE + 60))
+        left = run.says("calls")["calls"]
+        if left:
+            problems.append(f"in the end {len(left)} calls are listed: {left[:2]}")
+    return f"{states['ringing']} calls listed while they rang, {states['up']} while they were up, in the end none; {figures}", problems + others
 
 
 def upgraded():
@@ -180,6 +219,7 @@ def mistakes():
 def main():
     report = Report("run")
     report.case("mistakes", mistakes)
+    report.case("seen", seen)
     report.case("killed", engine_killed)
     report.case("upgraded", upgraded)
     report.case("state-killed", state_killed)

@@ -33,7 +33,8 @@ strowger puts one address in front of a farm of SIP servers.
   strowger lb                   run the load manager: one address for the whole farm
   strowger agent -- COMMAND     run beside each SIP server: start it, watch it, send its heartbeat
   strowger perf                 poll agents and serve their figures to load managers, for selection by score
-  strowger status               show what a running load manager sees: servers, calls, memory, counters
+  strowger status               show what runs here: load manager, engines, state tier
+  strowger calls                list the calls of a farm; `strowger call ID` tells the story of one
   strowger top                  show the farm live: calls and messages per second, failures
   strowger why CALL-ID          explain why a call went to its server
   strowger ctl VERB             change a running load manager: drain a server, reload the configuration

@@ -1,34 +1,35 @@
-//! `strowger top` asks a running load manager again and again, and shows what changed. On a terminal it redraws one picture
+//! `strowger top` asks the parts of a farm again and again, and shows what changed. On a terminal it redraws one picture
 //! and reads keys; elsewhere it prints one table after the other.
 
 mod order;
+mod parts;
 mod picture;
+mod sight;
 mod terminal;
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::ctl::socket;
 use crate::process::print;
-use crate::report::status::StatusReport;
 use crate::report::table::terminal_size;
 pub(crate) use order::Order;
 use picture::Looks;
+use sight::Sight;
 use terminal::{Key, Terminal};
 
 /// Lines of the picture besides the servers.
 const OTHER_LINES: usize = 9;
 
-/// Runs until a key ends it, the time is over, or the load manager no longer answers.
-pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -> io::Result<()> {
+/// Runs until a key ends it, the time is over, or nobody answers any longer.
+pub(crate) fn run(sockets: &[PathBuf], every: u64, seconds: Option<u64>, order: Order) -> io::Result<()> {
     let begun = Instant::now();
     let end = seconds.map(|seconds| begun + Duration::from_secs(seconds));
-    let (mut before, mut before_at) = (socket::ask(path)?, begun);
+    let (mut before, mut before_at) = (Sight::take(sockets)?, begun);
     let mut screen = Screen { terminal: Terminal::take(), order, first: 0 };
     // The first look has nothing to compare with: the first wait is short, so that the screen does not stay empty.
     let mut due = begun + Duration::from_millis(200).min(Duration::from_secs(every));
-    let mut last: Option<(StatusReport, u64)> = None;
+    let mut last: Option<(Sight, u64)> = None;
     loop {
         if end.is_some_and(|end| end < due) || print::is_over() {
             return Ok(());
@@ -38,12 +39,12 @@ pub(crate) fn run(path: &Path, every: u64, seconds: Option<u64>, order: Order) -
                 return Ok(());
             }
             if let Some((earlier, millis)) = &last {
-                screen.show(&Looks { before: earlier, now: &before, millis: *millis });
+                screen.show(earlier, &before, *millis);
             }
         }
-        let (now, now_at) = (socket::ask(path)?, Instant::now());
+        let (now, now_at) = (Sight::take(sockets)?, Instant::now());
         let millis = now_at.duration_since(before_at).as_millis() as u64;
-        screen.show_anew(&Looks { before: &before, now: &now, millis });
+        screen.show_anew(&before, &now, millis);
         last = Some((std::mem::replace(&mut before, now), millis));
         (before_at, due) = (now_at, now_at + Duration::from_secs(every));
     }
@@ -75,22 +76,32 @@ impl Screen {
     }
 
     /// A new look.
-    fn show_anew(&mut self, looks: &Looks<'_>) {
+    fn show_anew(&mut self, before: &Sight, now: &Sight, millis: u64) {
         if self.terminal.is_some() {
-            return self.show(looks);
+            return self.show(before, now, millis);
         }
-        outln!("{}", picture::picture(looks, self.order, 0, usize::MAX));
+        let parts = parts::picture(before, now, millis);
+        outln!("{}{parts}", of_lb(before, now, millis, self.order, 0, usize::MAX));
     }
 
     /// Shows the same look again, after a key.
-    fn show(&mut self, looks: &Looks<'_>) {
+    fn show(&mut self, before: &Sight, now: &Sight, millis: u64) {
         let Some(terminal) = &self.terminal else { return };
         let (columns, lines) = terminal_size().filter(|(_, lines)| *lines > 0).unwrap_or((80, 24));
-        let rows = lines.saturating_sub(OTHER_LINES).max(1);
-        self.first = self.first.min(looks.now.servers.len().saturating_sub(rows));
-        let text = picture::picture(looks, self.order, self.first, rows);
+        let parts = parts::picture(before, now, millis);
+        let rows = lines.saturating_sub(OTHER_LINES + parts.lines().count()).max(1);
+        let servers = now.lb.as_ref().map_or(0, |lb| lb.servers.len());
+        self.first = self.first.min(servers.saturating_sub(rows));
+        let text = of_lb(before, now, millis, self.order, self.first, rows) + &parts;
         let cut = |line: &str| line.chars().take(columns).chain(['\n']).collect::<String>();
         let body: String = text.lines().take(lines.saturating_sub(1)).map(cut).collect();
         terminal.show(&format!("{body}q quits, s sorts (now by {}), arrows scroll", self.order.name()));
     }
+}
+
+/// The load manager's part of the picture.
+fn of_lb(before: &Sight, now: &Sight, millis: u64, order: Order, first: usize, rows: usize) -> String {
+    let Some(now) = &now.lb else { return String::new() };
+    let before = before.lb.as_ref().unwrap_or(now);
+    picture::picture(&Looks { before, now, millis }, order, first, rows)
 }

@@ -15,6 +15,7 @@ pub(crate) mod difference;
 mod host;
 pub(crate) mod http;
 pub(crate) mod part;
+pub(crate) mod records;
 mod refused;
 pub(crate) mod report;
 mod sections;
@@ -29,6 +30,9 @@ use base::Time;
 use serde_json::{Map, Value};
 
 use crate::lb::control::Control;
+
+/// What a load manager says when it is asked for calls.
+pub(crate) const NO_CALLS: &str = "a load manager keeps no calls";
 
 /// Every verb, in the order of help and documents.
 pub(crate) const VERBS: &[Verb] = &[
@@ -46,6 +50,8 @@ pub(crate) const VERBS: &[Verb] = &[
     verbs::reload::VERB,
     verbs::why::VERB,
     verbs::choices::VERB,
+    verbs::calls::VERB,
+    verbs::call::VERB,
 ];
 
 /// One verb.

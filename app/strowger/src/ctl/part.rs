@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::asked::Asked;
 use super::http;
 use super::http::counters::ApiCounters;
+use super::records::Records;
 use super::socket::{ControlSocket, explained};
 use super::{Arguments, Outcome, RefusalKind, Refused, VERBS, verb};
 use crate::report::role::Report;
@@ -22,6 +23,10 @@ pub(crate) trait Part: Send + Sync {
     fn role(&self) -> &'static str;
     fn report(&self) -> Report;
     fn counters(&self) -> Vec<Counter>;
+    /// The records of calls, over connections of their own.
+    fn records(&self) -> io::Result<Box<dyn Records>>;
+    /// The partition of a caller's Call-ID, if this part knows the farm's secret.
+    fn partition_of(&self, call_id: &str) -> Option<u8>;
 }
 
 /// The place where verbs are asked of a part.

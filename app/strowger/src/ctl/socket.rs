@@ -146,7 +146,9 @@ pub(crate) fn ask_report(path: &Path) -> io::Result<Report> {
 pub(crate) fn ask(path: &Path) -> io::Result<StatusReport> {
     match ask_report(path)? {
         Report::Lb(report) => Ok(*report),
-        Report::Engine(_) => Err(io::Error::other("this is the control socket of another part of the farm")),
+        Report::Engine(_) | Report::State(_) => {
+            Err(io::Error::other("this is the control socket of another part of the farm"))
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! A state tier in the engine's own process: for trying an engine, and for tests. Calls end with the process.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::Time;
 use engine::{Answer, Engine};
 use net::worker::Beside;
-use state::{Ask, Bounds, Partition, Reply};
+use state::{Ask, Bounds, Command, Key, List, Millis, Partition, Reply};
+
+use crate::ctl::records::{Piece, Records};
 
 /// Bytes of all records.
 const BYTES_MAX: usize = 1 << 30;
@@ -32,6 +35,24 @@ impl Memory {
         let millis = os::since_1970().as_millis() as u64;
         let mut partition = self.0[usize::from(ask.partition)].lock().unwrap_or_else(PoisonError::into_inner);
         Reply { token: ask.token, answer: Ok(partition.apply(millis, ask.command)) }
+    }
+}
+
+impl Records for Memory {
+    fn list(&mut self, partition: u8, after: Millis, limit: u32) -> io::Result<Piece> {
+        let command = Command::List(List { after, limit });
+        match self.apply(Ask { token: 0, partition, command, replicated: false }).answer {
+            Ok(state::Answer::Listed { records, next }) => Ok((records, next)),
+            _ => Ok((Vec::new(), None)),
+        }
+    }
+
+    fn get(&mut self, key: Key) -> io::Result<Option<Box<[u8]>>> {
+        let command = Command::Peek { key, cached: None };
+        match self.apply(Ask { token: 0, partition: key.partition(), command, replicated: false }).answer {
+            Ok(state::Answer::Record(record)) => Ok(record),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! A running engine as verbs see it: its counters, and its way to the state tier.
 
+use std::io;
 use std::sync::Arc;
 
 use base::Time;
+use engine::FarmSecret;
 use net::Clock;
 use net::worker::Handle;
 
+use super::memory::Memory;
 use super::seen::Seen;
 use crate::ctl::http::counters::ApiCounters;
 use crate::ctl::part::Part;
+use crate::ctl::records::Records;
 use crate::report::engine::{CallsStatus, EngineReport, NodeStatus, TierStatus, troubles};
 use crate::report::role::Report;
 use crate::report::status::{Counter, WorkerStatus};
@@ -24,6 +28,14 @@ pub(crate) struct EnginePart {
     /// Of each worker. Empty: the state lies in this process.
     pub(crate) seen: Vec<Seen>,
     pub(crate) api: Arc<ApiCounters>,
+    pub(crate) records: Kept,
+    pub(crate) secret: FarmSecret,
+}
+
+/// Where the records are.
+pub(crate) enum Kept {
+    Here(Memory),
+    InStateTier(state_redis::link::Settings),
 }
 
 impl Part for EnginePart {
@@ -76,6 +88,17 @@ impl Part for EnginePart {
             Counter::add(&mut all, name, value);
         }
         all
+    }
+
+    fn records(&self) -> io::Result<Box<dyn Records>> {
+        Ok(match &self.records {
+            Kept::Here(memory) => Box::new(memory.clone()),
+            Kept::InStateTier(settings) => Box::new(state_redis::link::Records::connect(settings)?),
+        })
+    }
+
+    fn partition_of(&self, call_id: &str) -> Option<u8> {
+        Some(engine::names::partition_of_call_id(&self.secret, call_id.as_bytes()))
     }
 }
 

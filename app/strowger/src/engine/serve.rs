@@ -17,7 +17,7 @@ use sip::{Host, Uri};
 
 use super::keeper::Keeper;
 use super::memory::Memory;
-use super::part::EnginePart;
+use super::part::{EnginePart, Kept};
 use super::seen::Seen;
 use super::store::Way;
 use crate::ctl::http::counters::ApiCounters;
@@ -78,13 +78,15 @@ pub(crate) fn serve(start: Start) -> io::Result<()> {
         outln!(
             "the state lies in this process: calls end with it (--state names a state tier that keeps them)"
         );
-        return run(start, &signals, clock, &identity, |_| Ok((memory.beside(), None)));
+        return run(start, &signals, clock, &identity, Kept::Here(memory.clone()), |_| {
+            Ok((memory.beside(), None))
+        });
     };
     let begun = state_redis::link::Start::wait(&state, &clock, PATIENCE)?;
     let keeper = Some(Keeper::start(state.clone(), begun.clone())?);
     let identity =
         Identity { engine: begun.engine, secret: *begun.secret.get(), clock: begun.clock(), keeper };
-    run(start, &signals, clock, &identity, |_| {
+    run(start, &signals, clock, &identity, Kept::InStateTier(state.clone()), |_| {
         let way = Way::to(&state, &begun)?;
         let seen = way.seen();
         Ok((Box::new(way), Some(seen)))
@@ -99,6 +101,7 @@ fn run(
     signals: &Signals,
     clock: Clock,
     farm: &Identity,
+    records: Kept,
     beside: impl Fn(u8) -> io::Result<ToState>,
 ) -> io::Result<()> {
     let all: Vec<_> = start.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
@@ -139,6 +142,8 @@ fn run(
         workers: handles.clone(),
         seen,
         api: Arc::clone(&api),
+        records,
+        secret: settings.secret.clone(),
     };
     let _control = start.control.open(part, api)?;
     let threads: Vec<_> = workers

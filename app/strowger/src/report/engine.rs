@@ -189,14 +189,12 @@ mod tests {
         };
         let text = for_people(&report);
         assert!(text.starts_with("engine 1764: all is well\n"), "{text}");
-        assert!(
-            text.contains("as b2bua; they go to sip:192.0.2.9, through the load manager 192.0.2.1:5060\n")
-        );
-        assert!(text.contains("        3  40       1         44\n"), "{text}");
-        assert!(
-            text.contains("  192.0.2.21:6379  up           128        1         1        0        0\n"),
-            "{text}"
-        );
+        let through = "as b2bua; they go to sip:192.0.2.9, through the load manager 192.0.2.1:5060\n";
+        assert!(text.contains(through), "{text}");
+        let has_row =
+            |cells: &[&str]| text.lines().any(|line| line.split_whitespace().eq(cells.iter().copied()));
+        assert!(has_row(&["3", "40", "1", "44"]), "{text}");
+        assert!(has_row(&["192.0.2.21:6379", "up", "128", "1", "1", "0", "0"]), "{text}");
         report.state_tier.nodes.push(node("192.0.2.22:6379", 1));
         report.state_tier.unreachable = 128;
         report.state_tier.trouble = Some("connection refused".into());

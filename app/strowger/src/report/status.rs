@@ -33,6 +33,24 @@ pub(crate) struct StatusReport {
     pub(crate) workers: Vec<WorkerStatus>,
 }
 
+impl StatusReport {
+    /// What is wrong now, each with its effect. Empty: all is well.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.active.is_empty() {
+            wrong.push("no server takes new calls: they are answered 503".to_owned());
+        }
+        for server in self.servers.iter().filter(|server| matches!(&*server.state, "failed" | "trial")) {
+            let address = server.address.map_or_else(String::new, |address| address.to_string());
+            wrong.push(format!("server {address} is {}: {}", server.state, server.reason));
+        }
+        for certificate in self.certificates.iter().filter(|certificate| certificate.left_seconds < 0) {
+            wrong.push(format!("certificate {} has ended: clients refuse it", certificate.file));
+        }
+        wrong
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct CertificateStatus {

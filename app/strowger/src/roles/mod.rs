@@ -4,6 +4,7 @@ mod agent;
 mod answer;
 mod answer_figures;
 mod answer_shift;
+mod calls;
 mod check;
 mod control_options;
 mod ctl;
@@ -15,7 +16,9 @@ mod key_options;
 mod lb;
 mod perf;
 mod run;
+mod sockets;
 mod state;
+mod state_part;
 mod status;
 mod top;
 mod why;
@@ -42,8 +45,12 @@ pub(crate) enum Role {
     Answer(Box<answer::Args>),
     /// Run a farm on this machine, send calls through it, and kill a server
     Demo(demo::Args),
-    /// Show what a running load manager sees: servers, calls, memory, counters
+    /// Show what runs here: a load manager, an engine, a state tier, or a whole farm on one screen
     Status(status::Args),
+    /// List the calls of a farm, whichever engine has them
+    Calls(calls::Args),
+    /// Tell the story of one call: who called whom, when it rang and was answered, its legs, what is owed
+    Call(calls::OneArgs),
     /// Show the farm live: servers, calls and messages per second, failures
     Top(top::Args),
     /// Explain why a call went to its server
@@ -74,6 +81,8 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Answer(args) => answer::run(&args),
         Role::Demo(args) => demo::run(&args),
         Role::Status(args) => status::run(&args),
+        Role::Calls(args) => calls::run(&args),
+        Role::Call(args) => calls::run_one(&args),
         Role::Top(args) => top::run(&args),
         Role::Why(args) => why::run(&args),
         Role::Ctl(args) => ctl::run(&args),

@@ -183,12 +183,13 @@ fn first_screen(farm: &Farm, named: bool) -> String {
     let what = "the load manager: phones and trunks send to it".to_owned();
     rows.push(vec!["lb".to_owned(), pid(farm.lb_process()), listeners.join(" "), what]);
     let option = match named {
-        true => format!(" --control {}", farm.control().display()),
+        true => format!(" --folder {}", farm.folder().path().display()),
         false => String::new(),
     };
     format!(
-        "{}\nKeys, logs and sockets: {}\n\nWhat next:\n  strowger status{option}   what the load manager sees\n  \
-         strowger top{option}   the same, live\n  kill -HUP {}   another build or another configuration, under calls\n",
+        "{}\nKeys, logs and sockets: {}\n\nWhat next:\n  strowger status{option}   is all well, and what does each part do\n  \
+         strowger top{option}   the same, live\n  strowger calls{option}   the calls, whichever engine has them\n  \
+         kill -HUP {}   another build or another configuration, under calls\n",
         aligned(&["what", "process", "where", "for"], &rows),
         farm.folder().path().display(),
         std::process::id()

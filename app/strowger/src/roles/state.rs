@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
 use ::state::configuration::{Setup, StartedBy};
 use state_redis::link::{self, Address};
 use state_redis::server::{Server, Settings};
 use tracing::info;
+
+use crate::ctl::http::counters::ApiCounters;
+use crate::roles::control_options::ControlArgs;
+use crate::roles::state_part::StatePart;
 
 /// Less is no room for a farm, and more than a mistake in the unit.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
@@ -47,6 +53,8 @@ pub(crate) struct Args {
     /// for an engine
     #[arg(long, value_name = "FILE")]
     effects: Option<PathBuf>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// Print the configuration that a Redis or Valkey server must have, and start nothing
     #[arg(long, conflicts_with_all = ["listen", "clients", "effects", "check_redis"])]
     redis_conf: bool,
@@ -120,6 +128,7 @@ fn serve(args: &Args) -> Result<(), String> {
     // Each connection is a descriptor. If the limit cannot be raised, there are fewer connections.
     let _ = net::option::raise_descriptor_limit();
     let path = args.listen.clone().unwrap_or_else(config::state_path);
+    let control = args.control.read()?;
     let settings = Settings {
         memory_bytes: usize::try_from(args.memory).unwrap_or(usize::MAX),
         clients_max: args.clients as usize,
@@ -138,9 +147,18 @@ fn serve(args: &Args) -> Result<(), String> {
         || "effects wait for an engine".to_owned(),
         |file| format!("effects go to {}", file.display()),
     );
+    let api = Arc::new(ApiCounters::default());
+    let part = StatePart {
+        started: Instant::now(),
+        path: path.clone(),
+        effects: args.effects.clone(),
+        figures: server.figures(),
+        api: Arc::clone(&api),
+    };
+    let _control = control.open(part, api).map_err(|error| error.to_string())?;
     info!("state tier at unix:{} with {} MiB; {effects}", path.display(), args.memory >> 20);
     server.run(signals.fd()).map_err(|error| error.to_string())?;
-    info!("stop: signal received; the records of {} calls are gone", server.records());
+    info!("stop: signal received; the records of {} calls are gone", server.figures().records.get());
     Ok(())
 }
 

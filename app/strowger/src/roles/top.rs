@@ -1,8 +1,8 @@
 //! The farm live: the figures of `status`, once a second, as rates.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::roles::sockets::Where;
 use crate::roles::status::unreachable_socket;
 use crate::top::{self, Order};
 
@@ -18,8 +18,8 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    #[arg(long, value_name = "PATH", help = config::help("control.path"))]
-    control: Option<PathBuf>,
+    #[command(flatten)]
+    place: Where,
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
@@ -32,9 +32,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let path = args.control.clone().unwrap_or_else(config::control_path);
-    match top::run(&path, args.every, args.seconds, args.sort) {
+    let sockets = args.place.sockets();
+    match top::run(&sockets, args.every, args.seconds, args.sort) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => unreachable_socket(&path, &error),
+        Err(error) => unreachable_socket(&sockets[0], &error),
     }
 }

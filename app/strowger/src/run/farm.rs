@@ -47,7 +47,7 @@ impl Farm {
         };
         folder.forget_engines()?;
         fs::write(folder.file("farm.toml"), plan.lb_text())?;
-        let state = match plan.state() {
+        let state = match plan.state(&folder) {
             Some(arguments) => Some(Kept::start("state", &program, arguments, log("state"))?),
             None => None,
         };
@@ -139,10 +139,6 @@ impl Farm {
 
     pub(crate) fn folder(&self) -> &Folder {
         &self.folder
-    }
-
-    pub(crate) fn control(&self) -> &Path {
-        &self.control
     }
 
     /// The process of an engine: the child of its agent.

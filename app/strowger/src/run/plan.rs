@@ -84,10 +84,11 @@ impl Plan {
     }
 
     /// `None`: the state tier is an outside one.
-    pub(crate) fn state(&self) -> Option<Vec<OsString>> {
+    pub(crate) fn state(&self, folder: &Folder) -> Option<Vec<OsString>> {
         self.own_state.as_ref()?;
         let memory = format!("{}M", self.run.memory_mib);
-        Some(words(["state", "--listen", &self.nodes()[0], "--memory", &memory]).collect())
+        let control = words(["--control"]).chain([Plan::control("state", folder).into()]);
+        Some(words(["state", "--listen", &self.nodes()[0], "--memory", &memory]).chain(control).collect())
     }
 
     /// An agent with its engine.
@@ -110,6 +111,13 @@ impl Plan {
         arguments.push(self.program.clone().into());
         arguments.extend(self.engine(own));
         arguments
+            .extend(words(["--control"]).chain([Plan::control(&format!("engine-{number}"), folder).into()]));
+        arguments
+    }
+
+    /// The control socket of an engine or of the state process.
+    fn control(name: &str, folder: &Folder) -> PathBuf {
+        folder.file(&format!("{name}.control.sock"))
     }
 
     /// What an agent that dies leaves for the next one. A file for each run: agents of a run that was killed may still be ending.

@@ -44,6 +44,7 @@ impl Collector for ReportMetrics {
         let report = match &self.0 {
             Report::Lb(report) => report,
             Report::Engine(report) => return parts::of_engine(report, &mut encoder),
+            Report::State(report) => return parts::of_state(report, &mut encoder),
         };
         parts::counters(&report.counters, &mut encoder)?;
         for (name, help) in OF_SERVERS {
@@ -87,7 +88,9 @@ fn buckets(delay: &DelayStatus) -> Vec<(f64, u64)> {
 /// The meaning of a counter, if its definition has one.
 fn help_of(name: &str) -> String {
     let of_calls = lb::counters::Counter::ALL.iter().map(|counter| (counter.name(), counter.help()));
-    if let Some((_, help)) = parts::definitions().find(|(known, _)| known == name) {
+    if let Some((_, help)) =
+        parts::definitions().chain(parts::of_state_tier()).find(|(known, _)| known == name)
+    {
         return capital(help);
     }
     let mut all = of_calls

@@ -16,9 +16,9 @@ pub(crate) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Strowger load manager",
+            "title": "Strowger",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Everything that `strowger ctl` does, over HTTP. Errors are problem documents (RFC 9457) with a remedy.",
+            "description": "Everything that `strowger ctl` does, over HTTP, at a load manager, an engine or the state tier. Errors are problem documents (RFC 9457) with a remedy.",
         },
         "security": [{ "token": [] }],
         "paths": paths,

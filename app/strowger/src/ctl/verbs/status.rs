@@ -1,7 +1,8 @@
 //! `status`: everything that the load manager, the engine or the state tier sees.
 
+use super::answered;
 use crate::ctl::report;
-use crate::ctl::{Answer, Method, Outcome, RefusalKind, Refused, Route, Verb};
+use crate::ctl::{Method, Route, Verb};
 use crate::report::role::Report;
 
 pub(crate) const VERB: Verb = Verb {
@@ -12,16 +13,13 @@ pub(crate) const VERB: Verb = Verb {
     read: |_, _| {
         Ok(Box::new(|context| {
             let report = report::report(context.now, context.control, context.host);
-            answer(&Report::Lb(Box::new(report)))
+            let report = Report::Lb(Box::new(report));
+            answered(report.for_people(), &report)
         }))
     },
-    part: Some(|part, _| answer(&part.report())),
+    part: Some(|part, _| {
+        let report = part.report();
+        answered(report.for_people(), &report)
+    }),
     follow: None,
 };
-
-fn answer(report: &Report) -> Outcome {
-    let document = serde_json::to_value(report).map_err(|error| {
-        Refused::new(RefusalKind::Impossible, error.to_string(), "this is a defect: report it")
-    })?;
-    Ok(Answer { text: report.for_people(), document })
-}

@@ -1,9 +1,7 @@
 //! `why`: why a call went to its server.
 
-use crate::ctl::{
-    Answer, Host, Method, Outcome, Parameter, ParameterKind, ParameterPlace, RefusalKind, Refused, Route,
-    Verb,
-};
+use super::answered;
+use crate::ctl::{Host, Method, Outcome, Parameter, ParameterKind, ParameterPlace, Route, Verb};
 use crate::report::why::{Explainer, WhyReport};
 
 pub(crate) const VERB: Verb = Verb {
@@ -33,8 +31,5 @@ pub(super) fn explainer(host: &Host) -> Explainer<'_> {
 }
 
 pub(super) fn answer(report: &WhyReport) -> Outcome {
-    let document = serde_json::to_value(report).map_err(|error| {
-        Refused::new(RefusalKind::Impossible, error.to_string(), "this is a defect: report it")
-    })?;
-    Ok(Answer { text: report.text(), document })
+    answered(report.text(), report)
 }

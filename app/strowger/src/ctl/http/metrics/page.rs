@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use lb::counters::Counter;
 
-use super::definitions::{COUNTERS_OF_PARTS, DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
-use super::parts::{OF_ENGINES, definitions, is_gauge};
+use super::definitions::{COUNTERS_OF_PARTS, DELAYS, GAUGES, GAUGES_OF_SOCKETS, Gauge, OF_SERVERS};
+use super::parts::{OF_ENGINES, OF_STATE, definitions, is_gauge, of_state_tier};
 
 const HEAD: &str = "\
 # Metrics
@@ -120,25 +120,43 @@ pub(crate) fn page() -> String {
         let help = if help.is_empty() { format!("{}.", words(name)) } else { help.trim().to_owned() };
         let _ = writeln!(page, "| `strowger_{name}{end}` | {kind} | {help} |");
     }
-    page.push_str(
-        "\n## Engines\n\nAn engine has these, those of sockets and connections, and those of the API.\n\n",
+    part(
+        &mut page,
+        "Engines",
+        "An engine has these, those of sockets and connections, and those of the API.",
+        OF_ENGINES,
+        definitions(),
     );
-    page.push_str("| gauge | labels | unit | meaning |\n|---|---|---|---|\n");
-    for gauge in OF_ENGINES {
-        let labels: Vec<String> = gauge.labels.iter().map(|label| format!("`{label}`")).collect();
-        let _ =
-            writeln!(page, "| `{}` | {} | {} | {} |", gauge.name, labels.join(", "), gauge.unit, gauge.help);
-    }
-    page.push_str("\n| metric | type | meaning |\n|---|---|---|\n");
-    for (name, help) in definitions() {
-        let (end, kind) = if is_gauge(&name) { ("", "gauge") } else { ("_total", "counter") };
-        let _ = writeln!(page, "| `strowger_{name}{end}` | {kind} | {} |", super::capital(help));
-    }
+    let intro = "A process of `strowger state` has these and those of the API. Redis and Valkey have exporters of their own; engines \
+                 say of them what calls need.";
+    part(&mut page, "State tier", intro, OF_STATE, of_state_tier());
     page.push_str("\n## Heartbeats, polls, others\n\n| counters | meaning |\n|---|---|\n");
     for (names, help) in COUNTERS_OF_PARTS {
         let _ = writeln!(page, "| {names} | {help} |");
     }
     page
+}
+
+/// Gauges and counters of a part of the farm behind the load manager.
+fn part(
+    page: &mut String,
+    name: &str,
+    intro: &str,
+    gauges: &[Gauge],
+    definitions: impl Iterator<Item = (String, &'static str)>,
+) {
+    let _ =
+        writeln!(page, "\n## {name}\n\n{intro}\n\n| gauge | labels | unit | meaning |\n|---|---|---|---|");
+    for gauge in gauges {
+        let labels: Vec<String> = gauge.labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ =
+            writeln!(page, "| `{}` | {} | {} | {} |", gauge.name, labels.join(", "), gauge.unit, gauge.help);
+    }
+    page.push_str("\n| metric | type | meaning |\n|---|---|---|\n");
+    for (name, help) in definitions {
+        let (end, kind) = if is_gauge(&name) { ("", "gauge") } else { ("_total", "counter") };
+        let _ = writeln!(page, "| `strowger_{name}{end}` | {kind} | {} |", super::capital(help));
+    }
 }
 
 /// A name, with a capital letter first.

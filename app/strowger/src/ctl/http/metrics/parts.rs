@@ -1,13 +1,16 @@
-//! Metrics of engines: every counter, calls by state, and the way to the state tier.
+//! Metrics of engines and of the state tier: every counter, calls by state, and the way of an engine to its records.
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use state_redis::server::Figures;
+
 use super::Encoded;
 use super::definitions::{Gauge, gauge};
 use crate::report::engine::{EngineReport, NodeStatus};
+use crate::report::state::StateReport;
 use crate::report::status::Counter;
 
 /// Gauges of an engine besides those among its counters.
@@ -53,6 +56,12 @@ pub(super) const OF_ENGINES: &[Gauge] = &[
     ),
 ];
 
+/// Gauges of a process of the state tier besides those among its counters.
+pub(super) const OF_STATE: &[Gauge] = &[
+    gauge("strowger_up_seconds", &[], "s", "Time since the process started"),
+    gauge("strowger_wrong", &[], "1", "What `strowger status` says is wrong now; 0: all is well"),
+];
+
 type Labelled = Vec<(Vec<(&'static str, String)>, f64)>;
 
 /// The value of a gauge, for each of its labels.
@@ -88,6 +97,15 @@ pub(super) fn of_engine(report: &EngineReport, encoder: &mut DescriptorEncoder<'
     Ok(())
 }
 
+pub(super) fn of_state(report: &StateReport, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
+    counters(&report.counters, encoder)?;
+    for (gauge, value) in OF_STATE.iter().zip([report.uptime_seconds, report.wrong.len() as u64]) {
+        let metric = ConstGauge::new(value as f64);
+        metric.encode(encoder.encode_descriptor(gauge.name, gauge.help, None, metric.metric_type())?)?;
+    }
+    Ok(())
+}
+
 /// Every counter of a report; those that also go down are gauges.
 pub(super) fn counters(all: &[Counter], encoder: &mut DescriptorEncoder<'_>) -> Encoded {
     for counter in all {
@@ -105,9 +123,17 @@ pub(super) fn counters(all: &[Counter], encoder: &mut DescriptorEncoder<'_>) -> 
 }
 
 pub(super) fn is_gauge(name: &str) -> bool {
-    let of_engine = name.strip_prefix("engine_");
+    let is_in = |prefix: &str, gauges: &[(&str, &str)]| {
+        name.strip_prefix(prefix).is_some_and(|name| gauges.iter().any(|(gauge, _)| *gauge == name))
+    };
     super::GAUGES_OF_SOCKETS.contains(&name)
-        || engine::Counters::GAUGES.iter().any(|(gauge, _)| Some(*gauge) == of_engine)
+        || is_in("engine_", engine::Counters::GAUGES)
+        || is_in("state_", Figures::GAUGES)
+}
+
+/// Name and meaning of every counter of a process of the state tier, as `strowger ctl counters` names it.
+pub(super) fn of_state_tier() -> impl Iterator<Item = (String, &'static str)> {
+    Figures::GAUGES.iter().chain(Figures::COUNTS).map(|(name, help)| (format!("state_{name}"), *help))
 }
 
 /// Name and meaning of every counter of an engine, as `strowger ctl counters` names it.
