@@ -8,10 +8,19 @@ cd "$(dirname "$0")/.."
 if ! { [ -x /usr/sbin/kamailio ] && ls /usr/lib/*/kamailio/modules/tls.so >/dev/null 2>&1; } && [ "$(id -u)" = 0 ]; then
     apt-get install -y --no-install-recommends kamailio kamailio-tls-modules || echo "without kamailio its rows are left out"
 fi
+if [ ! -x /usr/bin/redis-server ] && [ "$(id -u)" = 0 ]; then
+    apt-get install -y --no-install-recommends redis-server || echo "without redis-server its rows are left out"
+fi
+# The peer of the engine, in an environment of its own.
+if [ ! -x target/sippy/bin/b2bua_simple ]; then
+    { python3 -m venv target/sippy && target/sippy/bin/pip install --quiet sippy==2.5.0; } ||
+        { rm -rf target/sippy; echo "without sippy its row is left out"; }
+fi
 cargo build --release -p strowger -p strowger-bench
 
-for part in table flatness latency tcp tls idle memory limit; do
+for part in table flatness latency tcp tls idle memory limit calls set-up engine-flatness; do
     target/release/strowger-bench --first "$part" "$@"
 done
 target/release/strowger-bench --first micro
+target/release/strowger-bench --first engine-parts
 target/release/strowger-bench publish

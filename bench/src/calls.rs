@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-use crate::head::{Head, parameter, value};
+use crate::head::{Head, in_brackets, parameter, value};
 use crate::histogram::Histogram;
 use crate::post::Post;
-use crate::texts::{Dialog, Number, Texts, Transaction, write_dialog};
+use crate::texts::{Dialog, Number, SERVER_TAG, Texts, Transaction, write_dialog};
 
 /// Room for a client's data of one dialog: remote target, route set, To line.
 const DIALOG_BYTES: usize = 384;
@@ -28,6 +28,8 @@ pub(crate) enum Step {
 }
 
 const ALL_STEPS: u8 = 0b11_1111;
+/// Marks in the same set that the call's 100 has arrived, which belongs to no end-to-end flow.
+const TRYING: u8 = 0b100_0000;
 pub(crate) const MESSAGES_PER_CALL: u64 = 6;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,12 +108,22 @@ struct Awaited {
 struct Stopwatch {
     sent: Vec<[u64; 6]>,
     taken: Histogram,
+    /// From a client's INVITE to its 200; the server answers at once.
+    set_up: Histogram,
+}
+
+/// How the measured program treats a dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It passes messages on. `vias`: Vias in a request at its server, 2 behind a proxy, 1 behind a floor.
+    Passes { vias: usize },
+    /// Each side has a dialog with it, with a Call-ID and tags of its own. Its server knows a call by the user in From.
+    EndsDialogs,
 }
 
 pub(crate) struct Calls {
     texts: Texts,
-    /// Vias in a request at its server: 2 behind a proxy, 1 behind the floor.
-    vias: usize,
+    kind: Kind,
     hold: usize,
     slots: Vec<Slot>,
     dialogs: Vec<u8>,
@@ -125,10 +137,10 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(texts: Texts, vias: usize, slots: usize, timed: bool) -> Calls {
+    pub(crate) fn new(texts: Texts, kind: Kind, slots: usize, timed: bool) -> Calls {
         Calls {
             texts,
-            vias,
+            kind,
             hold: 0,
             slots: vec![Slot::default(); slots],
             dialogs: vec![0; slots * DIALOG_BYTES],
@@ -136,7 +148,11 @@ impl Calls {
             established: VecDeque::new(),
             awaited: VecDeque::new(),
             scratch: Vec::new(),
-            stopwatch: timed.then(|| Stopwatch { sent: vec![[0; 6]; slots], taken: Histogram::new() }),
+            stopwatch: timed.then(|| Stopwatch {
+                sent: vec![[0; 6]; slots],
+                taken: Histogram::new(),
+                set_up: Histogram::new(),
+            }),
             counters: Counters::default(),
         }
     }
@@ -159,9 +175,15 @@ impl Calls {
         self.stopwatch.as_ref().map(|stopwatch| &stopwatch.taken)
     }
 
+    /// The times from INVITE to 200.
+    pub(crate) fn set_up_times(&self) -> Option<&Histogram> {
+        self.stopwatch.as_ref().map(|stopwatch| &stopwatch.set_up)
+    }
+
     pub(crate) fn clear_times(&mut self) {
         if let Some(stopwatch) = &mut self.stopwatch {
             stopwatch.taken.clear();
+            stopwatch.set_up.clear();
         }
     }
 
@@ -182,7 +204,7 @@ impl Calls {
     pub(crate) fn client_receives(&mut self, bytes: &[u8], now: u64, post: &mut Post) {
         let Some(head) = Head::scan(bytes) else { return self.counters.wrong += 1 };
         let Some(status) = head.status() else { return self.counters.wrong += 1 };
-        let Some(number) = self.find(&head) else { return self.counters.stray += 1 };
+        let Some(number) = self.find(value(head.call_id)) else { return self.counters.stray += 1 };
         let method = value(head.cseq);
         let transaction = match method {
             b"1 INVITE" => Transaction::Invite,
@@ -193,7 +215,7 @@ impl Calls {
             return self.counters.wrong += 1;
         }
         match (status, transaction) {
-            (100, _) => self.counters.trying += 1,
+            (100, _) => self.trying(number.slot),
             (180, Transaction::Invite) => {
                 self.arrived(number.slot, Step::Ringing, now);
             }
@@ -216,8 +238,12 @@ impl Calls {
     /// Handles a request at the socket of a server.
     pub(crate) fn server_receives(&mut self, server: u16, bytes: &[u8], now: u64, post: &mut Post) {
         let Some(head) = Head::scan(bytes) else { return self.counters.wrong += 1 };
-        let Some(number) = self.find(&head) else { return self.counters.stray += 1 };
-        if head.vias.count != self.vias {
+        let (name, vias) = match self.kind {
+            Kind::Passes { vias } => (value(head.call_id), vias),
+            Kind::EndsDialogs => (user_of(head.from), 1),
+        };
+        let Some(number) = self.find(name) else { return self.counters.stray += 1 };
+        if head.vias.count != vias {
             return self.counters.wrong += 1;
         }
         let key = u32::from(server);
@@ -234,6 +260,7 @@ impl Calls {
                 self.sent(number.slot, Step::Ringing, now);
                 self.sent(number.slot, Step::Answer, now);
             }
+            Some(b"ACK " | b"BYE ") if !has_tag_of(head.to, &digits) => self.counters.wrong += 1,
             Some(b"ACK ") => {
                 self.check_server(number.slot, server);
                 self.arrived(number.slot, Step::Ack, now);
@@ -260,7 +287,7 @@ impl Calls {
             }
             if !over {
                 let only_ringing = ALL_STEPS & !(1 << Step::Ringing as u8);
-                if slot.arrived == only_ringing {
+                if slot.arrived & ALL_STEPS == only_ringing {
                     self.counters.without_ringing += 1;
                 } else {
                     self.counters.timeouts += 1;
@@ -306,9 +333,9 @@ impl Calls {
         self.sent(index, step, now);
     }
 
-    /// The living call that a message belongs to, if any.
-    fn find(&self, head: &Head<'_>) -> Option<Number> {
-        let number = Number::read(value(head.call_id))?;
+    /// The living call with this number at the front of its name, if any.
+    fn find(&self, name: &[u8]) -> Option<Number> {
+        let number = Number::read(name)?;
         let slot = self.slots.get(number.slot as usize)?;
         (slot.used && slot.generation == number.generation).then_some(number)
     }
@@ -331,14 +358,29 @@ impl Calls {
         slot.arrived |= bit;
         self.counters.messages += 1;
         if let Some(stopwatch) = &mut self.stopwatch {
-            stopwatch.taken.record(now.saturating_sub(stopwatch.sent[index as usize][step as usize]));
+            let sent = stopwatch.sent[index as usize];
+            stopwatch.taken.record(now.saturating_sub(sent[step as usize]));
+            if step == Step::Answer {
+                stopwatch.set_up.record(now.saturating_sub(sent[Step::Invite as usize]));
+            }
         }
-        if slot.arrived == ALL_STEPS {
+        if slot.arrived & ALL_STEPS == ALL_STEPS {
             slot.used = false;
             self.free.push(index);
             self.counters.calls += 1;
         }
         true
+    }
+
+    /// A call has one 100 at most.
+    fn trying(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.arrived & TRYING != 0 {
+            self.counters.stray += 1;
+        } else {
+            slot.arrived |= TRYING;
+            self.counters.trying += 1;
+        }
     }
 
     fn check_server(&mut self, slot: u32, server: u16) {
@@ -364,6 +406,16 @@ fn is_ours(head: &Head<'_>, number: Number, transaction: Transaction) -> bool {
     })
 }
 
+/// The user in a line of From.
+fn user_of(line: &[u8]) -> &[u8] {
+    in_brackets(value(line)).and_then(|uri| uri.strip_prefix(b"sip:")).unwrap_or_default()
+}
+
+/// Whether a To has the tag that the server gave to this call.
+fn has_tag_of(line: &[u8], digits: &[u8; 16]) -> bool {
+    parameter(value(line), SERVER_TAG).is_some_and(|tag| tag == digits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,8 +423,12 @@ mod tests {
     fn calls(hold: usize) -> Calls {
         let client = "127.0.0.1:1".parse().unwrap();
         let servers = ["127.0.1.1:2".parse().unwrap(), "127.0.1.2:2".parse().unwrap()];
-        let mut calls =
-            Calls::new(Texts::new("UDP", 1, client, "127.0.0.1:3".parse().unwrap(), &servers), 1, 8, true);
+        let mut calls = Calls::new(
+            Texts::new("UDP", 1, client, "127.0.0.1:3".parse().unwrap(), &servers),
+            Kind::Passes { vias: 1 },
+            8,
+            true,
+        );
         calls.set_hold(hold);
         calls
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::calls::{Calls, Counters};
+use crate::calls::{Calls, Counters, Kind};
 use crate::datagrams::{self, Inbox, Sender};
 use crate::post::Post;
 use crate::texts::Texts;
@@ -98,15 +98,9 @@ pub(crate) struct Farm {
 }
 
 impl Farm {
-    /// `vias`: Vias in a request at its server. `slots`: most calls at a time. `timed`: record the time that every message
+    /// `kind`: what the subject does with dialogs. `slots`: most calls at a time. `timed`: record the time that every message
     /// took.
-    pub(crate) fn new(
-        layout: Layout,
-        vias: usize,
-        slots: usize,
-        timed: bool,
-        idle: Idle,
-    ) -> io::Result<Farm> {
+    pub(crate) fn new(layout: Layout, kind: Kind, slots: usize, timed: bool, idle: Idle) -> io::Result<Farm> {
         let client = datagrams::socket(layout.client, false)?;
         client.connect(&layout.target.into())?;
         let servers = datagrams::socket(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, layout.server_port), true)?;
@@ -120,7 +114,7 @@ impl Farm {
             server_post: Post::default(),
             client_sender: Sender::new(None),
             server_sender: Sender::new(Some(layout.target)),
-            calls: Calls::new(texts, vias, slots, timed),
+            calls: Calls::new(texts, kind, slots, timed),
             layout,
             idle,
             clock: Instant::now(),

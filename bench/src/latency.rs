@@ -60,7 +60,11 @@ const KAMAILIO_RATE: u32 = 8_000;
 
 fn rate_for(subject: Subject, rate: u32) -> u32 {
     match subject {
-        Subject::Floor | Subject::Strowger(_) => rate,
+        Subject::Floor
+        | Subject::Strowger(_)
+        | Subject::EngineFloor
+        | Subject::Engine(_)
+        | Subject::Sippy => rate,
         Subject::KamailioStateless | Subject::KamailioStateful => KAMAILIO_RATE,
     }
 }

@@ -3,6 +3,9 @@
 
 mod calls;
 mod datagrams;
+mod engine_flatness;
+mod engine_parts;
+mod engines;
 mod farm;
 mod flatness;
 mod floor;
@@ -16,11 +19,13 @@ mod measure;
 mod memory;
 mod micro;
 mod parties;
+mod per_call;
 mod plot;
 mod post;
 mod process;
 mod report;
 mod secrets;
+mod set_up;
 mod streams;
 mod subject;
 mod table;
@@ -61,10 +66,30 @@ enum Command {
         /// Datagrams per system call.
         #[arg(long, default_value_t = 64)]
         batch: usize,
+        /// Answer each INVITE with a 100, as a back-to-back user agent does.
+        #[arg(long)]
+        two_sided: bool,
     },
     /// P1: CPU per message of floor, Strowger and Kamailio, with the ratios.
     Table {
         /// Under two minutes instead of under ten; the spread is wider.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// P8, P9: CPU per call of the engine with each kind of state, beside floors and peers.
+    Calls {
+        /// About a minute; the spread is wider.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// P13: time from INVITE to 200 at a fifth of the engine's limit, against the load manager alone.
+    SetUp {
+        #[arg(long)]
+        quick: bool,
+    },
+    /// P10, P15: CPU and memory of each call while up to 1,000,000 are up.
+    EngineFlatness {
+        /// At most 100,000 calls.
         #[arg(long)]
         quick: bool,
     },
@@ -124,6 +149,8 @@ enum Command {
     Micro,
     /// Callers and callees of many calls, for programs that kill parts of the farm: one line a call.
     Parties(parties::Arguments),
+    /// P14: the same of an engine, and of an application's event.
+    EngineParts,
     /// RFC 7502: the largest rate at which no session of 50,000 fails.
     Limit {
         /// 10,000 sessions at a rate.
@@ -138,8 +165,13 @@ fn main() -> std::io::Result<()> {
         process::go_first();
     }
     match command {
-        Command::Floor { listen, server, client, batch } => floor::run(listen, server, client, batch),
+        Command::Floor { listen, server, client, batch, two_sided } => {
+            floor::run(listen, server, client, batch, two_sided)
+        }
         Command::Table { quick } => table::run(&Places::find()?, port, quick),
+        Command::Calls { quick } => per_call::run(&Places::find()?, port, quick),
+        Command::SetUp { quick } => set_up::run(&Places::find()?, port, quick),
+        Command::EngineFlatness { quick } => engine_flatness::run(&Places::find()?, port, quick),
         Command::One { subject, rate, seconds, hold, servers } => {
             one(&Places::find()?, port, subject, rate, seconds, hold, servers)
         }
@@ -152,6 +184,7 @@ fn main() -> std::io::Result<()> {
         Command::Publish => report::publish(),
         Command::Micro => micro::run(port),
         Command::Parties(arguments) => parties::run(&arguments),
+        Command::EngineParts => engine_parts::report(port),
         Command::Limit { quick } => limit::run(&Places::find()?, port, quick),
     }
 }
@@ -175,10 +208,11 @@ fn one(
     let sample = bench.measure(load, plan)?;
     bench.finish()?;
     println!(
-        "{}, {}: {:.3} us per message, {:.0} messages/s, {:.0} % of the core, {} failed, {:.0} % disturbed",
+        "{}, {}: {:.3} us per message, {:.1} per call, {:.0} messages/s, {:.0} % of the core, {} failed, {:.0} % disturbed",
         subject.name(),
         load.name(),
         sample.micros_per_message(),
+        sample.micros_per_call(),
         sample.messages_per_second(),
         100.0 * sample.busy(),
         sample.counters.failures(),

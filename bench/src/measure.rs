@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::calls::{Counters, MESSAGES_PER_CALL};
+use crate::calls::{Counters, Kind, MESSAGES_PER_CALL};
 use crate::farm::{Farm, Idle, Layout, Pace, Until};
 use crate::process::{self, GENERATOR_CORE, Program, SUBJECT_CORE};
 use crate::subject::{Places, Subject};
@@ -61,6 +61,11 @@ impl Sample {
         self.cpu.as_secs_f64() * 1e6 / self.counters.messages.max(1) as f64
     }
 
+    /// A call counts with its six messages.
+    pub(crate) fn micros_per_call(&self) -> f64 {
+        self.micros_per_message() * MESSAGES_PER_CALL as f64
+    }
+
     pub(crate) fn messages_per_second(&self) -> f64 {
         self.counters.messages as f64 / self.elapsed.as_secs_f64()
     }
@@ -90,7 +95,7 @@ impl Bench {
         process::sleep_exactly();
         let program = places.start(subject, &layout)?;
         process::pin(GENERATOR_CORE)?;
-        let farm = Farm::new(layout, subject.vias(), slots, timed, idle)?;
+        let farm = Farm::new(layout, subject.kind(), slots, timed, idle)?;
         Ok(Bench { subject, program, farm })
     }
 
@@ -117,7 +122,7 @@ impl Bench {
         if counters.failures() > 0 {
             eprintln!("  {}: {}", self.subject.name(), counters.describe_failures());
         }
-        if counters.without_record_route > 0 && self.subject != Subject::Floor {
+        if counters.without_record_route > 0 && self.subject.kind() == (Kind::Passes { vias: 2 }) {
             eprintln!(
                 "  {}: {} INVITEs without Record-Route",
                 self.subject.name(),
@@ -136,7 +141,7 @@ impl Bench {
 
 /// The ports of a run: the subject's, the client's and the servers'.
 pub(crate) fn layout(port: u16, subject: Subject, servers: usize) -> Layout {
-    let servers = if subject == Subject::Floor { 1 } else { servers };
+    let servers = if subject.has_one_server() { 1 } else { servers };
     Layout {
         target: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
         client: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port + 1),

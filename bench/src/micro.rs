@@ -24,7 +24,7 @@ use lb::way::router::Router;
 use sip::{Edits, Flow, Parser, Start, Target, Transport};
 use turn::Input;
 
-use crate::calls::Calls;
+use crate::calls::{Calls, Kind};
 use crate::measure::{Spread, layout};
 use crate::post::Post;
 use crate::process::{self, GENERATOR_CORE};
@@ -117,7 +117,7 @@ fn route_once(port: u16, settings: &Settings) -> io::Result<(Vec<Received>, Dura
     let shared = Arc::new(Shared::new(settings.clone(), tables, table.snapshot(), 1));
     let mut router = Router::new(shared, 0, base::Chance::seeded(1));
     let texts = Texts::new("UDP", 1, layout.client, layout.target, &layout.servers());
-    let mut calls = Calls::new(texts, 2, CALLS, false);
+    let mut calls = Calls::new(texts, Kind::Passes { vias: 2 }, CALLS, false);
     let (mut from_client, mut from_servers, mut out) = (Post::default(), Post::default(), Outbox::default());
     let (mut received, mut spent) = (Vec::new(), Duration::ZERO);
     for index in 0..CALLS {

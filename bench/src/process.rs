@@ -48,10 +48,12 @@ pub(crate) fn go_first() {
     }
 }
 
-/// A running program with all its processes. Dropping it ends them.
+/// A running program with all its processes, and the programs that it needs beside it. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
+    /// Measured with it; they end after it.
+    beside: Vec<Program>,
 }
 
 impl Program {
@@ -69,7 +71,13 @@ impl Program {
                 pin(SUBJECT_CORE)
             });
         }
-        Ok(Program { child: command.spawn()? })
+        Ok(Program { child: command.spawn()?, beside: Vec::new() })
+    }
+
+    /// What these programs use is this program's, too.
+    pub(crate) fn with(mut self, beside: Vec<Program>) -> Program {
+        self.beside = beside;
+        self
     }
 
     /// Waits until the program's port is open, according to the system's table of sockets.
@@ -96,8 +104,13 @@ impl Program {
         }
     }
 
-    /// The first process and all its descendants.
+    /// The first process and all its descendants, and those of the programs beside it.
     pub(crate) fn processes(&self) -> Vec<u32> {
+        let beside = self.beside.iter().flat_map(Program::processes);
+        self.own_processes().into_iter().chain(beside).collect()
+    }
+
+    fn own_processes(&self) -> Vec<u32> {
         let mut all = vec![self.child.id()];
         let mut parents = all.clone();
         for _ in 0..DEPTH_MAX {
@@ -122,7 +135,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let processes = self.processes();
+        let processes = self.own_processes();
         // SAFETY: plain system call; the process is our child and not yet waited for, so the id is still its.
         unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
         let begin = Instant::now();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection};
 
-use crate::calls::Calls;
+use crate::calls::{Calls, Kind};
 use crate::farm::{Interval, Layout, Pace, Until};
 use crate::link::Link;
 use crate::post::Post;
@@ -51,7 +51,7 @@ impl StreamFarm {
     /// Listens for the servers. The caller then starts the subject and calls `connect`.
     pub(crate) fn new(
         layout: Layout,
-        vias: usize,
+        kind: Kind,
         slots: usize,
         secrets: Option<Secrets>,
     ) -> io::Result<StreamFarm> {
@@ -68,7 +68,7 @@ impl StreamFarm {
             servers: Vec::new(),
             client_post: Post::default(),
             scratch: vec![0; READ_BYTES],
-            calls: Calls::new(texts, vias, slots, false),
+            calls: Calls::new(texts, kind, slots, false),
             clock: Instant::now(),
         })
     }

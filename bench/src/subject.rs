@@ -1,4 +1,4 @@
-//! The measured programs: the floor, Strowger in each affinity, Kamailio in each mode; and their start.
+//! The measured programs: the floors, Strowger in each affinity and as an engine, Kamailio in each mode, sippy; and their start.
 
 use std::fs;
 use std::io::{self, Write};
@@ -6,6 +6,8 @@ use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::calls::Kind;
+use crate::engines::State;
 use crate::farm::Layout;
 use crate::process::Program;
 use crate::secrets::Secrets;
@@ -16,6 +18,11 @@ pub(crate) enum Subject {
     Strowger(Affinity),
     KamailioStateless,
     KamailioStateful,
+    /// The floor of a back-to-back user agent: it answers each INVITE with a 100, too.
+    EngineFloor,
+    Engine(State),
+    /// The example of a back-to-back user agent that comes with the Python library `sippy`.
+    Sippy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,13 +55,26 @@ impl Subject {
         Subject::KamailioStateful,
     ];
 
+    /// What calls pass through, one server behind each.
+    pub(crate) const CALLS: [Subject; 8] = [
+        Subject::EngineFloor,
+        Subject::Engine(State::Own),
+        Subject::Engine(State::Process),
+        Subject::Engine(State::Redis),
+        Subject::Floor,
+        Subject::Strowger(Affinity::Tag),
+        Subject::KamailioStateful,
+        Subject::Sippy,
+    ];
+
+    fn every() -> impl Iterator<Item = Subject> {
+        Subject::ALL.into_iter().chain(Subject::CALLS)
+    }
+
     /// By name, for the command line.
     pub(crate) fn find(name: &str) -> Result<Subject, String> {
-        let names = || Subject::ALL.map(Subject::name).join(", ");
-        Subject::ALL
-            .into_iter()
-            .find(|subject| subject.name() == name)
-            .ok_or_else(|| format!("one of: {}", names()))
+        let names = || Subject::every().map(Subject::name).collect::<Vec<_>>().join(", ");
+        Subject::every().find(|subject| subject.name() == name).ok_or_else(|| format!("one of: {}", names()))
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -66,22 +86,34 @@ impl Subject {
             Subject::Strowger(Affinity::Hash) => "strowger hash",
             Subject::KamailioStateless => "kamailio forward()",
             Subject::KamailioStateful => "kamailio t_relay()",
+            Subject::EngineFloor => "floor, two sides",
+            Subject::Engine(state) => state.name(),
+            Subject::Sippy => "sippy",
         }
     }
 
-    /// Vias in a request at its server.
-    pub(crate) const fn vias(self) -> usize {
+    /// What it does with dialogs.
+    pub(crate) const fn kind(self) -> Kind {
         match self {
-            Subject::Floor => 1,
-            Subject::Strowger(_) | Subject::KamailioStateless | Subject::KamailioStateful => 2,
+            Subject::Floor | Subject::EngineFloor => Kind::Passes { vias: 1 },
+            Subject::Strowger(_) | Subject::KamailioStateless | Subject::KamailioStateful => {
+                Kind::Passes { vias: 2 }
+            }
+            Subject::Engine(_) | Subject::Sippy => Kind::EndsDialogs,
         }
+    }
+
+    /// With several, an engine would have each call ring at all of them.
+    pub(crate) const fn has_one_server(self) -> bool {
+        matches!(self, Subject::Floor | Subject::EngineFloor | Subject::Engine(_) | Subject::Sippy)
     }
 
     /// Outstanding calls that keep the subject busy without filling its receive buffer: Kamailio's holds about 200 messages.
     pub(crate) const fn window(self) -> usize {
         match self {
-            Subject::Floor | Subject::Strowger(_) => 192,
+            Subject::Floor | Subject::EngineFloor | Subject::Strowger(_) | Subject::Engine(_) => 192,
             Subject::KamailioStateless | Subject::KamailioStateful => 48,
+            Subject::Sippy => 8,
         }
     }
 }
@@ -92,6 +124,9 @@ pub(crate) struct Places {
     /// Directory of the release binaries, which is this binary's own.
     pub(crate) binaries: PathBuf,
     pub(crate) kamailio: PathBuf,
+    pub(crate) redis: PathBuf,
+    /// The back-to-back user agent of `sippy`, where bench/run.sh installs it.
+    pub(crate) sippy: PathBuf,
     /// Generated configurations and logs.
     pub(crate) scratch: PathBuf,
 }
@@ -102,27 +137,48 @@ impl Places {
         let binaries = own.parent().unwrap_or(Path::new(".")).to_owned();
         let scratch = std::env::temp_dir().join(format!("strowger-bench-{}", std::process::id()));
         fs::create_dir_all(&scratch)?;
-        Ok(Places { binaries, kamailio: PathBuf::from("/usr/sbin/kamailio"), scratch })
+        Ok(Places {
+            sippy: binaries.join("../sippy/bin/b2bua_simple"),
+            binaries,
+            kamailio: PathBuf::from("/usr/sbin/kamailio"),
+            redis: PathBuf::from("/usr/bin/redis-server"),
+            scratch,
+        })
     }
 
     pub(crate) fn can_start(&self, subject: Subject) -> bool {
         match subject {
-            Subject::Floor => true,
-            Subject::Strowger(_) => self.binaries.join("strowger").exists(),
+            Subject::Floor | Subject::EngineFloor => true,
+            Subject::Strowger(_) | Subject::Engine(State::Own | State::Process) => {
+                self.binaries.join("strowger").exists()
+            }
+            Subject::Engine(State::Redis) => self.binaries.join("strowger").exists() && self.redis.exists(),
             Subject::KamailioStateless | Subject::KamailioStateful => self.kamailio.exists(),
+            Subject::Sippy => self.sippy.exists(),
         }
     }
 
     /// Starts the subject over UDP on `layout.target` and waits until it listens.
     pub(crate) fn start(&self, subject: Subject, layout: &Layout) -> io::Result<Program> {
+        let beside = match subject {
+            Subject::Engine(state) => self.start_state(state, layout)?,
+            _ => Vec::new(),
+        };
         let command = match subject {
             Subject::Floor => self.floor(layout),
+            Subject::EngineFloor => {
+                let mut command = self.floor(layout);
+                command.arg("--two-sided");
+                command
+            }
+            Subject::Engine(state) => self.engine(state, layout),
+            Subject::Sippy => self.sippy(layout),
             Subject::Strowger(Affinity::TagOneByOne) => self.one_by_one(layout)?,
             Subject::Strowger(affinity) => self.strowger(affinity, "udp", layout.target, &layout.servers()),
             Subject::KamailioStateless => self.kamailio("forward()", "udp", layout, None)?,
             Subject::KamailioStateful => self.kamailio("t_relay()", "udp", layout, None)?,
         };
-        self.launch(subject, command, "udp", layout.target.port())
+        Ok(self.launch(subject, command, "udp", layout.target.port())?.with(beside))
     }
 
     /// The same over TCP, or with `secrets` over TLS, towards clients and servers. The floor handles only datagrams.
@@ -134,7 +190,9 @@ impl Places {
     ) -> io::Result<Program> {
         let transport = if secrets.is_some() { "tls" } else { "tcp" };
         let command = match subject {
-            Subject::Floor => return Err(io::Error::other("the floor moves datagrams only")),
+            Subject::Floor | Subject::EngineFloor | Subject::Engine(_) | Subject::Sippy => {
+                return Err(io::Error::other("measured with datagrams only"));
+            }
             Subject::Strowger(affinity) => {
                 let mut command = self.strowger(affinity, transport, layout.target, &layout.servers());
                 if let Some(Secrets { certificate, key, .. }) = secrets {
@@ -150,12 +208,22 @@ impl Places {
     }
 
     fn launch(&self, subject: Subject, command: Command, table: &str, port: u16) -> io::Result<Program> {
-        let log = self.scratch.join(format!("{}.log", subject.name().replace(' ', "-")));
+        self.launch_until(subject.name(), command, |program| program.await_port(table, port))
+    }
+
+    /// Starts a program and waits until it is ready; an error has the end of its log.
+    pub(crate) fn launch_until(
+        &self,
+        name: &str,
+        command: Command,
+        ready: impl FnOnce(&mut Program) -> io::Result<()>,
+    ) -> io::Result<Program> {
+        let log = self.scratch.join(format!("{}.log", name.replace(' ', "-")));
         let mut program = Program::start(command, Some(fs::File::create(&log)?))
-            .map_err(|error| io::Error::other(format!("{}: {error}", subject.name())))?;
-        program.await_port(table, port).map_err(|error| {
+            .map_err(|error| io::Error::other(format!("{name}: {error}")))?;
+        ready(&mut program).map_err(|error| {
             let text = fs::read_to_string(&log).unwrap_or_default();
-            io::Error::other(format!("{}: {error}\n{}", subject.name(), tail(&text)))
+            io::Error::other(format!("{name}: {error}\n{}", tail(&text)))
         })?;
         Ok(program)
     }

@@ -24,6 +24,7 @@ fn loads(subject: Subject) -> &'static [Load] {
     match subject {
         Subject::Floor | Subject::Strowger(_) => &[Load::Saturated, FAST, SLOW],
         Subject::KamailioStateless | Subject::KamailioStateful => &[Load::Saturated, SLOW],
+        Subject::EngineFloor | Subject::Engine(_) | Subject::Sippy => &[],
     }
 }
 

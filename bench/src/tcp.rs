@@ -32,7 +32,7 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool, secure: bool) -> io::
             eprintln!("repeat {} of {}: {}", repeat + 1, plan.repeats, subject.name());
             let layout = layout(port, subject, SERVERS);
             process::sleep_exactly();
-            let mut farm = StreamFarm::new(layout.clone(), subject.vias(), SLOTS, secrets.clone())?;
+            let mut farm = StreamFarm::new(layout.clone(), subject.kind(), SLOTS, secrets.clone())?;
             let started = places.start_streams(subject, &layout, secrets.as_ref());
             let Some(program) = started.map_err(|error| eprintln!("  left out: {error}")).ok() else {
                 continue;

@@ -1,7 +1,8 @@
 //! The messages of the call flow: templates into which a call's number is written, and copies of received fields.
 //!
 //! A call's number stands as 16 hexadecimal digits in Call-ID, From tag and branch, so that the receiver of a message finds the
-//! call by reading the number, without a table of strings.
+//! call by reading the number, without a table of strings. It is the user in From, too: that is all of the caller's names that a
+//! back-to-back user agent passes on.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -95,6 +96,11 @@ fn sdp(address: Ipv4Addr) -> String {
     )
 }
 
+/// The first line of each INVITE to `target`.
+pub(crate) fn invite_line(target: SocketAddrV4, parameter: &str) -> String {
+    format!("INVITE sip:+15550100@{target}{parameter} SIP/2.0\r\n")
+}
+
 impl Texts {
     /// `run` tells this run's calls from another run's; `target` is the address that clients call.
     pub(crate) fn new(
@@ -110,7 +116,7 @@ impl Texts {
                 kind as u8 as char
             )
         };
-        let who = "From: \"Alice\" <sip:+15550111@example.test>;tag=IIIIIIIIIIIIIIII\r\n";
+        let who = "From: \"Alice\" <sip:IIIIIIIIIIIIIIII@example.test>;tag=IIIIIIIIIIIIIIII\r\n";
         let call_id = format!("Call-ID: IIIIIIIIIIIIIIII-{run:08x}@127.0.0.1\r\n");
         let parameter = match transport {
             "TCP" => ";transport=tcp",
@@ -119,11 +125,12 @@ impl Texts {
         };
         let body = sdp(*client.ip());
         let invite = format!(
-            "INVITE sip:+15550100@{target}{parameter} SIP/2.0\r\n{}Max-Forwards: 70\r\n{who}\
+            "{}{}Max-Forwards: 70\r\n{who}\
              To: <sip:+15550100@example.test>\r\n{call_id}CSeq: 1 INVITE\r\n\
              Contact: <sip:+15550111@{client}{parameter}>\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE\r\n\
              Supported: replaces, timer\r\nUser-Agent: strowger-bench\r\nContent-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{body}",
+            invite_line(target, parameter),
             via(Transaction::Invite),
             body.len(),
         );
@@ -191,6 +198,9 @@ impl Texts {
     }
 }
 
+/// What stands in To before a call's number in the tag of a server.
+pub(crate) const SERVER_TAG: &[u8] = b";tag=s";
+
 /// The start line and the fields that a response copies from its request; `tag` is added to a To without a tag.
 fn copy(start: &str, head: &Head<'_>, tag: Option<&[u8; 16]>, out: &mut Vec<u8>) {
     out.extend_from_slice(start.as_bytes());
@@ -204,7 +214,7 @@ fn copy(start: &str, head: &Head<'_>, tag: Option<&[u8; 16]>, out: &mut Vec<u8>)
     match tag {
         Some(digits) => {
             out.extend_from_slice(head.to.trim_ascii_end());
-            out.extend_from_slice(b";tag=s");
+            out.extend_from_slice(SERVER_TAG);
             out.extend_from_slice(digits);
             out.extend_from_slice(b"\r\n");
         }
