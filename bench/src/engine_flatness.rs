@@ -38,7 +38,7 @@ pub(crate) fn run(places: &Places, port: u16, quick: bool) -> io::Result<()> {
             continue;
         }
         let slots = steps.iter().max().copied().unwrap_or_default() + SPARE;
-        let mut bench = Bench::start(places, subject, layout(port, subject, 1), slots, false, Idle::Spin)?;
+        let mut bench = Bench::start(places, subject, layout(port, subject, 1), slots, false, Idle::Sleep)?;
         let pace = Pace::Closed(subject.window());
         bench.farm.run(pace, Until::Attempts(WARM_UP))?;
         rest(&mut bench)?;

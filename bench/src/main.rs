@@ -26,6 +26,7 @@ mod process;
 mod report;
 mod secrets;
 mod set_up;
+mod start;
 mod streams;
 mod subject;
 mod table;
@@ -84,6 +85,11 @@ enum Command {
     },
     /// P13: time from INVITE to 200 at a fifth of the engine's limit, against the load manager alone.
     SetUp {
+        #[arg(long)]
+        quick: bool,
+    },
+    /// P16: time until a call passes through a program that was started.
+    Start {
         #[arg(long)]
         quick: bool,
     },
@@ -171,6 +177,7 @@ fn main() -> std::io::Result<()> {
         Command::Table { quick } => table::run(&Places::find()?, port, quick),
         Command::Calls { quick } => per_call::run(&Places::find()?, port, quick),
         Command::SetUp { quick } => set_up::run(&Places::find()?, port, quick),
+        Command::Start { quick } => start::run(&Places::find()?, port, quick),
         Command::EngineFlatness { quick } => engine_flatness::run(&Places::find()?, port, quick),
         Command::One { subject, rate, seconds, hold, servers } => {
             one(&Places::find()?, port, subject, rate, seconds, hold, servers)

@@ -236,7 +236,7 @@ impl Places {
         command
     }
 
-    fn strowger(
+    pub(crate) fn strowger(
         &self,
         affinity: Affinity,
         transport: &str,
