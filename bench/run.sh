@@ -18,7 +18,7 @@ if [ ! -x target/sippy/bin/b2bua_simple ]; then
 fi
 cargo build --release -p strowger -p strowger-bench
 
-for part in table flatness latency tcp tls idle memory limit calls set-up engine-flatness start; do
+for part in table flatness latency tcp tls idle memory limit calls set-up engine-flatness engines start; do
     target/release/strowger-bench --first "$part" "$@"
 done
 target/release/strowger-bench --first micro

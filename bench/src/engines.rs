@@ -48,7 +48,8 @@ impl Places {
         SocketAddrV4::new(Ipv4Addr::LOCALHOST, layout.server_port + 1 + number)
     }
 
-    pub(crate) fn engine(&self, state: State, layout: &Layout) -> Command {
+    /// `home`: the layout that its state was started with.
+    pub(crate) fn engine(&self, state: State, layout: &Layout, home: &Layout) -> Command {
         let mut command = Command::new(self.binaries.join("strowger"));
         command.args(["engine", "--listen", &format!("udp:{}", layout.target)]);
         command.args(["--to", &format!("sip:{}", layout.server(0))]);
@@ -58,7 +59,7 @@ impl Places {
                 command.args(["--state", &format!("unix:{}", self.state_socket().display())]);
             }
             State::Redis => {
-                command.args(["--state", &Places::redis_address(layout, 0).to_string()]);
+                command.args(["--state", &Places::redis_address(home, 0).to_string()]);
             }
         }
         command

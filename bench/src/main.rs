@@ -6,6 +6,7 @@ mod datagrams;
 mod engine_flatness;
 mod engine_parts;
 mod engines;
+mod engines_together;
 mod farm;
 mod flatness;
 mod floor;
@@ -85,6 +86,11 @@ enum Command {
     },
     /// P13: time from INVITE to 200 at a fifth of the engine's limit, against the load manager alone.
     SetUp {
+        #[arg(long)]
+        quick: bool,
+    },
+    /// P15: CPU per call of one engine and of three on one state.
+    Engines {
         #[arg(long)]
         quick: bool,
     },
@@ -177,6 +183,7 @@ fn main() -> std::io::Result<()> {
         Command::Table { quick } => table::run(&Places::find()?, port, quick),
         Command::Calls { quick } => per_call::run(&Places::find()?, port, quick),
         Command::SetUp { quick } => set_up::run(&Places::find()?, port, quick),
+        Command::Engines { quick } => engines_together::run(&Places::find()?, port, quick),
         Command::Start { quick } => start::run(&Places::find()?, port, quick),
         Command::EngineFlatness { quick } => engine_flatness::run(&Places::find()?, port, quick),
         Command::One { subject, rate, seconds, hold, servers } => {

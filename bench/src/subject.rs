@@ -171,7 +171,7 @@ impl Places {
                 command.arg("--two-sided");
                 command
             }
-            Subject::Engine(state) => self.engine(state, layout),
+            Subject::Engine(state) => self.engine(state, layout, layout),
             Subject::Sippy => self.sippy(layout),
             Subject::Strowger(Affinity::TagOneByOne) => self.one_by_one(layout)?,
             Subject::Strowger(affinity) => self.strowger(affinity, "udp", layout.target, &layout.servers()),
@@ -207,7 +207,13 @@ impl Places {
         self.launch(subject, command, "tcp", layout.target.port())
     }
 
-    fn launch(&self, subject: Subject, command: Command, table: &str, port: u16) -> io::Result<Program> {
+    pub(crate) fn launch(
+        &self,
+        subject: Subject,
+        command: Command,
+        table: &str,
+        port: u16,
+    ) -> io::Result<Program> {
         self.launch_until(subject.name(), command, |program| program.await_port(table, port))
     }
 
