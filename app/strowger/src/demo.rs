@@ -6,6 +6,7 @@ mod farm;
 mod histogram;
 mod meter;
 mod pace;
+mod redis;
 mod running;
 mod screen;
 #[cfg(test)]
@@ -18,5 +19,6 @@ pub(crate) use farm::{Farm, Settings, free_ports};
 pub(crate) use histogram::quantile;
 pub(crate) use meter::{Beside, Meter};
 pub(crate) use pace::{PICTURE, SETTLE, TALK};
+pub(crate) use redis::{Cluster, PRIMARIES};
 pub(crate) use running::Running;
 pub(crate) use screen::{Screen, milliseconds};

@@ -11,5 +11,5 @@ mod upgrade;
 
 pub(crate) use farm::Farm;
 pub(crate) use folder::Folder;
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Plan, free_ports};
 pub(crate) use said::Said;

@@ -253,6 +253,31 @@ fn the_demo_loses_no_call() {
 }
 
 #[test]
+fn the_demo_loses_no_call_with_a_primary_that_dies() {
+    check(
+        &["demo", "--redis", "--seconds", "8", "--calls-per-second", "20"],
+        0,
+        &[
+            "2 engines were killed with -9",
+            "A primary of 3 was killed with -9; its replica took over after",
+            "No call was lost, and none rang twice.",
+        ],
+    );
+}
+
+#[test]
+fn a_demo_without_redis_says_how_to_get_one() {
+    let output = Command::new(env!("CARGO_BIN_EXE_strowger"))
+        .args(["demo", "--redis"])
+        .env("PATH", "/nonexistent")
+        .output()
+        .expect("the program can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("no redis-server") && said.contains("remedy: install one"), "{said}");
+}
+
+#[test]
 fn each_port_that_is_taken_is_told_by_its_key() {
     let file = std::env::temp_dir().join(format!("strowger-taken-{}.toml", std::process::id()));
     let (datagrams, stream) = (

@@ -26,11 +26,13 @@ const WATCH: Duration = Duration::from_millis(5);
 const EXAMPLES: &str = "\
 Examples:
   strowger demo
+  strowger demo --redis
   strowger demo --only lb --calls-per-second 500 --seconds 30 --affinity session --selection cjsq
   strowger demo --only lb --kill machine
 
 The demo starts a load manager, three engines under agents, the process with the records of their calls, callers and callees, all on \
-loopback. It kills two engines with -9 while calls ring and talk. With --only lb there are three plain servers behind the load \
+loopback. It kills two engines with -9 while calls ring and talk. With --redis the records lie in a cluster of six servers, and \
+one of them is killed, too. With --only lb there are three plain servers behind the load \
 manager, and one of them is killed. Exit status: 0 if every call was answered and ended, 1 if a call was lost or rang twice.
 ";
 
@@ -40,6 +42,10 @@ pub(crate) struct Args {
     /// Show this part alone
     #[arg(long, value_enum)]
     only: Option<Part>,
+    /// The records of calls lie in a Redis cluster of three primaries and a replica of each, and a primary is killed, too.
+    /// It takes redis-server, 7.0 or newer, or valkey-server
+    #[arg(long, conflicts_with = "only")]
+    redis: bool,
     /// New calls per second
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=5000))]
     pub(super) calls_per_second: u32,
@@ -90,7 +96,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
     let played = match args.only {
         Some(Part::Lb) => play(args),
-        None => demo_whole::play(args.calls_per_second, args.seconds),
+        None => demo_whole::play(args.calls_per_second, args.seconds, args.redis),
     };
     match played {
         Ok(true) => ExitCode::SUCCESS,

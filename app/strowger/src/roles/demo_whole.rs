@@ -1,5 +1,6 @@
 //! The whole farm in half a minute: engines behind a load manager, the process with the records of their calls, callers and
-//! callees. Two engines are killed while calls ring and talk. It fails if a call was lost or rang twice.
+//! callees. Two engines are killed while calls ring and talk, and with Redis a primary, too. It fails if a call was lost or rang
+//! twice.
 
 use std::fs;
 use std::io;
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 use config::RunForm;
 
 use crate::demo::{
-    Beside, Meter, PICTURE, Pacing, Running, SETTLE, Screen, TALK, free_ports, milliseconds, quantile,
+    Beside, Cluster, Meter, PICTURE, PRIMARIES, Pacing, Running, SETTLE, Screen, TALK, free_ports,
+    milliseconds, quantile,
 };
 use crate::process::signals::Signals;
 use crate::report::status::StatusReport;
@@ -22,34 +24,55 @@ use crate::run::{Farm, Folder, Plan};
 const ENGINES: usize = 3;
 /// Time that a callee rings, milliseconds: some calls ring at any moment.
 const RING_MS: u64 = 1_500;
-/// The engines that are killed, by index, and after which part of the time, in thousandths.
-const KILLS: [(usize, u32); 2] = [(1, 300), (0, 600)];
+/// What is killed, and after which part of the time, in thousandths.
+const KILLS: [(Victim, u32); 2] = [(Victim::Engine(1), 300), (Victim::Engine(0), 600)];
+const KILLS_WITH_REDIS: [(Victim, u32); 3] =
+    [(Victim::Engine(1), 150), (Victim::Primary(0), 350), (Victim::Engine(0), 750)];
 /// The callees count their calls when they are told to end.
 const CALLEES_PATIENCE: Duration = Duration::from_secs(10);
 
+/// By index.
+#[derive(Clone, Copy)]
+enum Victim {
+    Engine(usize),
+    Primary(usize),
+}
+
+/// A primary that was killed, and when its replica took over.
+struct Incident {
+    primary: usize,
+    killed: Instant,
+    taken_over: Option<Duration>,
+}
+
 struct Whole {
     farm: Farm,
+    /// The servers of records, if they are no process of the farm.
+    cluster: Option<Cluster>,
     callees: Callees,
     callers: Running,
     start: Instant,
     seconds: u64,
     events: Vec<String>,
     meter: Meter,
+    kills: &'static [(Victim, u32)],
     killed: usize,
+    incident: Option<Incident>,
 }
 
-/// Plays it. `true`: no call was lost, none rang twice, and engines were killed.
-pub(super) fn play(calls_per_second: u32, seconds: u64) -> io::Result<bool> {
+/// Plays it. `true`: no call was lost, none rang twice, and all was killed that should be.
+pub(super) fn play(calls_per_second: u32, seconds: u64, redis: bool) -> io::Result<bool> {
     let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     let ports = free_ports(3)?;
     let (front, own, callee) = (loopback(ports[0]), loopback(ports[1]), loopback(ports[2]));
     let path = std::env::temp_dir().join(format!("strowger-demo-{}", std::process::id()));
     let folder = Folder::open(&path)?;
+    let cluster = if redis { Some(start_cluster(&path)?) } else { None };
     let form = RunForm {
         listen: vec![format!("udp:{front}")],
         to: vec![format!("sip:{callee}")],
+        state: cluster.as_ref().map(Cluster::nodes).unwrap_or_default(),
         once: vec![("engines", "engines", ENGINES.to_string())],
-        ..RunForm::default()
     };
     let generated = Plan::generated(&folder, folder.file("control.sock"))?;
     let run =
@@ -68,15 +91,18 @@ pub(super) fn play(calls_per_second: u32, seconds: u64) -> io::Result<bool> {
     let pacing = Pacing { calls_per_second, talk: TALK };
     let mut whole = Whole {
         farm,
+        cluster,
         callees,
         callers: Running::start(pacing, own, front)?,
         start: Instant::now(),
         seconds,
         events: Vec::new(),
         meter: Meter::default(),
+        kills: if redis { &KILLS_WITH_REDIS } else { &KILLS },
         killed: 0,
+        incident: None,
     };
-    let finished = whole.perform(&signals);
+    let finished = whole.perform(&signals)?;
     let is_good = whole.summary(&path)?;
     if is_good {
         fs::remove_dir_all(&path)?;
@@ -86,7 +112,7 @@ pub(super) fn play(calls_per_second: u32, seconds: u64) -> io::Result<bool> {
 
 impl Whole {
     /// `false`: it was interrupted.
-    fn perform(&mut self, signals: &Signals) -> bool {
+    fn perform(&mut self, signals: &Signals) -> io::Result<bool> {
         let (mut screen, length) = (Screen::new(), Duration::from_secs(self.seconds));
         let mut picture_due = Instant::now();
         loop {
@@ -97,9 +123,11 @@ impl Whole {
                     break;
                 }
             }
-            if KILLS.get(self.killed).is_some_and(|(_, permille)| elapsed >= length * *permille / 1000) {
-                self.kill(KILLS[self.killed].0);
+            let next = self.kills.get(self.killed);
+            if let Some((victim, _)) = next.filter(|(_, permille)| elapsed >= length * *permille / 1000) {
+                self.kill(*victim)?;
             }
+            self.watch();
             for said in self.farm.turn() {
                 self.event(&said.text);
             }
@@ -109,11 +137,11 @@ impl Whole {
             }
             if signals.wait(PICTURE / 5).is_some() {
                 self.event("interrupted");
-                return false;
+                return Ok(false);
             }
         }
         self.picture(&mut screen);
-        true
+        Ok(true)
     }
 
     fn event(&mut self, text: &str) {
@@ -121,16 +149,46 @@ impl Whole {
         self.events.push(format!("{:>3}.{} s  {text}", tenths / 10, tenths % 10));
     }
 
-    fn kill(&mut self, index: usize) {
-        let up = self.callers.tally.up.get();
+    fn kill(&mut self, victim: Victim) -> io::Result<()> {
+        match (victim, &mut self.cluster) {
+            (Victim::Engine(index), _) => self.kill_engine(index),
+            (Victim::Primary(primary), Some(cluster)) => {
+                let (process, address) = cluster.kill(primary)?;
+                self.incident = Some(Incident { primary, killed: Instant::now(), taken_over: None });
+                self.is_dead(process, &format!("the primary {address} with a third of the records"));
+            }
+            (Victim::Primary(_), None) => {}
+        }
+        Ok(())
+    }
+
+    fn kill_engine(&mut self, index: usize) {
         let number = index + 1;
         match self.farm.engine_process(index) {
             Some(process) => {
                 signal(process, libc::SIGKILL);
-                self.killed += 1;
-                self.event(&format!("kill -9 {process}: engine {number} is dead; {up} calls ring or talk"));
+                self.is_dead(process as u32, &format!("engine {number}"));
             }
             None => self.event(&format!("engine {number} has no process to kill; the demo tries again")),
+        }
+    }
+
+    fn is_dead(&mut self, process: u32, who: &str) {
+        let up = self.callers.tally.up.get();
+        self.killed += 1;
+        self.event(&format!("kill -9 {process}: {who} is dead; {up} calls ring or talk"));
+    }
+
+    /// Notes when a replica has taken over.
+    fn watch(&mut self) {
+        let (Some(incident), Some(cluster)) = (&mut self.incident, &self.cluster) else { return };
+        if incident.taken_over.is_some() {
+            return;
+        }
+        if let Some(successor) = cluster.successor(incident.primary) {
+            let after = incident.killed.elapsed();
+            incident.taken_over = Some(after);
+            self.event(&format!("its replica {successor} has taken over after {} ms", after.as_millis()));
         }
     }
 
@@ -145,11 +203,12 @@ impl Whole {
         screen.show(&self.meter.view(&self.callers.tally, &report, beside));
     }
 
-    /// Ends everything and prints the counts of all. `true`: no call was lost, none rang twice, and engines were killed.
+    /// Ends everything and prints the counts of all. `true`: no call was lost, none rang twice, and all was killed that should be.
     fn summary(mut self, path: &Path) -> io::Result<bool> {
         self.callers.stop()?;
         self.callees.end();
         drop(self.farm);
+        drop(self.cluster);
         let tally = &self.callers.tally;
         let rang = count(&self.callees.log, "calls offered");
         let engine_logs = (1..=ENGINES).map(|number| path.join(format!("engine-{number}.log")));
@@ -168,18 +227,43 @@ impl Whole {
             milliseconds(quantile(&ringing, 500)),
             milliseconds(quantile(&ringing, 1000))
         );
-        outln!("{} engines were killed with -9; others took over {taken_over} calls of theirs.", self.killed);
+        let engines =
+            self.kills.iter().take(self.killed).filter(|(victim, _)| matches!(victim, Victim::Engine(_)));
+        outln!(
+            "{} engines were killed with -9; others took over {taken_over} calls of theirs.",
+            engines.count()
+        );
+        if let Some(incident) = &self.incident {
+            let then = incident.taken_over.map_or_else(
+                || "its replica has not taken over".to_owned(),
+                |after| format!("its replica took over after {} ms", after.as_millis()),
+            );
+            outln!("A primary of {PRIMARIES} was killed with -9; {then}.");
+        }
         let reasons = tally.reasons.lock().map(|reasons| reasons.clone()).unwrap_or_default();
         for reason in &reasons {
             outln!("  {reason}");
         }
-        let is_good = begun > 0 && lost == 0 && rang == begun && self.killed == KILLS.len() && taken_over > 0;
+        let taken_over =
+            taken_over > 0 && self.incident.as_ref().is_none_or(|incident| incident.taken_over.is_some());
+        let is_good =
+            begun > 0 && lost == 0 && rang == begun && self.killed == self.kills.len() && taken_over;
         match is_good {
             true => outln!("No call was lost, and none rang twice."),
             false => outln!("The demo has failed. The logs are in {}", path.display()),
         }
         Ok(is_good)
     }
+}
+
+fn start_cluster(folder: &Path) -> io::Result<Cluster> {
+    outln!("Starting {PRIMARIES} servers of records and a replica of each …");
+    let started = Cluster::start(folder);
+    // Nothing but their logs is in the folder, and only if there are servers.
+    if started.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        fs::remove_dir_all(folder)?;
+    }
+    started
 }
 
 /// The callees end with this process, however it ends.

@@ -161,7 +161,7 @@ fn tier(nodes: &[String]) -> u64 {
 }
 
 /// Ports of this address that nobody uses now, for UDP and TCP. Another process could take one before a child does.
-fn free_ports(ip: IpAddr, from: u16, count: usize) -> io::Result<Vec<u16>> {
+pub(crate) fn free_ports(ip: IpAddr, from: u16, count: usize) -> io::Result<Vec<u16>> {
     let is_free = |port: &u16| UdpSocket::bind((ip, *port)).is_ok() && TcpListener::bind((ip, *port)).is_ok();
     let last = from.saturating_add(PORTS);
     let ports: Vec<u16> = (from..last).filter(is_free).take(count).collect();
