@@ -13,18 +13,22 @@ use crate::record::{LegState, Record};
 use crate::step::Event;
 
 impl Engine {
-    /// The record has another owner, and somebody must run its timers.
+    /// Somebody must run the timers of the record: it has another owner, or it is ours and nothing of it is in memory. The
+    /// store did not answer its create, and has it nonetheless.
     pub(super) fn must_take_over(&self, key: Key) -> bool {
-        match self.calls.get(key).map(|call| &call.known) {
-            Some(Known::Up(record)) => record.header.owner != self.settings.engine && is_in_progress(record),
-            _ => false,
-        }
+        let Some(call) = self.calls.get(key) else { return false };
+        let Known::Up(record) = &call.known else { return false };
+        let runs_here = record.header.owner == self.settings.engine && !call.soft.is_empty();
+        !runs_here && is_in_progress(record)
     }
 
     /// Whether another engine goes on with the call.
     pub(super) fn owner_lives(&self, key: Key) -> bool {
         match self.calls.get(key).map(|call| &call.known) {
-            Some(Known::Up(record)) => self.tier.lives(record.header.owner),
+            Some(Known::Up(record)) => {
+                let owner = record.header.owner;
+                owner != self.settings.engine && self.tier.lives(owner)
+            }
             _ => false,
         }
     }

@@ -1,6 +1,7 @@
 //! Engines that die, and others that go on (SPEC E5).
 
 use base::Duration;
+use state::{Reply, Unanswered};
 
 use super::calls::answered;
 use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_callee, of_caller, response};
@@ -138,6 +139,34 @@ fn without_a_notice_the_store_says_that_an_engine_died() {
     world.pass(Duration::from_millis(3000));
     let repeated = world.expect(CALLEE, "INVITE");
     assert_eq!(anonymous(&repeated), anonymous(&invite));
+}
+
+#[test]
+fn a_call_whose_create_got_no_answer_rings_when_its_copy_comes() {
+    // The engine that wrote it, and another one, which hands the copy to it.
+    for copy_at in [0, 1] {
+        let mut world = World::new(2);
+        world.pass(Duration::from_secs(1));
+        world.holds = true;
+        world.deliver(0, CALLER, INVITE);
+        let (at, create) = world.asks.pop_front().expect("a command");
+        // The primary dies: its replica has the record, and the engine waits in vain.
+        let done = world.answer_of(create);
+        world.holds = false;
+        world.reply(at, Reply { answer: Err(Unanswered::OutOfReach), ..done });
+        world.expect(CALLER, "SIP/2.0 503");
+        world.pass(Duration::from_millis(500));
+        world.deliver(copy_at, CALLER, INVITE);
+        world.sent.retain(|(_, text)| text.starts_with("INVITE"));
+        world.carry_letters();
+        let invite = world.expect(CALLEE, "INVITE");
+        world.deliver(0, CALLEE, &response(&invite, "200 OK", "bob", CONTACT));
+        world.sent.retain(|(_, text)| !text.starts_with("SIP/2.0 100"));
+        let ok = world.expect(CALLER, "SIP/2.0 200");
+        world.deliver(0, CALLER, &of_caller("ACK", 7, "ack", field(&ok, "To")));
+        world.expect(CALLEE, "ACK");
+        world.expect_nothing();
+    }
 }
 
 #[test]
