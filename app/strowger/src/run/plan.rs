@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use config::{Generated, Run};
+use lb::farm::condition::{Cause, Reason, State};
 
 use super::folder::Folder;
-use crate::report::status::StatusReport;
+use crate::report::status::{ServerStatus, StatusReport};
 
 /// Ports are taken from here on: below the range that systems give out by themselves.
 const FIRST_PORT: u16 = 15_060;
@@ -59,9 +60,7 @@ impl Plan {
 
     /// Whether this engine takes calls, as the load manager sees it.
     pub(crate) fn is_active(&self, index: usize, report: &StatusReport) -> bool {
-        let row = report.servers.iter().find(|server| server.address == Some(self.engines[index]));
-        // Without a heartbeat nobody knows yet whether it is there.
-        row.is_some_and(|row| row.heartbeat_id.is_some() && report.active.contains(&row.index))
+        takes_calls(self.engines[index], report)
     }
 
     /// The nodes of the state tier.
@@ -148,6 +147,14 @@ impl Plan {
     }
 }
 
+fn takes_calls(engine: SocketAddr, report: &StatusReport) -> bool {
+    let row = report.servers.iter().find(|server| server.address == Some(engine));
+    // Without a heartbeat nobody knows whether it is there. The first one may have come a moment ago, and be judged next.
+    let unheard = Cause::Health(State::Up, Reason::Fresh).to_string();
+    let is_heard = |row: &ServerStatus| row.heartbeat_id.is_some() && row.reason != unheard;
+    row.is_some_and(|row| is_heard(row) && report.active.contains(&row.index))
+}
+
 fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = OsString> {
     words.into_iter().map(OsString::from).collect::<Vec<_>>().into_iter()
 }
@@ -186,6 +193,31 @@ mod tests {
         let both = tier(&nodes(&["192.0.2.5:6379", "192.0.2.6:6379"]));
         assert_eq!(both, tier(&nodes(&["192.0.2.6:6379", "192.0.2.5:6379"])));
         assert_ne!(both, tier(&nodes(&["192.0.2.5:6379"])));
+    }
+
+    #[test]
+    fn an_engine_takes_calls_when_its_heartbeat_was_judged() {
+        let engine = SocketAddr::from(([127, 0, 0, 1], 15_061));
+        let unheard = Cause::Health(State::Up, Reason::Fresh);
+        let report = |heartbeat_id, cause: Cause, active| StatusReport {
+            servers: vec![ServerStatus {
+                address: Some(engine),
+                heartbeat_id,
+                reason: cause.to_string(),
+                ..ServerStatus::default()
+            }],
+            active,
+            ..StatusReport::default()
+        };
+        assert!(takes_calls(engine, &report(Some(1), Cause::Started, vec![0])));
+        for not_yet in [
+            report(None, unheard, vec![0]),
+            report(Some(1), unheard, vec![0]),
+            report(Some(1), Cause::Stopped, vec![]),
+            StatusReport::default(),
+        ] {
+            assert!(!takes_calls(engine, &not_yet), "{not_yet:?}");
+        }
     }
 
     #[test]
