@@ -123,6 +123,7 @@ fn settings(target: SocketAddrV4, server: SocketAddrV4, application: Arc<dyn App
         hosts: HashMap::new(),
         timers: transaction::Timers::default(),
         ring_max: base::Duration::from_secs(180),
+        silence_max: base::Duration::from_secs(43_200),
         bounds: engine::Bounds::default(),
     }
 }

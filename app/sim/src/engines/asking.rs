@@ -32,7 +32,7 @@ impl World {
         }
         let number = self.members[member].number;
         let until = now + self.case.given_up_after;
-        let said = self.trace.is_some().then(|| named(&ask)).unwrap_or_default();
+        let said = if self.trace.is_some() { named(&ask) } else { Default::default() };
         let query = self.queries.add(Query { member, number, ask, attempt: 0, until });
         self.note(|| format!("{now:?}   member {member} asks {query}: {said}"));
         self.try_query(query);

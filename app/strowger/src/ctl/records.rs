@@ -100,7 +100,7 @@ mod tests {
                 return Err(io::Error::other("partition 9 has no primary"));
             }
             let mut bytes = Vec::new();
-            let state = if after % 2 == 0 { LegState::Confirmed } else { LegState::Calling };
+            let state = if after.is_multiple_of(2) { LegState::Confirmed } else { LegState::Calling };
             Record { legs: vec![Leg { state, ..Leg::default() }], ..Record::default() }.write(&mut bytes);
             let mut key = [partition; 12];
             key[11] = after as u8;
