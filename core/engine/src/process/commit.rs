@@ -167,6 +167,9 @@ impl Engine {
                 let writing = Writing { event: owned(), change: *change, stamp, then, before: None, emitted };
                 self.write(key, writing, out);
                 self.apply(now, key, early, out);
+                if !self.tier.within_reach() {
+                    self.let_go(now, key, out);
+                }
             }
         }
     }

@@ -134,11 +134,18 @@ impl Engine {
         self.tell_reach(out);
     }
 
-    /// Says when the store goes out of reach, and when it is back.
+    /// Says when the store goes out of reach, and when it is back. Ends of calls wait no longer when it has gone.
     fn tell_reach(&mut self, out: &mut Outbox) {
         let within_reach = self.tier.within_reach();
-        if std::mem::replace(&mut self.tier.was_within_reach, within_reach) != within_reach {
-            out.events.push(super::Event::Store { within_reach });
+        if std::mem::replace(&mut self.tier.was_within_reach, within_reach) == within_reach {
+            return;
+        }
+        out.events.push(super::Event::Store { within_reach });
+        if !within_reach {
+            let now = self.tier.now();
+            let busy: Vec<Key> =
+                self.calls.all().filter(|(_, call)| call.busy.is_some()).map(|(key, _)| key).collect();
+            busy.into_iter().for_each(|key| self.let_go(now, key, out));
         }
     }
 

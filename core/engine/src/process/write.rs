@@ -20,10 +20,6 @@ impl Engine {
             Known::Up(record) => Some(record.header),
             _ => None,
         };
-        if matches!(writing.change, Change::Del { .. }) && !self.tier.within_reach() {
-            let writing = Writing { before, ..writing };
-            return self.written(self.tier.now(), key, writing, &Err(Unanswered::OutOfReach), out);
-        }
         let expected = before.map(|header| header.stamp).unwrap_or_default();
         let mut bytes = Vec::with_capacity(2048);
         let also = Also { effects: writing.emitted.clone(), ..Also::default() };
@@ -58,6 +54,16 @@ impl Engine {
         }
         let replicated = replicated && !planted::is(Bug::NoWait);
         self.ask(Asked::Call(key), key.partition(), command, replicated, out);
+    }
+
+    /// The end of a call does not wait for a store that is out of reach: its parties go, and the write comes later.
+    pub(super) fn let_go(&mut self, now: Time, key: Key, out: &mut Outbox) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(Busy::Writes(writing)) = &mut call.busy else { return };
+        if matches!(writing.change, Change::Del { .. }) {
+            let then = std::mem::take(&mut writing.then);
+            self.apply(now, key, then, out);
+        }
     }
 
     pub(super) fn written(

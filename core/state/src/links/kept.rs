@@ -22,8 +22,9 @@ impl Default for Bounds {
 /// A put waits as long as somebody may repeat the message that led to it: 64·T1 (RFC 3261 §17.1.1.2). It outlives the replacement
 /// of a primary.
 const PUT_PATIENCE: Duration = Duration::from_secs(32);
-/// A new call is refused after this time, and a request whose record cannot be read comes again by itself. The engine writes the end
-/// of a call until it is kept, and lets its parties go meanwhile.
+/// The end of a call is written whenever the state tier comes back: nobody repeats it, and its effects are charges and call records.
+const DEL_PATIENCE: Duration = Duration::from_secs(3600);
+/// A new call is refused after this time, and a request whose record cannot be read comes again by itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that a question takes beside those of its command.
 const ASK_BYTES: usize = size_of::<Kept>();
@@ -50,6 +51,7 @@ impl Kept {
     pub(super) fn new(now: Time, ask: Ask) -> Kept {
         let patience = match ask.command {
             Command::Put(_) => PUT_PATIENCE,
+            Command::Del(_) => DEL_PATIENCE,
             _ => PATIENCE,
         };
         let bytes = ASK_BYTES + bytes_of(&ask.command);

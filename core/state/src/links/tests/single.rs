@@ -122,7 +122,7 @@ fn a_refusal_by_another_record_stays_a_refusal() {
 }
 
 #[test]
-fn patience_ends_after_two_seconds_and_for_changes_of_calls_after_32() {
+fn patience_ends_after_two_seconds_for_changes_of_calls_after_32_and_for_their_ends_after_an_hour() {
     let mut world = world();
     world.servers[0].life = Life::Dead;
     world.net.wires.keys().copied().collect::<Vec<_>>().into_iter().for_each(|link| world.lose(link));
@@ -133,9 +133,13 @@ fn patience_ends_after_two_seconds_and_for_changes_of_calls_after_32() {
     world.run(1_900);
     assert_eq!(world.replies(), []);
     world.run(200);
-    assert_eq!(world.replies(), [1, 2, 4].map(|ask| failed(ask, Unanswered::OutOfReach)));
+    assert_eq!(world.replies(), [failed(1, Unanswered::OutOfReach), failed(2, Unanswered::OutOfReach)]);
     world.run(30_000);
     assert_eq!(world.replies(), [failed(3, Unanswered::OutOfReach)]);
+    (0..3_565).for_each(|_| world.pass(1_000));
+    assert_eq!(world.replies(), []);
+    world.pass(3_000);
+    assert_eq!(world.replies(), [failed(4, Unanswered::OutOfReach)]);
     let status = world.links.status();
     assert_eq!((status.waiting, status.waiting_bytes, status.nodes[0].waiting), (0, 0, 0));
 }
