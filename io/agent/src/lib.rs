@@ -15,6 +15,7 @@ mod death;
 mod figures_file;
 pub mod get_data;
 mod network;
+mod notices;
 mod proc;
 mod ready;
 mod run;

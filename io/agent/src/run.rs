@@ -1,30 +1,31 @@
 //! The agent's loop: waits for the next event, gives it to the supervisor, carries out the supervisor's actions.
 
 mod actions;
+mod asked;
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use base::{Chance, Time};
-use heartbeat::stream::{End, Frame, framed};
-use heartbeat::{Ignored, Load};
+use heartbeat::stream::framed;
+use heartbeat::Load;
 use os::{Clock, Signals};
 use tracing::{error, info, warn};
 
 use crate::collect::Collector;
-use crate::control::{Command, Control};
+use crate::control::Control;
 use crate::death::{Death, signal_name};
 use crate::figures_file::{Figures, FiguresFile};
 use crate::get_data::GetData;
 use crate::network::Network;
+use crate::notices::Notices;
 use crate::proc::{self, Process};
 use crate::ready::Probe;
 use crate::send::Sender;
 use crate::settings::Settings;
 use crate::signals;
 use crate::state_file::{Remembered, StateFile};
-use crate::status;
 use crate::supervise::{Event, Outcome, Phase, Supervisor};
 
 /// Figures are collected once a heartbeat, but not more often than this, because a collection reads all of /proc …
@@ -63,6 +64,7 @@ struct Agent {
     lingering: Option<(Death, Time)>,
     probe: Option<Probe>,
     sender: Sender,
+    notices: Notices,
     beat_at: Time,
     collector: Collector,
     collect_at: Time,
@@ -86,6 +88,8 @@ enum Source {
     Signals,
     Process,
     GetData,
+    /// What load managers have to tell.
+    Notices,
 }
 
 /// An address or a file that the agent cannot have, why, and the remedy.
@@ -137,6 +141,7 @@ impl Agent {
             }
             None => None,
         };
+        let notices = Notices::to(settings.sip);
         let clock = Clock::start();
         let now = clock.now();
         sender.count_from(remembered.as_ref().map_or(0, |remembered| remembered.count_below));
@@ -153,6 +158,7 @@ impl Agent {
             lingering: None,
             probe: None,
             sender,
+            notices,
             beat_at: now,
             collector: Collector::default(),
             collect_at: now,
@@ -219,6 +225,9 @@ impl Agent {
         {
             self.ended(process.reap());
         }
+        if came.contains(&Source::Notices) {
+            self.pass_on();
+        }
         self.linger();
         self.obey();
         self.act(Event::Tick);
@@ -232,18 +241,6 @@ impl Agent {
         self.serve();
     }
 
-    /// Answers "get data" of performance servers, from the same figures.
-    fn serve(&mut self) {
-        let now = self.now();
-        let Some(stream) = &mut self.stream else { return };
-        let (key, sender) = (self.settings.key.as_deref(), &mut self.sender);
-        stream.turn(now, key, |nonce| {
-            let mut answer = framed(&sender.answer(nonce));
-            answer.extend(Frame::End(End { nonce, servers: 1 }).encode(key));
-            answer
-        });
-    }
-
     /// Sleeps until something comes or a timer is due.
     fn wait(&self) -> Vec<Source> {
         let sources: Vec<(Source, RawFd)> = [
@@ -253,6 +250,7 @@ impl Agent {
         ]
         .into_iter()
         .flatten()
+        .chain(self.sender.sockets().map(|socket| (Source::Notices, socket.as_raw_fd())))
         .collect();
         let mut fds: Vec<libc::pollfd> =
             sources.iter().map(|(_, fd)| os::poll::watched(*fd, libc::POLLIN)).collect();
@@ -338,59 +336,5 @@ impl Agent {
         if let Some(stream) = &mut self.stream {
             stream.notify(&framed(&self.sender.notification()));
         }
-    }
-
-    fn obey(&mut self) {
-        let now = self.now();
-        // One command a turn: a client that asks without end does not delay the supervision.
-        if let Some(asked) = self.control.as_mut().and_then(|control| control.next(now)) {
-            let command = asked.command;
-            if command != Command::Status {
-                info!("command {} received on the control socket", command.word());
-            }
-            match command {
-                Command::Status => {}
-                Command::Drain => self.act(Event::Drain),
-                Command::Resume => self.act(Event::Resume),
-                Command::Stop => self.act(Event::Stop),
-                Command::Detach => self.act(Event::Detach),
-            }
-            asked.answer(&self.status());
-        }
-    }
-
-    fn status(&self) -> String {
-        let mut text = status::figures(&self.sender.heartbeat(self.supervisor.state(), self.load));
-        status::line(&mut text, "server", Some(self.supervisor.phase().meaning()));
-        status::line(&mut text, "pid", self.supervisor.pid());
-        status::line(&mut text, "draining", Some(self.supervisor.draining()));
-        status::line(&mut text, "restarts", Some(self.supervisor.restarts_total()));
-        for (to, word) in self.sender.targets() {
-            status::line(&mut text, "heartbeats_to", Some(format!("{to} {word}")));
-        }
-        if let Some(get_data) = &self.get_data {
-            status::line(&mut text, "queries_answered", Some(get_data.answered));
-            for reason in Ignored::ALL {
-                let count = get_data.ignored[reason.index()];
-                if count > 0 {
-                    status::line(&mut text, &format!("queries_ignored_{}", reason.name()), Some(count));
-                }
-            }
-        }
-        if let Some(stream) = &self.stream {
-            let counts = &stream.counts;
-            status::line(&mut text, "get_data_connections", Some(stream.connections()));
-            status::line(&mut text, "get_data_answered", Some(counts.answered));
-            status::line(&mut text, "get_data_notified", Some(counts.notified));
-            status::line(&mut text, "get_data_refused", Some(counts.connections_refused));
-            status::line(&mut text, "get_data_given_up", Some(counts.connections_given_up));
-            for reason in Ignored::ALL {
-                let count = counts.ignored[reason.index()];
-                if count > 0 {
-                    status::line(&mut text, &format!("get_data_ignored_{}", reason.name()), Some(count));
-                }
-            }
-        }
-        text
     }
 }

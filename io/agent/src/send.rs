@@ -154,8 +154,18 @@ impl Sender {
         }
     }
 
+    /// Heartbeats leave from these sockets, and load managers send there what they have to tell.
+    pub fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+        [Some(&self.ipv4), self.ipv6.as_ref()].into_iter().flatten()
+    }
+
+    /// The state tier that heartbeats name.
+    pub fn state_tier(&self) -> Option<u64> {
+        self.heartbeat.state_tier
+    }
+
     /// Takes the ICMP reports about earlier heartbeats. A report belongs to the place that the heartbeat was sent to.
-    fn take_reports(&mut self, now: Time) {
+    pub fn take_reports(&mut self, now: Time) {
         for socket in [Some(&self.ipv4), self.ipv6.as_ref()].into_iter().flatten() {
             for _ in 0..REPORTS_MAX {
                 let Some((to, error)) = os::icmp::take(socket) else { break };

@@ -109,6 +109,12 @@ impl Rig {
         Heartbeat::decode(&buffer[..length], self.key.map(str::as_bytes)).expect("a good heartbeat")
     }
 
+    /// Where the next heartbeat comes from.
+    pub(crate) fn heartbeat_from(&self) -> SocketAddr {
+        self.ear.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.ear.recv_from(&mut [0; 600]).expect("a heartbeat").1
+    }
+
     /// Waits for a heartbeat with `state`; returns all heartbeats that came, with that heartbeat last.
     pub(crate) fn until(&self, state: ServerState) -> Vec<Heartbeat> {
         let begin = Instant::now();

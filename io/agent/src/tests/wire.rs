@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
+use heartbeat::death::Death;
 use heartbeat::{Ignored, Query, Replay, ServerState, Transport};
 
 use super::*;
@@ -190,4 +191,30 @@ fn a_load_manager_that_is_not_there_is_named_in_log_and_status_with_the_remedy()
         status.contains(&format!("heartbeats_to {gone} refused\nheartbeats_to {ear} sent\n")),
         "{status}"
     );
+}
+
+#[test]
+fn a_good_notice_that_a_server_is_gone_is_passed_on_to_the_server_once() {
+    let mut rig = Rig::new().with_key();
+    let server = UdpSocket::bind(rig.sip).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    rig.start("exec sleep 60", &[("period_ms", "60000"), ("state_tier", "17")]);
+    let from = rig.heartbeat_from();
+    let now = os::since_1970().as_micros() as u64;
+    let notice = |state_tier, count, key: &str| {
+        let death = Death { state_tier, server_id: 3, sip: ([192, 0, 2, 3], 5060).into() };
+        death.encode(9, count, Some(key.as_bytes()))
+    };
+    let (good, next) = (notice(17, now, KEY), notice(17, now + 1, KEY));
+    let forged = notice(17, now + 2, "another key than the agent's");
+    for datagram in [&forged[..], &notice(18, now - 1, KEY), &good, &good, &good[..59], &next] {
+        rig.ear().send_to(datagram, from).unwrap();
+    }
+    let mut buffer = [0; 600];
+    for expected in [good, next] {
+        let length = server.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[..length], expected);
+    }
+    let status = rig.tell(control::Command::Status);
+    assert_eq!((&*status["notices_passed"], &*status["notices_ignored"]), ("2", "4"));
 }
