@@ -4,7 +4,7 @@ Servers that name the next hop and servers that leave it to the load manager's V
 
 import socket
 
-from farm import Farm
+from farm import STROWGER, Farm
 from report import Report, calls
 from scenario import calling
 from sipp import clean, start_client
@@ -35,6 +35,27 @@ def whole_calls(transport):
         front, counters = farm_of(farm, transport, True)
         outcome = start_client(farm, calling(), front, number, RATE, "-d", 200).finish()
         counted = counters()
+    problems = clean("caller", outcome, number, resent=number)
+    if counted.get("encapsulated", 0) < 3 * number or counted.get("forged_encapsulations"):
+        problems.append(f"{counted.get('encapsulated')} responses encapsulated, {counted.get('forged_encapsulations')} refused")
+    return f"{outcome.good} of {number} calls good, {counted.get('encapsulated')} responses encapsulated", problems
+
+
+def of_engine(transport):
+    """The same calls, answered by an engine whose callee lies behind the load manager."""
+    number = calls(50, 300, 3000)
+    with Farm(f"encapsulated-engine-{transport}") as farm:
+        key_file = farm.directory / "farm.keys"
+        key_file.write_text(f"heartbeat {KEY}\n")
+        key_file.chmod(0o600)
+        callee, engine, front, control = farm.address(), farm.address(transport), farm.address(transport), farm.control()
+        farm.answer(callee)
+        argv = [STROWGER, "engine", "--listen", engine, "--listen", farm.address("udp" if transport == "tcp" else "tcp")]
+        argv += ["--to", f"sip:{callee.host_port}", "--encapsulate", "--key-file", key_file]
+        farm.serving(farm.start("engine", argv), [engine])
+        farm.configured({front: front.host_port}, [engine], keys={"heartbeat": KEY}, control={"path": str(control)})
+        outcome = start_client(farm, calling(), front, number, RATE, "-d", 200).finish()
+        counted = farm.counters(control)
     problems = clean("caller", outcome, number, resent=number)
     if counted.get("encapsulated", 0) < 3 * number or counted.get("forged_encapsulations"):
         problems.append(f"{counted.get('encapsulated')} responses encapsulated, {counted.get('forged_encapsulations')} refused")
@@ -73,6 +94,7 @@ def main():
     report = Report("encapsulated")
     for transport in ("udp", "tcp"):
         report.case(f"calls/{transport}", whole_calls, transport)
+        report.case(f"engine/{transport}", of_engine, transport)
     report.case("gone/by-via", connection_gone, False)
     report.case("gone/encapsulated", connection_gone, True)
     report.end()

@@ -8,7 +8,6 @@ mod bye;
 mod call;
 mod counters;
 mod due;
-mod encapsulating;
 mod invite;
 mod meters;
 mod on_streams;
@@ -23,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{Chance, Duration, HashKey, Key, Time};
+use lb::way::encapsulating::encapsulate;
 use sip::{Parser, Start, Transport};
 use transaction::Timers;
 use turn::Input;
@@ -188,7 +188,9 @@ impl Core for Answerer {
             Input::Judged { .. } | Input::FellBack { .. } => {}
             Input::Answer(never) | Input::Letter(never) => match *never {},
         }
-        self.encapsulate(before, out);
+        if let Some(key) = &self.encapsulating_key {
+            encapsulate(key, before, out);
+        }
         self.counters.live.set(self.book.live() as u64);
     }
 
@@ -196,7 +198,9 @@ impl Core for Answerer {
         let before = out.sends.len();
         self.run_due(now, out);
         self.group_timeout(now, out);
-        self.encapsulate(before, out);
+        if let Some(key) = &self.encapsulating_key {
+            encapsulate(key, before, out);
+        }
         self.counters.live.set(self.book.live() as u64);
     }
 

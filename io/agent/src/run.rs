@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use base::{Chance, Time};
-use heartbeat::stream::framed;
 use heartbeat::Load;
+use heartbeat::stream::framed;
 use os::{Clock, Signals};
 use tracing::{error, info, warn};
 

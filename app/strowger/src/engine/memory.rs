@@ -4,11 +4,13 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::Time;
-use engine::{Answer, Engine};
+use engine::Answer;
 use net::worker::Beside;
 use state::{Ask, Bounds, Command, Key, List, Millis, Partition, Reply};
 
 use crate::ctl::records::{Piece, Records};
+
+use super::core::Core;
 
 /// Bytes of all records.
 const BYTES_MAX: usize = 1 << 30;
@@ -27,7 +29,7 @@ impl Memory {
     }
 
     /// What a worker has beside its core.
-    pub(crate) fn beside(&self) -> Box<dyn Beside<Engine>> {
+    pub(crate) fn beside(&self) -> Box<dyn Beside<Core>> {
         Box::new(Own { memory: self.clone(), replies: Vec::new() })
     }
 
@@ -61,7 +63,7 @@ struct Own {
     replies: Vec<Answer>,
 }
 
-impl Beside<Engine> for Own {
+impl Beside<Core> for Own {
     fn ask(&mut self, _now: Time, asks: &mut Vec<Ask>) {
         self.replies.extend(asks.drain(..).map(|ask| Answer::Reply(self.memory.apply(ask))));
     }

@@ -1,5 +1,6 @@
 //! An engine's start: its workers, its number and secret, and the way to its state.
 
+mod core;
 mod events;
 mod keeper;
 pub(crate) mod memory;

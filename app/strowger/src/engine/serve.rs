@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::Time;
+use base::{Key, Time};
 use config::Tls;
 use engine::application::Forward;
 use engine::{Address, Counters, Engine, FarmSecret, Settings};
@@ -15,6 +15,7 @@ use net::worker::{Beside, Setup, Worker};
 use net::{Clock, Identities, UdpOptions};
 use sip::{Host, Uri};
 
+use super::core::Core;
 use super::keeper::Keeper;
 use super::memory::Memory;
 use super::part::{EnginePart, Kept};
@@ -46,6 +47,8 @@ pub(crate) struct Start {
     /// 0: no bound.
     pub(crate) ringing_per_source: u32,
     pub(crate) workers: u8,
+    /// Responses leave encapsulated, authenticated with this key.
+    pub(crate) encapsulating_key: Option<Key>,
     /// The nodes of the state tier; none: the state lies in this process.
     pub(crate) state: Option<state_redis::link::Settings>,
     pub(crate) seconds: Option<u64>,
@@ -94,7 +97,7 @@ pub(crate) fn serve(start: Start) -> io::Result<()> {
 }
 
 /// What a worker has beside its core, and what is seen of it.
-type ToState = (Box<dyn Beside<Engine>>, Option<Seen>);
+type ToState = (Box<dyn Beside<Core>>, Option<Seen>);
 
 fn run(
     mut start: Start,
@@ -111,8 +114,9 @@ fn run(
     let (mut counters, mut seen) = (Vec::new(), Vec::new());
     let fixed = fixed(&start, farm);
     for index in 0..start.workers {
-        let core = Engine::new(Settings { worker: index, ..settings.clone() }, farm.clock);
-        counters.push(core.counters());
+        let engine = Engine::new(Settings { worker: index, ..settings.clone() }, farm.clock);
+        counters.push(engine.counters());
+        let core = Core { engine, encapsulating_key: start.encapsulating_key.clone() };
         let (beside, own) = beside(index)?;
         seen.extend(own);
         let setup = Setup {

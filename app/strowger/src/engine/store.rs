@@ -5,11 +5,12 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use base::{Duration, Time};
-use engine::{Answer, Engine};
+use engine::Answer;
 use net::worker::Beside;
 use state::{Ask, Reply};
 use state_redis::link::{Settings, Start, Store};
 
+use super::core::Core;
 use super::seen::{Look, Seen};
 
 /// How often the core is told the time of the state tier, and operators are told how the way looks.
@@ -36,7 +37,7 @@ impl Way {
     }
 }
 
-impl Beside<Engine> for Way {
+impl Beside<Core> for Way {
     fn ask(&mut self, now: Time, asks: &mut Vec<Ask>) {
         self.store.ask(now, asks);
     }

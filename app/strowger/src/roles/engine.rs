@@ -86,6 +86,12 @@ pub(crate) struct Args {
     /// address or an IPv6 network of 64 bits; behind --lb, it is that of the client. 0: no bound
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     ringing_per_source: u32,
+    /// Answer by encapsulated responses, which name the hop behind the load manager; needs the farm's key file
+    #[arg(long, requires = "key_file")]
+    encapsulate: bool,
+    /// Key file with the heartbeat line of the farm
+    #[arg(long, value_name = "PATH", requires = "encapsulate")]
+    key_file: Option<PathBuf>,
     /// Threads for calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -136,7 +142,9 @@ fn start(args: Args) -> Result<Start, String> {
             Err(problems) => return Err(problems.to_string()),
         };
     err!("{warnings}");
+    let encapsulating_key = args.key_file.as_deref().map(super::agent::key).transpose();
     Ok(Start {
+        encapsulating_key: encapsulating_key.map_err(|problem| format!("error: {problem}\n"))?,
         mode: match args.mode {
             Mode::B2bua => engine::Mode::B2bua,
             Mode::Proxy => engine::Mode::Proxy,

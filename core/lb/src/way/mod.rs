@@ -7,6 +7,7 @@ pub(crate) mod core;
 pub(crate) mod draft;
 mod due;
 pub mod encapsulated;
+pub mod encapsulating;
 mod forward;
 mod full;
 mod held;

@@ -1,33 +1,29 @@
-//! `--encapsulate`: responses to requests that came through a load manager leave as encapsulated responses (SPEC C4,
-//! docs/encapsulated-response.md). They name the hop behind the load manager as RFC 3261 §18.2.2 finds it.
+//! A server's side of encapsulated responses (SPEC C4, docs/encapsulated-response.md): responses to requests that came through a
+//! load manager leave with the hop behind the load manager, as RFC 3261 §18.2.2 finds it.
 
 use std::net::{IpAddr, SocketAddr};
 
-use lb::way::encapsulated::{NextHop, write};
 use sip::headers::via::{self, Via};
 use sip::{Host, Message, Parser, SIP_PORT, SIPS_PORT, Start, Transport};
 use turn::Outbox;
 
-use super::Answerer;
+use super::encapsulated::{NextHop, write};
 
-impl Answerer {
-    /// Wraps the responses among the messages from index `from` on.
-    pub(super) fn encapsulate(&self, from: usize, out: &mut Outbox) {
-        let Some(key) = &self.encapsulating_key else { return };
-        let mut parser = Parser::new();
-        for send in &mut out.sends[from..] {
-            let bytes = &out.bytes[send.bytes.start as usize..send.bytes.end as usize];
-            if !bytes.starts_with(b"SIP/2.0 ") {
-                continue;
-            }
-            let Some(next_hop) = parser.parse(bytes).ok().and_then(|response| behind(&response)) else {
-                continue;
-            };
-            let response = bytes.to_vec();
-            let start = out.bytes.len() as u32;
-            write(next_hop, &response, key, &mut out.bytes);
-            send.bytes = start..out.bytes.len() as u32;
+/// Wraps the responses among the messages from index `from` on; `key`: the heartbeat key of the farm.
+pub fn encapsulate<Ask, Letter, Event>(key: &[u8], from: usize, out: &mut Outbox<Ask, Letter, Event>) {
+    let mut parser = Parser::new();
+    for send in &mut out.sends[from..] {
+        let bytes = &out.bytes[send.bytes.start as usize..send.bytes.end as usize];
+        if !bytes.starts_with(b"SIP/2.0 ") {
+            continue;
         }
+        let Some(next_hop) = parser.parse(bytes).ok().and_then(|response| behind(&response)) else {
+            continue;
+        };
+        let response = bytes.to_vec();
+        let start = out.bytes.len() as u32;
+        write(next_hop, &response, key, &mut out.bytes);
+        send.bytes = start..out.bytes.len() as u32;
     }
 }
 
