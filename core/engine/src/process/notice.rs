@@ -8,6 +8,7 @@ use heartbeat::death;
 use sip::{Flow, Target};
 
 use super::stand_in::flow_listener;
+use super::tier::Suspect;
 use super::{Engine, Letter, Outbox};
 use crate::probe::Probe;
 
@@ -18,22 +19,6 @@ const ASK_EVERY: Duration = Duration::from_millis(40);
 const ASKED_MAX: u8 = 3;
 /// Engines that are asked at a time. Of the death of any other, the state tier tells.
 const SUSPECTS_MAX: usize = 32;
-
-/// An engine that a notice says is gone.
-#[derive(Debug)]
-pub(super) struct Suspect {
-    address: SocketAddr,
-    /// Of the question: no answer to an older one counts.
-    number: u64,
-    asked: u8,
-    next: Time,
-}
-
-impl Suspect {
-    pub(super) fn deadline(&self) -> Time {
-        self.next
-    }
-}
 
 impl Engine {
     /// Anybody may send a notice: all that it leads to is a question to an engine of the farm.

@@ -1,12 +1,12 @@
 //! Who lives, what time it is, and what is asked next: an engine's view of the state tier.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use base::{Duration, Time};
 use state::Millis;
 use state::wakeup::{Living, Polls};
 
-use super::notice::Suspect;
 use crate::settings::Settings;
 
 /// A primary is out of reach when it has left marks unanswered for so long. New calls wait twice as long for their record: those
@@ -19,6 +19,17 @@ pub(super) enum Asked {
     Due,
     Owned { partition: u8, engine: u32 },
     Wake,
+}
+
+/// An engine that a notice says is gone.
+#[derive(Debug)]
+pub(super) struct Suspect {
+    pub(super) address: SocketAddr,
+    /// Of the question: no answer to an older one counts.
+    pub(super) number: u64,
+    pub(super) asked: u8,
+    /// When it is asked again, or counts as dead.
+    pub(super) next: Time,
 }
 
 #[derive(Debug)]
@@ -105,7 +116,7 @@ impl Tier {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let asked = self.suspects.iter().map(Suspect::deadline);
+        let asked = self.suspects.iter().map(|suspect| suspect.next);
         asked.chain([self.next_mark, self.next_poll]).min()
     }
 }
