@@ -17,6 +17,7 @@ pub mod get_data;
 mod network;
 mod notices;
 mod proc;
+mod pulse;
 mod ready;
 mod run;
 pub mod send;

@@ -107,7 +107,7 @@ impl Probe {
     }
 }
 
-fn open(sip: SocketAddr) -> std::io::Result<UdpSocket> {
+pub(crate) fn open(sip: SocketAddr) -> std::io::Result<UdpSocket> {
     let target = reachable(sip);
     let any: IpAddr =
         if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -127,7 +127,7 @@ fn reachable(sip: SocketAddr) -> SocketAddr {
 }
 
 /// A complete OPTIONS of RFC 3261 §11.1, with a transaction of its own.
-fn options(sip: SocketAddr, local: SocketAddr, unique: u64) -> Vec<u8> {
+pub(crate) fn options(sip: SocketAddr, local: SocketAddr, unique: u64) -> Vec<u8> {
     let mut text = Vec::with_capacity(512);
     Writer::request(&mut text, "OPTIONS", format_args!("sip:{sip}"))
         .via(format_args!("SIP/2.0/UDP {local};branch=z9hG4bK{unique:016x};rport"))

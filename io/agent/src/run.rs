@@ -21,6 +21,7 @@ use crate::get_data::GetData;
 use crate::network::Network;
 use crate::notices::Notices;
 use crate::proc::{self, Process};
+use crate::pulse::Pulse;
 use crate::ready::Probe;
 use crate::send::Sender;
 use crate::settings::Settings;
@@ -63,6 +64,8 @@ struct Agent {
     /// While being stopped, the server ended, but processes that it started still run.
     lingering: Option<(Death, Time)>,
     probe: Option<Probe>,
+    /// Of a server that takes calls.
+    pulse: Option<Pulse>,
     sender: Sender,
     notices: Notices,
     beat_at: Time,
@@ -157,6 +160,7 @@ impl Agent {
             session: None,
             lingering: None,
             probe: None,
+            pulse: None,
             sender,
             notices,
             beat_at: now,
@@ -232,6 +236,7 @@ impl Agent {
         self.obey();
         self.act(Event::Tick);
         self.look();
+        self.feel();
         self.collect_and_send();
         if came.contains(&Source::GetData)
             && let Some(get_data) = &mut self.get_data
@@ -264,6 +269,7 @@ impl Agent {
             Some(self.collect_at),
             self.supervisor.wake(),
             self.starting().map(Probe::wake),
+            self.pulse.as_ref().map(Pulse::wake),
             self.lingering.as_ref().map(|(_, at)| *at),
             self.stream.as_ref().and_then(perf::Server::next_deadline),
             self.control.as_ref().and_then(Control::next_deadline),
@@ -289,6 +295,22 @@ impl Agent {
             self.act(Event::Ready);
         } else if let Some(reminder) = probe.reminder(now) {
             warn!("{}", &reminder);
+        }
+    }
+
+    /// Ends a server that hangs.
+    fn feel(&mut self) {
+        let (Some(hung_after), Phase::Running) = (self.settings.hung_after, self.supervisor.phase()) else {
+            self.pulse = None;
+            return;
+        };
+        let now = self.now();
+        let sip = self.settings.sip;
+        let pulse = self.pulse.get_or_insert_with(|| Pulse::new(sip, hung_after, now));
+        if pulse.hangs(now, &mut self.chance) {
+            error!("server does not answer OPTIONS for {} ms; it is killed", hung_after.as_millis());
+            self.pulse = None;
+            self.signal_session(libc::SIGKILL);
         }
     }
 

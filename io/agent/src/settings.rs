@@ -44,6 +44,8 @@ pub struct Settings {
     pub control: Option<PathBuf>,
     pub policy: Policy,
     pub ready: Ready,
+    /// A server that runs and answers no OPTIONS for so long is killed; over UDP only. `None`: nobody asks it.
+    pub hung_after: Option<Duration>,
     /// Address of the interface for multicast. `None`: the route decides. (IPv6: the scope id of the target.)
     pub interface: Option<IpAddr>,
     /// How many routers a multicast heartbeat passes. Default 1: it stays on the link.
@@ -97,6 +99,7 @@ impl Settings {
             control: None,
             policy: Policy::default(),
             ready: Ready { check: ReadyCheck::Port, delay: Duration::ZERO },
+            hung_after: None,
             interface: None,
             multicast_ttl: 1,
             cpu_high_permille: 850,
@@ -129,6 +132,12 @@ impl Settings {
                 Decay::PERIOD_MIN.as_millis(),
                 Decay::PERIOD_MAX.as_millis()
             ));
+        }
+        if self.hung_after.is_some() && self.transport == Transport::Tcp {
+            return Err(
+                "--hung-ms needs --transport udp: the kernel accepts connections for a process that hangs"
+                    .to_owned(),
+            );
         }
         if self.key.as_ref().is_some_and(|key| key.len() < 16) {
             return Err(

@@ -98,6 +98,9 @@ pub(crate) struct Args {
     /// The server does not count as started before this time has passed
     #[arg(long, value_name = "MS", default_value_t = 0)]
     ready_delay_ms: u64,
+    /// Kill a server that runs and answers no OPTIONS over UDP for this time; it is started again. If left out, nobody asks it
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1000..=3_600_000))]
+    hung_ms: Option<u64>,
     /// Pause before the first restart; it doubles with each further death soon after
     #[arg(long, value_name = "MS", default_value_t = 200)]
     restart_delay_ms: u64,
@@ -292,6 +295,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         },
         delay: Duration::from_millis(args.ready_delay_ms),
     };
+    settings.hung_after = args.hung_ms.map(Duration::from_millis);
     settings.policy = Policy {
         restart_delay: Duration::from_millis(args.restart_delay_ms),
         restart_delay_max: Duration::from_millis(args.restart_delay_max_ms),

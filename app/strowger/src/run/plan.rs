@@ -99,6 +99,7 @@ impl Plan {
             words(["agent", "--sip", &own.to_string(), "--to", &to.to_string()])
                 .chain(words(["--id", &number.to_string(), "--period-ms", &period.as_millis().to_string()]))
                 .chain(words(["--state-tier", &tier(&self.nodes()).to_string(), "--give-up", "never"]))
+                .chain(words(["--hung-ms", "10000"]))
                 .chain(words(["--restart-delay-max-ms", "5000", "--stop-timeout-ms", "2000"]))
                 .chain(words(["--drain-ms", &DRAIN_MS.to_string(), "--state-file"]))
                 .chain([self.remembered(index, folder).into()])

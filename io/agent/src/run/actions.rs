@@ -101,7 +101,7 @@ impl Agent {
         );
     }
 
-    fn signal_session(&self, signal: i32) {
+    pub(super) fn signal_session(&self, signal: i32) {
         if let Some(session) = self.session {
             proc::signal_session(session, signal);
         }

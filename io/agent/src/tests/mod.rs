@@ -252,6 +252,7 @@ fn settings_of(text: &str) -> Settings {
     let to = pairs["to"].split(' ').map(|to| to.parse().unwrap()).collect();
     let mut settings = Settings::new(pairs["sip"].parse().unwrap(), to, command);
     settings.server_id = 42;
+    settings.hung_after = millis("hung_ms");
     settings.state_file = get("state_file").map(PathBuf::from);
     settings.control = get("control").map(PathBuf::from);
     settings.query = get("query").map(|at| at.parse().unwrap());

@@ -104,6 +104,22 @@ fn a_server_is_started_when_it_answers_options() {
 }
 
 #[test]
+fn a_server_that_hangs_is_killed_and_started_again() {
+    let mut rig = Rig::new();
+    rig.start(&server_at(&format!("udp:{}", rig.sip), 0), &[("ready", "options"), ("hung_ms", "2000")]);
+    rig.until(ServerState::Started);
+    let first = rig.server();
+    // It answers for a while.
+    rig.heartbeat();
+    assert!(runs(first));
+    kill(first, libc::SIGSTOP);
+    rig.until(ServerState::Stopped);
+    rig.until(ServerState::Started);
+    assert_ne!(rig.server(), first);
+    rig.logged(1, "server does not answer OPTIONS for 2000 ms; it is killed");
+}
+
+#[test]
 fn a_port_of_another_transport_or_number_is_not_the_servers() {
     let mut rig = Rig::new();
     rig.start(&server_at(&format!("tcp:{}", rig.sip), 0), &[("ready", "port")]);
