@@ -8,5 +8,6 @@ mod notices;
 mod passing;
 mod proxy;
 mod reach;
+mod replays;
 mod shares;
 mod world;
