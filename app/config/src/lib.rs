@@ -15,7 +15,7 @@ pub use checks::http::Http;
 pub use checks::lb::{Checked, Drain};
 pub use checks::perf::Perf;
 pub use checks::process::{Faults, Process, Streams};
-pub use checks::run::sip_uri;
+pub use checks::run::{callee, twice};
 pub use checks::tls::{Shown, Tls};
 pub use files::control_path::{control_path, state_path};
 pub use files::keys::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};

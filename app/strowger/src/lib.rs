@@ -28,8 +28,10 @@ use roles::Role;
 const OVERVIEW: &str = "\
 strowger puts one address in front of a farm of SIP servers.
 
-  strowger demo                 run a farm on this machine, send calls through it, and kill a server
+  strowger demo                 run a farm on this machine, send calls through it, and kill engines under calls
   strowger run                  run a whole farm on this machine: load manager, engines, their calls' records
+  strowger engine               run a server whose calls outlive it, in front of your callees
+  strowger state                keep the records of calls for the engines of this machine; check Redis for more
   strowger lb                   run the load manager: one address for the whole farm
   strowger agent -- COMMAND     run beside each SIP server: start it, watch it, send its heartbeat
   strowger perf                 poll agents and serve their figures to load managers, for selection by score
@@ -48,6 +50,9 @@ A first load manager, in front of two servers:
 
 `strowger ROLE --help` shows the options and examples of a role.
 ";
+
+/// How an error of the library that reads command lines ends.
+const CLAPS_END: &str = "For more information, try '--help'.";
 
 #[derive(Parser)]
 #[command(name = "strowger", version, about = "One address in front of a farm of SIP servers")]
@@ -75,7 +80,7 @@ fn run() -> ExitCode {
         }
         // Help and version were asked for; everything else is a bad command line.
         Err(error) if error.use_stderr() => {
-            let _ = error.print();
+            err!("{}", with_remedy(&error.render().to_string()));
             ExitCode::from(config::EXIT_USAGE)
         }
         Err(error) => {
@@ -83,6 +88,15 @@ fn run() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// An error of the command line ends as all our errors do.
+fn with_remedy(text: &str) -> String {
+    let named = std::env::args().nth(1);
+    let role = named.filter(|name| CommandLine::command().find_subcommand(name).is_some());
+    let command = role.map_or_else(|| "strowger --help".to_owned(), |role| format!("strowger {role} --help"));
+    let text = text.trim_end().trim_end_matches(CLAPS_END).trim_end();
+    format!("{text}\n\n  remedy: `{command}` shows all options, and examples\n")
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod tests;
 pub use address::{Address, NoAddress};
 pub use check::{Checked, check};
 pub use list::Records;
-pub use say::say;
+pub use say::{reach, say};
 pub use settings::Settings;
 pub use start::{SECRET_BYTES, Start};
 pub use store::{Status, Store};

@@ -252,14 +252,18 @@ fn letters(listeners: &[Listener]) -> Box<[u8]> {
     udp.map(|listener| listener.bind.to_string().into_bytes()).unwrap_or_default().into()
 }
 
+const UNKNOWN: &str =
+    "\n  remedy: write the IP address, or a name that this machine finds (getent hosts NAME)";
+
 /// The addresses of the names in URIs.
-fn hosts(uris: &[String]) -> io::Result<HashMap<Box<[u8]>, IpAddr>> {
+pub(crate) fn hosts(uris: &[String]) -> io::Result<HashMap<Box<[u8]>, IpAddr>> {
     let mut hosts = HashMap::new();
     for uri in uris {
         let Ok(Uri { host: Host::Name(name), .. }) = Uri::parse(uri.as_bytes()) else { continue };
         let text = String::from_utf8_lossy(name).into_owned();
-        let unknown =
-            |why: &dyn std::fmt::Display| io::Error::other(format!("{uri}: no address of {text}: {why}"));
+        let unknown = |why: &dyn std::fmt::Display| {
+            io::Error::other(format!("{uri}: no address of {text}: {why}{UNKNOWN}"))
+        };
         let found = (text.as_str(), 0).to_socket_addrs().map_err(|error| unknown(&error))?.next();
         let found = found.ok_or_else(|| unknown(&"the name has none"))?;
         hosts.insert(name.to_ascii_lowercase().into(), found.ip());

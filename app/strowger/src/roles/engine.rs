@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::value_parser;
 use config::{Endpoint, parse_endpoint};
 use lb::settings::Listener;
-use sip::Transport;
+use sip::{Host, Transport, Uri};
+use state_redis::link::NoAddress;
 
 use crate::engine::serve::{Start, serve};
 use crate::roles::control_options::ControlArgs;
@@ -55,16 +56,16 @@ pub(crate) struct Args {
     /// The load manager in front: new calls leave through it, so that it brings back their answers after the death of
     /// this engine
     #[arg(long, value_name = "ADDRESS:PORT")]
-    lb: Option<SocketAddr>,
+    lb: Option<String>,
     /// A node of the state tier that keeps the calls: unix:PATH or ADDRESS:PORT. May be repeated. If left out, the state lies
     /// in this process, and calls end with it
     #[arg(long, value_name = "NODE")]
     state: Vec<String>,
     /// User of the state tier; the password comes from the file
-    #[arg(long, value_name = "NAME", requires = "state_password_file")]
+    #[arg(long, value_name = "NAME", requires_all = ["state", "state_password_file"])]
     state_user: Option<String>,
     /// File with the password of the state tier
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "state")]
     state_password_file: Option<PathBuf>,
     /// Certificate chain of `tls:` and `wss:` listeners in PEM: the own certificate first, then those of its signers
     #[arg(long, value_name = "FILE")]
@@ -133,8 +134,17 @@ fn start(args: Args) -> Result<Start, String> {
         let transport = transport.unwrap_or(Transport::Udp);
         listeners.push(Listener { transport, bind: address, advertise: address });
     }
-    for uri in &args.to {
-        config::sip_uri(uri).map_err(|(what, remedy)| problem(format!("--to {uri}: {what}"), remedy))?;
+    let lb = args.lb.as_deref().map(load_manager).transpose()?;
+    callees(&args.to, &listeners, lb)?;
+    if let Some(text) = config::twice(&args.listen).or_else(|| config::twice(&args.state)) {
+        return Err(problem(format!("{text} is given twice"), "remove one of the two"));
+    }
+    if !args.state.is_empty() && !listeners.iter().any(|listener| listener.transport == Transport::Udp) {
+        let remedy = "add --listen udp:ADDRESS:PORT";
+        return Err(problem(
+            "--state: engines hand messages to each other over UDP, and there is no listener for it",
+            remedy,
+        ));
     }
     let (tls, warnings) =
         match config::server_tls(&args.listen, args.certificate.as_deref(), args.key.as_deref()) {
@@ -152,7 +162,7 @@ fn start(args: Args) -> Result<Start, String> {
         listeners,
         tls,
         to: args.to,
-        route: args.lb,
+        route: lb,
         state: state(&args.state, args.state_user.as_deref(), args.state_password_file.as_deref())?,
         ring_max: Duration::from_secs(args.ring_max),
         talk_max: args.talk_max.map(Duration::from_secs),
@@ -164,12 +174,75 @@ fn start(args: Args) -> Result<Start, String> {
     })
 }
 
+/// The load manager in front.
+fn load_manager(text: &str) -> Result<SocketAddr, String> {
+    let read =
+        parse_endpoint(text).map_err(|(what, remedy)| problem(format!("--lb {text}: {what}"), remedy))?;
+    match read.transport {
+        None | Some(Transport::Udp) => Ok(read.address),
+        Some(_) => Err(problem(
+            format!("--lb {text}: calls leave over UDP"),
+            "name a listener of lb for UDP: ADDRESS:PORT",
+        )),
+    }
+}
+
+/// Judges who is called.
+fn callees(to: &[String], listeners: &[Listener], lb: Option<SocketAddr>) -> Result<(), String> {
+    let own: Vec<SocketAddr> = listeners.iter().map(|listener| listener.bind).chain(lb).collect();
+    for uri in to {
+        config::callee(uri, &own).map_err(|(what, remedy)| problem(format!("--to {uri}: {what}"), remedy))?;
+        let Some((transport, is_ipv4)) =
+            lb.map(|lb| (Transport::Udp, Some(lb.is_ipv4()))).or_else(|| needs(uri))
+        else {
+            continue;
+        };
+        let fits = |listener: &Listener| {
+            listener.transport == transport
+                && is_ipv4.is_none_or(|is_ipv4| is_ipv4 == listener.bind.is_ipv4())
+        };
+        if !listeners.iter().any(fits) {
+            let word = transport.word();
+            let family = match is_ipv4 {
+                Some(true) => " and IPv4",
+                Some(false) => " and IPv6",
+                None => "",
+            };
+            return Err(problem(
+                format!("--to {uri}: no listener is for {word}{family}, so nothing can be sent there"),
+                format!("add --listen {word}:ADDRESS:PORT, or add ;transport= to the URI"),
+            ));
+        }
+    }
+    match config::twice(to) {
+        Some(uri) => {
+            Err(problem(format!("--to {uri} is given twice: it would ring twice"), "remove one of the two"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The transport to a callee; whether it has an IPv4 address, if that is known.
+fn needs(uri: &str) -> Option<(Transport, Option<bool>)> {
+    let uri = Uri::parse(uri.as_bytes()).ok()?;
+    let named = uri.parameter(b"transport").unwrap_or_default();
+    let word = if uri.secure { "tls" } else { std::str::from_utf8(named).ok()? };
+    let all = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+    let transport =
+        all.into_iter().find(|known| known.word().eq_ignore_ascii_case(word)).unwrap_or(Transport::Udp);
+    let is_ipv4 = match uri.host {
+        Host::Ip(ip) => Some(ip.is_ipv4()),
+        Host::Name(_) => None,
+    };
+    Some((transport, is_ipv4))
+}
+
 fn problem(what: impl std::fmt::Display, remedy: impl std::fmt::Display) -> String {
     format!("error: {what}\n  remedy: {remedy}\n")
 }
 
 /// The way to the state tier.
-fn state(
+pub(super) fn state(
     nodes: &[String],
     user: Option<&str>,
     password: Option<&Path>,
@@ -178,8 +251,8 @@ fn state(
         return Ok(None);
     }
     let read = |text: &String| {
-        let remedy = "write it as unix:/run/strowger-state.sock, 192.0.2.5:6379 or host.example:6379";
-        text.parse().map_err(|why| problem(format!("--state {text}: {why}"), remedy))
+        // It says what to write, too.
+        text.parse().map_err(|why: NoAddress| format!("error: --state {why}\n"))
     };
     let nodes = nodes.iter().map(read).collect::<Result<_, _>>()?;
     let read = |path| {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use config::{Generated, Problems, Run, RunForm};
 use tracing::{error, info, warn};
 
+use crate::engine::serve::hosts;
 use crate::process::signals::Signals;
 use crate::report::table::aligned;
 use crate::run::{Farm, Folder, Plan, Said};
@@ -125,6 +126,7 @@ fn serve(args: &Args) -> io::Result<ExitCode> {
             return Ok(ExitCode::from(config::EXIT_USAGE));
         }
     };
+    look_around(&run)?;
     run.lb.notices.iter().for_each(|notice| errln!("{notice}"));
     let plan = Plan::new(run, &folder)?;
     let signals = Signals::hold(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
@@ -146,6 +148,17 @@ fn serve(args: &Args) -> io::Result<ExitCode> {
     drop(farm);
     info!("the farm has ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What no engine could start with: a name without an address, an outside state tier that is not there.
+fn look_around(run: &Run) -> io::Result<()> {
+    hosts(&run.to)?;
+    let password = run.state_password_file.as_deref();
+    let tier = super::engine::state(&run.state, run.state_user.as_deref(), password);
+    match tier.map_err(io::Error::other)? {
+        Some(settings) => state_redis::link::reach(&settings),
+        None => Ok(()),
+    }
 }
 
 fn log(said: &Said) {

@@ -1,5 +1,6 @@
 //! The state tier of one machine, and the check of a Redis or Valkey server that is the state tier of several (SPEC E1, E8).
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -136,12 +137,23 @@ fn serve(args: &Args) -> Result<(), String> {
         ..Settings::new(&path)
     };
     let file = args.effects.as_deref();
+    // Opened before the socket: so an error of it has its own name.
+    if let Some(path) = file {
+        let opened = std::fs::File::options().create(true).append(true).open(path);
+        opened.map_err(|error| {
+            format!(
+                "--effects {}: {error}\n  remedy: name a file in a folder that this user may write",
+                path.display()
+            )
+        })?;
+    }
     let mut server = Server::open(settings).map_err(|error| {
-        let file = file.map_or_else(String::new, |file| format!(", or the file {}", file.display()));
-        format!(
-            "the socket {}{file}: {error}\n  remedy: end the other process, or give another --listen",
-            path.display()
-        )
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "end the other process, or give another --listen",
+            ErrorKind::NotFound => "make the folder, or give another --listen",
+            _ => "give another --listen, in a folder that this user may write",
+        };
+        format!("--listen unix:{}: {error}\n  remedy: {remedy}", path.display())
     })?;
     let effects = file.map_or_else(
         || "effects wait for an engine".to_owned(),
@@ -165,10 +177,10 @@ fn serve(args: &Args) -> Result<(), String> {
 fn check_redis(args: &Args, address: &Address) -> Result<ExitCode, String> {
     let node = node(args, address)?;
     let checked = link::check(&node, args.started_by()).map_err(|error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => {
+        ErrorKind::PermissionDenied => {
             format!("{error}\n  remedy: a --user that may ask (+info +config|get), and its password")
         }
-        _ => error.to_string(),
+        _ => format!("{error}\n  remedy: start the server, or name another address"),
     })?;
     for wrong in &checked.wrong {
         outln!("{}\n  why: {}\n  remedy: {}", wrong.line, wrong.why, wrong.remedy);
@@ -190,7 +202,8 @@ fn node(args: &Args, address: &Address) -> Result<link::Settings, String> {
         None => std::env::var(PASSWORD_VARIABLE).ok(),
     };
     if args.user.is_some() && password.is_none() {
-        return Err(format!("--user needs --password-file, or {PASSWORD_VARIABLE}"));
+        let remedy = format!("add --password-file FILE, or set the variable {PASSWORD_VARIABLE}");
+        return Err(format!("--user needs a password\n  remedy: {remedy}"));
     }
     let user = args.user.as_deref().map(Box::from);
     let password = password.map(base::Key::from);

@@ -22,20 +22,26 @@ impl Folder {
     pub(crate) fn open(path: &Path) -> io::Result<Folder> {
         match fs::DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => other?,
+            Err(error) => {
+                let text =
+                    format!("{error}\n  remedy: name a folder in one that is there and yours (--folder)");
+                return Err(io::Error::new(error.kind(), text));
+            }
+            Ok(()) => {}
         }
         let found = fs::symlink_metadata(path)?;
         // Everybody may make a folder in /tmp, and would read our keys in it.
         let own = fs::metadata("/proc/self")?.uid();
         if !found.is_dir() || found.uid() != own || found.mode() & 0o077 != 0 {
-            let text = "it is not a folder of this user alone; chmod 700 it, or name another (--folder)";
+            let text =
+                "it is not a folder of this user alone\n  remedy: chmod 700 it, or name another (--folder)";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         let lock =
             File::options().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"))?;
         // SAFETY: a valid descriptor.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == -1 {
-            let text = "another farm runs in it; end that one, or name another folder (--folder)";
+            let text = "another farm runs in it\n  remedy: end that one, or name another folder (--folder)";
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
         let folder = Folder { path: path.to_owned(), _lock: lock };

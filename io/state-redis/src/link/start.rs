@@ -67,7 +67,8 @@ impl Start {
     }
 }
 
-fn explained(error: &io::Error) -> io::Error {
+/// The error, and what to do about it.
+pub(super) fn explained(error: &io::Error) -> io::Error {
     let text = format!(
         "the state tier: {error}\n  remedy: start it (strowger state, or Redis 7.0 or Valkey), and name one of its nodes"
     );

@@ -1,5 +1,7 @@
 //! The program as its users meet it: what it says, with which status it ends, and the demo, which loses no call.
 
+mod mistakes;
+
 use std::process::{Command, Output, Stdio};
 
 fn strowger(arguments: &[&str]) -> Output {
@@ -22,6 +24,9 @@ fn alone_it_gives_an_overview() {
         0,
         &[
             "strowger demo",
+            "strowger run",
+            "strowger engine",
+            "strowger state",
             "strowger lb",
             "strowger agent",
             "strowger status",
@@ -111,7 +116,10 @@ fn no_verb_panics_when_its_output_is_closed_or_full() {
 
 #[test]
 fn every_role_explains_itself_with_examples() {
-    for role in ["lb", "agent", "answer", "status", "top", "why", "perf", "ctl", "check", "demo", "key"] {
+    for role in [
+        "lb", "agent", "answer", "status", "top", "why", "perf", "ctl", "check", "demo", "key", "run",
+        "engine", "state",
+    ] {
         check(&[role, "--help"], 0, &["Usage:", "Examples:", &format!("strowger {role}")]);
     }
 }
