@@ -165,7 +165,11 @@ impl Farm {
         for send in &out.sends {
             let bytes = &out.bytes[send.bytes.start as usize..send.bytes.end as usize];
             let is_letter = bytes.starts_with(b"SWL1");
-            assert!(is_letter || parser.parse(bytes).is_ok(), "left unreadable: {}", String::from_utf8_lossy(bytes));
+            assert!(
+                is_letter || parser.parse(bytes).is_ok(),
+                "left unreadable: {}",
+                String::from_utf8_lossy(bytes)
+            );
             self.seen.push_back(bytes.to_vec());
             if self.seen.len() > SEEN_MAX {
                 self.seen.pop_front();
@@ -310,6 +314,8 @@ fn request(message: &[u8], method: &str, number: u8, turned: bool) -> Vec<u8> {
         text.push_str(&format!("{turned_line}\r\n"));
     }
     let number = if matches!(method, "ACK" | "CANCEL") { 7 } else { 8 + u32::from(number) };
-    text.push_str(&format!("CSeq: {number} {method}\r\nContact: <sip:alice@{CALLER}>\r\nContent-Length: 0\r\n\r\n"));
+    text.push_str(&format!(
+        "CSeq: {number} {method}\r\nContact: <sip:alice@{CALLER}>\r\nContent-Length: 0\r\n\r\n"
+    ));
     text.into_bytes()
 }
