@@ -177,7 +177,7 @@ mod tests {
             "strowger_wrong 0",
         ] {
             assert!(
-                text.lines().any(|present| present.trim_end_matches(".0") == line),
+                text.lines().any(|present| present.trim_end_matches(".0").replace("{}", "") == line),
                 "no {line} in:\n{text}"
             );
         }
