@@ -206,8 +206,9 @@ impl CallsReport {
         let head = ["key", "state", "age", "engine", "from", "to", "callees", "Call-ID"];
         let mut text = if rows.is_empty() { String::new() } else { aligned(&head, &rows) };
         let count = |state: &str| self.calls.iter().filter(|call| call.state == state).count();
+        let first = if self.more { "first " } else { "" };
         let all = format!(
-            "{} calls: {} ringing, {} up, {} ending",
+            "{first}{} calls: {} ringing, {} up, {} ending",
             self.calls.len(),
             count("ringing"),
             count("up"),

@@ -88,8 +88,8 @@ fn row(part: &PartReport) -> Vec<String> {
                 report.pid,
                 report.uptime_seconds,
                 report.listeners.join(" "),
-                format!("to {} of {} servers", report.active.len(), report.servers.len()),
-                format!("{} new, {} answered", counter("new_calls"), counter("sessions_established")),
+                format!("go to {} of {} servers", report.active.len(), report.servers.len()),
+                format!("new {}, answered {}", counter("new_calls"), counter("sessions_established")),
             )
         }
         Some(Report::Engine(report)) => {
@@ -101,9 +101,9 @@ fn row(part: &PartReport) -> Vec<String> {
                 report.pid,
                 report.uptime_seconds,
                 report.listeners.join(" "),
-                format!("{} ringing, {} up, {} ending", calls.ringing, calls.up, calls.ending),
+                format!("ringing {}, up {}, ending {}", calls.ringing, calls.up, calls.ending),
                 format!(
-                    "{} begun, {} taken over; number {}",
+                    "begun {}, taken over {}; number {}",
                     counter("engine_begun"),
                     counter("engine_taken_over"),
                     report.engine
@@ -114,8 +114,8 @@ fn row(part: &PartReport) -> Vec<String> {
             report.pid,
             report.uptime_seconds,
             report.listener.clone(),
-            format!("{} records, {} of {}", report.records, size(report.bytes), size(report.bytes_max)),
-            format!("{} effects wait", report.effects),
+            format!("records {}, {} of {}", report.records, size(report.bytes), size(report.bytes_max)),
+            format!("effects that wait {}", report.effects),
         ),
         None => {
             let why = "does not answer".to_owned();
@@ -153,7 +153,7 @@ mod tests {
         };
         let text = FarmReport::new(parts()).text();
         assert!(text.starts_with("farm of 3 parts: all is well\n\n  part"), "{text}");
-        assert!(text.contains("1 ringing, 40 up, 0 ending") && text.contains("41 records"), "{text}");
+        assert!(text.contains("ringing 1, up 40, ending 0") && text.contains("records 41,"), "{text}");
         assert!(text.contains("to 1 of 1 servers"), "{text}");
         let mut parts = parts();
         parts.push(part("engine-2.control.sock", None));
