@@ -93,3 +93,104 @@ impl<P: Part> Asked for PartDesk<P> {
         &self.api
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::record::{Leg, LegState, Record, Tombstone};
+    use serde_json::json;
+    use state::{Header, Key, Millis};
+
+    use super::*;
+    use crate::ctl::records::Piece;
+
+    /// A part with these records, all in partition 7.
+    struct Fake(Vec<(Key, Box<[u8]>)>);
+
+    impl Records for Fake {
+        fn list(&mut self, partition: u8, _after: Millis, _limit: u32) -> io::Result<Piece> {
+            let records = if partition == 7 { self.0[..1].to_vec() } else { Vec::new() };
+            Ok((records, None))
+        }
+
+        fn get(&mut self, key: Key) -> io::Result<Option<Box<[u8]>>> {
+            Ok(self.0.iter().find(|(known, _)| *known == key).map(|(_, record)| record.clone()))
+        }
+    }
+
+    impl Part for Fake {
+        fn role(&self) -> &'static str {
+            "engine"
+        }
+
+        fn report(&self) -> Report {
+            Report::Engine(Box::default())
+        }
+
+        fn counters(&self) -> Vec<Counter> {
+            vec![Counter { name: "engine_begun".into(), value: 3 }]
+        }
+
+        fn records(&self) -> io::Result<Box<dyn Records>> {
+            Ok(Box::new(Fake(self.0.clone())))
+        }
+
+        /// A wrong one, as that of a callee's Call-ID: the call is found by reading all.
+        fn partition_of(&self, _call_id: &str) -> Option<u8> {
+            Some(8)
+        }
+    }
+
+    /// A call that is up under the key 7…, and one that is gone under 8….
+    fn desk() -> PartDesk<Fake> {
+        let leg = |number, call_id: &str| Leg {
+            number,
+            state: LegState::Confirmed,
+            call_id: call_id.as_bytes().into(),
+            ..Leg::default()
+        };
+        let record = Record { legs: vec![leg(0, "a"), leg(1, "b")], ..Record::default() };
+        let (mut up, mut gone) = (Vec::new(), Vec::new());
+        record.write(&mut up);
+        Tombstone { status: 486, ..Tombstone::default() }.write(&Header::default(), &mut gone);
+        let records = vec![(Key([7; 12]), up.into()), (Key([8; 12]), gone.into())];
+        PartDesk::new(Fake(records), Tokens::default(), Arc::default())
+    }
+
+    fn ask(verb: &str, arguments: Value) -> Outcome {
+        desk().ask(verb, arguments.as_object().cloned().unwrap_or_default())
+    }
+
+    #[test]
+    fn calls_are_listed_by_state_and_engine() {
+        let keys = |arguments: Value| {
+            let document = ask("calls", arguments).unwrap().document;
+            document["calls"].as_array().map_or(0, Vec::len)
+        };
+        assert_eq!(keys(json!({})), 1);
+        assert_eq!(keys(json!({ "state": "up", "engine": 0 })), 1);
+        assert_eq!(keys(json!({ "state": "ringing" })), 0);
+        assert_eq!(keys(json!({ "engine": 5 })), 0);
+        assert_eq!(ask("calls", json!({ "state": "asleep" })).unwrap_err().why, RefusalKind::Bad);
+    }
+
+    #[test]
+    fn a_call_is_found_by_its_key_and_by_the_call_id_of_either_side() {
+        let key = Key([7; 12]).to_string();
+        for id in [&key, "a", "b"] {
+            let document = ask("call", json!({ "id": id })).unwrap().document;
+            assert_eq!((&document[0]["key"], &document[0]["state"]), (&json!(key), &json!("up")), "{id}");
+        }
+        let gone = ask("call", json!({ "id": Key([8; 12]).to_string() })).unwrap();
+        assert!(gone.text.contains("is gone") && gone.text.contains("486"), "{}", gone.text);
+        assert_eq!(ask("call", json!({ "id": "c" })).unwrap_err().why, RefusalKind::NotFound);
+    }
+
+    #[test]
+    fn what_only_a_load_manager_does_is_refused_with_the_verbs_that_there_are() {
+        let refused = ask("drain", json!({ "server": "127.0.0.1:5060" })).unwrap_err();
+        assert_eq!(refused.why, RefusalKind::NotFound);
+        assert!(refused.remedy.contains("status, counters, log, calls, call"), "{}", refused.remedy);
+        assert_eq!(ask("counters", json!({})).unwrap().document["engine_begun"], 3);
+        assert_eq!(ask("status", json!({})).unwrap().document["role"], "engine");
+    }
+}
