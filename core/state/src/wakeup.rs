@@ -403,6 +403,8 @@ mod tests {
         living.marks(at(1_000), 0, &[mark(ME, 10_000), mark(7, 8_500)]);
         assert!(!living.lives(7));
         living.marks(at(1_500), 0, &[mark(ME, 10_500), mark(7, 8_600)]);
+        assert!(!living.lives(7), "it may have written this one before it died");
+        living.marks(at(2_000), 0, &[mark(ME, 11_000), mark(7, 8_700)]);
         assert!(living.lives(7), "a new mark, of a clock that was set back");
     }
 
