@@ -133,7 +133,8 @@ impl Call {
 
     pub(super) fn deadline(&self) -> Time {
         let again = self.again.iter().map(|(at, _)| *at);
-        let owed = self.owed.as_ref().map(|owed| owed.at);
+        // It waits for what is in work, and no alarm may wait for it.
+        let owed = self.owed.as_ref().filter(|_| self.busy.is_none()).map(|owed| owed.at);
         again.chain(owed).chain(self.application_due).min().unwrap_or(Time::NEVER).min(self.soft.deadline())
     }
 }
