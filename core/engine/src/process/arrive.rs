@@ -163,6 +163,11 @@ impl Engine {
         let call_id = request.first_value(Name::CallId).unwrap_or_default();
         match Tag::read(&self.settings.secret, to_tag, call_id) {
             Some(tag) => Place::Call(tag.key),
+            // To a refusal without a record. A call that another copy of the INVITE has made has no caller any longer.
+            None if method == Method::Ack && to_tag == self.stray_tag(request) => {
+                let key = key_of_request(&self.settings.secret, request);
+                key.filter(|key| self.calls.get(*key).is_some()).map_or(Place::Nowhere, Place::Call)
+            }
             None => {
                 self.counters.strangers.add(1);
                 if method != Method::Ack {
@@ -232,12 +237,8 @@ impl Engine {
         post(step::answer_effect(request, flow, reject, &self.stray_tag(request)), out);
     }
 
-    /// A To tag for answers without a record: copies of a request get the same (RFC 3261 §8.2.7).
     fn stray_tag(&self, request: &Message<'_>) -> Vec<u8> {
-        let value = |name| request.first_value(name).unwrap_or_default();
-        let mut tag = Vec::new();
-        sip::text::write_hex(self.settings.secret.mark(value(Name::CallId), value(Name::From)), &mut tag);
-        tag
+        crate::text::stray_tag(&self.settings.secret, request)
     }
 
     /// The answer to an OPTIONS for ourselves.

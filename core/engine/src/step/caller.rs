@@ -175,6 +175,9 @@ pub(super) fn ack(look: &Look<'_>, record: &Record, request: &Message<'_>) -> Op
     if caller.state == LegState::Failed {
         return is_of_caller(caller, request).then(|| ending::gone(look, record, vec![Effect::FailureOver]));
     }
+    if matches!(caller.state, LegState::Calling | LegState::Early) && is_of_refusal(look, caller, request) {
+        return refused(look, record);
+    }
     let (from, to) = dialog::of(look, record, request)?;
     // The ACK to a failure of a later INVITE ends here.
     if from.number == 0 && text::sequence(request)? != from.remote_sequence {
@@ -186,6 +189,20 @@ pub(super) fn ack(look: &Look<'_>, record: &Record, request: &Message<'_>) -> Op
     }
     let Written { bytes, target, .. } = look.text(record).relay(to, request)?;
     Some(Step::Done(vec![Effect::Send { bytes, target }]))
+}
+
+/// A copy of the INVITE was refused without a record, while the store was out of reach; the caller has no transaction any longer.
+fn is_of_refusal(look: &Look<'_>, caller: &Leg, request: &Message<'_>) -> bool {
+    let tag = request.first_value(Name::To).and_then(|to| address::tag(to).ok()).flatten();
+    tag == Some(&*text::stray_tag(&look.settings.secret, request)) && is_of_caller(caller, request)
+}
+
+/// Nobody waits for the call: it ends at its callees.
+fn refused(look: &Look<'_>, record: &Record) -> Option<Step> {
+    let mut next = look.next(record);
+    let first = cancelling::cancel_all(look, &mut next, record, b"");
+    next.legs.first_mut()?.state = LegState::Closed;
+    Some(ending::gone(look, &next, first))
 }
 
 /// The key finds the record; Call-ID and tag prove that the message is of its caller.

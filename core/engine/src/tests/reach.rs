@@ -5,7 +5,7 @@ use state::{Reply, Unanswered};
 
 use super::calls::answered;
 use super::shares::{invite, takes};
-use super::world::{CALLEE, CALLER, INVITE, World, field, of_caller, response};
+use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_caller, response};
 
 #[test]
 fn a_store_that_is_silent_for_a_second_is_out_of_reach() {
@@ -86,4 +86,36 @@ fn a_call_that_was_refused_without_an_answer_of_the_store_never_rings() {
     world.expect_nothing();
     // The caller may try the same again.
     takes(&mut world, CALLER, INVITE);
+}
+
+#[test]
+fn a_call_whose_caller_was_refused_at_another_engine_is_cancelled() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.holds = true;
+    // The second engine cannot ask, and refuses a copy; the first one comes through.
+    world.deliver(0, CALLER, INVITE);
+    world.deliver(1, CALLER, INVITE);
+    let (_, create) = world.asks.pop_front().expect("a command");
+    let (_, copy) = world.asks.pop_front().expect("a command");
+    let refused = Reply { token: copy.token, answer: Err(Unanswered::OutOfReach) };
+    world.reply(1, refused);
+    let refusal = world.expect(CALLER, "SIP/2.0 503");
+    let created = world.answer_of(create);
+    world.reply(0, created);
+    world.holds = false;
+    world.carry_out();
+    let invite = world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
+    world.expect(CALLER, "SIP/2.0 180");
+    let ack = of_caller("ACK", 7, "invite", field(&refusal, "To"));
+    world.deliver(0, CALLER, &ack);
+    let cancel = world.expect(CALLEE, "CANCEL");
+    world.deliver(0, CALLEE, &response(&cancel, "200 OK", "bob", ""));
+    world.deliver(0, CALLEE, &response(&invite, "487 Request Terminated", "bob", ""));
+    world.expect(CALLEE, "ACK");
+    world.expect_nothing();
+    world.pass(Duration::from_secs(40));
+    assert_eq!(world.records(), (0, 0));
 }

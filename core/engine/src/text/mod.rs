@@ -8,11 +8,13 @@ mod requests;
 mod responses;
 mod routes;
 
+use sip::{Message, Name};
 use state::Key;
 use state::planted::{self, Bug};
 
 use crate::names::{Branch, Incoming, Tag};
 use crate::record::{Leg, Mode, Record};
+use crate::secret::FarmSecret;
 use crate::settings::{Address, Hop, Settings};
 
 pub(crate) use forward::{Forward, branch_without_record, breadth, has_user, is_of_proxy, without_own_via};
@@ -62,4 +64,12 @@ pub(crate) fn contact(own: &Address, out: &mut Vec<u8>) {
     out.push(b'<');
     own::write_own_uri(own, out);
     out.push(b'>');
+}
+
+/// A To tag for answers without a record: copies of a request get the same (RFC 3261 §8.2.7).
+pub(crate) fn stray_tag(secret: &FarmSecret, request: &Message<'_>) -> Vec<u8> {
+    let value = |name| request.first_value(name).unwrap_or_default();
+    let mut tag = Vec::new();
+    sip::text::write_hex(secret.mark(value(Name::CallId), value(Name::From)), &mut tag);
+    tag
 }
