@@ -4,7 +4,7 @@
 use base::Duration;
 use state::{Answer, Ask, Command, Reply, Unanswered};
 
-use super::member::Incoming;
+use super::member::{Incoming, OTHER};
 use super::queries::Query;
 use super::shard::Effect;
 use super::world::{Event, World};
@@ -19,9 +19,15 @@ impl World {
     /// An engine asks.
     pub(super) fn ask(&mut self, member: usize, ask: Ask) {
         let now = self.now();
-        if let Command::Due(_) = &ask.command
-            && let Some(answer) = self.poll(member, &ask)
-        {
+        let at_once = match &ask.command {
+            Command::Due(_) => self.poll(member, &ask),
+            Command::Mark(_) if ask.partition == OTHER => {
+                let millis = self.millis();
+                Some(Ok(self.shard.asked_elsewhere(millis, &ask.command)))
+            }
+            _ => None,
+        };
+        if let Some(answer) = at_once {
             let reply = Reply { token: ask.token, answer };
             let deeds = self.members[member].receive(now, Incoming::Reply(reply));
             // The turn that asked looks at the timers at its end.

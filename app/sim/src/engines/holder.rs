@@ -6,7 +6,7 @@ use std::rc::Rc;
 use state::{Answer, Bounds, Command, Counts, Millis, Partition};
 
 /// Room that no run fills.
-const BOUNDS: Bounds = Bounds { bytes_max: 1 << 30, effects_max: 1000 };
+pub(super) const BOUNDS: Bounds = Bounds { bytes_max: 1 << 30, effects_max: 1000 };
 
 /// A write, as the primary gives it to its replicas.
 #[derive(Debug)]

@@ -21,6 +21,9 @@ pub(super) const EPOCH_US: u64 = 1_790_000_000_000_000;
 const EARLY: [Bug; 4] =
     [Bug::AckBeforePut, Bug::AnswerBeforePut, Bug::InviteBeforeCreate, Bug::FailureBeforePut];
 
+/// A partition of the other primary.
+pub(super) const OTHER: u8 = u8::MAX;
+
 /// Datagrams that the socket of a stopped process keeps.
 const BACKLOG_MAX: usize = 4096;
 
@@ -133,7 +136,10 @@ impl Member {
             bounds: engine::Bounds::default(),
         };
         let micros = (EPOCH_US + now.as_micros()).saturating_add_signed(self.wrong_us);
-        let engine = Engine::new(settings, (now + self.offset, micros));
+        let mut engine = Engine::new(settings, (now + self.offset, micros));
+        // The other primary of the state tier is never out of reach: it has marks alone.
+        let primaries = Answer::Primaries(vec![(0, 0), (1, OTHER)]);
+        engine.handle(now + self.offset, Input::Answer(&primaries), &mut Outbox::default());
         self.counters.push(engine.counters());
         (self.number, self.engine, self.doom, self.frozen) = (number, Some(engine), None, None);
     }

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use state::{Answer, Ask, Command, Counts, Key, Millis};
+use state::{Answer, Ask, Command, Counts, Key, Millis, Partition};
 
-use super::holder::{Holder, Write};
+use super::holder::{BOUNDS, Holder, Write};
 
 /// What a shard wants of the network.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ struct Server {
 #[derive(Debug)]
 pub(super) struct Shard {
     servers: Vec<Server>,
+    /// The marks of the tier's other primary.
+    elsewhere: Partition,
     /// The present primary, as the cluster sees it.
     pub(super) primary: usize,
     reigns: u64,
@@ -71,7 +73,13 @@ impl Shard {
         let first = Reign { number: 0, view, waiting: Vec::new() };
         let others = (0..replicas).map(|_| server(Part::Replica { reign: 0 }));
         let servers = std::iter::once(server(Part::Primary(first))).chain(others).collect();
-        Shard { servers, primary: 0, reigns: 0, lost: Vec::new() }
+        let elsewhere = Partition::new(BOUNDS);
+        Shard { servers, elsewhere, primary: 0, reigns: 0, lost: Vec::new() }
+    }
+
+    /// The other primary of the tier carries out a command.
+    pub(super) fn asked_elsewhere(&mut self, now: Millis, command: &Command) -> Answer {
+        self.elsewhere.apply(now, command.clone())
     }
 
     /// What the farm knows at last.
