@@ -175,6 +175,12 @@ class Cluster:
         """Returns when each server that lives serves, sees all of them, and each replica has a copy."""
 
         def is_whole():
+            try:
+                return look()
+            except Refused:  # a replica that loads its copy
+                return False
+
+        def look():
             alive = self.alive()
             if not all("cluster_state:ok" in server.say("CLUSTER", "INFO") for server in alive):
                 return False
@@ -201,7 +207,9 @@ class Cluster:
         """Returns when another has become the primary of what the dead server had."""
         left = self.alive()
         until(lambda: all(server.knows(dead.id, "fail ") or server.knows(dead.id, "fail,") for server in left), f"{dead.place} failed", PATIENCE)
-        until(lambda: all("cluster_state:ok" in server.say("CLUSTER", "INFO") for server in left), "a replica has taken over", PATIENCE)
+        # A dead server that comes back before that would empty its replica.
+        served = f"cluster_slots_ok:{SLOTS}"
+        until(lambda: all(served in server.say("CLUSTER", "INFO") for server in left), "a replica has taken over", PATIENCE)
 
     def restart(self, dead):
         """Starts a dead server again, after its replica has taken over: it follows that one."""
