@@ -40,8 +40,8 @@ pub(super) enum Known {
     Nothing,
     Gone(Tombstone),
     Up(Box<Record>),
-    /// A record that only a newer build can read.
-    Foreign,
+    /// A record that only a newer build can read, and its owner.
+    Foreign(u32),
 }
 
 /// What a call waits for.

@@ -3,7 +3,7 @@
 use base::{Duration, Time};
 use sip::Reject;
 use state::planted::{self, Bug};
-use state::{Answer, Command, Key, Stamp, Unanswered};
+use state::{Answer, Command, Header, Key, Stamp, Unanswered};
 
 use super::apply::{kept_hops, leaves_early};
 use super::calls::{Busy, Known, Owned, Waits, Writing};
@@ -124,6 +124,9 @@ impl Engine {
                 }
             }
         }
+        if self.hand_to_newer(key, event, out) {
+            return;
+        }
         let Some(call) = self.calls.get(key) else { return };
         let look = self.look(now, key, call, checked);
         let step = match &call.known {
@@ -132,7 +135,7 @@ impl Engine {
             Known::Nothing => super::gone::of_nothing(&look, event, call.looked_again),
             Known::Unread if step::begins(event) => super::gone::of_nothing(&look, event, false),
             Known::Unread => return self.read(key, owned(), out),
-            Known::Foreign => super::gone::of_foreign(event),
+            Known::Foreign(_) => super::gone::of_foreign(event),
         };
         match step {
             Step::Later => {
@@ -215,8 +218,8 @@ impl Engine {
             None => Known::Nothing,
             Some(bytes) => match Record::read(bytes) {
                 Ok(record) => Known::Up(Box::new(record)),
-                Err(RecordError::Tombstone) => Tombstone::read(bytes).map_or(Known::Foreign, Known::Gone),
-                Err(_) => Known::Foreign,
+                Err(RecordError::Tombstone) => Tombstone::read(bytes).map_or(foreign(bytes), Known::Gone),
+                Err(_) => foreign(bytes),
             },
         };
         match &mut call.known {
@@ -224,7 +227,7 @@ impl Engine {
             Known::Up(record) => {
                 record.legs.iter_mut().filter_map(|leg| leg.flow.as_mut()).for_each(letter::foreign);
             }
-            Known::Unread | Known::Nothing | Known::Gone(_) | Known::Foreign => {}
+            Known::Unread | Known::Nothing | Known::Gone(_) | Known::Foreign(_) => {}
         }
         // What another engine goes on with is no business of this one.
         call.soft.forget();
@@ -320,4 +323,8 @@ impl Engine {
             self.answer(request, *flow, reject, out);
         }
     }
+}
+
+fn foreign(record: &[u8]) -> Known {
+    Known::Foreign(Header::owner_of(record).unwrap_or_default())
 }

@@ -44,7 +44,7 @@ fn is_up(key: Key, calls: &Calls) -> bool {
     calls.get(key).is_some_and(|call| match &call.known {
         Known::Up(record) => is_in_progress(record),
         Known::Unread | Known::Nothing => call.busy.is_some(),
-        Known::Gone(_) | Known::Foreign => false,
+        Known::Gone(_) | Known::Foreign(_) => false,
     })
 }
 

@@ -52,6 +52,25 @@ impl Engine {
         true
     }
 
+    /// Gives a message for a call that this build cannot read to its owner; if that is dead, to the engine that was started last,
+    /// since builds are replaced by newer ones. False: nobody else lives, or the message has been handed on too often.
+    pub(super) fn hand_to_newer(&mut self, key: Key, event: &Event<'_>, out: &mut Outbox) -> bool {
+        let Some(Known::Foreign(owner)) = self.calls.get(key).map(|call| &call.known) else { return false };
+        let owner = *owner;
+        let (message, flow) = match event {
+            Event::Request { request, flow, .. } => (request, *flow),
+            Event::Response { response } => (response, no_flow()),
+            Event::Timer(_) | Event::TakeOver => return false,
+        };
+        let last = self.tier.last_started();
+        let is_handed = owner != self.settings.engine && self.hand_to(owner, message, &flow, out)
+            || last.is_some_and(|last| self.hand_to(last, message, &flow, out));
+        if is_handed && let Some(call) = self.calls.get_mut(key) {
+            call.known = Known::Unread;
+        }
+        is_handed
+    }
+
     /// Gives a response to the engine that sent the request, which waits for it. False: it is this one, or it is dead; or it
     /// has handed the response over itself, because the call has another owner by now.
     pub(super) fn hand_back(&mut self, response: &Message<'_>, out: &mut Outbox) -> bool {

@@ -111,6 +111,11 @@ impl Tier {
         self.living.lives(engine)
     }
 
+    /// The living engine that got its number last, this one not among them.
+    pub(super) fn last_started(&self) -> Option<u32> {
+        self.living.engines().into_iter().filter(|engine| self.address_of(*engine).is_some()).max()
+    }
+
     pub(super) fn address_of(&self, engine: u32) -> Option<&str> {
         std::str::from_utf8(self.living.address(engine)?).ok()
     }

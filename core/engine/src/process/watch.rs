@@ -2,13 +2,15 @@
 
 use base::{Duration, Time};
 use state::planted::{self, Bug};
-use state::{Answer, Command, Due, Header, Key, Mark, Millis, OwnedBy, Stamp, Unanswered, wakeup};
+use state::{
+    Answer, Command, Due, Header, HeaderError, Key, Mark, Millis, OwnedBy, Stamp, Unanswered, wakeup,
+};
 
 use super::calls::{Known, Owned};
 use super::stand_in::is_in_progress;
 use super::tier::Asked;
 use super::{Engine, Outbox};
-use crate::record::Record;
+use crate::record::{Record, RecordError};
 use crate::step::{Event, asked_at};
 
 /// Whoever dies within this time after another may have had to take over that one's calls.
@@ -168,7 +170,11 @@ impl Engine {
     fn woken(&mut self, now: Time, key: Key, bytes: &[u8], out: &mut Outbox) {
         let (Some(owner), Some(expected)) = (Header::owner_of(bytes), Stamp::of(bytes)) else { return };
         let millis = self.tier.millis(now);
-        let record = Record::read(bytes).ok();
+        let record = match Record::read(bytes) {
+            // An engine of a newer build gets it with one of the next looks.
+            Err(RecordError::Header(HeaderError::TooNew { .. })) => return,
+            read => read.ok(),
+        };
         let timers = record.iter().flat_map(|record| &record.timers).map(|timer| timer.due);
         let asked_at = record.as_ref().and_then(|record| asked_at(&self.settings, record));
         let first = timers.chain(asked_at).min();

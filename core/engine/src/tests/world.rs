@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) still: Vec<bool>,
     /// The store answers nothing.
     pub(super) away: bool,
+    /// An engine of an older build: it cannot read what the others write.
+    pub(super) old: Option<usize>,
 }
 
 pub(super) fn letters_of(engine: u32) -> String {
@@ -92,6 +94,7 @@ impl World {
             last: None,
             still: vec![false; count as usize],
             away: false,
+            old: None,
         }
     }
 
@@ -121,7 +124,12 @@ impl World {
     /// The store carries out what waits, and what that leads to.
     pub(super) fn carry_out(&mut self) {
         while let Some((at, ask)) = self.asks.pop_front() {
-            let reply = self.answer_of(ask);
+            let mut reply = self.answer_of(ask);
+            if let (true, Ok(state::Answer::Record(Some(bytes)))) = (self.old == Some(at), &mut reply.answer)
+            {
+                // The least reader.
+                bytes[29] = state::FORMAT + 1;
+            }
             self.reply(at, reply);
         }
     }
