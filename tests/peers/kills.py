@@ -1,6 +1,7 @@
 """Everything is killed, one kind a case: engines, primaries and replicas of the state tier, load managers, agents, each with
-kill -9 again and again under calls. What was killed is back before the next dies. The result is a table: the state of each call
-when something died, and what became of it. For a machine that has the time: `PEERS_SIZE=full`; it is no part of test.sh."""
+kill -9 again and again under calls; an engine is also stopped, and goes on. What was killed is back before the next dies. The
+result is a table: the state of each call when something died, and what became of it. For a machine that has the time:
+`PEERS_SIZE=full`; it is no part of test.sh."""
 
 import json
 import os
@@ -186,6 +187,18 @@ def engine(scene, number):
     return died
 
 
+def stopped(scene, number):
+    """The engine stands still for five seconds, and goes on: it must not do what another has done meanwhile."""
+    place = scene.places[number % ENGINES]
+    pid = scene.pid(place)
+    os.kill(pid, signal.SIGSTOP)
+    died = now()
+    time.sleep(5)
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: scene.active(place), "the engine is active", BACK_SECONDS)
+    return died
+
+
 def agent(scene, number):
     """The engine outlives its agent; the next agent finds it."""
     place = scene.places[number % ENGINES]
@@ -266,7 +279,7 @@ def judged(what, made, moments, parties, excused=()):
 
 def main():
     report = Report("kills")
-    for victim in (engine, primary, replica, agent):
+    for victim in (engine, primary, replica, agent, stopped):
         report.case(victim.__name__, killed, victim)
     report.case("load_manager", lambda: killed(load_manager, Redundant, unreachable=UNREACHABLE))
     report.end()
