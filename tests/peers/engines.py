@@ -4,6 +4,7 @@ twice."""
 
 import os
 import signal
+import statistics
 import time
 
 from certificates import Authority
@@ -20,6 +21,12 @@ RING_MS = 1500
 
 # Time that the caller waits for the next message.
 PATIENCE_MS = 12000
+
+# What an engine says when it begins to take over the calls of another.
+TAKES_OVER = "is dead; its calls are taken over"
+
+# Marks in the state tier show a death after 1.5 s at the earliest; notices of load managers do it sooner.
+SOONER_S = 1.0
 
 # An id of the state tier that the agents of its engines tell the load manager.
 TIER = "7"
@@ -94,6 +101,25 @@ class Engines:
         for pid in agent.children():
             os.kill(pid, signal.SIGKILL)
 
+    def deaths(self):
+        """How often each engine has begun to take over."""
+        return [log.count(TAKES_OVER) for log in self.logs()]
+
+    def kill_and_watch(self, index):
+        """The same; seconds until each of the others has begun to take over its calls."""
+        others = [at for at in range(len(self.agents)) if at != index]
+        before, after = self.deaths(), {}
+        self.kill(index)
+        began = time.monotonic()
+
+        def all_know():
+            now = self.deaths()
+            after.update({at: time.monotonic() - began for at in others if at not in after and now[at] > before[at]})
+            return len(after) == len(others)
+
+        until(all_know, "the others take over", 20)
+        return list(after.values())
+
 
 def whole(transport, kind):
     """No engine dies."""
@@ -112,14 +138,18 @@ def killed(transport, kind, kills):
     with Farm(f"engines-killed-{transport}-{kind}") as farm:
         engines = Engines(farm, transport, Tier(farm, kind))
         caller = start_client(farm, calling(), engines.front, count, RATE, "-d", TALK_MS, "-recv_timeout", PATIENCE_MS)
+        took = []
         for kill in range(kills):
             caller.begun(RATE * 4 * (kill + 1), 60)
-            engines.kill(kill % ENGINES)
+            took += engines.kill_and_watch(kill % ENGINES)
         outcome = caller.finish(count / RATE + 60)
         time.sleep(1)
         callee = engines.callee.stop()
     figures, problems = judged(count, outcome, callee)
-    return f"{kills} engines killed at {RATE}/s: {figures}", problems
+    median = statistics.median(took)
+    if median > SOONER_S:
+        problems.append(f"take-overs began after {median:.2f} s, as if nobody had told the engines")
+    return f"{kills} engines killed at {RATE}/s, take-over begun after {min(took):.2f} to {max(took):.2f} s, median {median:.2f} s: {figures}", problems
 
 
 def stopped(transport, kind):
