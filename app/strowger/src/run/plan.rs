@@ -15,6 +15,8 @@ use crate::report::status::{ServerStatus, StatusReport};
 const FIRST_PORT: u16 = 15_060;
 /// Ports that are tried.
 const PORTS: u16 = 2_000;
+/// An engine that answers nothing for so long is killed: longer than a machine that is moved or frozen for a moment stands still.
+const HUNG_MS: u64 = 10_000;
 /// An engine that is replaced gets no new calls for so long before it ends, milliseconds.
 const DRAIN_MS: u32 = 300;
 
@@ -99,7 +101,7 @@ impl Plan {
             words(["agent", "--sip", &own.to_string(), "--to", &to.to_string()])
                 .chain(words(["--id", &number.to_string(), "--period-ms", &period.as_millis().to_string()]))
                 .chain(words(["--state-tier", &tier(&self.nodes()).to_string(), "--give-up", "never"]))
-                .chain(words(["--hung-ms", "10000"]))
+                .chain(words(["--hung-ms", &HUNG_MS.to_string()]))
                 .chain(words(["--restart-delay-max-ms", "5000", "--stop-timeout-ms", "2000"]))
                 .chain(words(["--drain-ms", &DRAIN_MS.to_string(), "--state-file"]))
                 .chain([self.remembered(index, folder).into()])
