@@ -133,9 +133,10 @@ impl Call {
 
     pub(super) fn deadline(&self) -> Time {
         let again = self.again.iter().map(|(at, _)| *at);
-        // It waits for what is in work, and no alarm may wait for it.
-        let owed = self.owed.as_ref().filter(|_| self.busy.is_none()).map(|owed| owed.at);
-        again.chain(owed).chain(self.application_due).min().unwrap_or(Time::NEVER).min(self.soft.deadline())
+        let owed = self.owed.as_ref().map(|owed| owed.at);
+        // What must be written waits for the write in work: until then nothing could be done about it.
+        let written = owed.into_iter().chain(self.application_due).filter(|_| self.busy.is_none());
+        again.chain(written).min().unwrap_or(Time::NEVER).min(self.soft.deadline())
     }
 }
 

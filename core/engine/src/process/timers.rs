@@ -49,8 +49,11 @@ impl Engine {
         let millis = self.tier.millis(now);
         let engine = self.settings.engine;
         let Some(call) = self.calls.get_mut(key).filter(|call| call.busy.is_none()) else { return };
+        // A timer whose write was refused comes again at its own time.
+        let is_again = |(_, event): &(Time, Owned)| matches!(event, Owned::Timer(Timer::OfApplication(_)));
+        let comes_again = call.again.iter().any(is_again);
         let first = match &call.known {
-            Known::Up(record) if record.header.owner == engine => {
+            Known::Up(record) if record.header.owner == engine && !comes_again => {
                 record.timers.iter().map(|timer| timer.due).min()
             }
             _ => None,

@@ -151,3 +151,28 @@ fn a_hanging_up_whose_engine_died_goes_on_with_the_same_bytes() {
         assert!(again.iter().any(|other| other.replace(";e=2", ";e=1") == *bye), "{bye}\n{again:#?}");
     }
 }
+
+#[test]
+fn a_timer_that_waits_for_the_store_is_not_looked_at_without_pause() {
+    let mut world = world(1);
+    answered(&mut world, 0);
+    world.holds = true;
+    world.pass(Duration::from_millis(60_020));
+    let is_of_call = |(_, ask): &(usize, state::Ask)| {
+        matches!(ask.command, state::Command::Put(_) | state::Command::Peek { .. })
+    };
+    let asked = |world: &World| world.asks.iter().filter(|ask| is_of_call(ask)).count();
+    assert_eq!(asked(&world), 1, "a write");
+    let deadline = |world: &World| world.engines[0].as_ref().and_then(turn::Core::next_deadline);
+    world.pass(Duration::from_millis(10));
+    assert!(deadline(&world) > Some(world.now), "the write is in work");
+    // The store takes nothing: the timer comes again a little later.
+    let at = world.asks.iter().position(is_of_call).expect("a write");
+    let (_, put) = world.asks.remove(at).expect("a write");
+    world.reply(0, state::Reply { token: put.token, answer: Err(state::Unanswered::Busy) });
+    world.pass(Duration::from_millis(10));
+    assert!(deadline(&world) > Some(world.now));
+    assert_eq!(asked(&world), 0);
+    world.pass(Duration::from_millis(200));
+    assert_eq!(asked(&world), 1, "the record is read anew");
+}
