@@ -4,10 +4,11 @@
 use base::Duration;
 use state::{Answer, Ask, Command, Reply, Unanswered};
 
+use super::event::Event;
 use super::member::{Incoming, OTHER};
 use super::queries::Query;
 use super::shard::Effect;
-use super::world::{Event, World};
+use super::world::World;
 
 /// Share of answers that are lost while many are, of a thousand.
 const MANY_LOST_PERMILLE: u32 = 300;

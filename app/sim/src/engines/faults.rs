@@ -4,8 +4,9 @@ use base::{Duration, Time};
 use heartbeat::death::Death;
 
 use super::case::What;
+use super::event::{Event, Who};
 use super::member::{Blow, Deed, Incoming, letters_of};
-use super::world::{Event, Who, World};
+use super::world::World;
 use crate::link::Packet;
 
 /// A blow falls at the latest after this time.
