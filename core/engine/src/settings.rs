@@ -61,7 +61,7 @@ pub struct Bounds {
     pub calls_max: usize,
     /// Requests outside dialogs that wait for their answer.
     pub requests_max: usize,
-    /// Calls of one source that are not answered yet.
+    /// Calls of one source that are not answered yet; more are refused without a record.
     pub ringing_per_source: usize,
 }
 
