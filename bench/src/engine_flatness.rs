@@ -4,11 +4,10 @@
 use std::io;
 use std::time::Duration;
 
-use crate::engines::State;
 use crate::farm::{Idle, Pace, Until};
 use crate::measure::{Bench, Load, Plan, layout};
 use crate::report::Report;
-use crate::subject::{Places, Subject};
+use crate::subject::{Places, State, Subject};
 
 const CALLS: [usize; 4] = [100, 10_000, 100_000, 1_000_000];
 /// Slots beyond the calls that are up.

@@ -14,12 +14,11 @@ use state::{Ask, Bounds, Partition, Reply};
 use turn::{Core, Input};
 
 use crate::calls::{Calls, Kind};
-use crate::engines::State;
 use crate::measure::{Spread, layout};
 use crate::post::Post;
 use crate::process::{self, GENERATOR_CORE};
 use crate::report::Report;
-use crate::subject::Subject;
+use crate::subject::{State, Subject};
 use crate::texts::Texts;
 
 /// Calls of one repeat, and how many are set up at a time.

@@ -10,33 +10,12 @@ use std::time::{Duration, Instant};
 
 use crate::farm::Layout;
 use crate::process::Program;
-use crate::subject::Places;
+use crate::subject::{Places, State};
 
 /// Longest time until a server of the state is ready.
 const READY_LIMIT: Duration = Duration::from_secs(15);
 /// Room for a million calls.
 const MEMORY: &str = "4G";
-
-/// Where the records of an engine's calls lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum State {
-    /// In the engine's own process.
-    Own,
-    /// In `strowger state`.
-    Process,
-    /// In a Redis server with one replica: a write counts when the replica has it.
-    Redis,
-}
-
-impl State {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            State::Own => "strowger engine",
-            State::Process => "strowger engine + strowger state",
-            State::Redis => "strowger engine + Redis and replica",
-        }
-    }
-}
 
 impl Places {
     fn state_socket(&self) -> PathBuf {

@@ -5,12 +5,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::calls::{Kind, MESSAGES_PER_CALL};
-use crate::engines::State;
 use crate::farm::{Farm, Idle, Layout, Pace, Until};
 use crate::measure::{Spread, layout};
 use crate::process::{self, GENERATOR_CORE, Program};
 use crate::report::Report;
-use crate::subject::{Places, Subject};
+use crate::subject::{Places, State, Subject};
 
 const ENGINES: [usize; 2] = [1, 3];
 /// Ports that one farm has for itself.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::calls::{Calls, Counters, Kind};
+use crate::calls::{Calls, Kind};
+use crate::counters::Counters;
 use crate::datagrams::{self, Inbox, Sender};
 use crate::post::Post;
 use crate::texts::Texts;

@@ -2,6 +2,7 @@
 //! says how and why.
 
 mod calls;
+mod counters;
 mod datagrams;
 mod engine_flatness;
 mod engine_parts;

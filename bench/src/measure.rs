@@ -4,7 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::calls::{Counters, Kind, MESSAGES_PER_CALL};
+use crate::calls::{Kind, MESSAGES_PER_CALL};
+use crate::counters::Counters;
 use crate::farm::{Farm, Idle, Layout, Pace, Until};
 use crate::process::{self, GENERATOR_CORE, Program, SUBJECT_CORE};
 use crate::subject::{Places, Subject};

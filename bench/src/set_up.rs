@@ -3,11 +3,10 @@
 
 use std::io;
 
-use crate::engines::State;
 use crate::farm::Idle;
 use crate::measure::{Bench, Load, Plan, Spread, layout};
 use crate::report::Report;
-use crate::subject::{Affinity, Places, Subject};
+use crate::subject::{Affinity, Places, State, Subject};
 
 const SLOTS: usize = 65_536;
 const LB: Subject = Subject::Strowger(Affinity::Tag);

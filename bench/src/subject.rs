@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::calls::Kind;
-use crate::engines::State;
 use crate::farm::Layout;
 use crate::process::Program;
 use crate::secrets::Secrets;
@@ -32,6 +31,27 @@ pub(crate) enum Affinity {
     TagOneByOne,
     Session,
     Hash,
+}
+
+/// Where the records of an engine's calls lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum State {
+    /// In the engine's own process.
+    Own,
+    /// In `strowger state`.
+    Process,
+    /// In a Redis server with one replica: a write counts when the replica has it.
+    Redis,
+}
+
+impl State {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            State::Own => "strowger engine",
+            State::Process => "strowger engine + strowger state",
+            State::Redis => "strowger engine + Redis and replica",
+        }
+    }
 }
 
 impl Affinity {
