@@ -128,7 +128,7 @@ fn commands_by_chance_meet() {
     // A test of answers that are all refusals would show nothing.
     let mut runner = TestRunner::deterministic();
     let mut seen = std::collections::BTreeMap::<&str, u32>::new();
-    for _ in 0..200 {
+    for _ in 0..600 {
         let sequence = proptest::collection::vec(any_command(PARTITION), 60);
         let commands = sequence.new_tree(&mut runner).expect("commands").current();
         let mut partition = Partition::new(BOUNDS);
@@ -139,7 +139,8 @@ fn commands_by_chance_meet() {
                 (Answer::Refused(Some(_)), true) => "refused",
                 (Answer::Full, _) => "full",
                 (Answer::Unchanged, _) => "unchanged",
-                (Answer::Owned { next: Some(_), .. }, _) => "more",
+                (Answer::Owned { next: Some(_), .. }, _) => "more of an engine",
+                (Answer::Listed { next: Some(_), .. }, _) => "more of all",
                 (Answer::Effects(effects), _) if !effects.is_empty() => "effects",
                 (Answer::Due(due), _) if due.len() > 1 => "due",
                 _ => continue,
@@ -147,6 +148,6 @@ fn commands_by_chance_meet() {
             *seen.entry(kind).or_default() += 1;
         }
     }
-    assert_eq!(seen.len(), 7, "{seen:?}");
+    assert_eq!(seen.len(), 8, "{seen:?}");
     assert!(seen.values().all(|count| *count >= 20), "{seen:?}");
 }
