@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use config::{Generated, Run};
-use lb::farm::condition::{Cause, Reason, State};
+use lb::farm::condition::Condition;
 
 use super::folder::Folder;
 use crate::report::status::{ServerStatus, StatusReport};
@@ -152,10 +152,10 @@ impl Plan {
 
 fn takes_calls(engine: SocketAddr, report: &StatusReport) -> bool {
     let row = report.servers.iter().find(|server| server.address == Some(engine));
-    // Without a heartbeat nobody knows whether it is there. The first one may have come a moment ago, and be judged next.
-    let unheard = Cause::Health(State::Up, Reason::Fresh).to_string();
-    let is_heard = |row: &ServerStatus| row.heartbeat_id.is_some() && row.reason != unheard;
-    row.is_some_and(|row| is_heard(row) && report.active.contains(&row.index))
+    // Without a heartbeat nobody knows whether it is there. One that has just come is judged already, while the active table is
+    // still the one from before.
+    let is_well = |row: &ServerStatus| row.heartbeat_id.is_some() && row.state == Condition::Active.name();
+    row.is_some_and(|row| is_well(row) && report.active.contains(&row.index))
 }
 
 fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = OsString> {
@@ -199,24 +199,25 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_takes_calls_when_its_heartbeat_was_judged() {
+    fn an_engine_takes_calls_when_its_heartbeat_and_the_active_table_say_so() {
         let engine = SocketAddr::from(([127, 0, 0, 1], 15_061));
-        let unheard = Cause::Health(State::Up, Reason::Fresh);
-        let report = |heartbeat_id, cause: Cause, active| StatusReport {
+        let report = |heartbeat_id, condition: Condition, active| StatusReport {
             servers: vec![ServerStatus {
                 address: Some(engine),
                 heartbeat_id,
-                reason: cause.to_string(),
+                state: condition.name().into(),
                 ..ServerStatus::default()
             }],
             active,
             ..StatusReport::default()
         };
-        assert!(takes_calls(engine, &report(Some(1), Cause::Started, vec![0])));
+        assert!(takes_calls(engine, &report(Some(1), Condition::Active, vec![0])));
         for not_yet in [
-            report(None, unheard, vec![0]),
-            report(Some(1), unheard, vec![0]),
-            report(Some(1), Cause::Stopped, vec![]),
+            report(None, Condition::Active, vec![0]),
+            // It said stopped a moment ago.
+            report(Some(1), Condition::Failed, vec![0]),
+            // It said started a moment ago.
+            report(Some(1), Condition::Active, vec![]),
             StatusReport::default(),
         ] {
             assert!(!takes_calls(engine, &not_yet), "{not_yet:?}");

@@ -24,9 +24,9 @@ impl Default for Bounds {
 const PUT_PATIENCE: Duration = Duration::from_secs(32);
 /// The end of a call is written whenever the state tier comes back: nobody repeats it, and its effects are charges and call records.
 const DEL_PATIENCE: Duration = Duration::from_secs(3600);
-/// A new call waits for the replacement of a primary, which takes 2.5 to 3.6 s.
-const CREATE_PATIENCE: Duration = Duration::from_secs(5);
-/// A request whose record cannot be read comes again by itself.
+/// A new call, and a record that is not in memory, wait for the replacement of a primary, which takes 2.5 to 3.6 s.
+const REPLACED_PATIENCE: Duration = Duration::from_secs(5);
+/// A request whose call is in memory passes by what is known there.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that a question takes beside those of its command.
 const ASK_BYTES: usize = size_of::<Kept>();
@@ -54,7 +54,7 @@ impl Kept {
         let patience = match ask.command {
             Command::Put(_) => PUT_PATIENCE,
             Command::Del(_) => DEL_PATIENCE,
-            Command::Create(_) => CREATE_PATIENCE,
+            Command::Create(_) | Command::Peek { cached: None, .. } => REPLACED_PATIENCE,
             _ => PATIENCE,
         };
         let bytes = ASK_BYTES + bytes_of(&ask.command);

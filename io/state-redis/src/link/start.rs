@@ -69,10 +69,13 @@ impl Start {
 
 /// The error, and what to do about it.
 pub(super) fn explained(error: &io::Error) -> io::Error {
-    let text = format!(
-        "the state tier: {error}\n  remedy: start it (strowger state, or Redis 7.0 or Valkey), and name one of its nodes"
-    );
-    io::Error::new(error.kind(), text)
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "name the user and the file of the password (--state-user, --state-password-file)"
+        }
+        _ => "start it (strowger state, or Redis 7.0 or Valkey), and name one of its nodes",
+    };
+    io::Error::new(error.kind(), format!("the state tier: {error}\n  remedy: {remedy}"))
 }
 
 /// A primary that answers.

@@ -4,7 +4,7 @@ use super::server::Life;
 use super::world::World;
 use super::{KEY, create, del, key, peek, put, written};
 use crate::links::{Bounds, Fault, Link, Role, Said};
-use crate::{Answer, Command, Mark, Reply, Unanswered};
+use crate::{Answer, Command, Mark, Reply, Stamp, Unanswered};
 
 fn world() -> World {
     let mut world = World::new(0, Bounds::default());
@@ -122,7 +122,8 @@ fn a_refusal_by_another_record_stays_a_refusal() {
 }
 
 #[test]
-fn patience_ends_after_two_seconds_for_new_calls_after_5_for_changes_after_32_and_for_ends_after_an_hour() {
+fn patience_ends_after_two_seconds_for_new_calls_and_reads_after_5_for_changes_after_32_and_for_ends_after_an_hour()
+ {
     let mut world = world();
     world.servers[0].life = Life::Dead;
     world.net.wires.keys().copied().collect::<Vec<_>>().into_iter().for_each(|link| world.lose(link));
@@ -130,12 +131,13 @@ fn patience_ends_after_two_seconds_for_new_calls_after_5_for_changes_after_32_an
     world.ask(2, peek(KEY), false);
     world.ask(3, put(KEY, 1, 2), true);
     world.ask(4, del(KEY, 1, 2), true);
+    world.ask(5, Command::Peek { key: KEY, cached: Some(Stamp::default()) }, false);
     world.run(1_900);
     assert_eq!(world.replies(), []);
     world.run(200);
-    assert_eq!(world.replies(), [failed(2, Unanswered::OutOfReach)]);
+    assert_eq!(world.replies(), [failed(5, Unanswered::OutOfReach)]);
     world.run(3_000);
-    assert_eq!(world.replies(), [failed(1, Unanswered::OutOfReach)]);
+    assert_eq!(world.replies(), [failed(1, Unanswered::OutOfReach), failed(2, Unanswered::OutOfReach)]);
     world.run(27_000);
     assert_eq!(world.replies(), [failed(3, Unanswered::OutOfReach)]);
     (0..3_565).for_each(|_| world.pass(1_000));
