@@ -8,11 +8,12 @@ import statistics
 import time
 
 from certificates import Authority
-from farm import PERIOD_MS, STROWGER, Farm, until
+from farm import PERIOD_MS, STROWGER, Farm, bound, until
 from report import Report, calls
 from scenario import calling
 from sipp import start_client
 from tier import Tier, processor_seconds
+from wire import Datagrams, Dialog
 
 ENGINES = 3
 RATE = calls(50, 50, 300)
@@ -171,6 +172,40 @@ def stopped(transport, kind):
     return judged(count, outcome, callee)
 
 
+def strangers():
+    """Who has seen or guessed the tags of a call changes nothing in it, through a socket of his own; its caller hangs it up."""
+    problems = []
+    with Farm("engines-strangers") as farm:
+        place, caller, stranger, callee = farm.address(), farm.address(), farm.address(), farm.address()
+        farm.answer(callee)
+        farm.start("engine", [STROWGER, "engine", "--listen", place, "--to", f"sip:{callee.host_port}"])
+        until(lambda: bound(place), "the engine takes calls")
+        with Datagrams(caller) as own, Datagrams(stranger) as other:
+            call = Dialog(caller)
+            invite = call.request("INVITE", 1)
+            own.send(invite, place)
+            call.learn(own.expect(lambda message: message.status == 200, 5))
+            own.send(call.request("ACK", 1), place)
+            seen, guessed = Dialog(stranger, call.call_id), Dialog(stranger, call.call_id)
+            seen.to_tag, guessed.to_tag = call.to_tag, call.to_tag[:-1] + ("a" if call.to_tag[-1] != "a" else "b")
+            guessed.from_tag = call.from_tag
+            forged = {"seen": seen, "guessed": guessed}
+            asked = [(name, dialog.request(method, 2)) for name, dialog in forged.items() for method in ("BYE", "INFO")]
+            asked.append(("its INVITE's", Dialog(stranger, call.call_id).request("CANCEL", 1)))
+            for name, request in asked:
+                other.send(request, place)
+                said = other.expect(lambda message: message.status, 5)
+                if said is None or said.status != 481:
+                    problems.append(f"{request.split()[0]} with {name} tag got {said and said.start}")
+            for dialog in forged.values():
+                other.send(dialog.request("ACK", 1), place)
+            own.send(call.request("BYE", 3), place)
+            ended = own.expect(lambda message: message.status and "BYE" in message.first("CSeq"), 5)
+            if ended is None or ended.status != 200:
+                problems.append(f"the caller's BYE got {ended and ended.start}")
+    return f"{len(asked)} requests of a stranger got 481, the caller's BYE 200", problems
+
+
 def judged(count, outcome, callee):
     problems = []
     rang = callee.get("calls offered", 0)
@@ -191,6 +226,7 @@ def main():
                 case = f"{name}/{kind}/{transport}"
                 if chosen is None or case in chosen or case == os.environ.get("PEERS_ONLY"):
                     report.case(case, story, transport, kind, *more)
+    report.case("strangers", strangers)
     report.end()
 
 
