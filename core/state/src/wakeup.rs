@@ -179,7 +179,8 @@ impl Living {
         true
     }
 
-    /// Engines that died since the last call.
+    /// Engines that died since the last call. One that was silent already when this engine came is left out while another one
+    /// lives that has seen its death: else each engine that starts would look for the calls of all that ever died.
     pub fn take_dead(&mut self, now: Time) -> Vec<u32> {
         let watched: Vec<u32> = self
             .watched
@@ -187,15 +188,19 @@ impl Living {
             .filter(|(_, one)| one.is_throughout(now))
             .map(|(primary, _)| *primary)
             .collect();
-        let mut died = Vec::new();
+        let (mut died, mut died_before) = (Vec::new(), Vec::new());
         for (number, engine) in self.engines.iter_mut().filter(|(_, engine)| !engine.dead) {
             let still = |primary: &u32| {
                 engine.marks.get(primary).is_none_or(|seen| now.since(seen.since) > DEAD_AFTER)
             };
             if !watched.is_empty() && watched.iter().all(still) {
                 engine.dead = true;
-                died.push(*number);
+                if engine.stale { &mut died_before } else { &mut died }.push(*number);
             }
+        }
+        if !self.engines.values().any(Engine::lives) {
+            died.append(&mut died_before);
+            died.sort_unstable();
         }
         died
     }
@@ -424,5 +429,17 @@ mod tests {
         assert_eq!(living.take_dead(at(2_000)), [3, 4]);
         living.marks(at(2_500), 0, &[mark(ME, 12_500), mark(3, 5_001)]);
         assert!(living.lives(3), "it stood still and goes on");
+    }
+
+    #[test]
+    fn the_calls_of_those_who_died_before_are_left_to_one_who_saw_it() {
+        let mut living = Living::new(ME);
+        for step in 0..=4 {
+            let own = 10_000 + step * 500;
+            living.marks(at(step * 500), 0, &[mark(ME, own), mark(3, 5_000), mark(4, own)]);
+            assert_eq!(living.take_dead(at(step * 500)), []);
+        }
+        assert!(!living.lives(3) && living.lives(4));
+        assert_eq!(living.engines(), [4, ME], "it has no share of the partitions");
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Tier {
     pub(super) was_within_reach: bool,
     /// Engines that died a short time ago, and when this engine heard of it.
     pub(super) mourned: Vec<(u32, Time)>,
+    /// Looks for calls of dead engines that the store did not answer: partition and engine.
+    pub(super) owned_again: Vec<(u8, u32)>,
     /// Engines that are asked whether they live.
     pub(super) suspects: Vec<Suspect>,
     now: Time,
@@ -67,6 +69,7 @@ impl Tier {
             silent: BTreeMap::new(),
             was_within_reach: true,
             mourned: Vec::new(),
+            owned_again: Vec::new(),
             suspects: Vec::new(),
             now,
         }

@@ -14,7 +14,7 @@ use crate::record::{Record, RecordError};
 use crate::step::{Event, asked_at};
 
 /// Whoever dies within this time after another may have had to take over that one's calls.
-const MOURNED_FOR: Duration = Duration::from_secs(30);
+const MOURNED_FOR: Duration = Duration::from_secs(10);
 
 /// When a mark is written again that was not answered.
 const MARK_AGAIN: Duration = Duration::from_millis(100);
@@ -43,6 +43,9 @@ impl Engine {
         self.ask_suspects(now, out);
         if self.tier.next_mark <= now {
             self.tier.next_mark = now + wakeup::MARK_EVERY;
+            for (partition, engine) in std::mem::take(&mut self.tier.owned_again) {
+                self.ask_owned(now, partition, engine, 0, out);
+            }
             let mark = Mark {
                 engine: self.settings.engine,
                 address: self.settings.letters.clone(),
@@ -67,18 +70,20 @@ impl Engine {
 
     pub(crate) fn told_dead(&mut self, now: Time, engine: u32, out: &mut Outbox) {
         if self.tier.living.told_dead(engine) {
-            self.mourn(now, engine, out);
+            self.mourn(now, &[engine], out);
         }
     }
 
-    /// An engine is dead: the survivor of each partition's rank takes over what it had there. Another one may have died before
-    /// whose calls were left to this one.
-    fn mourn(&mut self, now: Time, engine: u32, out: &mut Outbox) {
-        self.counters.deaths.add(1);
-        out.events.push(super::Event::EngineDied { engine });
-        let living = self.tier.living.engines();
+    /// Engines are dead: the survivor of each partition's rank takes over what they had there. Others may have died before, whose
+    /// calls were left to one of these.
+    fn mourn(&mut self, now: Time, dead: &[u32], out: &mut Outbox) {
         self.tier.mourned.retain(|(_, at)| now.since(*at) < MOURNED_FOR);
-        self.tier.mourned.push((engine, now));
+        for engine in dead {
+            self.counters.deaths.add(1);
+            out.events.push(super::Event::EngineDied { engine: *engine });
+            self.tier.mourned.push((*engine, now));
+        }
+        let living = self.tier.living.engines();
         let dead: Vec<u32> = self.tier.mourned.iter().map(|(engine, _)| *engine).collect();
         for partition in 0..=u8::MAX {
             if wakeup::polled_by(partition, &living) == Some(self.settings.engine) {
@@ -106,8 +111,9 @@ impl Engine {
             (Asked::Mark { primary }, Ok(Answer::Marks(marks))) => {
                 self.heard_of(primary, true, out);
                 self.tier.living.marks(now, primary, marks);
-                for engine in self.tier.living.take_dead(now) {
-                    self.mourn(now, engine, out);
+                let dead = self.tier.living.take_dead(now);
+                if !dead.is_empty() {
+                    self.mourn(now, &dead, out);
                 }
             }
             (Asked::Due, Ok(Answer::Due(due))) => {
@@ -122,7 +128,8 @@ impl Engine {
                     self.ask_owned(now, partition, engine, *after, out);
                 }
             }
-            (Asked::Owned { partition, engine }, Err(_)) => self.ask_owned(now, partition, engine, 0, out),
+            // With the next mark: the store may refuse at once, as often as it is asked.
+            (Asked::Owned { partition, engine }, Err(_)) => self.tier.owned_again.push((partition, engine)),
             _ => {}
         }
     }

@@ -117,7 +117,7 @@ fn a_server_that_does_not_come_back_ends_patience() {
     let begin = std::time::Instant::now();
     assert_eq!(worker.answer(create(key(1), 1), true), Err(Unanswered::OutOfReach));
     let took = begin.elapsed();
-    assert!(took > Duration::from_millis(1_990) && took < Duration::from_secs(5), "{took:?}");
+    assert!(took > Duration::from_millis(4_990) && took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
