@@ -110,6 +110,11 @@ impl Call {
         !waits && self.soft.is_empty() && self.again.is_empty() && self.application_due.is_none()
     }
 
+    /// Whether this engine works on the call; not if it has refused it and only waits for the store to forget it.
+    pub(super) fn runs_here(&self) -> bool {
+        self.owed.is_none() && (self.busy.is_some() || matches!(self.known, Known::Up(_)))
+    }
+
     /// False: too many wait.
     pub(super) fn wait(&mut self, owned: Owned) -> Waits {
         let is_copy = |other: &Owned| match (other, &owned) {

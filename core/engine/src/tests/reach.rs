@@ -77,8 +77,10 @@ fn a_call_that_was_refused_without_an_answer_of_the_store_never_rings() {
     let (at, create) = world.asks.pop_front().expect("a command");
     let done = world.answer_of(create);
     world.reply(at, Reply { answer: Err(Unanswered::OutOfReach), ..done });
-    world.expect(CALLER, "SIP/2.0 503");
+    let refusal = world.expect(CALLER, "SIP/2.0 503");
     assert_eq!(world.records(), (1, 0));
+    // It asks for nothing that would bring the call to life.
+    world.deliver(0, CALLER, &of_caller("ACK", 7, "invite", field(&refusal, "To")));
     world.holds = false;
     world.carry_out();
     world.pass(Duration::from_secs(60));
