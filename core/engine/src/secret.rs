@@ -72,6 +72,12 @@ impl FarmSecret {
         (self.hash(Purpose::Mark, &[sent_by, branch]) as u64).max(1)
     }
 
+    /// Seeds of the tables of an engine: nobody outside the farm can choose names that meet in them.
+    pub(crate) fn seeds(&self) -> [u64; 2] {
+        let hash = self.hash(Purpose::Mark, &[b"tables"]);
+        [hash as u64, (hash >> 64) as u64]
+    }
+
     /// What the copies of a request have in common that come on several ways.
     pub(crate) fn same_request(&self, from_tag: &[u8], call_id: &[u8], number: u32, uri: &[u8]) -> u128 {
         self.hash(Purpose::Mark, &[b"merged", from_tag, call_id, &number.to_be_bytes(), uri])

@@ -37,7 +37,7 @@ pub(crate) struct Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Cancel {
     pub(crate) machine: NonInviteClient,
-    pub(crate) bytes: Box<[u8]>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) target: Target,
     pub(crate) ends_at: Time,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Relay {
     pub(crate) branch: Branch,
     pub(crate) asked: Asked,
     /// The request as it left, for repetitions.
-    pub(crate) bytes: Box<[u8]>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) target: Target,
     pub(crate) machine: NonInviteClient,
 }
@@ -59,7 +59,7 @@ pub(crate) struct Relay {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: Box<[u8]>,
-    pub(crate) request: Box<[u8]>,
+    pub(crate) request: Vec<u8>,
     pub(crate) flow: Flow,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Asked {
 pub(crate) struct Own {
     pub(crate) leg: Leg,
     pub(crate) branch: Branch,
-    pub(crate) bytes: Box<[u8]>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) target: Target,
     pub(crate) machine: NonInviteClient,
 }

@@ -5,6 +5,20 @@ use std::fmt;
 /// Letters of base32 in lower case. SIP compares tags and branches without case (RFC 3261 §7.3.1), so no letter appears twice.
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
+const NO_LETTER: u8 = u8::MAX;
+
+/// The value of each letter, in either case.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_LETTER; 256];
+    let mut value = 0;
+    while value < LETTERS.len() {
+        values[LETTERS[value] as usize] = value as u8;
+        values[LETTERS[value].to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
 /// The name of a record. Whoever makes one takes a keyed hash: strangers must not be able to choose names of one partition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 12]);
@@ -46,27 +60,47 @@ impl fmt::Debug for Key {
 
 /// Writes as many letters as fit `text`; bits beyond the bytes are zero.
 pub fn write_base32(bytes: &[u8], text: &mut [u8]) {
-    let bit = |at: usize| bytes.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1);
-    for (position, letter) in text.iter_mut().enumerate() {
-        let value = (0..5).fold(0, |value, at| value << 1 | usize::from(bit(position * 5 + at)));
-        *letter = LETTERS[value];
+    let mut bytes = bytes.iter();
+    // The lowest `bits` bits of `held` are not written yet.
+    let (mut held, mut bits) = (0u32, 0);
+    for letter in text {
+        if bits < 5 {
+            held = held << 8 | u32::from(bytes.next().copied().unwrap_or_default());
+            bits += 8;
+        }
+        bits -= 5;
+        *letter = LETTERS[(held >> bits) as usize % LETTERS.len()];
     }
 }
 
 /// False: a letter is none of base32, or the bits beyond `bytes` are not zero.
 pub fn read_base32(text: &[u8], bytes: &mut [u8]) -> bool {
     bytes.fill(0);
-    for (position, letter) in text.iter().enumerate() {
-        let letter = letter.to_ascii_lowercase();
-        let Some(value) = LETTERS.iter().position(|known| *known == letter) else { return false };
-        for at in (0..5).filter(|at| value >> (4 - at) & 1 == 1) {
-            match bytes.get_mut((position * 5 + at) / 8) {
-                Some(byte) => *byte |= 0x80 >> ((position * 5 + at) % 8),
-                None => return false,
+    let mut bytes = bytes.iter_mut();
+    let mut next = |byte: u8| match bytes.next() {
+        Some(place) => {
+            *place = byte;
+            true
+        }
+        None => byte == 0,
+    };
+    // The lowest `bits` bits of `held` lie in no byte yet.
+    let (mut held, mut bits) = (0u32, 0);
+    for letter in text {
+        let value = VALUES[usize::from(*letter)];
+        if value == NO_LETTER {
+            return false;
+        }
+        held = held << 5 | u32::from(value);
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            if !next((held >> bits) as u8) {
+                return false;
             }
         }
     }
-    true
+    bits == 0 || next((held << (8 - bits)) as u8)
 }
 
 #[cfg(test)]
@@ -81,6 +115,19 @@ mod tests {
             assert_eq!(Key::read(&text), Some(key));
             assert_eq!(Key::read(&text.to_ascii_uppercase()), Some(key));
             assert_eq!(key.partition(), first);
+        }
+    }
+
+    #[test]
+    fn text_may_be_shorter_or_longer_than_the_bytes() {
+        let (mut text, mut bytes) = ([0; 3], [0xFF; 4]);
+        write_base32(&[0xFF], &mut text);
+        assert_eq!(&text, b"74a", "bits beyond the bytes are zero");
+        assert!(read_base32(&text, &mut bytes));
+        assert_eq!(bytes, [0xFF, 0, 0, 0]);
+        assert!(read_base32(b"74aaaa", &mut bytes[..1]), "letters beyond the bytes say zero");
+        for text in [&b"75"[..], b"74ab", b"74aaab"] {
+            assert!(!read_base32(text, &mut bytes[..1]), "they say something");
         }
     }
 

@@ -56,7 +56,7 @@ impl Engine {
                 leg,
                 branch: written.branch,
                 machine: NonInviteClient::start(now, written.reliable, &timers),
-                bytes: written.bytes.into(),
+                bytes: written.bytes,
                 target: written.target,
             });
         };
@@ -95,7 +95,7 @@ impl Engine {
                     out.post(&written.bytes, written.target);
                     client.cancel = Some(Cancel {
                         machine: NonInviteClient::start(now, written.reliable, &timers),
-                        bytes: written.bytes.into(),
+                        bytes: written.bytes,
                         target: written.target,
                         ends_at: now + timers.b(),
                     });
@@ -125,7 +125,7 @@ impl Engine {
                     branch: written.branch,
                     asked: *asked,
                     machine: NonInviteClient::start(now, written.reliable, &timers),
-                    bytes: written.bytes.into(),
+                    bytes: written.bytes,
                     target: written.target,
                 });
             }

@@ -9,6 +9,7 @@ use sip::Flow;
 use state::{Key, Stamp};
 
 use super::shares::Place;
+use super::spread::Spread;
 use crate::record::{Phase, Record, Tombstone};
 use crate::soft::Soft;
 use crate::step::{Change, Effect, Timer};
@@ -30,6 +31,15 @@ pub(super) enum Owned {
     },
     Timer(Timer),
     TakeOver,
+}
+
+impl Owned {
+    fn is_copy(&self, other: &Owned) -> bool {
+        match (self, other) {
+            (Owned::Message { bytes, .. }, Owned::Message { bytes: new, .. }) => bytes == new,
+            (one, other) => one == other,
+        }
+    }
 }
 
 /// What the store has under the key, as far as this engine knows.
@@ -56,9 +66,20 @@ pub(super) enum Busy {
     Owes,
 }
 
+/// What led to a write.
+#[derive(Debug)]
+pub(super) enum Cause {
+    Event(Owned),
+    /// The INVITE that lies in the record that is written.
+    Invite {
+        flow: Flow,
+        hops: u8,
+    },
+}
+
 #[derive(Debug)]
 pub(super) struct Writing {
-    pub(super) event: Owned,
+    pub(super) cause: Cause,
     pub(super) change: Change,
     pub(super) stamp: Stamp,
     pub(super) then: Vec<Effect>,
@@ -66,6 +87,33 @@ pub(super) struct Writing {
     pub(super) before: Option<state::Header>,
     /// What happens once outside of the call, if the write takes effect.
     pub(super) emitted: Vec<state::Effect>,
+}
+
+impl Writing {
+    fn invite(&self) -> &[u8] {
+        match &self.change {
+            Change::Create { record, .. } | Change::Put { record, .. } => &record.invite,
+            Change::Del { .. } => b"",
+        }
+    }
+
+    /// What led to the write, to happen anew.
+    pub(super) fn event(&self) -> Owned {
+        match &self.cause {
+            Cause::Event(event) => event.clone(),
+            Cause::Invite { flow, hops } => {
+                Owned::Message { bytes: self.invite().into(), flow: *flow, hops: *hops }
+            }
+        }
+    }
+
+    fn is_copy(&self, other: &Owned) -> bool {
+        match (&self.cause, other) {
+            (Cause::Event(event), other) => event.is_copy(other),
+            (Cause::Invite { .. }, Owned::Message { bytes, .. }) => self.invite() == &**bytes,
+            (Cause::Invite { .. }, Owned::Timer(_) | Owned::TakeOver) => false,
+        }
+    }
 }
 
 /// The end of a call, as it is written when the store answers again.
@@ -117,16 +165,12 @@ impl Call {
 
     /// False: too many wait.
     pub(super) fn wait(&mut self, owned: Owned) -> Waits {
-        let is_copy = |other: &Owned| match (other, &owned) {
-            (Owned::Message { bytes, .. }, Owned::Message { bytes: new, .. }) => bytes == new,
-            (other, new) => other == new,
+        let is_present = match &self.busy {
+            Some(Busy::Reads(event) | Busy::Checks(event)) => event.is_copy(&owned),
+            Some(Busy::Writes(writing)) => writing.is_copy(&owned),
+            Some(Busy::Owes) | None => false,
         };
-        let present = match &self.busy {
-            Some(Busy::Reads(event) | Busy::Checks(event)) => Some(event),
-            Some(Busy::Writes(writing)) => Some(&writing.event),
-            Some(Busy::Owes) | None => None,
-        };
-        if self.waiting.iter().chain(present).any(is_copy) {
+        if is_present || self.waiting.iter().any(|waiting| waiting.is_copy(&owned)) {
             return Waits::Copy;
         }
         if self.waiting.len() >= WAITING_MAX {
@@ -155,7 +199,7 @@ pub(super) enum Waits {
 /// See the head of this module.
 #[derive(Debug)]
 pub(super) struct Calls {
-    calls: HashMap<Key, Box<Call>>,
+    calls: HashMap<Key, Box<Call>, Spread>,
     alarms: BinaryHeap<Reverse<(Time, Key)>>,
     /// In the order in which they came.
     order: VecDeque<Key>,
@@ -165,9 +209,9 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(max: usize) -> Calls {
+    pub(super) fn new(max: usize, spread: Spread) -> Calls {
         Calls {
-            calls: HashMap::new(),
+            calls: HashMap::with_hasher(spread),
             alarms: BinaryHeap::new(),
             order: VecDeque::new(),
             max,

@@ -6,7 +6,7 @@ use state::planted::{self, Bug};
 use state::{Answer, Command, Header, Key, Stamp, Unanswered};
 
 use super::apply::{kept_hops, leaves_early};
-use super::calls::{Busy, Known, Owned, Waits, Writing};
+use super::calls::{Busy, Cause, Known, Owned, Waits, Writing};
 use super::stand_in::is_in_progress;
 use super::{Asked, Engine, Outbox};
 use crate::letter;
@@ -167,7 +167,13 @@ impl Engine {
                 }
                 let early = then.extract_if(.., |effect| leaves_early(effect)).collect();
                 let stamp = Stamp::default();
-                let writing = Writing { event: owned(), change: *change, stamp, then, before: None, emitted };
+                let cause = match event {
+                    Event::Request { flow, .. } if matches!(*change, Change::Create { .. }) => {
+                        Cause::Invite { flow: *flow, hops: self.hops }
+                    }
+                    _ => Cause::Event(owned()),
+                };
+                let writing = Writing { cause, change: *change, stamp, then, before: None, emitted };
                 self.write(key, writing, out);
                 self.apply(now, key, early, out);
                 if !self.tier.within_reach() {

@@ -7,6 +7,7 @@ use sip::{Message, Name, Start};
 use state::Key;
 
 use super::calls::{Calls, Known};
+use super::spread::Spread;
 use super::stand_in::is_in_progress;
 use crate::secret::FarmSecret;
 
@@ -14,10 +15,14 @@ use crate::secret::FarmSecret;
 const SLACK: usize = 1024;
 
 /// The calls of one worker by what their INVITE has, whichever way it came.
-#[derive(Debug, Default)]
-pub(super) struct Merged(HashMap<u128, Key>);
+#[derive(Debug)]
+pub(super) struct Merged(HashMap<u128, Key, Spread>);
 
 impl Merged {
+    pub(super) fn new(spread: Spread) -> Merged {
+        Merged(HashMap::with_hasher(spread))
+    }
+
     /// Whether this INVITE, which would begin the call `key`, is that of another call in progress.
     pub(super) fn is_known(
         &mut self,

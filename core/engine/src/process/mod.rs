@@ -19,6 +19,7 @@ mod notice;
 mod owed;
 mod pass;
 mod shares;
+mod spread;
 mod stand_in;
 mod tier;
 mod timers;
@@ -37,6 +38,7 @@ use crate::settings::Settings;
 use crate::step::Look;
 use calls::{Call, Calls};
 pub use counters::Counters;
+use spread::Spread;
 use tier::Tier;
 
 /// What a worker brings to an engine besides messages.
@@ -92,10 +94,12 @@ pub struct Engine {
     settings: Arc<Settings>,
     counters: Arc<Counters>,
     parser: Parser,
+    /// Where a record is written before its length is known.
+    scratch: Vec<u8>,
     calls: Calls,
     merged: merged::Merged,
     shares: shares::Shares,
-    asked: HashMap<u64, Asked>,
+    asked: HashMap<u64, Asked, Spread>,
     next_token: u64,
     next_relay: u64,
     tier: Tier,
@@ -108,15 +112,17 @@ impl Engine {
     /// `clock`: a moment, and the time of the state tier at it, in microseconds since 1970.
     pub fn new(settings: Settings, clock: (Time, u64)) -> Engine {
         let settings = Arc::new(settings);
+        let spread = Spread::of(&settings.secret);
         Engine {
-            calls: Calls::new(settings.bounds.calls_max),
-            merged: merged::Merged::default(),
+            calls: Calls::new(settings.bounds.calls_max, spread),
+            merged: merged::Merged::new(spread),
             shares: shares::Shares::new(&settings),
             tier: Tier::new(&settings, clock),
             settings,
             counters: Arc::default(),
             parser: Parser::new(),
-            asked: HashMap::new(),
+            scratch: Vec::new(),
+            asked: HashMap::with_hasher(spread),
             next_token: 0,
             next_relay: 0,
             draining: false,

@@ -133,7 +133,7 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
         }
         if let Some(cancel) = &mut client.cancel {
             if repeats(now, &mut cancel.machine, timers).0 {
-                rung.sends.push((cancel.bytes.to_vec(), cancel.target));
+                rung.sends.push((cancel.bytes.clone(), cancel.target));
             }
             if cancel.ends_at <= now {
                 cancel.ends_at = Time::NEVER;
@@ -144,7 +144,7 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
     for relay in &mut soft.relays {
         let (repeat, over) = repeats(now, &mut relay.machine, timers);
         if repeat {
-            rung.sends.push((relay.bytes.to_vec(), relay.target));
+            rung.sends.push((relay.bytes.clone(), relay.target));
         }
         if over {
             rung.events.push(Owned::Timer(Timer::Unanswered(relay.id)));
@@ -155,7 +155,7 @@ fn ring(now: Time, call: &mut Call, timers: &Timers) -> Rung {
     for (own, timer) in byes.chain(options) {
         let (repeat, over) = repeats(now, &mut own.machine, timers);
         if repeat {
-            rung.sends.push((own.bytes.to_vec(), own.target));
+            rung.sends.push((own.bytes.clone(), own.target));
         }
         if over {
             rung.events.push(Owned::Timer(timer(own.leg)));

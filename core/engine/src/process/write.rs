@@ -21,7 +21,8 @@ impl Engine {
             _ => None,
         };
         let expected = before.map(|header| header.stamp).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(2048);
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
         let also = Also { effects: writing.emitted.clone(), ..Also::default() };
         let (command, stamp, replicated) = match &mut writing.change {
             Change::Create { record, wake } => {
@@ -30,7 +31,7 @@ impl Engine {
                 record.header.stamp = stamp;
                 record.write(&mut bytes);
                 let wake = *wake;
-                let create = Create { key, record: bytes.into(), wake, also };
+                let create = Create { key, record: bytes[..].into(), wake, also };
                 (Command::Create(create), stamp, true)
             }
             Change::Put { record, wake } => {
@@ -38,7 +39,7 @@ impl Engine {
                 record.header.stamp = stamp;
                 record.write(&mut bytes);
                 let wake = *wake;
-                let put = Put { key, expected, record: bytes.into(), wake, also };
+                let put = Put { key, expected, record: bytes[..].into(), wake, also };
                 (Command::Put(put), stamp, true)
             }
             Change::Del { tombstone } => {
@@ -48,6 +49,7 @@ impl Engine {
                 (Command::Del(Del { also, ..del }), stamp, replicated)
             }
         };
+        self.scratch = bytes;
         self.counters.commits.add(1);
         if let Some(call) = self.calls.get_mut(key) {
             call.busy = Some(Busy::Writes(Box::new(Writing { stamp, before, ..writing })));
@@ -74,37 +76,17 @@ impl Engine {
         answer: &Result<Answer, Unanswered>,
         out: &mut Outbox,
     ) {
-        let Writing { event, change, stamp, then, before, emitted } = writing;
         let Some(call) = self.calls.get_mut(key) else { return };
         match answer {
-            Ok(Answer::Done) => {
-                call.attempts = 0;
-                let doubted = std::mem::take(&mut call.doubted);
-                call.known = match change {
-                    Change::Create { record, .. } | Change::Put { record, .. } => Known::Up(Box::new(record)),
-                    Change::Del { tombstone } => Known::Gone(tombstone),
-                };
-                if doubted {
-                    // What the write allowed to leave is too old; what the other side needs is sent anew.
-                    call.waiting.push_front(Owned::TakeOver);
-                    call.known = Known::Unread;
-                } else {
-                    self.apply(now, key, then, out);
-                }
-            }
+            Ok(Answer::Done) => self.took_effect(now, key, writing, out),
             Ok(Answer::Refused(there)) => {
                 // A write that was sent again finds itself.
-                let is_own = there.as_deref().and_then(Stamp::of) == Some(stamp);
+                let is_own = there.as_deref().and_then(Stamp::of) == Some(writing.stamp);
                 let is_own = is_own && !planted::is(Bug::OwnStampForgotten);
                 if is_own || planted::is(Bug::RefusalIgnored) {
-                    return self.written(
-                        now,
-                        key,
-                        Writing { event, change, stamp, then, before, emitted },
-                        &Ok(Answer::Done),
-                        out,
-                    );
+                    return self.took_effect(now, key, writing, out);
                 }
+                let event = writing.event();
                 self.counters.conflicts.add(1);
                 call.attempts += 1;
                 let attempts = call.attempts;
@@ -117,10 +99,11 @@ impl Engine {
             }
             Ok(Answer::Full) => {
                 self.counters.refused_full.add(1);
-                self.give_up(key, &event, out);
+                self.give_up(key, &writing.event(), out);
             }
-            _ if let Change::Del { tombstone } = change => {
+            _ if let Change::Del { tombstone } = writing.change => {
                 // The end of a call does not wait for the store.
+                let Writing { before, then, emitted, .. } = writing;
                 let (header, tombstone) = (before.unwrap_or_default(), Some(tombstone));
                 self.owe(now, key, Owed { header, tombstone, emitted, at: now });
                 self.apply(now, key, then, out);
@@ -130,13 +113,31 @@ impl Engine {
                 if let Some(call) = self.calls.get_mut(key) {
                     call.known = Known::Unread;
                 }
-                self.give_up(key, &event, out);
-                if let Change::Create { record, .. } = change {
+                self.give_up(key, &writing.event(), out);
+                if let Change::Create { record, .. } = writing.change {
                     // Else the call would ring when its wake-up comes, long after its caller was refused.
                     let (header, emitted) = (record.header, Vec::new());
                     self.owe(now, key, Owed { header, tombstone: None, emitted, at: now });
                 }
             }
+        }
+    }
+
+    /// The store has what was written.
+    fn took_effect(&mut self, now: Time, key: Key, writing: Writing, out: &mut Outbox) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.attempts = 0;
+        let doubted = std::mem::take(&mut call.doubted);
+        call.known = match writing.change {
+            Change::Create { record, .. } | Change::Put { record, .. } => Known::Up(Box::new(record)),
+            Change::Del { tombstone } => Known::Gone(tombstone),
+        };
+        if doubted {
+            // What the write allowed to leave is too old; what the other side needs is sent anew.
+            call.waiting.push_front(Owned::TakeOver);
+            call.known = Known::Unread;
+        } else {
+            self.apply(now, key, writing.then, out);
         }
     }
 }

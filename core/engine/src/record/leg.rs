@@ -118,11 +118,13 @@ impl Leg {
         self.routes.iter().for_each(|route| write_bytes(route, out));
         write_signed(self.offset.0, out);
         write_number(self.remote_sequence.into(), out);
-        let mut flow = Vec::new();
+        // A flow is so short that its length is one byte.
+        let length_at = out.len();
+        out.push(0);
         if let Some(known) = &self.flow {
-            write_flow(known, &mut flow);
+            write_flow(known, out);
         }
-        write_bytes(&flow, out);
+        out[length_at] = (out.len() - length_at - 1) as u8;
         write_number(self.session_expires, out);
         write_number(self.sdp_version, out);
         write_number(self.reliable_sequence.into(), out);

@@ -109,6 +109,14 @@ pub struct Story {
     pub taken_over_ms: u64,
 }
 
+/// An empty section is left out.
+fn write_section(id: u64, bytes: &[u8], out: &mut Vec<u8>) {
+    if !bytes.is_empty() {
+        write_number(id, out);
+        write_bytes(bytes, out);
+    }
+}
+
 /// See the head of this module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -185,14 +193,7 @@ impl Record {
     /// Writes the record behind what `out` has.
     pub fn write(&self, out: &mut Vec<u8>) {
         Header { format: FORMAT.max(self.header.format), ..self.header }.write(out);
-        let mut bytes = Vec::new();
-        let mut add = |id: u64, bytes: &mut Vec<u8>| {
-            if !bytes.is_empty() {
-                write_number(id, out);
-                write_bytes(bytes, out);
-                bytes.clear();
-            }
-        };
+        let mut bytes = Vec::with_capacity(512);
         write_number(self.birth, &mut bytes);
         write_number(self.mode as u64, &mut bytes);
         let has_story = self.story != Story::default() || !self.later.is_empty();
@@ -212,9 +213,9 @@ impl Record {
             self.story.write(&mut bytes);
         }
         bytes.extend_from_slice(&self.later);
-        add(section::SESSION, &mut bytes);
-        bytes.extend_from_slice(&self.data);
-        add(section::DATA, &mut bytes);
+        write_section(section::SESSION, &bytes, out);
+        bytes.clear();
+        write_section(section::DATA, &self.data, out);
         for timer in &self.timers {
             let mut one = Vec::new();
             write_number(timer.id.into(), &mut one);
@@ -223,15 +224,15 @@ impl Record {
             one.extend_from_slice(&timer.later);
             write_bytes(&one, &mut bytes);
         }
-        add(section::TIMERS, &mut bytes);
+        write_section(section::TIMERS, &bytes, out);
+        bytes.clear();
         for leg in &self.legs {
             leg.write(&mut bytes);
-            add(section::LEG, &mut bytes);
+            write_section(section::LEG, &bytes, out);
+            bytes.clear();
         }
-        bytes.extend_from_slice(&self.invite);
-        add(section::INVITE, &mut bytes);
-        bytes.extend_from_slice(&self.answer);
-        add(section::ANSWER, &mut bytes);
+        write_section(section::INVITE, &self.invite, out);
+        write_section(section::ANSWER, &self.answer, out);
         for usage in &self.usages {
             let mut one = Vec::new();
             write_number(usage.leg.into(), &mut one);
@@ -240,7 +241,7 @@ impl Record {
             one.extend_from_slice(&usage.later);
             write_bytes(&one, &mut bytes);
         }
-        add(section::USAGES, &mut bytes);
+        write_section(section::USAGES, &bytes, out);
         for (id, unknown) in &self.unknown {
             write_number(*id, out);
             write_bytes(unknown, out);
@@ -255,6 +256,39 @@ impl Record {
             Some(LegState::Cancelling | LegState::Ending | LegState::Failed | LegState::Closed) | None => {
                 Phase::Ending
             }
+        }
+    }
+
+    /// A copy without the INVITE and the answer, which are most of its bytes.
+    pub(crate) fn without_messages(&self) -> Record {
+        Record {
+            header: self.header,
+            birth: self.birth,
+            mode: self.mode,
+            bye: self.bye,
+            bye_status: self.bye_status,
+            asked: self.asked,
+            reason: self.reason.clone(),
+            story: self.story,
+            data: self.data.clone(),
+            timers: self.timers.clone(),
+            legs: self.legs.clone(),
+            invite: Box::default(),
+            answer: Box::default(),
+            usages: self.usages.clone(),
+            later: self.later.clone(),
+            unknown: self.unknown.clone(),
+        }
+    }
+
+    /// What an application sees of its call.
+    pub(crate) fn of_application(&self) -> Record {
+        Record {
+            header: self.header,
+            birth: self.birth,
+            data: self.data.clone(),
+            timers: self.timers.clone(),
+            ..Record::default()
         }
     }
 

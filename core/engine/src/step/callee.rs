@@ -17,15 +17,17 @@ pub(super) fn response(look: &Look<'_>, record: &Record, response: &Message<'_>)
                 return late.then(|| failure::late(look, record.birth, response)).flatten().map(done);
             };
             let text = look.text(record);
-            let own = with_stored(&record.invite, |invite| text.invite_branch(leg, invite))?;
-            if leg.number == 0 || own != branch {
-                return None;
-            }
-            match response.status()? {
-                100..200 => provisional(look, record, leg, response),
-                200..300 => success::of(look, record, leg, response),
-                _ => failure::of(look, record, leg, response),
-            }
+            let status = response.status()?;
+            with_stored(&record.invite, |invite| {
+                if leg.number == 0 || text.invite_branch(leg, invite)? != branch {
+                    return None;
+                }
+                match status {
+                    100..200 => provisional(look, record, leg, invite, response),
+                    200..300 => success::of(look, record, leg, invite, response),
+                    _ => failure::of(look, record, leg, response),
+                }
+            })
         }
         b"CANCEL" => {
             let waits = look.soft.client(branch.leg)?.cancel.is_some();
@@ -46,18 +48,19 @@ pub(super) fn response(look: &Look<'_>, record: &Record, response: &Message<'_>)
 }
 
 /// A provisional response: the caller hears of it, unless it has given up.
-fn provisional(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
+fn provisional(
+    look: &Look<'_>,
+    record: &Record,
+    leg: &Leg,
+    invite: &Message<'_>,
+    response: &Message<'_>,
+) -> Option<Step> {
     let caller = record.legs.first()?;
     let mut effects = vec![Effect::Heard(leg.number)];
     match leg.state {
         LegState::Calling | LegState::Early => {
             if response.status()? > 100 && caller.state == LegState::Calling {
-                let text = look.text(record);
-                let sent = with_stored(&record.invite, |invite| {
-                    let bytes = text.to_caller(caller, invite, response)?;
-                    Some(Effect::Send { bytes, target: sip::answer::target(invite, caller.flow?) })
-                });
-                effects.extend(sent);
+                effects.extend(success::to_caller(look, record, caller, invite, response));
                 effects.extend(look.soft.rang_at.is_none().then_some(Effect::Rings));
                 // RFC 3261 §16.7, step 2.
                 effects.extend((record.mode == Mode::Proxy).then_some(Effect::RingsOn));

@@ -41,7 +41,8 @@ fn closed(look: &Look<'_>, record: &Record, tombstone: Tombstone, then: Vec<Effe
         }
         Change::Put { record: next, wake: Some(look.wake_after(look.settings.timers.f())) }
     } else {
-        let ((), wants) = look.tell(&mut record.clone(), |application, call| application.ended(call));
+        let mut seen = record.of_application();
+        let ((), wants) = look.tell(&mut seen, |application, call| application.ended(call));
         emitted = wants.effects;
         Change::Del { tombstone }
     };
@@ -71,7 +72,7 @@ pub(super) fn without_leg(look: &Look<'_>, mut next: Record, then: Vec<Effect>) 
     if !next.legs.iter().skip(1).any(Leg::is_open)
         && let Some(kept) = with_stored(&next.invite, |invite| Some(text::kept(invite)))
     {
-        next.invite = kept;
+        next.invite = kept.into();
     }
     Step::write(Change::Put { record: next, wake: None }, then)
 }

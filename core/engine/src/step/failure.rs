@@ -127,7 +127,7 @@ pub(super) fn fail(
         if let Some(reject) = own {
             next.answer = look.text(record).own_answer(caller, invite, reject)?.into();
         }
-        next.invite = text::kept(invite);
+        next.invite = text::kept(invite).into();
         Some(sip::answer::target(invite, caller.flow?))
     })?;
     next.legs.first_mut()?.state = LegState::Failed;

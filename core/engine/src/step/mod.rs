@@ -211,7 +211,15 @@ impl<'a> Look<'a> {
 
     /// The record as this engine writes it next.
     fn next(&self, record: &Record) -> Record {
-        let mut next = record.clone();
+        self.owned(record.clone())
+    }
+
+    /// The same without the INVITE and the answer: the caller writes others, or none.
+    fn next_without_messages(&self, record: &Record) -> Record {
+        self.owned(record.without_messages())
+    }
+
+    fn owned(&self, mut next: Record) -> Record {
         if !planted::is(Bug::WrongOwner) {
             next.header.owner = self.settings.engine;
         }

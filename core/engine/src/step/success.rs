@@ -4,16 +4,20 @@ use sip::headers::address;
 use sip::{Message, Name, Reject};
 use state::Millis;
 
-use super::{
-    Change, Counted, Effect, Look, Step, cancelling, ending, failure, first_timer, hanging_up, with_stored,
-};
+use super::{Change, Counted, Effect, Look, Step, cancelling, ending, failure, first_timer, hanging_up};
 use crate::record::{Leg, LegState, Mode, Record};
 use crate::text::{self, Written};
 
 /// Why the other legs of a call are cancelled (RFC 3326).
 pub(super) const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
 
-pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
+pub(super) fn of(
+    look: &Look<'_>,
+    record: &Record,
+    leg: &Leg,
+    invite: &Message<'_>,
+    response: &Message<'_>,
+) -> Option<Step> {
     if record.mode == Mode::Proxy {
         return has_passed(look, record, leg);
     }
@@ -21,13 +25,13 @@ pub(super) fn of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message
     let tag = address::tag(response.first_value(Name::To)?).ok()?.unwrap_or_default();
     match (leg.state, caller.state) {
         (LegState::Calling | LegState::Early, LegState::Calling | LegState::Early) => {
-            confirm(look, record, leg, response, tag)
+            confirm(look, record, leg, (invite, response), tag)
         }
         (LegState::Calling | LegState::Early | LegState::Cancelling, _) => {
             unwanted(look, record, answered(leg.clone(), response, tag), response)
         }
         (LegState::Confirmed, _) if leg.remote_tag.eq_ignore_ascii_case(tag) => {
-            Some(Step::Done(vec![to_caller(look, record, caller, response)?]))
+            Some(Step::Done(vec![to_caller(look, record, caller, invite, response)?]))
         }
         (LegState::Ending, _) if leg.remote_tag.eq_ignore_ascii_case(tag) => {
             again(look, record, leg, response)
@@ -66,24 +70,30 @@ fn has_passed(look: &Look<'_>, record: &Record, leg: &Leg) -> Option<Step> {
 }
 
 /// The first 2xx of a call.
-fn confirm(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>, tag: &[u8]) -> Option<Step> {
-    let mut next = look.next(record);
+fn confirm(
+    look: &Look<'_>,
+    record: &Record,
+    leg: &Leg,
+    (invite, response): (&Message<'_>, &Message<'_>),
+    tag: &[u8],
+) -> Option<Step> {
+    let mut next = look.next_without_messages(record);
     next.legs.first_mut()?.state = LegState::Confirmed;
     let own = next.legs.iter_mut().find(|other| other.number == leg.number)?;
     *own = Leg { state: LegState::Confirmed, ..answered(leg.clone(), response, tag) };
-    next.answer = Box::default();
     next.story.rang_ms = look.soft.rang_at.map_or(0, |at| record.story_ms(at));
     next.story.answered_ms = record.story_ms(look.micros);
     let mut then = vec![
         Effect::Answered(leg.number),
         Effect::Count(Counted::Confirmed),
-        to_caller(look, record, record.legs.first()?, response)?,
+        to_caller(look, record, record.legs.first()?, invite, response)?,
     ];
     then.extend(cancelling::cancel_all(look, &mut next, record, ELSEWHERE));
     // Whoever takes the call over sends the INVITE of a leg that is being cancelled once more, byte for byte.
-    if !next.legs[1..].iter().any(Leg::is_open) {
-        next.invite = with_stored(&record.invite, |invite| Some(text::kept(invite)))?;
-    }
+    next.invite = match next.legs[1..].iter().any(Leg::is_open) {
+        true => record.invite.clone(),
+        false => text::kept(invite).into(),
+    };
     let ((), wants) = look.tell(&mut next, |application, call| application.answered(call));
     if wants.hangs_up {
         hanging_up::hang_up(look, record, &mut next, &mut then)?;
@@ -125,11 +135,16 @@ fn again(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) ->
     Some(Step::Done(vec![ack]))
 }
 
-fn to_caller(look: &Look<'_>, record: &Record, caller: &Leg, response: &Message<'_>) -> Option<Effect> {
-    with_stored(&record.invite, |invite| {
-        let bytes = look.text(record).to_caller(caller, invite, response)?;
-        Some(Effect::Send { bytes, target: sip::answer::target(invite, caller.flow?) })
-    })
+/// What the caller gets of a response to the INVITE of a leg.
+pub(super) fn to_caller(
+    look: &Look<'_>,
+    record: &Record,
+    caller: &Leg,
+    invite: &Message<'_>,
+    response: &Message<'_>,
+) -> Option<Effect> {
+    let bytes = look.text(record).to_caller(caller, invite, response)?;
+    Some(Effect::Send { bytes, target: sip::answer::target(invite, caller.flow?) })
 }
 
 /// The leg with what a 2xx says of the other side (RFC 3261 §12.1.2).

@@ -42,9 +42,9 @@ pub(super) fn pass<'w>(writer: Writer<'w>, message: &Message<'_>) -> Writer<'w> 
 
 /// What must stay of a request so that answers to it can be written again: start line, Vias, From, To, Call-ID, CSeq, and the
 /// routes of the dialog.
-pub(crate) fn kept(request: &Message<'_>) -> Box<[u8]> {
+pub(crate) fn kept(request: &Message<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
-    let Start::Request { token, uri, .. } = request.start() else { return Box::default() };
+    let Start::Request { token, uri, .. } = request.start() else { return out };
     let method = std::str::from_utf8(token).unwrap_or_default();
     let mut writer = Writer::request(&mut out, method, uri);
     for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq, Name::RecordRoute] {
@@ -54,7 +54,7 @@ pub(crate) fn kept(request: &Message<'_>) -> Box<[u8]> {
         };
     }
     writer.finish();
-    out.into()
+    out
 }
 
 /// The route set that a message's Record-Route makes (RFC 3261 §12.1). `reverse`: the message is a response to us.
