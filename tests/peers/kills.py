@@ -257,12 +257,13 @@ def killed(victim, place=Scene, **more):
             time.sleep(chance.uniform(*PAUSE_SECONDS))
             moments.append(victim(scene, number))
         time.sleep(PAUSE_SECONDS[1])
+        (farm.directory / "moments").write_text("\n".join(map(str, moments)))
         made = parties.finish()
         return judged(f"{KILLS} times {victim.__name__}", made, moments, parties)
 
 
-def judged(what, made, moments, parties, excused=()):
-    """`excused`: kinds of lines whose losses are counted, but are no problem."""
+def judged(what, made, moments, parties):
+    """Whom nobody can reach any more is counted, but is no problem."""
     lost = [call for call in made if not call.good]
     twice = [call for call in made if call.rang > 1]
     print(f"\n{what}, {RATE} calls/s:\n" + "\n".join(lines(table(made, moments))) + "\n", flush=True)
@@ -271,7 +272,7 @@ def judged(what, made, moments, parties, excused=()):
         reasons[call.why()] = reasons.get(call.why(), 0) + 1
     for why, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
         print(f"  {count} lost: {why}", flush=True)
-    bad = [call for call in lost if call.line not in excused]
+    bad = [call for call in lost if call.line != "unreachable"]
     problems = [f"{len(bad)} of {len(made)} calls lost"] * bool(bad) + [f"{len(twice)} calls rang twice"] * bool(twice)
     hung_up = {end: sum(call.good and call.end == end for call in made) for end in ("caller", "callee", "cancel", "refuse")}
     return f"{len(made)} calls, {len(lost)} lost, {len(twice)} rang twice; ended {hung_up}; {parties.says()}", problems

@@ -9,16 +9,16 @@ from farm import ROOT, until
 
 BENCH = os.environ.get("STROWGER_BENCH", str(ROOT / "target/release/strowger-bench"))
 
-# Each message of a call: when it arrived, when it was sent.
+# Each message of a call that arrives, and what it follows: the first of these that was sent.
 SENT = {
-    "invited": "invite",
-    "ringing": "invited",
-    "answered": "answer",
-    "acked": "answered",
-    "byed": "bye",
-    "done": "byed",
-    "cancelled": "cancel",
-    "failed": "refuse",
+    "invited": ("invite",),
+    "ringing": ("invited", "invite"),
+    "answered": ("answer",),
+    "acked": ("answered", "failed"),
+    "byed": ("bye",),
+    "done": ("byed", "bye"),
+    "cancelled": ("cancel",),
+    "failed": ("refuse", "cancelled", "cancel", "invite"),
 }
 # The last message of a call, and the state that it is in.
 STATES = {
@@ -92,8 +92,7 @@ class Call:
         if not arrived:
             return None
         time, name = min(arrived)
-        sent = [self.times[one] for one in (SENT[name], "cancelled", "failed", "invite") if one in self.times and self.times[one] <= time]
-        return time - (max(sent[:1]) if sent else time)
+        return time - next((self.times[sent] for sent in SENT[name] if self.times.get(sent, time + 1) <= time), time)
 
     def why(self):
         """What went wrong, in words."""
