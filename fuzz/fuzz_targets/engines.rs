@@ -16,7 +16,7 @@ use state::{Ask, Partition, Reply, Unanswered};
 use turn::{Core, Input, Outbox};
 
 /// Small, so that they are reached.
-const BOUNDS: engine::Bounds = engine::Bounds { calls_max: 6, requests_max: 4 };
+const BOUNDS: engine::Bounds = engine::Bounds { calls_max: 6, requests_max: 4, ringing_per_source: 3 };
 const EPOCH_US: u64 = 1_767_225_600_000_000;
 /// Messages that a test remembers to answer or to change.
 const SEEN_MAX: usize = 32;
@@ -136,9 +136,11 @@ impl Farm {
                     self.deliver(at, CALLEE, &message);
                 }
             }
-            14 => self.turn(at, |engine, now, out| {
-                engine.handle(now, Input::Answer(&Answer::Died { engine: u32::from(how % 6) }), out);
-            }),
+            14 => {
+                // A notice that a server is gone, with anything behind its first bytes.
+                self.deliver(at, CALLER, &[&heartbeat::death::DEATH_ID.to_be_bytes(), rest].concat());
+                return true;
+            }
             15 => {
                 self.deliver(at, CALLER, rest);
                 return true;
