@@ -215,7 +215,7 @@ impl Calls {
             alarms: BinaryHeap::new(),
             order: VecDeque::new(),
             max,
-            phases: [0; 3],
+            phases: [0; Phase::ALL.len()],
         }
     }
 
