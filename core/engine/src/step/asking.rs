@@ -3,7 +3,7 @@
 
 use state::Millis;
 
-use super::{Change, Effect, Look, Step, hanging_up};
+use super::{Change, Effect, Look, Step, dialog, hanging_up};
 use crate::names::Leg as LegNumber;
 use crate::record::{Leg, LegState, Mode, Record};
 use crate::settings::Settings;
@@ -26,12 +26,8 @@ pub(super) fn ask(look: &Look<'_>, record: &Record) -> Option<Step> {
     next.asked = look.millis();
     let confirmed = next.legs.iter_mut().filter(|leg| leg.state == LegState::Confirmed);
     confirmed.for_each(|leg| leg.offset = leg.offset.after_own());
-    let options = sides(&next).filter_map(|leg| {
-        let other = next.legs.iter().find(|other| (other.number == 0) != (leg.number == 0))?;
-        let sequence = leg.offset.out(other.remote_sequence)?;
-        Some(Effect::Options(leg.number, look.text(&next).own(leg, "OPTIONS", sequence)?))
-    });
-    let then = options.collect();
+    let options = |leg: &Leg| Some(Effect::Options(leg.number, dialog::own(look, record, leg, "OPTIONS")?));
+    let then = sides(record).filter_map(options).collect();
     Some(Step::write(Change::Put { record: next, wake: None }, then))
 }
 

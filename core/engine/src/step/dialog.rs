@@ -6,6 +6,7 @@ use sip::{Message, Name};
 use super::Look;
 use crate::names::{Leg as LegNumber, Tag};
 use crate::record::{Leg, LegState, Record};
+use crate::text::Written;
 
 /// The leg that a request came on, and the one that it passes to. `None`: the request is of no dialog of this call.
 pub(super) fn of<'r>(
@@ -22,6 +23,14 @@ pub(super) fn of<'r>(
     };
     let asked = record.legs.iter().find(is_asked).filter(|_| tag.is_of(record.birth))?;
     Some((asked, other_side(record, asked.number)?))
+}
+
+/// A request of our own to one side of a call that is up. Its number is above all that may have passed from the other side without
+/// a trace in the record.
+pub(super) fn own(look: &Look<'_>, record: &Record, leg: &Leg, method: &'static str) -> Option<Written> {
+    let other = record.legs.iter().find(|other| (other.number == 0) != (leg.number == 0))?;
+    let sequence = leg.offset.after_own().out(other.remote_sequence)?;
+    look.text(record).own(leg, method, sequence)
 }
 
 /// The other side of a leg.

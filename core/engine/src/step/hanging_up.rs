@@ -2,7 +2,7 @@
 
 use sip::Reject;
 
-use super::{Effect, Look, cancelling, with_stored};
+use super::{Effect, Look, cancelling, dialog, with_stored};
 use crate::record::{Leg, LegState, Record};
 
 /// Ends the call that is written next. Both sides get a BYE; a caller whom nobody has answered gets 480. `then`: what leaves.
@@ -32,9 +32,7 @@ pub(super) fn hang_up(
     Some(())
 }
 
-/// The BYE of one side. Its number is above all that may have passed from the other side without a trace in the record.
+/// The BYE of one side.
 pub(super) fn bye(look: &Look<'_>, record: &Record, leg: &Leg) -> Option<Effect> {
-    let other = record.legs.iter().find(|other| (other.number == 0) != (leg.number == 0))?;
-    let sequence = leg.offset.after_own().out(other.remote_sequence)?;
-    Some(Effect::Bye(leg.number, look.text(record).own(leg, "BYE", sequence)?))
+    Some(Effect::Bye(leg.number, dialog::own(look, record, leg, "BYE")?))
 }
