@@ -5,8 +5,10 @@ use sip::{Message, Method, Name, Reject};
 
 use crate::names::{OwnVia, Tag};
 use crate::record::{Leg, Mode, Record, Tombstone};
-use crate::step::{Effect, Event, Look, Step, answer_effect, back, begins, late_failure, mark, of_invite};
-use crate::text::{self, Text, Written};
+use crate::step::{
+    Effect, Event, Look, Step, answer_effect, back, begins, ends_of, late_failure, mark, of_invite,
+};
+use crate::text::{self, Text};
 
 /// A late message of a call that is gone.
 pub(super) fn of_tombstone(look: &Look<'_>, tombstone: &Tombstone, event: &Event<'_>) -> Vec<Effect> {
@@ -67,9 +69,7 @@ fn late_answer(look: &Look<'_>, tombstone: &Tombstone, response: &Message<'_>) -
     let text = Text { settings: look.settings, key: look.key, record: &record };
     let target = text::uri_of(response, Name::Contact)?;
     let leg = Leg { target, routes: text::routes_of_dialog(response, true), ..leg };
-    let Written { bytes, target, .. } = text.own(&leg, "ACK", sequence.number)?;
-    let bye = text.own(&leg, "BYE", sequence.number + 1)?;
-    Some(vec![Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
+    ends_of(&text, &leg, sequence.number).map(Vec::from)
 }
 
 /// The answer to a request that was passed on before the call ended.

@@ -3,7 +3,7 @@
 use super::{Change, Counted, Effect, Look, Step, with_stored};
 use crate::names::Leg as LegNumber;
 use crate::record::{Leg, LegState, Mode, Record, Tombstone};
-use crate::text;
+use crate::text::{self, Text, Written};
 
 /// The caller's side of the call is over.
 pub(super) fn gone(look: &Look<'_>, record: &Record, then: Vec<Effect>) -> Step {
@@ -86,6 +86,13 @@ pub(super) fn unwanted_over(look: &Look<'_>, record: &Record, leg: LegNumber) ->
         None => return Some(Step::Done(then)),
     }
     Some(without_leg(look, next, then))
+}
+
+/// ACK and BYE of a dialog that nobody wants (RFC 3261 §13.2.2.4). `sequence`: of the INVITE that made it.
+pub(crate) fn ends_of(text: &Text<'_>, leg: &Leg, sequence: u32) -> Option<[Effect; 2]> {
+    let Written { bytes, target, .. } = text.own(leg, "ACK", sequence)?;
+    let bye = text.own(leg, "BYE", sequence + 1)?;
+    Some([Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
 }
 
 /// The status of a stored response; 0: there is none.

@@ -15,6 +15,7 @@ mod timer;
 mod within;
 
 pub(crate) use asking::due as asked_at;
+pub(crate) use ending::ends_of;
 pub(crate) use failure::late as late_failure;
 pub(crate) use within::{back, mark, not_allowed};
 

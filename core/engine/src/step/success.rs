@@ -6,7 +6,7 @@ use state::Millis;
 
 use super::{Change, Counted, Effect, Look, Step, cancelling, ending, failure, first_timer, hanging_up};
 use crate::record::{Leg, LegState, Mode, Record};
-use crate::text::{self, Written};
+use crate::text;
 
 /// Why the other legs of a call are cancelled (RFC 3326).
 pub(super) const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -107,7 +107,7 @@ fn unwanted(look: &Look<'_>, record: &Record, leg: Leg, response: &Message<'_>) 
     let mut next = look.next(record);
     let leg = Leg { state: LegState::Ending, ..leg };
     let mut then = vec![Effect::Answered(leg.number)];
-    then.extend(ends_of(look, record, &leg, response)?);
+    then.extend(ending::ends_of(&look.text(record), &leg, text::sequence(response)?)?);
     match next.legs.iter_mut().find(|other| other.number == leg.number) {
         Some(own) => *own = leg,
         None => next.legs.push(leg),
@@ -120,18 +120,9 @@ fn unwanted(look: &Look<'_>, record: &Record, leg: Leg, response: &Message<'_>) 
     Some(Step::write(Change::Put { record: next, wake }, then))
 }
 
-/// ACK and BYE for an unwanted dialog.
-fn ends_of(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<[Effect; 2]> {
-    let sequence = text::sequence(response)?;
-    let text = look.text(record);
-    let Written { bytes, target, .. } = text.own(leg, "ACK", sequence)?;
-    let bye = text.own(leg, "BYE", sequence + 1)?;
-    Some([Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
-}
-
 /// A copy of a 2xx that was acknowledged: the ACK was lost.
 fn again(look: &Look<'_>, record: &Record, leg: &Leg, response: &Message<'_>) -> Option<Step> {
-    let [ack, _] = ends_of(look, record, leg, response)?;
+    let [ack, _] = ending::ends_of(&look.text(record), leg, text::sequence(response)?)?;
     Some(Step::Done(vec![ack]))
 }
 

@@ -2,9 +2,9 @@
 
 use state::planted::{self, Bug};
 
-use super::{Change, Counted, Effect, Look, Step, asking, hanging_up, timer, with_stored};
+use super::{Change, Counted, Effect, Look, Step, asking, ending, hanging_up, timer, with_stored};
 use crate::record::{Leg, LegState, Record};
-use crate::text::{self, Written};
+use crate::text;
 
 /// The call has a new owner. Nothing leaves before that is written: who runs timer B must be who hears the answer. A confirmed
 /// call needs nothing; whoever gets its next message goes on with it.
@@ -46,11 +46,8 @@ pub(super) fn of(look: &Look<'_>, record: &Record) -> Option<Step> {
     Some(Step::write(change, then))
 }
 
-/// ACK and BYE of a dialog that nobody wants. The ACK is sent again whether or not the callee has it.
+/// The ACK is sent again whether or not the callee has it.
 fn ends_of(look: &Look<'_>, record: &Record, leg: &Leg) -> Option<[Effect; 2]> {
-    let text = look.text(record);
     let sequence = with_stored(&record.invite, |invite| leg.offset.out(text::sequence(invite)?))?;
-    let Written { bytes, target, .. } = text.own(leg, "ACK", sequence)?;
-    let bye = text.own(leg, "BYE", sequence + 1)?;
-    Some([Effect::Send { bytes, target }, Effect::Bye(leg.number, bye)])
+    ending::ends_of(&look.text(record), leg, sequence)
 }
