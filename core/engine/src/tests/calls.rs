@@ -4,13 +4,20 @@ use base::Duration;
 
 use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_callee, of_caller, response};
 
-/// A call that is answered: the callee's INVITE, and the To that the caller knows.
-pub(super) fn answered(world: &mut World, at: usize) -> (String, String) {
+/// A call that rings: the callee's INVITE.
+#[track_caller]
+pub(super) fn ringing(world: &mut World, at: usize) -> String {
     world.deliver(at, CALLER, INVITE);
     let invite = world.expect(CALLEE, "INVITE sip:bob@10.0.0.9:5060 SIP/2.0");
     world.expect(CALLER, "SIP/2.0 100");
     world.deliver(at, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
     world.expect(CALLER, "SIP/2.0 180 Ringing");
+    invite
+}
+
+/// A call that is answered: the callee's INVITE, and the To that the caller knows.
+pub(super) fn answered(world: &mut World, at: usize) -> (String, String) {
+    let invite = ringing(world, at);
     world.deliver(at, CALLEE, &response(&invite, "200 OK", "bob", CONTACT));
     let ok = world.expect(CALLER, "SIP/2.0 200 OK");
     let to = field(&ok, "To").to_owned();

@@ -3,7 +3,7 @@
 use base::Duration;
 use state::{Reply, Unanswered};
 
-use super::calls::answered;
+use super::calls::{answered, ringing};
 use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_callee, of_caller, response};
 
 /// The message without the parameter that names the engine.
@@ -173,11 +173,7 @@ fn a_call_whose_create_got_no_answer_rings_when_its_copy_comes() {
 fn an_engine_that_stood_still_repeats_nothing_that_another_has_ended() {
     let mut world = World::new(2);
     world.pass(Duration::from_secs(1));
-    world.deliver(0, CALLER, INVITE);
-    let invite = world.expect(CALLEE, "INVITE");
-    world.expect(CALLER, "SIP/2.0 100");
-    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
-    world.expect(CALLER, "SIP/2.0 180");
+    let invite = ringing(&mut world, 0);
     // The first engine stands still for five seconds; the second takes the call over and ends it.
     world.still[0] = true;
     world.pass(Duration::from_secs(3));
@@ -329,11 +325,7 @@ fn what_was_handed_over_is_not_handed_round() {
 fn an_ack_passes_by_the_record_that_another_engine_wrote() {
     let mut world = World::new(2);
     world.pass(Duration::from_secs(1));
-    world.deliver(0, CALLER, INVITE);
-    let invite = world.expect(CALLEE, "INVITE");
-    world.expect(CALLER, "SIP/2.0 100");
-    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
-    world.expect(CALLER, "SIP/2.0 180");
+    let invite = ringing(&mut world, 0);
     // The other engine believes the first one dead, and so gets the answer and writes it.
     world.tell(1, 1);
     world.sent.clear();

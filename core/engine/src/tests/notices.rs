@@ -3,7 +3,8 @@
 use base::Duration;
 use heartbeat::death::Death;
 
-use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, letters_of, response};
+use super::calls;
+use super::world::{CALLEE, World, letters_of};
 
 /// Longer than an engine waits for the answers to its questions.
 const SOON: Duration = Duration::from_millis(150);
@@ -17,11 +18,7 @@ fn notice(gone: u32) -> Vec<u8> {
 fn ringing(change: impl Fn(&mut crate::Settings)) -> World {
     let mut world = World::with(2, change);
     world.pass(Duration::from_secs(1));
-    world.deliver(0, CALLER, INVITE);
-    let invite = world.expect(CALLEE, "INVITE");
-    world.expect(CALLER, "SIP/2.0 100");
-    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
-    world.expect(CALLER, "SIP/2.0 180");
+    calls::ringing(&mut world, 0);
     world
 }
 
