@@ -104,25 +104,8 @@ impl Engine {
         checked: bool,
         out: &mut Outbox,
     ) {
-        if self.must_take_over(key) {
-            match event {
-                // Another engine goes on with the call.
-                Event::TakeOver if !checked && self.owner_lives(key) => return,
-                Event::TakeOver => {}
-                _ if self.hand_over(key, event, out) => {
-                    if let Event::Response { response } = event {
-                        self.look_whether_written(now, key, response, owned());
-                    }
-                    return;
-                }
-                _ => {
-                    // The owner is dead, or the message has been handed on too often.
-                    self.run(now, key, &Event::TakeOver, &|| Owned::TakeOver, true, out);
-                    if let Some(call) = self.calls.get_mut(key).filter(|call| call.busy.is_some()) {
-                        return call.waiting.push_front(owned());
-                    }
-                }
-            }
+        if self.must_take_over(key) && self.is_left(now, key, event, owned, checked, out) {
+            return;
         }
         if self.hand_to_newer(key, event, out) {
             return;
@@ -179,6 +162,34 @@ impl Engine {
                 if !self.tier.within_reach() {
                     self.let_go(now, key, out);
                 }
+            }
+        }
+    }
+
+    /// An event of a call that another engine had last. True: that one goes on with it, or the event waits until this one has
+    /// taken the call over.
+    fn is_left(
+        &mut self,
+        now: Time,
+        key: Key,
+        event: &Event<'_>,
+        owned: &dyn Fn() -> Owned,
+        checked: bool,
+        out: &mut Outbox,
+    ) -> bool {
+        match event {
+            Event::TakeOver => !checked && self.owner_lives(key),
+            _ if self.hand_over(key, event, out) => {
+                if let Event::Response { response } = event {
+                    self.look_whether_written(now, key, response, owned());
+                }
+                true
+            }
+            _ => {
+                // The owner is dead, or the message has been handed on too often.
+                self.run(now, key, &Event::TakeOver, &|| Owned::TakeOver, true, out);
+                let taken = self.calls.get_mut(key).filter(|call| call.busy.is_some());
+                taken.map(|call| call.waiting.push_front(owned())).is_some()
             }
         }
     }
