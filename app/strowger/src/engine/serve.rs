@@ -160,30 +160,38 @@ fn run(
     for listener in &start.listeners {
         outln!("engine {} takes calls on {}:{}", farm.engine, listener.transport.word(), listener.bind);
     }
-    let mut foreign = false;
     let end = start.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    while !threads.iter().any(std::thread::JoinHandle::is_finished)
-        && end.is_none_or(|end| Instant::now() < end)
-    {
-        if farm.keeper.as_ref().is_some_and(Keeper::is_foreign) {
-            foreign = true;
-            break;
-        }
-        match signals.wait(Duration::from_millis(200)) {
-            Some(libc::SIGUSR1) => print(&counters),
-            Some(_) => break,
-            None => {}
-        }
-    }
+    let runs = || {
+        !threads.iter().any(std::thread::JoinHandle::is_finished)
+            && end.is_none_or(|end| Instant::now() < end)
+    };
+    let ended = until_ended(runs, signals, farm, &counters);
     handles.iter().for_each(net::worker::Handle::stop);
     for thread in threads {
         thread.join().map_err(|_| io::Error::other("a worker failed"))??;
     }
     print(&counters);
-    if foreign {
-        return Err(io::Error::other(
-            "another secret lies in the state tier\n  remedy: start the engine again",
-        ));
+    ended
+}
+
+/// Waits for a signal that ends the engine, or until it no longer runs. An error: another secret lies in the state tier.
+fn until_ended(
+    runs: impl Fn() -> bool,
+    signals: &Signals,
+    farm: &Identity,
+    counters: &[Arc<Counters>],
+) -> io::Result<()> {
+    while runs() {
+        if farm.keeper.as_ref().is_some_and(Keeper::is_foreign) {
+            return Err(io::Error::other(
+                "another secret lies in the state tier\n  remedy: start the engine again",
+            ));
+        }
+        match signals.wait(Duration::from_millis(200)) {
+            Some(libc::SIGUSR1) => print(counters),
+            Some(_) => break,
+            None => {}
+        }
     }
     Ok(())
 }
