@@ -32,6 +32,14 @@ def caller(farm, place, count, rate, talk_ms=SHORT_TALK_MS):
     return start_client(farm, calling(), place, count, rate, "-d", talk_ms, "-recv_timeout", PATIENCE_MS, "-timeout", f"{seconds}s")
 
 
+def calls_up(farm, engines, count, rate, talk_ms):
+    """A client all of whose calls are up."""
+    client = caller(farm, engines.front, count, rate, talk_ms)
+    until(lambda: client.rows() and client.counters().created == count, "calls begin", 20)
+    time.sleep(1)
+    return client
+
+
 def whole():
     """Clients of all transports at the same time; nothing breaks."""
     each = calls(100, 340, 10000)
@@ -105,9 +113,7 @@ def away(seconds):
     with Farm("cluster-away") as farm:
         engines = Engines(farm, "udp", Cluster(farm), callee=Callee(farm, RING_MS))
         # Their BYEs come while the cluster stands still.
-        up = caller(farm, engines.front, count, rate, talk_ms=3500)
-        until(lambda: up.rows() and up.counters().created == count, "calls begin", 20)
-        time.sleep(1)
+        up = calls_up(farm, engines, count, rate, talk_ms=3500)
         engines.tier.stop()
         stopped = time.monotonic()
         probe, first = Probe(farm, engines.front), []
@@ -186,9 +192,7 @@ def full():
     count, rate = 100, 50
     with Farm("cluster-full") as farm:
         engines = Engines(farm, "udp", Cluster(farm), callee=Callee(farm, RING_MS))
-        up = caller(farm, engines.front, count, rate, talk_ms=5000)
-        until(lambda: up.rows() and up.counters().created == count, "calls begin", 20)
-        time.sleep(1)
+        up = calls_up(farm, engines, count, rate, talk_ms=5000)
         engines.tier.fill(0.9)
         # Servers look at their memory at one of 64 calls that begin.
         probe, taken = Probe(farm, engines.front), 0

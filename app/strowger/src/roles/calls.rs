@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use engine::record::Phase;
 use serde_json::{Map, Value, json};
 
 use crate::ctl::{Answer, Refused, socket};
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
     /// Only calls in this state: ringing, up, ending
-    #[arg(long, value_name = "STATE", value_parser = ["ringing", "up", "ending"])]
+    #[arg(long, value_name = "STATE", value_parser = Phase::ALL.map(Phase::name))]
     state: Option<String>,
     /// Only calls that the engine with this number has
     #[arg(long, value_name = "NUMBER")]
