@@ -7,6 +7,7 @@ use state::planted::{self, Bug};
 
 use super::{
     Change, Counted, Effect, Look, Step, answer, answer_effect, cancelling, dialog, ending, first_timer,
+    returned,
 };
 use crate::application::{Invitation, Verdict};
 use crate::names::{self, Offset};
@@ -126,7 +127,7 @@ fn add_legs(
 
 /// A copy of the INVITE.
 pub(super) fn invite_again(
-    _look: &Look<'_>,
+    look: &Look<'_>,
     record: &Record,
     request: &Message<'_>,
     flow: Flow,
@@ -134,6 +135,9 @@ pub(super) fn invite_again(
     let caller = record.legs.first()?;
     if !is_of_caller(caller, request) {
         return answer(request, flow, &Reject::server_error("Call-ID in Use"));
+    }
+    if let Some(step) = returned::returned(look, record, request, flow) {
+        return Some(step);
     }
     let target = sip::answer::target(request, flow);
     match caller.state {

@@ -9,6 +9,7 @@ mod dialog;
 mod ending;
 mod failure;
 mod hanging_up;
+mod returned;
 mod success;
 mod take_over;
 mod timer;

@@ -30,6 +30,10 @@ pub(super) fn of(
         (LegState::Calling | LegState::Early | LegState::Cancelling, _) => {
             unwanted(look, record, answered(leg.clone(), response, tag), response)
         }
+        // The caller may have come back over another connection, and told another engine.
+        (LegState::Confirmed, _) if leg.remote_tag.eq_ignore_ascii_case(tag) && !look.checked => {
+            Some(Step::Check)
+        }
         (LegState::Confirmed, _) if leg.remote_tag.eq_ignore_ascii_case(tag) => {
             Some(Step::Done(vec![to_caller(look, record, caller, invite, response)?]))
         }

@@ -9,5 +9,6 @@ mod passing;
 mod proxy;
 mod reach;
 mod replays;
+mod returned;
 mod shares;
 mod world;
