@@ -17,7 +17,7 @@ TEXT
 
 # Peer programs run in two lanes side by side, each program with the ports of its own lane. Those that need the machine's own network
 # namespace, because they make others or because their peer wants a real interface, are in the first lane.
-FIRST_LANE=(setup matrix vrrp anycast redundant phones pjsua browser converged outbound register kamailio corpora hostile attacks tls unlike)
+FIRST_LANE=(setup matrix vrrp anycast redundant kills phones pjsua browser converged outbound register kamailio corpora hostile attacks tls unlike)
 SECOND_LANE=(engines cluster death run restart refusing transports segments held churn hashed twins levels change why renewed encapsulated shift score)
 PEERS=("${FIRST_LANE[@]}" "${SECOND_LANE[@]}")
 STEPS=(rust "${PEERS[@]}" fuzz)
@@ -152,6 +152,9 @@ command -v cargo >/dev/null || give_up "The tests need Rust: https://rustup.rs"
 mkdir -p target
 say "cargo build --release"
 cargo build --release --quiet -p strowger || give_up "strowger does not build"
+# Its parties need no speed, and the crates' own tests build the same.
+cargo build --quiet -p strowger-bench || give_up "strowger-bench does not build"
+export STROWGER_BENCH=$PWD/target/debug/strowger-bench
 
 if [ -z "$only" ]; then
   run_rust

@@ -26,6 +26,8 @@ use wires::Wires;
 const NO_PORT: u16 = 9;
 /// The longest wait of a turn.
 const TURN: Duration = Duration::from_millis(20);
+/// Calls that rang after their end, by number.
+const SHOWN_MAX: usize = 20;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// SIGTERM came.
@@ -67,6 +69,12 @@ pub(crate) struct Arguments {
     /// So many of them cannot be reached but over that connection.
     #[arg(long, default_value_t = 0)]
     unreachable: u16,
+    /// So many of these ask within the dialogs of their calls when they have a new connection.
+    #[arg(long, default_value_t = 0)]
+    asking: u16,
+    /// How long a call that is over is remembered, in milliseconds: an INVITE that comes later rings for nobody.
+    #[arg(long, default_value_t = 10_000)]
+    linger_ms: u32,
     /// Of a hundred calls so many are cancelled, and as many refused.
     #[arg(long, default_value_t = 5)]
     unanswered_percent: u32,
@@ -87,6 +95,8 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
     let run = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u32;
     let texts = Texts { run, farm: arguments.farm, callee: arguments.callee };
     let mut book = Book::new(texts, arguments.caller, own.collect());
+    book.asking = arguments.asking.min(arguments.unreachable);
+    book.linger = arguments.linger_ms * (TICKS_PER_SECOND / 1000);
     let mut file = BufWriter::new(File::create(&arguments.out)?);
     writeln!(file, "{}", Call::head())?;
 
@@ -120,6 +130,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
         for (number, call) in book.rows.drain(..) {
             let line = match call.plan.line {
                 Line::Udp => "udp",
+                Line::Phone(phone) if phone < book.asking => "asking",
                 Line::Phone(phone) if usize::from(phone) < unreachable => "unreachable",
                 Line::Phone(_) => "tcp",
             };
@@ -141,12 +152,15 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
             }
         }
         for phone in arrived.reconnected {
-            book.reconnected(phone);
+            book.reconnected(phone, now);
         }
     }
     file.flush()?;
     println!("calls {}", book.begun());
     println!("rang after their end {}", book.again.len());
+    for (number, tick) in book.again.iter().take(SHOWN_MAX) {
+        println!("{number} rang after its end at {}", start + u64::from(*tick) * TICK_MICROS);
+    }
     println!("messages of no call {}", book.stray);
     println!("connections lost {}", wires.lost);
     Ok(())

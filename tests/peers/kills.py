@@ -1,8 +1,11 @@
 """Everything is killed, one kind a case: engines, primaries and replicas of the state tier, load managers, agents, each with
-kill -9 again and again under calls; an engine is also stopped, and goes on. What was killed is back before the next dies. The
-result is a table: the state of each call when something died, and what became of it. For a machine that has the time:
-`PEERS_SIZE=full`; it is no part of test.sh."""
+kill -9 again and again under calls. An engine is also stopped, and goes on, or is killed by its agent because it does not. What
+was killed is back before the next dies. The result is a table: the state of each call when something died, and what became of it.
 
+In test.sh all kinds die in turn under one load of short calls, and load managers beside that under another: a minute in all. With
+`PEERS_SIZE=full` each kind dies under a load of its own: an hour. `PEERS_ONLY=kills/stopped` is one kind."""
+
+import concurrent.futures
 import json
 import os
 import random
@@ -12,23 +15,29 @@ import time
 
 from engines import TIER
 from farm import PERIOD_MS, STROWGER, Farm, until
-from network import ADDRESS
-from parties import Parties, lines, table
-from report import Report, calls
+from network import ADDRESS, may_make_namespaces
+from parties import LINES, Parties, lines, table
+from report import FULL, ONLY, SIZE, Report, calls
 from tier import Cluster
 from vrrp import INNER, OTHER, Pair
 
-KILLS = calls(3, 5, 20)
-RATE = calls(50, 100, 300)
+KILLS = calls(3, 3, 20)
+RATE = calls(50, 50, 300)
 ENGINES = 3
 PHONES = 100
-# Telephones that a load manager reaches only over their own connection; they matter when it dies.
-UNREACHABLE = 20
+# Telephones that a load manager reaches only over their own connection; they matter when it dies. Half of them ask within their
+# dialogs when they are back.
+UNREACHABLE = calls(10, 10, 20)
+# Times of ringing and talking, and how long an INVITE for a call that is over is waited for, in milliseconds.
+SHORT_TIMES = {"ring": (500, 3000), "talk": (1000, 6000), "linger": 3000}
+TIMES = calls(SHORT_TIMES, SHORT_TIMES, {})
 # Calls ring and talk before the first dies.
-WARM_SECONDS = calls(8, 15, 30)
+WARM_SECONDS = calls(4, 4, 30)
 # Between one that is back and the next that dies.
-PAUSE_SECONDS = (2, 4)
+PAUSE_SECONDS = calls((1, 2), (1, 2), (2, 4))
 BACK_SECONDS = 40
+# An engine that stands still for so long is killed by its agent, as in `strowger run`.
+HUNG_MS = 10_000
 FARM, PARTIES = "192.0.2.21", "192.0.2.22"
 
 
@@ -73,9 +82,10 @@ class Scene:
         """An agent for the engine at that place, which it starts unless its engine lives."""
         command = [strowger or self.strowger, "engine", "--listen", f"udp:{place}", "--lb", self.front, "--to", f"sip:{self.callee}"]
         command += [word for node in self.tier.nodes for word in ("--state", node)]
+        command += ["--control", self.control_of(place)]
         argv = [STROWGER, "agent", "--sip", place, "--period-ms", PERIOD_MS, "--state-tier", TIER, "--restart-delay-ms", 1000]
         argv += [word for heartbeat in self.heartbeats for word in ("--to", heartbeat)]
-        argv += ["--give-up", "never", "--state-file", self.note(place)]
+        argv += ["--give-up", "never", "--state-file", self.note(place), "--hung-ms", HUNG_MS]
         self.agents[place] = self.start("agent", [*argv, "--", *command])
         # An engine may outlive all its agents.
         self.farm.callback(self.end_engine, place)
@@ -83,13 +93,16 @@ class Scene:
     def note(self, place):
         return self.farm.sockets / f"engine-{place.rpartition(':')[2]}"
 
-    def pid(self, place):
-        """The engine's process: its agent has written it down."""
-        try:
-            words = self.note(place).read_text().split()
-        except FileNotFoundError:
-            return None
-        return int(words[words.index("pid") + 1]) if "pid" in words else None
+    def control_of(self, place):
+        return self.farm.sockets / f"control-{place.rpartition(':')[2]}"
+
+    def counted(self, *names):
+        """What the engines that live now have counted since their start, all together. All counters go into a file."""
+        until(lambda: all(self.control_of(place).exists() for place in self.places), "engines answer", BACK_SECONDS)
+        engines = {place: self.farm.counters(self.control_of(place)) for place in self.places}
+        load_managers = {str(control): self.farm.counters(control) for control in self.controls}
+        (self.farm.directory / "counters").write_text(json.dumps(engines | load_managers, indent=1))
+        return {name: sum(counts.get(f"engine_{name}", 0) for counts in engines.values()) for name in names}
 
     def end_engine(self, place):
         pid = self.pid(place)
@@ -112,7 +125,7 @@ class Scene:
 
     def load(self, **more):
         return Parties(
-            self.farm, self.party, caller=self.caller, callee=self.callee, front=self.front, stream=self.stream, rate=RATE, phones=PHONES, **more
+            self.farm, self.party, caller=self.caller, callee=self.callee, front=self.front, stream=self.stream, rate=RATE, phones=PHONES, **TIMES, **more
         )
 
 
@@ -199,6 +212,17 @@ def stopped(scene, number):
     return died
 
 
+def stopped_for_good(scene, number):
+    """The engine stands still until its agent kills it, and starts another."""
+    place = scene.places[number % ENGINES]
+    pid = scene.pid(place)
+    os.kill(pid, signal.SIGSTOP)
+    died = now()
+    until(lambda: scene.pid(place) not in (pid, None), "the agent starts another engine", BACK_SECONDS)
+    until(lambda: scene.active(place), "the engine is active", BACK_SECONDS)
+    return died
+
+
 def agent(scene, number):
     """The engine outlives its agent; the next agent finds it."""
     place = scene.places[number % ENGINES]
@@ -246,25 +270,31 @@ def now():
     return time.monotonic_ns() // 1000
 
 
-def killed(victim, place=Scene, **more):
-    chance = random.Random(victim.__name__)
-    with Farm(f"kills-{victim.__name__}") as farm:
+def killed(name, victims, place=Scene, kills=KILLS, **more):
+    """Each of the victims in turn dies so often, under one load."""
+    chance = random.Random(name)
+    with Farm(f"kills-{name}") as farm:
         scene = place(farm)
         parties = scene.load(**more)
         time.sleep(WARM_SECONDS)
         moments = []
-        for number in range(KILLS):
-            time.sleep(chance.uniform(*PAUSE_SECONDS))
-            moments.append(victim(scene, number))
+        for victim in victims:
+            for number in range(kills):
+                time.sleep(chance.uniform(*PAUSE_SECONDS))
+                moments.append(victim(scene, number))
         time.sleep(PAUSE_SECONDS[1])
         (farm.directory / "moments").write_text("\n".join(map(str, moments)))
         made = parties.finish()
-        return judged(f"{KILLS} times {victim.__name__}", made, moments, parties)
+        counted = scene.counted("taken_over", "stood_still", "conflicts", "unanswered")
+        what = f"{kills} times {', '.join(victim.__name__ for victim in victims)}"
+        figures, problems = judged(what, made, moments, parties)
+        return f"{figures}; engines that live now have counted {counted}", problems
 
 
 def judged(what, made, moments, parties):
-    """Whom nobody can reach any more is counted, but is no problem."""
+    """A call that nobody can tell its caller of any more is counted, but is no problem."""
     lost = [call for call in made if not call.good]
+    bad = [call for call in lost if not call.is_out_of_reach(moments)]
     twice = [call for call in made if call.rang > 1]
     print(f"\n{what}, {RATE} calls/s:\n" + "\n".join(lines(table(made, moments))) + "\n", flush=True)
     reasons = {}
@@ -272,17 +302,46 @@ def judged(what, made, moments, parties):
         reasons[call.why()] = reasons.get(call.why(), 0) + 1
     for why, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
         print(f"  {count} lost: {why}", flush=True)
-    bad = [call for call in lost if call.line != "unreachable"]
     problems = [f"{len(bad)} of {len(made)} calls lost"] * bool(bad) + [f"{len(twice)} calls rang twice"] * bool(twice)
+    kinds = {line: sum(call.line == line for call in made) for line in LINES}
     hung_up = {end: sum(call.good and call.end == end for call in made) for end in ("caller", "callee", "cancel", "refuse")}
-    return f"{len(made)} calls, {len(lost)} lost, {len(twice)} rang twice; ended {hung_up}; {parties.says()}", problems
+    figures = f"{len(made)} calls {kinds}, {len(bad)} lost, {len(lost) - len(bad)} out of reach, {len(twice)} rang twice; ended {hung_up}"
+    return f"{figures}; {parties.says()}", problems
+
+
+CASES = {victim.__name__: [victim] for victim in (engine, primary, replica, agent, stopped, stopped_for_good)}
+
+
+def load_managers():
+    return killed("load_manager", [load_manager], Redundant, unreachable=UNREACHABLE, asking=UNREACHABLE // 2)
+
+
+def in_turn():
+    return killed("in_turn", [engine, primary, replica, agent])
+
+
+def side_by_side(report):
+    """The short run. A case is chosen before it begins."""
+    stories = {name: story for name, story in (("load_manager", load_managers), ("in_turn", in_turn)) if ONLY in f"kills/{name}"}
+    if "load_manager" in stories and not may_make_namespaces():
+        print("NOT RUN kills/load_manager: network namespaces cannot be made here (ip netns add needs root and CAP_SYS_ADMIN)")
+        del stories["load_manager"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = {name: pool.submit(story) for name, story in stories.items()}
+        for name, story in running.items():
+            report.case(name, story.result)
 
 
 def main():
     report = Report("kills")
-    for victim in (engine, primary, replica, agent, stopped):
-        report.case(victim.__name__, killed, victim)
-    report.case("load_manager", lambda: killed(load_manager, Redundant, unreachable=UNREACHABLE))
+    if SIZE != FULL:
+        side_by_side(report)
+    for name, victims in CASES.items():
+        # Each kind by itself takes minutes.
+        if SIZE == FULL or ONLY == f"kills/{name}":
+            report.case(name, killed, name, victims)
+    if SIZE == FULL:
+        report.case("load_manager", load_managers)
     report.end()
 
 

@@ -109,7 +109,7 @@ def read(statistics):
 def fail_overs(program, fail_over):
     """Both ways to lose a load manager, each a case; if namespaces cannot be made, a line that says so."""
     report = Report(program)
-    if not _namespaces():
+    if not may_make_namespaces():
         # This is no failure of the tested program: containers without this right are common.
         print(f"NOT RUN {program}: network namespaces cannot be made here (ip netns add needs root and CAP_SYS_ADMIN)")
         return
@@ -118,7 +118,7 @@ def fail_overs(program, fail_over):
     report.end()
 
 
-def _namespaces():
+def may_make_namespaces():
     """Whether this machine permits network namespaces."""
     name = f"sw{os.getpid()}-may"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, timeout=10).returncode == 0

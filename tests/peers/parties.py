@@ -37,16 +37,22 @@ STATES = {
 }
 SOON = "begins within 3 s after"
 SOON_MICROS = 3_000_000
-LINES = {"udp": "UDP", "tcp": "TCP", "unreachable": "TCP, reachable only over its own connection"}
+LINES = {
+    "udp": "UDP",
+    "tcp": "TCP",
+    "unreachable": "TCP, reachable only over its own connection",
+    "asking": "TCP, reachable only over its own connection, asks when it is back",
+}
 
 
 class Parties:
     """The running program. `begin` starts it: an argument list in front, for a namespace, is what `start` adds."""
 
-    def __init__(self, farm, start, *, caller, callee, front, stream, rate, phones=100, unreachable=0):
+    def __init__(self, farm, start, *, caller, callee, front, stream, rate, phones=100, unreachable=0, asking=0, ring=(), talk=(), linger=10_000):
         self.file = farm.directory / "calls.csv"
         argv = [BENCH, "parties", "--caller", caller, "--callee", callee, "--farm", front, "--farm-stream", stream, "--rate", rate]
-        argv += ["--phones", phones, "--unreachable", unreachable, "--out", self.file]
+        argv += ["--phones", phones, "--unreachable", unreachable, "--asking", asking, "--linger-ms", linger, "--out", self.file]
+        argv += ["--ring-ms", *ring] * bool(ring) + ["--talk-ms", *talk] * bool(talk)
         self.process = start("parties", argv)
         until(lambda: "begun" in self.process.log.read_text() or not self.process.alive(), "calls begin", 20)
         if not self.process.alive():
@@ -73,6 +79,8 @@ class Call:
     def __init__(self, row):
         self.number, self.line, self.end = int(row["number"]), row["line"], row["end"]
         self.times = {name: int(row[name]) for name in (*STATES, "done") if row[name] != "0"}
+        # The last time that the caller asked within its dialog, over another connection.
+        self.asked = int(row["asked"])
         self.rang, self.problem, self.status = int(row["rang"]), row["problem"], row["status"]
         self.good = not self.problem
 
@@ -93,6 +101,17 @@ class Call:
             return None
         time, name = min(arrived)
         return time - next((self.times[sent] for sent in SENT[name] if self.times.get(sent, time + 1) <= time), time)
+
+    def is_out_of_reach(self, kills):
+        """Whether the call was lost because its caller could only be reached over a connection that is gone: it had its 2xx, and had
+        not asked within the dialog over another connection before the other side's next message."""
+        if self.line not in ("unreachable", "asking") or "answered" not in self.times:
+            return False
+        if self.problem == "no ACK":
+            return True
+        died = max((kill for kill in kills if kill <= max(self.times.values())), default=0)
+        is_refused = (self.problem, self.status, self.end) == ("final to BYE", "430", "callee")
+        return is_refused and not died < self.asked < self.times["bye"]
 
     def why(self):
         """What went wrong, in words."""

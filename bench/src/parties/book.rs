@@ -61,14 +61,18 @@ pub(crate) struct Book {
     /// How callers write themselves: by datagram, or a telephone by its number.
     pub(crate) caller: SocketAddrV4,
     pub(crate) phones: Vec<Own>,
+    /// The first of the telephones ask within their dialogs when they have a new connection: so many.
+    pub(crate) asking: u16,
+    /// How long a call that is over is remembered.
+    pub(crate) linger: u32,
     calls: HashMap<u32, Call>,
     timers: BinaryHeap<Reverse<(u32, u32, Timer, u8)>>,
     next: u32,
     pub(crate) out: Vec<(Way, Vec<u8>)>,
     /// Calls that are over.
     pub(crate) rows: Vec<(u32, Call)>,
-    /// INVITEs at the callee for calls that are long over, by number.
-    pub(crate) again: Vec<u32>,
+    /// INVITEs at the callee for calls that are long over: number, and when.
+    pub(crate) again: Vec<(u32, u32)>,
     /// Messages that belong to no call.
     pub(crate) stray: u64,
 }
@@ -79,6 +83,8 @@ impl Book {
             texts,
             caller,
             phones,
+            asking: 0,
+            linger: LINGER,
             calls: HashMap::new(),
             timers: BinaryHeap::new(),
             next: 0,
@@ -115,21 +121,19 @@ impl Book {
     }
 
     /// A telephone has a new connection, and repeats over it what has no final response.
-    pub(crate) fn reconnected(&mut self, phone: u16) {
+    pub(crate) fn reconnected(&mut self, phone: u16, now: u32) {
         let line = Line::Phone(phone);
-        let pending: Vec<_> = self
-            .calls
-            .iter()
-            .filter(|(_, call)| call.plan.line == line && call.problem.is_none())
-            .map(|(number, call)| {
-                let unanswered = !call.has(Moment::Answered) && !call.has(Moment::Failed);
-                let cancel = unanswered && call.has(Moment::Cancel);
-                let bye = call.plan.end == End::Caller && call.has(Moment::Bye) && !call.has(Moment::Done);
-                (*number, unanswered, cancel, bye)
-            })
-            .collect();
-        for (number, invite, cancel, bye) in pending {
-            if invite {
+        let is_here = |call: &Call| call.plan.line == line && call.problem.is_none();
+        let numbers: Vec<_> =
+            self.calls.iter().filter(|(_, call)| is_here(call)).map(|(number, _)| *number).collect();
+        for number in numbers {
+            let call = &self.calls[&number];
+            let has = |moment| call.has(moment);
+            let unanswered = !has(Moment::Answered) && !has(Moment::Failed);
+            let cancel = unanswered && has(Moment::Cancel);
+            let bye = call.plan.end == End::Caller && has(Moment::Bye) && !has(Moment::Done);
+            let is_up = has(Moment::Answered) && !has(Moment::Byed) && !has(Moment::Done) && !bye;
+            if unanswered {
                 self.send_invite(number, line);
             }
             if cancel {
@@ -137,6 +141,9 @@ impl Book {
             }
             if bye {
                 self.send_bye(number);
+            }
+            if is_up && phone < self.asking {
+                self.ask(number, now);
             }
         }
     }
@@ -243,7 +250,7 @@ impl Book {
         let Some(call) = self.calls.get_mut(&number) else { return };
         if !call.over && (call.problem.is_some() || call.ended()) {
             call.over = true;
-            self.timer(now + LINGER, number, Timer::Linger, 0);
+            self.timer(now + self.linger, number, Timer::Linger, 0);
         }
     }
 
@@ -262,12 +269,24 @@ impl Book {
         self.out.push((way(line), self.texts.cancel(number, self.own(line))));
     }
 
+    /// The caller asks whether the call is still up.
+    fn ask(&mut self, number: u32, now: u32) {
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        call.note_again(Moment::Asked, now);
+        call.asked = call.asked.saturating_add(1);
+        let (line, sequence) = (call.plan.line, 1 + u32::from(call.asked));
+        let own = self.own(line);
+        let Some(call) = self.calls.get(&number) else { return };
+        self.out.push((way(line), self.texts.within(number, "OPTIONS", own, sequence, &call.caller)));
+    }
+
     fn send_bye(&mut self, number: u32) {
         let Some(call) = self.calls.get(&number) else { return };
         let message = match call.plan.end {
             End::Caller => {
                 let line = call.plan.line;
-                (way(line), self.texts.within(number, "BYE", self.own(line), 2, &call.caller))
+                let sequence = 2 + u32::from(call.asked);
+                (way(line), self.texts.within(number, "BYE", self.own(line), sequence, &call.caller))
             }
             _ => {
                 let own = Own { address: self.texts.callee, stream: false };

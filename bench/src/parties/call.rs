@@ -75,9 +75,11 @@ pub(crate) enum Moment {
     Refuse,
     /// The failure is at the caller, which sends ACK at once.
     Failed,
+    /// The caller is back on another connection, and asks within the dialog.
+    Asked,
 }
 
-pub(crate) const MOMENTS: [(Moment, &str); 13] = [
+pub(crate) const MOMENTS: [(Moment, &str); 14] = [
     (Moment::Invite, "invite"),
     (Moment::Invited, "invited"),
     (Moment::Ringing, "ringing"),
@@ -91,6 +93,7 @@ pub(crate) const MOMENTS: [(Moment, &str); 13] = [
     (Moment::Cancelled, "cancelled"),
     (Moment::Refuse, "refuse"),
     (Moment::Failed, "failed"),
+    (Moment::Asked, "asked"),
 ];
 
 /// What went wrong: a word, and the status code that came with it or 0.
@@ -104,6 +107,8 @@ pub(crate) struct Call {
     pub(crate) provisional: bool,
     /// The CANCEL has its own answer.
     pub(crate) cancel_answered: bool,
+    /// How often the caller has asked.
+    pub(crate) asked: u8,
     /// INVITEs at the callee that were no copies of each other.
     pub(crate) rang: u8,
     /// Hash of branch and sender of the INVITE at the callee.
@@ -124,6 +129,7 @@ impl Call {
             times: [0; MOMENTS.len()],
             provisional: false,
             cancel_answered: false,
+            asked: 0,
             rang: 0,
             transaction: 0,
             problem: None,
@@ -145,6 +151,11 @@ impl Call {
             self.times[moment as usize] = now;
         }
         first
+    }
+
+    /// Notes the last time of what happens several times.
+    pub(crate) fn note_again(&mut self, moment: Moment, now: u32) {
+        self.times[moment as usize] = now;
     }
 
     /// Notes the first thing that went wrong.
@@ -191,7 +202,7 @@ mod tests {
         call.fault("no ACK", 0);
         call.fault("late", 481);
         let row = call.row(3, "udp", 1000);
-        assert_eq!(row, "3,udp,caller,1070,0,0,0,0,0,0,0,0,0,0,0,0,0,no ACK,0");
+        assert_eq!(row, "3,udp,caller,1070,0,0,0,0,0,0,0,0,0,0,0,0,0,0,no ACK,0");
         assert_eq!(row.split(',').count(), Call::head().split(',').count());
     }
 

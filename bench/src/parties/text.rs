@@ -132,7 +132,7 @@ impl Texts {
         let (target, lines) = dialog.text.split_at(usize::from(dialog.target));
         let (transport, _) = own.transport();
         // Caller and callee differ in their address, so that their branches may be equal.
-        let branch = format!("z9hG4bK{:x}-{number}-{}", self.run, &method[..1]);
+        let branch = format!("z9hG4bK{:x}-{number}-{}{sequence}", self.run, &method[..1]);
         let mut out = format!("{method} ").into_bytes();
         out.extend_from_slice(target);
         let via = format!(" SIP/2.0\r\nVia: SIP/2.0/{transport} {};branch={branch}\r\n", own.address);
@@ -226,7 +226,7 @@ mod tests {
         let caller = texts().caller_dialog(&answer).unwrap();
         assert!(caller.has_to(answer.to) && value(answer.to).ends_with(b";tag=b42"));
         let bye = texts().within(42, "BYE", own(true), 2, &caller);
-        let expected = "BYE sip:callee@127.0.0.1:7000 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:7100;branch=z9hG4bKab-42-B\r\n\
+        let expected = "BYE sip:callee@127.0.0.1:7000 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:7100;branch=z9hG4bKab-42-B2\r\n\
             Max-Forwards: 70\r\nRoute: <sip:lb;lr>\r\nFrom: <sip:c42@strowger.test>;tag=a42\r\n\
             To: <sip:callee@127.0.0.1:5060>;tag=b42\r\nCall-ID: ab-42\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8(bye).unwrap(), expected);

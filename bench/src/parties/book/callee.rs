@@ -32,7 +32,7 @@ impl Book {
             self.out.push((Way::Callee, self.texts.response("200 OK", &head, Some(number))));
             if head.start.starts_with(b"CANCEL ") {
                 self.cancel_comes(number, now);
-            } else {
+            } else if !head.start.starts_with(b"OPTIONS ") {
                 self.bye_comes(number, &head, End::Caller, now);
             }
         }
@@ -42,7 +42,7 @@ impl Book {
     fn invite_comes(&mut self, number: u32, head: &Head<'_>, bytes: &[u8], now: u32) {
         let Some(call) = self.calls.get_mut(&number) else {
             // A copy that was long on its way rings too, since nobody remembers its first.
-            return self.again.push(number);
+            return self.again.push((number, now));
         };
         let mut hasher = DefaultHasher::new();
         text::transaction(head).hash(&mut hasher);

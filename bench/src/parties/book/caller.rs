@@ -24,7 +24,8 @@ impl Book {
     fn caller_response(&mut self, number: u32, status: u16, head: &Head<'_>, now: u32) {
         let Some(call) = self.calls.get_mut(&number) else { return self.stray += 1 };
         let Plan { end, line, talk, .. } = call.plan;
-        match (value(head.cseq), status) {
+        let sequence = value(head.cseq);
+        match (sequence, status) {
             (b"1 INVITE", 100..200) => {
                 call.provisional = true;
                 if status > 100 && call.note(Moment::Ringing, now) && end == End::Cancel {
@@ -74,13 +75,14 @@ impl Book {
                     call.fault("final to CANCEL", status);
                 }
             }
-            (b"2 BYE", 200..) => {
+            (_, 200..) if sequence.ends_with(b" BYE") => {
                 call.note(Moment::Done, now);
                 if status >= 300 {
                     call.fault("final to BYE", status);
                 }
             }
-            (b"1 CANCEL" | b"2 BYE", _) => {}
+            (b"1 CANCEL", _) => {}
+            _ if [&b" BYE"[..], b" OPTIONS"].iter().any(|method| sequence.ends_with(method)) => {}
             _ => self.stray += 1,
         }
     }

@@ -70,10 +70,41 @@ fn a_telephone_repeats_only_over_a_new_connection() {
     book.begin(plan(End::Caller, Line::Phone(0)), 1);
     pass(&mut book, 1, 3, |_| true);
     assert!(book.out.is_empty());
-    book.reconnected(0);
+    book.reconnected(0, 3 * SECOND);
     assert_eq!(book.out.len(), 1);
     pass(&mut book, 3 * SECOND, 30, |_| false);
     assert_eq!(only(&book).problem, None);
+}
+
+#[test]
+fn a_telephone_that_asks_does_so_in_calls_that_are_up_and_ends_them_after() {
+    for (end, asking) in [(End::Caller, 1), (End::Callee, 1), (End::Caller, 0)] {
+        let mut book = book();
+        book.asking = asking;
+        book.begin(plan(end, Line::Phone(0)), 1);
+        pass(&mut book, 1, 3, |_| false);
+        book.reconnected(0, 3 * SECOND);
+        book.reconnected(0, 3 * SECOND);
+        let asks: Vec<_> =
+            book.out.iter().map(|(_, text)| String::from_utf8_lossy(text).into_owned()).collect();
+        let numbers = ["CSeq: 2 OPTIONS", "CSeq: 3 OPTIONS"];
+        assert_eq!(asks.len(), 2 * usize::from(asking));
+        assert!(asks.iter().zip(numbers).all(|(text, number)| text.contains(number)), "{asks:?}");
+        let mut byes = Vec::new();
+        pass(&mut book, 3 * SECOND, 30, |message| {
+            if message.starts_with(b"BYE ") {
+                byes.push(String::from_utf8_lossy(message).into_owned());
+            }
+            false
+        });
+        let expected = match (end, asking) {
+            (End::Caller, 1) => "CSeq: 4 BYE",
+            (End::Caller, _) => "CSeq: 2 BYE",
+            _ => "CSeq: 1 BYE",
+        };
+        assert!(byes.len() == 1 && byes[0].contains(expected), "{byes:?}");
+        assert_eq!(only(&book).problem, None);
+    }
 }
 
 #[test]
@@ -101,7 +132,7 @@ fn another_invite_is_a_second_ring_and_a_copy_is_none() {
     assert_eq!(book.calls[&0].rang, 2);
     book.calls.clear();
     book.callee_receives(&invite, 5);
-    assert_eq!(book.again, [0]);
+    assert_eq!(book.again, [(0, 5)]);
 }
 
 #[test]
