@@ -166,7 +166,7 @@ impl Farm {
         let mut parser = Parser::new();
         for send in &out.sends {
             let bytes = &out.bytes[send.bytes.start as usize..send.bytes.end as usize];
-            let is_letter = bytes.starts_with(b"SWL1");
+            let is_letter = bytes.starts_with(b"SWL1") || bytes.starts_with(b"SWH1");
             assert!(
                 is_letter || parser.parse(bytes).is_ok(),
                 "left unreadable: {}",

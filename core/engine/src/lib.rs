@@ -5,6 +5,7 @@
 //! the rest is in memory, and costs a repetition.
 
 pub mod application;
+mod hint;
 mod letter;
 pub mod names;
 mod probe;

@@ -93,6 +93,11 @@ impl FarmSecret {
         self.hash(Purpose::Letter, &[b"probe", text]).to_be_bytes()
     }
 
+    /// The authenticator of a question to look at a record.
+    pub(crate) fn hint(&self, text: &[u8]) -> [u8; 16] {
+        self.hash(Purpose::Letter, &[b"hint", text]).to_be_bytes()
+    }
+
     /// What an application gets as chance: 256 bits for each `number` of one version of a record. An engine that does the same
     /// event again draws the same.
     pub fn chance(&self, key: RecordKey, birth: u64, version: u64, number: u32) -> [u8; 32] {

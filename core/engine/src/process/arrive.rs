@@ -9,6 +9,7 @@ use turn::Outgoing;
 
 use super::calls::{Call, Owned};
 use super::{Engine, Letter, Outbox};
+use crate::hint;
 use crate::letter;
 use crate::names::{NO_LEG, OwnVia, Tag, key_of_request};
 use crate::probe;
@@ -42,6 +43,9 @@ impl Engine {
                 return self.counters.malformed.add(1);
             };
             return self.handed(now, message, flow, hops, out);
+        }
+        if hint::is_meant(bytes) {
+            return self.hint(bytes, out);
         }
         if probe::is_meant(bytes) {
             return self.probed(now, bytes, flow, out);

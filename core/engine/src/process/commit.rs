@@ -107,7 +107,7 @@ impl Engine {
         if self.must_take_over(key) && self.is_left(now, key, event, owned, checked, out) {
             return;
         }
-        if self.hand_to_newer(key, event, out) {
+        if self.leave_to_newer(key, event, out) {
             return;
         }
         let Some(call) = self.calls.get(key) else { return };

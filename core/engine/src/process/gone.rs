@@ -105,11 +105,11 @@ pub(super) fn of_nothing(look: &Look<'_>, event: &Event<'_>, looked_again: bool)
     }
 }
 
-/// The record is one that only a newer build reads: the sender asks again, and another engine may get it.
+/// The record is one that only a newer build reads, and no engine of that build lives now. What came over UDP is sent again, until
+/// one may be back.
 pub(super) fn of_foreign(event: &Event<'_>) -> Step {
     match *event {
-        Event::Request { method: Method::Ack, .. } => Step::Done(Vec::new()),
-        Event::Request { request, flow, .. } => {
+        Event::Request { request, flow, method } if method != Method::Ack && flow.transport.is_reliable() => {
             Step::Done(vec![answer_effect(request, flow, &Reject::no_server(1), b"")])
         }
         _ => Step::Done(Vec::new()),

@@ -15,6 +15,7 @@ mod counters;
 mod doubt;
 mod gone;
 mod merged;
+mod newer;
 mod notice;
 mod owed;
 mod pass;

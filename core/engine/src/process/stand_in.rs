@@ -40,17 +40,14 @@ impl Engine {
         self.hand_to_one_of(key, &[owner], event, out)
     }
 
-    /// Gives a message for a call that this build cannot read to its owner; if that is dead, to the engine that was started last,
-    /// since builds are replaced by newer ones. False: nobody else lives, or the message has been handed on too often.
-    pub(super) fn hand_to_newer(&mut self, key: Key, event: &Event<'_>, out: &mut Outbox) -> bool {
-        let Some(Known::Foreign(owner)) = self.calls.get(key).map(|call| &call.known) else { return false };
-        let owner = Some(*owner).filter(|owner| *owner != self.settings.engine);
-        let engines: Vec<u32> = owner.into_iter().chain(self.tier.last_started()).collect();
-        self.hand_to_one_of(key, &engines, event, out)
-    }
-
     /// Gives the message to the first of these engines that lives.
-    fn hand_to_one_of(&mut self, key: Key, engines: &[u32], event: &Event<'_>, out: &mut Outbox) -> bool {
+    pub(super) fn hand_to_one_of(
+        &mut self,
+        key: Key,
+        engines: &[u32],
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> bool {
         let (message, flow) = match event {
             Event::Request { request, flow, .. } => (request, *flow),
             Event::Response { response } => (response, no_flow()),

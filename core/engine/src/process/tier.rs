@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use base::{Duration, Time};
-use state::Millis;
 use state::wakeup::{Living, Polls};
+use state::{Key, Millis};
 
 use crate::settings::Settings;
 
@@ -15,10 +15,21 @@ const SILENT_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
-    Mark { primary: u32 },
+    Mark {
+        primary: u32,
+    },
     Due,
-    Owned { partition: u8, engine: u32 },
+    Owned {
+        partition: u8,
+        engine: u32,
+    },
     Wake,
+    /// For an engine of an older build, which may know that the owner is dead.
+    Look {
+        key: Key,
+        hops: u8,
+        dead: Option<u32>,
+    },
 }
 
 /// An engine that a notice says is gone.

@@ -119,8 +119,13 @@ impl Engine {
             (Asked::Due, Ok(Answer::Due(due))) => {
                 for (key, record) in due {
                     self.counters.wakeups.add(1);
-                    self.woken(now, *key, record, out);
+                    self.woken(now, *key, record, None, out);
                 }
+            }
+            (Asked::Look { key, hops, dead }, Ok(Answer::Record(Some(record)))) => {
+                self.hops = hops;
+                self.woken(now, key, record, dead, out);
+                self.hops = 0;
             }
             (Asked::Owned { partition, engine }, Ok(Answer::Owned { keys, next })) => {
                 keys.iter().for_each(|key| self.take_over(now, *key, out));
@@ -173,13 +178,17 @@ impl Engine {
         self.event(now, key, &Event::TakeOver, &|| Owned::TakeOver, out);
     }
 
-    /// A wake-up has come. A call in the hands of a living engine is left to it, and one that waits for nothing sleeps on.
-    fn woken(&mut self, now: Time, key: Key, bytes: &[u8], out: &mut Outbox) {
+    /// A wake-up has come, or another engine has asked for a look, which may know that the owner is `dead`. A call in the hands of
+    /// a living engine is left to it, and one that waits for nothing sleeps on.
+    fn woken(&mut self, now: Time, key: Key, bytes: &[u8], dead: Option<u32>, out: &mut Outbox) {
         let (Some(owner), Some(expected)) = (Header::owner_of(bytes), Stamp::of(bytes)) else { return };
         let millis = self.tier.millis(now);
         let record = match Record::read(bytes) {
-            // An engine of a newer build gets it with one of the next looks.
-            Err(RecordError::Header(HeaderError::TooNew { .. })) => return,
+            // If there is no engine of a newer build now, one of the next looks finds it.
+            Err(RecordError::Header(HeaderError::TooNew { .. })) => {
+                self.ask_newer(key, owner, out);
+                return;
+            }
             read => read.ok(),
         };
         let timers = record.iter().flat_map(|record| &record.timers).map(|timer| timer.due);
@@ -191,7 +200,8 @@ impl Engine {
             Known::Up(_) => !call.is_idle(),
             _ => true,
         });
-        let is_left = owner != self.settings.engine && self.tier.lives(owner) || is_here;
+        let lives = owner != self.settings.engine && dead != Some(owner) && self.tier.lives(owner);
+        let is_left = lives || is_here;
         // A living owner may have forgotten that it has the call.
         let is_overdue = first.is_some_and(|due| !wakeup::is_left_to_owner(is_left, due, millis));
         if is_due && is_overdue || waits && !is_left {

@@ -445,26 +445,3 @@ fn who_takes_a_cancelled_call_over_says_the_same_reason() {
     world.deliver(1, CALLEE, &ringing);
     assert_eq!(anonymous(&world.expect(CALLEE, "CANCEL")), anonymous(&first));
 }
-
-#[test]
-fn what_an_older_build_cannot_read_goes_to_a_newer_one() {
-    let mut world = World::new(3);
-    world.pass(Duration::from_secs(1));
-    let (_, to) = answered(&mut world, 2);
-    world.old = Some(0);
-    let handed = |world: &mut World, branch| {
-        world.deliver(0, CALLER, &of_caller("INFO", 8, branch, &to));
-        assert_eq!(world.carry_letters(), 1);
-        world.sent.retain(|(_, text)| !text.starts_with("SWL1"));
-        world.sent.pop_front().expect("the message").1
-    };
-    assert!(handed(&mut world, "owner").starts_with("INFO sip:bob@10.0.0.9:5060"));
-    // The owner is dead, and the second is the one that was started last.
-    world.kill(2);
-    assert!(handed(&mut world, "last").starts_with("INFO sip:bob@10.0.0.9:5060"));
-    world.kill(1);
-    world.deliver(0, CALLER, &of_caller("INFO", 9, "alone", &to));
-    world.expect(CALLER, "SIP/2.0 503");
-    world.expect_nothing();
-    assert_eq!(world.records(), (1, 0), "it changes nothing");
-}

@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) targets: Vec<Target>,
     /// Commands that have not reached the store: engine and command.
     pub(super) asks: VecDeque<(usize, Ask)>,
+    /// Commands since the start.
+    pub(super) asked: usize,
     /// Whether commands wait until a test carries them out.
     pub(super) holds: bool,
     /// Letters that have not arrived: who sent it, number of the engine, and bytes. `sent` shows them too.
@@ -89,6 +91,7 @@ impl World {
             sent: VecDeque::new(),
             targets: Vec::new(),
             asks: VecDeque::new(),
+            asked: 0,
             holds: false,
             letters: VecDeque::new(),
             last: None,
@@ -109,12 +112,13 @@ impl World {
                 Target::Datagram { to, .. } | Target::Stream { to, .. } | Target::Connection { to, .. } => to,
             };
             self.last = Some(sent.to);
-            if bytes.starts_with(b"SWL1") || bytes.starts_with(b"SWP1") {
+            if [b"SWL1", b"SWP1", b"SWH1"].into_iter().any(|magic| bytes.starts_with(magic)) {
                 let number = to.to_string().split(['.', ':']).nth(3).and_then(|text| text.parse().ok());
                 self.letters.push_back((at, number.expect("the address of letters"), bytes.to_vec()));
             }
             self.sent.push_back((to, String::from_utf8_lossy(bytes).into_owned()));
         }
+        self.asked += out.asks.len();
         self.asks.extend(out.asks.into_iter().map(|ask| (at, ask)));
         if !self.holds {
             self.carry_out();
@@ -125,10 +129,8 @@ impl World {
     pub(super) fn carry_out(&mut self) {
         while let Some((at, ask)) = self.asks.pop_front() {
             let mut reply = self.answer_of(ask);
-            if let (true, Ok(state::Answer::Record(Some(bytes)))) = (self.old == Some(at), &mut reply.answer)
-            {
-                // The least reader.
-                bytes[29] = state::FORMAT + 1;
+            if self.old == Some(at) {
+                reply.answer.as_mut().into_iter().for_each(raise_least_reader);
             }
             self.reply(at, reply);
         }
@@ -261,6 +263,20 @@ impl World {
     pub(super) fn records(&self) -> (usize, usize) {
         let counts = self.partitions.values().map(Partition::counts);
         counts.fold((0, 0), |(records, tombstones), one| (records + one.records, tombstones + one.tombstones))
+    }
+}
+
+/// The records of an answer become those of a newer build.
+fn raise_least_reader(answer: &mut state::Answer) {
+    let of_newer = |bytes: &mut Box<[u8]>| {
+        if !state::Header::is_of_tombstone(bytes) {
+            bytes[29] = state::FORMAT + 1;
+        }
+    };
+    match answer {
+        state::Answer::Record(Some(bytes)) | state::Answer::Refused(Some(bytes)) => of_newer(bytes),
+        state::Answer::Due(due) => due.iter_mut().for_each(|(_, bytes)| of_newer(bytes)),
+        _ => {}
     }
 }
 
