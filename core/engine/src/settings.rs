@@ -42,7 +42,7 @@ pub struct Settings {
     pub application: Arc<dyn Application>,
     /// SIP URIs that a new call goes to, all at the same time. A URI without a user gets the user of the request.
     pub to: Vec<Box<[u8]>>,
-    /// The load manager that requests outside a dialog leave by: the value of a Route.
+    /// The load manager that requests outside a dialog leave by, and those of a dialog without a route set: the value of a Route.
     pub route: Option<Box<[u8]>>,
     /// Addresses of host names, in lower case. The names of the configuration are looked up at start.
     pub hosts: HashMap<Box<[u8]>, IpAddr>,

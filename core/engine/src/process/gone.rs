@@ -68,7 +68,7 @@ fn late_answer(look: &Look<'_>, tombstone: &Tombstone, response: &Message<'_>) -
     let record = Record { birth: tombstone.birth, ..Record::default() };
     let text = Text { settings: look.settings, key: look.key, record: &record };
     let target = text::uri_of(response, Name::Contact)?;
-    let leg = Leg { target, routes: text::routes_of_dialog(response, true), ..leg };
+    let leg = Leg { target, routes: text::routes_of_dialog(look.settings, response, true), ..leg };
     ends_of(&text, &leg, sequence.number).map(Vec::from)
 }
 

@@ -78,7 +78,7 @@ fn record_of(look: &Look<'_>, request: &Message<'_>, flow: Flow) -> Option<Recor
         caller.local = text::without_tag(to);
         caller.remote = text::without_tag(from);
         caller.target = text::uri_of(request, Name::Contact)?;
-        caller.routes = text::routes_of_dialog(request, false);
+        caller.routes = text::routes_of_dialog(look.settings, request, false);
     }
     Some(Record {
         header: Header { owner: look.settings.engine, ..Header::default() },

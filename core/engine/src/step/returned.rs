@@ -32,7 +32,7 @@ pub(super) fn returned(look: &Look<'_>, record: &Record, copy: &Message<'_>, flo
     .into();
     let own = next.legs.first_mut()?;
     own.flow = Some(flow);
-    own.routes = text::routes_of_dialog(copy, false);
+    own.routes = text::routes_of_dialog(look.settings, copy, false);
     let mut then = Vec::new();
     match caller.state {
         LegState::Failed => {

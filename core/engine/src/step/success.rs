@@ -28,7 +28,7 @@ pub(super) fn of(
             confirm(look, record, leg, (invite, response), tag)
         }
         (LegState::Calling | LegState::Early | LegState::Cancelling, _) => {
-            unwanted(look, record, answered(leg.clone(), response, tag), response)
+            unwanted(look, record, answered(look, leg.clone(), response, tag), response)
         }
         // The caller may have come back over another connection, and told another engine.
         (LegState::Confirmed, _) if leg.remote_tag.eq_ignore_ascii_case(tag) && !look.checked => {
@@ -49,7 +49,7 @@ pub(super) fn of(
             }
             let number = record.legs.iter().map(|leg| leg.number).max()?.checked_add(1)?;
             let fork = Leg { number, ..leg.clone() }.fork_of(leg.number);
-            let fork = answered(fork, response, tag);
+            let fork = answered(look, fork, response, tag);
             (number <= crate::names::LEG_MAX).then(|| unwanted(look, record, fork, response))?
         }
     }
@@ -84,7 +84,7 @@ fn confirm(
     let mut next = look.next_without_messages(record);
     next.legs.first_mut()?.state = LegState::Confirmed;
     let own = next.legs.iter_mut().find(|other| other.number == leg.number)?;
-    *own = Leg { state: LegState::Confirmed, ..answered(leg.clone(), response, tag) };
+    *own = Leg { state: LegState::Confirmed, ..answered(look, leg.clone(), response, tag) };
     next.story.rang_ms = look.soft.rang_at.map_or(0, |at| record.story_ms(at));
     next.story.answered_ms = record.story_ms(look.micros);
     let mut then = vec![
@@ -143,11 +143,11 @@ pub(super) fn to_caller(
 }
 
 /// The leg with what a 2xx says of the other side (RFC 3261 §12.1.2).
-pub(super) fn answered(leg: Leg, response: &Message<'_>, tag: &[u8]) -> Leg {
+pub(super) fn answered(look: &Look<'_>, leg: Leg, response: &Message<'_>, tag: &[u8]) -> Leg {
     Leg {
         remote_tag: tag.into(),
         target: text::uri_of(response, Name::Contact).unwrap_or_else(|| leg.target.clone()),
-        routes: text::routes_of_dialog(response, true),
+        routes: text::routes_of_dialog(look.settings, response, true),
         ..leg
     }
 }

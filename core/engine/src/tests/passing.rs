@@ -4,7 +4,7 @@
 use base::Duration;
 
 use super::proxy::{SECOND, answered, proxy, within};
-use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_caller, response};
+use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_callee, of_caller, response};
 use crate::Mode;
 
 const STRANGER: &str = "10.6.6.6:5060";
@@ -349,4 +349,25 @@ fn an_invite_that_comes_on_two_ways_rings_once() {
         world.deliver(0, SECOND, &other_way);
         world.expect(CALLEE, "INVITE sip:bob@");
     }
+}
+
+#[test]
+fn requests_of_a_dialog_without_record_route_leave_by_the_load_manager() {
+    let lb = "10.0.0.5:5060";
+    let mut world =
+        World::with(2, |settings| settings.route = Some(format!("<sip:{lb};lr>").into_bytes().into()));
+    world.deliver(0, lb, INVITE);
+    let invite = world.expect(lb, "INVITE sip:bob@10.0.0.9:5060");
+    world.expect(lb, "SIP/2.0 100");
+    world.deliver(0, lb, &response(&invite, "200 OK", "bob", CONTACT));
+    let ok = world.expect(lb, "SIP/2.0 200");
+    let to = field(&ok, "To").to_owned();
+    world.deliver(0, lb, &of_caller("ACK", 7, "ack", &to));
+    world.expect(lb, "ACK sip:bob@10.0.0.9:5060");
+    // Of either side, from any engine.
+    world.deliver(1, lb, &of_caller("INFO", 8, "info", &to));
+    let info = world.expect(lb, "INFO sip:bob@10.0.0.9:5060");
+    assert_eq!(field(&info, "Route"), format!("<sip:{lb};lr>"));
+    world.deliver(1, lb, &of_callee("BYE", 1, "bye", &invite));
+    world.expect(lb, "BYE sip:alice@10.0.0.1:5060");
 }

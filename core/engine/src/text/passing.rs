@@ -4,6 +4,8 @@ use sip::headers::address;
 use sip::write::With;
 use sip::{Header, Message, Name, Start, Uri, Writer};
 
+use crate::settings::Settings;
+
 /// Fields of a leg of its own that `sip` has no name for.
 const OF_A_LEG: [&[u8]; 8] =
     [b"allow", b"session-expires", b"x", b"min-se", b"path", b"service-route", b"rseq", b"rack"];
@@ -58,12 +60,18 @@ pub(crate) fn kept(request: &Message<'_>) -> Vec<u8> {
 }
 
 /// The route set that a message's Record-Route makes (RFC 3261 §12.1). `reverse`: the message is a response to us.
-pub(crate) fn routes_of_dialog(message: &Message<'_>, reverse: bool) -> Vec<Box<[u8]>> {
+///
+/// If the message has none, requests leave by the load manager nonetheless: it has our address, and gets their answers. It may write
+/// no Record-Route, and a callee may leave it out of its answers.
+pub(crate) fn routes_of_dialog(settings: &Settings, message: &Message<'_>, reverse: bool) -> Vec<Box<[u8]>> {
     let fields = message.all(Name::RecordRoute).map(|header| message.value(header));
     let values = fields.flat_map(|field| address::values(field).map_while(Result::ok));
     let mut routes: Vec<Box<[u8]>> = values.map(|value| Box::from(value.bytes)).collect();
     if reverse {
         routes.reverse();
+    }
+    if routes.is_empty() {
+        routes.extend(settings.route.clone());
     }
     routes
 }
