@@ -56,7 +56,6 @@ const CLAPS_END: &str = "For more information, try '--help'.";
 
 #[derive(Parser)]
 #[command(name = "strowger", version, about = "One address in front of a farm of SIP servers")]
-#[command(disable_help_subcommand = true)]
 struct CommandLine {
     #[command(subcommand)]
     role: Option<Role>,
