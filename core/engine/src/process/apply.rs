@@ -66,6 +66,8 @@ impl Engine {
                 soft.clients.retain(|client| client.leg != leg);
                 let invite = InviteClient::start(now, written.reliable, &timers);
                 let target = written.target;
+                // A call mostly has one leg, and room for four would take more than its record.
+                soft.clients.reserve_exact(1);
                 soft.clients.push(Client { leg, invite, heard: false, cancel: None, target });
                 soft.rings_until.get_or_insert(now + self.settings.ring_max);
                 out.post(&written.bytes, target);
@@ -87,6 +89,8 @@ impl Engine {
             Effect::Answered(leg) => {
                 soft.clients.retain(|client| client.leg != leg);
                 if soft.clients.is_empty() {
+                    // An established call is kept for as long as it lasts.
+                    soft.clients = Vec::new();
                     soft.rings_until = None;
                 }
             }
@@ -120,6 +124,7 @@ impl Engine {
                 }
                 self.next_relay += 1;
                 out.post(&written.bytes, written.target);
+                soft.relays.reserve_exact(1);
                 soft.relays.push(Relay {
                     id: self.next_relay,
                     branch: written.branch,
@@ -129,7 +134,10 @@ impl Engine {
                     target: written.target,
                 });
             }
-            Effect::Relayed(id) => soft.relays.retain(|relay| relay.id != id),
+            Effect::Relayed(id) => {
+                soft.relays.retain(|relay| relay.id != id);
+                soft.relays.shrink_to_fit();
+            }
             Effect::Bye(leg, written) => begin(&mut soft.byes, leg, written, out),
             Effect::ByeAnswered(leg) => soft.byes.retain(|bye| bye.leg != leg),
             Effect::Options(leg, written) => begin(&mut soft.options, leg, written, out),

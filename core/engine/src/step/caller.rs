@@ -102,6 +102,7 @@ fn add_legs(
     let Start::Request { uri, .. } = request.start() else { return None };
     let (call_id, from, to) = (value(Name::CallId)?, value(Name::From)?, value(Name::To)?);
     let from_tag = address::tag(from).ok().flatten().unwrap_or_default();
+    record.legs.reserve_exact(targets.len());
     for (number, target) in (1..=names::LEG_MAX).zip(targets) {
         let leg = match record.mode {
             Mode::B2bua => Leg {
