@@ -7,7 +7,7 @@ use sip::{Message, Method, Name};
 use state::Key;
 
 use super::Engine;
-use super::calls::{Owned, WAITING_MAX};
+use super::call::{Owned, WAITING_MAX};
 use crate::names::OwnVia;
 
 /// When an answer that the store did not take is written once more.
@@ -40,7 +40,7 @@ impl Engine {
     }
 
     fn later(&mut self, key: Key, at: Time, event: Owned) {
-        if self.calls.get(key).is_none() && self.calls.add(key).is_none() {
+        if self.calls.wake(key).is_none() && self.calls.add(key).is_none() {
             return;
         }
         let Some(call) = self.calls.get_mut(key) else { return };

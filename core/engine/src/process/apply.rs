@@ -8,7 +8,7 @@ use transaction::{
     InviteClient, InviteClientEvent, InviteServer, InviteServerEvent, NonInviteClient, NonInviteClientEvent,
 };
 
-use super::calls::Known;
+use super::call::Known;
 use super::{Engine, Outbox};
 use crate::record::Record;
 use crate::soft::{Cancel, Client, Own, Relay};

@@ -7,7 +7,7 @@ use sip::{Flow, Message, Method, Name, Reject};
 use state::Key;
 use turn::Outgoing;
 
-use super::calls::{Call, Owned};
+use super::call::Owned;
 use super::{Engine, Letter, Outbox};
 use crate::hint;
 use crate::letter;
@@ -170,7 +170,7 @@ impl Engine {
             // To a refusal without a record. A call that another copy of the INVITE has made has no caller any longer.
             None if method == Method::Ack && to_tag == self.stray_tag(request) => {
                 let key = key_of_request(&self.settings.secret, request);
-                let runs_here = |key: &Key| self.calls.get(*key).is_some_and(Call::runs_here);
+                let runs_here = |key: &Key| self.calls.wake(*key).is_some_and(|call| call.runs_here());
                 key.filter(runs_here).map_or(Place::Nowhere, Place::Call)
             }
             None => {

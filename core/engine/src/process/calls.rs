@@ -1,205 +1,75 @@
 //! The calls that an engine has in memory. What may not be lost lies in the store; an entry that waits for nothing may go at any
-//! time.
+//! time. Most calls that are up wait for nothing for minutes: of those only the bytes of the record are kept, in one piece, so
+//! that many fit into memory and the next message finds all of a call in a few cache lines.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use base::Time;
-use sip::Flow;
-use state::{Key, Stamp};
+use state::Key;
 
-use super::shares::Place;
+use super::call::{Call, Known};
 use super::spread::Spread;
-use crate::record::{Phase, Record, Tombstone};
-use crate::soft::Soft;
-use crate::step::{Change, Effect, Timer};
-
-/// Events of one call that wait while one is in work.
-pub(super) const WAITING_MAX: usize = 16;
+use crate::record::{Phase, Record};
 
 /// Entries that are looked at for one that may go.
 const CANDIDATES: usize = 8;
 
-/// An event that waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Owned {
-    /// `hops`: how often it was handed from engine to engine.
-    Message {
-        bytes: Box<[u8]>,
-        flow: Flow,
-        hops: u8,
-    },
-    Timer(Timer),
-    TakeOver,
-}
-
-impl Owned {
-    fn is_copy(&self, other: &Owned) -> bool {
-        match (self, other) {
-            (Owned::Message { bytes, .. }, Owned::Message { bytes: new, .. }) => bytes == new,
-            (one, other) => one == other,
-        }
-    }
-}
-
-/// What the store has under the key, as far as this engine knows.
-#[derive(Debug, Default)]
-pub(super) enum Known {
-    #[default]
-    Unread,
-    Nothing,
-    Gone(Tombstone),
-    Up(Box<Record>),
-    /// A record that only a newer build can read, and its owner.
-    Foreign(u32),
-}
-
-/// What a call waits for.
 #[derive(Debug)]
-pub(super) enum Busy {
-    /// The record, which is not in memory.
-    Reads(Owned),
-    /// Whether the record in memory is still that of the store.
-    Checks(Owned),
-    Writes(Box<Writing>),
-    /// The end of a call that the store did not take before.
-    Owes,
-}
-
-/// What led to a write.
-#[derive(Debug)]
-pub(super) enum Cause {
-    Event(Owned),
-    /// The INVITE that lies in the record that is written.
-    Invite {
-        flow: Flow,
-        hops: u8,
+enum Entry {
+    Live(Box<Call>),
+    /// A call that is up and waits for nothing. No bytes: its record must be read anew.
+    Packed {
+        record: Box<[u8]>,
+        counted: Option<Phase>,
     },
 }
 
-#[derive(Debug)]
-pub(super) struct Writing {
-    pub(super) cause: Cause,
-    pub(super) change: Change,
-    pub(super) stamp: Stamp,
-    pub(super) then: Vec<Effect>,
-    /// The header of the record that the write changes.
-    pub(super) before: Option<state::Header>,
-    /// What happens once outside of the call, if the write takes effect.
-    pub(super) emitted: Vec<state::Effect>,
-}
-
-impl Writing {
-    fn invite(&self) -> &[u8] {
-        match &self.change {
-            Change::Create { record, .. } | Change::Put { record, .. } => &record.invite,
-            Change::Del { .. } => b"",
+impl Entry {
+    fn live(&self) -> Option<&Call> {
+        match self {
+            Entry::Live(call) => Some(call),
+            Entry::Packed { .. } => None,
         }
     }
 
-    /// What led to the write, to happen anew.
-    pub(super) fn event(&self) -> Owned {
-        match &self.cause {
-            Cause::Event(event) => event.clone(),
-            Cause::Invite { flow, hops } => {
-                Owned::Message { bytes: self.invite().into(), flow: *flow, hops: *hops }
-            }
+    fn live_mut(&mut self) -> Option<&mut Call> {
+        match self {
+            Entry::Live(call) => Some(call),
+            Entry::Packed { .. } => None,
         }
     }
 
-    fn is_copy(&self, other: &Owned) -> bool {
-        match (&self.cause, other) {
-            (Cause::Event(event), other) => event.is_copy(other),
-            (Cause::Invite { .. }, Owned::Message { bytes, .. }) => self.invite() == &**bytes,
-            (Cause::Invite { .. }, Owned::Timer(_) | Owned::TakeOver) => false,
+    fn may_go(&self) -> bool {
+        self.live().is_none_or(Call::is_idle)
+    }
+
+    fn counted(&self) -> Option<Phase> {
+        match self {
+            Entry::Live(call) => call.counted,
+            Entry::Packed { counted, .. } => *counted,
         }
     }
-}
 
-/// The end of a call, as it is written when the store answers again.
-#[derive(Debug)]
-pub(super) struct Owed {
-    /// Of the record that ends.
-    pub(super) header: state::Header,
-    /// `None`: the call never began.
-    pub(super) tombstone: Option<Tombstone>,
-    pub(super) emitted: Vec<state::Effect>,
-    pub(super) at: Time,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Call {
-    pub(super) known: Known,
-    pub(super) busy: Option<Busy>,
-    pub(super) waiting: VecDeque<Owned>,
-    pub(super) soft: Soft,
-    /// In the share of its source, until it is answered.
-    pub(super) place: Option<Place>,
-    /// How often the present event has met another record.
-    pub(super) attempts: u8,
-    /// Events that happen anew later: timers whose write was refused, a CANCEL that found no call.
-    pub(super) again: Vec<(Time, Owned)>,
-    /// An event has waited once already for the call to begin.
-    pub(super) looked_again: bool,
-    /// The engine stood still while the store was asked: others may have gone on with the call.
-    pub(super) doubted: bool,
-    /// The end of the call that the store has not taken: it is written later.
-    pub(super) owed: Option<Box<Owed>>,
-    /// When the first timer of the application runs out, if this engine has the call.
-    pub(super) application_due: Option<Time>,
-    armed: Option<Time>,
-    /// As what the call is counted.
-    counted: Option<Phase>,
-}
-
-impl Call {
-    pub(super) fn is_idle(&self) -> bool {
-        let waits = self.busy.is_some() || self.owed.is_some() || !self.waiting.is_empty();
-        !waits && self.soft.is_empty() && self.again.is_empty() && self.application_due.is_none()
-    }
-
-    /// Whether this engine works on the call; not if it has refused it and only waits for the store to forget it.
-    pub(super) fn runs_here(&self) -> bool {
-        self.owed.is_none() && (self.busy.is_some() || matches!(self.known, Known::Up(_)))
-    }
-
-    /// False: too many wait.
-    pub(super) fn wait(&mut self, owned: Owned) -> Waits {
-        let is_present = match &self.busy {
-            Some(Busy::Reads(event) | Busy::Checks(event)) => event.is_copy(&owned),
-            Some(Busy::Writes(writing)) => writing.is_copy(&owned),
-            Some(Busy::Owes) | None => false,
-        };
-        if is_present || self.waiting.iter().any(|waiting| waiting.is_copy(&owned)) {
-            return Waits::Copy;
+    /// The call, as it was packed.
+    fn unpack(&mut self) -> &mut Call {
+        if let Entry::Packed { record, counted } = self {
+            let known = Record::read(record).map_or(Known::Unread, |record| Known::Up(Box::new(record)));
+            *self = Entry::Live(Box::new(Call { known, counted: *counted, ..Call::default() }));
         }
-        if self.waiting.len() >= WAITING_MAX {
-            return Waits::Full;
+        match self {
+            Entry::Live(call) => call,
+            Entry::Packed { .. } => unreachable!("unpacked above"),
         }
-        self.waiting.push_back(owned);
-        Waits::Yes
     }
-
-    pub(super) fn deadline(&self) -> Time {
-        let again = self.again.iter().map(|(at, _)| *at);
-        let owed = self.owed.as_ref().map(|owed| owed.at);
-        // What must be written waits for the write in work: until then nothing could be done about it.
-        let written = owed.into_iter().chain(self.application_due).filter(|_| self.busy.is_none());
-        again.chain(written).min().unwrap_or(Time::NEVER).min(self.soft.deadline())
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    Yes,
-    Copy,
-    Full,
 }
 
 /// See the head of this module.
 #[derive(Debug)]
 pub(super) struct Calls {
-    calls: HashMap<Key, Box<Call>, Spread>,
+    calls: HashMap<Key, Entry, Spread>,
+    /// Where records are written before they are packed.
+    scratch: Vec<u8>,
     alarms: BinaryHeap<Reverse<(Time, Key)>>,
     /// In the order in which they came.
     order: VecDeque<Key>,
@@ -212,6 +82,7 @@ impl Calls {
     pub(super) fn new(max: usize, spread: Spread) -> Calls {
         Calls {
             calls: HashMap::with_hasher(spread),
+            scratch: Vec::new(),
             alarms: BinaryHeap::new(),
             order: VecDeque::new(),
             max,
@@ -223,12 +94,41 @@ impl Calls {
         self.calls.len()
     }
 
+    /// A call that waits for something, or that [`Calls::wake`] has woken.
     pub(super) fn get(&self, key: Key) -> Option<&Call> {
-        self.calls.get(&key).map(|call| &**call)
+        self.calls.get(&key)?.live()
     }
 
+    /// See [`Calls::get`].
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Call> {
-        self.calls.get_mut(&key).map(|call| &mut **call)
+        self.calls.get_mut(&key)?.live_mut()
+    }
+
+    /// A call to which something happens.
+    pub(super) fn wake(&mut self, key: Key) -> Option<&mut Call> {
+        self.calls.get_mut(&key).map(Entry::unpack)
+    }
+
+    /// A call that is up and waits for nothing takes less memory from now on.
+    pub(super) fn pack(&mut self, key: Key) {
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        let Entry::Live(call) = &*entry else { return };
+        let Known::Up(record) = &call.known else { return };
+        if !call.is_idle() || call.deadline() != Time::NEVER || record.phase() != Phase::Up {
+            return;
+        }
+        self.scratch.clear();
+        record.write(&mut self.scratch);
+        *entry = Entry::Packed { record: self.scratch[..].into(), counted: call.counted };
+    }
+
+    /// The calls that wait for nothing are read anew when something happens to them.
+    pub(super) fn doubt_packed(&mut self) {
+        for entry in self.calls.values_mut() {
+            if let Entry::Packed { record, .. } = entry {
+                *record = Box::default();
+            }
+        }
     }
 
     /// A new entry. `None`: there is no room, and no entry may go.
@@ -237,14 +137,14 @@ impl Calls {
             self.make_room()?;
         }
         self.order.push_back(key);
-        Some(self.calls.entry(key).or_default())
+        Some(self.calls.entry(key).or_insert_with(|| Entry::Live(Box::default())).unpack())
     }
 
     fn make_room(&mut self) -> Option<()> {
         for _ in 0..CANDIDATES {
             let key = self.order.pop_front()?;
             match self.calls.get(&key) {
-                Some(call) if call.is_idle() => {
+                Some(entry) if entry.may_go() => {
                     self.forget(key);
                     return Some(());
                 }
@@ -256,14 +156,14 @@ impl Calls {
     }
 
     fn forget(&mut self, key: Key) {
-        if let Some(counted) = self.calls.remove(&key).and_then(|call| call.counted) {
+        if let Some(counted) = self.calls.remove(&key).and_then(|entry| entry.counted()) {
             self.phases[counted as usize] -= 1;
         }
     }
 
     /// Counts the call anew: by its record if `engine` has the call.
     pub(super) fn count(&mut self, key: Key, engine: u32) {
-        let Some(call) = self.calls.get_mut(&key) else { return };
+        let Some(call) = self.get_mut(key) else { return };
         let phase = match &call.known {
             Known::Up(record) if record.header.owner == engine => Some(record.phase()),
             _ => None,
@@ -292,7 +192,7 @@ impl Calls {
 
     /// An alarm lies no later than the deadline of the call.
     pub(super) fn arm(&mut self, key: Key) {
-        let Some(call) = self.calls.get_mut(&key) else { return };
+        let Some(call) = self.calls.get_mut(&key).and_then(Entry::live_mut) else { return };
         let deadline = call.deadline();
         if deadline != Time::NEVER && call.armed.is_none_or(|armed| deadline < armed) {
             call.armed = Some(deadline);
@@ -307,7 +207,7 @@ impl Calls {
                 return None;
             }
             self.alarms.pop();
-            let Some(call) = self.calls.get_mut(&key).filter(|call| call.armed == Some(at)) else { continue };
+            let Some(call) = self.get_mut(key).filter(|call| call.armed == Some(at)) else { continue };
             call.armed = None;
             if call.deadline() <= now {
                 return Some(key);
@@ -321,11 +221,83 @@ impl Calls {
         self.alarms.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Those that wait for something.
     pub(super) fn all(&self) -> impl Iterator<Item = (Key, &Call)> {
-        self.calls.iter().map(|(key, call)| (*key, &**call))
+        self.calls.iter().filter_map(|(key, entry)| Some((*key, entry.live()?)))
     }
 
+    /// See [`Calls::all`].
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (Key, &mut Call)> {
-        self.calls.iter_mut().map(|(key, call)| (*key, &mut **call))
+        self.calls.iter_mut().filter_map(|(key, entry)| Some((*key, entry.live_mut()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use state::{FORMAT, Header};
+
+    use super::*;
+    use crate::process::call::Owned;
+    use crate::record::{Leg, LegState};
+    use crate::secret::FarmSecret;
+
+    const KEY: Key = Key([3; 12]);
+
+    fn calls(state: LegState) -> (Calls, Record) {
+        let mut calls = Calls::new(4, Spread::of(&FarmSecret::new([7; 32])));
+        let caller = Leg { state, call_id: b"a84b4c76"[..].into(), ..Leg::default() };
+        let record = Record {
+            header: Header { format: FORMAT, ..Header::default() },
+            birth: 17,
+            legs: vec![caller],
+            invite: b"Via, CSeq"[..].into(),
+            ..Record::default()
+        };
+        calls.add(KEY).expect("there is room").known = Known::Up(Box::new(record.clone()));
+        calls.count(KEY, record.header.owner);
+        (calls, record)
+    }
+
+    #[test]
+    fn a_call_that_is_up_and_waits_for_nothing_is_packed_until_it_is_woken() {
+        let (mut calls, record) = calls(LegState::Confirmed);
+        calls.pack(KEY);
+        assert!(calls.get(KEY).is_none() && calls.all().next().is_none());
+        assert_eq!((calls.len(), calls.counted(Phase::Up)), (1, 1));
+        let Some(Call { known: Known::Up(woken), .. }) = calls.wake(KEY) else { panic!("it is up") };
+        assert_eq!(**woken, record);
+        calls.remove(KEY);
+        assert_eq!((calls.len(), calls.counted(Phase::Up)), (0, 0));
+    }
+
+    #[test]
+    fn a_packed_call_leaves_when_others_need_its_room() {
+        let (mut calls, _) = calls(LegState::Confirmed);
+        calls.pack(KEY);
+        for other in 4..8 {
+            calls.add(Key([other; 12])).expect("there is room");
+        }
+        assert!(calls.wake(KEY).is_none());
+        assert_eq!((calls.len(), calls.counted(Phase::Up)), (4, 0));
+    }
+
+    #[test]
+    fn a_call_that_rings_or_whose_event_comes_again_is_not_packed() {
+        let (mut calls, _) = calls(LegState::Early);
+        calls.pack(KEY);
+        assert!(calls.get(KEY).is_some());
+        let (mut calls, _) = self::calls(LegState::Confirmed);
+        let event = Owned::TakeOver;
+        calls.get_mut(KEY).expect("it is there").again.push((Time::from_secs(1), event));
+        calls.pack(KEY);
+        assert!(calls.get(KEY).is_some());
+    }
+
+    #[test]
+    fn after_a_doubt_a_packed_call_is_read_anew() {
+        let (mut calls, _) = calls(LegState::Confirmed);
+        calls.pack(KEY);
+        calls.doubt_packed();
+        assert!(matches!(calls.wake(KEY), Some(Call { known: Known::Unread, .. })));
     }
 }

@@ -6,7 +6,7 @@ use state::planted::{self, Bug};
 use state::{Answer, Command, Header, Key, Stamp, Unanswered};
 
 use super::apply::{kept_hops, leaves_early};
-use super::calls::{Busy, Cause, Known, Owned, Waits, Writing};
+use super::call::{Busy, Cause, Known, Owned, Waits, Writing};
 use super::stand_in::is_in_progress;
 use super::{Asked, Engine, Outbox};
 use crate::letter;
@@ -29,7 +29,7 @@ impl Engine {
         owned: &dyn Fn() -> Owned,
         out: &mut Outbox,
     ) {
-        match self.calls.get_mut(key) {
+        match self.calls.wake(key) {
             Some(call) if call.busy.is_some() => match call.wait(owned()) {
                 Waits::Yes => {}
                 Waits::Copy => self.counters.copies.add(1),
@@ -294,6 +294,7 @@ impl Engine {
         } else {
             self.calls.arm(key);
             self.calls.count(key, self.settings.engine);
+            self.calls.pack(key);
         }
         self.count_calls();
     }

@@ -5,7 +5,7 @@ use state::Key;
 use state::planted::{self, Bug};
 use state::wakeup::MARK_EVERY;
 
-use super::calls::{Known, Owned};
+use super::call::{Known, Owned};
 use super::stand_in::is_in_progress;
 use super::{Engine, Outbox};
 
@@ -32,6 +32,7 @@ impl Engine {
     /// Forgets what repetitions were due. A call in progress is read anew: its owner goes on with it, this engine or another.
     fn doubt(&mut self, now: Time, out: &mut Outbox) {
         self.counters.stood_still.add(1);
+        self.calls.doubt_packed();
         let mut waiting: Vec<Key> = Vec::new();
         for (key, call) in self.calls.all_mut() {
             let is_waiting = matches!(&call.known, Known::Up(record) if is_in_progress(record));

@@ -6,7 +6,8 @@ use sip::headers::{address, cseq};
 use sip::{Message, Name, Start};
 use state::Key;
 
-use super::calls::{Calls, Known};
+use super::call::Known;
+use super::calls::Calls;
 use super::spread::Spread;
 use super::stand_in::is_in_progress;
 use crate::secret::FarmSecret;

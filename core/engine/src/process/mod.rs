@@ -9,6 +9,7 @@
 mod answered;
 mod apply;
 mod arrive;
+mod call;
 mod calls;
 mod commit;
 mod counters;
@@ -37,7 +38,8 @@ use turn::{Core, Input};
 
 use crate::settings::Settings;
 use crate::step::Look;
-use calls::{Call, Calls};
+use call::Call;
+use calls::Calls;
 pub use counters::Counters;
 use spread::Spread;
 use tier::Tier;

@@ -4,7 +4,7 @@
 use sip::Target;
 use state::{Command, Key};
 
-use super::calls::Known;
+use super::call::Known;
 use super::stand_in::flow_listener;
 use super::tier::Asked;
 use super::{Engine, Outbox};

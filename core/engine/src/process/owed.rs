@@ -4,7 +4,7 @@
 use base::{Duration, Time};
 use state::{Also, Answer, Command, Del, Fence, Header, Key, Stamp, Unanswered};
 
-use super::calls::{Busy, Known, Owed};
+use super::call::{Busy, Known, Owed};
 use super::{Asked, Engine, Outbox};
 use crate::record::Tombstone;
 

@@ -8,7 +8,7 @@ use sip::{Flow, Host, Message, Method, Reject, SIP_PORT, Start, Target, Transpor
 
 use super::answered::is_answer;
 use super::arrive::post;
-use super::calls::Known;
+use super::call::Known;
 use super::{Engine, Outbox};
 use crate::names::{NO_LEG, OwnVia, WayBack, key_of_request};
 use crate::record::Mode;
@@ -135,6 +135,7 @@ impl Engine {
         if has_record && !is_answer(response) {
             return false;
         }
+        self.calls.wake(back.own.branch.key);
         // Who has handed it to us has passed it already.
         if self.hops == 0
             && let Some(target) = self.target_below(back)
@@ -142,6 +143,7 @@ impl Engine {
         {
             out.post(&bytes, target);
         }
+        self.calls.pack(back.own.branch.key);
         !has_record
     }
 

@@ -5,7 +5,7 @@ use sip::{Flow, Message, Target};
 use state::Key;
 use state::planted::{self, Bug};
 
-use super::calls::Known;
+use super::call::Known;
 use super::{Engine, Outbox};
 use crate::letter;
 use crate::names::OwnVia;

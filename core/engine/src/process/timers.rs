@@ -6,7 +6,7 @@ use state::planted::{self, Bug};
 use state::{Key, Millis};
 use transaction::{InviteClientEvent, NonInviteClient, Output, Timers};
 
-use super::calls::{Call, Known, Owned};
+use super::call::{Call, Known, Owned};
 use super::{Engine, Outbox};
 use crate::step::{Event, Timer};
 use crate::text::Text;

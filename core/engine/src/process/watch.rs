@@ -6,7 +6,7 @@ use state::{
     Answer, Command, Due, Header, HeaderError, Key, Mark, Millis, OwnedBy, Stamp, Unanswered, wakeup,
 };
 
-use super::calls::{Known, Owned};
+use super::call::{Known, Owned};
 use super::stand_in::is_in_progress;
 use super::tier::Asked;
 use super::{Engine, Outbox};

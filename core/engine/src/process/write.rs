@@ -4,7 +4,7 @@ use base::Time;
 use state::planted::{self, Bug};
 use state::{Also, Answer, Command, Create, Del, Key, Put, Stamp, Unanswered};
 
-use super::calls::{Busy, Known, Owed, Owned, Writing};
+use super::call::{Busy, Known, Owed, Owned, Writing};
 use super::owed::del_of;
 use super::{Asked, Engine, Outbox};
 use crate::step::Change;
