@@ -9,6 +9,7 @@
 mod ask;
 mod command;
 pub mod configuration;
+pub mod failover;
 mod header;
 mod key;
 pub mod links;

@@ -6,6 +6,9 @@
 //! ([`supervise`]), and this crate carries out its actions. An agent that is killed leaves its server running; the next
 //! agent with the same state file takes the server over.
 //!
+//! Beside a server of a Redis or Valkey cluster it does the same, and has the replica promoted when the server dies
+//! ([`state::failover`]).
+//!
 //! A program without a server to supervise but with a load to tell, such as a load manager among others (SPEC A8), uses
 //! [`collect::Collector`] and [`send::Sender`] alone.
 
@@ -22,6 +25,7 @@ mod ready;
 mod run;
 pub mod send;
 pub mod settings;
+mod shard;
 mod signals;
 mod state_file;
 mod status;

@@ -2,6 +2,7 @@
 
 mod actions;
 mod asked;
+mod guard;
 
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use crate::pulse::Pulse;
 use crate::ready::Probe;
 use crate::send::Sender;
 use crate::settings::Settings;
+use crate::shard::Shard;
 use crate::signals;
 use crate::state_file::{Remembered, StateFile};
 use crate::supervise::{Event, Outcome, Phase, Supervisor};
@@ -66,6 +68,8 @@ struct Agent {
     probe: Option<Probe>,
     /// Of a server that takes calls.
     pulse: Option<Pulse>,
+    /// Of a server of a cluster.
+    shard: Option<Shard>,
     sender: Sender,
     notices: Notices,
     beat_at: Time,
@@ -149,6 +153,11 @@ impl Agent {
         let now = clock.now();
         sender.count_from(remembered.as_ref().map_or(0, |remembered| remembered.count_below));
         let draining = remembered.as_ref().is_some_and(|remembered| remembered.draining);
+        let held = remembered.as_ref().and_then(|remembered| remembered.held.clone());
+        let shard = settings
+            .shard
+            .as_ref()
+            .map(|shard| Shard::new(settings.sip, shard, held.unwrap_or_default(), now));
         Ok(Agent {
             supervisor: Supervisor::new(settings.policy.clone(), draining, now),
             network: Network::new(settings.network_mbit),
@@ -161,6 +170,7 @@ impl Agent {
             lingering: None,
             probe: None,
             pulse: None,
+            shard,
             sender,
             notices,
             beat_at: now,
@@ -185,19 +195,22 @@ impl Agent {
     fn supervise(mut self) -> Outcome {
         self.adopt();
         loop {
-            if let Some(outcome) = self.outcome {
-                return outcome;
+            match self.outcome {
+                Some(outcome) if !self.is_forcing() => return outcome,
+                _ => self.turn(),
             }
-            self.turn();
         }
     }
 
     /// Takes over the server of an earlier agent, if the server still runs.
     fn adopt(&mut self) {
         let remembered = self.remembered.clone();
-        let Some((pid, start_time)) = remembered.as_ref().and_then(Remembered::process_now) else { return };
+        let Some((pid, start_time)) = remembered.as_ref().and_then(Remembered::process_now) else {
+            return self.died();
+        };
         let Some(process) = Process::adopt(pid, start_time) else {
             info!("server (pid {pid}) of the earlier agent has ended");
+            self.died();
             // The session is surely the server's only if no process has the pid now.
             self.session = (!proc::exists(pid)).then_some(pid);
             return;
@@ -234,7 +247,10 @@ impl Agent {
         }
         self.linger();
         self.obey();
-        self.act(Event::Tick);
+        self.guard();
+        if !self.is_held_back() {
+            self.act(Event::Tick);
+        }
         self.look();
         self.feel();
         self.collect_and_send();
@@ -264,10 +280,14 @@ impl Agent {
         }
         let asking = self.control.iter().flat_map(Control::fds);
         fds.extend(asking.map(|fd| os::poll::watched(fd, libc::POLLIN)));
+        if let Some(shard) = &self.shard {
+            shard.watch(&mut fds);
+        }
         let timers = [
             Some(self.beat_at),
             Some(self.collect_at),
-            self.supervisor.wake(),
+            self.supervisor.wake().filter(|_| !self.is_held_back()),
+            self.shard.as_ref().map(Shard::wake),
             self.starting().map(Probe::wake),
             self.pulse.as_ref().map(Pulse::wake),
             self.lingering.as_ref().map(|(_, at)| *at),
@@ -281,11 +301,11 @@ impl Agent {
 
     /// The probe, while it matters.
     fn starting(&self) -> Option<&Probe> {
-        self.probe.as_ref().filter(|_| self.supervisor.phase() == Phase::Starting)
+        self.probe.as_ref().filter(|_| self.supervisor.phase() == Phase::Starting && self.shard.is_none())
     }
 
     fn look(&mut self) {
-        if self.supervisor.phase() != Phase::Starting {
+        if self.supervisor.phase() != Phase::Starting || self.shard.is_some() {
             return;
         }
         let now = self.now();
@@ -300,7 +320,9 @@ impl Agent {
 
     /// Ends a server that hangs.
     fn feel(&mut self) {
-        let (Some(hung_after), Phase::Running) = (self.settings.hung_after, self.supervisor.phase()) else {
+        let (Some(hung_after), Phase::Running, None) =
+            (self.settings.hung_after, self.supervisor.phase(), &self.shard)
+        else {
             self.pulse = None;
             return;
         };

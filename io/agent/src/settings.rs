@@ -56,8 +56,18 @@ pub struct Settings {
     pub memory_low_kib: u64,
     /// The server's output is appended to this file. `None`: it goes where the agent's output goes.
     pub server_log: Option<PathBuf>,
+    /// The server is one of a Redis or Valkey cluster, and no SIP server. `sip` is its address then, and nobody gets heartbeats.
+    pub shard: Option<ShardSettings>,
     /// Program and arguments.
     pub command: Vec<OsString>,
+}
+
+/// How to ask the servers of a cluster. The agent's own is at [`Settings::sip`]: the others must know it at that address.
+#[derive(Clone, Default)]
+pub struct ShardSettings {
+    /// None: the servers' user `default`.
+    pub user: Option<Box<str>>,
+    pub password: Option<Key<String>>,
 }
 
 /// When a started server counts as started.
@@ -105,8 +115,16 @@ impl Settings {
             cpu_high_permille: 850,
             memory_low_kib: 10 * 1024,
             server_log: None,
+            shard: None,
             command,
         }
+    }
+
+    /// For a server of a cluster at that address. It has no calls to drain.
+    pub fn of_shard(address: SocketAddr, shard: ShardSettings, command: Vec<OsString>) -> Settings {
+        let policy = Policy { drain: Duration::ZERO, ..Policy::default() };
+        let transport = Transport::Tcp;
+        Settings { shard: Some(shard), policy, transport, ..Settings::new(address, Vec::new(), command) }
     }
 
     /// Errors, with the remedy; and warnings for the log.
@@ -119,7 +137,11 @@ impl Settings {
                 "--sip: port 0 cannot be announced; give the port where the server listens".to_owned()
             );
         }
-        if self.to.is_empty() {
+        if self.shard.is_some() && self.sip.ip().is_unspecified() {
+            return Err("--redis: give the address at which the other servers of the cluster know this one"
+                .to_owned());
+        }
+        if self.to.is_empty() && self.shard.is_none() {
             return Err("--to is missing: give the heartbeat address of the load manager".to_owned());
         }
         if let Some(to) = self.to.iter().find(|to| to.port() == 0) {
@@ -133,7 +155,7 @@ impl Settings {
                 Decay::PERIOD_MAX.as_millis()
             ));
         }
-        if self.hung_after.is_some() && self.transport == Transport::Tcp {
+        if self.hung_after.is_some() && self.transport == Transport::Tcp && self.shard.is_none() {
             return Err(
                 "--hung-ms needs --transport udp: the kernel accepts connections for a process that hangs"
                     .to_owned(),

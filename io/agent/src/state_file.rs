@@ -9,6 +9,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use state::failover::Held;
+
 use crate::proc;
 
 /// The first line. A file with another first line is not read.
@@ -23,6 +25,8 @@ pub(crate) struct Remembered {
     pub(crate) draining: bool,
     /// No heartbeat of this agent had a larger count. The next agent's counts are above it, even if the clock was set back.
     pub(crate) count_below: u64,
+    /// What the server of a cluster had.
+    pub(crate) held: Option<Held>,
 }
 
 #[derive(Debug)]
@@ -80,8 +84,9 @@ impl Remembered {
 
 fn print(remembered: &Remembered) -> String {
     let (pid, start_time) = remembered.process.unwrap_or((0, 0));
+    let held = remembered.held.as_ref().map(|held| format!("held {}\n", held.write())).unwrap_or_default();
     format!(
-        "{HEADER}\npid {pid}\nstart_time {start_time}\nboot_id {}\nready {}\ndraining {}\ncount_below {}\n",
+        "{HEADER}\npid {pid}\nstart_time {start_time}\nboot_id {}\nready {}\ndraining {}\ncount_below {}\n{held}",
         remembered.boot_id, remembered.ready, remembered.draining, remembered.count_below
     )
 }
@@ -113,6 +118,10 @@ fn parse(text: &str) -> Result<Remembered, String> {
             Ok(count) => value(count)?,
             Err(_) => 0,
         },
+        held: match field("held") {
+            Ok(line) => Some(Held::read(&line).ok_or_else(|| format!("{line:?} is not what a server had"))?),
+            Err(_) => None,
+        },
     })
 }
 
@@ -129,7 +138,12 @@ mod tests {
                 ready: true,
                 draining: false,
                 count_below: 1_795_172_185_042_000,
+                held: None,
             };
+            let held = Held::read(&format!("7 {} 10.0.0.1:6379", "0f".repeat(32)));
+            let of_a_cluster = Remembered { held, ..remembered.clone() };
+            assert!(of_a_cluster.held.is_some());
+            assert_eq!(parse(&print(&of_a_cluster)), Ok(of_a_cluster));
             let earlier = print(&remembered).replace("count_below 1795172185042000\n", "");
             assert_eq!(parse(&earlier), Ok(Remembered { count_below: 0, ..remembered.clone() }));
             assert_eq!(parse(&print(&remembered)), Ok(remembered));
@@ -144,6 +158,7 @@ mod tests {
             "strowger agent state 1\npid x\n",
             "strowger agent state 1\npid 5\n",
             "strowger agent state 1\npid 5\nstart_time 1\nboot_id a\nready true\ndraining false\ncount_below x\n",
+            "strowger agent state 1\npid 5\nstart_time 1\nboot_id a\nready true\ndraining false\ncount_below 1\nheld 1 x\n",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
@@ -152,8 +167,14 @@ mod tests {
     #[test]
     fn a_process_of_another_boot_is_none() {
         let boot_id = proc::boot_id();
-        let mut remembered =
-            Remembered { process: Some((1, 1)), boot_id, ready: true, draining: false, count_below: 0 };
+        let mut remembered = Remembered {
+            process: Some((1, 1)),
+            boot_id,
+            ready: true,
+            draining: false,
+            count_below: 0,
+            held: None,
+        };
         assert_eq!(remembered.process_now(), Some((1, 1)));
         remembered.boot_id = "another".to_owned();
         assert_eq!(remembered.process_now(), None);

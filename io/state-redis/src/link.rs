@@ -16,6 +16,7 @@ mod socket;
 mod sockets;
 mod start;
 mod store;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -26,3 +27,4 @@ pub use say::{reach, say};
 pub use settings::Settings;
 pub use start::{SECRET_BYTES, Start};
 pub use store::{Status, Store};
+pub use talk::Talk;

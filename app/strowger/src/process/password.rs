@@ -13,3 +13,19 @@ pub(crate) fn of_file(path: &Path) -> Result<String, String> {
     let line = text.lines().next().filter(|line| !line.is_empty());
     line.map(str::to_owned).ok_or_else(|| wrong(&"its first line is empty"))
 }
+
+/// The variable with the password of the state tier, if there is no file of it.
+const VARIABLE: &str = "STROWGER_STATE_PASSWORD";
+
+/// The password at a server of the state tier; none: nobody logs in. A user needs one.
+pub(crate) fn of_state_tier(file: Option<&Path>, has_user: bool) -> Result<Option<String>, String> {
+    let password = match file {
+        Some(path) => Some(of_file(path)?),
+        None => std::env::var(VARIABLE).ok(),
+    };
+    if has_user && password.is_none() {
+        let remedy = format!("add --password-file FILE, or set the variable {VARIABLE}");
+        return Err(format!("--user needs a password\n  remedy: {remedy}"));
+    }
+    Ok(password)
+}

@@ -14,6 +14,8 @@ use base::Key;
 use clap::{Subcommand, ValueEnum};
 use config::KeyFile;
 
+use super::agent_redis::RedisArgs;
+
 /// How long `query` waits for the answer.
 const QUERY_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -26,6 +28,10 @@ Examples:
 
   The same, for all load managers on the network:
     strowger agent --sip 192.0.2.11:5060 --to 255.255.255.255:5777 -- kamailio -DD -E
+
+  An agent beside a server of a Redis cluster, whose replica is promoted when it dies:
+    strowger agent --redis 10.0.0.21:6379 --password-file redis.password \\
+        --state-file /run/strowger/redis -- redis-server /etc/redis/redis-6379.conf
 
   Stop new calls for this server, then end it:
     strowger agent drain --control /run/strowger/kamailio.sock
@@ -44,7 +50,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     /// Address where the server receives SIP; load managers send to this address
-    #[arg(long, value_name = "ADDRESS:PORT", required = true, value_parser = sip_address)]
+    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "redis", value_parser = sip_address)]
     sip: Option<SocketAddr>,
     /// Transport of that address
     #[arg(long, value_enum, default_value_t = Transport::Udp)]
@@ -53,8 +59,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     id: Option<u32>,
     /// Heartbeat address of a load manager, a broadcast or a multicast address. May be repeated
-    #[arg(long, value_name = "ADDRESS:PORT", required = true, value_parser = address)]
+    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "redis", value_parser = address)]
     to: Vec<SocketAddr>,
+    #[command(flatten)]
+    redis: RedisArgs,
     /// Time between heartbeats
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     period_ms: u64,
@@ -98,7 +106,8 @@ pub(crate) struct Args {
     /// The server does not count as started before this time has passed
     #[arg(long, value_name = "MS", default_value_t = 0)]
     ready_delay_ms: u64,
-    /// Kill a server that runs and answers no OPTIONS over UDP for this time; it is started again. If left out, nobody asks it
+    /// Kill a server that runs and answers no OPTIONS over UDP (with --redis: no question) for this time; it is started again. If
+    /// left out, nothing is killed
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1000..=3_600_000))]
     hung_ms: Option<u64>,
     /// Pause before the first restart; it doubles with each further death soon after
@@ -179,7 +188,7 @@ enum ReadyWhen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(Option<GiveUp>);
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     config::parse_address(text, None).map_err(with_remedy)
 }
 
@@ -267,12 +276,22 @@ pub(super) fn key(path: &Path) -> Result<Key, String> {
 }
 
 fn settings(args: Args) -> Result<Settings, String> {
-    // clap has checked this: only a subcommand may do without.
-    let sip = args.sip.ok_or_else(|| "--sip is missing".to_owned())?;
-    let mut settings = Settings::new(sip, args.to, args.command);
-    settings.transport = match args.transport {
-        Transport::Udp => heartbeat::Transport::Udp,
-        Transport::Tcp => heartbeat::Transport::Tcp,
+    let mut drain = Duration::from_millis(args.drain_ms);
+    let mut settings = match args.redis.settings(args.command.clone())? {
+        Some(settings) => {
+            drain = settings.policy.drain;
+            settings
+        }
+        None => {
+            // clap has checked this: only a subcommand may do without.
+            let sip = args.sip.ok_or_else(|| "--sip is missing".to_owned())?;
+            let mut settings = Settings::new(sip, args.to, args.command);
+            settings.transport = match args.transport {
+                Transport::Udp => heartbeat::Transport::Udp,
+                Transport::Tcp => heartbeat::Transport::Tcp,
+            };
+            settings
+        }
     };
     settings.server_id = args.id.unwrap_or(settings.server_id);
     settings.period = Duration::from_millis(args.period_ms);
@@ -301,7 +320,7 @@ fn settings(args: Args) -> Result<Settings, String> {
         restart_delay_max: Duration::from_millis(args.restart_delay_max_ms),
         ran_well: Duration::from_millis(args.ran_well_ms),
         give_up: args.give_up.0,
-        drain: Duration::from_millis(args.drain_ms),
+        drain,
         stop_timeout: Duration::from_millis(args.stop_timeout_ms),
     };
     settings.server_log = args.server_log;
@@ -353,6 +372,14 @@ mod tests {
     }
 
     #[test]
+    fn a_server_of_a_cluster_is_no_sip_server() {
+        let settings = settings(parse("--redis 127.0.0.1:6379 --hung-ms 2000 -- redis-server x").unwrap());
+        let settings = settings.map_err(|why| panic!("{why}")).unwrap();
+        assert!(settings.shard.is_some() && settings.to.is_empty());
+        assert_eq!((settings.sip.port(), settings.policy.drain), (6379, Duration::ZERO));
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         for (line, named) in [
             ("--to 127.0.0.1:5777 -- true", "--sip"),
@@ -360,6 +387,7 @@ mod tests {
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777", "COMMAND"),
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777 --give-up often -- true", "write 5/60s, or never"),
             ("drain", "--control"),
+            ("--redis 127.0.0.1:6379 --to 127.0.0.1:5777 -- true", "--to"),
             ("--sip 127.0.0.1:0 --to 127.0.0.1:5777 -- true", "port 0"),
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:0 -- true", "--to"),
         ] {
@@ -372,6 +400,9 @@ mod tests {
     fn settings_that_cannot_work_are_refused() {
         for (line, named) in [
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777 --period-ms 1 -- true", "--period-ms"),
+            ("--redis 0.0.0.0:6379 -- true", "--redis"),
+            ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777 --user me -- true", "--redis"),
+            ("--redis 127.0.0.1:6379 --user me -- true", "--user"),
             ("--sip 127.0.0.1:7000 --to 127.0.0.1:5777 --key-file /nonexistent -- true", "/nonexistent"),
         ] {
             let error = settings(parse(line).unwrap()).err().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The roles of the binary: one variant, one arm and one file each.
 
 mod agent;
+mod agent_redis;
 mod answer;
 mod answer_figures;
 mod answer_shift;

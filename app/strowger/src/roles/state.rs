@@ -17,8 +17,6 @@ use crate::roles::state_part::StatePart;
 
 /// Less is no room for a farm, and more than a mistake in the unit.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
-/// The password for --check-redis, if there is no file of it.
-const PASSWORD_VARIABLE: &str = "STROWGER_STATE_PASSWORD";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -197,14 +195,8 @@ fn check_redis(args: &Args, address: &Address) -> Result<ExitCode, String> {
 
 /// The server, and who we are there.
 fn node(args: &Args, address: &Address) -> Result<link::Settings, String> {
-    let password = match &args.password_file {
-        Some(path) => Some(crate::process::password::of_file(path)?),
-        None => std::env::var(PASSWORD_VARIABLE).ok(),
-    };
-    if args.user.is_some() && password.is_none() {
-        let remedy = format!("add --password-file FILE, or set the variable {PASSWORD_VARIABLE}");
-        return Err(format!("--user needs a password\n  remedy: {remedy}"));
-    }
+    let file = args.password_file.as_deref();
+    let password = crate::process::password::of_state_tier(file, args.user.is_some())?;
     let user = args.user.as_deref().map(Box::from);
     let password = password.map(base::Key::from);
     Ok(link::Settings { nodes: vec![address.clone()], user, password, ..link::Settings::default() })

@@ -76,6 +76,10 @@ impl Agent {
                     self.settings.command.iter().map(|word| word.to_string_lossy()).collect();
                 info!("server started (pid {pid}): {}", command.join(" "));
                 self.watch(process);
+                let now = self.now();
+                if let Some(shard) = &mut self.shard {
+                    shard.started(now);
+                }
                 self.act(Event::Started(pid as u32));
             }
             Err(error) => {
@@ -109,6 +113,7 @@ impl Agent {
 
     pub(super) fn ended(&mut self, death: Death) {
         self.probe = None;
+        self.died();
         if matches!(self.supervisor.phase(), Phase::Stopping | Phase::Killing) {
             // The server has ended when all its processes have ended: a process that the first one started may still save
             // its work.
@@ -136,7 +141,9 @@ impl Agent {
         if let Some(stream) = &mut self.stream {
             stream.notify(&framed(&self.sender.notification()));
         }
-        info!("heartbeats now say: {state}");
+        if !self.settings.to.is_empty() {
+            info!("heartbeats now say: {state}");
+        }
         self.beat_at = self.now() + self.settings.period;
     }
 
@@ -153,7 +160,7 @@ impl Agent {
     }
 
     /// Writes the state file if something in it has changed.
-    fn remember(&mut self) {
+    pub(super) fn remember(&mut self) {
         let Some(state_file) = &self.state_file else { return };
         let ready = matches!(self.supervisor.phase(), Phase::Running | Phase::Leaving);
         let detached = self.outcome == Some(Outcome::Detached);
@@ -164,6 +171,7 @@ impl Agent {
             ready: if detached { self.remembered.as_ref().is_some_and(|before| before.ready) } else { ready },
             draining: self.supervisor.draining(),
             count_below: self.count_below(),
+            held: self.shard.as_ref().map(|shard| shard.held().clone()),
         };
         if self.remembered.as_ref() == Some(&remembered) {
             return;

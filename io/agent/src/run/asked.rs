@@ -55,6 +55,9 @@ impl Agent {
         status::line(&mut text, "pid", self.supervisor.pid());
         status::line(&mut text, "draining", Some(self.supervisor.draining()));
         status::line(&mut text, "restarts", Some(self.supervisor.restarts_total()));
+        if let Some(shard) = &self.shard {
+            shard.status(self.clock.now(), &mut text);
+        }
         for (to, word) in self.sender.targets() {
             status::line(&mut text, "heartbeats_to", Some(format!("{to} {word}")));
         }

@@ -5,6 +5,7 @@
 //! tests.
 
 mod adoption;
+mod cluster;
 mod control_socket;
 mod log;
 mod stopping;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use heartbeat::{Heartbeat, ServerState, Transport};
 
 use crate::control;
-use crate::settings::{ReadyCheck, Settings};
+use crate::settings::{ReadyCheck, Settings, ShardSettings};
 use crate::supervise::GiveUp;
 
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -250,7 +251,11 @@ fn settings_of(text: &str) -> Settings {
         None => ["sh", "-c", pairs["command"]].map(Into::into).to_vec(),
     };
     let to = pairs["to"].split(' ').map(|to| to.parse().unwrap()).collect();
-    let mut settings = Settings::new(pairs["sip"].parse().unwrap(), to, command);
+    let place = pairs["sip"].parse().unwrap();
+    let mut settings = match get("redis") {
+        Some(_) => Settings::of_shard(place, ShardSettings::default(), command),
+        None => Settings::new(place, to, command),
+    };
     settings.server_id = 42;
     settings.hung_after = millis("hung_ms");
     settings.state_file = get("state_file").map(PathBuf::from);

@@ -1,6 +1,7 @@
 //! One connection that never waits: bytes out, values in.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, RawFd};
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
@@ -41,18 +42,20 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn connect(address: &str, registry: &Registry, token: Token) -> io::Result<Socket> {
+        let mut socket = Socket::open(address)?;
         let both = Interest::READABLE | Interest::WRITABLE;
+        match &mut socket.stream {
+            Stream::Unix(stream) => registry.register(stream, token, both)?,
+            Stream::Tcp(stream) => registry.register(stream, token, both)?,
+        }
+        Ok(socket)
+    }
+
+    /// Begins to connect, for one who watches the descriptor himself.
+    pub(super) fn open(address: &str) -> io::Result<Socket> {
         let stream = match Place::of(address).ok_or(io::ErrorKind::InvalidInput)? {
-            Place::Unix(path) => {
-                let mut stream = UnixStream::connect(path)?;
-                registry.register(&mut stream, token, both)?;
-                Stream::Unix(stream)
-            }
-            Place::Tcp(address) => {
-                let mut stream = TcpStream::connect(address)?;
-                registry.register(&mut stream, token, both)?;
-                Stream::Tcp(stream)
-            }
+            Place::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+            Place::Tcp(address) => Stream::Tcp(TcpStream::connect(address)?),
         };
         Ok(Socket {
             stream,
@@ -63,6 +66,18 @@ impl Socket {
             reader: Reader::new(Limits::REPLIES),
             first: None,
         })
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        match &self.stream {
+            Stream::Unix(stream) => stream.as_raw_fd(),
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+        }
+    }
+
+    /// Whether something waits for the system to take it, or the system to connect.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.phase, Phase::Connecting) || self.left < self.out.len()
     }
 
     /// Whether the system has connected.
