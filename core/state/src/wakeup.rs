@@ -22,6 +22,9 @@ pub const DEAD_AFTER: Duration = Duration::from_millis(1500);
 /// A mark so much older than the newest one, when an engine first sees it, says nothing of its engine: that one has left out
 /// several of them, however far clocks are apart.
 const STALE_MS: Millis = 3_000;
+/// The calls in progress of an engine that is dead for so long have come by their wake-ups: those come when timer B has run out
+/// and two seconds later.
+const FORGOTTEN_AFTER_MS: Millis = 35_000;
 /// A due record whose owner lives is left to its owner for so long.
 pub const LEFT_TO_OWNER_MS: Millis = 5_000;
 /// A primary that has not answered for so long was not watched meanwhile: one answer may be lost.
@@ -99,6 +102,8 @@ struct Engine {
     dead: bool,
     /// Only old marks were seen so far: nothing is left to this engine, and nobody mourns it yet.
     stale: bool,
+    /// Its mark was older than [`FORGOTTEN_AFTER_MS`] when it was first seen.
+    forgotten: bool,
     /// At each primary: the newest mark.
     marks: BTreeMap<u32, Seen>,
 }
@@ -133,8 +138,9 @@ impl Living {
         watched.last = now;
         let newest = marks.iter().map(|mark| mark.at).max().unwrap_or_default();
         for mark in marks.iter().filter(|mark| mark.engine != self.engine) {
-            let is_old = mark.at.saturating_add(STALE_MS) < newest;
-            let first = || Engine { stale: is_old, ..Engine::default() };
+            let is_older = |than| mark.at.saturating_add(than) < newest;
+            let (stale, forgotten) = (is_older(STALE_MS), is_older(FORGOTTEN_AFTER_MS));
+            let first = || Engine { stale, forgotten, ..Engine::default() };
             let engine = self.engines.entry(mark.engine).or_insert_with(first);
             engine.address.clone_from(&mark.address);
             let new = Seen { at: mark.at, since: now, is_in_doubt: false };
@@ -144,7 +150,7 @@ impl Living {
                 Some(seen) if mark.at > seen.at => {
                     // Nor is one from before the death.
                     if !seen.is_in_doubt {
-                        (engine.dead, engine.stale) = (false, false);
+                        (engine.dead, engine.stale, engine.forgotten) = (false, false, false);
                     }
                     *seen = new;
                 }
@@ -179,8 +185,9 @@ impl Living {
         true
     }
 
-    /// Engines that died since the last call. One that was silent already when this engine came is left out while another one
-    /// lives that has seen its death: else each engine that starts would look for the calls of all that ever died.
+    /// Engines that died since the last call, those also that were silent already when this engine came: the others that live
+    /// may have come as late, or may leave it the share of one that died before it had those calls. One that has been silent for
+    /// long is left out while another engine lives: else each engine that starts would look for the calls of all that ever died.
     pub fn take_dead(&mut self, now: Time) -> Vec<u32> {
         let watched: Vec<u32> = self
             .watched
@@ -195,7 +202,7 @@ impl Living {
             };
             if !watched.is_empty() && watched.iter().all(still) {
                 engine.dead = true;
-                if engine.stale { &mut died_before } else { &mut died }.push(*number);
+                if engine.forgotten { &mut died_before } else { &mut died }.push(*number);
             }
         }
         if !self.engines.values().any(Engine::lives) {
@@ -432,10 +439,24 @@ mod tests {
     }
 
     #[test]
-    fn the_calls_of_those_who_died_before_are_left_to_one_who_saw_it() {
+    fn each_engine_that_starts_looks_for_the_calls_of_those_who_died_shortly_before() {
+        for other in [4, 6] {
+            let mut living = Living::new(ME);
+            let mut died = Vec::new();
+            for step in 0..=4 {
+                let own = 10_000 + step * 500;
+                living.marks(at(step * 500), 0, &[mark(ME, own), mark(3, 5_000), mark(other, own)]);
+                died.extend(living.take_dead(at(step * 500)));
+            }
+            assert_eq!(died, [3], "engine {other} may have come as late");
+        }
+    }
+
+    #[test]
+    fn the_calls_of_those_who_died_long_before_are_left_to_others() {
         let mut living = Living::new(ME);
         for step in 0..=4 {
-            let own = 10_000 + step * 500;
+            let own = 50_000 + step * 500;
             living.marks(at(step * 500), 0, &[mark(ME, own), mark(3, 5_000), mark(4, own)]);
             assert_eq!(living.take_dead(at(step * 500)), []);
         }
