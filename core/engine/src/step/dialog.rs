@@ -26,10 +26,10 @@ pub(super) fn of<'r>(
 }
 
 /// A request of our own to one side of a call that is up. Its number is above all that may have passed from the other side without
-/// a trace in the record.
+/// a trace in the record. The other side may be gone already: of a callee no number is kept.
 pub(super) fn own(look: &Look<'_>, record: &Record, leg: &Leg, method: &'static str) -> Option<Written> {
-    let other = record.legs.iter().find(|other| (other.number == 0) != (leg.number == 0))?;
-    let sequence = leg.offset.after_own().out(other.remote_sequence)?;
+    let other = record.legs.iter().find(|other| (other.number == 0) != (leg.number == 0));
+    let sequence = leg.offset.after_own().out(other.map_or(0, |other| other.remote_sequence))?;
     look.text(record).own(leg, method, sequence)
 }
 

@@ -153,6 +153,21 @@ fn a_hanging_up_whose_engine_died_goes_on_with_the_same_bytes() {
 }
 
 #[test]
+fn a_hanging_up_whose_engine_died_goes_on_where_only_the_caller_has_not_answered() {
+    let mut world = limited(2);
+    world.pass(Duration::from_secs(1));
+    answered(&mut world, 0);
+    world.pass(Duration::from_millis(10_020));
+    let (to_caller, to_callee) = (world.expect(CALLER, "BYE"), world.expect(CALLEE, "BYE"));
+    world.deliver(0, CALLEE, &response(&to_callee, "200 OK", "", ""));
+    world.kill(0);
+    let again = world.expect(CALLER, "BYE");
+    assert_eq!(again.replace(";e=2", ";e=1"), to_caller);
+    world.deliver(1, CALLER, &response(&again, "200 OK", "", ""));
+    assert_eq!(world.records(), (0, 1));
+}
+
+#[test]
 fn a_timer_that_waits_for_the_store_is_not_looked_at_without_pause() {
     let mut world = world(1);
     answered(&mut world, 0);
