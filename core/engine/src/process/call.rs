@@ -137,6 +137,8 @@ pub(super) struct Call {
     pub(super) looked_again: bool,
     /// The engine stood still while the store was asked: others may have gone on with the call.
     pub(super) doubted: bool,
+    /// An engine that another one knows to be dead: if the call is that one's, it is not left to it.
+    pub(super) heard_dead: Option<u32>,
     /// The end of the call that the store has not taken: it is written later.
     pub(super) owed: Option<Box<Owed>>,
     /// When the first timer of the application runs out, if this engine has the call.

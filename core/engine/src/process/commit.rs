@@ -11,7 +11,7 @@ use super::stand_in::is_in_progress;
 use super::{Asked, Engine, Outbox};
 use crate::letter;
 use crate::record::{Phase, Record, RecordError, Tombstone};
-use crate::step::{self, Change, Event, Step};
+use crate::step::{self, Change, Event, Step, Timer};
 
 /// When a timer whose write was refused runs out once more.
 const TIMER_AGAIN: Duration = Duration::from_millis(100);
@@ -179,6 +179,13 @@ impl Engine {
     ) -> bool {
         match event {
             Event::TakeOver => !checked && self.owner_lives(key),
+            // The call has timers at its owner; only for a request that this engine has passed on, nobody else waits.
+            Event::Timer(timer) if !matches!(timer, Timer::Unanswered(_)) => {
+                if !self.owner_lives(key) {
+                    self.run(now, key, &Event::TakeOver, &|| Owned::TakeOver, true, out);
+                }
+                true
+            }
             _ if self.hand_over(key, event, out) => {
                 if let Event::Response { response } = event {
                     self.look_whether_written(now, key, response, owned());
@@ -202,15 +209,22 @@ impl Engine {
         answer: &Result<Answer, Unanswered>,
         out: &mut Outbox,
     ) {
-        let Some(busy) = self.calls.get_mut(key).and_then(|call| call.busy.take()) else { return };
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(busy) = call.busy.take() else { return };
         if answer.is_err() {
             self.counters.unanswered.add(1);
         }
         match busy {
+            // The engine stood still since the store said this.
+            Busy::Reads(event) | Busy::Checks(event) if std::mem::take(&mut call.doubted) => {
+                self.read(key, event, out);
+            }
             Busy::Reads(event) => match answer {
                 Ok(Answer::Record(found)) => {
                     self.known(key, found.as_deref());
-                    self.again(now, key, event, true, out);
+                    // Another engine may have taken the call over meanwhile.
+                    let checked = event != Owned::TakeOver;
+                    self.again(now, key, event, checked, out);
                 }
                 _ => self.give_up(key, &event, out),
             },

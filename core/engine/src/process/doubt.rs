@@ -3,7 +3,7 @@
 use base::{Duration, Time};
 use state::Key;
 use state::planted::{self, Bug};
-use state::wakeup::MARK_EVERY;
+use state::wakeup::{DEAD_AFTER, MARK_EVERY};
 
 use super::call::{Known, Owned};
 use super::stand_in::is_in_progress;
@@ -24,14 +24,20 @@ impl Engine {
             // Their answers may wait in the socket.
             self.tier.suspects.clear();
         }
-        if is_late && self.calls.len() > 0 && !planted::is(Bug::NoDoubt) {
+        let is_again = self.tier.doubts_again.is_some_and(|at| at <= now);
+        if !(is_late || is_again) {
+            return;
+        }
+        // Others may have taken it for dead until they had seen its marks, and have taken over what it had just gone on with.
+        self.tier.doubts_again = is_late.then_some(now + DEAD_AFTER);
+        if self.calls.len() > 0 && !planted::is(Bug::NoDoubt) {
+            self.counters.stood_still.add(u64::from(is_late));
             self.doubt(now, out);
         }
     }
 
     /// Forgets what repetitions were due. A call in progress is read anew: its owner goes on with it, this engine or another.
     fn doubt(&mut self, now: Time, out: &mut Outbox) {
-        self.counters.stood_still.add(1);
         self.calls.doubt_packed();
         let mut waiting: Vec<Key> = Vec::new();
         for (key, call) in self.calls.all_mut() {

@@ -24,13 +24,10 @@ impl Engine {
 
     /// Whether another engine goes on with the call.
     pub(super) fn owner_lives(&self, key: Key) -> bool {
-        match self.calls.get(key).map(|call| &call.known) {
-            Some(Known::Up(record)) => {
-                let owner = record.header.owner;
-                owner != self.settings.engine && self.tier.lives(owner)
-            }
-            _ => false,
-        }
+        let Some(call) = self.calls.get(key) else { return false };
+        let Known::Up(record) = &call.known else { return false };
+        let owner = record.header.owner;
+        owner != self.settings.engine && call.heard_dead != Some(owner) && self.tier.lives(owner)
     }
 
     /// Gives the message to the owner. False: it is dead, or the message has been handed on too often.

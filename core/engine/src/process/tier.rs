@@ -59,6 +59,10 @@ pub(super) struct Tier {
     pub(super) was_within_reach: bool,
     /// Engines that died a short time ago, and when this engine heard of it.
     pub(super) mourned: Vec<(u32, Time)>,
+    /// The living engines, as they were when their calls were looked for last.
+    pub(super) looked_with: Vec<u32>,
+    /// When the calls in progress are looked at once more, because this engine stood still.
+    pub(super) doubts_again: Option<Time>,
     /// Looks for calls of dead engines that the store did not answer: partition and engine.
     pub(super) owned_again: Vec<(u8, u32)>,
     /// Engines that are asked whether they live.
@@ -80,6 +84,8 @@ impl Tier {
             silent: BTreeMap::new(),
             was_within_reach: true,
             mourned: Vec::new(),
+            looked_with: Vec::new(),
+            doubts_again: None,
             owned_again: Vec::new(),
             suspects: Vec::new(),
             now,
@@ -136,6 +142,6 @@ impl Tier {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         let asked = self.suspects.iter().map(|suspect| suspect.next);
-        asked.chain([self.next_mark, self.next_poll]).min()
+        asked.chain([self.next_mark, self.next_poll]).chain(self.doubts_again).min()
     }
 }

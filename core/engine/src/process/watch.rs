@@ -83,13 +83,33 @@ impl Engine {
             out.events.push(super::Event::EngineDied { engine: *engine });
             self.tier.mourned.push((*engine, now));
         }
+        self.look_for_calls(now, |_| true, out);
+    }
+
+    /// Engines may have mourned with different shares: one that started meanwhile has changed them, or one that was not known yet.
+    /// Who has got another share of the partitions looks there as well.
+    fn look_for_new_share(&mut self, now: Time, out: &mut Outbox) {
+        self.tier.mourned.retain(|(_, at)| now.since(*at) < MOURNED_FOR);
+        let before = std::mem::take(&mut self.tier.looked_with);
+        if !self.tier.mourned.is_empty() && before != self.tier.living.engines() {
+            let engine = self.settings.engine;
+            self.look_for_calls(now, |partition| wakeup::polled_by(partition, &before) != Some(engine), out);
+        } else {
+            self.tier.looked_with = before;
+        }
+    }
+
+    /// Looks for the calls of all that died a short time ago, in the partitions of this engine's share that `is_asked` names.
+    fn look_for_calls(&mut self, now: Time, is_asked: impl Fn(u8) -> bool, out: &mut Outbox) {
         let living = self.tier.living.engines();
-        let dead: Vec<u32> = self.tier.mourned.iter().map(|(engine, _)| *engine).collect();
-        for partition in 0..=u8::MAX {
+        let dead = self.tier.mourned.iter().map(|(engine, _)| *engine);
+        let dead: Vec<u32> = dead.filter(|engine| !self.tier.lives(*engine)).collect();
+        for partition in (0..=u8::MAX).filter(|partition| is_asked(*partition)) {
             if wakeup::polled_by(partition, &living) == Some(self.settings.engine) {
                 dead.iter().for_each(|engine| self.ask_owned(now, partition, *engine, 0, out));
             }
         }
+        self.tier.looked_with = living;
     }
 
     fn ask_owned(&mut self, now: Time, partition: u8, engine: u32, after: Millis, out: &mut Outbox) {
@@ -112,7 +132,9 @@ impl Engine {
                 self.heard_of(primary, true, out);
                 self.tier.living.marks(now, primary, marks);
                 let dead = self.tier.living.take_dead(now);
-                if !dead.is_empty() {
+                if dead.is_empty() {
+                    self.look_for_new_share(now, out);
+                } else {
                     self.mourn(now, &dead, out);
                 }
             }
@@ -205,7 +227,9 @@ impl Engine {
         // A living owner may have forgotten that it has the call.
         let is_overdue = first.is_some_and(|due| !wakeup::is_left_to_owner(is_left, due, millis));
         if is_due && is_overdue || waits && !is_left {
-            return self.take_over(now, key, out);
+            self.hear_of_death(key, dead);
+            self.take_over(now, key, out);
+            return self.hear_of_death(key, dead);
         }
         let later = millis
             + if is_due {
@@ -218,5 +242,12 @@ impl Engine {
         let at = first.filter(|due| *due > millis).map_or(later, |due| due.min(later));
         let wake = Command::Wake { key, expected, at };
         self.ask(super::Asked::Tier(Asked::Wake), key.partition(), wake, false, out);
+    }
+
+    /// The call may be in memory already, or is by now.
+    fn hear_of_death(&mut self, key: Key, dead: Option<u32>) {
+        if let (Some(_), Some(call)) = (dead, self.calls.get_mut(key)) {
+            call.heard_dead = dead;
+        }
     }
 }

@@ -142,6 +142,48 @@ fn without_a_notice_the_store_says_that_an_engine_died() {
 }
 
 #[test]
+fn a_call_that_another_engine_has_taken_over_meanwhile_is_left_to_it() {
+    let mut world = World::new(3);
+    world.pass(Duration::from_secs(1));
+    ringing(&mut world, 0);
+    // The third engine looks for the calls of both others; of the second it soon sees that it lives.
+    world.engines[0] = None;
+    world.tell(2, 2);
+    world.holds = true;
+    world.tell(2, 1);
+    let asks = std::mem::take(&mut world.asks);
+    let found: Vec<Reply> = asks.into_iter().map(|(_, ask)| world.answer_of(ask)).collect();
+    world.holds = false;
+    world.pass(Duration::from_millis(1_100));
+    world.tell(1, 1);
+    world.deliver(1, CALLER, INVITE);
+    world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    // What it looked for comes late.
+    found.into_iter().for_each(|reply| world.reply(2, reply));
+    assert_eq!((world.taken_over(1), world.taken_over(2)), (1, 0));
+    world.expect_nothing();
+}
+
+#[test]
+fn timers_of_an_engine_that_has_lost_its_call_end_it_no_longer() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    world.expect(CALLEE, "INVITE");
+    world.expect(CALLER, "SIP/2.0 100");
+    // The second engine takes the call over, soon knows that the first one lives, and alone hears that the callee rings.
+    world.tell(1, 1);
+    let repeated = world.expect(CALLEE, "INVITE");
+    world.pass(Duration::from_millis(1_200));
+    world.deliver(1, CALLEE, &response(&repeated, "180 Ringing", "bob", CONTACT));
+    world.pass(Duration::from_secs(40));
+    world.sent.clear();
+    world.deliver(1, CALLEE, &response(&repeated, "200 OK", "bob", CONTACT));
+    world.expect(CALLER, "SIP/2.0 200");
+}
+
+#[test]
 fn a_call_whose_create_got_no_answer_rings_when_its_copy_comes() {
     // The engine that wrote it, and another one, which hands the copy to it.
     for copy_at in [0, 1] {
@@ -192,6 +234,41 @@ fn an_engine_that_stood_still_repeats_nothing_that_another_has_ended() {
 }
 
 #[test]
+fn an_engine_that_stood_still_notices_that_its_call_was_taken_when_it_had_gone_on() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    world.deliver(0, CALLER, INVITE);
+    let invite = world.expect(CALLEE, "INVITE");
+    world.still[0] = true;
+    world.pass(Duration::from_secs(1));
+    world.still[0] = false;
+    world.pass(Duration::from_millis(20));
+    assert_eq!(world.taken_over(0), 1, "it goes on");
+    // The other one has not seen its marks yet.
+    world.tell(1, 1);
+    assert_eq!(world.taken_over(1), 1);
+    world.pass(Duration::from_secs(2));
+    world.sent.clear();
+    world.deliver(0, CALLEE, &response(&invite, "180 Ringing", "bob", CONTACT));
+    let (to, _) = world.sent.pop_front().expect("a letter");
+    assert_eq!(to.to_string(), "10.1.0.2:5099", "the owner waits for it");
+    world.expect_nothing();
+}
+
+#[test]
+fn the_calls_of_a_dead_engine_are_looked_for_where_an_engine_that_starts_has_changed_the_shares() {
+    let mut world = World::new(4);
+    let late = world.engines[3].take();
+    world.pass(Duration::from_secs(1));
+    world.engines[0] = None;
+    world.tell(1, 1);
+    assert_eq!(world.looks, 128, "every second partition");
+    world.engines[3] = late;
+    world.pass(Duration::from_millis(600));
+    assert_eq!(world.looks, 128 + 43, "every third one, unless it has looked there");
+}
+
+#[test]
 fn an_engine_that_stood_still_goes_on_with_what_nobody_took() {
     let mut world = World::new(1);
     world.pass(Duration::from_secs(1));
@@ -228,6 +305,28 @@ fn what_a_late_reply_allowed_to_leave_is_thrown_away() {
     world.still[0] = false;
     world.reply(at, reply);
     world.pass(Duration::from_secs(1));
+    world.expect_nothing();
+}
+
+#[test]
+fn what_the_store_said_before_an_engine_stood_still_counts_no_longer() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    let (invite, to) = answered(&mut world, 0);
+    world.holds = true;
+    world.deliver(0, CALLER, &of_caller("BYE", 8, "bye", &to));
+    let (at, look) = world.asks.pop_front().expect("a command");
+    let unchanged = world.answer_of(look);
+    world.holds = false;
+    world.still[0] = true;
+    world.pass(Duration::from_secs(5));
+    world.deliver(1, CALLEE, &of_callee("BYE", 1, "bye", &invite));
+    let bye = world.expect(CALLER, "BYE");
+    world.deliver(1, CALLER, &response(&bye, "200 OK", "", ""));
+    world.expect(CALLEE, "SIP/2.0 200");
+    world.still[0] = false;
+    world.reply(at, unchanged);
+    world.expect(CALLER, "SIP/2.0 481");
     world.expect_nothing();
 }
 

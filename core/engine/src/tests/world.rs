@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) asks: VecDeque<(usize, Ask)>,
     /// Commands since the start.
     pub(super) asked: usize,
+    /// How often engines have looked for the calls of a dead one.
+    pub(super) looks: usize,
     /// Whether commands wait until a test carries them out.
     pub(super) holds: bool,
     /// Letters that have not arrived: who sent it, number of the engine, and bytes. `sent` shows them too.
@@ -92,6 +94,7 @@ impl World {
             targets: Vec::new(),
             asks: VecDeque::new(),
             asked: 0,
+            looks: 0,
             holds: false,
             letters: VecDeque::new(),
             last: None,
@@ -119,6 +122,8 @@ impl World {
             self.sent.push_back((to, String::from_utf8_lossy(bytes).into_owned()));
         }
         self.asked += out.asks.len();
+        let is_look = |ask: &&Ask| matches!(ask.command, state::Command::OwnedBy(_));
+        self.looks += out.asks.iter().filter(is_look).count();
         self.asks.extend(out.asks.into_iter().map(|ask| (at, ask)));
         if !self.holds {
             self.carry_out();
