@@ -58,7 +58,10 @@ pub struct Caller {
     again_at: Option<Time>,
     /// The caller has sent a request twice over streams, so two answers may come.
     sent_again: bool,
-    cancelled: Option<Time>,
+    /// When the CANCEL left.
+    pub(crate) cancelled: Option<Time>,
+    /// The final answer to the CANCEL.
+    pub(crate) cancel_status: Option<u16>,
     invite: Option<(InviteClient, Packet)>,
     cancel: Option<(NonInviteClient, Packet)>,
     dialogs: Vec<Dialog>,
@@ -81,6 +84,7 @@ impl Caller {
             again_at: None,
             sent_again: false,
             cancelled: None,
+            cancel_status: None,
             invite: None,
             cancel: None,
             dialogs: Vec::new(),
@@ -97,6 +101,11 @@ impl Caller {
     /// The caller may send a CANCEL once a provisional answer has come (RFC 3261 §9.1).
     pub fn has_cancelled(&self) -> bool {
         self.cancel.is_some()
+    }
+
+    /// The other side has ended a dialog.
+    pub fn was_hung_up(&self) -> bool {
+        self.dialogs.iter().any(|dialog| dialog.ended)
     }
 
     fn cancel_at(&self) -> Option<Time> {
@@ -175,6 +184,7 @@ impl Caller {
             return self.invite_response(now, read, status, out);
         }
         if read.branch.ends_with("-1") && read.method == Method::Cancel {
+            self.cancel_status = self.cancel_status.or(Some(status).filter(|_| status >= 200));
             match &mut self.cancel {
                 Some((machine, _)) => {
                     if machine.handle(now, event, &self.timers) == Output::Ignored && !self.sent_again {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use base::{Chance, Duration, Time};
 use sip::Transport;
 
+use super::lasting;
 use super::member::Blow;
 use crate::addresses::address;
 use crate::fate::Manners;
@@ -20,10 +21,12 @@ pub enum Kind {
     Scattered,
     /// The servers of the state tier fail as well.
     StateTier,
+    /// As scattered; and calls ring for longer, or the farm ends them, or engines stand still for longer.
+    Lasting,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 3] = [Kind::Affinity, Kind::Scattered, Kind::StateTier];
+    pub const ALL: [Kind; 4] = [Kind::Affinity, Kind::Scattered, Kind::StateTier, Kind::Lasting];
 }
 
 /// A fault, and its time.
@@ -119,6 +122,8 @@ pub struct Case {
     pub callees: Vec<SocketAddr>,
     pub manners: Manners,
     pub ring_max: Duration,
+    /// The farm hangs up after this time.
+    pub talk_max: Option<Duration>,
     pub faults: Vec<Fault>,
     /// Load managers tell the others of an engine that is gone within this time; `None`: they find out by its marks.
     pub notices: Option<Duration>,
@@ -173,6 +178,7 @@ impl Case {
                 rings: Duration::from_millis(rings_ms),
             },
             ring_max: Duration::from_secs(180),
+            talk_max: None,
             faults: Vec::new(),
             notices: chance.permille(600).then(|| notices(chance)),
             step: Duration::from_millis([10, 20, 30][chance.below(3) as usize]),
@@ -180,16 +186,31 @@ impl Case {
             given_up_after: Duration::from_millis(5_000 + chance.below(3_000)),
             replies_lost_permille: [0, 0, 5][chance.below(3) as usize],
         };
-        case.faults = faults(chance, &case);
+        match kind {
+            Kind::Lasting => lasting::shape(chance, &mut case),
+            Kind::Affinity | Kind::Scattered | Kind::StateTier => case.faults = faults(chance, &case),
+        }
         case
     }
 
-    /// How much later than without faults a call is settled at the latest. What a fault has swallowed comes again after T2 at
-    /// most (RFC 3261 §17.1.2.2); so does what the network loses once.
-    pub fn patience(&self) -> Duration {
+    /// How much later than without faults something happens at the latest that is due from this time on. What a fault has
+    /// swallowed comes again after T2 at most (RFC 3261 §17.1.2.2); so does what the network loses once.
+    pub fn patience(&self, from: Time) -> Duration {
         let t2 = transaction::Timers::default().t2;
         let lost = if self.weather.loss_permille > 0 { t2 } else { Duration::ZERO };
-        self.faults.iter().map(|fault| fault.what.lasts() + t2).fold(t2 + lost, |sum, one| sum + one)
+        let mut faults: Vec<(Time, Duration)> =
+            self.faults.iter().map(|fault| (fault.at, fault.what.lasts() + t2)).collect();
+        // One that began before may last, also because others came between.
+        faults.sort();
+        let mut sum = t2 + lost;
+        let mut until = Time::ZERO;
+        for (at, costs) in faults {
+            until = until.max(at) + costs;
+            if until > from {
+                sum += costs;
+            }
+        }
+        sum
     }
 
     pub fn last_fault(&self) -> Time {

@@ -1,5 +1,8 @@
 //! What must hold after every run.
 
+use base::Time;
+
+use super::case::Kind;
 use super::world::World;
 use crate::callers::{Caller, Outcome};
 
@@ -8,7 +11,7 @@ impl World {
     pub fn wrong(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         type Check = fn(&World) -> Vec<String>;
-        let all: [(&str, Check); 8] = [
+        let all: [(&str, Check); 10] = [
             ("comes to an end", end),
             ("every call ends", ends),
             ("hung up from both sides", hung_up),
@@ -16,6 +19,8 @@ impl World {
             ("nobody talks to nobody", talks),
             ("no stray", strays),
             ("one text", texts),
+            ("nothing goes round", rounds),
+            ("no old record", stale),
             ("nothing left", left),
         ];
         for (name, check) in all {
@@ -62,7 +67,7 @@ fn ends(world: &World) -> Vec<String> {
             Outcome::Refused(487) if caller.has_cancelled() => {}
             other => wrong.push(format!("{name}: {other:?}")),
         }
-        let latest = caller.plan.starts + world.case.manners.rings + world.case.patience();
+        let latest = latest(world, caller);
         if caller.settled.is_some_and(|settled| settled > latest) {
             wrong.push(format!("{name} was settled late: {:?}, not {latest:?}", caller.settled));
         }
@@ -70,12 +75,27 @@ fn ends(world: &World) -> Vec<String> {
     wrong
 }
 
-/// A BYE is answered with 200, or with 481 where the other side has hung up as well.
+/// When a call is settled at the latest: its callee has rung, or its caller has cancelled it, and all faults meanwhile have cost
+/// their time.
+fn latest(world: &World, caller: &Caller) -> Time {
+    let case = &world.case;
+    let rung = caller.plan.starts + case.manners.rings;
+    let rung = rung + case.patience(caller.plan.starts);
+    // A lossy network may lose the answer to the cancelled INVITE several times.
+    let is_sure = case.weather.loss_permille == 0 && caller.cancel_status == Some(200);
+    match caller.cancelled.filter(|_| is_sure) {
+        Some(at) => rung.min(at + case.patience(at)),
+        None => rung,
+    }
+}
+
+/// A BYE is answered with 200, or with 481 where the other side or the farm has hung up as well.
 fn hung_up(world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
     for caller in &world.callers {
         for status in &caller.byes {
-            let good = *status == 200 || *status == 481 && world.callee_hung_up(caller);
+            let good =
+                *status == 200 || *status == 481 && (world.callee_hung_up(caller) || caller.was_hung_up());
             if !good {
                 wrong.push(format!("BYE of {}: {status}", caller.call_id));
             }
@@ -84,7 +104,9 @@ fn hung_up(world: &World) -> Vec<String> {
     for callee in &world.callees {
         for (call_id, status) in callee.witness.byes() {
             let caller = world.caller_of(call_id);
-            let crossed = caller.is_some_and(|caller| !caller.byes.is_empty());
+            let farm_hangs_up = world.case.talk_max.is_some();
+            let crossed =
+                caller.is_some_and(|caller| !caller.byes.is_empty() || farm_hangs_up && caller.was_hung_up());
             if status != 200 && !(status == 481 && crossed) {
                 let name = caller.map_or("?", |caller| &caller.call_id);
                 wrong.push(format!("BYE of callee {} for {name}: {status}", callee.address));
@@ -97,7 +119,13 @@ fn hung_up(world: &World) -> Vec<String> {
 /// A callee gets one INVITE for each INVITE of a caller, under one name.
 fn rings(world: &World) -> Vec<String> {
     let several = world.tap.rings.iter().filter(|(_, names)| names.len() > 1);
-    several.map(|((callee, caller), names)| format!("{callee} rings for {caller}@: {names:?}")).collect()
+    let several = several.map(|((callee, caller), names)| format!("{callee} rings for {caller}@: {names:?}"));
+    let again = world.tap.tags.iter().filter(|(_, tags)| tags.len() > 1);
+    let again = again.map(|((callee, call_id, _), tags)| {
+        let name = world.caller_of(call_id).map_or("?", |caller| &caller.call_id);
+        format!("{callee} rings again for one INVITE of {name}: {tags:?}")
+    });
+    several.chain(again).collect()
 }
 
 /// No callee has a call that its caller does not have.
@@ -109,13 +137,15 @@ fn talks(world: &World) -> Vec<String> {
 /// Nobody gets a message that he cannot place.
 fn strays(world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
+    let stood_still = world.seen.contains("engine stops");
     for caller in &world.callers {
         // A BYE that was sent again may be answered by two engines.
         // A refused call whose end was lost is refused once more when its record wakes up.
-        // An engine that stood still may answer a copy of the INVITE when the call is over.
+        // An engine that stood still may answer a copy of the INVITE or of its CANCEL when the call is over.
         let excused = |stray: &&String| {
             let came_back = !world.shard.ends_lost().is_empty() && stray.ends_with("in Terminated");
-            stray.starts_with("late: 200 (Bye)") || is_late_refusal(stray) || came_back
+            let came_late = stood_still && stray.starts_with("late: ") && stray.contains(" (Cancel) ");
+            stray.starts_with("late: 200 (Bye)") || is_late_refusal(stray) || came_late || came_back
         };
         let strays = caller.strays.iter().filter(|stray| !excused(stray));
         wrong.extend(strays.map(|stray| format!("{}: {stray}", caller.call_id)));
@@ -138,6 +168,21 @@ fn is_late_refusal(stray: &str) -> bool {
 /// Two engines with one event and one record send the same bytes.
 fn texts(world: &World) -> Vec<String> {
     world.tap.twice.clone()
+}
+
+/// Who hands a message over says how often that has happened: so it ends somewhere.
+fn rounds(world: &World) -> Vec<String> {
+    world.tap.uncounted.clone()
+}
+
+/// No request goes to a side that has no dialog any longer. Where the store is out of reach, engines go by what they remember; and
+/// one that stood still repeats what it passed on before.
+fn stale(world: &World) -> Vec<String> {
+    match world.case.kind {
+        Kind::StateTier => Vec::new(),
+        _ if world.seen.contains("engine stops") => Vec::new(),
+        Kind::Affinity | Kind::Scattered | Kind::Lasting => world.tap.stale.clone(),
+    }
 }
 
 /// Records go, and what they leave for late messages. Only an end that was lost with a primary leaves its record.

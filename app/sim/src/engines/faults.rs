@@ -16,6 +16,8 @@ const TIMEOUT_MS: u64 = 2_500;
 const TIMEOUT_SPREAD_MS: u64 = 1_100;
 /// An agent has a replica promoted after this time, and up to as much again.
 const FORCE_MS: u64 = 100;
+/// A worker throws away what it wanted to send if its turn took longer.
+const LATE: Duration = Duration::from_millis(300);
 
 impl World {
     fn after_ms(&mut self, from: u64, spread: u64) -> Time {
@@ -113,7 +115,7 @@ impl World {
     }
 
     /// A blow falls; `rest`: effects of the present turn that have not happened.
-    pub(super) fn blow(&mut self, at: usize, blow: Blow, rest: Vec<Deed>) {
+    pub(super) fn blow(&mut self, at: usize, blow: Blow, mut rest: Vec<Deed>) {
         let now = self.now();
         let number = self.members[at].number;
         self.note(|| format!("{now:?} member {at} {blow:?}, {} effects left", rest.len()));
@@ -127,6 +129,7 @@ impl World {
                 self.tell_others(at);
             }
             Blow::Stops(time) => {
+                rest.retain(|deed| time <= LATE || matches!(deed, Deed::Ask(_)));
                 self.members[at].frozen = Some((rest, Default::default()));
                 self.clock.add(now + time, Event::Resume(at, number));
                 let hears = self.after_ms(1_000, 1_000);

@@ -37,6 +37,7 @@ pub(super) struct Make {
     pub(super) callees: Vec<SocketAddr>,
     pub(super) route: Option<SocketAddr>,
     pub(super) ring_max: Duration,
+    pub(super) talk_max: Option<Duration>,
 }
 
 /// One effect of a turn.
@@ -115,7 +116,7 @@ impl Member {
 
     /// A new process, with the next number of the store.
     pub(super) fn start(&mut self, now: Time, number: u32) {
-        let Make { farm, callees, route, ring_max, .. } = &self.make;
+        let Make { farm, callees, route, ring_max, talk_max, .. } = &self.make;
         let sent_by = farm.to_string().into_bytes();
         let settings = Settings {
             mode: engine::Mode::B2bua,
@@ -125,7 +126,7 @@ impl Member {
             workers: 1,
             listeners: vec![Address { transport: Transport::Udp, sent_by: sent_by.into(), is_ipv4: true }],
             letters: letters_of(self.make.at).to_string().into_bytes().into(),
-            application: std::sync::Arc::new(engine::application::Forward::default()),
+            application: Arc::new(engine::application::Forward { talk_max: *talk_max }),
             to: callees.iter().map(|to| format!("sip:{to}").into_bytes().into()).collect(),
             route: route.map(|route| format!("<sip:{route};lr>").into_bytes().into()),
             hosts: HashMap::new(),

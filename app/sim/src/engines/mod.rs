@@ -10,6 +10,7 @@ mod checks;
 mod event;
 mod faults;
 mod holder;
+mod lasting;
 mod member;
 pub mod planted;
 mod portion;

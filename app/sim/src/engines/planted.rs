@@ -26,12 +26,12 @@ pub fn complaints(bug: Option<Bug>, kind: Kind, seed: u64) -> Vec<String> {
     wrong
 }
 
-/// Runs seeds of all kinds with a fault until one finds it.
-pub fn find(bug: Bug, limit: Duration) -> Option<Found> {
+/// Runs seeds of these kinds with a fault until one finds it.
+pub fn find(bug: Bug, kinds: &[Kind], limit: Duration) -> Option<Found> {
     let began = Instant::now();
     let mut runs = 0;
     for seed in 0.. {
-        for kind in Kind::ALL {
+        for kind in kinds.iter().copied() {
             runs += 1;
             let mut wrong = complaints(Some(bug), kind, seed);
             // What is wrong without the fault as well proves nothing.
@@ -72,10 +72,20 @@ mod tests {
         (Bug::LostTimer, Kind::Scattered),
     ];
 
+    /// Faults that show seldom, and a seed that shows each: if another order of events hides it there, a later one does.
+    const SEEDS: [(Bug, Kind, u64); 5] = [
+        (Bug::AckBeforePut, Kind::Lasting, 27),
+        (Bug::NoTakeOverPut, Kind::Lasting, 7),
+        (Bug::HopsForgotten, Kind::Scattered, 1),
+        (Bug::NoDoubt, Kind::Lasting, 5),
+        (Bug::CancelForgotten, Kind::Lasting, 104),
+    ];
+
     #[test]
     fn each_planted_fault_is_found() {
-        for (bug, kind) in FOUND {
-            let found = (0..RUNS).find(|seed| !complaints(Some(bug), kind, *seed).is_empty());
+        let often = FOUND.into_iter().map(|(bug, kind)| (bug, kind, 0));
+        for (bug, kind, from) in often.chain(SEEDS) {
+            let found = (from..from + RUNS).find(|seed| !complaints(Some(bug), kind, *seed).is_empty());
             let seed = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
             assert_eq!(complaints(None, kind, seed), Vec::<String>::new(), "without the fault all is well");
         }

@@ -10,6 +10,9 @@ const OF_ENGINES: (u64, u64) = (340, 390);
 /// The same where the servers of the state tier fail as well. In the three kinds together a thousand engines die.
 const OF_THE_STATE_TIER: (u64, u64) = (200, 220);
 
+/// The same where calls ring and engines stand still for long.
+const OF_LASTING: (u64, u64) = (100, 130);
+
 fn check(kind: Kind, (seeds, deaths_min): (u64, u64)) {
     let chosen = number("STROWGER_SEEDS");
     let summary = match number("STROWGER_SEED") {
@@ -43,4 +46,9 @@ fn engines_die_and_any_engine_gets_any_message() {
 #[test]
 fn the_state_tier_fails_as_well() {
     check(Kind::StateTier, OF_THE_STATE_TIER);
+}
+
+#[test]
+fn calls_ring_and_engines_stand_still_for_long() {
+    check(Kind::Lasting, OF_LASTING);
 }

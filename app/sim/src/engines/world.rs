@@ -80,6 +80,7 @@ impl World {
             callees: case.callees.clone(),
             route: None,
             ring_max: case.ring_max,
+            talk_max: case.talk_max,
         };
         let member = |at| {
             let offset = Duration::from_secs(1 + chance.below(1000));
@@ -194,7 +195,10 @@ impl World {
         let mut out = Vec::new();
         match who {
             Who::Caller(at) => self.callers[at].handle_timeout(now, &mut out),
-            Who::Callee(at) => self.callees[at].handle_timeout(now, &mut out),
+            Who::Callee(at) => {
+                self.callees[at].handle_timeout(now, &mut out);
+                out.iter().for_each(|packet| self.tap.answers(packet));
+            }
             Who::Member(at) => {
                 let deeds = self.members[at].handle_timeout(now);
                 return self.carry_out(at, deeds);
@@ -213,7 +217,7 @@ impl World {
                 let letters = super::tap::field(&text, "Call-ID").bytes();
                 letters.fold(7, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
             }
-            Kind::Scattered | Kind::StateTier => self.chance.below(count as u64) as usize,
+            Kind::Scattered | Kind::StateTier | Kind::Lasting => self.chance.below(count as u64) as usize,
         };
         (0..count).map(|step| place.wrapping_add(step) % count).find(|at| self.spread[*at])
     }
@@ -235,15 +239,18 @@ impl World {
                 if !self.members[at].lives() {
                     self.losses.came_to_nobody(&packet);
                 }
+                self.tap.reached(self.members[at].number, &packet);
                 self.receive(at, Incoming::Message(packet));
             }
             (None, Some(who)) => {
                 let mut out = Vec::new();
+                self.tap.gets(now, &packet);
                 match who {
                     Who::Caller(at) => self.callers[at].receive(now, Arrival::Message(&packet), &mut out),
                     Who::Callee(at) => {
                         self.tap.came(&packet);
                         self.callees[at].receive(now, Arrival::Message(&packet), &mut out);
+                        out.iter().for_each(|packet| self.tap.answers(packet));
                     }
                     Who::Member(_) => {}
                 }
@@ -272,7 +279,9 @@ impl World {
             match deed {
                 Deed::Ask(ask) => self.ask(at, ask),
                 Deed::Send(packet) => {
-                    self.tap.sent(&packet);
+                    let now = self.now();
+                    self.tap.sent(now, &packet);
+                    self.tap.hands_over(self.members[at].number, &packet);
                     self.send(vec![packet]);
                 }
             }
