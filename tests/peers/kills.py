@@ -104,6 +104,14 @@ class Scene:
         (self.farm.directory / "counters").write_text(json.dumps(engines | load_managers, indent=1))
         return {name: sum(counts.get(f"engine_{name}", 0) for counts in engines.values()) for name in names}
 
+    def pid(self, place):
+        """The engine's process: its agent has written it down."""
+        try:
+            words = self.note(place).read_text().split()
+        except FileNotFoundError:
+            return None
+        return int(words[words.index("pid") + 1]) if "pid" in words else None
+
     def end_engine(self, place):
         pid = self.pid(place)
         if pid and STROWGER.rpartition("/")[2] in _program(pid):
