@@ -90,8 +90,11 @@ impl Core {
         // A stream may be lost with what was written to it; towards a client we could do nothing about that.
         let may_be_lost = !server_reliable || to_client.is_none() && request.method != Method::Invite;
         let repeat = flow.transport.is_reliable() && may_be_lost;
+        // A copy that crossed its 2xx asks nothing of another server.
+        let crossed = || request.first && self.view.shared.calls.was_heard(turn.now, request.call, false);
         let failover = request.method == Method::Invite
             && to_client.is_none()
+            && !crossed()
             && match self.view.shared.settings.hold_setup {
                 HoldSetup::Off => false,
                 HoldSetup::Stream => flow.transport.is_reliable(),
