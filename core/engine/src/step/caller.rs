@@ -142,10 +142,11 @@ pub(super) fn invite_again(
     }
     let target = sip::answer::target(request, flow);
     match caller.state {
-        LegState::Calling | LegState::Early => answer(request, flow, &Reject::trying()),
+        // After the 2xx it says that nothing need be repeated: a load manager may hold the copy. The callee repeats its 2xx, and
+        // each copy passes.
+        LegState::Calling | LegState::Early | LegState::Confirmed => answer(request, flow, &Reject::trying()),
         LegState::Failed => Some(Step::Done(vec![Effect::Send { bytes: record.answer.to_vec(), target }])),
-        // The callee repeats its 2xx, and each copy passes.
-        LegState::Cancelling | LegState::Confirmed | LegState::Ending | LegState::Closed => None,
+        LegState::Cancelling | LegState::Ending | LegState::Closed => None,
     }
 }
 

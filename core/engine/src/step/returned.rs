@@ -41,8 +41,7 @@ pub(super) fn returned(look: &Look<'_>, record: &Record, copy: &Message<'_>, flo
             next.answer = answer[..].into();
             then.push(Effect::Fail { bytes: answer, target });
         }
-        // The callee repeats its 2xx until the ACK, and each copy passes.
-        LegState::Confirmed => {}
+        // Of a call that is up no INVITE leaves: the callee repeats its 2xx until the ACK, and each copy passes.
         _ => {
             then.push(answer_effect(copy, flow, &Reject::trying(), b""));
             then.extend(ringing_again(look, record));

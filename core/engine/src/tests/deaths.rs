@@ -269,6 +269,32 @@ fn the_calls_of_a_dead_engine_are_looked_for_where_an_engine_that_starts_has_cha
 }
 
 #[test]
+fn an_engine_that_stood_still_leaves_its_calls_to_the_one_that_took_them() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    let invite = ringing(&mut world, 0);
+    world.still[0] = true;
+    world.pass(Duration::from_secs(5));
+    let repeated = world.expect(CALLEE, "INVITE");
+    world.sent.clear();
+    world.letters.clear();
+    world.still[0] = false;
+    world.pass(Duration::from_millis(100));
+    world.sent.clear();
+    // The callee answers the first of the two copies.
+    world.deliver(0, CALLEE, &response(&invite, "200 OK", "bob", CONTACT));
+    assert_eq!(world.carry_letters(), 1);
+    let sent =
+        |world: &World, start: &str| world.sent.iter().filter(|(_, text)| text.starts_with(start)).count();
+    assert_eq!((sent(&world, "SIP/2.0 200"), sent(&world, "INVITE")), (1, 0), "{:#?}", world.sent);
+    assert_eq!((world.taken_over(0), world.taken_over(1)), (0, 1));
+    world.sent.clear();
+    world.pass(Duration::from_secs(40));
+    assert_eq!(anonymous(&repeated), anonymous(&invite));
+    assert_eq!(sent(&world, "INVITE"), 0, "nobody asks any longer");
+}
+
+#[test]
 fn an_engine_that_stood_still_goes_on_with_what_nobody_took() {
     let mut world = World::new(1);
     world.pass(Duration::from_secs(1));

@@ -90,6 +90,7 @@ fn a_failure_and_a_2xx_that_were_lost_come_over_the_new_connection() {
     world.deliver(0, CALLEE, &ok);
     goes(&world.expect(LB, "SIP/2.0 200"), "old");
     world.deliver(1, LB, &invite("TCP", "new", "lb"));
+    goes(&world.expect(LB, "SIP/2.0 100"), "new");
     world.expect_nothing();
     for at in [1, 0] {
         world.deliver(at, CALLEE, &ok);
