@@ -133,6 +133,28 @@ fn a_call_whose_first_copy_was_not_held_is_not_given_to_another_once_its_server_
 }
 
 #[test]
+fn a_copy_that_crossed_the_2xx_is_sent_again_but_goes_to_no_other_server() {
+    for answers in [false, true] {
+        let given = settings(Affinity::Tag, Selection::RoundRobin);
+        let mut farm = Farm::new(Settings { hold_setup: HoldSetup::Off, ..given });
+        let text = request("INVITE", "c1", "z9hG4bK1", "");
+        let invite = only(farm.udp(CLIENT, &text));
+        farm.set(|settings| settings.hold_setup = HoldSetup::All);
+        if answers {
+            only(farm.udp(&place(&invite), &response(&invite, "200 OK")));
+        }
+        // The client has come back on a stream, and repeats nothing itself.
+        let copy = only(farm.tcp(CLIENT, 5, &text.replace("/UDP", "/TCP")));
+        assert_eq!(copy.address(), invite.address());
+        farm.now = farm.now + Duration::from_millis(500);
+        assert_eq!(only(farm.timers()).address(), invite.address());
+        farm.kill(&place(&invite));
+        let elsewhere = farm.timers().iter().any(|left| left.address() != invite.address());
+        assert_eq!(elsewhere, !answers);
+    }
+}
+
+#[test]
 fn a_call_made_while_two_keys_were_in_use_outlives_the_older_one() {
     let keys = |keys: &[(u8, u8)]| {
         let tag = keys.iter().map(|(id, byte)| (*id, [*byte; 16].into())).collect();
