@@ -20,6 +20,8 @@ const GIVE_UP: u32 = 64 * T1;
 const PATIENCE: u32 = 60 * TICKS_PER_SECOND;
 /// A call that is over answers repetitions for so long: the INVITE of a callee that rings again comes within it.
 const LINGER: u32 = 10 * TICKS_PER_SECOND;
+/// How long a caller that wants to cancel waits for a 180.
+const SILENCE: u32 = 10 * TICKS_PER_SECOND;
 
 /// Where a message goes, or came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +120,10 @@ impl Book {
         self.send_invite(number, plan.line);
         self.timer(now + T1, number, Timer::Invite, 1);
         self.timer(now + plan.ring + plan.talk + PATIENCE, number, Timer::Patience, 0);
+        if plan.end == End::Cancel {
+            // A 180 that was lost comes no second time (RFC 3261 §17.2.1): its caller gives up all the same.
+            self.timer(now + plan.ring + SILENCE, number, Timer::Cancel, 0);
+        }
     }
 
     /// A telephone has a new connection, and repeats over it what has no final response.
@@ -205,7 +211,7 @@ impl Book {
                     self.send_bye(number);
                 }
             }
-            Timer::Cancel if unanswered => {
+            Timer::Cancel if unanswered && !call.has(Moment::Cancel) => {
                 call.note(Moment::Cancel, now);
                 self.send_cancel(number, line);
                 self.timer(now + T1, number, Timer::Cancelling, 1);

@@ -65,6 +65,21 @@ fn what_is_lost_is_repeated() {
 }
 
 #[test]
+fn a_caller_that_never_heard_it_ring_cancels_all_the_same() {
+    let mut book = book();
+    book.begin(plan(End::Cancel, Line::Udp), 1);
+    let mut trying = false;
+    pass(&mut book, 1, 30, |message| {
+        // The load manager has said 100 for it, and has lost the 180.
+        trying |= message.starts_with(b"SIP/2.0 180");
+        message.starts_with(b"SIP/2.0 180")
+    });
+    let call = only(&book);
+    assert!(trying && !call.has(Moment::Ringing) && call.has(Moment::Cancel));
+    assert_eq!(call.problem, None);
+}
+
+#[test]
 fn a_telephone_repeats_only_over_a_new_connection() {
     let mut book = book();
     book.begin(plan(End::Caller, Line::Phone(0)), 1);
