@@ -58,18 +58,18 @@ mod tests {
 
     /// Faults that few runs of a kind show.
     const FOUND: [(Bug, Kind); 12] = [
-        (Bug::NoFence, Kind::StateTier),
+        (Bug::NoFence, Kind::Affinity),
         (Bug::NoTombstone, Kind::Scattered),
-        (Bug::ShortTombstone, Kind::Affinity),
+        (Bug::ShortTombstone, Kind::Lasting),
         (Bug::NoWait, Kind::StateTier),
         (Bug::BranchDrawn, Kind::Scattered),
         (Bug::TagDrawn, Kind::Affinity),
-        (Bug::InviteBeforeCreate, Kind::Affinity),
-        (Bug::NoTakeOver, Kind::Scattered),
+        (Bug::InviteBeforeCreate, Kind::StateTier),
+        (Bug::NoTakeOver, Kind::StateTier),
         (Bug::NoHandBack, Kind::Affinity),
-        (Bug::OwnStampForgotten, Kind::StateTier),
+        (Bug::OwnStampForgotten, Kind::Scattered),
         (Bug::RefusalIgnored, Kind::StateTier),
-        (Bug::LostTimer, Kind::Scattered),
+        (Bug::LostTimer, Kind::Affinity),
     ];
 
     /// Faults that show seldom, and a seed that shows each: if another order of events hides it there, a later one does.
