@@ -20,20 +20,35 @@ struct Node {
 }
 
 impl Node {
+    /// Its ports were free a moment ago; if another program took one of them meanwhile, it starts at others.
     fn start(settings: &[(&str, &str)]) -> Node {
+        for _ in 0..ATTEMPTS {
+            let node = Node::at_free_ports(settings);
+            let begin = Instant::now();
+            while begin.elapsed() < PATIENCE / ATTEMPTS {
+                if say(&node.address, &["PING"]).is_ok() {
+                    return node;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let log = std::fs::read_to_string(node.rig.file("log")).unwrap_or_default();
+            eprintln!("{} does not answer: {log}", node.address);
+        }
+        panic!("no server answers");
+    }
+
+    fn at_free_ports(settings: &[(&str, &str)]) -> Node {
         let mut rig = Rig::new();
-        // Free a moment ago; nobody but a test takes ports here.
         let bus = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let setup = Setup { cluster: true, started_by: StartedBy::Agent, memory_max_bytes: 1 << 26 };
         let lines = format!("bind 127.0.0.1\nport {}\ncluster-port {bus}\n", rig.sip.port());
-        let place = format!("dir {}\nloglevel warning\n", rig.folder.display());
+        let log = rig.file("log");
+        let place = format!("dir {}\nlogfile {}\nloglevel warning\n", rig.folder.display(), log.display());
         std::fs::write(rig.file("conf"), format!("{}{lines}{place}", setup.file())).unwrap();
         let command = format!("exec redis-server {}", rig.file("conf").display());
         rig.start(&command, &[&[("redis", "yes"), ("give_up", "99")], settings].concat());
         let address = rig.sip.to_string();
-        let node = Node { rig, address, bus };
-        in_time("the server answers", || say(&node.address, &["PING"]).is_ok());
-        node
+        Node { rig, address, bus }
     }
 
     fn done(&self, words: &[&str]) {
@@ -80,6 +95,9 @@ impl Node {
         pid
     }
 }
+
+/// To start a server.
+const ATTEMPTS: u32 = 10;
 
 /// Longer than an election takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
