@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import time
 
@@ -253,6 +254,15 @@ def primary(scene, number):
     return died
 
 
+def guarded(scene, number):
+    """A primary whose agent has its replica promoted, and starts it again."""
+    dead = scene.tier.primaries()[number % 3]
+    before = dead.kill()
+    died = now()
+    scene.tier.came_back(dead, before)
+    return died
+
+
 def replica(scene, number):
     dead = scene.tier.kill_replica(number % 3)
     died = now()
@@ -272,6 +282,12 @@ def load_manager(scene, _number):
     # keepalived takes the address back to a host only after its script has succeeded twice.
     time.sleep(3)
     return died
+
+
+def longest(made, moments):
+    """After each death, the longest that the next message of a call took that was in progress."""
+    delays = sorted(max((call.next_delay(moment) or 0 for call in made if call.last(moment)), default=0) / 1e6 for moment in moments)
+    return f"longest delay after a death: median {statistics.median(delays):.2f} s, {delays[0]:.2f} to {delays[-1]:.2f}"
 
 
 def now():
@@ -314,7 +330,7 @@ def judged(what, made, moments, parties):
     kinds = {line: sum(call.line == line for call in made) for line in LINES}
     hung_up = {end: sum(call.good and call.end == end for call in made) for end in ("caller", "callee", "cancel", "refuse")}
     figures = f"{len(made)} calls {kinds}, {len(bad)} lost, {len(lost) - len(bad)} out of reach, {len(twice)} rang twice; ended {hung_up}"
-    return f"{figures}; {parties.says()}", problems
+    return f"{figures}; {longest(made, moments)}; {parties.says()}", problems
 
 
 CASES = {victim.__name__: [victim] for victim in (engine, primary, replica, agent, stopped, stopped_for_good)}
@@ -322,6 +338,10 @@ CASES = {victim.__name__: [victim] for victim in (engine, primary, replica, agen
 
 def load_managers():
     return killed("load_manager", [load_manager], Redundant, unreachable=UNREACHABLE, asking=UNREACHABLE // 2)
+
+
+def guarded_primaries():
+    return killed("guarded", [guarded], lambda farm: Scene(farm, Cluster(farm, memory="256M", agents=[])))
 
 
 def in_turn():
@@ -348,6 +368,8 @@ def main():
         # Each kind by itself takes minutes.
         if SIZE == FULL or ONLY == f"kills/{name}":
             report.case(name, killed, name, victims)
+    if SIZE == FULL or ONLY == "kills/guarded":
+        report.case("guarded", guarded_primaries)
     if SIZE == FULL:
         report.case("load_manager", load_managers)
     report.end()

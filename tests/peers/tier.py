@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 
-from farm import STROWGER, until
+from farm import STROWGER, bound, until
 
 SLOTS = 16384
 # One in 64 has a partition.
@@ -122,12 +122,65 @@ class Server:
         return any(all(word in line for word in words) for line in self.say("CLUSTER", "NODES").splitlines())
 
 
+class Guarded(Server):
+    """A server under an agent, which has its replica promoted when it dies, and starts it again."""
+
+    def __init__(self, farm, memory, options, agent_options):
+        self.agent_options = agent_options
+        super().__init__(farm, memory, options)
+
+    def start(self):
+        """Starts the agent."""
+        name = self.place.port
+        argv = [STROWGER, "agent", "--redis", self.place.host_port, "--state-file", self.note, "--give-up", "never", *self.agent_options]
+        self.agent = self.farm.start(f"agent-{name}", [*argv, "--", "redis-server", self.directory / "redis.conf"])
+        self.farm.callback(self.end)
+        self.process, self.connection = self, None
+        self.farm.serving(self.agent, [self.place])
+
+    @property
+    def note(self):
+        """The file in which its agent writes the server's process down."""
+        return self.directory / "agent"
+
+    @property
+    def pid(self):
+        try:
+            words = self.note.read_text().split()
+        except FileNotFoundError:
+            return None
+        return int(words[words.index("pid") + 1]) if "pid" in words else None
+
+    def alive(self):
+        """Whether it runs and takes connections."""
+        try:
+            return bool(self.pid) and os.readlink(f"/proc/{self.pid}/cwd") == str(self.directory) and bound(self.place)
+        except OSError:
+            return False
+
+    def kill(self):
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        self.connection = None
+        return pid
+
+    def end(self):
+        """Server and agent at once: an orderly stop would promote replicas, one after the other."""
+        for one in (self.agent.kill, self.kill):
+            with contextlib.suppress(ProcessLookupError, TypeError):
+                one()
+
+    def said(self, words):
+        """How often its agents have said this."""
+        return self.agent.log.read_text(errors="replace").count(words)
+
+
 class Cluster:
     """Primaries, each with a replica. `appended`: their files are as they must be where something starts a server again at
-    once; without, as they are under an agent."""
+    once; without, as they are under an agent. `agents`: each is under one, with these options."""
 
-    def __init__(self, farm, primaries=3, memory="64M", appended=False):
-        self.farm, self.memory = farm, memory
+    def __init__(self, farm, primaries=3, memory="64M", appended=False, agents=None):
+        self.farm, self.memory, self.agents = farm, memory, agents
         self.options = [] if appended else ["--under-agent"]
         self.servers = [self.new() for _ in range(2 * primaries)]
         heads = self.servers[:primaries]
@@ -148,7 +201,9 @@ class Cluster:
         return [server.place.host_port for server in self.servers[:3]]
 
     def new(self):
-        return Server(self.farm, self.memory, self.options)
+        if self.agents is None:
+            return Server(self.farm, self.memory, self.options)
+        return Guarded(self.farm, self.memory, self.options, self.agents)
 
     def meet(self, server):
         first = self.servers[0]
@@ -210,6 +265,11 @@ class Cluster:
         # A dead server that comes back before that would empty its replica.
         served = f"cluster_slots_ok:{SLOTS}"
         until(lambda: all(served in server.say("CLUSTER", "INFO") for server in left), "a replica has taken over", PATIENCE)
+
+    def came_back(self, dead, before):
+        """Returns when the agent of a dead server, whose process was `before`, has started it as a replica with a copy."""
+        until(lambda: dead.pid not in (before, None) and dead.alive(), f"{dead.place} is started again", PATIENCE)
+        self.whole()
 
     def restart(self, dead):
         """Starts a dead server again, after its replica has taken over: it follows that one."""
