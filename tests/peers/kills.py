@@ -327,6 +327,8 @@ def judged(what, made, moments, parties):
     for why, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
         print(f"  {count} lost: {why}", flush=True)
     problems = [f"{len(bad)} of {len(made)} calls lost"] * bool(bad) + [f"{len(twice)} calls rang twice"] * bool(twice)
+    late = parties.rang_late()
+    problems += [f"{late} callees rang for calls that were over"] * bool(late)
     kinds = {line: sum(call.line == line for call in made) for line in LINES}
     hung_up = {end: sum(call.good and call.end == end for call in made) for end in ("caller", "callee", "cancel", "refuse")}
     figures = f"{len(made)} calls {kinds}, {len(bad)} lost, {len(lost) - len(bad)} out of reach, {len(twice)} rang twice; ended {hung_up}"

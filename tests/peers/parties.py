@@ -4,6 +4,7 @@ a table of the state of the call and what died."""
 import csv
 import dataclasses
 import os
+import re
 
 from farm import ROOT, until
 
@@ -67,6 +68,10 @@ class Parties:
             raise RuntimeError(f"the parties failed: {self.process.tail()}")
         with open(self.file, newline="") as file:
             return [Call(row) for row in csv.DictReader(file)]
+
+    def rang_late(self):
+        """Callees that rang for calls that were over."""
+        return int(re.search(r"rang after their end (\d+)", self.process.log.read_text()).group(1))
 
     def says(self):
         """What it counts besides."""
