@@ -10,32 +10,12 @@ use transaction::{
     NonInviteClientState, Output, Timers,
 };
 
+use crate::dialog::{Bye, Dialog};
 use crate::link::Packet;
 use crate::node::{Arrival, Node};
 use crate::phones::RECONNECT_AFTER;
 pub use crate::plan::{Outcome, Plan};
 use crate::text::{self, Ask, Read};
-
-/// A dialog that an answer made.
-#[derive(Debug)]
-struct Dialog {
-    to_tag: String,
-    target: String,
-    routes: Vec<String>,
-    /// The ACK, sent once for each copy of the answer.
-    ack: Packet,
-    bye: Option<Bye>,
-    bye_at: Time,
-    /// The other side has ended the dialog.
-    ended: bool,
-}
-
-#[derive(Debug)]
-struct Bye {
-    machine: NonInviteClient,
-    packet: Packet,
-    status: Option<u16>,
-}
 
 #[derive(Debug)]
 pub struct Caller {
@@ -93,9 +73,7 @@ impl Caller {
 
     /// Neither the call nor one of its dialogs is left.
     pub fn is_done(&self) -> bool {
-        let talking =
-            |dialog: &Dialog| !dialog.ended && dialog.bye.as_ref().is_none_or(|bye| bye.status.is_none());
-        self.outcome != Outcome::Pending && !self.dialogs.iter().any(talking)
+        self.outcome != Outcome::Pending && !self.dialogs.iter().any(Dialog::lasts)
     }
 
     /// The caller may send a CANCEL once a provisional answer has come (RFC 3261 §9.1).
@@ -349,11 +327,7 @@ impl Node for Caller {
         let Some((invite, _)) = &self.invite else { return Some(self.plan.starts) };
         let patience = self.cancel_at();
         let cancel = self.cancel.as_ref().and_then(|(machine, _)| machine.next_deadline());
-        let dialogs =
-            self.dialogs.iter().filter(|dialog| !dialog.ended).filter_map(|dialog| match &dialog.bye {
-                None => Some(dialog.bye_at),
-                Some(bye) => bye.machine.next_deadline(),
-            });
+        let dialogs = self.dialogs.iter().filter_map(Dialog::deadline);
         [invite.next_deadline(), patience, cancel, self.again_at, self.hopeless_at()]
             .into_iter()
             .flatten()

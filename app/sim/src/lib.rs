@@ -9,6 +9,7 @@ pub mod addresses;
 pub mod callers;
 pub mod checkers;
 pub mod clock;
+mod dialog;
 pub mod engines;
 pub mod excuse;
 pub mod farm;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use base::{Duration, Time};
 
-use follower::Follower;
+use follower::{FRESH, Follower};
 pub use held::Held;
 pub use word::Word;
 
@@ -31,8 +31,6 @@ const LOOK_EVERY_AFTER: Duration = Duration::from_millis(20);
 const LOOK_EVERY_LATE: Duration = Duration::from_millis(200);
 /// A promotion that was asked for has come after this time, or the cluster's own failover (3.6 s) has.
 const SOON: Duration = Duration::from_secs(5);
-/// An answer to an older question says nothing about now.
-const FRESH: Duration = Duration::from_secs(1);
 /// If a replica does not say within this time what it has, the next one is asked.
 const CANDIDATE_PATIENCE: Duration = Duration::from_millis(150);
 /// Servers vote for one replica of a primary within two node timeouts, 3 s; another one would ask in vain before.

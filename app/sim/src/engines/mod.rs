@@ -7,6 +7,7 @@
 mod asking;
 mod case;
 mod checks;
+mod draw;
 mod event;
 mod faults;
 mod holder;

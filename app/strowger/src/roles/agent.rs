@@ -14,6 +14,7 @@ use base::Key;
 use clap::{Subcommand, ValueEnum};
 use config::KeyFile;
 
+use super::addresses::{address, sip_address};
 use super::agent_redis::RedisArgs;
 
 /// How long `query` waits for the answer.
@@ -187,19 +188,6 @@ enum ReadyWhen {
 /// A value of --give-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(Option<GiveUp>);
-
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    config::parse_address(text, None).map_err(with_remedy)
-}
-
-/// As `lb --server` reads it: without a port, the port is that of SIP.
-fn sip_address(text: &str) -> Result<SocketAddr, String> {
-    config::parse_address(text, Some(sip::SIP_PORT)).map_err(with_remedy)
-}
-
-fn with_remedy((what, remedy): config::Wrong) -> String {
-    format!("{what}\n  remedy: {remedy}")
-}
 
 fn limit(text: &str) -> Result<Limit, String> {
     if text == "never" {

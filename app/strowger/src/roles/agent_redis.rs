@@ -11,7 +11,7 @@ use ::agent::settings::ShardSettings;
 pub(super) struct RedisArgs {
     /// The server is no SIP server, but one of a Redis or Valkey cluster, and the others know it at this address: when it
     /// dies as a primary, its replica is promoted before it is started again. Replaces --sip and --to
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::agent::address,
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::addresses::address,
         conflicts_with_all = ["sip", "to", "transport", "id", "key_file", "query", "get_data", "state_tier", "ready", "drain_ms"])]
     pub(super) redis: Option<SocketAddr>,
     /// With --redis: user at the servers of that cluster [default: their user `default`]

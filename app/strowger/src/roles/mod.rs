@@ -1,5 +1,6 @@
 //! The roles of the binary: one variant, one arm and one file each.
 
+mod addresses;
 mod agent;
 mod agent_redis;
 mod answer;

@@ -2,8 +2,10 @@
 
 use base::{Duration, Time};
 
-use super::FRESH;
 use super::word::Word;
+
+/// An answer to an older question says nothing about now.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// A replica that is listed for a shorter time is one that engines may not wait for yet: they ask for the replicas every 0.5 s.
 const IN_STEP_FOR: Duration = Duration::from_secs(1);
