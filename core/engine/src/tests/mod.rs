@@ -12,4 +12,5 @@ mod reach;
 mod replays;
 mod returned;
 mod shares;
+mod still;
 mod world;
