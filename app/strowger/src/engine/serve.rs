@@ -85,7 +85,9 @@ pub(crate) fn serve(start: Start) -> io::Result<()> {
             Ok((memory.beside(), None))
         });
     };
-    let begun = state_redis::link::Start::wait(&state, &clock, PATIENCE)?;
+    let begun = state_redis::link::Start::wait(&state, &clock, PATIENCE, |error| {
+        outln!("the state tier does not answer yet ({error}): waiting for {} s", PATIENCE.as_secs());
+    })?;
     let keeper = Some(Keeper::start(state.clone(), begun.clone())?);
     let identity =
         Identity { engine: begun.engine, secret: *begun.secret.get(), clock: begun.clock(), keeper };

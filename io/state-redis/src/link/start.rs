@@ -21,6 +21,9 @@ use crate::functions;
 use crate::resp::Value;
 use state::links::{Said, Words};
 
+/// Who waits for longer says so.
+const SAID_AFTER: Duration = Duration::from_secs(1);
+
 /// Bytes of the farm's secret.
 pub const SECRET_BYTES: usize = 32;
 /// How long to wait until it is tried again.
@@ -39,15 +42,28 @@ pub struct Start {
 }
 
 impl Start {
-    /// Waits for the state tier until `patience` is over. In the end it does without primaries that do not answer, if the
-    /// secret is known to others.
-    pub fn wait(settings: &Settings, clock: &os::Clock, patience: Duration) -> io::Result<Start> {
+    /// Waits for the state tier until `patience` is over, and says once what it waits for if that takes more than a second. In
+    /// the end it does without primaries that do not answer, if the secret is known to others.
+    pub fn wait(
+        settings: &Settings,
+        clock: &os::Clock,
+        patience: Duration,
+        say: impl FnOnce(&io::Error),
+    ) -> io::Result<Start> {
         let begin = Instant::now();
+        let mut say = Some(say);
         loop {
             let is_last = begin.elapsed() >= patience;
             match Farm::reach(settings, is_last).and_then(|mut farm| farm.start(clock)) {
                 Err(error) if is_last => return Err(explained(&error)),
-                Err(_) => thread::sleep(AGAIN),
+                Err(error) => {
+                    if begin.elapsed() >= SAID_AFTER
+                        && let Some(say) = say.take()
+                    {
+                        say(&error);
+                    }
+                    thread::sleep(AGAIN);
+                }
                 Ok(start) => return Ok(start),
             }
         }

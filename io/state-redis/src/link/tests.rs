@@ -65,7 +65,7 @@ struct Worker {
 
 impl Worker {
     fn new(settings: &Settings) -> Worker {
-        let start = Start::wait(settings, &CLOCK, Duration::from_secs(10)).expect("the state tier");
+        let start = Start::wait(settings, &CLOCK, Duration::from_secs(10), |_| {}).expect("the state tier");
         Worker::of(settings, &start)
     }
 

@@ -143,7 +143,8 @@ fn engines_start_here_as_at_redis() {
     let server = Running::start(|_, _| ());
     let nodes = vec![Address::Unix(server.path.clone())];
     let settings = Settings { nodes, ..Settings::default() };
-    let start = || Start::wait(&settings, &os::Clock::start(), Duration::from_secs(10)).expect("a start");
+    let start =
+        || Start::wait(&settings, &os::Clock::start(), Duration::from_secs(10), |_| {}).expect("a start");
     let (first, second) = (start(), start());
     assert_eq!(second.engine, first.engine + 1);
     assert_eq!(second.secret.get(), first.secret.get());

@@ -56,8 +56,8 @@ fn partitions_are_asked_for_at_their_primaries_and_none_is_lost_with_one_of_them
     let folder = Folder::new();
     let mut servers = cluster(&folder);
     let settings = settings(&servers);
-    let start = Start::wait(&settings, &CLOCK, Duration::from_secs(10)).expect("the state tier");
-    let again = Start::wait(&settings, &CLOCK, Duration::from_secs(10)).expect("the state tier");
+    let start = Start::wait(&settings, &CLOCK, Duration::from_secs(10), |_| {}).expect("the state tier");
+    let again = Start::wait(&settings, &CLOCK, Duration::from_secs(10), |_| {}).expect("the state tier");
     assert!(again.engine == start.engine + 1 && again.secret == start.secret);
     let mut worker = Worker::of(&settings, &start);
     for number in 0..256 {
@@ -111,7 +111,7 @@ fn partitions_are_asked_for_at_their_primaries_and_none_is_lost_with_one_of_them
         let there = worker.answer(peek(key(number)), false);
         assert_eq!(there, Ok(Answer::Record(Some(record(version, 0)))), "{number}");
     }
-    let late = Start::wait(&settings, &CLOCK, Duration::from_secs(10)).expect("the state tier");
+    let late = Start::wait(&settings, &CLOCK, Duration::from_secs(10), |_| {}).expect("the state tier");
     assert!(late.engine == again.engine + 1 && late.secret == start.secret);
 }
 

@@ -9,7 +9,7 @@ use super::{CLOCK, Server, Settings, Start, Worker, create, del, key, peek, put,
 use crate::server::tests::Running;
 
 fn start(settings: &Settings) -> Start {
-    Start::wait(settings, &CLOCK, Duration::from_secs(10)).expect("the state tier")
+    Start::wait(settings, &CLOCK, Duration::from_secs(10), |_| {}).expect("the state tier")
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn each_start_draws_another_number_and_finds_the_same_secret() {
     // Another farm's engine has written there.
     server.say(&["SET", "{p07}secret", "01234567890123456789012345678901"]);
     assert!(first.keep_secret(&server.settings()).unwrap_err().to_string().contains("another farm"));
-    let short = Start::wait(&server.settings(), &CLOCK, Duration::from_millis(200));
+    let short = Start::wait(&server.settings(), &CLOCK, Duration::from_millis(200), |_| {});
     assert!(short.err().expect("an error").to_string().contains("another farm"));
 }
 
@@ -87,7 +87,7 @@ fn without_a_state_tier_the_start_says_what_to_do() {
     let folder = Folder::new();
     let address = super::super::Address::Unix(folder.path().join("none"));
     let settings = Settings { nodes: vec![address], ..Settings::default() };
-    let error = Start::wait(&settings, &CLOCK, Duration::from_millis(50)).err().expect("an error");
+    let error = Start::wait(&settings, &CLOCK, Duration::from_millis(50), |_| {}).err().expect("an error");
     let text = error.to_string();
     assert!(text.contains("none: No such file") && text.contains("remedy: start it"), "{text}");
 }
@@ -159,7 +159,7 @@ fn a_password_is_needed_and_said() {
     let mut worker = Worker::of(&with("secret"), &start);
     assert_eq!(worker.answer(create(key(1), 1), true), Ok(Answer::Done));
     for wrong in [with("wrong"), server.settings()] {
-        let error = Start::wait(&wrong, &CLOCK, Duration::from_millis(100)).err().expect("an error");
+        let error = Start::wait(&wrong, &CLOCK, Duration::from_millis(100), |_| {}).err().expect("an error");
         assert!(error.to_string().contains("WRONGPASS") || error.to_string().contains("NOAUTH"), "{error}");
         let mut worker = Worker::of(&wrong, &start);
         worker.run(Duration::from_millis(300));
