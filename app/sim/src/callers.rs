@@ -86,6 +86,11 @@ impl Caller {
         self.dialogs.iter().any(|dialog| dialog.ended)
     }
 
+    /// To tags of dialogs whose BYEs crossed: the other side's came before the answer to the caller's, which is sent no longer.
+    pub fn crossed(&self) -> impl Iterator<Item = &str> {
+        self.dialogs.iter().filter(|dialog| dialog.has_crossed()).map(|dialog| &*dialog.to_tag)
+    }
+
     fn cancel_at(&self) -> Option<Time> {
         let (invite, _) = self.invite.as_ref()?;
         let ringing = invite.state() == InviteClientState::Proceeding && self.cancel.is_none();

@@ -32,6 +32,10 @@ impl Dialog {
         !self.ended && self.bye.as_ref().is_none_or(|bye| bye.status.is_none())
     }
 
+    pub(crate) fn has_crossed(&self) -> bool {
+        self.ended && self.bye.as_ref().is_some_and(|bye| bye.status.is_none())
+    }
+
     pub(crate) fn deadline(&self) -> Option<Time> {
         match &self.bye {
             _ if self.ended => None,

@@ -25,6 +25,8 @@ const STALE_MS: Millis = 3_000;
 /// The calls in progress of an engine that is dead for so long have come by their wake-ups: those come when timer B has run out
 /// and two seconds later.
 const FORGOTTEN_AFTER_MS: Millis = 35_000;
+/// A mark is first seen up to one period after it was written, and may be read as late again.
+const DOUBTED_FOR: Duration = Duration::from_millis(1000);
 /// A due record whose owner lives is left to its owner for so long.
 pub const LEFT_TO_OWNER_MS: Millis = 5_000;
 /// A primary that has not answered for so long was not watched meanwhile: one answer may be lost.
@@ -113,8 +115,8 @@ struct Seen {
     at: Millis,
     /// When this engine first saw it.
     since: Time,
-    /// The next one may have been written before the death that this engine was told of.
-    is_in_doubt: bool,
+    /// The next one may have been written before the death that this engine was told of, unless it is newer than this.
+    doubt: Option<Millis>,
 }
 
 /// A primary answers since one moment without a gap, at last at another.
@@ -143,13 +145,13 @@ impl Living {
             let first = || Engine { stale, forgotten, ..Engine::default() };
             let engine = self.engines.entry(mark.engine).or_insert_with(first);
             engine.address.clone_from(&mark.address);
-            let new = Seen { at: mark.at, since: now, is_in_doubt: false };
+            let new = Seen { at: mark.at, since: now, doubt: None };
             match engine.marks.get_mut(&primary) {
                 // An old mark at a primary that is new to this engine is no sign of life.
                 None => _ = engine.marks.insert(primary, new),
                 Some(seen) if mark.at > seen.at => {
                     // Nor is one from before the death.
-                    if !seen.is_in_doubt {
+                    if seen.doubt.is_none_or(|until| mark.at > until) {
                         (engine.dead, engine.stale, engine.forgotten) = (false, false, false);
                     }
                     *seen = new;
@@ -177,11 +179,15 @@ impl Living {
 
     /// Somebody else knows that an engine died: an agent, or heartbeats. True: it lived until now.
     ///
-    /// The second newer mark at one primary brings it back: it may have written the first before it died.
-    pub fn told_dead(&mut self, engine: u32) -> bool {
+    /// The second newer mark at one primary brings it back: it may have written the first before it died. If this engine stood
+    /// still meanwhile, the first may be much newer; then it brings the other one back at once.
+    pub fn told_dead(&mut self, now: Time, engine: u32) -> bool {
         let Some(engine) = self.engines.get_mut(&engine).filter(|engine| !engine.dead) else { return false };
         engine.dead = true;
-        engine.marks.values_mut().for_each(|seen| seen.is_in_doubt = true);
+        for seen in engine.marks.values_mut() {
+            let before = now.since(seen.since) + DOUBTED_FOR;
+            seen.doubt = Some(seen.at.saturating_add(before.as_millis() as Millis));
+        }
         true
     }
 
@@ -234,6 +240,11 @@ impl Living {
     /// Where a living engine takes letters.
     pub fn address(&self, engine: u32) -> Option<&[u8]> {
         self.engines.get(&engine).filter(|engine| engine.lives()).map(|engine| &*engine.address)
+    }
+
+    /// The address of an engine that lives, or that is taken for dead. `None`: no mark named it.
+    pub fn last_address(&self, engine: u32) -> Option<&[u8]> {
+        self.engines.get(&engine).map(|engine| &*engine.address)
     }
 }
 
@@ -386,8 +397,8 @@ mod tests {
     fn an_engine_that_others_saw_die_lives_again_by_the_second_newer_mark() {
         let mut living = Living::new(ME);
         living.marks(at(0), 1, &[mark(9, 1)]);
-        assert!(living.told_dead(9));
-        assert!(!living.told_dead(9) && !living.told_dead(33));
+        assert!(living.told_dead(at(0), 9));
+        assert!(!living.told_dead(at(0), 9) && !living.told_dead(at(0), 33));
         living.marks(at(500), 1, &[mark(9, 1)]);
         living.marks(at(500), 2, &[mark(9, 1)]);
         assert!(!living.lives(9));
@@ -395,6 +406,20 @@ mod tests {
         assert!(!living.lives(9), "this mark may be from before its death");
         living.marks(at(1_500), 1, &[mark(9, 3)]);
         assert!(living.lives(9));
+    }
+
+    #[test]
+    fn a_mark_that_was_written_after_the_notice_of_a_death_brings_an_engine_back() {
+        let mut living = Living::new(ME);
+        living.marks(at(0), 1, &[mark(9, 1_000)]);
+        assert!(living.told_dead(at(400), 9));
+        // This engine has stood still; the other one was stopped, too, and went on.
+        living.marks(at(9_000), 1, &[mark(9, 2_401)]);
+        assert!(living.lives(9));
+        living.marks(at(9_500), 1, &[mark(9, 3_000)]);
+        assert!(living.told_dead(at(9_900), 9));
+        living.marks(at(10_000), 1, &[mark(9, 3_500)]);
+        assert!(!living.lives(9), "it may have written this one before");
     }
 
     #[test]
@@ -409,7 +434,7 @@ mod tests {
     fn a_mark_that_went_back_with_a_primary_brings_nobody_back() {
         let mut living = Living::new(ME);
         living.marks(at(0), 0, &[mark(ME, 9_000), mark(7, 9_000)]);
-        assert!(living.told_dead(7) && !living.lives(7));
+        assert!(living.told_dead(at(0), 7) && !living.lives(7));
         living.marks(at(500), 0, &[mark(ME, 9_500), mark(7, 8_500)]);
         assert!(!living.lives(7), "its newest mark was lost with the primary");
         living.marks(at(1_000), 0, &[mark(ME, 10_000), mark(7, 8_500)]);

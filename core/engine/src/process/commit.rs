@@ -177,6 +177,9 @@ impl Engine {
         checked: bool,
         out: &mut Outbox,
     ) -> bool {
+        if self.waits_for_new_owner(now, key, owned) {
+            return true;
+        }
         match event {
             Event::TakeOver => !checked && self.owner_lives(key),
             // The call has timers at its owner; only for a request that this engine has passed on, nobody else waits.

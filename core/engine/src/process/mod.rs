@@ -15,6 +15,7 @@ mod commit;
 mod counters;
 mod doubt;
 mod gone;
+mod lost;
 mod merged;
 mod newer;
 mod notice;
@@ -70,6 +71,8 @@ pub enum Letter {
     },
     /// The call's owner is dead.
     TakeOver(Key),
+    /// Another engine may have taken the call over.
+    Lost(Key),
     /// The engine that a question asked for has answered.
     Lives { number: u64, engine: u32 },
 }
@@ -172,6 +175,7 @@ impl Core for Engine {
                 self.handed(now, bytes, *flow, *hops, out);
             }
             Input::Letter(Letter::TakeOver(key)) => self.letter_of_take_over(now, *key, out),
+            Input::Letter(Letter::Lost(key)) => self.may_have_lost(now, *key, out),
             Input::Letter(Letter::Lives { number, engine }) => self.has_answered(now, *number, *engine, out),
             Input::Answer(Answer::Reply(reply)) => match self.asked.remove(&reply.token) {
                 Some(Asked::Call(key)) => self.replied(now, key, &reply.answer, out),

@@ -1,16 +1,20 @@
 //! Whose call it is: what comes for a call that is not up yet goes to its owner; if that is dead, this engine becomes the owner.
 
+use base::{Duration, Time};
 use sip::headers::via;
 use sip::{Flow, Message, Target};
 use state::Key;
 use state::planted::{self, Bug};
 
-use super::call::Known;
+use super::call::{Known, Owned, WAITING_MAX};
 use super::{Engine, Outbox};
 use crate::letter;
 use crate::names::OwnVia;
 use crate::record::{LegState, Record};
 use crate::step::Event;
+
+/// What happens to the call of an engine that is not known yet happens again after this time.
+const NEW_OWNER_AGAIN: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Somebody must run the timers of the record: it has another owner, or it is ours and nothing of it is in memory. The
@@ -28,6 +32,25 @@ impl Engine {
         let Known::Up(record) = &call.known else { return false };
         let owner = record.header.owner;
         owner != self.settings.engine && call.heard_dead != Some(owner) && self.tier.lives(owner)
+    }
+
+    /// Whether the owner may have started so lately that this engine does not know it: what happened then happens again a little
+    /// later. Else this engine would take over what the other one has just begun.
+    pub(super) fn waits_for_new_owner(&mut self, now: Time, key: Key, owned: &dyn Fn() -> Owned) -> bool {
+        let engine = self.settings.engine;
+        let Some(call) = self.calls.get_mut(key) else { return false };
+        let Known::Up(record) = &call.known else { return false };
+        let owner = record.header.owner;
+        let is_asked = owner == engine || call.heard_dead == Some(owner) || call.again.len() >= WAITING_MAX;
+        if is_asked || !self.tier.may_be_new(owner) {
+            return false;
+        }
+        let event = owned();
+        if !call.again.iter().any(|(_, other)| *other == event) {
+            call.again.push((now + NEW_OWNER_AGAIN, event));
+        }
+        (call.known, call.attempts) = (Known::Unread, 0);
+        true
     }
 
     /// Gives the message to the owner. False: it is dead, or the message has been handed on too often.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use base::{Duration, Time};
-use state::wakeup::{Living, Polls};
+use state::wakeup::{DEAD_AFTER, Living, Polls};
 use state::{Key, Millis};
 
 use crate::settings::Settings;
@@ -12,6 +12,8 @@ use crate::settings::Settings;
 /// A primary is out of reach when it has left marks unanswered for so long. New calls wait twice as long for their record: those
 /// that come later are refused at once.
 const SILENT_FOR: Duration = Duration::from_secs(1);
+/// Owners without a mark that are remembered.
+const UNNAMED_MAX: usize = 64;
 
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
@@ -67,6 +69,8 @@ pub(super) struct Tier {
     pub(super) owned_again: Vec<(u8, u32)>,
     /// Engines that are asked whether they live.
     pub(super) suspects: Vec<Suspect>,
+    /// Owners of records that no mark has named, and since when they are known.
+    unnamed: BTreeMap<u32, Time>,
     now: Time,
 }
 
@@ -88,6 +92,7 @@ impl Tier {
             doubts_again: None,
             owned_again: Vec::new(),
             suspects: Vec::new(),
+            unnamed: BTreeMap::new(),
             now,
         }
     }
@@ -131,6 +136,21 @@ impl Tier {
         self.living.lives(engine)
     }
 
+    /// Whether an engine may have started so lately that no mark has named it yet.
+    pub(super) fn may_be_new(&mut self, engine: u32) -> bool {
+        if self.living.last_address(engine).is_some() {
+            return false;
+        }
+        if self.unnamed.len() >= UNNAMED_MAX {
+            let now = self.now;
+            self.unnamed.retain(|_, since| now.since(*since) < DEAD_AFTER);
+        }
+        if self.unnamed.len() >= UNNAMED_MAX {
+            return false;
+        }
+        self.now.since(*self.unnamed.entry(engine).or_insert(self.now)) < DEAD_AFTER
+    }
+
     /// The living engine that got its number last, this one not among them.
     pub(super) fn last_started(&self) -> Option<u32> {
         self.living.engines().into_iter().filter(|engine| self.address_of(*engine).is_some()).max()
@@ -138,6 +158,11 @@ impl Tier {
 
     pub(super) fn address_of(&self, engine: u32) -> Option<&str> {
         std::str::from_utf8(self.living.address(engine)?).ok()
+    }
+
+    /// See [`Living::last_address`].
+    pub(super) fn last_address(&self, engine: u32) -> Option<&str> {
+        std::str::from_utf8(self.living.last_address(engine)?).ok()
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

@@ -69,7 +69,7 @@ impl Engine {
     }
 
     pub(crate) fn told_dead(&mut self, now: Time, engine: u32, out: &mut Outbox) {
-        if self.tier.living.told_dead(engine) {
+        if self.tier.living.told_dead(now, engine) {
             self.mourn(now, &[engine], out);
         }
     }
@@ -146,6 +146,9 @@ impl Engine {
             }
             (Asked::Look { key, hops, dead }, Ok(Answer::Record(Some(record)))) => {
                 self.hops = hops;
+                if Header::owner_of(record).is_some_and(|owner| owner != self.settings.engine) {
+                    self.may_have_lost(now, key, out);
+                }
                 self.woken(now, key, record, dead, out);
                 self.hops = 0;
             }

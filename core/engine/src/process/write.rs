@@ -128,10 +128,15 @@ impl Engine {
         let Some(call) = self.calls.get_mut(key) else { return };
         call.attempts = 0;
         let doubted = std::mem::take(&mut call.doubted);
+        let former = writing.before.map(|header| header.owner);
         call.known = match writing.change {
             Change::Create { record, .. } | Change::Put { record, .. } => Known::Up(Box::new(record)),
             Change::Del { tombstone } => Known::Gone(tombstone),
         };
+        if let Some(former) = former {
+            self.tell_former_owner(key, former, out);
+        }
+        let Some(call) = self.calls.get_mut(key) else { return };
         if doubted {
             // What the write allowed to leave is too old; what the other side needs is sent anew.
             call.waiting.push_front(Owned::TakeOver);

@@ -307,6 +307,8 @@ fn what_was_handed_over_is_not_handed_round() {
     world.expect(CALLEE, "INVITE");
     world.pass(Duration::from_millis(1_200));
     world.sent.clear();
+    // What it tells the first one is lost.
+    world.letters.clear();
     world.deliver(1, CALLEE, &response(&invite, "486 Busy Here", "bob", ""));
     assert!((1..=2).contains(&world.carry_letters()));
     world.sent.retain(|(to, _)| to.to_string() == CALLER);
@@ -394,6 +396,12 @@ fn a_message_that_was_handed_on_too_often_is_handled_here_though_the_owner_lives
     world.deliver_bytes(1, flow, &letter);
     world.expect(CALLEE, "INVITE");
     world.expect(CALLER, "SIP/2.0 180");
+    world.expect_nothing();
+    // The engine that had it until now is told, and goes on with it no longer.
+    assert_eq!(world.carry_letters(), 1);
+    world.deliver(0, CALLEE, &ringing);
+    let (to, _) = world.sent.pop_front().expect("a letter");
+    assert_eq!(to.to_string(), "10.1.0.2:5099", "the new owner waits for it");
     world.expect_nothing();
 }
 

@@ -4,6 +4,7 @@ mod application;
 mod asking;
 mod calls;
 mod deaths;
+mod lost;
 mod newer;
 mod notices;
 mod passing;

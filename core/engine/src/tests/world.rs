@@ -117,7 +117,14 @@ impl World {
             self.last = Some(sent.to);
             if [b"SWL1", b"SWP1", b"SWH1"].into_iter().any(|magic| bytes.starts_with(magic)) {
                 let number = to.to_string().split(['.', ':']).nth(3).and_then(|text| text.parse().ok());
-                self.letters.push_back((at, number.expect("the address of letters"), bytes.to_vec()));
+                let number: usize = number.expect("the address of letters");
+                let is_hint = bytes.starts_with(b"SWH1");
+                if !is_hint || self.engines[number - 1].is_some() {
+                    self.letters.push_back((at, number, bytes.to_vec()));
+                }
+                if is_hint {
+                    continue;
+                }
             }
             self.sent.push_back((to, String::from_utf8_lossy(bytes).into_owned()));
         }
