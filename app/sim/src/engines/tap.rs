@@ -89,6 +89,8 @@ impl Tap {
         if makes_none.into_iter().any(|start| text.starts_with(start)) {
             return;
         }
+        let (via, sequence) = (field(text, "Via"), field(text, "CSeq"));
+        let is_first = self.asked.insert((to, parameter(via, "branch").into(), sequence.into()));
         // A 2xx that came late gets ACK and BYE, whether or not its dialog is over (RFC 3261 §13.2.2.4).
         if self
             .acknowledged
@@ -97,12 +99,10 @@ impl Tap {
         {
             return;
         }
-        let (via, sequence) = (field(text, "Via"), field(text, "CSeq"));
         let number = sequence.split(' ').next().and_then(|digits| digits.parse::<u32>().ok());
         if number.is_none_or(|number| number >= OWN) {
             return;
         }
-        let is_first = self.asked.insert((to, parameter(via, "branch").into(), sequence.into()));
         let over = self.over.get(&(to, call_id.into()));
         if is_first && over.is_some_and(|over| *over + KNOWN_AFTER < now) {
             self.stale.push(format!("{sequence} of {call_id} to {to}"));
