@@ -41,7 +41,7 @@ def to_invite(step, vias=2):
 def cancelled(body=SDP, vias=2):
     caller = [invite(body), expect(100, optional=True), expect(180), pause(50), cancel(), expect(200), expect(487), ack_failure()]
     ended = to_invite(respond(487), vias)
-    return caller, [expect("INVITE", action=remember_vias(vias)), respond(180), expect("CANCEL"), respond(200), ended, expect("ACK")]
+    return caller, [expect("INVITE", action=remember_vias(vias)), respond(180), expect("CANCEL"), respond(200), pause(20), ended, expect("ACK")]
 
 
 def refused(status, body=SDP):
