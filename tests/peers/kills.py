@@ -199,14 +199,19 @@ def _program(pid):
         return ""
 
 
-def engine(scene, number):
+def replaced(scene, number, signal_number):
+    """Its agent starts another engine after that signal."""
     place = scene.places[number % ENGINES]
     pid = scene.pid(place)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, signal_number)
     died = now()
-    until(lambda: scene.pid(place) not in (pid, None), "the engine is started again", BACK_SECONDS)
+    until(lambda: scene.pid(place) not in (pid, None), "the agent starts another engine", BACK_SECONDS)
     until(lambda: scene.active(place), "the engine is active", BACK_SECONDS)
     return died
+
+
+def engine(scene, number):
+    return replaced(scene, number, signal.SIGKILL)
 
 
 def stopped(scene, number):
@@ -223,13 +228,7 @@ def stopped(scene, number):
 
 def stopped_for_good(scene, number):
     """The engine stands still until its agent kills it, and starts another."""
-    place = scene.places[number % ENGINES]
-    pid = scene.pid(place)
-    os.kill(pid, signal.SIGSTOP)
-    died = now()
-    until(lambda: scene.pid(place) not in (pid, None), "the agent starts another engine", BACK_SECONDS)
-    until(lambda: scene.active(place), "the engine is active", BACK_SECONDS)
-    return died
+    return replaced(scene, number, signal.SIGSTOP)
 
 
 def agent(scene, number):

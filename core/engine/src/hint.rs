@@ -1,5 +1,5 @@
-//! One engine asks another to look at a record that it cannot read itself, because a newer build has written it: a datagram with an
-//! authenticator of the farm.
+//! One engine asks another to look at a record: because a newer build has written the record and the first cannot read it, or
+//! because the first has taken the call over from the second. A datagram with an authenticator of the farm.
 //!
 //! ```text
 //! "SWH1" | hops 1 | key 12 | engine that is dead, 0: none: 4 | authenticator 16

@@ -47,7 +47,7 @@ impl Engine {
         owner.into_iter().chain(self.tier.last_started()).collect()
     }
 
-    /// Another engine asks for a look at a record: it cannot read it, or it has taken the call over from this one.
+    /// Another engine asks for a look at a record: that engine cannot read the record, or has taken the call over from this one.
     pub(super) fn hint(&mut self, datagram: &[u8], out: &mut Outbox) {
         let Some(Hint { hops, key, dead }) = Hint::open(&self.settings.secret, datagram) else {
             return self.counters.malformed.add(1);

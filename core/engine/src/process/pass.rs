@@ -135,7 +135,9 @@ impl Engine {
         if has_record && !is_answer(response) {
             return false;
         }
-        self.calls.wake(back.own.branch.key);
+        if has_record {
+            self.calls.wake(back.own.branch.key);
+        }
         // Who has handed it to us has passed it already.
         if self.hops == 0
             && let Some(target) = self.target_below(back)
@@ -143,7 +145,9 @@ impl Engine {
         {
             out.post(&bytes, target);
         }
-        self.calls.pack(back.own.branch.key);
+        if has_record {
+            self.calls.pack(back.own.branch.key);
+        }
         !has_record
     }
 
