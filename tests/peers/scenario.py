@@ -150,12 +150,14 @@ def calling(*talk, headers="", body=SDP, end=None):
     return [invite(body, headers), *ringing, expect(200, routes=True), within("ACK", 1), *talk, *end]
 
 
-def answering(*talk, ring_ms=0, linger_ms=0, end=None):
-    """The server of such a call."""
+def answering(*talk, ring_ms=0, linger_ms=0, end=None, crossed=False):
+    """The server of such a call. `crossed`: a copy of the INVITE may come after the 200. SIPp takes it for a copy only if it has
+    the same bytes, and our Via has a time in it."""
     ringing = [respond(180)] + ([pause(ring_ms)] if ring_ms else [])
     end = end or [expect("BYE"), agree()]
     begin = [expect("INVITE", routes=True, action=REMEMBER_CALLER_TAG if end != [expect("BYE"), agree()] else "")]
-    return [*begin, *ringing, respond(200, SDP, repeated=True), expect("ACK"), *talk, *end] + ([linger(linger_ms)] if linger_ms else [])
+    copy = [expect("INVITE", optional=True)] if crossed else []
+    return [*begin, *ringing, respond(200, SDP, repeated=True), *copy, expect("ACK"), *talk, *end] + ([linger(linger_ms)] if linger_ms else [])
 
 
 def taking_over(stay_ms=10, **words):
@@ -163,4 +165,4 @@ def taking_over(stay_ms=10, **words):
     repeated messages belong to the finished call and begin no new one."""
     stranger = ['<recv request="ACK" optional="true" next="stranger"/>', '<recv request="BYE" optional="true" next="hang_up"/>']
     leave = ['<nop next="end"/>', '<label id="stranger"/>', expect("BYE"), '<label id="hang_up"/>', agree(), '<label id="end"/>', linger(stay_ms)]
-    return [*stranger, *answering(**words), *leave]
+    return [*stranger, *answering(crossed=True, **words), *leave]
