@@ -72,7 +72,8 @@ impl Places {
         }
     }
 
-    /// A Redis server with the configuration that `strowger state --redis-conf` prints.
+    /// A Redis server with the configuration that `strowger state --redis-conf` prints, and huge pages as docs/state.md has
+    /// them for many calls.
     fn redis(&self, layout: &Layout, number: u16) -> io::Result<Command> {
         let directory = self.scratch.join(format!("redis-{number}"));
         fs::create_dir_all(&directory)?;
@@ -83,6 +84,7 @@ impl Places {
         let mut command = Command::new(&self.redis);
         command.arg(&file).args(["--bind", "127.0.0.1", "--daemonize", "no", "--dir"]).arg(&directory);
         command.args(["--port", &Places::redis_address(layout, number).port().to_string()]);
+        command.args(["--disable-thp", "no"]).env("MALLOC_CONF", "thp:always");
         Ok(command)
     }
 
