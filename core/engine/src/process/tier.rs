@@ -9,9 +9,9 @@ use state::{Key, Millis};
 
 use crate::settings::Settings;
 
-/// A primary is out of reach when it has left a mark unanswered for so long. A mark leaves every 500 ms, so this is known within a
-/// second. New calls that come later are refused at once; those that came before wait longer, since the primary may be replaced.
-const SILENT_FOR: Duration = Duration::from_millis(500);
+/// A primary is out of reach when it has left marks unanswered for so long. New calls wait twice as long for their record: those
+/// that come later are refused at once.
+const SILENT_FOR: Duration = Duration::from_secs(1);
 /// Owners without a mark that are remembered.
 const UNNAMED_MAX: usize = 64;
 
