@@ -141,12 +141,13 @@ fn talks(world: &World) -> Vec<String> {
 fn strays(world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
     let stood_still = world.seen.contains("engine stops");
+    let ends_lost = !world.shard.ends_lost().is_empty();
     for caller in &world.callers {
         // A BYE that was sent again may be answered by two engines.
         // A refused call whose end was lost is refused once more when its record wakes up.
         // An engine that stood still may answer a copy of the INVITE or of its CANCEL when the call is over.
         let excused = |stray: &&String| {
-            let came_back = !world.shard.ends_lost().is_empty() && stray.ends_with("in Terminated");
+            let came_back = ends_lost && stray.ends_with("in Terminated");
             let came_late = stood_still && stray.starts_with("late: ") && stray.contains(" (Cancel) ");
             stray.starts_with("late: 200 (Bye)") || is_late_refusal(stray) || came_late || came_back
         };
@@ -155,9 +156,7 @@ fn strays(world: &World) -> Vec<String> {
     }
     for callee in &world.callees {
         // A call whose end was lost with a primary is hung up once more when its record wakes up.
-        let came_back = |stray: &str| {
-            !world.shard.ends_lost().is_empty() && stray.starts_with("unknown dialog: 481 (Bye)")
-        };
+        let came_back = |stray: &str| ends_lost && stray.starts_with("unknown dialog: 481 (Bye)");
         for stray in callee.witness.strays().into_iter().filter(|stray| !came_back(stray)) {
             let caller = world.tap.callers.iter().find(|(call_id, _)| stray.contains(&***call_id));
             let caller = caller.and_then(|(call_id, _)| world.caller_of(call_id));
