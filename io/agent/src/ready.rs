@@ -58,9 +58,7 @@ impl Probe {
             (ReadyCheck::None, _) => true,
             (ReadyCheck::Port, transport) => is_bound(pid, self.sip, transport),
             (ReadyCheck::Options, Transport::Udp) => self.options_answered(now, chance),
-            (ReadyCheck::Options, Transport::Tcp) => {
-                TcpStream::connect_timeout(&reachable(self.sip), CONNECT_PATIENCE).is_ok()
-            }
+            (ReadyCheck::Options, Transport::Tcp) => is_listened_on(reachable(self.sip)),
         }
     }
 
@@ -105,6 +103,12 @@ impl Probe {
         }
         false
     }
+}
+
+fn is_listened_on(sip: SocketAddr) -> bool {
+    let Ok(stream) = TcpStream::connect_timeout(&sip, CONNECT_PATIENCE) else { return false };
+    // The kernel may give a connection the very port that the connection goes to. Then the agent has connected to itself.
+    stream.local_addr().is_ok_and(|local| local != sip)
 }
 
 pub(crate) fn open(sip: SocketAddr) -> std::io::Result<UdpSocket> {
@@ -160,5 +164,19 @@ fn is_bound(pid: i32, sip: SocketAddr, transport: Transport) -> bool {
                 .flatten()
                 .any(|entry| entry.state == TcpState::Listen && takes(entry.local_address))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_of_the_agent_to_itself_is_no_server() {
+        // Nobody listens at this port, and the kernel gives such ports to connections: one of these connections gets it. The kernel
+        // gives listeners ports of the other parity.
+        let mut port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        port.set_port(port.port() ^ 1);
+        assert!((0..100_000).all(|_| !is_listened_on(port)));
     }
 }

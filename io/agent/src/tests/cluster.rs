@@ -16,39 +16,24 @@ const SLOTS: usize = 16_384;
 struct Node {
     rig: Rig,
     address: String,
-    bus: u16,
 }
 
 impl Node {
-    /// Its ports were free a moment ago; if another program took one of them meanwhile, it starts at others.
     fn start(settings: &[(&str, &str)]) -> Node {
-        for _ in 0..ATTEMPTS {
-            let node = Node::at_free_ports(settings);
-            let begin = Instant::now();
-            while begin.elapsed() < PATIENCE / ATTEMPTS {
-                if say(&node.address, &["PING"]).is_ok() {
-                    return node;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            let log = std::fs::read_to_string(node.rig.file("log")).unwrap_or_default();
-            eprintln!("{} does not answer: {log}", node.address);
-        }
-        panic!("no server answers");
-    }
-
-    fn at_free_ports(settings: &[(&str, &str)]) -> Node {
         let mut rig = Rig::new();
-        let bus = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let setup = Setup { cluster: true, started_by: StartedBy::Agent, memory_max_bytes: 1 << 26 };
-        let lines = format!("bind 127.0.0.1\nport {}\ncluster-port {bus}\n", rig.sip.port());
         let log = rig.file("log");
+        let (ip, port) = (rig.sip.ip(), rig.sip.port());
+        // For Redis only 127.0.0.1 is this machine.
+        let lines = format!("bind {ip}\nport {port}\nbind-source-addr {ip}\nprotected-mode no\n");
         let place = format!("dir {}\nlogfile {}\nloglevel warning\n", rig.folder.display(), log.display());
         std::fs::write(rig.file("conf"), format!("{}{lines}{place}", setup.file())).unwrap();
         let command = format!("exec redis-server {}", rig.file("conf").display());
         rig.start(&command, &[&[("redis", "yes"), ("give_up", "99")], settings].concat());
         let address = rig.sip.to_string();
-        Node { rig, address, bus }
+        let node = Node { rig, address };
+        in_time("the server answers", || say(&node.address, &["PING"]).is_ok());
+        node
     }
 
     fn done(&self, words: &[&str]) {
@@ -96,9 +81,6 @@ impl Node {
     }
 }
 
-/// To start a server.
-const ATTEMPTS: u32 = 10;
-
 /// Longer than an election takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -119,8 +101,8 @@ fn cluster(settings: &[(&str, &str)]) -> Vec<Node> {
         node.done(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &(end - 1).to_string()]);
         node.done(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
     }
-    let (port, bus) = (nodes[0].rig.sip.port().to_string(), nodes[0].bus.to_string());
-    nodes[1..].iter().for_each(|node| node.done(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]));
+    let (ip, port) = (nodes[0].rig.sip.ip().to_string(), nodes[0].rig.sip.port().to_string());
+    nodes[1..].iter().for_each(|node| node.done(&["CLUSTER", "MEET", &ip, &port]));
     let all = format!("cluster_known_nodes:{SERVERS}");
     in_time("all know all", || nodes.iter().all(|node| node.says(&["CLUSTER", "INFO"], &all)));
     for (primary, replica) in nodes.iter().zip(&nodes[PRIMARIES..]) {

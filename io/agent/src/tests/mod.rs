@@ -14,7 +14,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -31,6 +31,9 @@ pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// Longest wait for anything: a loaded machine is slow, a broken agent is slower.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Of all servers; each has an address of its own.
+const SIP_PORT: u16 = 5060;
 
 /// A receiver in place of a load manager, an agent, and its files. Dropping it ends and removes all of them.
 pub(crate) struct Rig {
@@ -54,8 +57,7 @@ impl Rig {
         let folder = std::env::temp_dir().join(format!("strowger-agent-{}-{n}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let ear = UdpSocket::bind(ear).unwrap();
-        // A port that was free a moment ago.
-        let sip = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let sip = SocketAddr::from((own_address(n), SIP_PORT));
         Rig { folder, ear, sip, key: None, agent: None, servers: Vec::new() }
     }
 
@@ -203,6 +205,17 @@ impl Drop for Rig {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A loopback address that no other test uses. A port of 127.0.0.1 that was free a moment ago may be given to the next connection
+/// of any program.
+fn own_address(n: u32) -> Ipv4Addr {
+    const TESTS_OF_A_PROCESS: u32 = 128;
+    // 127.0.0.0 and the addresses next to it are others'.
+    const FIRST: u32 = u32::from_be_bytes([127, 1, 0, 0]);
+    const COUNT: u32 = 0x00fe_0000;
+    let number = std::process::id().wrapping_mul(TESTS_OF_A_PROCESS).wrapping_add(n);
+    Ipv4Addr::from_bits(FIRST + number % COUNT)
 }
 
 pub(crate) fn kill(pid: i32, signal: i32) {

@@ -8,10 +8,8 @@ use heartbeat::{Ignored, Query, Replay, ServerState, Transport};
 
 use super::*;
 
-/// An address for the query socket that was free a moment ago.
-fn free_port() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+/// For the query socket.
+const QUERY_PORT: u16 = 5070;
 
 #[test]
 fn a_heartbeat_says_who_where_how_and_how_loaded() {
@@ -58,7 +56,7 @@ fn the_state_tier_is_told_as_set_or_as_the_file_of_figures_says() {
 #[test]
 fn query_and_heartbeat_give_the_same_figures() {
     let mut rig = Rig::new().with_key();
-    let query = free_port();
+    let query = SocketAddr::from((rig.sip.ip(), QUERY_PORT));
     rig.start("exec sleep 60", &[("period_ms", "1000"), ("query", &query.to_string())]);
     rig.until(ServerState::Started);
     rig.heartbeat();
@@ -79,7 +77,7 @@ fn query_and_heartbeat_give_the_same_figures() {
 #[test]
 fn only_signed_queries_are_answered_and_the_others_counted() {
     let mut rig = Rig::new().with_key();
-    let query = free_port();
+    let query = SocketAddr::from((rig.sip.ip(), QUERY_PORT));
     rig.start("exec sleep 60", &[("query", &query.to_string())]);
     rig.until(ServerState::Started);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -175,7 +173,7 @@ fn below_the_thresholds_nothing_is_told_between_heartbeats() {
 #[test]
 fn a_load_manager_that_is_not_there_is_named_in_log_and_status_with_the_remedy() {
     let mut rig = Rig::new();
-    let gone = free_port();
+    let gone = SocketAddr::from((rig.sip.ip(), QUERY_PORT));
     let ear = rig.ear().local_addr().unwrap();
     rig.start("exec sleep 60", &[("to", &format!("{gone} {ear}")), ("period_ms", "50")]);
     rig.until(ServerState::Started);
