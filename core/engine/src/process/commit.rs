@@ -113,6 +113,9 @@ impl Engine {
         let Some(call) = self.calls.get(key) else { return };
         let look = self.look(now, key, call, checked);
         let step = match &call.known {
+            Known::Up(record) if self.is_of_dead_engine(record) => {
+                step::of_call(&look, record, event).on_kept_record(&look, record)
+            }
             Known::Up(record) => step::of_call(&look, record, event),
             Known::Gone(tombstone) => Step::Done(super::gone::of_tombstone(&look, tombstone, event)),
             Known::Nothing => super::gone::of_nothing(&look, event, call.looked_again),

@@ -34,6 +34,10 @@ impl Engine {
         owner != self.settings.engine && call.heard_dead != Some(owner) && self.tier.lives(owner)
     }
 
+    pub(super) fn is_of_dead_engine(&self, record: &Record) -> bool {
+        record.header.owner != self.settings.engine && !self.tier.lives(record.header.owner)
+    }
+
     /// Whether the owner may have started so lately that this engine does not know it: what happened then happens again a little
     /// later. Else this engine would take over what the other one has just begun.
     pub(super) fn waits_for_new_owner(&mut self, now: Time, key: Key, owned: &dyn Fn() -> Owned) -> bool {

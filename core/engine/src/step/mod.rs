@@ -154,6 +154,21 @@ impl Step {
         Step::Write { first: Vec::new(), change: Box::new(change), then, emitted: Vec::new() }
     }
 
+    /// The engine that wrote the record last is dead, and may have died before all replicas had it: then the record goes with a
+    /// primary that dies now. So it is written anew before anything leaves that rests on it.
+    pub(crate) fn on_kept_record(self, look: &Look<'_>, record: &Record) -> Step {
+        match self {
+            Step::Done(effects) if effects.iter().any(|effect| !matches!(effect, Effect::Count(_))) => {
+                Step::write(Change::Put { record: look.next(record), wake: None }, effects)
+            }
+            Step::Write { mut first, change, then, emitted } => {
+                first.extend(then);
+                Step::Write { first: Vec::new(), change, then: first, emitted }
+            }
+            other => other,
+        }
+    }
+
     /// With what leaves at once.
     fn after(self, now: Vec<Effect>) -> Step {
         match self {

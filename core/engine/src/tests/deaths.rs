@@ -1,7 +1,7 @@
 //! Engines that die, and others that go on (SPEC E5).
 
 use base::Duration;
-use state::{Reply, Unanswered};
+use state::{Command, Reply, Unanswered};
 
 use super::calls::{answered, ringing};
 use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_callee, of_caller, response};
@@ -71,6 +71,32 @@ fn a_commit_whose_engine_died_before_it_sent_is_found_by_the_copy() {
     world.expect_nothing();
     world.deliver(1, CALLEE, &response(&invite, "200 OK", "bob", CONTACT));
     world.expect(CALLER, "SIP/2.0 200");
+}
+
+#[test]
+fn what_a_dead_engine_wrote_last_is_written_anew_before_anything_leaves() {
+    let mut world = World::new(2);
+    world.pass(Duration::from_secs(1));
+    let invite = ringing(&mut world, 0);
+    world.holds = true;
+    let ok = response(&invite, "200 OK", "bob", CONTACT);
+    world.deliver(0, CALLEE, &ok);
+    let (_, put) = world.asks.pop_front().expect("a command");
+    world.answer_of(put);
+    world.kill(0);
+    world.asks.clear();
+    // The other engine reads what no replica may have.
+    world.deliver(1, CALLEE, &ok);
+    let mut is_put = false;
+    while let Some((at, ask)) = world.asks.pop_front().filter(|_| !is_put) {
+        is_put = matches!(ask.command, Command::Put(_));
+        world.expect_nothing();
+        let reply = world.answer_of(ask);
+        world.reply(at, reply);
+    }
+    assert!(is_put);
+    world.expect(CALLER, "SIP/2.0 200");
+    world.expect_nothing();
 }
 
 #[test]
