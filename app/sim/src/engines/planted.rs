@@ -78,7 +78,7 @@ mod tests {
         (Bug::AckBeforePut, Kind::Lasting, 27),
         (Bug::NoTakeOverPut, Kind::Lasting, 7),
         (Bug::HopsForgotten, Kind::Scattered, 1),
-        (Bug::NoDoubt, Kind::StateTier, 317),
+        (Bug::NoDoubt, Kind::Lasting, 2685),
         (Bug::CancelForgotten, Kind::Lasting, 104),
     ];
 

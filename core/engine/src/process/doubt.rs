@@ -21,6 +21,7 @@ impl Engine {
         if is_late {
             // The store may have answered all the time.
             self.tier.silent.clear();
+            self.tier.answered();
             // Their answers may wait in the socket.
             self.tier.suspects.clear();
         }

@@ -157,6 +157,7 @@ impl Engine {
         let token = self.next_token;
         self.next_token += 1;
         self.asked.insert(token, asked);
+        self.tier.asked();
         out.asks.push(Ask { token, partition, command, replicated });
     }
 }
@@ -177,11 +178,16 @@ impl Core for Engine {
             Input::Letter(Letter::TakeOver(key)) => self.letter_of_take_over(now, *key, out),
             Input::Letter(Letter::Lost(key)) => self.may_have_lost(now, *key, out),
             Input::Letter(Letter::Lives { number, engine }) => self.has_answered(now, *number, *engine, out),
-            Input::Answer(Answer::Reply(reply)) => match self.asked.remove(&reply.token) {
-                Some(Asked::Call(key)) => self.replied(now, key, &reply.answer, out),
-                Some(Asked::Tier(asked)) => self.tier_replied(now, asked, &reply.answer, out),
-                None => {}
-            },
+            Input::Answer(Answer::Reply(reply)) => {
+                if reply.answer.is_ok() {
+                    self.tier.answered();
+                }
+                match self.asked.remove(&reply.token) {
+                    Some(Asked::Call(key)) => self.replied(now, key, &reply.answer, out),
+                    Some(Asked::Tier(asked)) => self.tier_replied(now, asked, &reply.answer, out),
+                    None => {}
+                }
+            }
             Input::Answer(Answer::Clock { at, micros }) => self.tier.set_clock(*at, *micros),
             Input::Answer(Answer::Primaries(primaries)) => self.tier.set_primaries(primaries),
             Input::Answer(Answer::Drain) => self.draining = true,

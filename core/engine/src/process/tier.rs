@@ -9,9 +9,11 @@ use state::{Key, Millis};
 
 use crate::settings::Settings;
 
-/// A primary is out of reach when it has left marks unanswered for so long. New calls wait twice as long for their record: those
-/// that come later are refused at once.
-const SILENT_FOR: Duration = Duration::from_secs(1);
+/// A primary is out of reach when it has left marks unanswered for so long. New calls that come later are refused at once; those that
+/// came before wait longer, since a primary may be replaced.
+const SILENT_FOR: Duration = Duration::from_millis(850);
+/// When nothing at all was answered for so long, each primary gets a mark at once: under calls, silence is known within a second.
+const DOUBTED_AFTER: Duration = Duration::from_millis(100);
 /// Owners without a mark that are remembered.
 const UNNAMED_MAX: usize = 64;
 
@@ -57,6 +59,10 @@ pub(super) struct Tier {
     pub(super) primaries: Vec<(u32, u8)>,
     /// Primaries that have not answered the last mark, and when the first mark was asked that is without an answer.
     pub(super) silent: BTreeMap<u32, Time>,
+    /// When the first question was asked after the last answer of any primary.
+    unanswered: Option<Time>,
+    /// Since then each primary got a mark.
+    is_doubted: bool,
     /// What was said last.
     pub(super) was_within_reach: bool,
     /// Engines that died a short time ago, and when this engine heard of it.
@@ -86,6 +92,8 @@ impl Tier {
             // One node has all partitions.
             primaries: vec![(0, 0)],
             silent: BTreeMap::new(),
+            unanswered: None,
+            is_doubted: false,
             was_within_reach: true,
             mourned: Vec::new(),
             looked_with: Vec::new(),
@@ -106,6 +114,33 @@ impl Tier {
         self.primaries.iter().filter(is_gone).for_each(|(gone, _)| self.living.lost(*gone));
         self.primaries = primaries.to_vec();
         self.silent.retain(|silent, _| primaries.iter().any(|(number, _)| number == silent));
+    }
+
+    /// A question leaves for the state tier.
+    pub(super) fn asked(&mut self) {
+        self.unanswered.get_or_insert(self.now);
+    }
+
+    /// A primary has answered, or may have while nobody listened.
+    pub(super) fn answered(&mut self) {
+        (self.unanswered, self.is_doubted) = (None, false);
+    }
+
+    /// Whether the primaries get their marks before the time: true once in a silence.
+    pub(super) fn doubts(&mut self) -> bool {
+        let is_due = self.doubted_at().is_some_and(|at| at <= self.now);
+        self.is_doubted |= is_due;
+        is_due
+    }
+
+    fn doubted_at(&self) -> Option<Time> {
+        self.unanswered.filter(|_| !self.is_doubted).map(|since| since + DOUBTED_AFTER)
+    }
+
+    /// When the last primary is out of reach, if none answers until then.
+    fn silent_at(&self) -> Option<Time> {
+        let is_awaited = self.was_within_reach && self.silent.len() >= self.primaries.len();
+        self.silent.values().max().filter(|_| is_awaited).map(|since| *since + SILENT_FOR)
     }
 
     /// Whether any primary answers: while one is replaced, the others go on.
@@ -167,6 +202,7 @@ impl Tier {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         let asked = self.suspects.iter().map(|suspect| suspect.next);
-        asked.chain([self.next_mark, self.next_poll]).chain(self.doubts_again).min()
+        let silence = self.doubted_at().into_iter().chain(self.silent_at());
+        asked.chain([self.next_mark, self.next_poll]).chain(self.doubts_again).chain(silence).min()
     }
 }

@@ -41,7 +41,7 @@ impl Engine {
     pub(super) fn run_tier(&mut self, now: Time, out: &mut Outbox) {
         self.tier.set_now(now);
         self.ask_suspects(now, out);
-        if self.tier.next_mark <= now {
+        if self.tier.doubts() || self.tier.next_mark <= now {
             self.tier.next_mark = now + wakeup::MARK_EVERY;
             for (partition, engine) in std::mem::take(&mut self.tier.owned_again) {
                 self.ask_owned(now, partition, engine, 0, out);

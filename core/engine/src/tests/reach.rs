@@ -8,14 +8,14 @@ use super::shares::{invite, takes};
 use super::world::{CALLEE, CALLER, CONTACT, INVITE, World, field, of_caller, response};
 
 #[test]
-fn a_store_that_is_silent_for_a_second_is_out_of_reach() {
+fn under_calls_a_silent_store_is_out_of_reach_within_a_second() {
     let mut world = World::new(1);
     world.pass(Duration::from_secs(1));
     world.holds = true;
-    world.pass(Duration::from_millis(900));
     world.deliver(0, CALLER, INVITE);
+    world.pass(Duration::from_millis(900));
     world.expect_nothing();
-    world.pass(Duration::from_millis(700));
+    world.pass(Duration::from_millis(100));
     world.deliver(0, CALLER, &invite(2));
     let refusal = world.expect(CALLER, "SIP/2.0 503");
     assert_eq!(field(&refusal, "Retry-After"), "2");
@@ -53,12 +53,12 @@ fn an_end_that_waits_passes_when_the_store_goes_out_of_reach() {
     world.pass(Duration::from_secs(1));
     world.holds = true;
     world.deliver(0, CALLEE, &response(&bye, "200 OK", "", ""));
-    world.pass(Duration::from_millis(900));
+    world.pass(Duration::from_millis(800));
     // Repetitions of the BYE leave meanwhile.
     let forget_copies = |world: &mut World| world.sent.retain(|(to, _)| to.to_string() != CALLEE);
     forget_copies(&mut world);
     world.expect_nothing();
-    world.pass(Duration::from_millis(700));
+    world.pass(Duration::from_millis(200));
     forget_copies(&mut world);
     world.expect(CALLER, "SIP/2.0 200");
     world.holds = false;
