@@ -33,6 +33,10 @@ impl Process {
             command.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no command"))?;
         let mut builder = Command::new(program);
         builder.args(arguments).stdin(Stdio::null());
+        // The agent speaks to the service manager, not the server.
+        for name in os::notify::VARIABLES {
+            builder.env_remove(name);
+        }
         if let Some(path) = log {
             let file = open_log(path)?;
             builder.stderr(file.try_clone()?).stdout(file);

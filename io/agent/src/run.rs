@@ -11,6 +11,7 @@ use std::time::Duration;
 use base::{Chance, Time};
 use heartbeat::Load;
 use heartbeat::stream::framed;
+use os::notify::{self, Watchdog};
 use os::{Clock, Signals};
 use tracing::{error, info, warn};
 
@@ -86,6 +87,8 @@ struct Agent {
     remembered: Option<Remembered>,
     boot_id: String,
     signals: Signals,
+    /// Of the service manager.
+    watchdog: Option<Watchdog>,
     outcome: Option<Outcome>,
 }
 
@@ -184,6 +187,7 @@ impl Agent {
             remembered,
             boot_id: proc::boot_id(),
             signals,
+            watchdog: Watchdog::of_manager(),
             outcome: None,
         })
     }
@@ -194,7 +198,9 @@ impl Agent {
 
     fn supervise(mut self) -> Outcome {
         self.adopt();
+        notify::ready("the server is starting");
         loop {
+            self.watchdog.iter_mut().for_each(Watchdog::beat);
             match self.outcome {
                 Some(outcome) if !self.is_forcing() => return outcome,
                 _ => self.turn(),
@@ -234,6 +240,9 @@ impl Agent {
         if came.contains(&Source::Signals) {
             while let Some(signal) = self.signals.next() {
                 info!("signal {} received", signal_name(signal));
+                if signals::STOP.contains(&signal) {
+                    self.tell_end();
+                }
                 self.act(if signals::STOP.contains(&signal) { Event::Stop } else { Event::Pass(signal) });
             }
         }
@@ -295,7 +304,8 @@ impl Agent {
             self.control.as_ref().and_then(Control::next_deadline),
         ];
         let first = timers.into_iter().flatten().min().unwrap_or(self.beat_at);
-        os::poll::wait(&mut fds, first.since(self.now()));
+        let longest = self.watchdog.as_ref().map_or(Duration::MAX, Watchdog::every);
+        os::poll::wait(&mut fds, first.since(self.now()).min(longest));
         sources.iter().zip(&fds).filter(|(_, fd)| fd.revents != 0).map(|((source, _), _)| *source).collect()
     }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 use mio::net::UnixListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use os::notify::Watchdog;
 
 use connection::{Connection, Progress};
 use effects::Carrier;
@@ -91,6 +92,8 @@ pub struct Server {
     store: Store,
     carrier: Option<Carrier>,
     piece: Box<[u8]>,
+    /// Of the service manager.
+    watchdog: Option<Watchdog>,
 }
 
 impl Server {
@@ -113,6 +116,7 @@ impl Server {
             store,
             carrier,
             piece: vec![0; PIECE_BYTES].into(),
+            watchdog: Watchdog::of_manager(),
         })
     }
 
@@ -135,8 +139,9 @@ impl Server {
         let wait = match (self.again.is_empty(), &self.carrier) {
             (false, _) => Some(Duration::ZERO),
             (true, Some(_)) if self.store.effects() > 0 => Some(EFFECTS_EVERY),
-            (true, _) => None,
+            (true, _) => self.watchdog.as_ref().map(Watchdog::every),
         };
+        self.watchdog.iter_mut().for_each(Watchdog::beat);
         match self.poll.poll(events, wait) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,

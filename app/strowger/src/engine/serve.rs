@@ -13,6 +13,7 @@ use engine::{Address, Counters, Engine, FarmSecret, Settings};
 use lb::settings::Listener;
 use net::worker::{Beside, Setup, Worker};
 use net::{Clock, Identities, UdpOptions};
+use os::notify::{self, Watchdog};
 use sip::{Host, Uri};
 
 use super::core::Core;
@@ -33,6 +34,9 @@ const LATE: Duration = Duration::from_millis(300);
 
 /// How long an engine waits for the state tier at its start.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time for the workers to end.
+const END: Duration = Duration::from_secs(10);
 
 /// What an engine is started with; the options are read and judged.
 pub(crate) struct Start {
@@ -162,12 +166,14 @@ fn run(
     for listener in &start.listeners {
         outln!("engine {} takes calls on {}:{}", farm.engine, listener.transport.word(), listener.bind);
     }
+    notify::ready(&format!("engine {} takes calls", farm.engine));
     let end = start.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let runs = || {
         !threads.iter().any(std::thread::JoinHandle::is_finished)
             && end.is_none_or(|end| Instant::now() < end)
     };
     let ended = until_ended(runs, signals, farm, &counters);
+    notify::stopping(END, "ending");
     handles.iter().for_each(net::worker::Handle::stop);
     for thread in threads {
         thread.join().map_err(|_| io::Error::other("a worker failed"))??;
@@ -183,7 +189,9 @@ fn until_ended(
     farm: &Identity,
     counters: &[Arc<Counters>],
 ) -> io::Result<()> {
+    let mut watchdog = Watchdog::of_manager();
     while runs() {
+        watchdog.iter_mut().for_each(Watchdog::beat);
         if farm.keeper.as_ref().is_some_and(Keeper::is_foreign) {
             return Err(io::Error::other(
                 "another secret lies in the state tier\n  remedy: start the engine again",

@@ -16,6 +16,7 @@ use lb::way::router::Router;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::{Clock, Identities, Limits, Spread, UdpOptions};
+use os::notify::{self, Watchdog};
 use os::privilege::{self, Power};
 
 use crate::ctl::asked::Asked as _;
@@ -40,6 +41,9 @@ use tracing::{error, info, warn};
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 /// A wait without end, in steps. After each step, the log says which certificates have ended.
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Time for the workers to end, and for the memory file.
+const END: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Reads the configuration again, as at the start.
 pub(crate) type Again<'a> = dyn Fn() -> Result<Checked, Problems> + 'a;
@@ -121,7 +125,8 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
             Some(fd) => fd,
             None => silent.insert(never_readable()?).as_raw_fd(),
         };
-        let aside = SharedThread { control: Arc::clone(&control), source, tray };
+        let watchdog = Watchdog::of_manager();
+        let aside = SharedThread { control: Arc::clone(&control), source, tray, watchdog };
         workers[0].share_thread(Box::new(aside))?;
     } else {
         start_control_thread(Arc::clone(&control), clock, heartbeat_fd, tray)?;
@@ -138,6 +143,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         workers.into_iter().map(start).collect::<io::Result<_>>()?;
     // A worker that ends by itself has failed. The whole process then ends, instead of serving half of its sockets.
     let ended = end_with_workers(threads)?;
+    notify::ready("serving");
     wait_for_the_end(&signals, &control, &desk, again);
     for handle in &handles {
         handle.stop();
@@ -157,13 +163,24 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
     let clock = desk.host().clock;
     loop {
         match signals.wait(LONG) {
-            Some(libc::SIGHUP) => reload(desk, again),
+            Some(libc::SIGHUP) => {
+                notify::reloading();
+                reload(desk, again);
+                notify::ready("serving");
+            }
             Some(libc::SIGTERM) => break,
-            Some(_) => return info!("stop: SIGINT received, ending at once"),
+            Some(_) => {
+                notify::stopping(END, "ending");
+                return info!("stop: SIGINT received, ending at once");
+            }
             None => desk.host().certificates.complain(SystemTime::now()),
         }
     }
     let Some(drain) = lock(control).checked().map(|checked| checked.drain) else { return };
+    notify::stopping(
+        drain.time + END,
+        "known calls go on until they end, or until the time for them is over",
+    );
     if drain.time.is_zero() {
         return info!("stop: SIGTERM received, ending at once");
     }
@@ -311,6 +328,7 @@ fn start_control_thread(
     if let Some(fd) = heartbeats {
         poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
     }
+    let mut watchdog = Watchdog::of_manager();
     std::thread::Builder::new().name("control".into()).spawn(move || {
         let mut events = Events::with_capacity(4);
         loop {
@@ -319,6 +337,7 @@ fn start_control_thread(
             let _ = poll.poll(&mut events, Some(wait));
             let work = |now, control: &mut Control| tray.work_on(now, control);
             while lock(&control).turn(clock.now(), control::BUDGET, work) == control::BUDGET {}
+            watchdog.iter_mut().for_each(Watchdog::beat);
         }
     })?;
     Ok(())
@@ -330,6 +349,7 @@ struct SharedThread {
     /// Stands for the heartbeat port if there is none: never readable.
     source: RawFd,
     tray: Tray,
+    watchdog: Option<Watchdog>,
 }
 
 impl Aside for SharedThread {
@@ -338,6 +358,7 @@ impl Aside for SharedThread {
     }
 
     fn turn(&mut self, now: Time, budget: usize) -> usize {
+        self.watchdog.iter_mut().for_each(Watchdog::beat);
         lock(&self.control).turn(now, budget, |now, control| self.tray.work_on(now, control))
     }
 

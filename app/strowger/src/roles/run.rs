@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use config::{Generated, Problems, Run, RunForm};
+use os::notify::{self, Watchdog};
 use tracing::{error, info, warn};
 
 use crate::engine::serve::hosts;
@@ -13,6 +14,10 @@ use crate::process::signals::Signals;
 use crate::report::table::aligned;
 use crate::run::{Farm, Folder, Plan, Said};
 
+/// Engines, records and load manager have five seconds each.
+const END: Duration = Duration::from_secs(20);
+/// What the service manager shows while the farm runs.
+const SERVES: &str = "the farm takes calls";
 /// Time between two looks at the children.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -133,17 +138,29 @@ fn serve(args: &Args) -> io::Result<ExitCode> {
     outln!("starting {} engines, a load manager and what they need …", plan.engines.len());
     let mut farm = Farm::start(plan, folder)?;
     out!("{}", first_screen(&farm, args.folder.is_some()));
+    notify::ready(SERVES);
+    let (mut watchdog, mut reloading) = (Watchdog::of_manager(), false);
     loop {
         farm.turn().iter().for_each(log);
+        watchdog.iter_mut().for_each(Watchdog::beat);
+        if reloading && !farm.is_upgrading() {
+            reloading = false;
+            notify::ready(SERVES);
+        }
         match signals.wait(LOOK) {
             None => {}
-            Some(libc::SIGHUP) => match args.read(&generated) {
-                Ok(run) => log(&farm.upgrade(run)),
-                Err(problems) => error!("upgrade refused: the configuration has errors\n{problems}"),
-            },
+            Some(libc::SIGHUP) => {
+                notify::reloading();
+                reloading = true;
+                match args.read(&generated) {
+                    Ok(run) => log(&farm.upgrade(run)),
+                    Err(problems) => error!("upgrade refused: the configuration has errors\n{problems}"),
+                }
+            }
             Some(_) => break,
         }
     }
+    notify::stopping(END, "engines end first, the load manager last");
     info!("stop: signal received; engines end first, the load manager last");
     drop(farm);
     info!("the farm has ended");

@@ -167,6 +167,7 @@ fn serve(args: &Args) -> Result<(), String> {
     };
     let _control = control.open(part, api).map_err(|error| error.to_string())?;
     info!("state tier at unix:{} with {} MiB; {effects}", path.display(), args.memory >> 20);
+    os::notify::ready(&format!("keeps records at unix:{}", path.display()));
     server.run(signals.fd()).map_err(|error| error.to_string())?;
     info!("stop: signal received; the records of {} calls are gone", server.figures().records.get());
     Ok(())

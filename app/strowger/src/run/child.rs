@@ -16,6 +16,10 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) fn spawn(mut command: Command, log: &Path) -> io::Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // This process speaks to the service manager, not its children.
+    for name in os::notify::VARIABLES {
+        command.env_remove(name);
+    }
     // SAFETY: prctl and the calls for signals are safe between fork and exec; they allocate nothing and touch no memory but
     // the set on this stack.
     unsafe {

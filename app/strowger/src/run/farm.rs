@@ -133,6 +133,11 @@ impl Farm {
         socket::ask(&self.control)
     }
 
+    /// Engines are being replaced.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.upgrade.is_some()
+    }
+
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }

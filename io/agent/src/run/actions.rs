@@ -25,6 +25,9 @@ const LEFTOVERS_PAUSE: Duration = Duration::from_millis(5);
 const COUNTS_SET_ASIDE: u64 = 120_000_000;
 const COUNTS_LEFT_MIN: u64 = 60_000_000;
 
+/// Time for the rest of the server's processes to end, after those that the policy gives.
+const END: Duration = Duration::from_secs(10);
+
 impl Agent {
     /// Gives an event to the supervisor and carries out its actions.
     pub(super) fn act(&mut self, event: Event) {
@@ -65,6 +68,13 @@ impl Agent {
                 self.outcome = Some(outcome);
             }
         }
+    }
+
+    /// To the service manager, which waits for that long.
+    pub(super) fn tell_end(&self) {
+        let policy = &self.settings.policy;
+        let at_most = policy.drain + policy.stop_timeout + END;
+        os::notify::stopping(at_most, "the server drains, then ends");
     }
 
     fn spawn(&mut self) {
@@ -136,6 +146,7 @@ impl Agent {
     }
 
     fn report(&mut self, state: ServerState) {
+        os::notify::status(&format!("the server is {state}"));
         self.sender.set(state, self.load);
         self.sender.send(self.clock.now());
         if let Some(stream) = &mut self.stream {
