@@ -17,7 +17,7 @@ pub use checks::perf::Perf;
 pub use checks::process::{Faults, Process, Streams};
 pub use checks::run::{callee, twice};
 pub use checks::tls::{Shown, Tls};
-pub use files::control_path::{control_path, state_path};
+pub use files::control_path::{SERVICE_FOLDER, control_path, control_path_to_ask, state_path};
 pub use files::keys::{BadKeyLine, KeyFile, fresh_heartbeat_line, fresh_tag_line};
 pub use files::run_folder::run_folder;
 pub use forms::api::api_form;

@@ -7,6 +7,15 @@ pub fn control_path() -> PathBuf {
     socket("strowger")
 }
 
+/// The folder of the sockets of services that the packages install.
+pub const SERVICE_FOLDER: &str = "/run/strowger";
+
+/// Where a load manager is asked, if no path is named: at the socket of this user; if there is none, at that of the service.
+pub fn control_path_to_ask() -> PathBuf {
+    let service = PathBuf::from(SERVICE_FOLDER).join("strowger.sock");
+    Some(control_path()).filter(|own| own.exists() || !service.exists()).unwrap_or(service)
+}
+
 /// The default path of the state tier's socket: the same for `state` and `engine` of one user.
 pub fn state_path() -> PathBuf {
     socket("strowger-state")

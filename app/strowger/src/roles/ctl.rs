@@ -121,7 +121,7 @@ fn value_of(parameter: &Parameter, matches: &ArgMatches) -> Result<Option<Value>
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let path = args.control.clone().unwrap_or_else(config::control_path);
+    let path = args.control.clone().unwrap_or_else(config::control_path_to_ask);
     let mut unreachable = false;
     let mut ask = |verb: &str, given: Map<String, Value>| {
         socket::ask_verb(&path, verb, given).unwrap_or_else(|error| {

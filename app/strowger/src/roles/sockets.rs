@@ -25,9 +25,15 @@ impl Where {
         }
         let (folder, mut found) = match &self.folder {
             Some(folder) => (folder.clone(), Vec::new()),
-            None => (config::run_folder(), vec![config::control_path()]),
+            None => (config::run_folder(), vec![config::control_path_to_ask()]),
         };
         let mut others = in_folder(&folder);
+        if self.folder.is_none() && others.is_empty() && !config::control_path().exists() {
+            // Nothing of this user runs: the services of this machine are asked.
+            let service = Path::new(config::SERVICE_FOLDER);
+            others = in_folder(&service.join("strowger-run"));
+            others.append(&mut in_folder(service));
+        }
         // Where a farm has its load manager elsewhere, or none runs, an absent socket is no news.
         if !others.is_empty() {
             found.retain(|path| path.exists());

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let path = args.control.clone().unwrap_or_else(config::control_path);
+    let path = args.control.clone().unwrap_or_else(config::control_path_to_ask);
     let asked = match (&args.call_id, args.last) {
         (Some(call_id), _) => socket::ask_why(&path, call_id),
         (None, last) => socket::ask_choices(&path, last.unwrap_or(1)),
