@@ -16,6 +16,7 @@ mod engine;
 mod key;
 mod key_options;
 mod lb;
+mod pages;
 mod perf;
 mod run;
 mod sockets;
@@ -27,11 +28,11 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Command, Subcommand};
 
 #[derive(Subcommand)]
 pub(crate) enum Role {
-    /// A whole farm on this machine: load manager, engines, and the records of their calls
+    /// A whole farm on this machine: load manager, engines, records of their calls
     Run(Box<run::Args>),
     /// Load manager: one address in front of a farm of SIP servers
     Lb(Box<lb::Args>),
@@ -41,17 +42,17 @@ pub(crate) enum Role {
     Perf(perf::Args),
     /// Engine: a back-to-back user agent whose calls outlive it
     Engine(Box<engine::Args>),
-    /// State tier of one machine: keep records of calls for engines; or check a Redis server that does
+    /// State tier of one machine: keep records of calls for engines; or check Redis for more
     State(state::Args),
     /// Run a small SIP server that answers calls, to try a farm
     Answer(Box<answer::Args>),
-    /// Run a farm on this machine, send calls through it, and kill a server
+    /// Run a farm on this machine, send calls through it, and kill engines under calls
     Demo(demo::Args),
-    /// Show what runs here: a load manager, an engine, a state tier, or a whole farm on one screen
+    /// Show what runs here: load manager, engines, state tier, on one screen
     Status(status::Args),
     /// List the calls of a farm, whichever engine has them
     Calls(calls::Args),
-    /// Tell the story of one call: who called whom, when it rang and was answered, its legs, what is owed
+    /// Tell the story of one call: who called whom, when it rang, its legs, what is owed
     Call(calls::OneArgs),
     /// Show the farm live: servers, calls and messages per second, failures
     Top(top::Args),
@@ -63,9 +64,13 @@ pub(crate) enum Role {
     Check(check::Args),
     /// Print a new key line for a key file
     Key(key::Args),
+    /// Write manual pages and completions for shells into a folder, for packages
+    #[command(hide = true)]
+    Pages(pages::Args),
 }
 
-pub(crate) fn run(role: Role) -> ExitCode {
+/// `command` makes the command line that the role was read from.
+pub(crate) fn run(role: Role, command: fn() -> Command) -> ExitCode {
     if matches!(
         role,
         Role::Run(_) | Role::Lb(_) | Role::Perf(_) | Role::Agent(_) | Role::Engine(_) | Role::State(_)
@@ -90,5 +95,6 @@ pub(crate) fn run(role: Role) -> ExitCode {
         Role::Ctl(args) => ctl::run(&args),
         Role::Check(args) => check::run(&args),
         Role::Key(args) => key::run(&args),
+        Role::Pages(args) => pages::run(&args, command()),
     }
 }

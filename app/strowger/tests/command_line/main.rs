@@ -18,23 +18,14 @@ fn check(arguments: &[&str], status: i32, expected: &[&str]) {
 }
 
 #[test]
-fn alone_it_gives_an_overview() {
-    check(
-        &[],
-        0,
-        &[
-            "strowger demo",
-            "strowger run",
-            "strowger engine",
-            "strowger state",
-            "strowger lb",
-            "strowger agent",
-            "strowger status",
-            "strowger top",
-            "strowger why",
-            "strowger check",
-        ],
-    );
+fn alone_it_shows_the_page_of_its_verbs() {
+    let verbs = ["demo", "run", "engine", "state", "lb", "agent", "status", "top", "why", "check"];
+    let lines: Vec<String> = verbs.iter().map(|verb| format!("\n  {verb} ")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    check(&[], 0, &lines);
+    for asked in ["help", "--help"] {
+        assert_eq!(strowger(&[]).stdout, strowger(&[asked]).stdout, "{asked}");
+    }
 }
 
 /// What a verb says that prints there, on the other stream, and its status.
