@@ -30,7 +30,7 @@ use roles::Role;
 const CLAPS_END: &str = "For more information, try '--help'.";
 
 #[derive(Parser)]
-#[command(name = "strowger", version, about = "One address in front of a farm of SIP servers")]
+#[command(name = "strowger", version = env!("STROWGER_VERSION"), about = "One address in front of a farm of SIP servers")]
 struct CommandLine {
     #[command(subcommand)]
     role: Option<Role>,
@@ -82,6 +82,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_package() {
+        let version = command().get_version().unwrap_or_default().to_owned();
+        let commit = version.strip_prefix(env!("CARGO_PKG_VERSION")).expect("the version of the package");
+        let within = commit.strip_prefix(" (").and_then(|rest| rest.strip_suffix(')'));
+        assert!(commit.is_empty() || within.is_some_and(|commit| commit.len() >= 7), "{version}");
     }
 
     #[test]
