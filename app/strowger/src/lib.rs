@@ -12,6 +12,8 @@ mod demo;
 mod engine;
 mod help;
 mod lb;
+#[cfg(test)]
+mod packaging_tests;
 mod report;
 mod roles;
 mod run;
