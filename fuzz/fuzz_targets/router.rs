@@ -76,11 +76,7 @@ fn settings() -> Settings {
         let address = SocketAddr::from(([198, 51, 100, 1], 5060));
         Listener { transport, bind: address, advertise: address }
     };
-    let server = |last: u8| ServerEntry {
-        address: SocketAddr::from(([10, 0, 0, last], 5060)),
-        transport: Transport::Udp,
-        weight: 1,
-    };
+    let server = |last: u8| ServerEntry::at(SocketAddr::from(([10, 0, 0, last], 5060)), Transport::Udp);
     let listeners = vec![listener(Transport::Udp), listener(Transport::Tcp)];
     let small = Settings::small(listeners, (1..=3).map(server).collect(), *b"0123456789abcdef");
     Settings {

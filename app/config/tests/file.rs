@@ -172,6 +172,19 @@ fn nothing_is_waited_for_at_the_end_where_the_next_start_knows_all() {
 }
 
 #[test]
+fn a_limit_of_calls_makes_the_load_manager_count_them() {
+    let limited = |limits: &str| {
+        let settings = good(&format!("{LEAST}{limits}")).settings;
+        let server = &settings.servers[0];
+        (server.priority, server.calls_max, server.calls_per_second_max, settings.count_calls)
+    };
+    assert_eq!(limited(""), (0, None, None, false));
+    assert_eq!(limited("priority = 3\ncalls_per_second_max = 5\n"), (3, None, Some(5), false));
+    assert_eq!(limited("calls_max = 10\n"), (0, Some(10), None, true));
+    bad(&format!("{LEAST}calls_max = 0\n"), &[("calls_max", "write a number, 1 … 10000000")]);
+}
+
+#[test]
 fn the_example_is_good() {
     let checked = good(include_str!("../../../docs/example.toml"));
     assert_eq!(checked.settings.listeners.len(), 2);

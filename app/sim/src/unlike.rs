@@ -172,8 +172,11 @@ pub fn run(selection: Selection, score: ScoreSettings, seed: u64) -> Outcome {
             Event::Call(number) => {
                 let snapshot = table.snapshot();
                 let hash = arrivals.next_u64();
-                let server = selector.candidates(&snapshot, hash, &mut chance).next().expect("one has room");
-                selector.admit(server);
+                let server = selector
+                    .candidates(base::Time::ZERO, &snapshot, hash, &mut chance)
+                    .next()
+                    .expect("one has room");
+                selector.admit(base::Time::ZERO, server);
                 let at = addresses
                     .iter()
                     .position(|address| *address == server.address)

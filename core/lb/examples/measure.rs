@@ -171,7 +171,7 @@ fn farm() {
             time(CALLS / 10, || {
                 for _ in 0..CALLS / 10 {
                     let (hash, key) = (chance.next_u64(), keys.next_u64());
-                    let first = selector.candidates(snapshot, hash, &mut chance).next();
+                    let first = selector.candidates(base::Time::ZERO, snapshot, hash, &mut chance).next();
                     if selection == Selection::Cjsq
                         && let Some(first) = first
                     {

@@ -69,6 +69,9 @@ counters! {
     Rejected => "rejected",
     /// Requests answered 503: no server has room.
     NoServer => "no_server",
+    /// Of those, new calls for which no server had room while at least one was at its `calls_max` or
+    /// `calls_per_second_max`.
+    LimitsReached => "limits_reached",
     /// New calls answered 503 because this load manager is ending.
     Closing => "refused_closing",
     /// Calls that their server answered 2xx (RFC 6076 §4.6).

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 use base::{Chance, Time};
 
+use crate::farm::active_table::Tier;
 use crate::farm::server::{Server, ServerId};
 use crate::farm::snapshot::Snapshot;
 use crate::http::identifier::{as_cookie, session_id, session_text};
@@ -105,14 +106,14 @@ impl Chooser {
         Some(Choice { server: server.id, place, found, cookie: cookie.map(|text| as_cookie(&text)) })
     }
 
-    /// In turn, by weight, among the servers that take new calls.
+    /// In turn, by weight, among the servers of the best priority that take new calls.
     fn select(&self, view: View<'_>, not: &[ServerId], chance: &mut Chance) -> Option<Choice> {
         if view.shared.closing {
             return None;
         }
         let server_at = |position: u16| &view.snapshot.servers()[usize::from(position)];
-        let server =
-            server_at(self.turn.next(view.snapshot, |position| view.usable(server_at(position), not))?);
+        let of_tier = |tier| self.turn.next(tier, |position| view.usable(server_at(position), not));
+        let server = server_at(view.snapshot.active().tiers().iter().find_map(of_tier)?);
         let text = session_text(&view.shared.keys, server.id, &session_id(chance.next_u64()));
         let place = view.places.of(server)?;
         Some(Choice { server: server.id, place, found: Found::Selected, cookie: Some(as_cookie(&text)) })
@@ -157,15 +158,19 @@ impl<'a> View<'a> {
     fn by_hash(&self, identifier: &Identifier, not: &[ServerId]) -> Option<&'a Server> {
         let (snapshot, kind) = (self.snapshot, self.shared.settings.hash_kind());
         let hash = self.shared.keys.call(identifier.id()).0;
-        let find = |good: fn(&Server) -> bool| {
+        let find = |good: &dyn Fn(&Server) -> bool| {
             let usable = |position: u16| {
                 let server = &snapshot.servers()[usize::from(position)];
                 good(server) && self.usable(server, not)
             };
             first_usable(snapshot, kind, hash, usable).map(|at| &snapshot.servers()[usize::from(at)])
         };
-        let open = || if identifier.is_of_http() { find(Server::takes_new_calls) } else { None };
-        open().or_else(|| find(Server::is_reachable))
+        let open = || {
+            let of_tier =
+                |tier: &Tier| find(&|server| server.takes_new_calls() && server.priority == tier.priority());
+            snapshot.active().tiers().iter().find_map(of_tier)
+        };
+        identifier.is_of_http().then(open).flatten().or_else(|| find(&Server::is_reachable))
     }
 }
 

@@ -25,6 +25,26 @@ pub struct ServerEntry {
     pub address: SocketAddr,
     pub transport: Transport,
     pub weight: u32,
+    /// 0 is the best. A server gets new calls only while no server of a better priority takes them.
+    pub priority: u8,
+    /// The most calls in progress; `None`: no limit.
+    pub calls_max: Option<u32>,
+    /// The most new calls in any second; `None`: no limit.
+    pub calls_per_second_max: Option<u32>,
+}
+
+impl ServerEntry {
+    /// A server with weight 1, the best priority, and no limit.
+    pub fn at(address: SocketAddr, transport: Transport) -> ServerEntry {
+        ServerEntry {
+            address,
+            transport,
+            weight: 1,
+            priority: 0,
+            calls_max: None,
+            calls_per_second_max: None,
+        }
+    }
 }
 
 /// How a message of a known call finds its server (SPEC, affinity).

@@ -96,7 +96,8 @@ impl Terms {
         if counts(&settings) != counts(before) {
             next.tables.renew_ledgers(before, &settings, slots);
             let (admitted, ledger) = (next.tables.admitted.clone(), next.tables.ledger.clone());
-            next.selector = Arc::new(Selector::new(&settings, admitted, ledger));
+            let selector = Selector::new(&settings, admitted, ledger).with_census(next.tables.census.clone());
+            next.selector = Arc::new(selector);
         }
         next.calls = Arc::new(self.calls.renewed(&settings, &next.tables));
         next.settings = Arc::new(settings);
@@ -115,7 +116,10 @@ impl Shared {
         let terms = Terms {
             keys: Arc::new(KeyRing::new(&settings.keys)),
             calls: Arc::new(Calls::new(&settings, &tables)),
-            selector: Arc::new(Selector::new(&settings, tables.admitted.clone(), tables.ledger.clone())),
+            selector: Arc::new(
+                Selector::new(&settings, tables.admitted.clone(), tables.ledger.clone())
+                    .with_census(tables.census.clone()),
+            ),
             closing: false,
             generation: 0,
             tables,

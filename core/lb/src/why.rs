@@ -33,8 +33,10 @@ const ROWS_MAX: usize = 65_536;
 
 const FIGURE_WORDS: usize = FIGURES / 2;
 const CALL_ID_WORDS: usize = CALL_ID_BYTES / 8;
-/// Number, call, time, epoch, winner and former server, kind and lengths, rooms; then figures and Call-ID.
-const WORDS: usize = 7 + FIGURE_WORDS + CALL_ID_WORDS;
+/// Number, call, time, epoch, winner and former server, kind and lengths, rooms; then figures, Call-ID and limits.
+const WORDS: usize = AT_LIMIT + 1;
+/// Where the servers at a limit are noted.
+const AT_LIMIT: usize = 7 + FIGURE_WORDS + CALL_ID_WORDS;
 
 /// The kind of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +131,8 @@ pub struct Choice {
     pub figures: Vec<u32>,
     /// Bit i: the i-th server from the winner on was open to new calls but had no room.
     pub full: u64,
+    /// Bit i: it was at a limit of the configuration.
+    pub at_limit: u64,
 }
 
 /// The choices of one worker; only that worker writes.
@@ -163,14 +167,14 @@ impl Ring {
         cell[2].store(now.as_micros(), Relaxed);
         cell[3].store(snapshot.epoch, Relaxed);
         cell[4].store(id(note.winner) << 32 | id(note.from), Relaxed);
-        let (figures, full) = match note.kind {
+        let (figures, full, at_limit) = match note.kind {
             Kind::Selected
             | Kind::Refused
             | Kind::MovedFailed
             | Kind::MovedSilent
             | Kind::MovedFull
-            | Kind::MovedRefused => figures(cell, snapshot, selector, note.winner),
-            Kind::Hashed | Kind::TakenOver | Kind::FromServer | Kind::Named => (0, 0),
+            | Kind::MovedRefused => figures(cell, now, snapshot, selector, note.winner),
+            Kind::Hashed | Kind::TakenOver | Kind::FromServer | Kind::Named => (0, 0, 0),
         };
         let flags = u64::from(note.winner.is_some()) | u64::from(note.from.is_some()) << 1;
         let length = note.call_id.len().min(usize::from(u16::MAX)) as u64;
@@ -178,11 +182,12 @@ impl Ring {
         cell[5]
             .store(note.kind as u64 | flags << 8 | figures << 16 | selection << 24 | length << 32, Relaxed);
         cell[6].store(full, Relaxed);
+        cell[AT_LIMIT].store(at_limit, Relaxed);
         // One copy of variable length, then stores of fixed length: a quarter of the instructions of word by word.
         let mut text = [0u8; CALL_ID_BYTES];
         let kept = note.call_id.len().min(CALL_ID_BYTES);
         text[..kept].copy_from_slice(&note.call_id[..kept]);
-        for (word, bytes) in cell[7 + FIGURE_WORDS..].iter().zip(text.as_chunks::<8>().0) {
+        for (word, bytes) in cell[7 + FIGURE_WORDS..AT_LIMIT].iter().zip(text.as_chunks::<8>().0) {
             word.store(u64::from_le_bytes(*bytes), Relaxed);
         }
         cell[0].store(number + 1, Release);
@@ -203,7 +208,8 @@ impl Ring {
         let flags = words[5] >> 8 & 0xFF;
         let figures = (words[5] >> 16 & 0xFF) as usize;
         let length = (words[5] >> 32) as u16;
-        let text: Vec<u8> = words[7 + FIGURE_WORDS..].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let text: Vec<u8> =
+            words[7 + FIGURE_WORDS..AT_LIMIT].iter().flat_map(|word| word.to_le_bytes()).collect();
         let id = |set: u64, half: u64| (flags & set != 0).then_some(ServerId(half as u32));
         Some(Choice {
             number,
@@ -221,6 +227,7 @@ impl Ring {
                 .map(|at| (words[7 + at / 2] >> (32 * (at % 2))) as u32)
                 .collect(),
             full: words[6],
+            at_limit: words[AT_LIMIT],
         })
     }
 
@@ -239,14 +246,15 @@ fn selection_of(code: u64) -> Option<Selection> {
     all.into_iter().find(|selection| *selection as u64 == code)
 }
 
-/// Writes the figures from the winner on. Returns how many there are, and which servers had no room although selection
-/// might have named them.
+/// Writes the figures from the winner on. Returns how many there are, and which servers had no room, or were at a
+/// limit, although selection might have named them.
 fn figures(
     cell: &[AtomicU64; WORDS],
+    now: Time,
     snapshot: &Snapshot,
     selector: &Selector,
     winner: Option<ServerId>,
-) -> (u64, u64) {
+) -> (u64, u64, u64) {
     let servers = snapshot.servers();
     let first = winner.and_then(|winner| snapshot.position(winner)).map_or(0, usize::from);
     let (before, from_first) = servers.split_at(first);
@@ -256,13 +264,15 @@ fn figures(
     for (word, pair) in cell[7..].iter().zip(figures.as_chunks::<2>().0).take(count.div_ceil(2)) {
         word.store(u64::from(pair[0]) | u64::from(pair[1]) << 32, Relaxed);
     }
-    let mut full = 0;
+    let (mut full, mut at_limit) = (0, 0);
     if snapshot.active().limited() {
         for (bit, server) in from_first.iter().chain(before).take(ROOMS).enumerate() {
-            full |= u64::from(server.takes_new_calls() && !selector.admitted().has_room(server)) << bit;
+            let may_be = server.takes_new_calls();
+            full |= u64::from(may_be && !selector.admitted().has_room(server)) << bit;
+            at_limit |= u64::from(may_be && selector.is_at_limit(now, server)) << bit;
         }
     }
-    (count as u64, full)
+    (count as u64, full, at_limit)
 }
 
 /// The rings of all workers, and the snapshots that their choices were made by.

@@ -66,8 +66,9 @@ fn round_robin_is_strict_among_equals_and_smooth_among_others() {
     (weighted[0].weight, weighted[1].weight, weighted[2].weight) = (5, 1, 1);
     let (selector, _) = selector(Selection::RoundRobin, &weighted);
     let (farm, mut chance) = (snapshot(weighted), Chance::seeded(1));
-    let turns: Vec<u16> =
-        (0..7_000).map(|_| selector.candidates(&farm, 0, &mut chance).next().unwrap().seat.slot).collect();
+    let turns: Vec<u16> = (0..7_000)
+        .map(|_| selector.candidates(base::Time::ZERO, &farm, 0, &mut chance).next().unwrap().seat.slot)
+        .collect();
     for window in turns.windows(70) {
         let heavy = window.iter().filter(|&&slot| slot == 0).count();
         assert!((48..=52).contains(&heavy), "{heavy} of 70 turns for a share of 50");
@@ -89,12 +90,16 @@ fn score_shares_by_score_and_never_names_a_zero() {
     assert!(chi_square(&drawn, &[7015.0, 7884.0, 1.0]) < chi_square_bound(3), "{counts:?}");
 
     let mut chance = Chance::seeded(4);
-    let all: Vec<u16> = selector.candidates(&farm, 0, &mut chance).map(|server| server.seat.slot).collect();
+    let all: Vec<u16> =
+        selector.candidates(base::Time::ZERO, &farm, 0, &mut chance).map(|server| server.seat.slot).collect();
     assert_eq!(all.len(), 3, "fall-backs have a score too: {all:?}");
     for server in &mut servers {
         server.score = Some(Score::default());
     }
-    assert!(selector.candidates(&snapshot(servers), 0, &mut chance).next().is_none(), "all zero is a 503");
+    assert!(
+        selector.candidates(base::Time::ZERO, &snapshot(servers), 0, &mut chance).next().is_none(),
+        "all zero is a 503"
+    );
 }
 
 #[test]
@@ -108,8 +113,8 @@ fn least_loaded_takes_the_least_and_counts_what_it_gave_since_the_heartbeat() {
     let (farm, mut chance) = (snapshot(servers), Chance::seeded(5));
     let mut given = [0; 4];
     for _ in 0..60 {
-        let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
-        selector.admit(first);
+        let first = selector.candidates(base::Time::ZERO, &farm, 0, &mut chance).next().unwrap();
+        selector.admit(base::Time::ZERO, first);
         given[usize::from(first.seat.slot)] += 1;
     }
     // One load unknown: it counts as the mean, 368. The four end up alike, within what is equal.
@@ -135,7 +140,7 @@ fn shortest_queue_takes_the_exact_minimum_and_breaks_ties_by_chance() {
         let mut chance = Chance::seeded(size as u64);
         for call in 0..20 * size as u64 {
             let least = (0..size).map(|slot| ledger.count(slot as u16)).min().unwrap();
-            let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
+            let first = selector.candidates(base::Time::ZERO, &farm, 0, &mut chance).next().unwrap();
             assert_eq!(ledger.count(first.seat.slot), least);
             ledger.begin(Time::ZERO, chance.next_u64(), first.seat, true, Time::from_secs(100));
             if call % 3 == 2 {
@@ -154,7 +159,7 @@ fn among_a_thousand_the_shortest_of_some_is_nearly_the_shortest_of_all() {
     let mut calls = Vec::new();
     let (mut worst, mut among_least) = (0, 0);
     for call in 0..60_000 {
-        let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
+        let first = selector.candidates(base::Time::ZERO, &farm, 0, &mut chance).next().unwrap();
         let queue = ledger.count(first.seat.slot);
         let shorter = (0..1000).filter(|&slot| ledger.count(slot) < queue).count();
         among_least += usize::from(shorter < 70);
@@ -181,7 +186,7 @@ fn shortest_queue_gives_the_heavy_their_part() {
     let (selector, ledger) = selector(Selection::Cjsq, &servers);
     let (ledger, farm, mut chance) = (ledger.unwrap(), snapshot(servers), Chance::seeded(9));
     for _ in 0..1000 {
-        let first = selector.candidates(&farm, 0, &mut chance).next().unwrap();
+        let first = selector.candidates(base::Time::ZERO, &farm, 0, &mut chance).next().unwrap();
         ledger.begin(Time::ZERO, chance.next_u64(), first.seat, true, Time::from_secs(100));
     }
     let calls = [0, 1, 2].map(|slot| ledger.count(slot) / 100);
@@ -200,8 +205,8 @@ fn a_limit_holds_between_two_heartbeats() {
         let mut given = [0; 3];
         for _ in 0..40 {
             let hash = chance.next_u64();
-            if let Some(first) = selector.candidates(&farm, hash, &mut chance).next() {
-                selector.admit(first);
+            if let Some(first) = selector.candidates(base::Time::ZERO, &farm, hash, &mut chance).next() {
+                selector.admit(base::Time::ZERO, first);
                 given[usize::from(first.seat.slot)] += 1;
             }
         }
@@ -266,12 +271,12 @@ proptest! {
             let (selector, _) = selector(selection, &farm);
             let mut chance = Chance::seeded(seed);
             for _ in 0..given {
-                if let Some(first) = selector.candidates(&snapshot, chance.next_u64(), &mut Chance::seeded(seed)).next() {
-                    selector.admit(first);
+                if let Some(first) = selector.candidates(base::Time::ZERO, &snapshot, chance.next_u64(), &mut Chance::seeded(seed)).next() {
+                    selector.admit(base::Time::ZERO, first);
                 }
             }
             let mut named: Vec<_> =
-                selector.candidates(&snapshot, hash, &mut chance).map(|server| server.id).collect();
+                selector.candidates(base::Time::ZERO, &snapshot, hash, &mut chance).map(|server| server.id).collect();
             let room = |server: &&Server| selector.admitted().has_room(server);
             let may = |server: &&Server| selection != Selection::Score || server.score != Some(Score::default());
             let mut expected: Vec<_> =

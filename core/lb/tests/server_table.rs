@@ -301,7 +301,7 @@ fn silence_of_all_does_not_take_the_farm_out() {
         table.counters.evidence.unreachable(0, slot);
     }
     table.table.tick(START + SECOND * 60);
-    assert!(table.table.snapshot().active().active().is_empty());
+    assert!(table.table.snapshot().active().tiers().is_empty());
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn a_server_that_returns_starts_slowly() {
         table.table.tick(now);
         let [other, share] = shares(&table, now);
         assert_eq!(other, 1000);
-        let weights: Vec<u64> = table.table.snapshot().active().weights().to_vec();
+        let weights: Vec<u64> = table.table.snapshot().active().tiers()[0].weights().to_vec();
         assert_eq!(*weights.last().unwrap(), if share == 1000 { 2 } else { 1000 + u64::from(share) });
         seen.push(share);
     }

@@ -74,7 +74,11 @@ impl Bed {
         let mut counts = [0; 2];
         for _ in 0..calls {
             let hash = self.chance.next_u64();
-            let first = self.selector.candidates(&snapshot, hash, &mut self.chance).next().expect("has room");
+            let first = self
+                .selector
+                .candidates(base::Time::ZERO, &snapshot, hash, &mut self.chance)
+                .next()
+                .expect("has room");
             counts[usize::from(first.address != address(0))] += 1;
         }
         counts
@@ -144,7 +148,7 @@ fn an_agent_that_does_not_answer_has_no_calls_and_gets_them_back_when_it_does() 
     assert_eq!(bed.calls(2000), [2000, 0], "never, not even at a boundary");
     bed.poll(at(2100), 0, None);
     let snapshot = bed.table.snapshot();
-    let none = bed.selector.candidates(&snapshot, 0, &mut bed.chance).next();
+    let none = bed.selector.candidates(base::Time::ZERO, &snapshot, 0, &mut bed.chance).next();
     assert!(none.is_none(), "all zero: a 503");
     for n in [0, 1] {
         bed.poll(at(3000), n, Some((10, 50_000)));

@@ -153,6 +153,11 @@ impl Reject {
         Reject { status: 503, reason: "No Server Available", retry_after: Some(retry_after) }
     }
 
+    /// Every server that takes new calls has as many as it may have.
+    pub const fn limits_reached(retry_after: u32) -> Reject {
+        Reject { status: 503, reason: "Limits Of Servers Reached", retry_after: Some(retry_after) }
+    }
+
     /// The version of the request is not SIP/2.0 (RFC 3261 §21.5.6).
     pub const fn version() -> Reject {
         Reject::of(505, "Version Not Supported")

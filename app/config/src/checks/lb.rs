@@ -190,6 +190,7 @@ fn goes_on(raw: &Raw, random_keys: bool) -> bool {
 fn settings(raw: &Raw, found: Found) -> Settings {
     let Found { listeners, servers, names, keys, peers, measures } = found;
     let limits = &raw.limits;
+    let must_count = servers.iter().any(|server| server.calls_max.is_some());
     let seconds = |field: &Field<u64>| Duration::from_secs(field.value);
     let millis = |field: &Field<u64>| Duration::from_millis(field.value);
     Settings {
@@ -222,7 +223,7 @@ fn settings(raw: &Raw, found: Found) -> Settings {
         fail_after: raw.health.fail_after.value as u32,
         stay_out: millis(&raw.health.stay_out_ms),
         slow_start: millis(&raw.health.slow_start_ms),
-        count_calls: limits.count_calls.value,
+        count_calls: limits.count_calls.value || must_count,
         heartbeat: heartbeats(&raw.heartbeat),
         peers,
         why_calls: raw.log.why_calls.value as usize,

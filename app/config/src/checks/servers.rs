@@ -50,7 +50,14 @@ pub(crate) fn servers(raw: &Raw, listeners: &[Listener], problems: &mut Problems
             );
             problems.error(place, what, remedy);
         }
-        servers.push(ServerEntry { address, transport, weight: server.weight.value as u32 });
+        servers.push(ServerEntry {
+            address,
+            transport,
+            weight: server.weight.value as u32,
+            priority: server.priority.value as u8,
+            calls_max: server.calls_max.value.map(|max| max as u32),
+            calls_per_second_max: server.calls_per_second_max.value.map(|max| max as u32),
+        });
     }
     servers
 }

@@ -25,6 +25,15 @@ sections! {
         live address: Endpoint = Required;
         /// The server's share of new calls, relative to the other servers.
         live weight: u64 = Is("1"), 1..=1000;
+        /// The server's place among the servers, 0 first. A server gets new calls only while no server with a lower number
+        /// takes them: each of those has failed, is drained, or has no room. Known calls stay where they are.
+        live priority: u64 = Is("0"), 0..=255;
+        /// The most calls in progress at the server. A server with that many gets no new call; if no server has room, a new
+        /// call is answered 503 with Retry-After. The load manager then counts the calls of each server, as with
+        /// `limits.count_calls`: those that it gave the server itself since it started to count. If left out, there is no limit.
+        live calls_max: Option<u64> = Unset, 1..=10000000;
+        /// The most new calls that the server gets in any second. If left out, there is no limit.
+        live calls_per_second_max: Option<u64> = Unset, 1..=10000;
         /// The server's address for HTTP (section http). If left out, the server's IP address with the port
         /// `http.server_port`; without that setting, the server has no HTTP.
         live http: Option<SocketAddr> = Unset;

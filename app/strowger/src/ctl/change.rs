@@ -74,6 +74,12 @@ fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
             Some(row) => {
                 let name = |what: &str| format!("server {}: {what}", row.address);
                 found.changed(&name("weight"), row.weight, entry.weight);
+                found.changed(&name("priority"), row.priority, entry.priority);
+                let limit =
+                    |max: Option<u32>| max.map_or_else(|| "no limit".to_owned(), |max| max.to_string());
+                found.changed(&name("calls_max"), limit(row.calls_max), limit(entry.calls_max));
+                let (now, then) = (row.calls_per_second_max, entry.calls_per_second_max);
+                found.changed(&name("calls_per_second_max"), limit(now), limit(then));
                 let (now, then) = (row.transport.word(), entry.transport.word());
                 found.changed(&name("transport"), quoted(now), quoted(then));
                 found.note(row.leaving, &name("stays in the farm after all"));
@@ -201,7 +207,9 @@ mod tests {
                 .text
                 .contains("nothing differs from the running configuration")
         );
-        let more = TWO.replace("127.0.0.1:7001\"", "127.0.0.1:7002\"\nweight = 3")
+        let more = TWO
+            .replace("127.0.0.1:7001\"", "127.0.0.1:7002\"\nweight = 3")
+            .replace("127.0.0.1:7000\"", "127.0.0.1:7000\"\npriority = 1\ncalls_max = 20")
             + "[selection]\nkind = \"tlwl\"\n[limits]\nretry_after_seconds = 9\n";
         std::fs::write(&path, &more).unwrap();
         let dry = owner.ask("reload", json!({ "dry-run": true })).unwrap();
@@ -211,6 +219,8 @@ mod tests {
         for what in [
             "server 127.0.0.1:7002: added, weight 3",
             "127.0.0.1:7001: no longer named",
+            "server 127.0.0.1:7000: priority: 0 becomes 1",
+            "server 127.0.0.1:7000: calls_max: no limit becomes 20",
             "selection.kind: \"round-robin\" becomes \"tlwl\"",
             "limits.retry_after_seconds: 5 becomes 9",
         ] {

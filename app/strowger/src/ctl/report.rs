@@ -24,7 +24,7 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
     let settings = &shared.settings;
     let snapshot = shared.snapshot();
     let rows = control.rows(now);
-    let active = snapshot.active().active().iter();
+    let active = snapshot.active().active();
     StatusReport {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
@@ -152,6 +152,10 @@ fn server(shared: &Shared, row: &RowView, left: Option<Left>) -> ServerStatus {
         state_tier: row.state_tier,
         heartbeat_age_ms: row.heartbeat_age.map(|age| age.as_millis() as u64),
         weight: row.weight,
+        priority: u32::from(row.priority),
+        calls_max: row.calls_max,
+        calls_per_second_max: row.calls_per_second_max,
+        at_limit: row.at_limit,
         load_permille: row.load_permille,
         cpu_permille: load.cpu_permille.map(u32::from),
         memory_available_kib: load.memory_available_kib,

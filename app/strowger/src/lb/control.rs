@@ -118,7 +118,14 @@ impl Control {
         checked.settings = Settings::clone(&self.shared.settings);
         let configured = self.table.rows(now).into_iter().filter(|row| row.configured);
         checked.settings.servers = configured
-            .map(|row| ServerEntry { address: row.address, transport: row.transport, weight: row.weight })
+            .map(|row| ServerEntry {
+                address: row.address,
+                transport: row.transport,
+                weight: row.weight,
+                priority: row.priority,
+                calls_max: row.calls_max,
+                calls_per_second_max: row.calls_per_second_max,
+            })
             .collect();
         Some(checked)
     }
@@ -243,7 +250,7 @@ impl Control {
     /// Calls for which there is no server.
     fn complain_of_refused(&mut self, now: Time) {
         let snapshot = self.shared.snapshot();
-        let (takes, all) = (snapshot.active().active().len(), snapshot.servers().len());
+        let (takes, all) = (snapshot.active().active().count(), snapshot.servers().len());
         let refused = self.shared.count_of(Counter::NoServer);
         self.complaints.no_server(now, refused, takes, all).iter().for_each(|line| warn!("{}", line));
     }

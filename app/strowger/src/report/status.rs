@@ -113,6 +113,13 @@ pub(crate) struct ServerStatus {
     pub(crate) share_permille: u32,
     /// How long the server takes to answer. Delays that were never measured are left out.
     pub(crate) delays: Vec<DelayStatus>,
+    /// 0 is the best: a server gets new calls only while no server of a better priority takes them.
+    pub(crate) priority: u32,
+    /// The limits of the configuration. `None`: there is no limit.
+    pub(crate) calls_max: Option<u32>,
+    pub(crate) calls_per_second_max: Option<u32>,
+    /// New calls that came while the server was at one of these limits, so that it did not get them.
+    pub(crate) at_limit: u64,
 }
 
 /// One delay of RFC 6076 as a histogram.

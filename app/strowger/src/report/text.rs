@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::status::{Counter, StatusReport, WorkerStatus};
+use crate::report::status::{Counter, ServerStatus, StatusReport, WorkerStatus};
 use crate::report::table::{aligned, or_dash};
 
 pub(crate) fn for_people(report: &StatusReport) -> String {
@@ -104,13 +104,13 @@ fn servers(report: &StatusReport) -> String {
                 server
                     .address
                     .map_or_else(|| "-".into(), |address| format!("{}:{address}", server.transport)),
-                server.state.clone(),
+                state(server),
                 duration(server.since_seconds),
                 or_dash(server.heartbeat_age_ms.map(|age| heartbeat(age, server.heartbeat_id))),
                 or_dash(server.load_permille.map(|load| format!("{}.{} %", load / 10, load % 10))),
                 or_dash(server.score),
                 or_dash(server.residual_calls),
-                or_dash(server.calls),
+                calls(server),
                 server.messages.to_string(),
                 (server.failures + server.failed).to_string(),
                 server.reason.clone(),
@@ -132,6 +132,22 @@ fn servers(report: &StatusReport) -> String {
         "reason",
     ];
     aligned(&head, &rows)
+}
+
+/// Calls in progress, and how many there may be.
+fn calls(server: &ServerStatus) -> String {
+    match server.calls_max {
+        Some(max) => format!("{} of {max}", or_dash(server.calls)),
+        None => or_dash(server.calls),
+    }
+}
+
+/// The state, with the priority of a server that is not among the first.
+fn state(server: &ServerStatus) -> String {
+    match server.priority {
+        0 => server.state.clone(),
+        priority => format!("{}, priority {priority}", server.state),
+    }
 }
 
 /// The age of the last heartbeat, and the id in it.

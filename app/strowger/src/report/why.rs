@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use config::word;
 use lb::settings::Selection;
 use lb::shared::Shared;
-use lb::why::explain::{By, Candidate, Explanation, explain};
+use lb::why::explain::{By, Candidate, Excluded, Explanation, explain};
 use lb::why::{Choice, Kind};
 use net::Clock;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,8 @@ pub(crate) struct CandidateReport {
     pub(crate) won: bool,
     /// Why the server could not be chosen.
     pub(crate) excluded: Option<String>,
+    /// 0 is the best.
+    pub(crate) priority: u32,
 }
 
 /// Explains the choices of a running load manager.
@@ -139,6 +141,7 @@ impl Explainer<'_> {
             transport: server.transport.uri_token().into(),
             state: server.condition.name().into(),
             weight: server.weight,
+            priority: u32::from(server.priority),
             score: server.score.map(|score| score.points()),
             load_permille: server.load_permille,
             residual_calls: server.residual_calls,
@@ -168,7 +171,17 @@ fn reason(explained: &Explanation) -> String {
     let mut text = match explained.choice.kind {
         Kind::Selected => String::new(),
         Kind::Hashed => "the memory of calls was full: ".into(),
-        Kind::Refused => return "no server could take the call: it was answered 503".into(),
+        Kind::Refused => {
+            let at_limit =
+                |candidate: &Candidate| matches!(candidate.excluded, Some(Excluded::AtLimit { .. }));
+            return match explained.candidates.iter().any(at_limit) {
+                true => {
+                    "every server that takes new calls is full or at its limit: the call was answered 503"
+                        .into()
+                }
+                false => "no server could take the call: it was answered 503".into(),
+            };
+        }
         Kind::TakenOver => {
             let gone = explained
                 .candidates
@@ -255,7 +268,10 @@ impl ChoiceReport {
             text.push_str("  the table of that moment is no longer kept\n\n");
             return;
         }
-        let head = ["", "server", "state", "weight", "score", "load", "room", "counted", "share", "excluded"];
+        let head = [
+            "", "server", "state", "priority", "weight", "score", "load", "room", "counted", "share",
+            "excluded",
+        ];
         let rows: Vec<Vec<String>> = self.candidates.iter().map(CandidateReport::row).collect();
         let _ = writeln!(text, "{}", aligned(&head, &rows));
     }
@@ -270,6 +286,7 @@ impl CandidateReport {
             if self.won { ">" } else { "" }.into(),
             self.address.map_or_else(|| "-".into(), |address| format!("{}:{address}", self.transport)),
             self.state.clone(),
+            self.priority.to_string(),
             self.weight.to_string(),
             or_dash(self.score),
             permille(self.load_permille),

@@ -53,11 +53,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                 );
             }
             for server in &settings.servers {
+                let limit = |name: &str, max: Option<u32>| {
+                    max.map_or_else(String::new, |max| format!(", {name} {max}"))
+                };
                 outln!(
-                    "  server {} by {}, weight {}",
+                    "  server {} by {}, weight {}, priority {}{}{}",
                     server.address,
                     server.transport.via_token(),
-                    server.weight
+                    server.weight,
+                    server.priority,
+                    limit("calls_max", server.calls_max),
+                    limit("calls_per_second_max", server.calls_per_second_max)
                 );
             }
             if let Some(tls) = &checked.process.tls {

@@ -1,11 +1,13 @@
 //! A server of the farm: its identity, the place of its counters, and all that the data path knows of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use base::Time;
 use sip::Transport;
 
 use crate::farm::condition::{Cause, Condition, Reason, State};
+use crate::farm::pace::Pace;
 
 /// Identity of a server, computed alike by every load manager: a fixed hash of its SIP address. The table refuses a
 /// second server whose id collides with another's.
@@ -50,6 +52,12 @@ pub struct Server {
     pub gone_since: Option<Time>,
     /// Share of new calls against other servers; 1 … 1000, default 1.
     pub weight: u32,
+    /// 0 is the best. The server gets new calls only while no server of a better priority takes them.
+    pub priority: u8,
+    /// The most calls in progress; `None`: no limit.
+    pub calls_max: Option<u32>,
+    /// Its limit of new calls in a second, with those of the last second; `None`: no limit.
+    pub pace: Option<Arc<Pace>>,
     /// How much of its weight it has while it starts slowly: 1 … [`WHOLE`]. Consistent hashing takes the whole weight.
     pub share_permille: u16,
     /// Score of SPEC B1; `None` if nothing was measured.
@@ -86,6 +94,9 @@ impl Server {
             since: Time::ZERO,
             gone_since: None,
             weight: 1,
+            priority: 0,
+            calls_max: None,
+            pace: None,
             share_permille: WHOLE,
             score: None,
             load_permille: None,
@@ -102,6 +113,11 @@ impl Server {
     /// New calls can go there, as of its last heartbeat.
     pub fn takes_new_calls(&self) -> bool {
         matches!(self.condition, Condition::Active | Condition::Trial) && self.residual_calls != Some(0)
+    }
+
+    /// The configuration limits its calls.
+    pub fn has_limit(&self) -> bool {
+        self.calls_max.is_some() || self.pace.is_some()
     }
 
     /// Known calls can go there.

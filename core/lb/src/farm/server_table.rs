@@ -140,7 +140,7 @@ impl ServerTable {
         let found = known.or(moved);
         let at = match found {
             Some(at) => at,
-            None => self.make_row(now, address, transport.unwrap_or(Transport::Udp), 1)?,
+            None => self.make_row(now, address, transport.unwrap_or(Transport::Udp))?,
         };
         if self.heartbeats_signed && self.rows[at].replay.admit(heartbeat).is_err() {
             let behind = self.rows[at].replay.behind(heartbeat);
@@ -284,8 +284,10 @@ impl ServerTable {
             .iter()
             .enumerate()
             .map(|(index, row)| {
-                let admitted = self.counters.admitted.count(row.seat.slot);
-                row.view(now, index, self.score_of(row), count(row), admitted)
+                let counts = &self.counters.admitted;
+                let (admitted, at_limit) =
+                    (counts.count(row.seat.slot), counts.count_at_limit(row.seat.slot));
+                row.view(now, index, self.score_of(row), count(row), (admitted, at_limit))
             })
             .collect()
     }
@@ -313,13 +315,7 @@ impl ServerTable {
         self.rows.iter().position(|row| same(row.address, address))
     }
 
-    fn make_row(
-        &mut self,
-        now: Time,
-        address: SocketAddr,
-        transport: Transport,
-        weight: u32,
-    ) -> Result<usize, Refusal> {
+    fn make_row(&mut self, now: Time, address: SocketAddr, transport: Transport) -> Result<usize, Refusal> {
         if address.port() == 0 || address.ip().is_unspecified() {
             return Err(Refusal::BadAddress { server: address });
         }
@@ -337,9 +333,8 @@ impl ServerTable {
         }
         let totals = self.counters.evidence.totals(slot);
         let admitted = self.counters.admitted.count(slot);
-        let weight = weight.clamp(1, WEIGHT_MAX);
-        let row = Row::new(now, address, transport, weight, seat, (totals, admitted), self.health);
-        self.rows.push(row.after(admitted));
+        let row = Row::new(now, address, transport, seat, (totals, admitted), self.health);
+        self.rows.push(row.after(admitted, self.counters.admitted.count_at_limit(slot)));
         self.departed.is_there(id);
         self.stale = true;
         Ok(self.rows.len() - 1)

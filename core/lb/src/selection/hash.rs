@@ -1,27 +1,35 @@
 //! Selection by hash of the Call-ID (SPEC A5): modulo over the active table (FIG. 5B), cascade over the server table
 //! (FIG. 6), or consistent. The first choice is the server of hash affinity, as long as that server has room.
 
-use crate::farm::admitted::Admitted;
+use base::Time;
+
+use crate::farm::active_table::Tier;
 use crate::farm::consistent::mix;
 use crate::farm::server::Server;
 use crate::farm::snapshot::Snapshot;
-use crate::selection::Ask;
+use crate::selection::{Ask, Selector};
 use crate::settings::HashKind;
 
 pub(crate) fn pick(ask: &Ask<'_>, kind: HashKind) -> Option<u16> {
     first_usable(ask.snapshot, kind, ask.hash, |position| ask.usable(position))
 }
 
-/// The first server in the order of the hash that may get one more new call.
+/// The first server in the order of the hash that may get one more new call, of the best priority that has one.
 pub(crate) fn with_room<'a>(
+    now: Time,
     snapshot: &'a Snapshot,
     kind: HashKind,
     hash: u64,
-    admitted: &Admitted,
+    selector: &Selector,
 ) -> Option<&'a Server> {
     let servers = snapshot.servers();
-    first_usable(snapshot, kind, hash, |position| admitted.has_room(&servers[usize::from(position)]))
-        .map(|position| &servers[usize::from(position)])
+    let first_of = |tier: &Tier| {
+        first_usable(snapshot, kind, hash, |position| {
+            let server = &servers[usize::from(position)];
+            server.priority == tier.priority() && selector.has_room(now, server)
+        })
+    };
+    snapshot.active().tiers().iter().find_map(first_of).map(|position| &servers[usize::from(position)])
 }
 
 /// The first usable position in the order of the hash.

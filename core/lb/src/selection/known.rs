@@ -12,12 +12,14 @@ pub fn call_hash(seed: u64, call_id: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(call_id, seed)
 }
 
-/// The server of a known call. If none can be reached, a server on trial may get the call: it may be back. `None`: there is
+/// The server of a known call, of the best priority at which a server can be reached. If none can be reached, a server on trial may get the call: it may be back. `None`: there is
 /// none (503).
 #[inline]
 pub fn known(snapshot: &Snapshot, kind: HashKind, hash: u64) -> Option<&Server> {
     let servers = snapshot.servers();
-    first_usable(snapshot, kind, hash, |position| servers[usize::from(position)].is_reachable())
+    let best = snapshot.active().known_priority();
+    let usable = |server: &Server| server.is_reachable() && server.priority == best;
+    first_usable(snapshot, kind, hash, |position| usable(&servers[usize::from(position)]))
         .map(|position| &servers[usize::from(position)])
         .or_else(|| one_on_trial(snapshot, hash))
 }

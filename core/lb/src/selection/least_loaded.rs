@@ -12,7 +12,7 @@ use crate::selection::round_robin::RoundRobin;
 const EQUAL_PPM: u64 = 20_000;
 
 pub(crate) fn pick(ask: &Ask<'_>, round_robin: &RoundRobin, chance: &mut Chance) -> Option<u16> {
-    let table = ask.snapshot.active();
+    let table = ask.tier;
     if !table.loads_known() {
         return round_robin.pick(ask);
     }

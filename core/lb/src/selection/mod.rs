@@ -5,12 +5,13 @@
 use crate::farm::admitted::Admitted;
 use std::sync::Arc;
 
-use base::Chance;
+use base::{Chance, Time};
 
-use crate::farm::active_table::Candidate;
+use crate::farm::active_table::{Candidate, Tier};
+use crate::farm::room::Room;
 use crate::farm::server::Server;
 use crate::farm::snapshot::Snapshot;
-use crate::memory::ledger::Ledger;
+use crate::memory::ledger::{Ledger, Unit};
 use crate::settings::{HashKind, Selection, Settings};
 
 pub mod hash;
@@ -45,7 +46,7 @@ enum Policy {
 pub struct Selector {
     selection: Selection,
     policy: Policy,
-    admitted: Arc<Admitted>,
+    room: Room,
 }
 
 impl Selector {
@@ -72,28 +73,65 @@ impl Selector {
                 Policy::RoundRobin(round_robin())
             }
         };
-        Selector { selection, policy, admitted }
+        let counts_calls = |ledger: &&Arc<Ledger>| ledger.unit() == Unit::Calls;
+        let census = match &policy {
+            Policy::ShortestQueue(ledger) => Some(ledger).filter(counts_calls).cloned(),
+            Policy::Hash(_) | Policy::RoundRobin(_) | Policy::LeastLoaded(_) | Policy::Score => None,
+        };
+        Selector { selection, policy, room: Room { admitted, census } }
     }
 
-    /// Servers for a new call with this hash (`affinity::hash::call_hash`), the first choice first, no server twice.
+    /// `census`: where calls in progress are counted, if they are; servers with `calls_max` need it.
+    pub fn with_census(mut self, census: Option<Arc<Ledger>>) -> Selector {
+        self.room.census = census;
+        self
+    }
+
+    /// Servers for a new call with this hash (`affinity::hash::call_hash`), the first choice first, no server twice. A server
+    /// comes after all of a better priority.
     pub fn candidates<'a, 'c>(
         &'a self,
+        now: Time,
         snapshot: &'a Snapshot,
         hash: u64,
         chance: &'c mut Chance,
     ) -> Candidates<'a, 'c> {
-        let ask =
-            Ask { snapshot, admitted: &self.admitted, hash, tried: [0; CANDIDATES_MAX], tried_count: 0 };
-        Candidates { policy: &self.policy, ask, chance }
+        Candidates { selector: self, now, snapshot, hash, tried: [0; CANDIDATES_MAX], tried_count: 0, chance }
     }
 
     /// To be called once for each new call that goes to the server.
-    pub fn admit(&self, server: &Server) {
-        self.admitted.admit(server.seat.slot);
+    pub fn admit(&self, now: Time, server: &Server) {
+        self.room.admitted.admit(server.seat.slot);
+        if let Some(pace) = &server.pace {
+            pace.note(now);
+        }
     }
 
     pub fn admitted(&self) -> &Admitted {
-        &self.admitted
+        &self.room.admitted
+    }
+
+    /// The server takes new calls and has room for one more.
+    pub(crate) fn has_room(&self, now: Time, server: &Server) -> bool {
+        self.room.is_there(now, server)
+    }
+
+    /// The server is at a limit of the configuration.
+    pub(crate) fn is_at_limit(&self, now: Time, server: &Server) -> bool {
+        self.room.is_at_limit(now, server)
+    }
+
+    /// A new call came: counts it for each server that is at its limit. True: there is such a server.
+    pub(crate) fn note_limits(&self, now: Time, snapshot: &Snapshot) -> bool {
+        let mut found = false;
+        for &position in snapshot.active().with_limits() {
+            let server = &snapshot.servers()[usize::from(position)];
+            if self.is_at_limit(now, server) {
+                self.room.admitted.note_at_limit(server.seat.slot);
+                found = true;
+            }
+        }
+        found
     }
 
     pub fn selection(&self) -> Selection {
@@ -112,40 +150,46 @@ impl Selector {
             }
             Policy::Hash(_) | Policy::RoundRobin(_) | Policy::LeastLoaded(_) | Policy::Score => {
                 for (server, figure) in servers.zip(figures) {
-                    *figure = self.admitted.since_heartbeat(server);
+                    *figure = self.room.admitted.since_heartbeat(server);
                 }
             }
         }
     }
 }
 
-/// The question to a policy.
+/// The question to a policy: a server of this tier.
 pub(crate) struct Ask<'a> {
     pub(crate) snapshot: &'a Snapshot,
+    pub(crate) tier: &'a Tier,
     pub(crate) admitted: &'a Admitted,
     pub(crate) hash: u64,
-    tried: [u16; CANDIDATES_MAX],
-    tried_count: usize,
+    now: Time,
+    room: &'a Room,
+    tried: &'a [u16],
 }
 
 impl Ask<'_> {
-    /// The server at this position may be named: it has room and was not named before.
+    /// The server at this position may be named: it is of this tier, has room and was not named before.
     pub(crate) fn usable(&self, position: u16) -> bool {
-        !self.tried[..self.tried_count].contains(&position)
-            && self.admitted.has_room(&self.snapshot.servers()[usize::from(position)])
+        let server = &self.snapshot.servers()[usize::from(position)];
+        server.priority == self.tier.priority()
+            && !self.tried.contains(&position)
+            && self.room.is_there(self.now, server)
     }
 
-    /// [`Ask::usable`] for a server of the active table, which has all the data at hand.
+    /// [`Ask::usable`] for a server of the active table, which has nearly all the data at hand.
     pub(crate) fn is_open(&self, candidate: &Candidate) -> bool {
         let since = || self.admitted.since(candidate.slot, candidate.admitted_before);
+        let server = || &self.snapshot.servers()[usize::from(candidate.position)];
         candidate.residual_calls.is_none_or(|residual| since() < residual)
-            && !self.tried[..self.tried_count].contains(&candidate.position)
+            && !(candidate.has_limit && self.room.is_at_limit(self.now, server()))
+            && !self.tried.contains(&candidate.position)
     }
 
     /// The servers among which a policy of the minimum chooses, beginning at a random place: at most [`COMPARED_MAX`], or all
     /// if none of these is open. The caller draws `random`.
     pub(crate) fn compared(&self, random: u64) -> impl Iterator<Item = &Candidate> + Clone {
-        let active = self.snapshot.active().active();
+        let active = self.tier.active();
         let from = (random >> 8).checked_rem(active.len() as u64).unwrap_or(0) as usize;
         // Steps rather than neighbours: earlier calls have evened out neighbouring servers.
         let stride = STRIDES[(random & 7) as usize].checked_rem(active.len()).unwrap_or(0);
@@ -161,16 +205,20 @@ impl Ask<'_> {
         in_turn.take(compared).filter(|candidate| self.is_open(candidate))
     }
 
-    /// Every server of the active table is usable, so none need be checked.
+    /// Every server of the tier is usable, so none need be checked.
     pub(crate) fn all_usable(&self) -> bool {
-        self.tried_count == 0 && !self.snapshot.active().limited()
+        self.tried.is_empty() && !self.snapshot.active().limited()
     }
 }
 
 /// Servers for one new call, in order.
 pub struct Candidates<'a, 'c> {
-    policy: &'a Policy,
-    ask: Ask<'a>,
+    selector: &'a Selector,
+    now: Time,
+    snapshot: &'a Snapshot,
+    hash: u64,
+    tried: [u16; CANDIDATES_MAX],
+    tried_count: usize,
     chance: &'c mut Chance,
 }
 
@@ -178,18 +226,25 @@ impl<'a> Iterator for Candidates<'a, '_> {
     type Item = &'a Server;
 
     fn next(&mut self) -> Option<&'a Server> {
-        if self.ask.tried_count == CANDIDATES_MAX {
+        if self.tried_count == CANDIDATES_MAX {
             return None;
         }
-        let position = match self.policy {
-            Policy::Hash(kind) => hash::pick(&self.ask, *kind),
-            Policy::RoundRobin(round_robin) => round_robin.pick(&self.ask),
-            Policy::LeastLoaded(round_robin) => least_loaded::pick(&self.ask, round_robin, self.chance),
-            Policy::Score => score::pick(&self.ask, self.chance),
-            Policy::ShortestQueue(ledger) => shortest_queue::pick(&self.ask, ledger, self.chance),
-        }?;
-        self.ask.tried[self.ask.tried_count] = position;
-        self.ask.tried_count += 1;
-        Some(&self.ask.snapshot.servers()[usize::from(position)])
+        let Selector { policy, room, .. } = self.selector;
+        let (snapshot, chance) = (self.snapshot, &mut *self.chance);
+        let tried = &self.tried[..self.tried_count];
+        let position = snapshot.active().tiers().iter().find_map(|tier| {
+            let (now, hash, admitted) = (self.now, self.hash, &*room.admitted);
+            let ask = Ask { snapshot, tier, admitted, hash, now, room, tried };
+            match policy {
+                Policy::Hash(kind) => hash::pick(&ask, *kind),
+                Policy::RoundRobin(round_robin) => round_robin.pick(&ask),
+                Policy::LeastLoaded(round_robin) => least_loaded::pick(&ask, round_robin, chance),
+                Policy::Score => score::pick(&ask, chance),
+                Policy::ShortestQueue(ledger) => shortest_queue::pick(&ask, ledger, chance),
+            }
+        })?;
+        self.tried[self.tried_count] = position;
+        self.tried_count += 1;
+        Some(&snapshot.servers()[usize::from(position)])
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::farm::snapshot::Snapshot;
+use crate::farm::active_table::{Candidate, Tier};
 use crate::selection::Ask;
 
 /// 2^64 divided by the golden ratio, made odd.
@@ -16,13 +16,17 @@ pub(crate) struct RoundRobin {
 }
 
 impl RoundRobin {
+    /// The next server in turn. A tier without room uses up no turn, so that the servers of the next tier come in strict turn.
     pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<u16> {
-        self.next(ask.snapshot, |position| ask.usable(position))
+        let is_open = |candidate: &Candidate| ask.is_open(candidate);
+        if !ask.all_usable() && !ask.tier.active().iter().any(is_open) {
+            return None;
+        }
+        self.next(ask.tier, |position| ask.usable(position))
     }
 
-    /// Position of the next server in turn that is `usable`, in the active table.
-    pub(crate) fn next(&self, snapshot: &Snapshot, usable: impl Fn(u16) -> bool) -> Option<u16> {
-        let table = snapshot.active();
+    /// Position of the next server in turn that is `usable`, in a tier.
+    pub(crate) fn next(&self, table: &Tier, usable: impl Fn(u16) -> bool) -> Option<u16> {
         let active = table.active();
         let turn = self.turn.fetch_add(1, Relaxed);
         let from = if table.equal_weights() {

@@ -7,7 +7,7 @@ use crate::selection::Ask;
 
 /// B2: X is drawn with 0 < X ≤ ΣS, and the server with S0+…+S(j−1) < X ≤ S0+…+Sj is chosen.
 pub(crate) fn pick(ask: &Ask<'_>, chance: &mut Chance) -> Option<u16> {
-    let table = ask.snapshot.active();
+    let table = ask.tier;
     let sum = *table.scores().last()?;
     if sum == 0 {
         return None;

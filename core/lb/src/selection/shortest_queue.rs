@@ -15,7 +15,7 @@ pub(crate) fn pick(ask: &Ask<'_>, ledger: &Ledger, chance: &mut Chance) -> Optio
     let queue = |candidate: &&Candidate| u64::from(ledger.count(candidate.slot)) + u64::from(ONE);
     // The comparison begins at a random seat, and of equal servers the first is taken.
     let compared = ask.compared(chance.next_u64());
-    let least = if ask.snapshot.active().equal_weights() {
+    let least = if ask.tier.equal_weights() {
         compared.min_by_key(queue)
     } else {
         compared.min_by_key(|candidate| queue(candidate) * (PER_WEIGHT / u64::from(candidate.weight.max(1))))

@@ -47,7 +47,8 @@ impl Core {
                 if self.view.was_heard(now, &request, action, &tried, why) {
                     return held.let_go(action.key, action.class);
                 }
-                let Some(to) = self.view.another(&request, action, (&tried, why), &mut self.chance) else {
+                let Some(to) = self.view.another(now, &request, action, (&tried, why), &mut self.chance)
+                else {
                     return held.no_server(now, &mut self.alarms, action.key, action.class);
                 };
                 let reliable = to.transport.is_reliable();
@@ -118,6 +119,7 @@ impl View {
     /// it failed earlier and is back.
     fn another(
         &self,
+        now: Time,
         request: &Request<'_>,
         action: &Action,
         (tried, why): (&Tried, Why),
@@ -136,7 +138,7 @@ impl View {
         }
         let of_dialog = || known(snapshot, shared.settings.hash_kind(), call).filter(may_be);
         let found = (!request.first).then(of_dialog).flatten();
-        found.or_else(|| shared.selector.candidates(snapshot, call, chance).find(may_be))
+        found.or_else(|| shared.selector.candidates(now, snapshot, call, chance).find(may_be))
     }
 
     /// Notes that a request which was at `from` is given to another server.
@@ -163,7 +165,7 @@ impl View {
         }
         self.shared.calls.moved(turn.now, request.call, to);
         self.tell(request.call, to.id, Told::Moved, turn.out);
-        self.shared.selector.admit(to);
+        self.shared.selector.admit(turn.now, to);
         if matches!(why, Why::Full | Why::Refused) {
             // Nobody failed, so there is no fault record; `strowger why` shows the move.
             return;

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use base::Time;
 use sip::{Edits, Message, Name};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -51,9 +52,14 @@ impl View {
     }
 
     /// Whether another server takes new calls.
-    pub(crate) fn another_has_room(&self, hop: &Hop) -> bool {
+    pub(crate) fn another_has_room(&self, now: Time, hop: &Hop) -> bool {
         let servers = self.snapshot.servers().iter();
-        servers.filter(|server| server.id != hop.server).any(Server::takes_new_calls)
+        servers.filter(|server| server.id != hop.server).any(|server| self.is_open(now, server))
+    }
+
+    /// The server takes new calls, as of its last heartbeat, and is at no limit of the configuration.
+    fn is_open(&self, now: Time, server: &Server) -> bool {
+        server.takes_new_calls() && !self.shared.selector.is_at_limit(now, server)
     }
 
     /// The server refuses a new call by its own fault, and the settings say that another server is then asked. A 502 is about
@@ -84,7 +90,7 @@ impl Core {
         let Some(key) = branch_key(response.branch) else { return false };
         let view = &self.view;
         let another = |tried: &Tried| {
-            let servers = view.snapshot.servers().iter().filter(|server| server.takes_new_calls());
+            let servers = view.snapshot.servers().iter().filter(|server| view.is_open(turn.now, server));
             servers.map(|server| server.id).any(|server| server != hop.server && !tried.contains(server))
         };
         let (alarms, server) = (&mut self.alarms, hop.server);

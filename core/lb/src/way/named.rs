@@ -71,7 +71,7 @@ impl View {
                 let of_call = fits(Mark::in_flags(entry.flags), request, None);
                 if of_call && entry.server != server.id.0 {
                     self.move_to(turn, request, ServerId(entry.server), server);
-                    shared.selector.admit(server);
+                    shared.selector.admit(turn.now, server);
                     if request.method == Method::Invite {
                         shared.calls.begun_elsewhere(now, request.call, server);
                     }
@@ -87,7 +87,7 @@ impl View {
         }
         self.note_choice(now, request, Kind::Named, Some(server.id), None);
         self.tell(request.call, server.id, What::Begun, turn.out);
-        shared.selector.admit(server);
+        shared.selector.admit(turn.now, server);
         if request.method == Method::Invite {
             shared.calls.begun(now, request.call, server);
         }

@@ -105,7 +105,7 @@ impl Core {
         let full = full::said_full(hop, status, message).filter(|_| is_own);
         if let Some(seconds) = full {
             self.view.call_refused(hop, message, seconds);
-            keeps_away = self.view.another_has_room(hop);
+            keeps_away = self.view.another_has_room(turn.now, hop);
         }
         let refused = match full {
             Some(_) => Some(Why::Full),

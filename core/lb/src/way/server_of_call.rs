@@ -54,18 +54,18 @@ impl View {
                         shared.calls.adopt(now, request.call, server);
                         server
                     }
-                    None => self.by_hash_of_unknown(request)?,
+                    None => self.by_hash_of_unknown(now, request)?,
                 },
                 (None, Affinity::Hash) => match tag.filter(|tag| tag.placed) {
                     Some(tag) => tag.server,
-                    None => self.by_hash_of_unknown(request)?,
+                    None => self.by_hash_of_unknown(now, request)?,
                 },
             };
             return Ok((self.present(turn, server, request)?, of_call));
         }
         let (emergency, call) = (request.uri.is_emergency(), request.call.0);
         let remembered = shared.calls.server_or(now, request.call, request.from_tag, || {
-            let mut candidates = shared.selector.candidates(&self.snapshot, call, chance);
+            let mut candidates = shared.selector.candidates(now, &self.snapshot, call, chance);
             let chosen = if shared.closing && !emergency { None } else { candidates.next() };
             // A call for help is not turned away because servers are full or draining (RFC 5031): any live server gets
             // it.
@@ -89,18 +89,18 @@ impl View {
             }
             Remembered::Full => {
                 self.count(Counter::MemoryFull);
-                (self.by_hash_of_new(request)?, Kind::Hashed)
+                (self.by_hash_of_new(now, request)?, Kind::Hashed)
             }
             Remembered::Declined => {
-                self.count(Counter::NoServer);
                 self.note_choice(now, request, Kind::Refused, None, None);
-                return Err(Reject::no_server(shared.settings.retry_after));
+                return Err(self.no_room(now));
             }
         };
+        shared.selector.note_limits(now, &self.snapshot);
         self.note_choice(now, request, kind, Some(server), None);
         self.tell(request.call, server, What::Begun, turn.out);
         if let Some(chosen) = self.snapshot.by_id(server) {
-            self.shared.selector.admit(chosen);
+            self.shared.selector.admit(now, chosen);
             if request.method == Method::Invite {
                 self.shared.calls.begun(now, request.call, chosen);
             }
@@ -171,29 +171,37 @@ impl View {
     }
 
     /// The memory of calls is full: a new call goes by the hash to one of the servers that any selection may choose.
-    pub(crate) fn by_hash_of_new(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
+    pub(crate) fn by_hash_of_new(&self, now: Time, request: &Request<'_>) -> Result<ServerId, Reject> {
         let (shared, snapshot, call) = (&self.shared, &self.snapshot, request.call.0);
-        let found = hash::with_room(snapshot, shared.settings.hash_kind(), call, shared.selector.admitted());
+        let found = hash::with_room(now, snapshot, shared.settings.hash_kind(), call, &shared.selector);
         match found {
             Some(server) => Ok(server.id),
             // As if there were room to remember the call.
             None if request.uri.is_emergency() => self.by_hash(request),
-            None => {
-                self.count(Counter::NoServer);
-                Err(Reject::no_server(shared.settings.retry_after))
-            }
+            None => Err(self.no_room(now)),
         }
+    }
+
+    /// No server has room for a new call: the reason says whether limits of the configuration are why.
+    fn no_room(&self, now: Time) -> Reject {
+        let shared = &self.shared;
+        self.count(Counter::NoServer);
+        if shared.selector.note_limits(now, &self.snapshot) {
+            self.count(Counter::LimitsReached);
+            return Reject::limits_reached(shared.settings.retry_after);
+        }
+        Reject::no_server(shared.settings.retry_after)
     }
 
     /// For a call that neither memory nor tag knows. While the memory is full, such requests go where new calls go: the
     /// CANCEL of a call that began then, and the ACK to its failure, have no tag. With hash affinity a dialog has a tag if
     /// the hash does not name its server.
-    pub(crate) fn by_hash_of_unknown(&self, request: &Request<'_>) -> Result<ServerId, Reject> {
+    pub(crate) fn by_hash_of_unknown(&self, now: Time, request: &Request<'_>) -> Result<ServerId, Reject> {
         let shared = &self.shared;
         let set_up = matches!(request.method, Method::Cancel | Method::Ack);
         if shared.calls.is_full() && (set_up || shared.settings.affinity != Affinity::Hash) {
-            let (kind, admitted) = (shared.settings.hash_kind(), shared.selector.admitted());
-            if let Some(server) = hash::with_room(&self.snapshot, kind, request.call.0, admitted) {
+            let (kind, call) = (shared.settings.hash_kind(), request.call.0);
+            if let Some(server) = hash::with_room(now, &self.snapshot, kind, call, &shared.selector) {
                 return Ok(server.id);
             }
         }

@@ -55,6 +55,10 @@ pub enum Excluded {
     KnownCallsOnly(Cause),
     /// It took no more calls at its last heartbeat, or has been given as many since as it takes.
     NoRoom,
+    /// It was at one of its limits, which are these.
+    AtLimit { calls_max: Option<u32>, calls_per_second_max: Option<u32> },
+    /// A server of a better priority got the call.
+    Behind { priority: u8, winner: u8 },
     /// A score of zero is never drawn (SPEC B2).
     ZeroScore,
     /// It had the call and lost it.
@@ -67,6 +71,15 @@ impl fmt::Display for Excluded {
             Excluded::Failed(cause) => write!(f, "failed: {cause}"),
             Excluded::KnownCallsOnly(cause) => write!(f, "known calls only: {cause}"),
             Excluded::NoRoom => f.write_str("no room for one more call"),
+            Excluded::AtLimit { calls_max, calls_per_second_max } => {
+                let limits = [("calls_max", calls_max), ("calls_per_second_max", calls_per_second_max)];
+                let limits =
+                    limits.into_iter().filter_map(|(name, max)| Some(format!("{name} {}", max.as_ref()?)));
+                write!(f, "at its limit: {}", limits.collect::<Vec<_>>().join(" or "))
+            }
+            Excluded::Behind { priority, winner } => {
+                write!(f, "priority {priority}: a server of priority {winner} took the call")
+            }
             Excluded::ZeroScore => f.write_str("its score is 0"),
             Excluded::HadTheCall => f.write_str("it had the call before"),
         }
@@ -99,6 +112,7 @@ pub fn explain(why: &Why, settings: &Settings, choice: Choice) -> Explanation {
 
 fn candidates(choice: &Choice, snapshot: &Snapshot, by: By) -> Vec<Candidate> {
     let servers = snapshot.servers();
+    let winner = choice.winner.and_then(|winner| snapshot.by_id(winner));
     let first = choice.winner.and_then(|winner| snapshot.position(winner)).map_or(0, usize::from);
     let noted = |position: usize| (position + servers.len() - first) % servers.len();
     let is_new = !matches!(choice.kind, Kind::Hashed | Kind::TakenOver | Kind::FromServer | Kind::Named);
@@ -107,11 +121,15 @@ fn candidates(choice: &Choice, snapshot: &Snapshot, by: By) -> Vec<Candidate> {
         .enumerate()
         .map(|(position, server)| {
             let place = noted(position);
-            let full = place < ROOMS && choice.full >> place & 1 == 1;
+            let noted = |bits: u64| place < ROOMS && bits >> place & 1 == 1;
+            let room = NoRoom { full: noted(choice.full), at_limit: noted(choice.at_limit) };
+            let behind = winner.filter(|winner| is_new && server.priority > winner.priority);
+            let behind =
+                behind.map(|winner| Excluded::Behind { priority: server.priority, winner: winner.priority });
             Candidate {
                 server: server.clone(),
                 won: choice.winner == Some(server.id),
-                excluded: excluded(choice, server, is_new, full, by),
+                excluded: excluded(choice, server, is_new, room, by).or(behind),
                 counted: choice.figures.get(place).filter(|_| place < FIGURES).copied(),
                 share_permille: None,
             }
@@ -122,16 +140,27 @@ fn candidates(choice: &Choice, snapshot: &Snapshot, by: By) -> Vec<Candidate> {
     all
 }
 
-fn excluded(choice: &Choice, server: &Server, is_new: bool, full: bool, by: By) -> Option<Excluded> {
+/// What was noted of a server that might have been named.
+#[derive(Clone, Copy)]
+struct NoRoom {
+    full: bool,
+    at_limit: bool,
+}
+
+fn excluded(choice: &Choice, server: &Server, is_new: bool, room: NoRoom, by: By) -> Option<Excluded> {
     match server.condition {
         // The condition may have changed between the choice and its cause; the winner still won.
         _ if choice.winner == Some(server.id) => None,
         Condition::Failed => Some(Excluded::Failed(server.cause)),
         _ if choice.from == Some(server.id) => Some(Excluded::HadTheCall),
         Condition::KnownCallsOnly if is_new => Some(Excluded::KnownCallsOnly(server.cause)),
-        Condition::Active | Condition::Trial if is_new && (full || server.residual_calls == Some(0)) => {
+        Condition::Active | Condition::Trial if is_new && (room.full || server.residual_calls == Some(0)) => {
             Some(Excluded::NoRoom)
         }
+        Condition::Active | Condition::Trial if is_new && room.at_limit => Some(Excluded::AtLimit {
+            calls_max: server.calls_max,
+            calls_per_second_max: server.pace.as_ref().map(|pace| pace.per_second_max()),
+        }),
         Condition::Active | Condition::Trial
             if by == By::Selection(Selection::Score)
                 && server.score.is_some_and(|score| score == Score::default()) =>

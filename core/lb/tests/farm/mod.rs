@@ -32,7 +32,7 @@ pub fn address(n: usize) -> SocketAddr {
 }
 
 pub fn entry(n: usize, weight: u32) -> ServerEntry {
-    ServerEntry { address: address(n), transport: Transport::Udp, weight }
+    ServerEntry { weight, ..ServerEntry::at(address(n), Transport::Udp) }
 }
 
 /// A server with its own slot.
@@ -69,7 +69,10 @@ pub fn counts(selector: &Selector, snapshot: &Snapshot, calls: usize, seed: u64)
     let mut counts = vec![0; snapshot.servers().len()];
     for _ in 0..calls {
         let hash = chance.next_u64();
-        let first = selector.candidates(snapshot, hash, &mut chance).next().expect("a server has room");
+        let first = selector
+            .candidates(base::Time::ZERO, snapshot, hash, &mut chance)
+            .next()
+            .expect("a server has room");
         counts[usize::from(first.seat.slot)] += 1;
     }
     counts

@@ -120,6 +120,7 @@ fn count_of(name: &str, server: &ServerStatus) -> u64 {
         "strowger_server_failures" => server.failures,
         "strowger_server_failed" => server.failed,
         "strowger_server_new_calls" => server.new_calls,
+        "strowger_server_at_limit" => server.at_limit,
         _ => server.messages,
     }
 }
@@ -183,6 +184,11 @@ fn gauge(name: &str, report: &StatusReport) -> Vec<(Labels, f64)> {
             .collect(),
         "strowger_server_since_seconds" => of_servers(|server| Some(server.since_seconds as f64)),
         "strowger_server_weight" => of_servers(|server| Some(f64::from(server.weight))),
+        "strowger_server_priority" => of_servers(|server| Some(f64::from(server.priority))),
+        "strowger_server_calls_max" => of_servers(|server| Some(f64::from(server.calls_max?))),
+        "strowger_server_calls_per_second_max" => {
+            of_servers(|server| Some(f64::from(server.calls_per_second_max?)))
+        }
         "strowger_server_load_ratio" => of_servers(|server| Some(f64::from(server.load_permille?) / 1000.0)),
         "strowger_server_score" => of_servers(|server| Some(f64::from(server.score?))),
         "strowger_server_calls" => of_servers(|server| Some(server.calls? as f64)),

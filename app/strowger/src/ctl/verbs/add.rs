@@ -48,7 +48,7 @@ pub(crate) const VERB: Verb = Verb {
                     "`weight` changes its share; `undrain` gives it new calls again",
                 ));
             }
-            let entry = ServerEntry { address, transport, weight };
+            let entry = ServerEntry { weight, ..ServerEntry::at(address, transport) };
             context.control.table_mut().add(context.now, &entry).map_err(|refusal| {
                 Refused::new(RefusalKind::Conflict, refusal.to_string(), "`status` shows the server table")
             })?;

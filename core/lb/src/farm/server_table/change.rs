@@ -10,6 +10,7 @@ use heartbeat::Decay;
 use super::{Refusal, ServerTable, WEIGHT_MAX, same};
 use crate::farm::condition::Condition;
 use crate::farm::health::HealthSettings;
+use crate::farm::pace::Pace;
 use crate::farm::server::ServerId;
 use crate::farm::server_counters::ServerCounters;
 use crate::farm::snapshot::Snapshot;
@@ -17,15 +18,20 @@ use crate::memory::ledger::Ledger;
 use crate::settings::{ServerEntry, Settings};
 
 impl ServerTable {
-    /// Adds a server by configuration or by an operator; if it is there, changes its weight and transport.
+    /// Adds a server by configuration or by an operator; if it is there, changes its weight, priority, limits and transport.
     pub fn add(&mut self, now: Time, entry: &ServerEntry) -> Result<(), Refusal> {
         let at = match self.find(entry.address) {
             Some(at) => at,
-            None => self.make_row(now, entry.address, entry.transport, entry.weight)?,
+            None => self.make_row(now, entry.address, entry.transport)?,
         };
         let row = &mut self.rows[at];
         (row.configured, row.leaving) = (true, None);
         (row.transport, row.weight) = (entry.transport, entry.weight.clamp(1, WEIGHT_MAX));
+        (row.priority, row.calls_max) = (entry.priority, entry.calls_max);
+        // Under the same limit, the calls of the last second go on counting.
+        if row.pace.as_ref().map(|pace| pace.per_second_max()) != entry.calls_per_second_max {
+            row.pace = entry.calls_per_second_max.map(|max| Arc::new(Pace::new(max)));
+        }
         (self.stale, self.look) = (true, true);
         Ok(())
     }

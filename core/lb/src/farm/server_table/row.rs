@@ -1,6 +1,7 @@
 //! One row of the server table: all that is known of one server, and the judgement on it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base::{Duration, Time};
 use heartbeat::{Decay, Heartbeat, Load, Replay, ServerState};
@@ -12,6 +13,7 @@ use crate::farm::evidence::Totals;
 use crate::farm::failing::{Failing, Stage};
 use crate::farm::health::{self, Health, HealthSettings};
 use crate::farm::hearsay::Hearsay;
+use crate::farm::pace::Pace;
 use crate::farm::recent::Recent;
 use crate::farm::server::{Seat, ServerId, WHOLE, is_reachable};
 
@@ -72,6 +74,9 @@ pub(super) struct Row {
     pub(super) address: SocketAddr,
     pub(super) transport: Transport,
     pub(super) weight: u32,
+    pub(super) priority: u8,
+    pub(super) calls_max: Option<u32>,
+    pub(super) pace: Option<Arc<Pace>>,
     pub(super) seat: Seat,
     pub(super) configured: bool,
     /// Since when an operator drains it.
@@ -108,6 +113,8 @@ pub(super) struct Row {
     answered_before: u32,
     /// Calls given to earlier servers of its slot.
     admitted_first: u64,
+    /// Calls that came while earlier servers of its slot were at their limits.
+    at_limit_first: u64,
     evidence: Totals,
     evidence_first: Totals,
     pub(super) failing: Failing,
@@ -121,7 +128,6 @@ impl Row {
         now: Time,
         address: SocketAddr,
         transport: Transport,
-        weight: u32,
         seat: Seat,
         (evidence, admitted): (Totals, u64),
         health: HealthSettings,
@@ -131,7 +137,10 @@ impl Row {
             id: ServerId::of(address),
             address,
             transport,
-            weight,
+            weight: 1,
+            priority: 0,
+            calls_max: None,
+            pace: None,
             seat,
             configured: false,
             drained: None,
@@ -160,6 +169,7 @@ impl Row {
             admitted_before: 0,
             answered_before: 0,
             admitted_first: 0,
+            at_limit_first: 0,
             evidence,
             evidence_first: evidence,
             failing: Failing::new(now),
@@ -169,8 +179,9 @@ impl Row {
     }
 
     /// The row of a slot that had been given this many calls before.
-    pub(super) fn after(self, admitted: u64) -> Row {
-        Row { admitted_before: admitted, admitted_first: admitted, ..self }
+    pub(super) fn after(self, admitted: u64, at_limit: u64) -> Row {
+        let (admitted_first, at_limit_first) = (admitted, at_limit);
+        Row { admitted_before: admitted, admitted_first, at_limit_first, ..self }
     }
 
     /// What is kept of it when it is no longer there, if a state tier keeps its calls.

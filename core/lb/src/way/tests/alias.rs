@@ -17,7 +17,7 @@ fn farm_of(transport: Transport, tcp_alias: bool) -> Farm {
         let address = SocketAddr::from(([198, 51, 100, 1], port));
         Listener { transport, bind: address, advertise: address }
     };
-    let servers = vec![ServerEntry { address: ([10, 0, 0, 1], port).into(), transport, weight: 1 }];
+    let servers = vec![ServerEntry::at(([10, 0, 0, 1], port).into(), transport)];
     let listeners = vec![listener(Transport::Udp, 5060), listener(Tcp, 5060), listener(Tls, 5061)];
     let before = settings(Affinity::Tag, Selection::RoundRobin);
     Farm::new(Settings { listeners, servers, tcp_alias, ..before })

@@ -23,11 +23,7 @@ pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
         let address = SocketAddr::from(([198, 51, 100, 1], port));
         Listener { transport, bind: address, advertise: address }
     };
-    let server = |last: u8| ServerEntry {
-        address: SocketAddr::from(([10, 0, 0, last], 5060)),
-        transport: Transport::Udp,
-        weight: 1,
-    };
+    let server = |last: u8| ServerEntry::at(SocketAddr::from(([10, 0, 0, last], 5060)), Transport::Udp);
     let listeners = vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)];
     Settings {
         affinity,

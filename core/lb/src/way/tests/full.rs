@@ -40,7 +40,7 @@ fn a_held_call_goes_to_another_server_and_the_refusal_no_further() {
 fn when_four_are_full_the_caller_is_told_but_not_to_keep_away_from_the_others() {
     let mut farm = Farm::of(Affinity::Tag, Selection::RoundRobin);
     let address = std::net::SocketAddr::from(([10, 0, 0, 5], 5060));
-    farm.table.add(farm.now, &ServerEntry { address, transport: sip::Transport::Udp, weight: 1 }).unwrap();
+    farm.table.add(farm.now, &ServerEntry::at(address, sip::Transport::Udp)).unwrap();
     farm.publish();
     let (_, _, mut again) = refused_over_tcp(&mut farm, "c1");
     for attempt in 2..=4 {

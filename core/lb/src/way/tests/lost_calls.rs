@@ -217,7 +217,7 @@ fn a_set_up_moves_to_a_server_that_a_listener_reaches() {
     let invite = only(farm.tcp("192.0.2.1:40000", 3, &request("INVITE", "c1", "z9hG4bK1", "")));
     for address in ["[2001:db8::1]:5060", "[2001:db8::2]:5060", "10.0.0.9:5060"] {
         let (address, transport) = (address.parse().unwrap(), sip::Transport::Udp);
-        farm.table.add(farm.now, &ServerEntry { address, transport, weight: 1 }).unwrap();
+        farm.table.add(farm.now, &ServerEntry::at(address, transport)).unwrap();
     }
     farm.publish();
     farm.kill(&invite.address());

@@ -86,7 +86,7 @@ fn a_bye_that_a_dead_server_took_is_given_to_the_one_that_takes_over() {
             let ended = only(farm.tcp(&place(&moved), 9, &response(&moved, "200 OK")));
             assert_eq!(ended.address(), "connection 3");
             let address = place(&bye).parse().unwrap();
-            farm.table.add(farm.now, &ServerEntry { address, transport: Transport::Tcp, weight: 1 }).unwrap();
+            farm.table.add(farm.now, &ServerEntry::at(address, Transport::Tcp)).unwrap();
             farm.publish();
             farm.events.clear();
         }

@@ -179,7 +179,7 @@ fn a_held_set_up_that_moved_is_not_called_back_by_its_request_uri() {
     let moved = only(farm.timers());
     assert_ne!(moved.address(), at(3));
     let address = at(3)[4..].parse().unwrap();
-    farm.table.add(farm.now, &ServerEntry { address, transport: sip::Transport::Udp, weight: 1 }).unwrap();
+    farm.table.add(farm.now, &ServerEntry::at(address, sip::Transport::Udp)).unwrap();
     farm.publish();
     for method in ["INVITE", "CANCEL"] {
         for left in farm.udp(CLIENT, &invite.replace("INVITE", method)) {

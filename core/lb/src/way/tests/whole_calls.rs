@@ -105,7 +105,7 @@ fn retransmission_cancel_and_failed_ack_find_the_server_and_the_branch_while_ser
         let idle = "10.0.0.1:5060";
         let address = std::net::SocketAddr::from(([10, 0, 0, 5], 5060));
         let transport = sip::Transport::Udp;
-        farm.table.add(farm.now, &ServerEntry { address, transport, weight: 1 }).unwrap();
+        farm.table.add(farm.now, &ServerEntry::at(address, transport)).unwrap();
         farm.publish();
         farm.kill(idle);
         farm.wait(20);

@@ -40,6 +40,19 @@ pub(super) const GAUGES: &[Gauge] = &[
         "Time that a server has been in its present state",
     ),
     gauge("strowger_server_weight", &["server"], "1", "Share of new calls, relative to other servers"),
+    gauge("strowger_server_priority", &["server"], "1", "Priority of a server; 0 is the best"),
+    gauge(
+        "strowger_server_calls_max",
+        &["server"],
+        "calls",
+        "Most calls in progress, for servers with this limit",
+    ),
+    gauge(
+        "strowger_server_calls_per_second_max",
+        &["server"],
+        "calls/s",
+        "Most new calls in any second, for servers with this limit",
+    ),
     gauge("strowger_server_load_ratio", &["server"], "0 … 1", "Load that the server reported"),
     gauge("strowger_server_score", &["server"], "0 … 100", "Performance score, for servers that have one"),
     gauge("strowger_server_calls", &["server"], "calls", "Calls in progress, if they are counted"),
@@ -88,6 +101,10 @@ pub(super) const OF_SERVERS: &[(&str, &str)] = &[
         "Requests that failed by the server's fault: time-outs, 408, 5xx, and 481 for a call that the server had",
     ),
     ("strowger_server_new_calls", "New calls given to a server"),
+    (
+        "strowger_server_at_limit",
+        "New calls that came while a server was at its `calls_max` or `calls_per_second_max`, so that it did not get them",
+    ),
 ];
 
 /// Histograms of each server: name, name in `status`, results that it distinguishes, meaning.

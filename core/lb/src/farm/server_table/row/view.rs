@@ -19,6 +19,10 @@ pub struct RowView {
     pub address: SocketAddr,
     pub transport: Transport,
     pub weight: u32,
+    pub priority: u8,
+    /// Limits of the configuration; `None`: no limit.
+    pub calls_max: Option<u32>,
+    pub calls_per_second_max: Option<u32>,
     /// Named in the configuration; otherwise known by heartbeat alone.
     pub configured: bool,
     /// The id in its heartbeats, and another server with the same id.
@@ -53,6 +57,8 @@ pub struct RowView {
     pub in_progress: Option<u32>,
     /// New calls given to it since the row was made.
     pub new_calls: u64,
+    /// New calls that came while it was at one of its limits.
+    pub at_limit: u64,
     /// The evidence since the row was made.
     pub evidence: Totals,
 }
@@ -64,7 +70,7 @@ impl Row {
         index: usize,
         score: Option<Score>,
         in_progress: Option<u32>,
-        admitted: u64,
+        (admitted, at_limit): (u64, u64),
     ) -> RowView {
         let (all, first) = (self.evidence, self.evidence_first);
         RowView {
@@ -73,6 +79,9 @@ impl Row {
             address: self.address,
             transport: self.transport,
             weight: self.weight,
+            priority: self.priority,
+            calls_max: self.calls_max,
+            calls_per_second_max: self.pace.as_ref().map(|pace| pace.per_second_max()),
             configured: self.configured,
             heartbeat_id: self.agent.map(|agent| agent.id),
             same_id_as: self.same_id_as,
@@ -95,6 +104,7 @@ impl Row {
             score,
             in_progress,
             new_calls: admitted - self.admitted_first,
+            at_limit: at_limit - self.at_limit_first,
             evidence: Totals {
                 sent: all.sent - first.sent,
                 answered: all.answered - first.answered,
