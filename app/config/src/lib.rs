@@ -7,6 +7,7 @@
 mod checks;
 mod files;
 mod forms;
+pub mod import;
 mod language;
 mod sections;
 

@@ -7,7 +7,7 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run a part of a farm, or all of it", &["lb", "engine", "state", "agent", "perf", "answer", "run"]),
     ("Look at what runs", &["status", "top", "calls", "call", "why"]),
-    ("Change something, or prepare it", &["ctl", "check", "key"]),
+    ("Change something, or prepare it", &["ctl", "check", "import", "key"]),
     ("Try it", &["demo"]),
 ];
 

@@ -13,6 +13,7 @@ mod ctl;
 mod demo;
 mod demo_whole;
 mod engine;
+mod import;
 mod key;
 mod key_options;
 mod lb;
@@ -62,6 +63,8 @@ pub(crate) enum Role {
     Ctl(ctl::Args),
     /// Show all errors of a configuration file, and start nothing
     Check(check::Args),
+    /// Make a configuration from the destinations of Kamailio or OpenSIPS
+    Import(Box<import::Args>),
     /// Print a new key line for a key file
     Key(key::Args),
     /// Write manual pages and completions for shells into a folder, for packages
@@ -94,6 +97,7 @@ pub(crate) fn run(role: Role, command: fn() -> Command) -> ExitCode {
         Role::Why(args) => why::run(&args),
         Role::Ctl(args) => ctl::run(&args),
         Role::Check(args) => check::run(&args),
+        Role::Import(args) => import::run(&args),
         Role::Key(args) => key::run(&args),
         Role::Pages(args) => pages::run(&args, command()),
     }

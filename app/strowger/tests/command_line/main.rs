@@ -109,7 +109,7 @@ fn no_verb_panics_when_its_output_is_closed_or_full() {
 fn every_role_explains_itself_with_examples() {
     for role in [
         "lb", "agent", "answer", "status", "top", "why", "perf", "ctl", "check", "demo", "key", "run",
-        "engine", "state",
+        "engine", "state", "import",
     ] {
         check(&[role, "--help"], 0, &["Usage:", "Examples:", &format!("strowger {role}")]);
     }
@@ -210,6 +210,37 @@ fn a_file_is_checked_without_starting_anything() {
     );
     check(&["check", "/nonexistent"], 64, &["/nonexistent: cannot be read", "remedy:"]);
     check(&["lb", "--config", "/nonexistent"], 64, &["/nonexistent: cannot be read"]);
+}
+
+#[test]
+fn a_list_of_kamailio_becomes_a_configuration_that_is_good() {
+    let folder = std::env::temp_dir();
+    let name = |what: &str| {
+        let file = folder.join(format!("strowger-import-{}-{what}", std::process::id()));
+        file.to_str().expect("a path in UTF-8").to_owned()
+    };
+    let (list, made) = (name("dispatcher.list"), name("farm.toml"));
+    std::fs::write(&list, "1 sip:192.0.2.1 0 0 duid=a\n1 sip:gw.example.com\n")
+        .expect("a file can be written");
+    let _ = std::fs::remove_file(&made);
+    let names = ["dispatcher.list:1: duid=a", "dispatcher.list:2: `gw.example.com` is a name", "  instead: "];
+    check(&["import", "kamailio", &list, "-o", &made, "--listen", "udp:192.0.2.9:5060"], 0, &names);
+    check(&["check", &made], 0, &["farm.toml: good", "server 192.0.2.1:5060 by UDP, weight 1, priority 0"]);
+    check(&["import", "kamailio", &list], 0, &["address = \"udp:192.0.2.1:5060\""]);
+    check(
+        &["import", "kamailio", &list, "-o", &made],
+        64,
+        &["cannot be written", "remedy: choose another name"],
+    );
+    check(&["import", "opensips", &list], 64, &["neither the columns", "remedy: "]);
+    check(
+        &["import", "kamailio", &list, "--set", "9"],
+        64,
+        &["there is no set 9", "the file has the sets 1"],
+    );
+    for file in [list, made] {
+        std::fs::remove_file(file).expect("the file is there");
+    }
 }
 
 #[test]
