@@ -16,6 +16,7 @@ pub mod collect;
 pub mod control;
 mod death;
 mod figures_file;
+mod gather;
 pub mod get_data;
 mod network;
 mod notices;

@@ -19,6 +19,7 @@ use crate::collect::Collector;
 use crate::control::Control;
 use crate::death::{Death, signal_name};
 use crate::figures_file::{Figures, FiguresFile};
+use crate::gather::Gatherer;
 use crate::get_data::GetData;
 use crate::network::Network;
 use crate::notices::Notices;
@@ -37,6 +38,9 @@ const COLLECT_EVERY_MIN: Duration = Duration::from_millis(200);
 
 /// … and not less often than this, so that a threshold is noticed.
 const COLLECT_EVERY_MAX: Duration = Duration::from_secs(1);
+
+/// An adopted server's first heartbeat waits so long for its figures.
+const FIRST_FIGURES_WITHIN: Duration = Duration::from_millis(100);
 
 /// Exit code if a socket or file cannot be opened. 1 means given up, 0 an orderly end.
 const EXIT_OPEN: u8 = 2;
@@ -74,13 +78,12 @@ struct Agent {
     sender: Sender,
     notices: Notices,
     beat_at: Time,
-    collector: Collector,
+    gatherer: Gatherer,
     collect_at: Time,
     load: Load,
     get_data: Option<GetData>,
     /// The same over streams, for performance servers.
     stream: Option<perf::Server>,
-    network: Network,
     figures_file: Option<FiguresFile>,
     control: Option<Control>,
     state_file: Option<StateFile>,
@@ -97,6 +100,8 @@ struct Agent {
 enum Source {
     Signals,
     Process,
+    /// The thread that collects figures.
+    Figures,
     GetData,
     /// What load managers have to tell.
     Notices,
@@ -151,6 +156,13 @@ impl Agent {
             }
             None => None,
         };
+        let mut collector = Collector::default();
+        let mut network = Network::new(settings.network_mbit);
+        let gatherer = Gatherer::start(move |server| Load {
+            network_permille: network.collect(),
+            ..collector.collect(server)
+        });
+        let gatherer = gatherer.map_err(|error| format!("a thread that collects figures: {error}"))?;
         let notices = Notices::to(settings.sip);
         let clock = Clock::start();
         let now = clock.now();
@@ -163,7 +175,6 @@ impl Agent {
             .map(|shard| Shard::new(settings.sip, shard, held.unwrap_or_default(), now));
         Ok(Agent {
             supervisor: Supervisor::new(settings.policy.clone(), draining, now),
-            network: Network::new(settings.network_mbit),
             figures_file: settings.figures_from.as_deref().map(FiguresFile::new),
             settings,
             clock,
@@ -177,7 +188,7 @@ impl Agent {
             sender,
             notices,
             beat_at: now,
-            collector: Collector::default(),
+            gatherer,
             collect_at: now,
             load: Load::default(),
             get_data,
@@ -224,7 +235,10 @@ impl Agent {
         let ready = remembered.is_some_and(|remembered| remembered.ready);
         info!("server (pid {pid}) of the earlier agent still runs; this agent adopts it");
         self.watch(process);
-        self.collect(self.now());
+        // The first heartbeat tells the figures of a server that had some before.
+        self.ask_figures(self.now());
+        os::poll::wait(&mut [os::poll::watched(self.gatherer.fd(), libc::POLLIN)], FIRST_FIGURES_WITHIN);
+        self.take_figures(self.now());
         self.act(Event::Adopted { pid: pid as u32, ready });
     }
 
@@ -275,6 +289,7 @@ impl Agent {
     fn wait(&self) -> Vec<Source> {
         let sources: Vec<(Source, RawFd)> = [
             Some((Source::Signals, self.signals.fd())),
+            Some((Source::Figures, self.gatherer.fd())),
             self.process.as_ref().map(|process| (Source::Process, process.pidfd())),
             self.get_data.as_ref().map(|get_data| (Source::GetData, get_data.fd())),
         ]
@@ -346,33 +361,46 @@ impl Agent {
         }
     }
 
-    fn collect(&mut self, now: Time) {
+    fn ask_figures(&mut self, now: Time) {
         // CPU use is known only from the second collection on, so the second collection follows soon.
         let first = self.load == Load::default();
         let usual =
             self.settings.collect.unwrap_or(self.settings.period.clamp(COLLECT_EVERY_MIN, COLLECT_EVERY_MAX));
         self.collect_at = now + if first { COLLECT_EVERY_MIN } else { usual };
-        self.load = self.collector.collect(self.process.as_ref().map(|process| process.pid));
-        self.load.network_permille = self.network.collect();
+        self.gatherer.ask(self.process.as_ref().map(|process| process.pid), now);
+        proc::reap_orphans(self.process.as_ref().map(|process| process.pid));
+    }
+
+    /// Takes what the thread has found.
+    fn take_figures(&mut self, now: Time) {
+        let Some(load) = self.gatherer.answer() else {
+            if self.gatherer.became_late(now) {
+                warn!("/proc does not answer: CPU and memory are unknown until it does; heartbeats go on");
+                self.load = Load::default();
+                self.sender.set(self.supervisor.state(), self.load);
+            }
+            return;
+        };
+        self.load = load;
         if let Some(file) = &mut self.figures_file {
             let mut figures = Figures { load: self.load, state_tier: self.settings.state_tier };
             file.put_into(&mut figures);
             self.load = figures.load;
             self.sender.set_state_tier(figures.state_tier);
         }
-        proc::reap_orphans(self.process.as_ref().map(|process| process.pid));
+        let strained = self.load.cpu_permille.is_some_and(|cpu| cpu >= self.settings.cpu_high_permille)
+            || self.load.memory_available_kib.is_some_and(|kib| kib <= self.settings.memory_low_kib);
+        self.sender.set(self.supervisor.state(), self.load);
+        if strained {
+            self.notify(now);
+        }
     }
 
     fn collect_and_send(&mut self) {
         let now = self.now();
+        self.take_figures(now);
         if now >= self.collect_at {
-            self.collect(now);
-            let strained = self.load.cpu_permille.is_some_and(|cpu| cpu >= self.settings.cpu_high_permille)
-                || self.load.memory_available_kib.is_some_and(|kib| kib <= self.settings.memory_low_kib);
-            self.sender.set(self.supervisor.state(), self.load);
-            if strained {
-                self.notify(now);
-            }
+            self.ask_figures(now);
         }
         if now >= self.beat_at {
             self.sender.send(now);
