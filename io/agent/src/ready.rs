@@ -175,8 +175,10 @@ mod tests {
     fn a_connection_of_the_agent_to_itself_is_no_server() {
         // Nobody listens at this port, and the kernel gives such ports to connections: one of these connections gets it. The kernel
         // gives listeners ports of the other parity.
-        let mut port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        port.set_port(port.port() ^ 1);
+        let listen = |port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let port = std::iter::repeat_with(|| listen(0).unwrap().local_addr().unwrap().port() ^ 1)
+            .find_map(|port| listen(port).ok()?.local_addr().ok())
+            .unwrap();
         assert!((0..100_000).all(|_| !is_listened_on(port)));
     }
 }
