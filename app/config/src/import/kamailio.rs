@@ -4,7 +4,7 @@
 use crate::import::destination::{Destination, Probe, number, weight};
 use crate::import::options::Options;
 use crate::import::remark::{Remarks, shown};
-use crate::import::selection::Selected;
+use crate::import::selection::{Selected, note_guess, note_unlike};
 use crate::import::table;
 use crate::language::value::Wrong;
 
@@ -135,13 +135,7 @@ fn guess(lines: &[&Line], remarks: &mut Remarks) -> u64 {
     } else {
         (4, "destinations have neither weights nor priorities")
     };
-    let what =
-        format!("the algorithm stands in the script, not in this file: taken as {algorithm}, as {because}");
-    remarks.add(
-        0,
-        what,
-        "look for ds_select_dst in kamailio.cfg, and give `--algorithm N` if it has another",
-    );
+    note_guess(algorithm, because, "file", "kamailio.cfg", remarks);
     algorithm
 }
 
@@ -152,12 +146,7 @@ fn selected(algorithm: u64, remarks: &mut Remarks) -> Selected {
         10 => ("cjsq", false),
         _ => ("round-robin", false),
     };
-    let unlike = match algorithm {
-        1 | 2 | 3 | 5 | 7 => Some((
-            "hashes the user; the load manager hashes the Call-ID, so the calls of one user reach several servers",
-            "move only if each server can take each call; registrations do go by user (`register.to`)",
-        )),
-        6 => Some(("chooses by chance; the load manager takes turns", "nothing")),
+    let own = match algorithm {
         8 => Some((
             "gives all calls to the first of a priority; here those of one priority share them",
             "write another `priority` for each server that shall only stand by",
@@ -170,15 +159,13 @@ fn selected(algorithm: u64, remarks: &mut Remarks) -> Selected {
             "lowers the priority of slow destinations; here priorities stay",
             "selection.kind = \"score\" prefers servers that answer soon (docs/score.md)",
         )),
-        0 | 4 | 9..=11 => None,
+        0..=7 | 9..=11 => None,
         _ => Some((
             "is not known here",
             "`selection.kind` is written as round-robin: look whether that is right",
         )),
     };
-    if let Some((what, instead)) = unlike {
-        remarks.add(0, format!("algorithm {algorithm} {what}"), instead);
-    }
+    note_unlike(algorithm, own, remarks);
     Selected { kind, by_priority }
 }
 

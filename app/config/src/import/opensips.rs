@@ -4,7 +4,7 @@ use crate::import::destination::{Destination, Probe, number, weight};
 use crate::import::options::Options;
 use crate::import::remark::{Remarks, shown};
 use crate::import::row::Row;
-use crate::import::selection::Selected;
+use crate::import::selection::{Selected, note_guess, note_unlike};
 use crate::import::table;
 use crate::language::value::Wrong;
 
@@ -54,14 +54,7 @@ fn of_dispatcher<'a>(
             true => (8, "destinations have unlike priorities"),
             false => (4, "destinations have one priority"),
         };
-        let what = format!(
-            "the algorithm stands in the script, not in this table: taken as {algorithm}, as {because}"
-        );
-        remarks.add(
-            0,
-            what,
-            "look for ds_select_dst in opensips.cfg, and give `--algorithm N` if it has another",
-        );
+        note_guess(algorithm, because, "table", "opensips.cfg", remarks);
         algorithm
     });
     let selected = match algorithm {
@@ -69,25 +62,18 @@ fn of_dispatcher<'a>(
         8 => Selected { kind: "round-robin", by_priority: true },
         _ => Selected { kind: "round-robin", by_priority: false },
     };
-    let unlike = match algorithm {
-        1 | 2 | 3 | 5 | 7 => Some((
-            "hashes the user; the load manager hashes the Call-ID, so the calls of one user reach several servers",
-            "move only if each server can take each call; registrations do go by user (`register.to`)",
-        )),
-        6 => Some(("chooses by chance; the load manager takes turns", "nothing")),
+    let own = match algorithm {
         8 => Some((
             "gives all calls to the first destination; here those of one priority share them",
             "write another `priority` for each server that shall only stand by",
         )),
-        0 | 4 => None,
+        0..=7 => None,
         _ => Some((
             "asks a script or a variable for the load",
             "`selection.kind` is written as round-robin; `least-loaded` goes by the servers' heartbeats",
         )),
     };
-    if let Some((what, instead)) = unlike {
-        remarks.add(0, format!("algorithm {algorithm} {what}"), instead);
-    }
+    note_unlike(algorithm, own, remarks);
     let mut unsaid = Remarks::default();
     let mut one = |row: &'a Row| dispatched(row, options.told(set_of(row), remarks, &mut unsaid));
     (rows.map(&mut one).collect(), selected)
