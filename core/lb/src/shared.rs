@@ -95,9 +95,7 @@ impl Terms {
             |settings: &Settings| (settings.selection, settings.invite_weight_percent, settings.count_calls);
         if counts(&settings) != counts(before) {
             next.tables.renew_ledgers(before, &settings, slots);
-            let (admitted, ledger) = (next.tables.admitted.clone(), next.tables.ledger.clone());
-            let selector = Selector::new(&settings, admitted, ledger).with_census(next.tables.census.clone());
-            next.selector = Arc::new(selector);
+            next.selector = selector(&settings, &next.tables);
         }
         next.calls = Arc::new(self.calls.renewed(&settings, &next.tables));
         next.settings = Arc::new(settings);
@@ -116,10 +114,7 @@ impl Shared {
         let terms = Terms {
             keys: Arc::new(KeyRing::new(&settings.keys)),
             calls: Arc::new(Calls::new(&settings, &tables)),
-            selector: Arc::new(
-                Selector::new(&settings, tables.admitted.clone(), tables.ledger.clone())
-                    .with_census(tables.census.clone()),
-            ),
+            selector: selector(&settings, &tables),
             closing: false,
             generation: 0,
             tables,
@@ -227,4 +222,9 @@ impl Shared {
     pub fn count_of(&self, counter: Counter) -> u64 {
         self.counters.iter().map(|counters| counters.get(counter)).sum()
     }
+}
+
+fn selector(settings: &Settings, tables: &server_counters::ServerCounters) -> Arc<Selector> {
+    let selector = Selector::new(settings, tables.admitted.clone(), tables.ledger.clone());
+    Arc::new(selector.with_census(tables.census.clone()))
 }
