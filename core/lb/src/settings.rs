@@ -171,6 +171,8 @@ pub struct Settings {
     pub stay_out: Duration,
     /// The share of a returning server rises from a twentieth to its whole weight in this time; zero: at once.
     pub slow_start: Duration,
+    /// OPTIONS to the load manager itself are answered by it, not by a server.
+    pub answer_options: bool,
     /// Count the calls of each server under any selection, so that a drain knows how many are left.
     pub count_calls: bool,
     pub heartbeat: Heartbeats,
@@ -230,6 +232,7 @@ impl Settings {
             fail_after: 2,
             stay_out: Duration::ZERO,
             slow_start: Duration::ZERO,
+            answer_options: false,
             count_calls: false,
             heartbeat: Heartbeats {
                 listen: None,

@@ -16,12 +16,13 @@ use crate::connections::flows::Flows;
 use crate::connections::own::OwnAddresses;
 use crate::counters::{Counter, WorkerCounters};
 use crate::farm::probes::Probes;
+use crate::farm::server::Server;
 use crate::farm::snapshot::Snapshot;
 use crate::hold::{Held, Limits};
 use crate::memory::calls::Calls;
 use crate::register::Registrations;
 use crate::selection::Selector;
-use crate::settings::Settings;
+use crate::settings::{Probe, Settings};
 use crate::signed::keyring::KeyRing;
 use crate::why::Why;
 
@@ -47,6 +48,8 @@ pub struct Shared {
     pub clock_began_us: u64,
     /// New calls are refused: this load manager is about to end.
     pub closing: bool,
+    /// This load manager is about to end, whether it refuses new calls or not: whoever asks hears that it is not ready.
+    pub ending: bool,
     generation: u64,
     board: Arc<Board>,
     counters: Arc<[Arc<WorkerCounters>]>,
@@ -74,13 +77,36 @@ pub struct Terms {
     pub selector: Arc<Selector>,
     pub tables: server_counters::ServerCounters,
     pub closing: bool,
+    pub ending: bool,
     generation: u64,
 }
 
+/// Why a load manager sends its callers elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotReady {
+    Ending,
+    NoServer,
+}
+
+impl NotReady {
+    /// For people. It names no server: everyone may hear it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            NotReady::Ending => "this load manager is about to end",
+            NotReady::NoServer => "no server takes new calls",
+        }
+    }
+}
+
 impl Terms {
+    /// The same terms, but whoever asks hears that this load manager is about to end. New calls are still served.
+    pub fn ending(&self) -> Terms {
+        Terms { ending: true, ..self.clone() }
+    }
+
     /// The same terms, but new calls are refused.
     pub fn closing(&self) -> Terms {
-        Terms { closing: true, ..self.clone() }
+        Terms { closing: true, ..self.ending() }
     }
 
     /// The next terms, under these settings: everything that does not depend on the change is kept.
@@ -116,6 +142,7 @@ impl Shared {
             calls: Arc::new(Calls::new(&settings, &tables)),
             selector: selector(&settings, &tables),
             closing: false,
+            ending: false,
             generation: 0,
             tables,
             settings: Arc::new(settings),
@@ -138,6 +165,7 @@ impl Shared {
             tables: terms.tables.clone(),
             settings: terms.settings.clone(),
             closing: terms.closing,
+            ending: terms.ending,
             generation: terms.generation,
             board: Arc::new(Board {
                 epoch: AtomicU64::new(first.epoch),
@@ -180,9 +208,21 @@ impl Shared {
             selector: terms.selector.clone(),
             tables: terms.tables.clone(),
             closing: terms.closing,
+            ending: terms.ending,
             generation: terms.generation,
             ..self.clone()
         })
+    }
+
+    /// Why no new call should come now. `None`: some server takes new calls. A server that is at its limit for the moment
+    /// counts; one that failed and has not answered since does not, unless only calls can show that it is back.
+    pub fn not_ready(&self, snapshot: &Snapshot) -> Option<NotReady> {
+        if self.ending {
+            return Some(NotReady::Ending);
+        }
+        let by_calls_alone = self.settings.probe == Probe::Traffic;
+        let takes = |server: &Server| server.takes_new_calls() && (by_calls_alone || !server.awaits_answer());
+        (!snapshot.servers().iter().any(takes)).then_some(NotReady::NoServer)
     }
 
     /// Number of the published snapshot.

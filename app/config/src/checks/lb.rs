@@ -223,6 +223,7 @@ fn settings(raw: &Raw, found: Found) -> Settings {
         fail_after: raw.health.fail_after.value as u32,
         stay_out: millis(&raw.health.stay_out_ms),
         slow_start: millis(&raw.health.slow_start_ms),
+        answer_options: raw.health.answer_options.value,
         count_calls: limits.count_calls.value || must_count,
         heartbeat: heartbeats(&raw.heartbeat),
         peers,

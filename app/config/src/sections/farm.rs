@@ -88,7 +88,8 @@ sections! {
         restart to: Vec<String> = Unset;
     }
 
-    /// How the load manager judges servers that have no agent, and servers that have stopped answering.
+    /// How the load manager judges servers that have no agent, and servers that have stopped answering; and what it says when
+    /// it is asked itself.
     one health as Health {
         /// How servers without an agent are judged.
         live probe: Probe = Is("traffic");
@@ -107,6 +108,12 @@ sections! {
         /// answers is usually warm, and the other servers must carry its calls meanwhile. Use 10 to 60 seconds for servers
         /// that fill caches. Selection `hash` ignores this setting.
         live slow_start_ms: u64 = Is("0"), 0..=600000;
+        /// Whether the load manager itself answers OPTIONS that are for it: whose Request-URI is an address or a name of a
+        /// listener without a user part (`OPTIONS sip:192.0.2.1`), outside of a dialog. It answers 200 while some server
+        /// takes new calls, and 503 with Retry-After while none does and from SIGTERM on, so that those in front send new calls
+        /// elsewhere in time. With probe `traffic`, a failed server that is tried again counts as one that takes calls,
+        /// because only calls can show that it is back. Off: a server gets such a request, as any other.
+        live answer_options: bool = Is("false");
     }
 
     /// Set-ups (INVITEs without a final answer) that the load manager keeps, to repeat them in place of the sender.

@@ -38,6 +38,7 @@ pub(crate) const NO_CALLS: &str = "a load manager keeps no calls";
 pub(crate) const VERBS: &[Verb] = &[
     verbs::status::VERB,
     verbs::counters::VERB,
+    verbs::ready::VERB,
     verbs::drain::VERB,
     verbs::undrain::VERB,
     verbs::add::VERB,

@@ -22,6 +22,8 @@ pub(crate) trait Part: Send + Sync {
     /// `engine`, `state`: the name of its role.
     fn role(&self) -> &'static str;
     fn report(&self) -> Report;
+    /// Why it can serve no new call now. `None`: it can.
+    fn not_ready(&self) -> Option<&'static str>;
     fn counters(&self) -> Vec<Counter>;
     /// The records of calls, over connections of their own.
     fn records(&self) -> io::Result<Box<dyn Records>>;
@@ -126,6 +128,10 @@ mod tests {
             Report::Engine(Box::default())
         }
 
+        fn not_ready(&self) -> Option<&'static str> {
+            self.0.is_empty().then_some("the state tier is out of reach")
+        }
+
         fn counters(&self) -> Vec<Counter> {
             vec![Counter { name: "engine_begun".into(), value: 3 }]
         }
@@ -189,8 +195,15 @@ mod tests {
     fn what_only_a_load_manager_does_is_refused_with_the_verbs_that_there_are() {
         let refused = ask("drain", json!({ "server": "127.0.0.1:5060" })).unwrap_err();
         assert_eq!(refused.why, RefusalKind::NotFound);
-        assert!(refused.remedy.contains("status, counters, log, calls, call"), "{}", refused.remedy);
+        assert!(refused.remedy.contains("status, counters, ready, log, calls, call"), "{}", refused.remedy);
         assert_eq!(ask("counters", json!({})).unwrap().document["engine_begun"], 3);
         assert_eq!(ask("status", json!({})).unwrap().document["role"], "engine");
+        assert_eq!(ask("ready", json!({})).unwrap().document, json!({ "ready": true }));
+        let desk = PartDesk::new(Fake(Vec::new()), Tokens::default(), Arc::default());
+        let refused = desk.ask("ready", Map::new()).unwrap_err();
+        assert_eq!(
+            (refused.why, &*refused.what),
+            (RefusalKind::Conflict, "not ready: the state tier is out of reach")
+        );
     }
 }

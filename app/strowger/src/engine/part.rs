@@ -17,6 +17,9 @@ use crate::report::engine::{CallsStatus, EngineReport, NodeStatus, TierStatus, t
 use crate::report::role::Report;
 use crate::report::status::{Counter, WorkerStatus};
 
+/// Partitions of the state tier: a key begins with the byte of its own.
+const PARTITIONS: u64 = 256;
+
 /// See the head of this module.
 pub(crate) struct EnginePart {
     pub(crate) clock: Clock,
@@ -64,6 +67,11 @@ impl Part for EnginePart {
         }))
     }
 
+    /// While a part of the state tier is in reach, the calls of that part are served.
+    fn not_ready(&self) -> Option<&'static str> {
+        (self.tier().unreachable >= PARTITIONS).then_some("the state tier is out of reach")
+    }
+
     fn counters(&self) -> Vec<Counter> {
         let mut all = Vec::new();
         for (name, _, value) in self.counters.iter().flat_map(|counters| counters.read()) {
@@ -108,7 +116,7 @@ impl EnginePart {
         let looks: Vec<_> = self.seen.iter().filter_map(|seen| seen.load_full()).collect();
         let mut tier = TierStatus { in_process: self.seen.is_empty(), ..TierStatus::default() };
         let Some(first) = looks.first() else {
-            tier.unreachable = if tier.in_process { 0 } else { 256 };
+            tier.unreachable = if tier.in_process { 0 } else { PARTITIONS };
             return tier;
         };
         let now = self.clock.now();

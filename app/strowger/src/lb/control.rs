@@ -8,13 +8,13 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use base::{Duration, Key, Time};
-use config::Checked;
+use config::{Checked, NewCalls};
 use heartbeat::measure::Measures;
 use lb::counters::Counter;
 use lb::farm::server::ServerId;
 use lb::farm::server_table::{RowView, ServerTable};
 use lb::settings::{ServerEntry, Settings};
-use lb::shared::{Shared, Terms};
+use lb::shared::{NotReady, Shared, Terms};
 use net::Clock;
 use tracing::{info, warn};
 
@@ -140,10 +140,19 @@ impl Control {
         }
     }
 
-    /// New calls are refused from now on.
-    pub(crate) fn close(&mut self, now: Time) {
-        let terms = self.shared.terms().closing();
+    /// From now on, whoever asks hears that this load manager is about to end; and new calls are refused, if they are to be.
+    pub(crate) fn end(&mut self, now: Time, new_calls: NewCalls) {
+        let terms = self.shared.terms();
+        let terms = match new_calls {
+            NewCalls::Refuse => terms.closing(),
+            NewCalls::Serve => terms.ending(),
+        };
         self.set_terms(now, terms);
+    }
+
+    /// Why no new call should come now, for whoever asks. `None`: it may.
+    pub(crate) fn not_ready(&self) -> Option<NotReady> {
+        self.shared.not_ready(&self.shared.snapshot())
     }
 
     /// Known calls of all servers, for a load manager that waits for its end.

@@ -184,11 +184,9 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
     if drain.time.is_zero() {
         return info!("stop: SIGTERM received, ending at once");
     }
+    lock(control).end(clock.now(), drain.new_calls);
     let serves = match drain.new_calls {
-        NewCalls::Refuse => {
-            lock(control).close(clock.now());
-            "new calls are refused"
-        }
+        NewCalls::Refuse => "new calls are refused",
         NewCalls::Serve => "new calls are still served",
     };
     let seconds = drain.time.as_secs();

@@ -51,6 +51,12 @@ impl Part for StatePart {
         Report::State(Box::new(report))
     }
 
+    fn not_ready(&self) -> Option<&'static str> {
+        let (used, most) = (self.figures.bytes.get(), self.figures.memory.get());
+        let is_full = used * 100 >= most * u64::from(ROOM_PERCENT);
+        is_full.then_some("the memory is so full that no call begins")
+    }
+
     fn counters(&self) -> Vec<Counter> {
         let figures = self.figures.read().into_iter().map(|(name, value)| (format!("state_{name}"), value));
         let api = self.api.read().into_iter().map(|(name, value)| (name.to_owned(), value));

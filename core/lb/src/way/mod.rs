@@ -2,6 +2,7 @@
 //! is what the worker owns, `view` what it sees, `turn` what one input gives. Each other file is one step.
 
 mod alias;
+mod asked_itself;
 mod back;
 pub(crate) mod core;
 pub(crate) mod draft;

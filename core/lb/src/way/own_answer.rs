@@ -42,7 +42,7 @@ impl View {
     }
 
     /// Writes an answer without counting it.
-    fn write_answer(&self, turn: &mut Turn<'_>, message: &Message<'_>, reject: &Reject) {
+    pub(crate) fn write_answer(&self, turn: &mut Turn<'_>, message: &Message<'_>, reject: &Reject) {
         let Turn { flow, out, .. } = turn;
         let via = message.first(Name::Via).map(|header| message.value(header));
         let via = via.and_then(|field| sip::headers::via::values(field).next()).and_then(Result::ok);

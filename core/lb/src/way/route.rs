@@ -52,6 +52,10 @@ impl Core {
             }
             Repeat::No => None,
         };
+        if self.view.is_asked_itself(&draft) {
+            self.view.answer_for_itself(turn, message);
+            return Ok(());
+        }
         let way = match self.view.direction(&draft, turn.flow)? {
             Direction::ToServer => {
                 self.view.note_proof(turn, &draft);

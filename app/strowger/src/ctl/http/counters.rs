@@ -17,7 +17,8 @@ impl ApiCounters {
         match status {
             401 => self.unauthorized.fetch_add(1, Relaxed),
             403 => self.forbidden.fetch_add(1, Relaxed),
-            400.. => self.refused.fetch_add(1, Relaxed),
+            // A 503 is no fault of the asker.
+            400..=499 => self.refused.fetch_add(1, Relaxed),
             _ => 0,
         };
     }

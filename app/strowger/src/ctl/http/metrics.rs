@@ -17,7 +17,7 @@ use crate::ctl::asked::Asked;
 use crate::ctl::{RefusalKind, Refused};
 use crate::report::role::Report;
 use crate::report::status::{CertificateStatus, DelayStatus, ServerStatus, StatusReport};
-use definitions::{DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS};
+use definitions::{DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS, READY};
 pub(crate) use page::page;
 
 /// The text format of OpenMetrics, which Prometheus asks for first.
@@ -27,8 +27,10 @@ pub(super) fn text(asked: &dyn Asked) -> Result<String, Refused> {
     let answer = asked.ask("status", serde_json::Map::new())?;
     let broken = |what: String| Refused::new(RefusalKind::Impossible, what, "this is a defect: report it");
     let report = serde_json::from_value(answer.document).map_err(|error| broken(error.to_string()))?;
+    let is_ready = asked.ask("ready", serde_json::Map::new()).is_ok();
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ReportMetrics(report)));
+    registry.register(READY.name, READY.help, ConstGauge::new(i64::from(is_ready)));
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| broken(error.to_string()))?;
     Ok(text.trim_end().to_owned())
@@ -234,6 +236,7 @@ mod tests {
         }
         assert!(text.contains("strowger_server_messages_total{server=\"udp:127.0.0.1:7001\"} 0"), "{text}");
         assert!(text.contains("strowger_servers{state=\"active\"} 2"), "{text}");
+        assert!(text.contains("\nstrowger_ready 1\n"), "{text}");
         assert!(text.ends_with("# EOF"), "{text}");
     }
 

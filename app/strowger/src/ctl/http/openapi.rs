@@ -11,6 +11,16 @@ pub(crate) fn document() -> Value {
         let path = paths.entry(verb.route.path).or_insert_with(|| json!({}));
         path[verb.route.method.name().to_lowercase()] = operation(verb);
     }
+    paths["/readyz"]["get"]["security"] = json!([]);
+    paths["/readyz"]["get"]["responses"] = probed("It can serve a new call", "It cannot, and why");
+    paths.insert(
+        "/healthz".into(),
+        json!({ "get": {
+        "summary": "Tell whether the process lives: the thread that has the tables answers",
+        "security": [],
+        "responses": probed("It lives", "It does not answer"),
+    } }),
+    );
     paths.insert("/metrics".into(), plain("Metrics for Prometheus", "text/plain"));
     paths.insert("/openapi.json".into(), plain("This document", "application/json"));
     json!({
@@ -72,6 +82,14 @@ fn responses() -> Value {
         all.insert(why.http().to_string(), problem(why.title()));
     }
     all.into()
+}
+
+/// What health checks are answered.
+fn probed(yes: &str, no: &str) -> Value {
+    json!({
+        "200": { "description": yes, "content": { "application/json": {} } },
+        "503": { "description": no, "content": { "application/problem+json": {} } },
+    })
 }
 
 fn plain(what: &str, content: &str) -> Value {

@@ -43,6 +43,9 @@ async fn respond(
     let path = request.uri().path().to_owned();
     let reads = request.method() == hyper::Method::GET;
     match path.as_str() {
+        "/healthz" | "/readyz" if reads || request.method() == hyper::Method::HEAD => {
+            return health(path == "/readyz", asked).await;
+        }
         "/openapi.json" if reads => return Ok(reply(200, "application/json", super::document().to_string())),
         "/metrics" if reads => {
             if !open_metrics {
@@ -69,6 +72,18 @@ async fn respond(
     let asked = Arc::clone(asked);
     let done = waiting(move || asked.ask(verb.name, given)).await.map_err(|refused| problem(&refused))?;
     Ok(reply(200, "application/json", done.document.to_string()))
+}
+
+/// For health checks, without a token. A process that says that it is not ready is alive.
+async fn health(ready: bool, asked: &Arc<dyn Asked>) -> Result<Reply, Reply> {
+    let asked = Arc::clone(asked);
+    match waiting(move || asked.ask("ready", Map::new())).await {
+        Ok(done) if ready => Ok(reply(200, "application/json", done.document.to_string())),
+        Err(refused) if ready || refused.why != RefusalKind::Conflict => {
+            Err(error(503, &refused.what, &refused.remedy))
+        }
+        Ok(_) | Err(_) => Ok(reply(200, "application/json", json!({ "alive": true }).to_string())),
+    }
 }
 
 /// Whoever is asked answers within a few hundredths of a second, or reads records for some seconds. The runtime's thread must not wait for it.

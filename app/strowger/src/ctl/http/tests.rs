@@ -97,3 +97,22 @@ fn without_tokens_all_may_look_and_none_may_change() {
     assert_eq!(ask(address, "GET /v1/status", "", "").0, 200);
     assert_eq!(ask(address, "POST /v1/servers/127.0.0.1:7000/drain", "", "").0, 403);
 }
+
+#[test]
+fn health_checks_need_no_token_and_are_told_whether_a_new_call_would_be_served() {
+    let (owner, address) = started(&[(Grant::Change, CHANGE)]);
+    assert_eq!(ask(address, "GET /healthz", "", ""), (200, serde_json::json!({ "alive": true })));
+    assert_eq!(ask(address, "GET /readyz", "", ""), (200, serde_json::json!({ "ready": true })));
+    let head = raw(address, "HEAD /readyz HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    for server in ["127.0.0.1:7000", "127.0.0.1:7001"] {
+        owner.ask("drain", serde_json::json!({ "server": server })).unwrap();
+    }
+    let (status, problem) = ask(address, "GET /readyz", "", "");
+    assert_eq!((status, &problem["detail"]), (503, &"not ready: no server takes new calls".into()));
+    assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+    assert_eq!(ask(address, "GET /healthz", "", "").0, 200, "it lives, and says that it is not ready");
+    assert_eq!(ask(address, "POST /readyz", "", "").0, 401);
+    let counted = owner.ask("counters", serde_json::json!({})).unwrap().document;
+    assert_eq!((&counted["api_requests"], &counted["api_refused"]), (&6.into(), &0.into()));
+}

@@ -10,6 +10,7 @@ pub(super) mod left;
 pub(super) mod limits;
 pub(super) mod log;
 pub(super) mod policy;
+pub(super) mod ready;
 pub(super) mod reload;
 pub(super) mod remove;
 pub(super) mod status;

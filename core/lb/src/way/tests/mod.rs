@@ -1,6 +1,7 @@
 //! Whole messages through the router, one subject a file. `farm` is the load manager without sockets that all of them use.
 
 mod alias;
+mod asked_itself;
 mod callees;
 mod change;
 mod copies;

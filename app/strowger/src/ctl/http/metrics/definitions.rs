@@ -18,6 +18,10 @@ pub(super) const fn gauge(
     Gauge { name, labels, unit, help }
 }
 
+/// Every part has it.
+pub(super) const READY: Gauge =
+    gauge("strowger_ready", &[], "0, 1", "1 while it can serve a new call, as `/readyz` says");
+
 pub(super) const GAUGES: &[Gauge] = &[
     gauge("strowger_up_seconds", &[], "s", "Time since the load manager started"),
     gauge("strowger_servers", &["state"], "servers", "Servers in the table, by state"),

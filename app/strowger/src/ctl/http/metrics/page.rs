@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use lb::counters::Counter;
 
-use super::definitions::{COUNTERS_OF_PARTS, DELAYS, GAUGES, GAUGES_OF_SOCKETS, Gauge, OF_SERVERS};
+use super::definitions::{COUNTERS_OF_PARTS, DELAYS, GAUGES, GAUGES_OF_SOCKETS, Gauge, OF_SERVERS, READY};
 use super::parts::{OF_ENGINES, OF_STATE, definitions, is_gauge, of_state_tier};
 
 const HEAD: &str = "\
@@ -27,43 +27,7 @@ workers; use `rate()` and `increase()`. `strowger ctl counters` shows each count
 
 ## What to watch
 
-```yaml
-groups:
-  - name: strowger
-    rules:
-      - alert: NoServerForNewCalls          # callers got 503
-        expr: rate(strowger_no_server_total[1m]) > 0
-      - alert: ServerFailed
-        expr: max by (server) (strowger_server_state{state=~\"failed|trial\"}) == 1
-        for: 1m
-      - alert: SetUpsSlow                   # 99 of 100 callers hear nothing for up to 1 s
-        expr: histogram_quantile(0.99, sum by (le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m]))) > 1
-        for: 5m
-      - alert: OneServerSlower              # ten times slower than the farm
-        expr: >
-          histogram_quantile(0.5, sum by (server, le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m])))
-          > 10 * scalar(histogram_quantile(0.5, sum by (le) (rate(strowger_server_session_request_delay_seconds_bucket{result=\"successful\"}[5m]))))
-        for: 5m
-      - alert: SessionsIneffective          # ISA of RFC 6076 §4.8, over five minutes
-        expr: >
-          rate(strowger_sessions_ineffective_total[5m])
-          > 0.02 * (rate(strowger_sessions_established_total[5m]) + rate(strowger_sessions_declined_total[5m])
-                    + rate(strowger_sessions_ineffective_total[5m]) + rate(strowger_sessions_failed_total[5m]))
-        for: 5m
-      - alert: MemoryFull                   # new calls go by hash; raise limits.new_calls_max
-        expr: rate(strowger_memory_full_total[5m]) > 0
-      - alert: MemoryNearlyFull
-        expr: strowger_memory_entries > 0.8 * strowger_memory_entries_max
-      - alert: DatagramsLost                # the workers or the machine are too slow
-        expr: rate(strowger_datagrams_lost_in_kernel_total[1m]) > 0
-      - alert: CertificateEnds
-        expr: strowger_certificate_end_timestamp_seconds - time() < 14 * 86400
-      - alert: Forged                       # somebody forges tags or responses
-        expr: rate(strowger_forged_tags_total[5m]) + rate(strowger_foreign_responses_total[5m]) + rate(strowger_forged_encapsulations_total[5m]) > 1
-```
-
-A first dashboard shows: new calls per second of each server, `sum by (server) (rate(strowger_server_new_calls_total[1m]))`, the two quantiles
-above, `strowger_server_load_ratio`, `strowger_server_score`, and the ratios below over the last minutes.
+[alerts.md](alerts.md) has rules for Prometheus, each with what it means and what to do, and a dashboard for Grafana.
 
 ## RFC 6076: how well sessions go
 
@@ -93,6 +57,8 @@ INVITEs of calls that found the memory full, requests of servers, and requests o
 /// docs/metrics.md.
 pub(crate) fn page() -> String {
     let mut page = String::from(HEAD);
+    page.push_str("## Every part\n\n| gauge | unit | meaning |\n|---|---|---|\n");
+    let _ = writeln!(page, "| `{}` | {} | {} |\n", READY.name, READY.unit, READY.help);
     page.push_str("## Delays\n\nHistograms; `_bucket`, `_sum` and `_count` in seconds.\n\n");
     page.push_str("| metric | labels | meaning |\n|---|---|---|\n");
     for (name, _, results, help) in DELAYS {
