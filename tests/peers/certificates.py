@@ -6,8 +6,13 @@ import subprocess
 DAYS = 30
 
 
-def _openssl(*words):
-    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+DAY_S = 86400
+
+
+def _openssl(*words, ago_s=0):
+    """`ago_s`: as if it had been run so many seconds ago."""
+    clock = ["faketime", "-f", f"-{ago_s}s"] if ago_s else []
+    subprocess.run([*clock, "openssl", *map(str, words)], check=True, capture_output=True)
 
 
 class Pair:
@@ -29,8 +34,9 @@ class Authority(Pair):
     def _new_key(path):
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path)
 
-    def sign(self, days=DAYS):
-        """A new pair; with zero days, the certificate ends when it begins."""
+    def sign(self, days=DAYS, left_s=None):
+        """A new pair; with zero days, the certificate ends when it begins. `left_s`: it ends in so many seconds."""
+        ago_s = 0 if left_s is None else days * DAY_S - left_s
         self.signed += 1
         pair = Pair(*(self.directory / f"{self.name}-{self.signed}.{ending}" for ending in ("pem", "key")))
         request, extensions = self.directory / f"{self.name}-{self.signed}.csr", self.directory / "extensions"
@@ -38,7 +44,7 @@ class Authority(Pair):
         _openssl("req", *self._new_key(pair.key), "-out", request, "-subj", f"/CN={self.name} {self.signed}")
         _openssl(
             "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
-            "-days", days, "-extfile", extensions, "-out", pair.certificate,
+            "-days", days, "-extfile", extensions, "-out", pair.certificate, ago_s=ago_s,
         )
         return pair
 

@@ -4,6 +4,8 @@
 mod definitions;
 mod page;
 mod parts;
+#[cfg(test)]
+mod watched;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
