@@ -7,10 +7,12 @@ mod chance;
 mod counter;
 mod date;
 mod key;
+mod network;
 mod time;
 
 pub use chance::{Chance, HashKey};
 pub use counter::Counter;
 pub use date::{date, rfc3339};
 pub use key::Key;
+pub use network::Network;
 pub use time::{Duration, Time};

@@ -8,6 +8,7 @@ mod accepting;
 mod connection;
 mod cut;
 mod deadlines;
+mod introduced;
 mod limits;
 mod news;
 mod out_queue;
@@ -26,7 +27,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::Time;
+use base::{Network, Time};
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
@@ -37,6 +38,7 @@ use crate::tcp;
 use crate::tls::Identities;
 
 use connection::Connection;
+use introduced::Introducing;
 pub use limits::Limits;
 pub use news::{News, Received};
 use phase::{Close, Phase};
@@ -50,6 +52,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Tokens from here on belong to connections and their listeners; lower tokens are the worker's.
 pub const TOKENS_FROM: usize = 1 << 62;
 const LISTENER_TOKENS: usize = TOKENS_FROM;
+const INTRODUCED_TOKENS: usize = 1 << 62 | 1 << 61;
 const CONNECTION_TOKENS: usize = 1 << 63;
 
 struct Listening {
@@ -71,6 +74,10 @@ pub struct Connections {
     /// Transport and address of each listener of the configuration, by its index: the addresses that connections come from.
     bound: Vec<(Transport, SocketAddr)>,
     identities: Arc<Identities>,
+    /// Of each listener, by its index: the proxies whose connections begin with the address of their client.
+    proxies: Vec<Vec<Network>>,
+    /// Connections of such proxies that have not said yet who is behind them.
+    introducing: Slots<Introducing>,
     slots: Slots<Connection>,
     by_remote: HashMap<(u8, SocketAddr), Key>,
     per_source: HashMap<IpAddr, Source>,
@@ -123,6 +130,8 @@ impl Connections {
             listening,
             bound,
             identities,
+            proxies: Vec::new(),
+            introducing: Slots::new(limits.handshakes, u32::from_ne_bytes(os::chance::bytes()?)),
             slots: Slots::new(limits.connections, u32::from_ne_bytes(os::chance::bytes()?)),
             by_remote: HashMap::new(),
             per_source: HashMap::new(),
@@ -152,9 +161,11 @@ impl Connections {
     /// Handles the readiness of a token from [`TOKENS_FROM`] on, and hands out the messages that came.
     pub fn ready(&mut self, event: &Event, now: Time, take: &mut dyn FnMut(Received<'_>)) {
         let Token(token) = event.token();
+        if token < INTRODUCED_TOKENS {
+            return self.accept(token - LISTENER_TOKENS, now);
+        }
         if token < CONNECTION_TOKENS {
-            self.accept(token - LISTENER_TOKENS, now);
-            return;
+            return self.hear_introduction(key_of(token), now);
         }
         let key = key_of(token);
         if event.is_writable() || event.is_error() || event.is_write_closed() {

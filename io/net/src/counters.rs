@@ -101,6 +101,10 @@ counters! {
     websockets_ended,
     /// Handshakes that did not end in time.
     handshakes_slow,
+    /// Connections of a proxy closed because no header of the PROXY protocol came, or a wrong one (`listen.proxy_protocol`).
+    introductions_failed,
+    /// Connections of a proxy whose header did not come in time.
+    introductions_slow,
     /// Connections closed at once because too many handshakes were in progress, of all sources or of that source.
     connections_refused_handshakes_full,
     connections_refused_source_handshakes_full,

@@ -7,6 +7,7 @@ pub mod failures;
 pub mod mailbox;
 pub mod mmsg;
 pub mod option;
+pub mod proxy_protocol;
 pub mod sender;
 pub mod spread;
 mod tcp;

@@ -185,6 +185,21 @@ impl Stream {
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
+    /// The bytes that the socket has, which stay there.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket.peek(into)
+    }
+
+    /// Takes bytes that [`Stream::peek`] has seen, before anything lies over the socket. False: they are not there.
+    pub(crate) fn skip(&mut self, seen: &mut [u8]) -> bool {
+        self.socket.read(seen).is_ok_and(|length| length == seen.len())
+    }
+
+    /// No readiness is reported any more; whoever registers it anew hears of what it has by then.
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.socket.deregister(registry)
+    }
+
     /// Readiness is reported on its edges, so both interests are set once.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.socket.register(registry, token, Interest::READABLE | Interest::WRITABLE)

@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::{Duration, Time};
+use base::{Duration, Network, Time};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use sip::{Flow, Transport};
@@ -147,6 +147,11 @@ impl<C: Core> Worker<C> {
 
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The proxies in front of each listener, by its index ([`crate::Connections::trust_proxies`]).
+    pub fn trust_proxies(&mut self, proxies: Vec<Vec<Network>>) {
+        self.edge.connections.trust_proxies(proxies);
     }
 
     /// The addresses of the TCP listeners, in their order.

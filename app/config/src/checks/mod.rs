@@ -12,6 +12,7 @@ pub(crate) mod perf;
 pub(crate) mod process;
 pub(crate) mod register;
 pub(crate) mod run;
+pub(crate) mod proxies;
 pub(crate) mod servers;
 pub(crate) mod tls;
 pub(crate) mod without_effect;

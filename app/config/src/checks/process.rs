@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::Network;
+
 use crate::checks::api::{Api, api};
+use crate::checks::proxies::proxies;
 use crate::checks::tls::{Tls, listeners_need_of_tls, tls};
 use crate::files::control_path::control_path;
 use crate::language::problem::Problems;
@@ -20,6 +23,8 @@ pub struct Process {
     pub streams: Streams,
     /// `None`: no HTTP API.
     pub api: Option<Api>,
+    /// Of each listener, by its index: the networks of the proxies for TCP in front of it.
+    pub proxies: Vec<Vec<Network>>,
     /// The unix socket that `strowger status` asks.
     pub control: PathBuf,
     pub faults: Faults,
@@ -81,6 +86,7 @@ pub(crate) fn process(sections: &Sections<'_>, problems: &mut Problems) -> Proce
         control: control.path.value.clone().unwrap_or_else(control_path),
         faults: place(&log.faults.value),
         log_format: log.format.value,
+        proxies: proxies(listen, problems),
         log_filter,
     }
 }

@@ -32,6 +32,10 @@ sections! {
         /// of the other one after that one has failed, write also the address and port of the other one (all with the same
         /// keys).
         restart names: Vec<String> = Unset;
+        /// Networks of the proxies for TCP in front of this listener, such as HAProxy: `10.0.0.0/8`, `192.0.2.7`. Each
+        /// connection from there must begin with a header of the PROXY protocol, version 1 or 2; the client is then the one
+        /// that the header names. Any other connection has no such header. If left out, there are no proxies.
+        restart proxy_protocol: Vec<String> = Unset;
         /// Certificate chain of this listener (`tls:` or `wss:`), in PEM. If left out, the chain of section tls.
         reread certificate: Option<PathBuf> = Unset;
         /// Private key of that certificate in PEM, without a password.

@@ -79,6 +79,9 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         |index| Beside { faults: faults.clone(), teller: peers.as_ref().map(|peers| peers.teller(index)) };
     let mut workers =
         make_workers(&settings, limits, count, clock, beside, &control, &certificates.identities)?;
+    for worker in &mut workers {
+        worker.trust_proxies(checked.process.proxies.clone());
+    }
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));

@@ -34,7 +34,11 @@ impl Connections {
             match listening.socket.accept() {
                 Ok((socket, remote)) => {
                     let place = (listening.listener, listening.transport);
-                    self.admit(Stream::over(socket, &self.limits), place, remote, now);
+                    let stream = Stream::over(socket, &self.limits);
+                    match self.is_proxy(place.0, remote.ip()) {
+                        true => self.await_introduction(stream, place, remote, now),
+                        false => self.admit(stream, place, remote, now),
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // The peer gave up before we accepted it; the next peer may wait.
@@ -54,7 +58,14 @@ impl Connections {
         self.listening[index].more = true;
     }
 
-    fn admit(&mut self, mut stream: Stream, place: (u8, Transport), remote: SocketAddr, now: Time) {
+    /// `remote`: the client, which may be behind a proxy.
+    pub(super) fn admit(
+        &mut self,
+        mut stream: Stream,
+        place: (u8, Transport),
+        remote: SocketAddr,
+        now: Time,
+    ) {
         let from = source(remote.ip());
         let has = self.share_of(from);
         if has.connections >= self.limits.per_source {

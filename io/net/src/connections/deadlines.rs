@@ -12,7 +12,9 @@ const PARTS: usize = 10;
 impl Connections {
     /// When [`Connections::handle_timeout`] must be called. `None`: there is nothing to wait for.
     pub fn next_deadline(&self) -> Option<Time> {
-        let waiting = self.slots.len() > 0 || self.listening.iter().any(|listening| listening.short);
+        let waiting = self.slots.len() > 0
+            || self.introducing.len() > 0
+            || self.listening.iter().any(|listening| listening.short);
         waiting.then_some(self.ticked + self.limits.tick)
     }
 
@@ -26,6 +28,7 @@ impl Connections {
                 self.accept(index, now);
             }
         }
+        self.end_slow_introductions(now);
         let mut watched = std::mem::take(&mut self.watched);
         watched.retain(|key| self.still_waits(*key, now));
         watched.append(&mut self.watched);
