@@ -23,7 +23,7 @@ class Pair:
 
 
 class Authority(Pair):
-    """Signs certificates for 127.0.0.1."""
+    """Signs certificates, for 127.0.0.1 if no names are given."""
 
     def __init__(self, farm, name):
         self.directory, self.name, self.signed = farm.directory, name, 0
@@ -34,13 +34,14 @@ class Authority(Pair):
     def _new_key(path):
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path)
 
-    def sign(self, days=DAYS, left_s=None):
-        """A new pair; with zero days, the certificate ends when it begins. `left_s`: it ends in so many seconds."""
+    def sign(self, days=DAYS, left_s=None, names=("IP:127.0.0.1", "IP:::1")):
+        """A new pair; with zero days, the certificate ends when it begins. `left_s`: it ends in so many seconds. `names`: what it
+        contains."""
         ago_s = 0 if left_s is None else days * DAY_S - left_s
         self.signed += 1
         pair = Pair(*(self.directory / f"{self.name}-{self.signed}.{ending}" for ending in ("pem", "key")))
         request, extensions = self.directory / f"{self.name}-{self.signed}.csr", self.directory / "extensions"
-        extensions.write_text("subjectAltName=IP:127.0.0.1,IP:::1\n")
+        extensions.write_text(f"subjectAltName={','.join(names)}\n")
         _openssl("req", *self._new_key(pair.key), "-out", request, "-subj", f"/CN={self.name} {self.signed}")
         _openssl(
             "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",

@@ -13,6 +13,7 @@ mod sections;
 
 pub use checks::api::{Api, Grant, Tokens, fresh_token_line};
 pub use checks::http::Http;
+pub use checks::https::Https;
 pub use checks::lb::{Checked, Drain};
 pub use checks::perf::Perf;
 pub use checks::process::{Faults, Process, Streams};

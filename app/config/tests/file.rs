@@ -308,7 +308,10 @@ fn broken_syntax_has_its_line() {
         ("address = udp:10.0.0.1:5060 # ours", "write text in quotes: address = \"udp:10.0.0.1:5060\""),
         ("listen = 10.0.0.1:5777", "write text in quotes: listen = \"10.0.0.1:5777\""),
         ("listen { udp }", "lines such as `key = \"value\"`"),
-        ("kind = \"tag\"\nkind = \"hash\"", "only [[listen]], [[server]], [[measure]] may be repeated"),
+        (
+            "kind = \"tag\"\nkind = \"hash\"",
+            "only [[listen]], [[server]], [[certificate]], [[measure]] may be repeated",
+        ),
     ] {
         let shown = config::parse(&format!("[affinity]\n{line}\n")).unwrap_err().to_string();
         assert!(shown.contains(remedy), "{shown}");

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::checks::https::{Https, https};
 use crate::files::keys::{as_hex, random, readable_by_others};
 use crate::language::problem::{Problems, SourcePosition};
 use crate::sections::shared::ApiSection;
@@ -14,6 +15,8 @@ pub struct Api {
     pub listen: SocketAddr,
     pub tokens: Tokens,
     pub open_metrics: bool,
+    /// `None`: it speaks HTTP.
+    pub https: Option<Https>,
 }
 
 /// The rights of a token.
@@ -75,13 +78,14 @@ pub(crate) fn api(section: &ApiSection, problems: &mut Problems) -> Option<Api> 
     if let Some(path) = &section.tokens.value {
         tokens = read(path, &section.tokens.place, problems);
     }
+    let https = https(section, problems);
     let Some(listen) = section.listen.value else {
-        if section.tokens.is_written() {
-            problems.warn(
-                &section.tokens.place,
-                "`tokens` without `listen`",
-                "add `listen = \"127.0.0.1:8060\"`",
-            );
+        let of_listener = [
+            ("tokens", section.tokens.is_written(), &section.tokens.place),
+            ("certificate", section.certificate.is_written(), &section.certificate.place),
+        ];
+        for (name, _, place) in of_listener.into_iter().filter(|(_, is_written, _)| *is_written) {
+            problems.warn(place, format!("`{name}` without `listen`"), "add `listen = \"127.0.0.1:8060\"`");
         }
         return None;
     };
@@ -93,7 +97,7 @@ pub(crate) fn api(section: &ApiSection, problems: &mut Problems) -> Option<Api> 
             "add `tokens = \"FILE\"` (strowger key --token > FILE; chmod 600 FILE), or listen on 127.0.0.1";
         problems.error(&section.listen.place, what, remedy);
     }
-    Some(Api { listen, tokens, open_metrics: section.open_metrics.value })
+    Some(Api { listen, tokens, open_metrics: section.open_metrics.value, https })
 }
 
 fn read(path: &Path, place: &SourcePosition, problems: &mut Problems) -> Tokens {

@@ -95,6 +95,7 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
     let sections = Sections {
         listen: &raw.listen,
         tls: &raw.tls,
+        certificates: &raw.certificate,
         connections: &raw.connections,
         api: &raw.api,
         control: &raw.control,

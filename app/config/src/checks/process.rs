@@ -12,7 +12,9 @@ use crate::files::control_path::control_path;
 use crate::language::problem::Problems;
 use crate::language::section::Field;
 use crate::sections::log_filter::LogFilter;
-use crate::sections::shared::{ApiSection, ConnectionsSection, Control, Listen, Log, TlsSection};
+use crate::sections::shared::{
+    ApiSection, CertificateSection, ConnectionsSection, Control, Listen, Log, TlsSection,
+};
 use crate::sections::words::LogFormat;
 
 /// Settings of the process, whatever its role.
@@ -21,10 +23,10 @@ pub struct Process {
     /// Certificates and keys. `None`: the configuration names none.
     pub tls: Option<Tls>,
     pub streams: Streams,
-    /// `None`: no HTTP API.
-    pub api: Option<Api>,
     /// Of each listener, by its index: the networks of the proxies for TCP in front of it.
     pub proxies: Vec<Vec<Network>>,
+    /// `None`: no HTTP API.
+    pub api: Option<Api>,
     /// The unix socket that `strowger status` asks.
     pub control: PathBuf,
     pub faults: Faults,
@@ -55,6 +57,7 @@ pub enum Faults {
 pub(crate) struct Sections<'a> {
     pub listen: &'a [Listen],
     pub tls: &'a TlsSection,
+    pub certificates: &'a [CertificateSection],
     pub connections: &'a ConnectionsSection,
     pub api: &'a ApiSection,
     pub control: &'a Control,
@@ -62,8 +65,9 @@ pub(crate) struct Sections<'a> {
 }
 
 pub(crate) fn process(sections: &Sections<'_>, problems: &mut Problems) -> Process {
-    let Sections { listen, tls: section, connections, api: api_section, control, log } = *sections;
-    let tls = tls(listen, section, problems);
+    let Sections { listen, tls: section, certificates, connections, api: api_section, control, log } =
+        *sections;
+    let tls = tls(listen, section, certificates, problems);
     listeners_need_of_tls(listen, section, problems);
     let log_filter = LogFilter::parse(&log.filter.value).unwrap_or_else(|what| {
         problems.error(
@@ -82,11 +86,11 @@ pub(crate) fn process(sections: &Sections<'_>, problems: &mut Problems) -> Proce
             keep_alive: Some(seconds(&connections.keep_alive_seconds)).filter(|time| !time.is_zero()),
             buffered_bytes_max: connections.buffered_bytes_max.value as usize,
         },
+        proxies: proxies(listen, problems),
         api: api(api_section, problems),
         control: control.path.value.clone().unwrap_or_else(control_path),
         faults: place(&log.faults.value),
         log_format: log.format.value,
-        proxies: proxies(listen, problems),
         log_filter,
     }
 }

@@ -14,11 +14,12 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use sip::Transport;
 use zeroize::Zeroizing;
 
+use crate::checks::by_name::{ByName, further};
 use crate::files::certificates::{authorities, certificates, check_validity, explained, private_key};
 use crate::files::validity::day;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
-use crate::sections::shared::{Listen, TlsSection};
+use crate::sections::shared::{CertificateSection, Listen, TlsSection};
 use crate::sections::words::{ClientCertificate, TlsVersion};
 
 /// How many tickets a client of TLS 1.3 gets. Each ticket allows one shorter handshake.
@@ -67,32 +68,35 @@ impl Tls {
 }
 
 /// A certificate and the key that belongs to it.
-struct Pair {
-    shown: Shown,
-    key: Zeroizing<PrivateKeyDer<'static>>,
+pub(super) struct Pair {
+    pub(super) shown: Shown,
+    pub(super) key: Zeroizing<PrivateKeyDer<'static>>,
 }
 
 type FileField = Field<Option<PathBuf>>;
 
 /// `None`: the configuration names no certificate, or a certificate has an error.
-pub(crate) fn tls(listen: &[Listen], section: &TlsSection, problems: &mut Problems) -> Option<Tls> {
+pub(crate) fn tls(
+    listen: &[Listen],
+    section: &TlsSection,
+    more: &[CertificateSection],
+    problems: &mut Problems,
+) -> Option<Tls> {
     let shared = pair(&section.certificate, &section.key, "tls.", problems);
     let own: Vec<Option<Pair>> =
         listen.iter().map(|listen| pair(&listen.certificate, &listen.key, "", problems)).collect();
+    let more = further(more, listen, problems);
     let servers = section.server_ca.value.as_ref();
     let servers = servers.and_then(|path| authorities(path, &section.server_ca.place, problems));
     let server_name = server_name(&section.server_name, problems);
     without_effect(listen, section, shared.is_some(), problems);
-    let setup = Setup {
-        provider: Arc::new(aws_lc_rs::default_provider()),
-        versions: versions(section.minimum_version.value),
-    };
+    let setup = Setup::of(section.minimum_version.value);
     let mut accepting = Vec::new();
     for (one, own) in listen.iter().zip(&own) {
         let pair = own.as_ref().or(shared.as_ref()).filter(|_| is_secure(one));
         accepting.push(pair.and_then(|pair| {
             let clients = client_authorities(one, section, problems);
-            let config = setup.accepting(pair, clients);
+            let config = setup.accepting(pair, &more, clients);
             usable(config, &one.address.place, problems).map(Arc::new)
         }));
     }
@@ -100,7 +104,7 @@ pub(crate) fn tls(listen: &[Listen], section: &TlsSection, problems: &mut Proble
         .and_then(|roots| usable(setup.opening(shared.as_ref(), roots), &section.server_ca.place, problems));
     let (client, server_verifier) = opening.unzip();
     let mut shown: Vec<Shown> = Vec::new();
-    for pair in shared.into_iter().chain(own.into_iter().flatten()) {
+    for pair in shared.into_iter().chain(own.into_iter().flatten()).chain(more) {
         if !shown.contains(&pair.shown) {
             shown.push(pair.shown);
         }
@@ -138,7 +142,12 @@ pub(crate) fn is_secure(listen: &Listen) -> bool {
 }
 
 /// `None`: neither is written, or there is an error.
-fn pair(certificate: &FileField, key: &FileField, prefix: &str, problems: &mut Problems) -> Option<Pair> {
+pub(super) fn pair(
+    certificate: &FileField,
+    key: &FileField,
+    prefix: &str,
+    problems: &mut Problems,
+) -> Option<Pair> {
     let (chain_path, key_path) = match (&certificate.value, &key.value) {
         (Some(chain), Some(key)) => (chain, key),
         (None, None) => return None,
@@ -169,7 +178,7 @@ fn pair(certificate: &FileField, key: &FileField, prefix: &str, problems: &mut P
 
 /// Options of the command line exist only for [tls].
 fn option(name: &str, prefix: &str) -> String {
-    if prefix.is_empty() { String::new() } else { format!(" ({name})") }
+    if prefix == "tls." { format!(" ({name})") } else { String::new() }
 }
 
 /// TLS settings that have no effect where they are written.
@@ -202,15 +211,20 @@ fn without_effect(listen: &[Listen], section: &TlsSection, has_shared: bool, pro
 }
 
 /// Connections of one range of versions and one provider.
-struct Setup {
+pub(super) struct Setup {
     provider: Arc<CryptoProvider>,
     versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl Setup {
-    fn accepting(
+    pub(super) fn of(minimum: TlsVersion) -> Setup {
+        Setup { provider: Arc::new(aws_lc_rs::default_provider()), versions: versions(minimum) }
+    }
+
+    pub(super) fn accepting(
         &self,
         pair: &Pair,
+        more: &[Pair],
         clients: Option<(RootCertStore, ClientCertificate)>,
     ) -> Result<ServerConfig, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
@@ -228,7 +242,8 @@ impl Setup {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let mut config = builder.with_single_cert(pair.shown.chain.clone(), pair.key.clone_key())?;
+        let by_name = ByName::new(pair, more, &self.provider)?;
+        let mut config = builder.with_cert_resolver(Arc::new(by_name));
         // The client keeps the state of a session that can be resumed, so no memory here grows with the number of clients.
         // The keys of the tickets end with this configuration, so the rules of an old configuration are not carried over.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -257,7 +272,11 @@ impl Setup {
     }
 }
 
-fn usable<T>(made: Result<T, rustls::Error>, place: &SourcePosition, problems: &mut Problems) -> Option<T> {
+pub(super) fn usable<T>(
+    made: Result<T, rustls::Error>,
+    place: &SourcePosition,
+    problems: &mut Problems,
+) -> Option<T> {
     match made {
         Ok(config) => Some(config),
         Err(error) => {

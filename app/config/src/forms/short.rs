@@ -64,7 +64,7 @@ pub fn server_tls(
         })
         .collect();
     set(&mut raw, &given, &mut problems);
-    let shown = tls(&raw.listen, &raw.tls, &mut problems);
+    let shown = tls(&raw.listen, &raw.tls, &[], &mut problems);
     listeners_need_of_tls(&raw.listen, &raw.tls, &mut problems);
     if problems.has_errors() { Err(problems) } else { Ok((shown, problems)) }
 }

@@ -14,7 +14,9 @@ use crate::sections::farm::{
 };
 use crate::sections::measured::{MeasureSection, PerfSection, ScoreSection};
 use crate::sections::run::RunSection;
-use crate::sections::shared::{ApiSection, ConnectionsSection, Control, Keys, Listen, Log, TlsSection};
+use crate::sections::shared::{
+    ApiSection, CertificateSection, ConnectionsSection, Control, Keys, Listen, Log, TlsSection,
+};
 
 role! {
     /// The file of a load manager as it was written. Each value has the right kind and is in its range; values are not yet checked
@@ -23,6 +25,7 @@ role! {
         many listen: Listen,
         many server: Server,
         one tls: TlsSection,
+        many certificate: CertificateSection,
         one affinity: AffinitySection,
         one selection: SelectionSection,
         one score: ScoreSection,

@@ -69,6 +69,16 @@ sections! {
         live server_name: Option<String> = Unset;
     }
 
+    /// A further certificate for the listeners with TLS. A client that asks for a name (SNI, RFC 6066 §3) gets the first
+    /// certificate that contains the name: that of the listener, or of section tls, then those of these sections in their
+    /// order. If none contains it, and for clients that ask for no name, it is that of the listener.
+    many certificate as CertificateSection {
+        /// Certificate chain in PEM: our own certificate first, then the certificates of those who signed it.
+        reread certificate: Option<PathBuf> = Unset;
+        /// Private key of that certificate in PEM, without a password.
+        reread key: Option<PathBuf> = Unset;
+    }
+
     /// Keys that all load managers of a farm share. Without a key, the load manager makes a random tag key at start. Calls
     /// then do not survive a restart, and two load managers do not know each other's calls.
     one keys as Keys {
@@ -105,8 +115,12 @@ sections! {
     /// The HTTP API: everything `strowger ctl` can do, and metrics for Prometheus (docs/http-api.md).
     one api as ApiSection {
         /// The address to listen on, such as `127.0.0.1:8060`. If left out, there is no HTTP API. An address beyond loopback
-        /// needs `tokens`, and a proxy in front for TLS.
+        /// needs `tokens`, and should have `certificate` and `key`, because tokens can be read on the way.
         restart listen: Option<SocketAddr> = Unset;
+        /// Certificate chain in PEM: the API then speaks HTTPS alone. If left out, HTTP.
+        reread certificate: Option<PathBuf> = Unset;
+        /// Private key of that certificate in PEM, without a password.
+        reread key: Option<PathBuf> = Unset;
         /// A file with one token per line, as `strowger key --token` prints them. `change TOKEN` may do everything; `read
         /// TOKEN` may only look. If left out, everyone who reaches the listener may look, and nobody may change anything.
         reread tokens: Option<PathBuf> = Unset;

@@ -28,10 +28,26 @@ pub(crate) fn compare(before: &Checked, next: &Checked, rows: &[RowView]) -> Dif
     servers(rows, next, &mut found);
     let tokens = |checked: &Checked| checked.process.api.as_ref().map(|api| api.tokens.clone());
     found.note(tokens(before) != tokens(next), "api.tokens: other tokens from now on");
+    https(before, next, &mut found);
     let named = |checked: &Checked| checked.http.as_ref().map(|http| http.places.named.clone());
     found.note(named(before) != named(next), "HTTP of servers: other addresses from now on");
     sections::certificates(before.process.tls.as_ref(), next.process.tls.as_ref(), &mut found);
     found
+}
+
+/// Those who ask the API know whether it speaks HTTPS: only a restart changes that.
+fn https(before: &Checked, next: &Checked, found: &mut Difference) {
+    let of = |checked: &Checked| checked.process.api.as_ref().and_then(|api| api.https.clone());
+    match (of(before), of(next)) {
+        (None, None) => {}
+        (Some(before), Some(next)) => {
+            let day = next.shown.last_day();
+            let what = format!("api.certificate: another certificate for new connections, valid until {day}");
+            found.note(before != next, &what);
+        }
+        // Another `listen` needs a restart anyway.
+        _ => found.fixed.push("api.certificate".to_owned()),
+    }
 }
 
 fn keys(before: &Checked, next: &Checked, found: &mut Difference) {
@@ -163,6 +179,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     }
     if let Some(api) = &next.process.api {
         context.host.tokens.store(Arc::new(api.tokens.clone()));
+        context.host.https.store(api.https.clone().map(Arc::new));
     }
     if let (Some(front), Some(http)) = (&context.host.converged, &next.http) {
         front.set(http.clone());

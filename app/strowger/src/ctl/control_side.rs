@@ -37,6 +37,7 @@ impl ControlSide {
             certificates: Default::default(),
             tokens: Default::default(),
             api: Default::default(),
+            https: Default::default(),
             converged: None,
             peers: None,
         };

@@ -13,6 +13,7 @@ use lb::shared::Shared;
 use net::Clock;
 use net::worker::Handle;
 
+use crate::ctl::http;
 use crate::ctl::http::counters::ApiCounters;
 use crate::lb::certificates::Certificates;
 use crate::lb::choices::ChoiceLog;
@@ -32,6 +33,8 @@ pub(crate) struct Host {
     /// Who may do what by HTTP.
     pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) api: ApiCounters,
+    /// The certificate of the HTTP API.
+    pub(crate) https: http::Certificate,
     /// HTTP to the servers. `None`: there is none.
     pub(crate) converged: Option<Arc<Front>>,
     /// Counts of notices told and heard.

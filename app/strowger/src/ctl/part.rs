@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use config::{Api, Tokens};
 use serde_json::{Map, Value};
 
@@ -67,8 +68,9 @@ impl ControlOptions {
         };
         let socket = self.socket.as_ref().map(open).transpose()?;
         if let Some(api) = &self.api {
-            let address = http::serve(api.listen, api.open_metrics, desk)?;
-            tracing::info!("HTTP API at http://{address}/");
+            let certificate = Arc::new(ArcSwapOption::from_pointee(api.https.clone()));
+            let address = http::serve(api.listen, api.open_metrics, certificate, desk)?;
+            tracing::info!("HTTP API at {}://{address}/", http::scheme(api.https.as_ref()));
         }
         Ok(socket)
     }

@@ -40,10 +40,18 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
             .map(|candidate| u32::from(snapshot.servers()[usize::from(candidate.position)].index))
             .collect(),
         memory: memory(&shared),
-        certificates: host.certificates.shown().into_iter().map(certificate).collect(),
+        certificates: shown(host).into_iter().map(certificate).collect(),
         counters: counters(control, host),
         workers: host.workers.iter().enumerate().map(WorkerStatus::of).collect(),
     }
+}
+
+/// Every certificate of new connections, once.
+fn shown(host: &Host) -> Vec<config::Shown> {
+    let mut shown = host.certificates.shown();
+    let of_api = host.https.load_full().map(|https| https.shown.clone());
+    shown.extend(of_api.filter(|one| !host.certificates.shown().contains(one)));
+    shown
 }
 
 fn certificate(shown: config::Shown) -> CertificateStatus {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use base::Time;
 use config::{Checked, Faults, NewCalls, Problems, word};
 use fcaps::{FaultLog, Output};
@@ -104,6 +104,9 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
             checked.process.api.as_ref().map(|api| api.tokens.clone()).unwrap_or_default(),
         ),
         api: http::counters::ApiCounters::default(),
+        https: Arc::new(ArcSwapOption::from_pointee(
+            checked.process.api.as_ref().and_then(|api| api.https.clone()),
+        )),
         converged: converged.clone(),
         peers,
     });
@@ -135,8 +138,9 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         start_control_thread(Arc::clone(&control), clock, heartbeat_fd, tray)?;
     }
     if let Some(api) = &checked.process.api {
-        let address = http::serve(api.listen, api.open_metrics, Arc::new(desk.clone()))?;
-        info!("HTTP API at http://{address}/");
+        let certificate = Arc::clone(&desk.host().https);
+        let address = http::serve(api.listen, api.open_metrics, certificate, Arc::new(desk.clone()))?;
+        info!("HTTP API at {}://{address}/", http::scheme(api.https.as_ref()));
     }
     announce(&settings, count, &checked.process.control);
     if let Some(front) = converged {

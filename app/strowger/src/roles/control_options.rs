@@ -17,12 +17,17 @@ pub(super) struct ControlArgs {
     api_tokens: Option<String>,
     #[arg(long, value_name = "BOOL", requires = "api", help = config::help("api.open_metrics"))]
     api_open_metrics: Option<String>,
+    #[arg(long, value_name = "FILE", requires = "api", requires = "api_key", help = config::help("api.certificate"))]
+    api_certificate: Option<String>,
+    #[arg(long, value_name = "FILE", requires = "api_certificate", help = config::help("api.key"))]
+    api_key: Option<String>,
 }
 
 impl ControlArgs {
     /// Judges the options. The error is a text for people.
     pub(super) fn read(&self) -> Result<ControlOptions, String> {
-        let values = [&self.api, &self.api_tokens, &self.api_open_metrics];
+        let values =
+            [&self.api, &self.api_tokens, &self.api_open_metrics, &self.api_certificate, &self.api_key];
         let (api, warnings) = config::api_form(values.map(|value| value.as_deref()))
             .map_err(|problems| problems.to_string())?;
         err!("{warnings}");

@@ -14,8 +14,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+use config::Https;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 use crate::ctl::asked::Asked;
 
@@ -29,8 +33,20 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection ends after this time, however slowly its bytes come and go.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
+/// The certificate of new connections. `None`: they are without TLS. A reload changes the certificate, but not whether there is one.
+pub(crate) type Certificate = Arc<ArcSwapOption<Https>>;
+
+pub(crate) fn scheme(https: Option<&Https>) -> &'static str {
+    if https.is_some() { "https" } else { "http" }
+}
+
 /// Listens, and serves on a thread of its own until the process ends.
-pub(crate) fn serve(listen: SocketAddr, open_metrics: bool, asked: Arc<dyn Asked>) -> io::Result<SocketAddr> {
+pub(crate) fn serve(
+    listen: SocketAddr,
+    open_metrics: bool,
+    certificate: Certificate,
+    asked: Arc<dyn Asked>,
+) -> io::Result<SocketAddr> {
     let place = format!("{listen} (api.listen)");
     let listener =
         TcpListener::bind(listen).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
@@ -38,12 +54,12 @@ pub(crate) fn serve(listen: SocketAddr, open_metrics: bool, asked: Arc<dyn Asked
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     std::thread::Builder::new().name("http".into()).spawn(move || {
-        runtime.block_on(accept(listener, open_metrics, asked));
+        runtime.block_on(accept(listener, open_metrics, certificate, asked));
     })?;
     Ok(address)
 }
 
-async fn accept(listener: TcpListener, open_metrics: bool, asked: Arc<dyn Asked>) {
+async fn accept(listener: TcpListener, open_metrics: bool, certificate: Certificate, asked: Arc<dyn Asked>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -56,19 +72,35 @@ async fn accept(listener: TcpListener, open_metrics: bool, asked: Arc<dyn Asked>
                 continue;
             }
         };
-        let asked = Arc::clone(&asked);
+        let (asked, https) = (Arc::clone(&asked), certificate.load_full());
         tokio::spawn(async move {
-            let service =
-                hyper::service::service_fn(|request| request::answer(request, open_metrics, &asked));
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_PATIENCE)
-                .serve_connection(TokioIo::new(stream), service);
             // A client that breaks off harms nobody else.
-            let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+            let _ = tokio::time::timeout(CONNECTION_TIME, async {
+                match https {
+                    None => talk(stream, open_metrics, &asked).await,
+                    Some(https) => {
+                        let handshake = TlsAcceptor::from(Arc::clone(&https.config)).accept(stream);
+                        // A handshake that fails, or does not end in time, ends the connection.
+                        if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_PATIENCE, handshake).await {
+                            talk(stream, open_metrics, &asked).await;
+                        }
+                    }
+                }
+            })
+            .await;
             drop(place);
         });
     }
+}
+
+/// The requests of one connection.
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, open_metrics: bool, asked: &Arc<dyn Asked>) {
+    let service = hyper::service::service_fn(|request| request::answer(request, open_metrics, asked));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let _ = connection.await;
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ fn started(tokens: &[(Grant, &str)]) -> (Owner, SocketAddr) {
     let owner = Owner::of_two();
     let tokens = tokens.iter().map(|(grant, token)| (*grant, (*token).to_owned())).collect();
     owner.desk.host().tokens.store(Arc::new(Tokens(tokens)));
-    let address = serve("127.0.0.1:0".parse().unwrap(), false, Arc::new(owner.desk.clone())).unwrap();
+    let address =
+        serve("127.0.0.1:0".parse().unwrap(), false, Arc::default(), Arc::new(owner.desk.clone())).unwrap();
     (owner, address)
 }
 
