@@ -62,7 +62,7 @@ make_archive() {
   objcopy --only-keep-debug "$program" "$work/strowger.debug"
   objcopy --strip-all --add-gnu-debuglink="$work/strowger.debug" "$program" "$work/$name/bin/strowger"
   cp -r "$pages/man" "$pages/completions" "$work/$name/share/"
-  cp -r packaging/systemd packaging/etc "$work/$name/"
+  cp -r packaging/systemd packaging/etc packaging/prometheus packaging/grafana "$work/$name/"
   cp LICENSE CHANGELOG.md README.md SECURITY.md "$work/$name/"
   pack "$work" "$name" "$out/$name.tar.gz"
   pack "$work" strowger.debug "$out/$name-debug.tar.gz"

@@ -9,6 +9,7 @@ mod connection;
 mod cut;
 mod deadlines;
 mod introduced;
+mod introducing;
 mod limits;
 mod news;
 mod out_queue;
@@ -38,7 +39,7 @@ use crate::tcp;
 use crate::tls::Identities;
 
 use connection::Connection;
-use introduced::Introducing;
+use introducing::Introducing;
 pub use limits::Limits;
 pub use news::{News, Received};
 use phase::{Close, Phase};

@@ -141,6 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_byte_never_makes_a_header_longer_than_what_came() {
+        for (header, _) in good() {
+            for at in 0..header.len() {
+                for byte in [0, 1, b' ', b'\r', b'\n', b'9', b':', 0x21, 0x7F, 0xFF] {
+                    let mut bytes = [&header[..], b"INVITE"].concat();
+                    bytes[at] = byte;
+                    for end in 0..=bytes.len() {
+                        if let Introduction::Of { length, .. } = read(&bytes[..end]) {
+                            assert!(length <= end && length > 0, "{length} of {end}: {bytes:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_header_is_wrong() {
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(LINE_MAX));
         for bytes in [

@@ -8,9 +8,9 @@ use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::checks::tls::{Pair, is_secure, pair};
+use crate::checks::pair::{Pair, pair};
 use crate::language::problem::Problems;
-use crate::sections::shared::{CertificateSection, Listen};
+use crate::sections::shared::CertificateSection;
 
 /// Each handshake may look at all of them.
 const CERTIFICATES_MAX: usize = 64;
@@ -46,14 +46,10 @@ fn contains(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
 }
 
 /// The certificates of these sections.
-pub(super) fn further(
-    sections: &[CertificateSection],
-    listen: &[Listen],
-    problems: &mut Problems,
-) -> Vec<Pair> {
+pub(super) fn further(sections: &[CertificateSection], has_tls: bool, problems: &mut Problems) -> Vec<Pair> {
     if let Some(first) = sections.first() {
         let place = &first.certificate.place;
-        if !listen.iter().any(is_secure) {
+        if !has_tls {
             let what = "[[certificate]] has no effect: no listener has TLS";
             problems.warn(place, what, "listen on `tls:` or `wss:`, or remove the section");
         }
@@ -81,7 +77,7 @@ mod tests {
     use rustls::pki_types::PrivateKeyDer;
 
     use super::*;
-    use crate::checks::tls::Shown;
+    use crate::checks::pair::Shown;
     use crate::language::problem::Source;
 
     /// A certificate that contains these names.
@@ -125,12 +121,12 @@ mod tests {
     fn sections_without_files_or_without_effect_are_named() {
         let mut problems = Problems::new(Source::default());
         let empty = || crate::language::role::unwritten::<CertificateSection>();
-        assert!(further(&[empty()], &[], &mut problems).is_empty());
+        assert!(further(&[empty()], false, &mut problems).is_empty());
         let said = problems.to_string();
         assert!(said.contains("names no files") && said.contains("no listener has TLS"), "{said}");
         let mut problems = Problems::new(Source::default());
         let many: Vec<_> = (0..=CERTIFICATES_MAX).map(|_| empty()).collect();
-        further(&many, &[], &mut problems);
+        further(&many, false, &mut problems);
         assert!(problems.to_string().contains("write at most 64"), "{problems}");
     }
 }

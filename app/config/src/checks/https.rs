@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use crate::checks::tls::{Setup, Shown, pair, usable};
+use crate::checks::pair::{Shown, pair};
+use crate::checks::tls::{Setup, usable};
 use crate::language::problem::Problems;
 use crate::sections::shared::ApiSection;
 use crate::sections::words::TlsVersion;

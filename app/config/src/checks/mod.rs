@@ -9,6 +9,7 @@ pub(crate) mod https;
 pub(crate) mod keys;
 pub(crate) mod lb;
 pub(crate) mod listeners;
+pub(crate) mod pair;
 pub(crate) mod peers;
 pub(crate) mod perf;
 pub(crate) mod process;

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sip::Transport;
-use zeroize::Zeroizing;
 
 use crate::checks::by_name::{ByName, further};
-use crate::files::certificates::{authorities, certificates, check_validity, explained, private_key};
+use crate::checks::pair::{FileField, Pair, Shown, pair};
+use crate::files::certificates::authorities;
 use crate::files::validity::day;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::section::Field;
@@ -43,37 +42,12 @@ pub struct Tls {
     pub sources: BTreeMap<String, u64>,
 }
 
-/// A certificate that we show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    pub file: PathBuf,
-    /// In the order of the file: our own certificate first.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The last second in which the whole chain is valid, since 1970.
-    pub ends: i64,
-}
-
-impl Shown {
-    /// The last day of the chain: `2026-11-21`.
-    pub fn last_day(&self) -> String {
-        day(self.ends)
-    }
-}
-
 impl Tls {
     /// The last day on which all certificates are valid: `2026-11-21`.
     pub fn last_day(&self) -> String {
         day(self.shown.iter().map(|shown| shown.ends).min().unwrap_or_default())
     }
 }
-
-/// A certificate and the key that belongs to it.
-pub(super) struct Pair {
-    pub(super) shown: Shown,
-    pub(super) key: Zeroizing<PrivateKeyDer<'static>>,
-}
-
-type FileField = Field<Option<PathBuf>>;
 
 /// `None`: the configuration names no certificate, or a certificate has an error.
 pub(crate) fn tls(
@@ -85,7 +59,7 @@ pub(crate) fn tls(
     let shared = pair(&section.certificate, &section.key, "tls.", problems);
     let own: Vec<Option<Pair>> =
         listen.iter().map(|listen| pair(&listen.certificate, &listen.key, "", problems)).collect();
-    let more = further(more, listen, problems);
+    let more = further(more, listen.iter().any(is_secure), problems);
     let servers = section.server_ca.value.as_ref();
     let servers = servers.and_then(|path| authorities(path, &section.server_ca.place, problems));
     let server_name = server_name(&section.server_name, problems);
@@ -139,46 +113,6 @@ fn sources(listen: &[Listen], section: &TlsSection) -> BTreeMap<String, u64> {
 
 pub(crate) fn is_secure(listen: &Listen) -> bool {
     listen.address.value.transport.is_some_and(Transport::is_secure)
-}
-
-/// `None`: neither is written, or there is an error.
-pub(super) fn pair(
-    certificate: &FileField,
-    key: &FileField,
-    prefix: &str,
-    problems: &mut Problems,
-) -> Option<Pair> {
-    let (chain_path, key_path) = match (&certificate.value, &key.value) {
-        (Some(chain), Some(key)) => (chain, key),
-        (None, None) => return None,
-        (Some(_), None) => {
-            let remedy = format!("add {prefix}key{}", option("--key", prefix));
-            problems.error(&certificate.place, "`certificate` without `key`", remedy);
-            return None;
-        }
-        (None, Some(_)) => {
-            let remedy = format!("add {prefix}certificate{}", option("--certificate", prefix));
-            problems.error(&key.place, "`key` without `certificate`", remedy);
-            return None;
-        }
-    };
-    let chain = certificates(chain_path, &certificate.place, problems);
-    let private = private_key(key_path, &key.place, problems);
-    let (chain, private) = (chain?, private?);
-    let ends = check_validity(&chain, chain_path, &certificate.place, problems)?;
-    // Whether the certificate and the key belong together is checked before either is used.
-    let provider = aws_lc_rs::default_provider();
-    if let Err(error) = CertifiedKey::from_der(chain.clone(), private.clone_key(), &provider) {
-        let (what, remedy) = explained(&error, chain_path, key_path);
-        problems.error(&key.place, what, remedy);
-        return None;
-    }
-    Some(Pair { shown: Shown { file: chain_path.clone(), chain, ends }, key: private })
-}
-
-/// Options of the command line exist only for [tls].
-fn option(name: &str, prefix: &str) -> String {
-    if prefix == "tls." { format!(" ({name})") } else { String::new() }
 }
 
 /// TLS settings that have no effect where they are written.

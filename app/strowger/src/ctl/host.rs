@@ -13,7 +13,7 @@ use lb::shared::Shared;
 use net::Clock;
 use net::worker::Handle;
 
-use crate::ctl::http;
+use crate::ctl::http::certificate::Certificate;
 use crate::ctl::http::counters::ApiCounters;
 use crate::lb::certificates::Certificates;
 use crate::lb::choices::ChoiceLog;
@@ -34,7 +34,7 @@ pub(crate) struct Host {
     pub(crate) tokens: ArcSwap<Tokens>,
     pub(crate) api: ApiCounters,
     /// The certificate of the HTTP API.
-    pub(crate) https: http::Certificate,
+    pub(crate) https: Certificate,
     /// HTTP to the servers. `None`: there is none.
     pub(crate) converged: Option<Arc<Front>>,
     /// Counts of notices told and heard.

@@ -70,7 +70,7 @@ impl ControlOptions {
         if let Some(api) = &self.api {
             let certificate = Arc::new(ArcSwapOption::from_pointee(api.https.clone()));
             let address = http::serve(api.listen, api.open_metrics, certificate, desk)?;
-            tracing::info!("HTTP API at {}://{address}/", http::scheme(api.https.as_ref()));
+            tracing::info!("HTTP API at {}://{address}/", http::certificate::scheme(api.https.as_ref()));
         }
         Ok(socket)
     }

@@ -79,9 +79,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         |index| Beside { faults: faults.clone(), teller: peers.as_ref().map(|peers| peers.teller(index)) };
     let mut workers =
         make_workers(&settings, limits, count, clock, beside, &control, &certificates.identities)?;
-    for worker in &mut workers {
-        worker.trust_proxies(checked.process.proxies.clone());
-    }
+    workers.iter_mut().for_each(|worker| worker.trust_proxies(checked.process.proxies.clone()));
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
     let control = Arc::new(Mutex::new(control));
@@ -140,7 +138,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     if let Some(api) = &checked.process.api {
         let certificate = Arc::clone(&desk.host().https);
         let address = http::serve(api.listen, api.open_metrics, certificate, Arc::new(desk.clone()))?;
-        info!("HTTP API at {}://{address}/", http::scheme(api.https.as_ref()));
+        info!("HTTP API at {}://{address}/", http::certificate::scheme(api.https.as_ref()));
     }
     announce(&settings, count, &checked.process.control);
     if let Some(front) = converged {

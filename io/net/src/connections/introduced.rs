@@ -9,19 +9,11 @@ use base::{Network, Time};
 use mio::Token;
 use sip::Transport;
 
+use super::introducing::Introducing;
 use super::slots::Key;
 use super::{Connections, INTRODUCED_TOKENS};
 use crate::proxy_protocol::{self, HEADER_MAX, Introduction};
 use crate::tcp::Stream;
-
-/// See the head of this module.
-#[derive(Debug)]
-pub(super) struct Introducing {
-    stream: Stream,
-    place: (u8, Transport),
-    proxy: SocketAddr,
-    since: Time,
-}
 
 impl Connections {
     /// `proxies`: by the index of the listener, whose connections begin with a header of the PROXY protocol. Any other

@@ -4,6 +4,7 @@
 //!
 //! Bounds: connections at once, the time of each connection, the size of a body. A client without a token learns nothing.
 
+pub(crate) mod certificate;
 pub(crate) mod counters;
 mod metrics;
 mod openapi;
@@ -14,14 +15,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use config::Https;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::ctl::asked::Asked;
+use certificate::Certificate;
 
 pub(crate) use metrics::page;
 pub(crate) use openapi::document;
@@ -32,13 +32,6 @@ const CONNECTIONS_MAX: usize = 32;
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection ends after this time, however slowly its bytes come and go.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
-
-/// The certificate of new connections. `None`: they are without TLS. A reload changes the certificate, but not whether there is one.
-pub(crate) type Certificate = Arc<ArcSwapOption<Https>>;
-
-pub(crate) fn scheme(https: Option<&Https>) -> &'static str {
-    if https.is_some() { "https" } else { "http" }
-}
 
 /// Listens, and serves on a thread of its own until the process ends.
 pub(crate) fn serve(
