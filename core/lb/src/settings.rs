@@ -136,6 +136,10 @@ pub struct Settings {
     /// Host names of this load manager, in lower case; and addresses, with their ports, of other load managers whose calls
     /// may come to us. A Route or Request-URI with one of them is ours.
     pub names: Vec<String>,
+    /// An INVITE that replaces or joins a call goes to the server of that call, if it is known.
+    pub by_replaces: bool,
+    /// SUBSCRIBE and PUBLISH outside of a dialog go to the server of their presentity.
+    pub by_presentity: bool,
     /// Echo the tag in the `Strowger-Tag` header field too (SPEC C3).
     pub tag_header: bool,
     /// RFC 3261 §16.11: 64·T1 = 32 s.
@@ -208,6 +212,8 @@ impl Settings {
             hash: HashKind::Consistent,
             keys: Keys { tag: vec![(1, tag_key.into())], heartbeat: None },
             threads: Threads::PerCore { workers: 1 },
+            by_replaces: true,
+            by_presentity: false,
             tag_header: false,
             names: Vec::new(),
             new_call_time: Duration::from_secs(32),

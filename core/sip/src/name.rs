@@ -22,6 +22,10 @@ pub enum Name {
     Supported,
     RetryAfter,
     Expires,
+    /// RFC 3891: the new call takes the place of another.
+    Replaces,
+    /// RFC 3911: the new call joins another.
+    Join,
     /// `Strowger-Tag`, the tag for servers that echo header fields (SPEC C3).
     StrowgerTag,
     Other,
@@ -61,7 +65,7 @@ impl Name {
 pub(crate) const LONGEST: usize = 16;
 
 /// Every known name as it is written, in lower case.
-const WRITTEN: [(&[u8], Name); 26] = [
+const WRITTEN: [(&[u8], Name); 28] = [
     (b"via", Name::Via),
     (b"v", Name::Via),
     (b"route", Name::Route),
@@ -87,6 +91,8 @@ const WRITTEN: [(&[u8], Name); 26] = [
     (b"k", Name::Supported),
     (b"retry-after", Name::RetryAfter),
     (b"expires", Name::Expires),
+    (b"replaces", Name::Replaces),
+    (b"join", Name::Join),
     (b"strowger-tag", Name::StrowgerTag),
 ];
 
@@ -246,6 +252,8 @@ mod tests {
         check("k", Name::Supported);
         check("Retry-After", Name::RetryAfter);
         check("Expires", Name::Expires);
+        check("Replaces", Name::Replaces);
+        check("JOIN", Name::Join);
         check("Strowger-Tag", Name::StrowgerTag);
     }
 

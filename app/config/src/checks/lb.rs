@@ -205,6 +205,8 @@ fn settings(raw: &Raw, found: Found) -> Settings {
         names,
         tag_header: raw.affinity.tag_header.value,
         new_call_time: seconds(&limits.new_call_seconds),
+        by_replaces: raw.affinity.replaces.value,
+        by_presentity: raw.affinity.presentity.value,
         new_calls_max: limits.new_calls_max.value as usize,
         session_idle: seconds(&limits.session_idle_seconds),
         sessions_max: limits.sessions_max.value as usize,

@@ -48,6 +48,14 @@ sections! {
         /// Send the tag in the header field `Strowger-Tag`, too: for servers that echo header fields but lose Record-Route,
         /// and for servers that write the tag into links (docs/http.md).
         live tag_header: bool = Is("false");
+        /// An INVITE with Replaces or Join (RFC 3891, RFC 3911) goes to the server of the call that it names, as long as the
+        /// load manager knows that server: with kind `session` and `hash` as long as the call lasts, with `tag` as long as it
+        /// is remembered (`limits.new_call_seconds`) or counted (`limits.count_calls`).
+        live replaces: bool = Is("true");
+        /// SUBSCRIBE and PUBLISH outside of a dialog go to the server of their presentity, the user in the Request-URI: by
+        /// the hash by which REGISTERs of that user go (`register.to = "hash"`). For servers that each keep their own state
+        /// of presence.
+        live presentity: bool = Is("false");
     }
 
     /// How the server for a new call is chosen.

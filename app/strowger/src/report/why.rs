@@ -198,7 +198,9 @@ fn reason(explained: &Explanation) -> String {
         Kind::MovedRefused => "the call's server refused the call; ".into(),
         Kind::FromServer => return "the server itself began the call".into(),
         Kind::Named => {
-            return "the request itself named the server, by its Request-URI or the next Route".into();
+            return "the request itself named the server, by its Request-URI or the next Route, or belongs to a call \
+                    (Replaces, Join) or presentity there"
+                .into();
         }
     };
     let hundredths = |counted: Option<u32>| {

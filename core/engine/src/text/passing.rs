@@ -32,7 +32,7 @@ fn passes(message: &Message<'_>, header: &Header) -> bool {
             let name = message.name(header);
             !OF_A_LEG.iter().any(|own| name.eq_ignore_ascii_case(own))
         }
-        Name::ContentType | Name::RetryAfter | Name::Expires => true,
+        Name::ContentType | Name::RetryAfter | Name::Expires | Name::Replaces | Name::Join => true,
     }
 }
 

@@ -109,6 +109,11 @@ impl Calls {
         &self.large_invites
     }
 
+    /// The seat of the server of a call in progress, if calls are counted.
+    pub(crate) fn seat_of(&self, now: Time, call: CallKey) -> Option<Seat> {
+        self.census.as_ref().and_then(|census| census.seat_of(now, call.0))
+    }
+
     pub(crate) fn server_of(&self, now: Time, call: CallKey) -> Option<ServerId> {
         self.known.get(now, call.0).map(|entry| ServerId(entry.server))
     }

@@ -183,6 +183,12 @@ impl Ledger {
         });
     }
 
+    /// The seat of the server where this is in progress. `None`: nothing is, or it is not counted.
+    pub fn seat_of(&self, now: Time, key: u64) -> Option<Seat> {
+        let entry = self.entries.get(now, key).filter(|entry| weight_of(*entry) > 0)?;
+        Some(Seat { slot: slot_of(entry), incarnation: entry.server })
+    }
+
     /// Ends what has expired; to be called ten times a second or more often.
     pub fn sweep(&self, now: Time) -> usize {
         self.entries.sweep_paced(now, |_, entry| self.subtract(entry))

@@ -4,6 +4,7 @@
 mod alias;
 mod asked_itself;
 mod back;
+mod belongs;
 pub(crate) mod core;
 pub(crate) mod draft;
 mod due;

@@ -56,7 +56,7 @@ impl View {
     }
 
     /// A request that may be the first of its call.
-    fn begin_at(
+    pub(crate) fn begin_at(
         &self,
         turn: &mut Turn<'_>,
         request: &Request<'_>,

@@ -65,10 +65,13 @@ impl Core {
                 let tag = draft.set.tag.as_ref();
                 let (server, of_call) = match copy_at {
                     Some(server) => (server, self.view.is_of_call(turn.now, &request, tag)),
-                    None => match self.view.server_named(turn, &draft) {
-                        Some(server) => server?,
-                        None => self.view.server_for(turn, &request, tag, &mut self.chance)?,
-                    },
+                    None => {
+                        let named = self.view.server_named(turn, &draft);
+                        match named.or_else(|| self.view.server_it_belongs_to(turn, &draft)) {
+                            Some(server) => server?,
+                            None => self.view.server_for(turn, &request, tag, &mut self.chance)?,
+                        }
+                    }
                 };
                 Way { of_call, ..self.view.way_to_server(server, turn, &draft)? }
             }

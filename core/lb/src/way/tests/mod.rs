@@ -2,6 +2,7 @@
 
 mod alias;
 mod asked_itself;
+mod belongs;
 mod callees;
 mod change;
 mod copies;
