@@ -57,6 +57,8 @@ counters! {
     ForgedFlow => "forged_flow_tokens",
     /// Requests to a telephone whose connection is gone: refused with 430.
     FlowFailed => "flows_failed",
+    /// Datagrams of NUL bytes and line ends alone, dropped (`tolerance.stray_bytes`).
+    BlankDatagram => "blank_datagrams",
     /// OPTIONS to the load manager itself (`health.answer_options`), answered 200 or 503.
     OptionsAnswered => "options_answered",
     /// STUN Binding requests on a UDP port of SIP, answered; they keep the way through a NAT open.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::Key;
 use heartbeat::measure::Measures;
-use sip::Transport;
+use sip::{Passing, Transport};
 
 use crate::farm::score::ScoreSettings;
 use crate::register::settings::RegisterSettings;
@@ -136,6 +136,10 @@ pub struct Settings {
     /// Host names of this load manager, in lower case; and addresses, with their ports, of other load managers whose calls
     /// may come to us. A Route or Request-URI with one of them is ours.
     pub names: Vec<String>,
+    /// Extensions of Proxy-Require that are left to the servers.
+    pub proxy_require: Passing,
+    /// NUL bytes and line ends in front of the message of a datagram are skipped.
+    pub stray_bytes: bool,
     /// An INVITE that replaces or joins a call goes to the server of that call, if it is known.
     pub by_replaces: bool,
     /// SUBSCRIBE and PUBLISH outside of a dialog go to the server of their presentity.
@@ -212,6 +216,8 @@ impl Settings {
             hash: HashKind::Consistent,
             keys: Keys { tag: vec![(1, tag_key.into())], heartbeat: None },
             threads: Threads::PerCore { workers: 1 },
+            proxy_require: Passing::NONE,
+            stray_bytes: false,
             by_replaces: true,
             by_presentity: false,
             tag_header: false,

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use memchr::memchr;
 
+use crate::extensions::{self, Passing};
 use crate::flow::{Flow, SIP_PORT, Target, Transport};
 use crate::headers::{address, via};
 use crate::message::{Message, Name};
 use crate::status::Reject;
-use crate::text::{trim, write_hex};
+use crate::text::write_hex;
 use crate::write::{With, Writer};
 
 /// Appends the response to `request` to `out`: Vias (with `received`/`rport` in the topmost), From, To (with `to_tag`
@@ -21,12 +22,35 @@ pub fn write(request: &Message<'_>, reject: &Reject, remote: SocketAddr, to_tag:
     begin(request, reject, remote, to_tag, out).finish();
 }
 
+/// As [`write()`]; a 420 does not name these extensions, because they pass.
+pub fn write_with(
+    request: &Message<'_>,
+    reject: &Reject,
+    remote: SocketAddr,
+    to_tag: u64,
+    passing: &Passing,
+    out: &mut Vec<u8>,
+) {
+    begin_with(request, reject, remote, to_tag, passing, out).finish();
+}
+
 /// As [`write()`], up to the fields that the caller adds before the body.
 pub fn begin<'a>(
     request: &Message<'_>,
     reject: &Reject,
     remote: SocketAddr,
     to_tag: u64,
+    out: &'a mut Vec<u8>,
+) -> Writer<'a> {
+    begin_with(request, reject, remote, to_tag, &Passing::NONE, out)
+}
+
+fn begin_with<'a>(
+    request: &Message<'_>,
+    reject: &Reject,
+    remote: SocketAddr,
+    to_tag: u64,
+    passing: &Passing,
     out: &'a mut Vec<u8>,
 ) -> Writer<'a> {
     let mut writer = Writer::response(out, reject.status(), reject.reason());
@@ -52,8 +76,8 @@ pub fn begin<'a>(
         None => writer.copy_first(request, Name::To),
     };
     writer = writer.copy_first(request, Name::CallId).copy_first(request, Name::CSeq);
-    if *reject == Reject::bad_extension() && asks_for_extensions(request) {
-        writer = writer.field("Unsupported", With(|out: &mut Vec<u8>| unsupported(request, out)));
+    if *reject == Reject::bad_extension() && extensions::refused(request, passing).next().is_some() {
+        writer = writer.field("Unsupported", With(|out: &mut Vec<u8>| unsupported(request, passing, out)));
     }
     match reject.retry_after() {
         Some(seconds) => writer.field("Retry-After", seconds),
@@ -77,19 +101,8 @@ pub fn target(request: &Message<'_>, flow: Flow) -> Target {
     Target::Datagram { listener, to: to(port.unwrap_or(flow.remote.port())) }
 }
 
-/// All option tags of Proxy-Require (RFC 3261 §16.3, step 5; §20.40).
-fn option_tags<'a>(request: &Message<'a>) -> impl Iterator<Item = &'a [u8]> {
-    let request = *request;
-    let fields = request.all(Name::ProxyRequire).map(move |header| request.value(header));
-    fields.flat_map(|value| value.split(|&byte| byte == b',')).map(trim).filter(|tag| !tag.is_empty())
-}
-
-fn asks_for_extensions(request: &Message<'_>) -> bool {
-    option_tags(request).next().is_some()
-}
-
-fn unsupported(request: &Message<'_>, out: &mut Vec<u8>) {
-    for (at, tag) in option_tags(request).enumerate() {
+fn unsupported(request: &Message<'_>, passing: &Passing, out: &mut Vec<u8>) {
+    for (at, tag) in extensions::refused(request, passing).enumerate() {
         if at > 0 {
             out.extend_from_slice(b", ");
         }

@@ -49,6 +49,7 @@ pub struct Framer {
     /// Length of the message, once its header fields are complete.
     total: Option<usize>,
     of_server: bool,
+    tolerant: bool,
     /// A header field says that there is a body.
     has_body: bool,
 }
@@ -66,19 +67,24 @@ impl Framer {
         Framer { of_server: is_one, ..Framer::default() }
     }
 
+    /// Whether NUL bytes and single line ends between messages are skipped. Nobody sends them on purpose.
+    pub fn tolerant(self, is_so: bool) -> Framer {
+        Framer { tolerant: is_so, ..self }
+    }
+
     /// Looks at all bytes that were received and not yet consumed. After anything but `Incomplete`, the caller consumes
     /// those bytes and the framer starts anew.
     pub fn next(&mut self, buffer: &[u8]) -> Frame {
         let frame = self.look(buffer);
         if frame != Frame::Incomplete {
-            *self = Framer::of_server(self.of_server);
+            *self = Framer::of_server(self.of_server).tolerant(self.tolerant);
         }
         frame
     }
 
     fn look(&mut self, buffer: &[u8]) -> Frame {
         if self.line == 0
-            && let Some(frame) = between(buffer)
+            && let Some(frame) = between(buffer, self.tolerant)
         {
             return frame;
         }
@@ -154,12 +160,22 @@ impl Framer {
     }
 }
 
+/// The datagram without NUL bytes and line ends in front of its message.
+pub fn without_stray(datagram: &[u8]) -> &[u8] {
+    let stray = datagram.iter().take_while(|byte| matches!(byte, b'\0' | b'\r' | b'\n')).count();
+    &datagram[stray..]
+}
+
 /// What stands between messages, if `buffer` begins with a line end.
-fn between(buffer: &[u8]) -> Option<Frame> {
+fn between(buffer: &[u8], tolerant: bool) -> Option<Frame> {
     match *buffer {
+        [b'\0', ..] if tolerant => {
+            Some(Frame::Blank(buffer.iter().take_while(|byte| **byte == b'\0').count()))
+        }
         [b'\r', b'\n', b'\r', b'\n', ..] => Some(Frame::Ping(4)),
         [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] => Some(Frame::Incomplete),
         [b'\r', b'\n', ..] => Some(Frame::Blank(2)),
+        [b'\r' | b'\n', ..] if tolerant => Some(Frame::Blank(1)),
         [b'\r' | b'\n', ..] => Some(Frame::Broken(Broken::NotSip)),
         _ => None,
     }
@@ -252,6 +268,38 @@ mod tests {
         }
         check("\r\n", Frame::Incomplete);
         check("\r\n\r", Frame::Incomplete);
+    }
+
+    #[test]
+    fn stray_bytes_between_messages_are_skipped_if_that_is_wanted() {
+        let message = format!("{OPTIONS}l: 0\r\n\r\n");
+        for (stray, ping) in [
+            ("\0", 0),
+            ("\0\0\0\0", 0),
+            ("\n", 0),
+            ("\r\r", 0),
+            ("\0\r\n\0", 0),
+            ("\0\r\n\r\n", 1),
+            ("\n\n\0\r", 0),
+        ] {
+            let bytes = format!("{stray}{message}\0").into_bytes();
+            let (mut framer, mut at, mut pings) = (Framer::default().tolerant(true), 0, 0);
+            let length = loop {
+                match framer.next(&bytes[at..]) {
+                    Frame::Blank(length) => at += length,
+                    Frame::Ping(length) => (at, pings) = (at + length, pings + 1),
+                    Frame::Message(length) => break length,
+                    other => panic!("{other:?} at {at} of {stray:?}"),
+                }
+            };
+            assert_eq!((at, length, pings), (stray.len(), message.len(), ping), "{stray:?}");
+            assert_eq!(framer.next(b"\0"), Frame::Blank(1));
+        }
+        for strict in ["\0", "\n", "\r\r"] {
+            check(strict, Frame::Broken(Broken::NotSip));
+        }
+        assert_eq!(without_stray(b"\0\r\n\n\0SIP/2.0 \0\r\n"), b"SIP/2.0 \0\r\n");
+        assert!(without_stray(b"\0\0\r\n").is_empty());
     }
 
     #[test]

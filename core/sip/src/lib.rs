@@ -16,6 +16,7 @@ mod cost;
 pub mod digest;
 pub mod edits;
 pub mod equivalence;
+mod extensions;
 pub mod flow;
 pub mod frame;
 pub mod headers;
@@ -36,6 +37,7 @@ pub mod work;
 pub mod write;
 
 pub use edits::Edits;
+pub use extensions::Passing;
 pub use flow::{ConnectionId, Flow, SIP_PORT, SIPS_PORT, Target, Transport};
 pub use message::{Header, Length, Malformed, Message, Method, Name, Parser, Start};
 pub use status::Reject;

@@ -4,6 +4,7 @@
 //! Content-Type passes). Messages of RFC 2543, without branch, From tag, Max-Forwards or Content-Length, pass. In a
 //! response, only the topmost Via and the CSeq are checked (RFC 3261 §17.1.3).
 
+use crate::extensions::{self, Passing};
 use crate::headers::address;
 use crate::headers::cseq::{self, CSeq};
 use crate::headers::max_forwards;
@@ -11,7 +12,6 @@ use crate::headers::via::{self, Via};
 use crate::message::{Length, Message, Method, Name, Start};
 use crate::scan::{uri_end, visible_end};
 use crate::status::Reject;
-use crate::text::trim;
 use crate::uri::{BadUri, Uri};
 
 /// Why a response is unusable; it is dropped and counted, never answered.
@@ -44,6 +44,11 @@ pub struct GoodResponse<'a> {
 
 /// `Err` is the answer to send: 400, 416, 420, 483, 505 … An ACK is never answered; the caller drops it.
 pub fn request<'a>(message: &Message<'a>) -> Result<GoodRequest<'a>, Reject> {
+    request_with(message, &Passing::NONE)
+}
+
+/// The same, but these extensions of Proxy-Require pass.
+pub fn request_with<'a>(message: &Message<'a>, passing: &Passing) -> Result<GoodRequest<'a>, Reject> {
     let Start::Request { method, token, uri, version } = message.start() else {
         return Err(Reject::bad_request("Not a Request"));
     };
@@ -91,7 +96,9 @@ pub fn request<'a>(message: &Message<'a>) -> Result<GoodRequest<'a>, Reject> {
         Some(Some(_)) | None => {}
     }
     // In a CANCEL or an ACK it has no meaning and is ignored (RFC 3261 §8.2.2.3).
-    if !matches!(method, Method::Cancel | Method::Ack) && requires_extensions(message) {
+    if !matches!(method, Method::Cancel | Method::Ack)
+        && extensions::refused(message, passing).next().is_some()
+    {
         return Err(Reject::bad_extension());
     }
     Ok(GoodRequest { via, from_tag, to_tag, cseq, uri })
@@ -176,10 +183,4 @@ fn repeated(message: &Message<'_>) -> &'static str {
         }
     }
     "More than One Max-Forwards"
-}
-
-/// Whether Proxy-Require holds any option tag.
-fn requires_extensions(message: &Message<'_>) -> bool {
-    let values = message.all(Name::ProxyRequire).map(|header| message.value(header));
-    values.flat_map(|value| value.split(|&byte| byte == b',')).any(|tag| !trim(tag).is_empty())
 }

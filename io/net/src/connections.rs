@@ -239,6 +239,7 @@ impl Connections {
 
     fn add(&mut self, mut connection: Connection) -> Option<Key> {
         let key = self.slots.vacant()?;
+        connection.skips_stray_bytes = self.limits.stray_bytes;
         connection.stream.register(&self.registry, token_of(key)).ok()?;
         self.by_remote.insert((connection.listener, connection.remote), key);
         self.slots.insert(key, connection);

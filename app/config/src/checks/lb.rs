@@ -16,6 +16,7 @@ use crate::checks::process::{Faults, Process, Sections, place, process};
 use crate::checks::register::{reach_registrars, register};
 use crate::checks::run::run_section;
 use crate::checks::servers::{servers, servers_need_of_tls};
+use crate::checks::tolerance::option_tags;
 use crate::checks::without_effect::without_effect;
 use crate::language::problem::{Problems, SourcePosition};
 use crate::language::role::Differs;
@@ -103,6 +104,7 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
     };
     let process = process(&sections, &mut problems);
     servers_need_of_tls(&raw, process.tls.as_ref(), &mut problems);
+    option_tags(&raw.tolerance.proxy_require, &mut problems);
     let selection = selection(&raw, &mut problems);
     let KeysFound { keys, random: random_keys } = keys(&raw.keys, &mut problems);
     reach_registrars(&raw, &listeners, &mut problems);
@@ -203,10 +205,12 @@ fn settings(raw: &Raw, found: Found) -> Settings {
         keys,
         threads: threads(raw),
         names,
-        tag_header: raw.affinity.tag_header.value,
-        new_call_time: seconds(&limits.new_call_seconds),
+        proxy_require: sip::Passing::new(raw.tolerance.proxy_require.value.iter().map(String::as_str)),
+        stray_bytes: raw.tolerance.stray_bytes.value,
         by_replaces: raw.affinity.replaces.value,
         by_presentity: raw.affinity.presentity.value,
+        tag_header: raw.affinity.tag_header.value,
+        new_call_time: seconds(&limits.new_call_seconds),
         new_calls_max: limits.new_calls_max.value as usize,
         session_idle: seconds(&limits.session_idle_seconds),
         sessions_max: limits.sessions_max.value as usize,

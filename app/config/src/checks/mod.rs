@@ -18,4 +18,5 @@ pub(crate) mod register;
 pub(crate) mod run;
 pub(crate) mod servers;
 pub(crate) mod tls;
+pub(crate) mod tolerance;
 pub(crate) mod without_effect;

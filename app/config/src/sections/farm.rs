@@ -160,6 +160,19 @@ sections! {
         restart bytes_max: u64 = Is("67108864"), 65536..=68719476736;
     }
 
+    /// What the load manager lets pass although RFC 3261 has it refuse or drop it: for telephones and servers that cannot be
+    /// mended.
+    one tolerance as ToleranceSection {
+        /// Option tags of Proxy-Require that do not make a request fail with 420, such as `privacy`: the servers must do what
+        /// they ask for. At most 32.
+        live proxy_require: Vec<String> = Unset;
+        /// Whether NUL bytes, and line ends where none belong, are skipped: in front of the message of a datagram, and between
+        /// two messages on a connection. A datagram of nothing else is dropped: it keeps the way through a NAT open. Off: such
+        /// a datagram counts as malformed, and such a connection ends, except for CRLF between messages (RFC 3261 §7.5, RFC
+        /// 5626 §3.5.1).
+        restart stray_bytes: bool = Is("false");
+    }
+
     /// Bounds on what the load manager remembers and sends.
     one limits as Limits {
         /// How long the server of a new call is remembered, in seconds. 64·T1 (RFC 3261 §16.11) covers every repetition.

@@ -10,7 +10,7 @@ use crate::language::section::{Section, SectionHelp, SectionName};
 use crate::language::value::Wrong;
 use crate::sections::farm::{
     AffinitySection, DrainSection, Health, HeartbeatSection, HoldSetupSection, HttpSection, Limits,
-    MemorySection, PeersSection, RegisterSection, SelectionSection, Server, Threads,
+    MemorySection, PeersSection, RegisterSection, SelectionSection, Server, Threads, ToleranceSection,
 };
 use crate::sections::measured::{MeasureSection, PerfSection, ScoreSection};
 use crate::sections::run::RunSection;
@@ -38,6 +38,7 @@ role! {
         one hold_setup: HoldSetupSection,
         one register: RegisterSection,
         one connections: ConnectionsSection,
+        one tolerance: ToleranceSection,
         one limits: Limits,
         one threads: Threads,
         one drain: DrainSection,

@@ -241,6 +241,7 @@ fn stream_limits(checked: &Checked, workers: u8) -> Limits {
         idle_accepted: streams.client_idle,
         idle_opened: streams.server_idle,
         keep_alive: streams.keep_alive,
+        stray_bytes: checked.settings.stray_bytes,
         buffered_bytes: streams.buffered_bytes_max / usize::from(workers),
         ..Limits::default()
     };

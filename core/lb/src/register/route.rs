@@ -165,7 +165,8 @@ impl Core {
         match due.what {
             What::Send { server, without } => {
                 let Ok(message) = parser.parse(bytes) else { return };
-                let Ok(good) = sip::validate::request(&message) else { return };
+                let passing = &view.shared.settings.proxy_require;
+                let Ok(good) = sip::validate::request_with(&message, passing) else { return };
                 let request = Request::new(&message, &good, &view.shared.keys);
                 let mut draft = Draft::new(&request, BranchKey(due.key).at(server), edits);
                 draft.without = without;

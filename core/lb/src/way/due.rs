@@ -32,7 +32,8 @@ impl Core {
             return turn.out.post(message.bytes(), Target::Datagram { listener, to });
         }
         let now = turn.now;
-        let Ok(good) = sip::validate::request(message) else { return };
+        let passing = &self.view.shared.settings.proxy_require;
+        let Ok(good) = sip::validate::request_with(message, passing) else { return };
         let request = self.view.read(now, message, &good);
         let mut draft = Draft::new(&request, BranchKey(action.key), edits);
         match action.what {

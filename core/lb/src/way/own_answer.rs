@@ -52,12 +52,13 @@ impl View {
             None => Target::Datagram { listener: flow.listener, to },
         };
         let keys = &self.shared.keys;
-        let to_tag = match sip::validate::request(message) {
+        let passing = &self.shared.settings.proxy_require;
+        let to_tag = match sip::validate::request_with(message, passing) {
             Ok(good) => own_to_tag(Request::new(message, &good, keys).branch(keys), keys),
             Err(_) => keys.branch(&[message.bytes()]).0,
         };
         let from = out.bytes.len() as u32;
-        sip::answer::write(message, reject, flow.remote, to_tag, &mut out.bytes);
+        sip::answer::write_with(message, reject, flow.remote, to_tag, passing, &mut out.bytes);
         out.sends.push(Outgoing { bytes: from..out.bytes.len() as u32, to: target, fallback: None, call: 0 });
     }
 

@@ -33,7 +33,7 @@ impl Core {
         message: &Message<'_>,
         edits: &mut Edits,
     ) -> Result<(), Reject> {
-        let good = sip::validate::request(message);
+        let good = sip::validate::request_with(message, &self.view.shared.settings.proxy_require);
         let request = self.view.read(turn.now, message, good.as_ref().map_err(|reject| *reject)?);
         let mut draft = Draft::new(&request, request.branch(&self.view.shared.keys), edits);
         draft.read_routes(&self.view)?;

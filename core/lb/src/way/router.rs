@@ -91,6 +91,18 @@ impl Router {
         if let Some(id) = connection {
             core.view.shared.flows.heard(id);
         }
+        let mut bytes = bytes;
+        // What an old telephone sends to keep the way open. STUN begins with a NUL byte, too.
+        if transport == Transport::Udp
+            && core.view.shared.settings.stray_bytes
+            && matches!(bytes.first(), Some(b'\0' | b'\r' | b'\n'))
+            && !sip::stun::is_meant(bytes)
+        {
+            bytes = sip::frame::without_stray(bytes);
+            if bytes.is_empty() {
+                return core.view.count(Counter::BlankDatagram);
+            }
+        }
         if transport == Transport::Udp && core.view.quick_response(turn, bytes) {
             return;
         }
@@ -119,10 +131,11 @@ impl Router {
         if let Ok(message) = self.parser.parse(bytes)
             && let Start::Request { .. } = message.start()
         {
-            let reject = match sip::validate::request(&message) {
-                Err(reject) => reject,
-                Ok(_) => sip::Reject::bad_request("Bad Content-Length"),
-            };
+            let reject =
+                match sip::validate::request_with(&message, &self.core.view.shared.settings.proxy_require) {
+                    Err(reject) => reject,
+                    Ok(_) => sip::Reject::bad_request("Bad Content-Length"),
+                };
             self.core.answer(turn, &message, &reject);
         }
     }

@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     pub(crate) watched: bool,
     /// The connection is in the list of connections that may have more bytes than were read.
     pub(crate) unread: bool,
+    /// What [`Limits::stray_bytes`] says.
+    pub(crate) skips_stray_bytes: bool,
     /// The value of [`Connection::held`] when it was last added to the worker's sum.
     pub(crate) accounted: usize,
     partial: Option<Box<Partial>>,
@@ -99,6 +101,7 @@ impl Connection {
             active: now,
             watched: false,
             unread: false,
+            skips_stray_bytes: false,
             accounted: 0,
             partial: None,
             queue: None,
@@ -222,7 +225,7 @@ impl Connection {
             return Cut { messages, pings, answer, end, ..Cut::default() };
         }
         let Some(mut partial) = self.partial.take() else {
-            let mut framer = Framer::of_server(self.opened);
+            let mut framer = Framer::of_server(self.opened).tolerant(self.skips_stray_bytes);
             let mut cut = cut(&mut framer, bytes, flow, take);
             self.unanswered = self.unanswered.saturating_add(cut.requests);
             if cut.consumed < bytes.len() && !cut.broken {

@@ -24,6 +24,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// How many of these one source may have; default 250, so that no source can keep all others out.
     pub handshakes_per_source: u32,
+    /// NUL bytes and single line ends between messages are skipped ([`sip::frame::Framer::tolerant`]).
+    pub stray_bytes: bool,
     /// Time in which a handshake must end, with clients and with servers; default 10 s.
     pub handshake_time: Duration,
     /// Time after which an attempt to connect is given up; default 3 s, well below the 32 s of Timer B (RFC 3261 §17.1.1.2),
@@ -60,6 +62,7 @@ impl Default for Limits {
             buffered_bytes: 64 << 20,
             handshakes: 1000,
             handshakes_per_source: 250,
+            stray_bytes: false,
             handshake_time: Duration::from_secs(10),
             connect_time: Duration::from_secs(3),
             stuck_time: Duration::from_secs(10),

@@ -69,6 +69,24 @@ fn a_message_split_at_every_byte_arrives_whole() {
 }
 
 #[test]
+fn stray_bytes_between_messages_are_skipped_where_the_limits_say_so() {
+    for stray_bytes in [true, false] {
+        let mut bench = Bench::with(Limits { stray_bytes, ..Limits::default() });
+        let mut client = bench.client();
+        let bytes = format!("\0{}\0\0\n{}\0", message(1), message(2));
+        client.write_all(bytes.as_bytes()).unwrap();
+        if stray_bytes {
+            bench.until("both arrive", |bench| bench.messages.len() == 2);
+            client.write_all(message(3).as_bytes()).unwrap();
+            bench.until("the next arrives", |bench| bench.messages.len() == 3);
+        } else {
+            bench.until("the frame is broken", |bench| bench.count("frames_broken") == 1);
+            assert!(bench.messages.is_empty());
+        }
+    }
+}
+
+#[test]
 fn many_messages_in_one_segment_are_cut_apart_in_order() {
     let mut bench = Bench::new();
     let mut client = bench.client();

@@ -29,6 +29,7 @@ mod strangers;
 mod strict;
 mod taken_over;
 mod tier;
+mod tolerance;
 mod trial;
 mod unusual_responses;
 mod unusual_vias;
