@@ -151,13 +151,14 @@ def calling(*talk, headers="", body=SDP, end=None):
 
 
 def answering(*talk, ring_ms=0, linger_ms=0, end=None, crossed=False):
-    """The server of such a call. `crossed`: a copy of the INVITE may come after the 200. SIPp takes it for a copy only if it has
-    the same bytes, and our Via has a time in it."""
+    """The server of such a call. `crossed`: a copy of the INVITE may come after the 200, and even after the ACK: two workers may
+    have the two (RFC 6026 §7.1 has a server absorb such copies). SIPp takes it for a copy only if it has the same bytes, and our
+    Via has a time in it."""
     ringing = [respond(180)] + ([pause(ring_ms)] if ring_ms else [])
     end = end or [expect("BYE"), agree()]
     begin = [expect("INVITE", routes=True, action=REMEMBER_CALLER_TAG if end != [expect("BYE"), agree()] else "")]
     copy = [expect("INVITE", optional=True)] if crossed else []
-    return [*begin, *ringing, respond(200, SDP, repeated=True), *copy, expect("ACK"), *talk, *end] + ([linger(linger_ms)] if linger_ms else [])
+    return [*begin, *ringing, respond(200, SDP, repeated=True), *copy, expect("ACK"), *copy, *talk, *end] + ([linger(linger_ms)] if linger_ms else [])
 
 
 def taking_over(stay_ms=10, **words):
