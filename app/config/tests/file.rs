@@ -235,7 +235,36 @@ fn one_mistake_one_message() {
         ("[[server]]\naddress = \"127.0.0.1:5060\"\n", "own listener", "circles"),
         ("[[server]]\naddress = \"tcp:127.0.0.1:7001\"\n", "and there is none", "add a listener tcp:"),
         ("[[server]]\naddress = \"[::1]:7001\"\n", "for udp over IPv6", "IPv6 address"),
-        ("[[server]]\naddress = \"sip.example.com\"\n", "is a name", "IP address of sip.example.com"),
+        (
+            "[[server]]\naddress = \"sip..example.com\"\n",
+            "neither an address nor a host name",
+            "sip1.example.net",
+        ),
+        (
+            "[[server]]\naddress = \"tcp:sip.example.com\"\n",
+            "needs a listener for tcp",
+            "add a listener tcp:",
+        ),
+        (
+            "[[server]]\naddress = \"a.example\"\n[[server]]\naddress = \"A.example\"\n",
+            "is written twice",
+            "once",
+        ),
+        (
+            "[[server]]\naddress = \"a.example\"\nhttp = \"10.0.0.1:80\"\n[http]\nlisten = \"10.0.0.9:80\"\nserver_port = 8080\n",
+            "`http` is one address",
+            "http.server_port",
+        ),
+        (
+            "[[server]]\naddress = \"a.example\"\n[resolver]\nname_servers = [\"ns\"]\n",
+            "`ns` is a name",
+            "IP address",
+        ),
+        (
+            "[[server]]\naddress = \"a.example\"\n[resolver]\nttl_min_seconds = 9\nttl_max_seconds = 8\n",
+            "is more than `ttl_max_seconds`",
+            "no more than ttl_max_seconds",
+        ),
         ("[[server]]\naddress = \"127.0.0.1:0\"\n", "has port 0", "1 to 65535"),
         ("[[server]]\naddress = \"sctp:127.0.0.1:1\"\n", "transport `sctp` is not supported", "tcp: or tls:"),
         ("[[server]]\naddress = \"sip:127.0.0.1\"\n", "is a URI", "udp:127.0.0.1"),

@@ -64,7 +64,13 @@ pub(crate) fn http(raw: &Raw, listeners: &[Listener], problems: &mut Problems) -
             let what = format!("`http`: {place} is the load manager's own http.listen");
             problems.error(&server.http.place, what, "write the server's own address");
         }
-        places.named.insert(ServerId::of(server.address.value.address), place);
+        match server.address.value.address() {
+            Some(address) => drop(places.named.insert(ServerId::of(address), place)),
+            None => {
+                let what = "`http` is one address, but a name may stand for several servers";
+                problems.error(&server.http.place, what, "leave `http` out, and set http.server_port");
+            }
+        }
     }
     if places.named.is_empty() && places.port.is_none() {
         let remedy = "add `http = \"ADDRESS:PORT\"` to each [[server]], or set http.server_port";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use heartbeat::measure::Measures;
-use lb::settings::{Affinity, Keys, Listener, Peers, Selection, ServerEntry, Settings, Threads};
+use lb::settings::{Affinity, Keys, Listener, Peers, Selection, Settings, Threads};
 
 use crate::checks::heartbeats::{heartbeats, heartbeats_fit};
 use crate::checks::http::{Http, http};
@@ -14,8 +14,9 @@ use crate::checks::listeners::{listeners, names};
 use crate::checks::peers::peers;
 use crate::checks::process::{Faults, Process, Sections, place, process};
 use crate::checks::register::{reach_registrars, register};
+use crate::checks::resolver::{Resolving, resolving};
 use crate::checks::run::run_section;
-use crate::checks::servers::{servers, servers_need_of_tls};
+use crate::checks::servers::{NamedServers, Servers, servers, servers_need_of_tls};
 use crate::checks::tolerance::option_tags;
 use crate::checks::without_effect::without_effect;
 use crate::language::problem::{Problems, SourcePosition};
@@ -32,6 +33,9 @@ const DRAIN_SECONDS: u64 = 10;
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub settings: Settings,
+    /// Servers that are found by their names.
+    pub named_servers: Vec<NamedServers>,
+    pub resolving: Resolving,
     pub process: Process,
     /// The file that this was read from.
     pub file: Option<PathBuf>,
@@ -66,6 +70,7 @@ impl Checked {
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), Wrong> {
         self.written.set(key, text, &SourcePosition::Option(format!("{key} {text}")))?;
         let Settings { listeners, servers, names, keys, peers, measures, .. } = self.settings.clone();
+        let servers = Servers { at_addresses: servers, named: self.named_servers.clone() };
         self.settings = settings(&self.written, Found { listeners, servers, names, keys, peers, measures });
         Ok(())
     }
@@ -81,7 +86,7 @@ pub struct Drain {
 /// The parts of the settings that are not values of single keys.
 struct Found {
     listeners: Vec<Listener>,
-    servers: Vec<ServerEntry>,
+    servers: Servers,
     names: Vec<String>,
     keys: Keys,
     peers: Option<Peers>,
@@ -104,6 +109,7 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
     };
     let process = process(&sections, &mut problems);
     servers_need_of_tls(&raw, process.tls.as_ref(), &mut problems);
+    let resolving = resolving(&raw, &mut problems);
     option_tags(&raw.tolerance.proxy_require, &mut problems);
     let selection = selection(&raw, &mut problems);
     let KeysFound { keys, random: random_keys } = keys(&raw.keys, &mut problems);
@@ -129,8 +135,11 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
     raw.selection.kind.value = Some(selection);
     fill(&mut raw, &listeners, &names, random_keys, &process);
     let choices = place(&raw.log.choices.value);
+    let named_servers = servers.named.clone();
     Ok(Checked {
         settings: settings(&raw, Found { listeners, servers, names, keys, peers, measures }),
+        named_servers,
+        resolving,
         process,
         file: problems.source.path.clone(),
         choices,
@@ -193,12 +202,14 @@ fn goes_on(raw: &Raw, random_keys: bool) -> bool {
 fn settings(raw: &Raw, found: Found) -> Settings {
     let Found { listeners, servers, names, keys, peers, measures } = found;
     let limits = &raw.limits;
-    let must_count = servers.iter().any(|server| server.calls_max.is_some());
+    let limited = servers.at_addresses.iter().map(|server| server.calls_max);
+    let must_count =
+        limited.chain(servers.named.iter().map(|named| named.calls_max)).any(|max| max.is_some());
     let seconds = |field: &Field<u64>| Duration::from_secs(field.value);
     let millis = |field: &Field<u64>| Duration::from_millis(field.value);
     Settings {
         listeners,
-        servers,
+        servers: servers.at_addresses,
         affinity: raw.affinity.kind.value,
         selection: raw.selection.kind.value.unwrap_or(Selection::RoundRobin),
         hash: raw.affinity.hash.value,

@@ -15,6 +15,7 @@ pub(crate) mod perf;
 pub(crate) mod process;
 pub(crate) mod proxies;
 pub(crate) mod register;
+pub(crate) mod resolver;
 pub(crate) mod run;
 pub(crate) mod servers;
 pub(crate) mod tls;

@@ -3,7 +3,8 @@
 use sip::{SIP_PORT, SIPS_PORT, Transport};
 
 use crate::import::remark::{Remarks, shown};
-use crate::language::value::{Endpoint, Wrong, parse_address};
+use crate::language::server_address::{HostOfServer, ServerAddress};
+use crate::language::value::{Endpoint, Value as _, Wrong, parse_address};
 
 /// See the head of this module.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub(super) enum Probe {
     Always,
 }
 
-/// Transport and address of a SIP URI. Only an address is taken: a name is looked up by nobody.
+/// Transport and address of a SIP URI. Only an address is taken: what a name stands for is for the operator to say.
 pub(super) fn address(line: usize, uri: &str, remarks: &mut Remarks) -> Result<Endpoint, Wrong> {
     let shown_uri = shown(uri);
     let wrong = |what: String, instead: &str| Err((what, instead.to_owned()));
@@ -92,8 +93,17 @@ pub(super) fn address(line: usize, uri: &str, remarks: &mut Remarks) -> Result<E
         None => host,
     };
     let port = if transport == Transport::Tls { SIPS_PORT } else { SIP_PORT };
-    let address =
-        parse_address(host, Some(port)).map_err(|(what, instead)| (shown(&what), shown(&instead)))?;
+    let address = parse_address(host, Some(port)).map_err(|(what, instead)| {
+        let instead = match ServerAddress::from_text(host, None) {
+            // Whether it was looked up there once or always, nobody knows here.
+            Ok(ServerAddress { host: HostOfServer::Name { .. }, .. }) => format!(
+                "write [[server]] with `address = \"{}:{host}\"`, if all servers of that name are meant (docs/names.md)",
+                transport.word()
+            ),
+            _ => instead,
+        };
+        (shown(&what), shown(&instead))
+    })?;
     let ip = address.ip();
     if ip.is_unspecified() || ip.is_multicast() || matches!(ip, std::net::IpAddr::V4(ip) if ip.is_broadcast())
     {

@@ -258,7 +258,7 @@ fn flags(flags: i64, destination: &mut Destination, remarks: &mut Remarks) {
     if is_set(NO_LOOK_UP) {
         remarks.add(
             line,
-            "flag 16 (no look-up of A and AAAA): the load manager looks up no names",
+            "flag 16 (no look-up of A and AAAA): the load manager follows the names of servers, and looks them up again and again",
             "nothing",
         );
     }

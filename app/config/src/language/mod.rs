@@ -3,5 +3,6 @@
 pub(crate) mod problem;
 pub(crate) mod role;
 pub(crate) mod section;
+pub(crate) mod server_address;
 pub(crate) mod syntax;
 pub(crate) mod value;

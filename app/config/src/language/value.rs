@@ -215,22 +215,30 @@ pub struct Endpoint {
 const TRANSPORTS: [Transport; 5] =
     [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
+/// A transport in front of an address or a name, and the rest.
+pub(crate) fn transport_in_front(text: &str) -> (Option<Transport>, &str) {
+    let known = |word: &str| TRANSPORTS.into_iter().find(|known| known.word().eq_ignore_ascii_case(word));
+    match text.split_once(':').and_then(|(word, rest)| Some((known(word)?, rest))) {
+        Some((transport, rest)) => (Some(transport), rest),
+        None => (None, text),
+    }
+}
+
 /// `udp:10.0.0.1:5060`, `tcp:[::1]:5060`, `tls:10.0.0.1` (port 5061), `10.0.0.1:5060`, `10.0.0.1` (port 5060).
 pub fn parse_endpoint(text: &str) -> Result<Endpoint, Wrong> {
-    let known = |word: &str| TRANSPORTS.into_iter().find(|known| known.word().eq_ignore_ascii_case(word));
-    let (transport, rest) = match text.split_once(':').map(|(word, rest)| (word, known(word), rest)) {
-        Some((_, Some(transport), rest)) => (Some(transport), rest),
-        Some(("sctp", None, _)) => {
+    let (transport, rest) = transport_in_front(text);
+    match text.split_once(':').filter(|_| transport.is_none()) {
+        Some(("sctp", _)) => {
             return Err(("transport `sctp` is not supported".into(), "use udp:, tcp: or tls:".into()));
         }
-        Some(("sip" | "sips", None, rest)) => {
+        Some(("sip" | "sips", rest)) => {
             return Err((
                 format!("`{text}` is a URI"),
                 format!("write transport, address and port: udp:{}", rest.trim_start_matches('/')),
             ));
         }
-        _ => (None, text),
-    };
+        _ => {}
+    }
     let port = match transport {
         None | Some(Transport::Udp | Transport::Tcp) => Some(SIP_PORT),
         Some(Transport::Tls) => Some(SIPS_PORT),
@@ -263,7 +271,7 @@ pub fn parse_address(text: &str, port: Option<u16>) -> Result<SocketAddr, Wrong>
     let named = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
     if named && host.chars().any(|c| c.is_ascii_alphabetic()) {
         let remedy = format!(
-            "write the IP address of {host} (names are not looked up, so that a failure of DNS harms no call)"
+            "write the IP address of {host} (only servers and the clients of servers may have names)"
         );
         return Err((format!("`{text}` is a name, not an address"), remedy));
     }

@@ -14,19 +14,24 @@ use crate::language::section::{
     Effect, Field, Held, KeyHelp, Section, SectionHelp, SectionName, given_or_default, read_key, sections,
     unknown_keys,
 };
-use crate::language::value::{Endpoint, Value, Wrong};
+use crate::language::server_address::ServerAddress;
+use crate::language::value::{Value, Wrong};
 use crate::sections::words::{NewCalls, ThreadModel};
 
 sections! {
     /// A server of the farm. A server whose agent sends heartbeats needs no section: the load manager learns it from the
     /// heartbeats.
     many server as Server {
-        /// The server's SIP address.
-        live address: Endpoint = Required;
-        /// The server's share of new calls, relative to the other servers.
+        /// The server's SIP address, or a name that stands for one or more servers (docs/names.md). With a port, all
+        /// addresses of the name are servers. Without a port, its NAPTR and SRV records name the servers; if it has none, its
+        /// addresses are servers at the default port. A name that begins with an underscore, such as
+        /// `_sip._udp.farm.example.net`, is that of SRV records. The servers come and go with the records.
+        live address: ServerAddress = Required;
+        /// The server's share of new calls, relative to the other servers. SRV records with weights say it themselves.
         live weight: u64 = Is("1"), 1..=1000;
         /// The server's place among the servers, 0 first. A server gets new calls only while no server with a lower number
-        /// takes them: each of those has failed, is drained, or has no room. Known calls stay where they are.
+        /// takes them: each of those has failed, is drained, or has no room. Known calls stay where they are. Servers of SRV
+        /// records with the best priority have this number; those with the next priority, one more; and so on.
         live priority: u64 = Is("0"), 0..=255;
         /// The most calls in progress at the server. A server with that many gets no new call; if no server has room, a new
         /// call is answered 503 with Retry-After. The load manager then counts the calls of each server, as with
@@ -37,6 +42,22 @@ sections! {
         /// The server's address for HTTP (section http). If left out, the server's IP address with the port
         /// `http.server_port`; without that setting, the server has no HTTP.
         live http: Option<SocketAddr> = Unset;
+    }
+
+    /// How names of servers are looked up (docs/names.md). Nobody waits for it: while name servers are silent or fail, the last
+    /// good answer goes on.
+    one resolver as ResolverSection {
+        /// The name servers to ask, in this order, each an address with or without a port. If left out, those of
+        /// `/etc/resolv.conf`, which is read again when it changes.
+        restart name_servers: Vec<String> = Unset;
+        /// How long one name server may take, in milliseconds. Each is asked twice.
+        restart timeout_ms: u64 = Is("2000"), 50..=30000;
+        /// An answer counts at least this long, in seconds, whatever its TTL.
+        live ttl_min_seconds: u64 = Is("1"), 1..=3600;
+        /// An answer counts at most this long, in seconds, whatever its TTL. A change of the records is noticed no later.
+        live ttl_max_seconds: u64 = Is("3600"), 1..=86400;
+        /// How long a failure counts, in seconds, before the same is asked again.
+        live failure_seconds: u64 = Is("5"), 1..=300;
     }
 
     /// How the load manager finds the server of a call that is already known.

@@ -10,7 +10,8 @@ use crate::language::section::{Section, SectionHelp, SectionName};
 use crate::language::value::Wrong;
 use crate::sections::farm::{
     AffinitySection, DrainSection, Health, HeartbeatSection, HoldSetupSection, HttpSection, Limits,
-    MemorySection, PeersSection, RegisterSection, SelectionSection, Server, Threads, ToleranceSection,
+    MemorySection, PeersSection, RegisterSection, ResolverSection, SelectionSection, Server, Threads,
+    ToleranceSection,
 };
 use crate::sections::measured::{MeasureSection, PerfSection, ScoreSection};
 use crate::sections::run::RunSection;
@@ -24,6 +25,7 @@ role! {
     Raw {
         many listen: Listen,
         many server: Server,
+        one resolver: ResolverSection,
         one tls: TlsSection,
         many certificate: CertificateSection,
         one affinity: AffinitySection,

@@ -5,14 +5,19 @@ use std::sync::Arc;
 
 use config::{Checked, quoted};
 use lb::farm::server_table::RowView;
-use lb::settings::{Selection, Settings};
+use lb::settings::{Selection, ServerEntry, Settings};
 
 use super::difference::Difference;
 use super::sections;
 use super::{Context, RefusalKind, Refused};
 
-/// What `next` would change. `rows`: all servers of the table, from the configuration or not.
-pub(crate) fn compare(before: &Checked, next: &Checked, rows: &[RowView]) -> Difference {
+/// What `next` would change. `rows`: all servers of the table, from the configuration or not; `servers`: those that it would have.
+pub(crate) fn compare(
+    before: &Checked,
+    next: &Checked,
+    rows: &[RowView],
+    servers: &[ServerEntry],
+) -> Difference {
     let mut found = Difference::default();
     for differs in before.differences(next) {
         match differs.restart {
@@ -25,7 +30,8 @@ pub(crate) fn compare(before: &Checked, next: &Checked, rows: &[RowView]) -> Dif
     found.note(forgets, "calls are counted from now on; calls in progress are not in the queues of cjsq");
     sections::measures(&old.measures.measured, &new.measures.measured, &mut found);
     keys(before, next, &mut found);
-    servers(rows, next, &mut found);
+    names(before, next, &mut found);
+    entries(rows, servers, &mut found);
     let tokens = |checked: &Checked| checked.process.api.as_ref().map(|api| api.tokens.clone());
     found.note(tokens(before) != tokens(next), "api.tokens: other tokens from now on");
     https(before, next, &mut found);
@@ -79,9 +85,26 @@ fn keys(before: &Checked, next: &Checked, found: &mut Difference) {
     );
 }
 
-fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
+fn names(before: &Checked, next: &Checked, found: &mut Difference) {
+    for named in &next.named_servers {
+        let name = |what: &str| format!("servers of {}: {what}", named.written);
+        match before.named_servers.iter().find(|old| old.target == named.target) {
+            None => found.changes.push(name("found by name from now on")),
+            Some(old) => {
+                found.changed(&name("weight"), old.weight, named.weight);
+                found.changed(&name("priority"), old.priority, named.priority);
+            }
+        }
+    }
+    for old in &before.named_servers {
+        let gone = next.named_servers.iter().all(|named| named.target != old.target);
+        found.note(gone, &format!("servers of {}: no longer found by name", old.written));
+    }
+}
+
+fn entries(rows: &[RowView], servers: &[ServerEntry], found: &mut Difference) {
     let same = lb::farm::server_table::same;
-    for entry in &next.settings.servers {
+    for entry in servers {
         match rows.iter().find(|row| same(row.address, entry.address)) {
             None => {
                 let line = format!("server {}: added, weight {}", entry.address, entry.weight);
@@ -107,7 +130,7 @@ fn servers(rows: &[RowView], next: &Checked, found: &mut Difference) {
         }
     }
     for row in rows.iter().filter(|row| row.configured) {
-        if !next.settings.servers.iter().any(|entry| same(entry.address, row.address)) {
+        if !servers.iter().any(|entry| same(entry.address, row.address)) {
             let what = match row.heartbeat_state {
                 Some(_) => "no longer named; the server stays while its heartbeats come",
                 None => {
@@ -137,12 +160,13 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
     if before.random_keys && next.random_keys {
         next.settings.keys.tag.clone_from(&shared.settings.keys.tag);
     }
-    let difference = compare(&before, &next, &context.control.rows(now));
+    let servers = context.control.servers_under(&next);
+    let difference = compare(&before, &next, &context.control.rows(now), &servers);
     if let Some(what) = difference.refusal() {
         let remedy = "nothing was changed; leave these keys as they were, or restart the load manager with the new file";
         return Err(Refused::new(RefusalKind::Impossible, what, remedy));
     }
-    if let Some(refusal) = context.control.table_mut().would_refuse(&next.settings.servers) {
+    if let Some(refusal) = context.control.table_mut().would_refuse(&servers) {
         return Err(Refused::new(RefusalKind::Conflict, refusal.to_string(), "nothing was changed"));
     }
     if dry {
@@ -167,11 +191,14 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
             )
         })?;
     }
+    context.control.reconfigure(now, &next).map_err(|error| {
+        let what = format!("names of servers cannot be looked up: {error}");
+        Refused::new(RefusalKind::Impossible, what, "try again")
+    })?;
     crate::process::log::write_as(next.process.log_format);
     if next.process.log_filter != before.process.log_filter {
         crate::process::log::filter_by(&next.process.log_filter);
     }
-    context.control.table_mut().reconfigure(now, &next.settings.servers);
     context.control.set_terms(now, shared.terms().with(next.settings.clone()));
     // A new certificate goes to connections that are made from now on.
     if next.process.tls.is_some() || before.process.tls.is_some() {

@@ -43,6 +43,7 @@ pub(crate) fn report(now: Time, control: &Control, host: &Host) -> StatusReport 
         certificates: shown(host).into_iter().map(certificate).collect(),
         counters: counters(control, host),
         workers: host.workers.iter().enumerate().map(WorkerStatus::of).collect(),
+        names: control.names().map(|names| names.status(now)).unwrap_or_default(),
     }
 }
 
@@ -117,6 +118,9 @@ pub(crate) fn counters(control: &Control, host: &Host) -> Vec<Counter> {
     if let Some(measuring) = control.measuring() {
         all.extend(measuring.counters());
         all.push(named("perf_unknown_servers", control.measured_unknown));
+    }
+    if let Some(names) = control.names() {
+        all.extend(names.counters());
     }
     for (name, value) in host.api.read() {
         all.push(named(name, value));

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use crate::lb::complaints::Complaints;
 use crate::lb::heartbeats::Heartbeats;
 use crate::lb::measuring::Measuring;
+use crate::lb::names::Names;
 use crate::lb::said::Said;
 use crate::report::left::{self, Left};
 
@@ -37,6 +38,8 @@ pub(crate) struct Control {
     pub(crate) heartbeats: Heartbeats,
     conditions: HashMap<SocketAddr, Said>,
     measuring: Option<Measuring>,
+    /// Servers that are found by name. `None`: there are none.
+    names: Option<Names>,
     /// Figures of servers that are not in the table.
     pub(crate) measured_unknown: u64,
     next_tick: Time,
@@ -68,6 +71,7 @@ impl Control {
             heartbeats,
             conditions: HashMap::new(),
             measuring: None,
+            names: None,
             measured_unknown: 0,
             next_tick: now,
             checked: None,
@@ -98,6 +102,32 @@ impl Control {
         Ok(())
     }
 
+    /// Finds servers by these names from now on.
+    pub(crate) fn find_by(&mut self, names: Option<Names>) {
+        self.names = names;
+    }
+
+    pub(crate) fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
+    }
+
+    /// The servers that the table would have under this configuration: its own, and those of names that stay.
+    pub(crate) fn servers_under(&self, next: &Checked) -> Vec<ServerEntry> {
+        let found = self.names.as_ref().map(|names| names.entries_after(next));
+        next.settings.servers.iter().cloned().chain(found.into_iter().flatten()).collect()
+    }
+
+    /// The servers and the names of a changed configuration.
+    pub(crate) fn reconfigure(&mut self, now: Time, next: &Checked) -> io::Result<()> {
+        let servers = self.servers_under(next);
+        match &mut self.names {
+            Some(names) => names.change(now, next),
+            None => self.names = Names::start(now, next)?,
+        }
+        self.table.reconfigure(now, &servers);
+        Ok(())
+    }
+
     pub(crate) fn measuring(&self) -> Option<&Measuring> {
         self.measuring.as_ref()
     }
@@ -116,7 +146,9 @@ impl Control {
     pub(crate) fn as_it_runs(&self, now: Time) -> Option<Checked> {
         let mut checked = Checked::clone(self.checked.as_ref()?);
         checked.settings = Settings::clone(&self.shared.settings);
-        let configured = self.table.rows(now).into_iter().filter(|row| row.configured);
+        let found = |address| self.names.as_ref().is_some_and(|names| names.gave(address));
+        let rows = self.table.rows(now).into_iter();
+        let configured = rows.filter(|row| row.configured && !found(row.address));
         checked.settings.servers = configured
             .map(|row| ServerEntry {
                 address: row.address,
@@ -226,6 +258,10 @@ impl Control {
             for heartbeat in measuring.board.take_fresh(now) {
                 self.measured_unknown += u64::from(!self.table.measured(now, &heartbeat));
             }
+        }
+        if let Some(names) = &mut self.names {
+            let configured = self.checked.as_ref().map_or(&[][..], |checked| &checked.settings.servers);
+            names.turn(now, configured, &mut self.table);
         }
         work(now, self);
         for result in self.shared.probes.take_results() {

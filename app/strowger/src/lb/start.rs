@@ -29,8 +29,10 @@ use crate::lb::certificates::Certificates;
 use crate::lb::choices::ChoiceLog;
 use crate::lb::control::{self, Control};
 use crate::lb::converged::Front;
+use crate::lb::first_answers;
 use crate::lb::measuring::Measuring;
 use crate::lb::memory_file;
+use crate::lb::names::Names;
 use crate::lb::peers::Peers;
 use crate::process::lock::lock;
 use crate::process::signals::Signals;
@@ -72,6 +74,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
         control.measure_by(measuring);
     }
+    control.find_by(Names::start(clock.now(), &checked)?);
     let limits = stream_limits(&checked, count);
     let certificates = Certificates::new(checked.process.tls.clone());
     let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
@@ -123,6 +126,7 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     if let Some(path) = &checked.memory_file {
         memory_file::restore(path, &lock(&control).shared(), clock.now())?;
     }
+    first_answers::wait(&control, clock);
     let mut silent = None;
     if settings.threads == Threads::One {
         let source = match heartbeat_fd {

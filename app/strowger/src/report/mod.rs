@@ -5,6 +5,7 @@ pub(crate) mod calls;
 pub(crate) mod engine;
 pub(crate) mod farm;
 pub(crate) mod left;
+pub(crate) mod names;
 pub(crate) mod role;
 pub(crate) mod state;
 pub(crate) mod status;

@@ -6,6 +6,7 @@ use net::worker::Handle;
 use serde::{Deserialize, Serialize};
 
 use crate::report::left::Left;
+use crate::report::names::NameStatus;
 
 /// The whole state at one moment. Fields are added at the end and never renamed, because scripts read this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub(crate) struct StatusReport {
     /// By name, together with the counters of what was ignored, refused or dropped.
     pub(crate) counters: Vec<Counter>,
     pub(crate) workers: Vec<WorkerStatus>,
+    /// The names that servers are found by.
+    pub(crate) names: Vec<NameStatus>,
 }
 
 impl StatusReport {
@@ -44,6 +47,7 @@ impl StatusReport {
             let address = server.address.map_or_else(String::new, |address| address.to_string());
             wrong.push(format!("server {address} is {}: {}", server.state, server.reason));
         }
+        wrong.extend(self.names.iter().filter_map(NameStatus::wrong));
         for certificate in self.certificates.iter().filter(|certificate| certificate.left_seconds < 0) {
             wrong.push(format!("certificate {} has ended: clients refuse it", certificate.file));
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::report::names;
 use crate::report::status::{Counter, ServerStatus, StatusReport, WorkerStatus};
 use crate::report::table::{aligned, or_dash};
 
@@ -33,6 +34,7 @@ pub(crate) fn for_people(report: &StatusReport) -> String {
             left.known_by
         );
     }
+    text.push_str(&names::table(&report.names, duration));
     let active: Vec<String> = report.active.iter().map(u32::to_string).collect();
     let none = "none; new calls are answered 503";
     let _ =

@@ -52,6 +52,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                     listener.advertise
                 );
             }
+            for named in &checked.named_servers {
+                outln!("  servers found by the name {}, priority {}", named.written, named.priority);
+            }
             for server in &settings.servers {
                 let limit = |name: &str, max: Option<u32>| {
                     max.map_or_else(String::new, |max| format!(", {name} {max}"))

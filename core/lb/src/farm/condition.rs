@@ -72,7 +72,7 @@ impl std::fmt::Display for Cause {
                 write!(f, "its heartbeats are refused as replayed: its clock is {behind_seconds} s behind")
             }
             Cause::Drained => write!(f, "drained by an operator"),
-            Cause::Leaving => write!(f, "no longer in the configuration; goes when its known calls are over"),
+            Cause::Leaving => write!(f, "no longer named; goes when its known calls are over"),
             Cause::Full => write!(f, "it has no room for more calls"),
             Cause::Failing(Share { failed, of }) => {
                 write!(f, "set aside: it failed {failed} of {of} calls, its neighbours did not")

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::ctl::asked::Asked;
 use crate::ctl::{RefusalKind, Refused};
+use crate::report::names::NameStatus;
 use crate::report::role::Report;
 use crate::report::status::{CertificateStatus, DelayStatus, ServerStatus, StatusReport};
 use definitions::{DELAYS, GAUGES, GAUGES_OF_SOCKETS, OF_SERVERS, READY};
@@ -99,7 +100,8 @@ fn help_of(name: &str) -> String {
     }
     let mut all = of_calls
         .chain(net::Counters::definitions())
-        .chain(crate::lb::converged::counters::DEFINITIONS.iter().copied());
+        .chain(crate::lb::converged::counters::DEFINITIONS.iter().copied())
+        .chain(resolver::Counters::definitions().iter().copied());
     match all.find(|(known, help)| *known == name && !help.is_empty()) {
         Some((_, help)) => help.trim().trim_end_matches('.').to_owned(),
         None => format!("Counter {name} of `strowger ctl counters`"),
@@ -145,6 +147,9 @@ fn gauge(name: &str, report: &StatusReport) -> Vec<(Labels, f64)> {
     };
     let of_memory = |value: fn(&crate::report::status::MemoryStatus) -> f64| -> Vec<(Labels, f64)> {
         report.memory.iter().map(|row| (vec![("memory", row.name.clone())], value(row))).collect()
+    };
+    let of_names = |value: fn(&NameStatus) -> f64| -> Vec<(Labels, f64)> {
+        report.names.iter().map(|name| (vec![("name", name.name.clone())], value(name))).collect()
     };
     let sessions = |names: &[&str]| names.iter().map(|name| counter(name)).sum::<f64>();
     let attempts =
@@ -204,6 +209,12 @@ fn gauge(name: &str, report: &StatusReport) -> Vec<(Labels, f64)> {
             let one = |row: &CertificateStatus| (vec![("file", row.file.clone())], row.ends as f64);
             report.certificates.iter().map(one).collect()
         }
+        "strowger_name_servers" => of_names(|name| name.servers.len() as f64),
+        "strowger_name_state" => {
+            let labels = |name: &NameStatus| vec![("name", name.name.clone()), ("state", name.state.clone())];
+            report.names.iter().map(|name| (labels(name), 1.0)).collect()
+        }
+        "strowger_name_since_seconds" => of_names(|name| name.since_seconds as f64),
         "strowger_session_establishment_ratio" => ratio(counter("sessions_established"), attempts),
         "strowger_session_establishment_effectiveness_ratio" => {
             ratio(sessions(&["sessions_established", "sessions_declined"]), attempts)

@@ -72,22 +72,33 @@ impl ServerTable {
         found.is_some()
     }
 
-    /// Takes a changed configuration: adds and changes the servers that it names. Of the others, a server with heartbeats
-    /// stays, a failed server is removed at once, and any other gets no new calls and stays until it is removed. Returns the
-    /// refusals.
+    /// Nobody names this server any more. A server with heartbeats stays, a failed server is removed at once, and any other gets no
+    /// new calls and stays until it is removed. False: no such server, or nobody had named it.
+    pub fn leave(&mut self, now: Time, address: SocketAddr) -> bool {
+        let Some(at) = self.find(address).filter(|at| self.rows[*at].configured) else { return false };
+        let row = &mut self.rows[at];
+        row.configured = false;
+        self.look = true;
+        match row.condition {
+            _ if row.agent.is_some() => {}
+            Condition::Failed => drop(self.remove(address)),
+            Condition::Active | Condition::Trial | Condition::KnownCallsOnly => row.leaving = Some(now),
+        }
+        true
+    }
+
+    /// Takes a changed configuration: adds and changes the servers that it names; the others leave
+    /// ([`ServerTable::leave`]). Returns the refusals.
     pub fn reconfigure(&mut self, now: Time, servers: &[ServerEntry]) -> Vec<Refusal> {
         let named = |address| servers.iter().any(|entry| same(entry.address, address));
-        let mut gone = Vec::new();
-        for row in self.rows.iter_mut().filter(|row| row.configured && !named(row.address)) {
-            row.configured = false;
-            match row.condition {
-                _ if row.agent.is_some() => {}
-                Condition::Failed => gone.push(row.address),
-                Condition::Active | Condition::Trial | Condition::KnownCallsOnly => row.leaving = Some(now),
-            }
-        }
+        let gone: Vec<SocketAddr> = self
+            .rows
+            .iter()
+            .filter(|row| row.configured && !named(row.address))
+            .map(|row| row.address)
+            .collect();
         for address in gone {
-            self.remove(address);
+            self.leave(now, address);
         }
         self.look = true;
         servers.iter().filter_map(|entry| self.add(now, entry).err()).collect()

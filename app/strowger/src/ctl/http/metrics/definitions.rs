@@ -71,6 +71,19 @@ pub(super) const GAUGES: &[Gauge] = &[
         "Last valid second of a certificate that new connections use",
     ),
     gauge(
+        "strowger_name_servers",
+        &["name"],
+        "servers",
+        "Servers that a name of the configuration stands for",
+    ),
+    gauge(
+        "strowger_name_state",
+        &["name", "state"],
+        "1",
+        "1 for the present state of a name: current; kept (its servers are those of an earlier answer); asking; nowhere",
+    ),
+    gauge("strowger_name_since_seconds", &["name"], "s", "Time that a name has been in its present state"),
+    gauge(
         "strowger_session_establishment_ratio",
         &[],
         "0 … 1",
@@ -150,6 +163,11 @@ pub(super) const COUNTERS_OF_PARTS: &[(&str, &str)] = &[
         "Polls of agents and performance servers: sent, answered, missed; notifications received",
     ),
     ("`strowger_perf_served_total`", "Questions of other load managers that this one answered"),
+    (
+        "`strowger_dns_questions_total`, `_answers_total`, `_nothing_total`, `_silent_total`, `_failed_total`, `_names_refused_total`",
+        "Names of servers: questions to name servers; answers with records; answers that there is no such name or record; questions that \
+         nobody answered in time; REFUSED, SERVFAIL and other failures; names that were not looked up because too many are remembered",
+    ),
     (
         "`strowger_notices_told_total`, `_unsent_total`",
         "Notices of new calls: told to other load managers, not sent",
