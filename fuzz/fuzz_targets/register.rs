@@ -143,7 +143,7 @@ fn router() -> Router {
 
 fn settings() -> Settings {
     let address = SocketAddr::from(([198, 51, 100, 1], 5060));
-    let listener = Listener { transport: Transport::Udp, bind: address, advertise: address };
+    let listener = Listener { transport: Transport::Udp, bind: address, advertise: address, name: None };
     let server = |last: u8| ServerEntry::at(SocketAddr::from(([10, 0, 0, last], 5060)), Transport::Udp);
     let servers = (1..=SERVERS as u8).map(server).collect();
     let mut settings = Settings::small(vec![listener], servers, *b"0123456789abcdef");

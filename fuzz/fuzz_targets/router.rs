@@ -74,7 +74,7 @@ fn answer(request: &[u8]) -> Vec<u8> {
 fn settings() -> Settings {
     let listener = |transport| {
         let address = SocketAddr::from(([198, 51, 100, 1], 5060));
-        Listener { transport, bind: address, advertise: address }
+        Listener { transport, bind: address, advertise: address, name: None }
     };
     let server = |last: u8| ServerEntry::at(SocketAddr::from(([10, 0, 0, last], 5060)), Transport::Udp);
     let listeners = vec![listener(Transport::Udp), listener(Transport::Tcp)];

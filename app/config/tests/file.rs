@@ -189,6 +189,15 @@ fn the_example_is_good() {
     let checked = good(include_str!("../../../docs/example.toml"));
     assert_eq!(checked.settings.listeners.len(), 2);
     assert_eq!(checked.settings.listeners[1].advertise, "192.0.2.1:5060".parse().unwrap());
+    let named = |name: &str| LEAST.replace("[[server]]", &format!("advertise = \"{name}\"\n[[server]]"));
+    for (written, known_as) in [("SBC.example.net.", "sbc.example.net"), ("sbc:5070", "sbc:5070")] {
+        let checked = good(&named(written).replace("127.0.0.1:5060", "0.0.0.0:5060"));
+        assert_eq!(checked.settings.listeners[0].known_as(), known_as);
+        assert!(!checked.notices.join("").contains("advertise"), "{:?}", checked.notices);
+    }
+    let warned = good(&named("sbc.example.net").replace("127.0.0.1:5060", "127.0.0.1:5070")).notices.join("");
+    assert!(warned.contains("write \"sbc.example.net:5070\""), "{warned}");
+    bad(&named("10.0.0.300"), &[("`10.0.0.300` is not an address", "10.0.0.1:5060")]);
     assert_eq!(checked.settings.servers[1].weight, 2);
     assert_eq!(checked.settings.selection, Selection::Tlwl);
 }

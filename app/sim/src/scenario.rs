@@ -257,7 +257,7 @@ fn settings(
 ) -> Settings {
     let Policy { affinity, selection, hold_setup, server_transport } = policy;
     let advertise = shared_address.unwrap_or(bind);
-    let listener = |transport| Listener { transport, bind, advertise };
+    let listener = |transport| Listener { transport, bind, advertise, name: None };
     let entry = |address: &SocketAddr| ServerEntry::at(*address, server_transport);
     let listeners = vec![listener(Transport::Udp), listener(Transport::Tcp)];
     let small = Settings::small(listeners, servers.iter().map(entry).collect(), KEYS[0].1);

@@ -15,8 +15,17 @@ use crate::register::settings::RegisterSettings;
 pub struct Listener {
     pub transport: Transport,
     pub bind: SocketAddr,
-    /// The address for Via and Record-Route; never a wildcard.
+    /// The address for Via and Record-Route; never a wildcard, unless there is a name.
     pub advertise: SocketAddr,
+    /// The name for Via and Record-Route in place of the address, with or without a port.
+    pub name: Option<String>,
+}
+
+impl Listener {
+    /// What others know: the name, or the address.
+    pub fn known_as(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.advertise.to_string())
+    }
 }
 
 /// A server named in the configuration; others come by heartbeat.

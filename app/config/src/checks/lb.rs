@@ -160,7 +160,7 @@ pub(crate) fn check(mut raw: Raw, mut problems: Problems) -> Result<Checked, Pro
 fn fill(raw: &mut Raw, listeners: &[Listener], names: &[String], random_keys: bool, process: &Process) {
     for (listen, listener) in raw.listen.iter_mut().zip(listeners) {
         listen.address.value.transport = Some(listener.transport);
-        listen.advertise.value = Some(listener.advertise.to_string());
+        listen.advertise.value = Some(listener.known_as());
         listen.names.value.clear();
     }
     // The names of all listeners are one set.

@@ -98,9 +98,11 @@ pub(crate) fn listeners(sections: &[Listen], problems: &mut Problems) -> Vec<Lis
             );
             problems.error(&listen.address.place, what, "choose another port or address for one of the two");
         }
-        let advertise = match &listen.advertise.value {
-            None => Ok(bind),
-            Some(text) => parse_address(text, Some(bind.port())),
+        let name = listen.advertise.value.as_deref().and_then(|text| Advertised::read(text, bind.port()));
+        let advertise = match (&listen.advertise.value, &name) {
+            (None, _) => Ok(bind),
+            (Some(_), Some(name)) => Ok(SocketAddr::new(bind.ip(), name.port)),
+            (Some(text), None) => parse_address(text, Some(bind.port())),
         };
         let advertise = match advertise {
             Ok(advertise) => advertise,
@@ -109,7 +111,9 @@ pub(crate) fn listeners(sections: &[Listen], problems: &mut Problems) -> Vec<Lis
                 continue;
             }
         };
-        if advertise.ip().is_unspecified() {
+        if let Some(name) = &name {
+            name.check(transport, bind, listen, problems);
+        } else if advertise.ip().is_unspecified() {
             let place =
                 if listen.advertise.is_written() { &listen.advertise.place } else { &listen.address.place };
             let what = format!("{} is not an address that clients or servers can send to", advertise.ip());
@@ -126,9 +130,48 @@ pub(crate) fn listeners(sections: &[Listen], problems: &mut Problems) -> Vec<Lis
             let what = format!("{advertise} and {bind} are of different IP versions");
             problems.error(&listen.advertise.place, what, "write one listener for each IP version");
         }
-        listeners.push(Listener { transport, bind, advertise });
+        listeners.push(Listener { transport, bind, advertise, name: name.map(|name| name.written) });
     }
     listeners
+}
+
+/// A name in place of an address in Via and Record-Route.
+struct Advertised {
+    /// With the port, if it was written.
+    written: String,
+    port: u16,
+    has_port: bool,
+}
+
+impl Advertised {
+    /// `None`: no name was meant.
+    fn read(text: &str, bound: u16) -> Option<Advertised> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse::<u16>().ok().filter(|port| *port != 0)?)),
+            None => (text, None),
+        };
+        let plain = host.trim_end_matches('.').to_ascii_lowercase();
+        let last = plain.rsplit('.').next()?;
+        let is_name = matches!(Host::parse(plain.as_bytes()), Some(Host::Name(_)));
+        if !is_name || !last.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+            return None;
+        }
+        let written = port.map_or_else(|| plain.clone(), |port| format!("{plain}:{port}"));
+        Some(Advertised { written, port: port.unwrap_or(bound), has_port: port.is_some() })
+    }
+
+    /// Without a port, others take the default port, or ask for SRV records (RFC 3263 §4.2).
+    fn check(&self, transport: Transport, bind: SocketAddr, listen: &Listen, problems: &mut Problems) {
+        let usual = if transport == Transport::Tls { sip::SIPS_PORT } else { sip::SIP_PORT };
+        if !self.has_port && bind.port() != usual && !transport.is_websocket() {
+            let what = format!(
+                "`advertise`: without a port, others send to port {usual}, or where SRV records of {} lead",
+                self.written
+            );
+            let remedy = format!("write \"{}:{}\", unless there are such records", self.written, bind.port());
+            problems.warn(&listen.advertise.place, what, remedy);
+        }
+    }
 }
 
 /// The ports of UDP are separate; TCP, TLS and WebSocket share theirs.

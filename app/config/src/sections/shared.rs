@@ -24,8 +24,9 @@ sections! {
         /// The address to listen on. A server that is written without a transport is reached by UDP if there is a UDP
         /// listener, else by TCP.
         restart address: Endpoint = Required;
-        /// The address that we write into Via and Record-Route: clients and servers reach this listener by it. If left out,
-        /// it is `address`, which then must not be a wildcard.
+        /// The address, or the name, that we write into Via and Record-Route: clients and servers reach this listener by it. A
+        /// name is written as it stands here, with or without a port, and each Route and Via with that name is ours
+        /// (docs/names.md). If left out, it is `address`, which then must not be a wildcard.
         restart advertise: Option<String> = Unset;
         /// Host names by which clients know this load manager, such as the name of an outbound proxy. A Route entry with one
         /// of these names counts as ours, on every listener. Where a third load manager in front of two sends us the calls

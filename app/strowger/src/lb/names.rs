@@ -293,7 +293,7 @@ mod tests {
     fn listeners_say_what_can_be_reached() {
         let listener = |transport, text: &str| {
             let address = text.parse().unwrap();
-            Listener { transport, bind: address, advertise: address }
+            Listener { transport, bind: address, advertise: address, name: None }
         };
         let listeners = [
             listener(Transport::Udp, "192.0.2.9:5060"),

@@ -386,7 +386,7 @@ fn never_readable() -> io::Result<OwnedFd> {
 fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
     for listener in &settings.listeners {
         let transport = listener.transport.word();
-        info!("listener {transport}:{}, known to others as {}", listener.bind, listener.advertise);
+        info!("listener {transport}:{}, known to others as {}", listener.bind, listener.known_as());
     }
     if let Some(listen) = settings.heartbeat.listen {
         let signed = if settings.keys.heartbeat.is_some() { "signed" } else { "unsigned" };

@@ -47,7 +47,7 @@ mod tests {
 
     fn complaint(transport: Transport, bind: &str) -> String {
         let bind = bind.parse().unwrap();
-        check(&[Listener { transport, bind, advertise: bind }])
+        check(&[Listener { transport, bind, advertise: bind, name: None }])
             .map_or_else(|error| error.to_string(), |()| String::new())
     }
 

@@ -147,7 +147,7 @@ fn listeners(texts: &[String]) -> Result<Vec<Listener>, (String, String)> {
             let remedy = "listen on udp, tcp or tls; the load manager in front speaks WebSocket".to_owned();
             return Err((format!("--listen {text}: this server does not support WebSocket"), remedy));
         }
-        listeners.push(Listener { transport, bind: address, advertise: address });
+        listeners.push(Listener { transport, bind: address, advertise: address, name: None });
     }
     Ok(listeners)
 }

@@ -156,7 +156,7 @@ impl Args {
     /// The listener for the group's datagrams.
     pub(super) fn listener(&self) -> Option<Listener> {
         let (_, bind) = self.member.as_ref()?;
-        Some(Listener { transport: Transport::Udp, bind: *bind, advertise: *bind })
+        Some(Listener { transport: Transport::Udp, bind: *bind, advertise: *bind, name: None })
     }
 
     /// The server's part in the group. `listeners` are those of SIP; the group's listener follows them.

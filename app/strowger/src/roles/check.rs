@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                     "  listens on {} {}, known to others as {}",
                     listener.transport.via_token(),
                     listener.bind,
-                    listener.advertise
+                    listener.known_as()
                 );
             }
             for named in &checked.named_servers {

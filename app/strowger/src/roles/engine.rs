@@ -132,7 +132,7 @@ fn start(args: Args) -> Result<Start, String> {
             return Err(problem(format!("--listen {text}: nobody can send to {}", address.ip()), remedy));
         }
         let transport = transport.unwrap_or(Transport::Udp);
-        listeners.push(Listener { transport, bind: address, advertise: address });
+        listeners.push(Listener { transport, bind: address, advertise: address, name: None });
     }
     let lb = args.lb.as_deref().map(load_manager).transpose()?;
     callees(&args.to, &listeners, lb)?;

@@ -14,8 +14,10 @@ use crate::signed::tag;
 #[derive(Debug)]
 pub struct OwnAddress {
     pub transport: Transport,
-    /// The address that others know.
+    /// The address that others know; a wildcard, if they know only a name.
     pub address: SocketAddr,
+    /// The host name that others know instead, in lower case.
+    name: Option<Box<[u8]>>,
     /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=`
     pub via: Vec<u8>,
     /// `<sip:192.0.2.1:5060;lr;farmtag=`, with `;transport=tcp` for a stream; and with `sips:`.
@@ -47,8 +49,10 @@ const fn default_port(transport: Option<Transport>) -> u16 {
 impl OwnAddresses {
     pub fn new(listeners: &[Listener], names: &[String]) -> OwnAddresses {
         let others = names.iter().filter_map(|name| name.parse().ok()).collect();
-        let names = names.iter().map(|name| name.clone().into_bytes()).collect();
-        OwnAddresses { all: listeners.iter().map(OwnAddress::new).collect(), names, others }
+        let all: Vec<OwnAddress> = listeners.iter().map(OwnAddress::new).collect();
+        let advertised = all.iter().filter_map(|own| own.name.as_ref().map(|name| name.to_vec()));
+        let names = names.iter().map(|name| name.clone().into_bytes()).chain(advertised).collect();
+        OwnAddresses { all, names, others }
     }
 
     /// The length of the beginning of a Via line of ours, up to the value of its branch; `None`: the line is none of ours.
@@ -80,7 +84,12 @@ impl OwnAddresses {
         let speaks =
             |own: &OwnAddress| own.transport.via_token().as_bytes().eq_ignore_ascii_case(via.transport);
         let is_at = |own: &OwnAddress| {
-            via.host == Host::Ip(own.address.ip()) && via.port.is_none_or(|port| port == own.address.port())
+            let is_host = match (via.host, &own.name) {
+                (Host::Name(name), Some(own)) => own.eq_ignore_ascii_case(name),
+                (Host::Ip(ip), None) => ip == own.address.ip(),
+                (Host::Name(_), None) | (Host::Ip(_), Some(_)) => false,
+            };
+            is_host && via.port.is_none_or(|port| port == own.address.port())
         };
         let exact = self.all.iter().position(|own| speaks(own) && is_at(own));
         let found = exact.or_else(|| self.all.iter().position(speaks))?;
@@ -135,12 +144,17 @@ impl OwnAddresses {
 impl OwnAddress {
     fn new(listener: &Listener) -> OwnAddress {
         let (address, transport) = (listener.advertise, listener.transport);
+        let known_as = listener.known_as();
+        let name = listener.name.as_ref().map(|name| {
+            let host = name.rsplit_once(':').map_or(name.as_str(), |(host, _)| host);
+            host.to_ascii_lowercase().into_bytes().into()
+        });
         let mut via = VIA.to_vec();
-        write!(via, "SIP/2.0/{} {address};branch=", transport.via_token()).expect("a Vec takes all");
+        write!(via, "SIP/2.0/{} {known_as};branch=", transport.via_token()).expect("a Vec takes all");
         let entry = |secure: bool| {
             let mut text = Vec::new();
             let scheme = if secure { "sips" } else { "sip" };
-            write!(text, "<{scheme}:{address}").expect("a Vec takes all");
+            write!(text, "<{scheme}:{known_as}").expect("a Vec takes all");
             if let Some(token) = written_transport(secure, transport) {
                 write!(text, ";transport={token}").expect("a Vec takes all");
             }
@@ -149,7 +163,8 @@ impl OwnAddress {
             text.push(b'=');
             text
         };
-        OwnAddress { transport, address, via, entry: entry(false), secure_entry: entry(true) }
+        let (entry, secure_entry) = (entry(false), entry(true));
+        OwnAddress { transport, address, name, via, entry, secure_entry }
     }
 
     /// Our entry in a Record-Route up to its tag. `secure`: with `sips:`.

@@ -53,7 +53,7 @@ pub(crate) fn send(view: &View, chance: &mut Chance, now: Time, server: &Server,
         Transport::Tls => ";transport=tls",
         Transport::Ws | Transport::Wss => ";transport=ws",
     };
-    let (to, us) = (server.address, own.address);
+    let (to, us) = (server.address, shared.settings.listeners[usize::from(listener)].known_as());
     let via = |text: &mut Vec<u8>| {
         // The text of a listener is a whole line up to the value of its branch.
         text.extend_from_slice(own.via.strip_prefix(b"Via: ").unwrap_or(&own.via));

@@ -15,7 +15,7 @@ fn farm_of(transport: Transport, tcp_alias: bool) -> Farm {
     let port = if transport == Tls { 5061 } else { 5060 };
     let listener = |transport, port: u16| {
         let address = SocketAddr::from(([198, 51, 100, 1], port));
-        Listener { transport, bind: address, advertise: address }
+        Listener { transport, bind: address, advertise: address, name: None }
     };
     let servers = vec![ServerEntry::at(([10, 0, 0, 1], port).into(), transport)];
     let listeners = vec![listener(Transport::Udp, 5060), listener(Tcp, 5060), listener(Tls, 5061)];

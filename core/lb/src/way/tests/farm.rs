@@ -21,7 +21,7 @@ pub(crate) const CLIENT: &str = "192.0.2.1:5060";
 pub(crate) fn settings(affinity: Affinity, selection: Selection) -> Settings {
     let listener = |transport, port: u16| {
         let address = SocketAddr::from(([198, 51, 100, 1], port));
-        Listener { transport, bind: address, advertise: address }
+        Listener { transport, bind: address, advertise: address, name: None }
     };
     let server = |last: u8| ServerEntry::at(SocketAddr::from(([10, 0, 0, last], 5060)), Transport::Udp);
     let listeners = vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)];

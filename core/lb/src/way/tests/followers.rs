@@ -131,7 +131,7 @@ fn within_a_dialog_both_ways() {
 fn unlike_ports() -> Farm {
     let listener = |transport, port: u16| {
         let address = SocketAddr::from(([198, 51, 100, 1], port));
-        Listener { transport, bind: address, advertise: address }
+        Listener { transport, bind: address, advertise: address, name: None }
     };
     let before = settings(Affinity::Tag, Selection::RoundRobin);
     let listeners =

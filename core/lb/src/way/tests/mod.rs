@@ -1,5 +1,6 @@
 //! Whole messages through the router, one subject a file. `farm` is the load manager without sockets that all of them use.
 
+mod advertised;
 mod alias;
 mod asked_itself;
 mod belongs;

@@ -12,7 +12,7 @@ fn farm() -> Farm {
     let mut settings = settings(Affinity::Tag, Selection::RoundRobin);
     for (transport, port) in [(Transport::Tls, 5061), (Transport::Ws, 80), (Transport::Wss, 443)] {
         let address = std::net::SocketAddr::from(([198, 51, 100, 1], port));
-        settings.listeners.push(Listener { transport, bind: address, advertise: address });
+        settings.listeners.push(Listener { transport, bind: address, advertise: address, name: None });
     }
     settings.register.path = InsertPath::Always;
     Farm::new(settings)
