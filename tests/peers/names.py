@@ -1,5 +1,6 @@
-"""Servers by name, with dnsmasq as the name server: SRV records with weights and priorities, NAPTR, a host name; records that change
-under calls; a name server that is silent; a name that does not exist. No call may fail by any of it."""
+"""Names, with dnsmasq as the name server. Servers by name: SRV records with weights and priorities, NAPTR, a host name; records that
+change under calls; a name server that is silent; a name that does not exist. A load manager that others know by a name. Requests of
+servers to names. No call may fail by any of it."""
 
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from farm import STROWGER, Farm, until
 from report import Report, calls
 from scenario import answering, calling
 from sipp import Sipp, start_client
+from wire import Datagrams, fresh
 
 SERVICE = "_sip._udp.farm.test"
 
@@ -40,11 +42,12 @@ def service(server, priority=0, weight=1):
 HOST = "--host-record=host.test,127.0.0.1"
 
 
-def found_by(farm, names, name_server):
+def found_by(farm, names, name_server, timeout_ms=500, advertise=None):
     """A load manager whose servers have these names."""
     front = farm.address()
-    resolver = {"name_servers": [name_server.place.host_port], "timeout_ms": 500, "failure_seconds": 1}
-    farm.configured({front: {}}, names, resolver=resolver, control={"path": str(farm.control())}, limits={"count_calls": True})
+    resolver = {"name_servers": [name_server.place.host_port], "timeout_ms": timeout_ms, "failure_seconds": 1}
+    known_as = {"advertise": f"{advertise}:{front.port}"} if advertise else {}
+    farm.configured({front: known_as}, names, resolver=resolver, control={"path": str(farm.control())}, limits={"count_calls": True})
     return front
 
 
@@ -135,11 +138,71 @@ def located():
     return f"{outcome.good} calls, {[end.created for end in ended]} by NAPTR and by host name", problems
 
 
+def advertised():
+    """The load manager's name stands in Via and Record-Route; the requests of each call find their server by it."""
+    with Farm("names-advertised") as farm:
+        one = server(farm)
+        front = found_by(farm, {one.place: {}}, NameServer(farm, HOST), advertise="sbc.test")
+        outcome = start_client(farm, calling(), front, 20, 50, "-d", 50, "-trace_msg", "-message_file", farm.directory / "messages").finish()
+        counted = farm.counters(farm.control())
+        one.stop()
+        written = (farm.directory / "messages").read_text(errors="replace")
+    problems = [f"{outcome.failed} calls failed: {outcome.causes()} {outcome.errors}"] if outcome.failed else []
+    if f"<sip:sbc.test:{front.port};lr;farmtag=" not in written:
+        problems.append("the name is in no Record-Route")
+    if counted["remembered"] or counted["forged_tags"]:
+        problems.append(f"requests found no tag of ours: remembered {counted['remembered']}, forged {counted['forged_tags']}")
+    return f"{outcome.good} calls by the name, no request without its tag", problems
+
+
+def invite(uri, place):
+    return (
+        f"INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {place.host_port};branch={fresh('z9hG4bK')}\r\nMax-Forwards: 70\r\n"
+        f"From: <sip:server@example.com>;tag=s\r\nTo: <{uri}>\r\nCall-ID: {fresh('call')}\r\nCSeq: 1 INVITE\r\n"
+        f"Contact: <sip:{place.host_port}>\r\nContent-Length: 0\r\n\r\n"
+    )
+
+
+def called():
+    """A server calls names: by SRV records; a name that nobody knows; one whose answer is late, which holds up nobody else."""
+    with Farm("names-called") as farm:
+        place, known, late = (farm.address() for _ in range(3))
+        records = [HOST, "--host-record=late.test,127.0.0.1"]
+        records += [f"--srv-host=_sip._udp.phones.test,host.test,{known.port},1,0", f"--srv-host=_sip._udp.phones.test,host.test,{late.port},2,0"]
+        name_server = NameServer(farm, *records)
+        front = found_by(farm, {place: {}}, name_server, timeout_ms=5000)
+        with Datagrams(place) as caller, Datagrams(known) as phone, Datagrams(late) as other:
+            caller.send(invite("sip:bob@phones.test", place), front)
+            first = phone.expect(lambda message: message.method == "INVITE", 10)
+            caller.send(invite("sip:bob@nobody.test", place), front)
+            refused = caller.expect(lambda message: message.status, 10)
+            name_server.silent()
+            caller.send(invite(f"sip:bob@late.test:{late.port}", place), front)
+            until(lambda: farm.counters(farm.control())["names_waited"] == 3, "the request waits")
+            caller.send(invite("sip:bob@phones.test", place), front)
+            meanwhile = phone.expect(lambda message: message.method == "INVITE", 10)
+            early = other.receive(0)
+            name_server.silent(False)
+            waited = other.expect(lambda message: message.method == "INVITE", 10)
+    problems = []
+    if not first or not first.start.startswith("INVITE sip:bob@phones.test "):
+        problems.append("the first SRV target got no INVITE")
+    if not refused or refused.status != 404:
+        problems.append(f"an unknown name was answered {refused and refused.start}")
+    if not meanwhile or early:
+        problems.append("a request to a known name waited for another" if not meanwhile else "an INVITE arrived before its name was known")
+    if not waited:
+        problems.append("the request whose answer was late never arrived")
+    return "INVITEs by SRV; 404 for an unknown name; one that waited for its answer held up no other", problems
+
+
 def main():
     report = Report("names")
     report.case("changing", changing)
     report.case("silent", silent)
     report.case("located", located)
+    report.case("advertised", advertised)
+    report.case("called", called)
     report.end()
 
 

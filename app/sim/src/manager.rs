@@ -12,7 +12,7 @@ use lb::farm::condition::Condition;
 use lb::farm::server_counters::ServerCounters;
 use lb::farm::server_table::ServerTable;
 use lb::farm::snapshot::Snapshot;
-use lb::outbox::{Event, Outbox};
+use lb::outbox::{Ask, Event, Outbox};
 use lb::settings::Settings;
 use lb::shared::Shared;
 use lb::way::router::Router;
@@ -217,7 +217,13 @@ impl Manager {
     }
 
     fn tell(&mut self, now: Time, out: &mut Vec<Packet>) {
-        let notices = std::mem::take(&mut self.outbox.asks);
+        let asks = self.outbox.asks.drain(..);
+        let notices: Vec<_> = asks
+            .filter_map(|ask| match ask {
+                Ask::Tell(notice) => Some(notice),
+                Ask::LookUp(_) => None,
+            })
+            .collect();
         let Some(peers) = self.settings.peers.as_ref().filter(|_| !notices.is_empty()) else { return };
         let (id, key) = self.shared.terms().keys.signing_notice_key();
         for part in notices.chunks(NOTICES_MAX) {

@@ -67,7 +67,7 @@ mod tests {
             ("fä.example", None),
             (&long, Some(&long)),
             (&format!("{long}a"), None),
-            (&vec![&*long; 4].join("."), None),
+            (&[&*long; 4].join("."), None),
         ] {
             assert_eq!(Name::new(text).as_ref().map(Name::as_str), expected, "{text}");
         }

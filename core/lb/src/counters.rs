@@ -128,8 +128,12 @@ counters! {
     AliasTaken => "aliases",
     /// Connections whose peers asked for RFC 5923 and could not prove who they are.
     AliasRefused => "aliases_refused",
-    /// Requests to a host name, which the load manager does not resolve.
+    /// Requests of servers to a host name that leads nowhere, or to an address of no single host.
     Unresolved => "unresolved",
+    /// Requests of servers that waited until a host name was looked up.
+    NamesWaited => "names_waited",
+    /// Requests of servers that were refused because too many waited for names.
+    NamesFull => "names_full",
     /// Sends that failed: unreachable, refused, connection lost.
     SendFailed => "sends_failed",
     /// Sends that failed because this host or a bound had no room: descriptors, memory, ports, queues. No server is blamed.

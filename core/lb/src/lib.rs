@@ -6,6 +6,7 @@ pub mod farm;
 pub mod hold;
 pub mod http;
 pub mod memory;
+pub mod names;
 pub mod outbox;
 pub mod register;
 pub mod selection;

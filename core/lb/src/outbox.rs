@@ -1,13 +1,22 @@
-//! Outputs of the load manager beside messages: notices for other load managers, events to record.
+//! Outputs of the load manager beside messages: notices for other load managers, questions about names, events to record.
 
 use std::net::SocketAddr;
 
+use dns::record::Question;
 use heartbeat::notice::Notice;
 use sip::Transport;
 
-/// The load manager asks that other load managers be told of its calls, and gets no answer. Notices leave before the messages
-/// of the same turn: so the others know of every call that reached a server, whatever happens to us.
-pub type Outbox = turn::Outbox<Notice, turn::None, Event>;
+pub type Outbox = turn::Outbox<Ask, turn::None, Event>;
+
+/// What the load manager wants of others. No answer comes as an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Other load managers are to be told of a call. Notices leave before the messages of the same turn: so the others know of every
+    /// call that reached a server, whatever happens to us.
+    Tell(Notice),
+    /// A name is to be looked up. The answer comes into [`crate::names::Names`].
+    LookUp(Question),
+}
 
 /// Something worth a record (FCAPS). Rare: never one event per message of a healthy call.
 #[derive(Clone, Debug, PartialEq, Eq)]

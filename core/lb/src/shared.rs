@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use arc_swap::ArcSwap;
+use dns::locate::Reach;
 
 use crate::connections::alias::Aliases;
 use crate::connections::flows::Flows;
@@ -20,6 +21,7 @@ use crate::farm::server::Server;
 use crate::farm::snapshot::Snapshot;
 use crate::hold::{Held, Limits};
 use crate::memory::calls::Calls;
+use crate::names::{Names, reach};
 use crate::register::Registrations;
 use crate::selection::Selector;
 use crate::settings::{Probe, Settings};
@@ -42,6 +44,9 @@ pub struct Shared {
     /// Choices of servers, for `strowger why`.
     pub why: Arc<Why>,
     pub registrations: Arc<Registrations>,
+    /// Host names that were looked up, and what our listeners reach of them.
+    pub names: Arc<Names>,
+    pub reach: Reach,
     /// Distinguishes this process from the one before it at the same address: connections are numbered anew.
     pub run: u32,
     /// The wall clock at [`base::Time::ZERO`], microseconds since 1970: load managers of one farm time requests by it.
@@ -158,6 +163,8 @@ impl Shared {
             held: Arc::new(Held::new(Limits::new(settings.held_max, settings.held_bytes_max))),
             why: Arc::new(Why::new(workers, settings.why_calls, first.clone())),
             registrations: Arc::new(Registrations::new(&settings.register)),
+            names: Arc::default(),
+            reach: reach(&settings.listeners, true),
             counters: (0..workers.max(1)).map(|_| Arc::default()).collect(),
             keys: terms.keys.clone(),
             calls: terms.calls.clone(),

@@ -38,7 +38,7 @@ pub(crate) async fn serve(settings: Settings, mut questions: Receiver<Question>,
                 Some(resolver) => tokio::time::timeout(longest, one(&resolver, &question)).await,
                 None => Ok(Answer::Failed(Failure::Broken)),
             };
-            shared.answer(question, outcome.unwrap_or(Answer::Failed(Failure::Silent)));
+            shared.answer(&question, outcome.unwrap_or(Answer::Failed(Failure::Silent)));
             drop(place);
         });
     }

@@ -1,4 +1,4 @@
-//! A thread that asks the name servers. Whoever has questions hands them over and takes the answers when they have come; nobody waits.
+//! A thread that asks the name servers. Whoever has questions hands them over, and gets the answers delivered; nobody waits.
 //!
 //! Nothing is remembered here: every question goes to a name server, and the answers are kept by those who asked (`dns::cache`).
 //! The file hosts(5) is read, and counts before the name servers.
@@ -9,7 +9,7 @@ mod counters;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dns::record::{Answer, Failure, Question};
@@ -36,34 +36,29 @@ pub struct Resolver {
     shared: Arc<Shared>,
 }
 
+/// Takes an answer.
+type Deliver = dyn Fn(&Question, Answer) + Send + Sync;
+
 struct Shared {
-    answers: Mutex<Vec<(Question, Answer)>>,
     counters: Counters,
-    /// Called after each answer, on the thread of the resolver.
-    wake: Box<dyn Fn() + Send + Sync>,
+    deliver: Box<Deliver>,
 }
 
 impl Shared {
-    fn answers(&self) -> MutexGuard<'_, Vec<(Question, Answer)>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn answer(&self, question: Question, answer: Answer) {
+    fn answer(&self, question: &Question, answer: Answer) {
         self.counters.note(&answer);
-        self.answers().push((question, answer));
-        (self.wake)();
+        (self.deliver)(question, answer);
     }
 }
 
 impl Resolver {
-    /// `wake` is called after each answer. It must not wait.
-    pub fn start(settings: Settings, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Resolver> {
+    /// `deliver` takes each answer, usually on the thread of the resolver. It must not wait.
+    pub fn start(
+        settings: Settings,
+        deliver: impl Fn(&Question, Answer) + Send + Sync + 'static,
+    ) -> io::Result<Resolver> {
         let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
-        let shared = Arc::new(Shared {
-            answers: Mutex::default(),
-            counters: Counters::default(),
-            wake: Box::new(wake),
-        });
+        let shared = Arc::new(Shared { counters: Counters::default(), deliver: Box::new(deliver) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let of_thread = Arc::clone(&shared);
         std::thread::Builder::new().name("resolver".into()).spawn(move || {
@@ -76,17 +71,12 @@ impl Resolver {
         Ok(Resolver { questions, shared })
     }
 
-    /// Asks. The answer comes by [`Resolver::take`], whatever happens.
+    /// Asks. The answer is delivered, whatever happens.
     pub fn ask(&self, question: Question) {
         self.shared.counters.questions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if let Err(refused) = self.questions.try_send(question) {
-            self.shared.answer(refused.into_inner(), Answer::Failed(Failure::Broken));
+            self.shared.answer(&refused.into_inner(), Answer::Failed(Failure::Broken));
         }
-    }
-
-    /// The answers that have come since the last call.
-    pub fn take(&self) -> Vec<(Question, Answer)> {
-        std::mem::take(&mut *self.shared.answers())
     }
 
     pub fn counters(&self) -> &Counters {

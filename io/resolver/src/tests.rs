@@ -39,16 +39,16 @@ fn message(asked: &[u8], code: u8, records: &[&[u8]]) -> Vec<u8> {
 
 fn asked(servers: Vec<SocketAddr>, kind: Kind) -> Answer {
     let settings = Settings { name_servers: servers, timeout: Duration::from_millis(200) };
-    let (woken, wakes) = std::sync::mpsc::channel();
-    let resolver = Resolver::start(settings, move || woken.send(()).unwrap_or(())).unwrap();
+    let (deliver, answers) = std::sync::mpsc::channel();
+    let deliver = move |question: &Question, answer| deliver.send((question.clone(), answer)).unwrap_or(());
+    let resolver = Resolver::start(settings, deliver).unwrap();
     let question = Question { name: Name::new("_sip._udp.a.example").unwrap(), kind, searched: false };
     let before = Instant::now();
     resolver.ask(question.clone());
     assert!(before.elapsed() < Duration::from_millis(100), "asking does not wait");
-    wakes.recv_timeout(Duration::from_secs(60)).unwrap();
-    let mut answers = resolver.take();
-    assert_eq!((answers.len(), &answers[0].0), (1, &question));
-    answers.remove(0).1
+    let (answered, answer) = answers.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(answered, question);
+    answer
 }
 
 #[test]

@@ -98,13 +98,6 @@ pub(crate) fn without_effect(raw: &Raw, problems: &mut Problems) {
         "health.probe is \"off\"",
         "use health.probe = \"traffic\" or \"options\", or remove the setting",
     );
-    let by_name = raw.server.iter().any(|server| server.address.value.address().is_none());
-    idle.say(
-        !by_name,
-        &named!(raw.resolver => name_servers, timeout_ms, ttl_min_seconds, ttl_max_seconds, failure_seconds),
-        "no server has a name",
-        "write the name of servers as `address` of [[server]], or remove the setting",
-    );
     registrations(raw, &mut idle);
     held(raw, &mut idle);
     idle.say(

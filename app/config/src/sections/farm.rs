@@ -44,8 +44,8 @@ sections! {
         live http: Option<SocketAddr> = Unset;
     }
 
-    /// How names of servers are looked up (docs/names.md). Nobody waits for it: while name servers are silent or fail, the last
-    /// good answer goes on.
+    /// How names are looked up: those of servers, and those in requests of servers to clients (docs/names.md). No worker waits for
+    /// it. While name servers are silent or fail, the last good answer goes on.
     one resolver as ResolverSection {
         /// The name servers to ask, in this order, each an address with or without a port. If left out, those of
         /// `/etc/resolv.conf`, which is read again when it changes.

@@ -191,10 +191,7 @@ pub(crate) fn apply(context: &mut Context<'_>, mut next: Checked, dry: bool) -> 
             )
         })?;
     }
-    context.control.reconfigure(now, &next).map_err(|error| {
-        let what = format!("names of servers cannot be looked up: {error}");
-        Refused::new(RefusalKind::Impossible, what, "try again")
-    })?;
+    context.control.reconfigure(now, &next);
     crate::process::log::write_as(next.process.log_format);
     if next.process.log_filter != before.process.log_filter {
         crate::process::log::filter_by(&next.process.log_filter);

@@ -1,12 +1,14 @@
-//! What a worker's thread has besides its router: the voice that tells other load managers, and the fault records.
+//! What a worker's thread has besides its router: the voice that tells other load managers, the resolver of names, and the fault
+//! records.
 
 use std::time::SystemTime;
 
 use base::Time;
 use fcaps::{Fault, FaultLog};
 use heartbeat::notice::Notice;
-use lb::outbox::Event;
+use lb::outbox::{Ask, Event};
 use lb::way::router::Router;
+use resolver::Resolver;
 use tracing::info;
 
 use crate::lb::peers::Teller;
@@ -15,13 +17,22 @@ pub(crate) struct Beside {
     pub(crate) faults: FaultLog,
     /// Present if there are other load managers.
     pub(crate) teller: Option<Teller>,
+    pub(crate) resolver: Resolver,
+    /// Notices of one turn.
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl net::Beside<Router> for Beside {
-    fn ask(&mut self, _now: Time, notices: &mut Vec<Notice>) {
+    fn ask(&mut self, _now: Time, asks: &mut Vec<Ask>) {
+        for ask in asks.drain(..) {
+            match ask {
+                Ask::Tell(notice) => self.notices.push(notice),
+                Ask::LookUp(question) => self.resolver.ask(question),
+            }
+        }
         match &mut self.teller {
-            Some(teller) => teller.tell(notices),
-            None => notices.clear(),
+            Some(teller) => teller.tell(&mut self.notices),
+            None => self.notices.clear(),
         }
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct Control {
     pub(crate) heartbeats: Heartbeats,
     conditions: HashMap<SocketAddr, Said>,
     measuring: Option<Measuring>,
-    /// Servers that are found by name. `None`: there are none.
+    /// Servers that are found by name. `None`: nobody asks name servers, as in tests.
     names: Option<Names>,
     /// Figures of servers that are not in the table.
     pub(crate) measured_unknown: u64,
@@ -103,8 +103,8 @@ impl Control {
     }
 
     /// Finds servers by these names from now on.
-    pub(crate) fn find_by(&mut self, names: Option<Names>) {
-        self.names = names;
+    pub(crate) fn find_by(&mut self, names: Names) {
+        self.names = Some(names);
     }
 
     pub(crate) fn names(&self) -> Option<&Names> {
@@ -118,14 +118,12 @@ impl Control {
     }
 
     /// The servers and the names of a changed configuration.
-    pub(crate) fn reconfigure(&mut self, now: Time, next: &Checked) -> io::Result<()> {
+    pub(crate) fn reconfigure(&mut self, now: Time, next: &Checked) {
         let servers = self.servers_under(next);
-        match &mut self.names {
-            Some(names) => names.change(now, next),
-            None => self.names = Names::start(now, next)?,
+        if let Some(names) = &mut self.names {
+            names.change(now, next);
         }
         self.table.reconfigure(now, &servers);
-        Ok(())
     }
 
     pub(crate) fn measuring(&self) -> Option<&Measuring> {

@@ -1,5 +1,6 @@
 //! The load manager as a process: the owner of its tables, the parts beside the workers, and the start of everything.
 
+mod announce;
 pub(crate) mod beside;
 pub(crate) mod certificates;
 pub(crate) mod choices;

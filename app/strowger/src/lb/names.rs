@@ -4,17 +4,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base::{Duration, Time};
 use config::{Checked, NamedServers, Resolving};
-use dns::cache::Cache;
 use dns::follow::{Follower, State};
 use dns::locate::Reach;
 use dns::members::Member;
+use dns::record::Question;
 use lb::farm::server_table::{ServerTable, same};
-use lb::settings::{Listener, ServerEntry};
+use lb::names::reach;
+use lb::settings::ServerEntry;
+use net::Clock;
 use resolver::Resolver;
-use sip::Transport;
 use tracing::{info, warn};
 
 use crate::report::names::NameStatus;
@@ -31,10 +33,13 @@ struct Followed {
 /// See the head of this module.
 pub(crate) struct Names {
     followed: Vec<Followed>,
-    cache: Cache,
+    /// What is known of all names; the workers look here, too.
+    known: Arc<lb::names::Names>,
     resolver: Resolver,
     reach: Reach,
     looked: Option<Time>,
+    /// Answers that had come at the last look.
+    answers: u64,
     /// The servers that the table has from here.
     given: Vec<ServerEntry>,
     /// Servers that the table refused; the log says each once.
@@ -42,25 +47,30 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// `None`: no server has a name.
-    pub(crate) fn start(now: Time, checked: &Checked) -> io::Result<Option<Names>> {
-        if checked.named_servers.is_empty() {
-            return Ok(None);
-        }
-        let Resolving { name_servers, timeout, limits } = checked.resolving.clone();
-        // The control side looks for answers in each of its turns, so nobody need be woken.
-        let resolver = Resolver::start(resolver::Settings { name_servers, timeout }, || {})?;
+    /// Starts the thread that asks. It asks for the workers, too.
+    pub(crate) fn start(clock: Clock, checked: &Checked, known: Arc<lb::names::Names>) -> io::Result<Names> {
+        let Resolving { name_servers, timeout, .. } = checked.resolving.clone();
+        let answered = Arc::clone(&known);
+        // Whoever waits looks for answers by himself, so nobody need be woken.
+        let deliver = move |question: &Question, answer| answered.answered(clock.now(), question, answer);
+        let resolver = Resolver::start(resolver::Settings { name_servers, timeout }, deliver)?;
         let mut names = Names {
             followed: Vec::new(),
-            cache: Cache::new(limits),
+            known,
             resolver,
             reach: Reach::default(),
             looked: None,
+            answers: 0,
             given: Vec::new(),
             refused: Vec::new(),
         };
-        names.change(now, checked);
-        Ok(Some(names))
+        names.change(clock.now(), checked);
+        Ok(names)
+    }
+
+    /// The thread that asks.
+    pub(crate) fn resolver(&self) -> Resolver {
+        self.resolver.clone()
     }
 
     /// Other names from now on. A name that stays keeps its servers. The table takes [`Names::entries`] next.
@@ -77,7 +87,7 @@ impl Names {
         let trusts =
             checked.process.tls.as_ref().is_some_and(|tls| tls.client.is_some() && tls.server_name.is_some());
         self.reach = reach(&checked.settings.listeners, trusts);
-        self.cache.set_limits(checked.resolving.limits);
+        self.known.cache().set_limits(checked.resolving.limits);
         self.given = self.entries(&checked.settings.servers);
         self.looked = None;
     }
@@ -110,25 +120,25 @@ impl Names {
 
     /// Takes the answers that have come, and asks what is to be asked. The table changes as the answers do.
     pub(crate) fn turn(&mut self, now: Time, configured: &[ServerEntry], table: &mut ServerTable) {
-        let answers = self.resolver.take();
+        let answers = self.known.answers();
         let is_due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK);
-        if answers.is_empty() && !is_due {
+        if std::mem::replace(&mut self.answers, answers) == answers && !is_due {
             return;
-        }
-        for (question, answer) in answers {
-            self.cache.answered(now, &question, answer);
         }
         self.looked = Some(now);
         let mut is_changed = false;
+        let mut cache = self.known.cache();
         for followed in &mut self.followed {
-            let news = followed.follower.look(now, &self.reach, &mut self.cache);
+            let news = followed.follower.look(now, &self.reach, &mut cache);
             is_changed |= !news.come.is_empty() || !news.gone.is_empty();
             if news.state {
                 say(&followed.named, &followed.follower);
             }
         }
-        self.cache.sweep(now);
-        self.cache.take_wanted().into_iter().for_each(|question| self.resolver.ask(question));
+        cache.sweep(now);
+        let wanted = cache.take_wanted();
+        drop(cache);
+        wanted.into_iter().for_each(|question| self.resolver.ask(question));
         if is_changed || !self.refused.is_empty() {
             self.give(now, configured, table);
         }
@@ -188,7 +198,7 @@ impl Names {
     pub(crate) fn counters(&self) -> Vec<Counter> {
         let named = |(name, value): (&str, u64)| Counter { name: name.into(), value };
         let mut all: Vec<Counter> = self.resolver.counters().read().into_iter().map(named).collect();
-        all.push(named(("dns_names_refused", self.cache.refused())));
+        all.push(named(("dns_names_refused", self.known.cache().refused())));
         all
     }
 }
@@ -224,17 +234,6 @@ fn entry(named: &NamedServers, member: &Member) -> ServerEntry {
     }
 }
 
-/// What the listeners reach. `trusts`: certificates of servers found by name can be verified.
-fn reach(listeners: &[Listener], trusts: bool) -> Reach {
-    let by = |transport| {
-        [true, false].map(|is_ipv4| {
-            listeners.iter().any(|own| own.transport == transport && own.advertise.is_ipv4() == is_ipv4)
-        })
-    };
-    let tls = if trusts { by(Transport::Tls) } else { [false; 2] };
-    Reach { udp: by(Transport::Udp), tcp: by(Transport::Tcp), tls }
-}
-
 /// State and reason for people.
 fn told(state: State) -> (&'static str, String) {
     match state {
@@ -261,6 +260,7 @@ fn say(named: &NamedServers, follower: &Follower) {
 mod tests {
     use dns::locate::Target;
     use dns::name::Name;
+    use sip::Transport;
 
     use super::*;
 
@@ -287,21 +287,5 @@ mod tests {
             found.iter().map(|e| (e.address.port(), e.weight, e.priority, e.calls_max)).collect();
         assert_eq!(told, [(1, 7, 2, Some(5)), (2, 30, 3, Some(5)), (3, 9, 255, Some(5))]);
         assert!(found.iter().all(|entry| entry.transport == Transport::Tcp));
-    }
-
-    #[test]
-    fn listeners_say_what_can_be_reached() {
-        let listener = |transport, text: &str| {
-            let address = text.parse().unwrap();
-            Listener { transport, bind: address, advertise: address, name: None }
-        };
-        let listeners = [
-            listener(Transport::Udp, "192.0.2.9:5060"),
-            listener(Transport::Tls, "192.0.2.9:5061"),
-            listener(Transport::Tcp, "[2001:db8::9]:5060"),
-        ];
-        let found = reach(&listeners, true);
-        assert_eq!((found.udp, found.tcp, found.tls), ([true, false], [false, true], [true, false]));
-        assert_eq!(reach(&listeners, false).tls, [false; 2]);
     }
 }

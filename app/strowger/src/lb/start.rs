@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use base::Time;
-use config::{Checked, Faults, NewCalls, Problems, word};
+use config::{Checked, Faults, NewCalls, Problems};
 use fcaps::{FaultLog, Output};
 use lb::settings::{Settings, Threads};
 use lb::shared::Shared;
@@ -24,6 +24,7 @@ use crate::ctl::desk::{Desk, Tray};
 use crate::ctl::http;
 use crate::ctl::socket::{self, ControlSocket};
 use crate::ctl::{self, Host};
+use crate::lb::announce::announce;
 use crate::lb::beside::Beside;
 use crate::lb::certificates::Certificates;
 use crate::lb::choices::ChoiceLog;
@@ -74,12 +75,18 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
         control.measure_by(measuring);
     }
-    control.find_by(Names::start(clock.now(), &checked)?);
+    let by_name = Names::start(clock, &checked, Arc::clone(&control.shared().names))?;
+    let resolver = by_name.resolver();
+    control.find_by(by_name);
     let limits = stream_limits(&checked, count);
     let certificates = Certificates::new(checked.process.tls.clone());
     let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
-    let beside =
-        |index| Beside { faults: faults.clone(), teller: peers.as_ref().map(|peers| peers.teller(index)) };
+    let beside = |index| Beside {
+        faults: faults.clone(),
+        teller: peers.as_ref().map(|peers| peers.teller(index)),
+        resolver: resolver.clone(),
+        notices: Vec::new(),
+    };
     let mut workers =
         make_workers(&settings, limits, count, clock, beside, &control, &certificates.identities)?;
     workers.iter_mut().for_each(|worker| worker.trust_proxies(checked.process.proxies.clone()));
@@ -381,24 +388,6 @@ fn never_readable() -> io::Result<OwnedFd> {
     // The write end stays open as long as the process runs: a closed end would make the pipe readable.
     std::mem::forget(write);
     Ok(read.into())
-}
-
-fn announce(settings: &Settings, workers: u8, control: &std::path::Path) {
-    for listener in &settings.listeners {
-        let transport = listener.transport.word();
-        info!("listener {transport}:{}, known to others as {}", listener.bind, listener.known_as());
-    }
-    if let Some(listen) = settings.heartbeat.listen {
-        let signed = if settings.keys.heartbeat.is_some() { "signed" } else { "unsigned" };
-        info!("heartbeats received at {listen}, {signed}");
-    }
-    info!(
-        "servers configured: {}, affinity {}, selection {}, workers: {workers}, control socket {}",
-        settings.servers.len(),
-        word(settings.affinity),
-        word(settings.selection),
-        control.display()
-    );
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Peers that lately refused a stream: a large request goes to them by UDP at once, without a connection that would have
-//! to fail first (RFC 3261 §18.1.1).
+//! to fail first (RFC 3261 §18.1.1). Places of a name that refused a request: another place of the name gets it (RFC 3263 §4.3).
 
 use std::net::SocketAddr;
 

@@ -15,6 +15,7 @@ use crate::way::probe;
 use crate::way::refused::Refusals;
 use crate::way::unsent::Unsent;
 use crate::way::view::View;
+use crate::way::waiting::Waiting;
 
 /// Held requests handled in one turn; the rest keep the deadline in the past.
 pub(crate) const ACTIONS_MAX: usize = 256;
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub alarms_of_registrations: Alarms,
     pub unsent: Unsent,
     pub refusals: Refusals,
+    /// Requests to host names that are being looked up.
+    pub waiting: Waiting,
 }
 
 impl Core {
@@ -37,6 +40,7 @@ impl Core {
             alarms_of_registrations: Alarms::new(worker, shared.settings.register.in_progress_max),
             unsent: Unsent::default(),
             refusals: Refusals::default(),
+            waiting: Waiting::default(),
             view: View::new(shared, worker),
         }
     }

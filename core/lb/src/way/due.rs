@@ -14,6 +14,7 @@ use crate::way::core::Core;
 use crate::way::draft::Draft;
 use crate::way::plan::{Holding, Way};
 use crate::way::request::Request;
+use crate::way::route_to_client::ToClient;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 use crate::why::Kind;
@@ -99,7 +100,11 @@ impl Core {
                 let of_call = view.is_of_call(turn.now, draft.request, draft.set.tag.as_ref());
                 Way { of_call, ..view.way_to(server, turn.flow.listener)? }
             }
-            None => view.way_to_client(turn, draft)?,
+            None => match view.way_to_client(turn, draft)? {
+                ToClient::Way(way) => way,
+                // Its timers send it again.
+                ToClient::Waits(_) => return Ok(()),
+            },
         };
         self.send(turn, draft, &way, Holding::Held { since: action.since })
     }

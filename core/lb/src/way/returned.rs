@@ -7,13 +7,12 @@
 use sip::text::line_end;
 
 use crate::connections::own::OwnAddresses;
-use crate::farm::server::ServerId;
 use crate::signed::branch::BRANCH_LENGTH;
 use crate::signed::hop::{BEHIND_BRANCH, Hop};
 use crate::signed::keyring::KeyRing;
 
-/// The server that the quoted request went to, by the hop in our Via.
-pub(crate) fn server_asked(quoted: &[u8], own: &OwnAddresses, keys: &KeyRing) -> Option<ServerId> {
+/// The hop in our Via of the quoted request: it says whom we asked.
+pub(crate) fn hop_of_request(quoted: &[u8], own: &OwnAddresses, keys: &KeyRing) -> Option<Hop> {
     if quoted.starts_with(b"SIP/2.0 ") {
         return None;
     }
@@ -23,8 +22,7 @@ pub(crate) fn server_asked(quoted: &[u8], own: &OwnAddresses, keys: &KeyRing) ->
         let end = line_end(line, 0)?;
         if let Some(behind) = own.via_length(line) {
             let (branch, rest) = line.get(behind..end - 2)?.split_at_checked(BRANCH_LENGTH)?;
-            let hop = Hop::read(keys, rest.strip_prefix(BEHIND_BRANCH)?, branch)?;
-            return (!hop.to_client).then_some(hop.server);
+            return Hop::read(keys, rest.strip_prefix(BEHIND_BRANCH)?, branch);
         }
         start += end;
     }

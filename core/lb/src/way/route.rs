@@ -17,6 +17,7 @@ use crate::way::own_answer;
 use crate::way::plan::{Holding, Way};
 use crate::way::request::Request;
 use crate::way::route_set::{Along, RouteSet};
+use crate::way::route_to_client::ToClient;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 
@@ -75,7 +76,10 @@ impl Core {
                 };
                 Way { of_call, ..self.view.way_to_server(server, turn, &draft)? }
             }
-            Direction::ToClient => self.view.way_to_client(turn, &draft)?,
+            Direction::ToClient => match self.view.way_to_client(turn, &draft)? {
+                ToClient::Way(way) => way,
+                ToClient::Waits(target) => return self.wait_for_name(turn, &draft, target),
+            },
         };
         self.send(turn, &mut draft, &way, Holding::AsSet)
     }

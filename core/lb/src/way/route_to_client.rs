@@ -1,8 +1,6 @@
 //! Where a request from a server to a client goes: to the next Route or the Request-URI, or on the client's own connection
 //! (RFC 3261 §16.6, RFC 5626 §5.3, RFC 7118 §5.3).
 
-use std::net::SocketAddr;
-
 use heartbeat::notice::What;
 use sip::{Host, Reject, Target, Transport, Uri};
 
@@ -13,26 +11,34 @@ use crate::memory::expiring::Remembered;
 use crate::signed::flow_token::FlowToken;
 use crate::signed::tag::{BehindNat, Direction, PeerConnection};
 use crate::way::draft::Draft;
+use crate::way::host_names::Named;
 use crate::way::plan::{Way, flow_or_nothing};
 use crate::way::route_set::Along;
 use crate::way::turn::Turn;
 use crate::way::view::View;
 use crate::why::Kind;
 
+/// Where a request to a client goes.
+pub(crate) enum ToClient {
+    Way(Way),
+    /// To a name that is being looked up.
+    Waits(dns::locate::Target),
+}
+
 impl View {
     /// From a server to a client: along the flow of the client if it has one, whatever its Contact says; else to the next
     /// Route or the Request-URI, by the listener that the client came by.
-    pub(crate) fn way_to_client(&self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>) -> Result<Way, Reject> {
+    pub(crate) fn way_to_client(
+        &self,
+        turn: &mut Turn<'_>,
+        draft: &Draft<'_, '_>,
+    ) -> Result<ToClient, Reject> {
         let (request, set, flow) = (draft.request, &draft.set, turn.flow);
         let next = set.next(request).ok_or(Reject::bad_request("No Route"))?;
         let server = self.server_at_our_back(turn, draft)?;
-        let way = |(leaves_by, target), keeps_flow| Way {
-            target,
-            leaves_by,
-            server,
-            direction: Direction::ToClient,
-            of_call: true,
-            keeps_flow,
+        let way = |(leaves_by, target), keeps_flow| {
+            let direction = Direction::ToClient;
+            ToClient::Way(Way { target, leaves_by, server, direction, of_call: true, keeps_flow })
         };
         if let Along::Flow(token) = &set.along
             && *token != FlowToken::of(flow, self.shared.run)
@@ -51,8 +57,10 @@ impl View {
             let may_listen = set.tag.is_none_or(|tag| tag.peer.is_none() || tag.listens);
             return Ok(way(self.down(peer, next, may_listen, came_by)?, false));
         }
-        let address = self.resolve(next, set.forged)?;
-        let transport = transport_of(next).ok_or(Reject::server_error("Unknown Transport"))?;
+        let (transport, address) = match self.resolve(turn, draft, next)? {
+            Named::At(transport, address) => (transport, address),
+            Named::Waits(target) => return Ok(ToClient::Waits(target)),
+        };
         Ok(way(self.out_to(came_by, transport, address)?, false))
     }
 
@@ -101,16 +109,19 @@ impl View {
         Ok(server)
     }
 
-    /// `forged`: the request has an entry of ours that may have named the flow, but we did not make it.
-    fn resolve(&self, uri: &Uri<'_>, forged: bool) -> Result<SocketAddr, Reject> {
-        address_of(uri).ok_or_else(|| {
-            self.count(Counter::Unresolved);
-            match host_to_ask(uri) {
-                Some(Host::Name(_)) if forged => Reject::forbidden("Bad Flow Token"),
-                Some(Host::Name(_)) => Reject::not_found(),
-                Some(Host::Ip(_)) => Reject::forbidden("Not an Address of One Host"),
-                None => Reject::bad_request("Bad maddr"),
+    /// The address of a client, or of the proxy before it. A name is looked up; but not for a request with an entry of ours that may
+    /// have named the flow, if we did not make that entry.
+    fn resolve(&self, turn: &mut Turn<'_>, draft: &Draft<'_, '_>, uri: &Uri<'_>) -> Result<Named, Reject> {
+        let found = match (address_of(uri), host_to_ask(uri)) {
+            (Some(address), _) => {
+                let transport = transport_of(uri).ok_or(Reject::server_error("Unknown Transport"))?;
+                return Ok(Named::At(transport, address));
             }
-        })
+            (None, Some(Host::Name(_))) if draft.set.forged => Err(Reject::forbidden("Bad Flow Token")),
+            (None, Some(Host::Name(_))) => self.look_up(turn, draft.branch, uri),
+            (None, Some(Host::Ip(_))) => Err(Reject::forbidden("Not an Address of One Host")),
+            (None, None) => Err(Reject::bad_request("Bad maddr")),
+        };
+        found.inspect_err(|_| self.count(Counter::Unresolved))
     }
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use base::{Chance, Duration, Time};
-use heartbeat::notice::Notice;
 use sip::{Edits, Flow, Parser, Start, Transport};
 use turn::Input;
 
 use crate::counters::Counter;
-use crate::outbox::{Event, Outbox};
+use crate::outbox::{Ask, Event, Outbox};
 use crate::shared::Shared;
 use crate::way::alias;
 use crate::way::core::{ACTIONS_MAX, Core};
@@ -31,7 +30,7 @@ pub struct Router {
 }
 
 impl turn::Core for Router {
-    type Ask = Notice;
+    type Ask = Ask;
     type Answer = turn::None;
     type Letter = turn::None;
     type Event = Event;
@@ -150,6 +149,7 @@ impl Router {
             probe::send_wanted(&core.view, &mut core.chance, now, out);
         }
         core.registrations_due(now, parser, edits, kept, out);
+        core.names_due(now, parser, edits, out);
         for _ in 0..ACTIONS_MAX {
             let Some(action) = core.view.shared.held.next_due(now, &mut core.alarms, kept) else {
                 break;
@@ -164,7 +164,8 @@ impl Router {
 
     pub fn next_deadline(&self) -> Option<Time> {
         let look = self.looks().then(|| self.looked + LOOK_EVERY);
-        [self.core.alarms.next_deadline(), self.core.alarms_of_registrations.next_deadline(), look]
+        let names = self.core.waiting.next_deadline();
+        [self.core.alarms.next_deadline(), self.core.alarms_of_registrations.next_deadline(), look, names]
             .into_iter()
             .flatten()
             .min()

@@ -5,7 +5,7 @@
 use heartbeat::notice::{Notice, What};
 
 use crate::farm::server::ServerId;
-use crate::outbox::Outbox;
+use crate::outbox::{Ask, Outbox};
 use crate::signed::keyring::CallKey;
 use crate::way::view::View;
 
@@ -13,7 +13,7 @@ impl View {
     /// To be called before the message concerned is put into the outbox.
     pub(crate) fn tell(&self, call: CallKey, server: ServerId, what: What, out: &mut Outbox) {
         if self.shared.settings.peers.is_some() {
-            out.asks.push(Notice { call: call.0, server: server.0, what });
+            out.asks.push(Ask::Tell(Notice { call: call.0, server: server.0, what }));
         }
     }
 }

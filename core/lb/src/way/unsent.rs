@@ -50,6 +50,7 @@ impl Unsent {
                 self.refusing.note(now, address);
             }
         } else if stream {
+            view.shared.names.refused(now, address);
             self.refusing.note(now, address);
         }
     }
@@ -64,10 +65,18 @@ impl Unsent {
         alarms: &mut Alarms,
     ) {
         let Target::Datagram { to: address, .. } = to else { return };
-        let asked = returned::server_asked(quoted, &view.shared.own, &view.shared.keys);
+        let hop = returned::hop_of_request(quoted, &view.shared.own, &view.shared.keys);
+        let to_client = hop.as_ref().is_some_and(|hop| hop.to_client);
+        let asked = hop.filter(|hop| !hop.to_client).map(|hop| hop.server);
         match view.snapshot.by_address(address) {
             Some(server) if asked != Some(server.id) => view.count(Counter::ReturnedUnproven),
-            _ => self.send_failed(now, to, view, alarms),
+            Some(_) => self.send_failed(now, to, view, alarms),
+            None => {
+                if to_client {
+                    view.shared.names.refused(now, address);
+                }
+                self.send_failed(now, to, view, alarms);
+            }
         }
     }
 

@@ -20,10 +20,18 @@ fn farm(names: [&str; 2]) -> Farm {
 fn the_name_stands_in_via_and_record_route_and_leads_back() {
     let mut farm = farm([NAME, NAME]);
     let (invite, answer) = establish(&mut farm, "c1");
-    assert!(invite.field("Via").unwrap().starts_with("SIP/2.0/UDP sbc.example.net;branch=z9hG4bK"), "{}", invite.text);
+    assert!(
+        invite.field("Via").unwrap().starts_with("SIP/2.0/UDP sbc.example.net;branch=z9hG4bK"),
+        "{}",
+        invite.text
+    );
     let entry = invite.field("Record-Route").unwrap();
     assert!(entry.starts_with("<sip:sbc.example.net;lr;farmtag="), "{entry}");
-    assert!(answer.start_line().starts_with("SIP/2.0 200"), "the response has found its way: {}", answer.text);
+    assert!(
+        answer.start_line().starts_with("SIP/2.0 200"),
+        "the response has found its way: {}",
+        answer.text
+    );
     let server = invite.address();
     // As it was written, with the port, in other letters, with a transport.
     for route in [
@@ -48,7 +56,8 @@ fn a_response_is_known_by_the_name_however_the_server_writes_it() {
     let invite = only(farm.udp(CLIENT, &request("INVITE", "c1", "z9hG4bK1", "")));
     let server = invite.address().trim_start_matches("udp ").to_owned();
     for written in ["sbc.example.net:5060", "Sbc.example.net"] {
-        let ringing = response(&invite, "180 Ringing").replacen("UDP sbc.example.net", &format!("UDP {written}"), 1);
+        let ringing =
+            response(&invite, "180 Ringing").replacen("UDP sbc.example.net", &format!("UDP {written}"), 1);
         let left = only(farm.udp(&server, &ringing));
         assert_eq!((left.address(), left.fields("Via").len()), (format!("udp {CLIENT}"), 1), "{written}");
     }
@@ -58,9 +67,14 @@ fn a_response_is_known_by_the_name_however_the_server_writes_it() {
 fn a_name_is_written_with_its_port_and_listeners_are_told_apart() {
     let mut farm = farm(["a.example:5070", "b.example"]);
     let by_tcp = only(farm.tcp(CLIENT, 1, &request("OPTIONS", "c1", "z9hG4bK1", "").replace("/UDP", "/TCP")));
-    assert!(by_tcp.field("Via").unwrap().starts_with("SIP/2.0/UDP a.example:5070;branch="), "{}", by_tcp.text);
+    assert!(
+        by_tcp.field("Via").unwrap().starts_with("SIP/2.0/UDP a.example:5070;branch="),
+        "{}",
+        by_tcp.text
+    );
     let invite = request("INVITE", "c2", "z9hG4bK2", "").replace("/UDP", "/TCP");
     let entries = only(farm.tcp(CLIENT, 1, &invite));
-    let entries: Vec<&str> = entries.fields("Record-Route").iter().map(|e| e.split(";lr").next().unwrap()).collect();
+    let entries: Vec<&str> =
+        entries.fields("Record-Route").iter().map(|e| e.split(";lr").next().unwrap()).collect();
     assert_eq!(entries, ["<sip:a.example:5070", "<sip:b.example;transport=tcp"]);
 }

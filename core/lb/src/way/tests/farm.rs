@@ -11,7 +11,7 @@ use turn::{Claim, Input, Outgoing};
 use crate::counters::Counter;
 use crate::farm::server_counters::ServerCounters;
 use crate::farm::server_table::ServerTable;
-use crate::outbox::{Event, Outbox};
+use crate::outbox::{Ask, Event, Outbox};
 use crate::settings::*;
 use crate::shared::Shared;
 use crate::way::router::Router;
@@ -43,6 +43,8 @@ pub(crate) struct Farm {
     pub(crate) refused: Vec<Event>,
     pub(crate) notices: Vec<heartbeat::notice::Notice>,
     pub(crate) claims: Vec<Claim>,
+    /// What name servers are asked.
+    pub(crate) questions: Vec<dns::record::Question>,
 }
 
 /// A message that left.
@@ -98,6 +100,7 @@ impl Farm {
             refused: Vec::new(),
             notices: Vec::new(),
             claims: Vec::new(),
+            questions: Vec::new(),
         }
     }
 
@@ -117,7 +120,12 @@ impl Farm {
             out.events.drain(..).partition(|event| matches!(event, Event::Refused { .. }));
         self.events.extend(events);
         self.refused.extend(refused);
-        self.notices.append(&mut out.asks);
+        for ask in out.asks.drain(..) {
+            match ask {
+                Ask::Tell(notice) => self.notices.push(notice),
+                Ask::LookUp(question) => self.questions.push(question),
+            }
+        }
         self.claims.append(&mut out.claims);
         let text = |range: &std::ops::Range<u32>| {
             String::from_utf8_lossy(&out.bytes[range.start as usize..range.end as usize]).into_owned()
