@@ -104,6 +104,7 @@ STORIES = {
     "StrowgerDown": [("up", 'job="strowger-lb"', _gauge("1+0", "0+0"))],
     "StrowgerAllServersLost": [gauge("strowger_servers", 'state="active"', 2, 0)],
     "StrowgerServerLost": [appearing("strowger_server_state", 'server="udp:192.0.2.9:5060",state="failed",reason="silent"', 1)],
+    "StrowgerNameNotCurrent": [appearing("strowger_name_state", 'name="farm.example.net",state="kept"', 1)],
     "StrowgerCallsRefused": [counter("strowger_no_server_total")],
     "StrowgerServerAtLimit": [counter("strowger_server_at_limit_total", 'server="udp:192.0.2.9:5060"')],
     "StrowgerCallsMoved": [counter("strowger_taken_over_total"), *zeros("strowger_setups_moved_total")],

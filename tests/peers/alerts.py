@@ -16,6 +16,7 @@ import alert_rules
 from certificates import Authority
 from engine_alerts import engines
 from farm import STROWGER, Farm, until
+from name_server import HOST, NameServer
 from report import FULL, QUICK, SIZE, Report
 from watcher import Faults, Prometheus
 from wire import Datagrams, Dialog
@@ -107,6 +108,9 @@ class Scene:
             self.watched("failing", {self.failing_front: {}}, [failing])
             limited = {server.place: {"calls_per_second_max": 1} for server in [Server(farm)]}
             self.limited = self.watched("limited", {self.limited_front: {}}, limited)
+            self.name_server = NameServer(farm, HOST)
+            resolver = {"name_servers": [self.name_server.place.host_port], "timeout_ms": 500, "failure_seconds": 1}
+            self.watched("named", {farm.address(): {}}, {f"host.test:{Server(farm).place.port}": {}}, resolver=resolver)
         self.faults = Faults(Prometheus(farm, self.targets))
 
     def watched(self, name, listen, servers, tokens=None, **sections):
@@ -168,6 +172,7 @@ def load_managers():
         caller, faults = Caller(farm, scene.front), scene.faults
         lost(scene, caller)
         faults.cause({"StrowgerCallsMoved": "lb"}, lambda: move(scene, caller), scene.revive)
+        faults.cause({"StrowgerNameNotCurrent": "named"}, scene.name_server.silent, lambda: scene.name_server.silent(False))
         with calling(farm, scene.slow_front):
             faults.cause({"StrowgerSetUpsSlow": "slow", "StrowgerOneServerSlower": "slow"}, lambda: None)
         with calling(farm, scene.failing_front):
