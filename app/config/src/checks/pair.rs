@@ -72,7 +72,7 @@ pub(super) fn pair(
     Some(Pair { shown: Shown { file: chain_path.clone(), chain, ends }, key: private })
 }
 
-/// Options of the command line exist only for [tls].
+/// Options of the command line exist only for `[tls]`.
 fn option(name: &str, prefix: &str) -> String {
     if prefix == "tls." { format!(" ({name})") } else { String::new() }
 }
