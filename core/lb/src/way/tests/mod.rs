@@ -12,6 +12,7 @@ pub(crate) mod farm;
 mod flow;
 mod followers;
 mod full;
+mod hand_over;
 mod limits;
 mod lost_calls;
 mod lost_connections;
