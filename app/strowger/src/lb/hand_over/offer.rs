@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use config::{Checked, word};
-use lb::settings::{Settings, Threads};
+use lb::settings::{Listener, Settings, Threads};
 use lb::signed::keyring::KeyRing;
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,7 @@ impl Offer {
         if let Some((before, now)) = self.listeners.iter().zip(&own).find(|(before, now)| before != now) {
             return Some(format!(
                 "its listener {before} has the place of {now}; messages on their way name listeners by their place\n  remedy: keep the \
-                 order of [[listen]]: new ones go to the end, and only the last ones can be left out; {restart}"
+                 order of [[listen]] and what each advertises: new ones go to the end, and only the last ones can be left out; {restart}"
             ));
         }
         (self.of_nothing != KeyRing::new(&settings.keys).call(b"").0).then(|| {
@@ -108,11 +108,15 @@ impl Offer {
 }
 
 fn listeners(settings: &Settings) -> Vec<String> {
-    settings
-        .listeners
-        .iter()
-        .map(|listener| format!("{}:{}", listener.transport.word(), listener.bind))
-        .collect()
+    let known = |listener: &Listener| {
+        let (word, bind, advertise) = (listener.transport.word(), listener.bind, listener.advertise);
+        if bind == advertise {
+            format!("{word}:{bind}")
+        } else {
+            format!("{word}:{bind}, known as {advertise},")
+        }
+    };
+    settings.listeners.iter().map(known).collect()
 }
 
 fn threads(settings: &Settings) -> String {
@@ -150,9 +154,12 @@ mod tests {
             offer.refuses(&next).unwrap_or_default()
         };
         let bind = "127.0.0.1:5070".parse().unwrap();
-        let other = || lb::settings::Listener { bind, ..same.settings.listeners[0].clone() };
+        let other = || Listener { bind, advertise: bind, ..same.settings.listeners[0].clone() };
         assert_eq!(refused(&|next| next.settings.listeners.push(other())), "", "one more");
         assert!(refused(&|next| next.settings.listeners.insert(0, other())).contains("[[listen]]"));
+        assert!(
+            refused(&|next| next.settings.listeners[0].advertise = bind).contains("known as 127.0.0.1:5070")
+        );
         assert!(refused(&|next| next.settings.keys.tag = vec![(7, [1; 16].into())]).contains("tag key"));
         let workers = worker_count(same.settings.threads) + 1;
         let more = Threads::PerCore { workers };
