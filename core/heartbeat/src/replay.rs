@@ -19,6 +19,11 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// The largest count so far; `None`: the sender has not counted.
+    pub fn largest(&self) -> Option<u64> {
+        self.largest
+    }
+
     /// How far the count of a heartbeat is behind the largest count. If counts are clocks, this is how far the sender's
     /// clock was set back.
     pub fn behind(&self, heartbeat: &Heartbeat) -> Duration {

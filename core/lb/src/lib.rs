@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod counters;
 pub mod farm;
+pub mod hand_over;
 pub mod hold;
 pub mod http;
 pub mod memory;

@@ -33,6 +33,15 @@ impl RequestLine {
         self.0.len()
     }
 
+    /// For another process; [`RequestLine::from_bytes`] reads it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> RequestLine {
+        RequestLine(bytes.into())
+    }
+
     /// The Request-URI of the INVITE.
     fn uri(&self) -> &[u8] {
         let line = self.0.split(|byte| *byte == b'\r').next().unwrap_or_default();

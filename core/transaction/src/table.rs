@@ -115,6 +115,11 @@ impl<V: Due> Table<V> {
         self.entries.get(&key).map(|entry| &entry.value)
     }
 
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        self.entries.iter().map(|(key, entry)| (*key, &entry.value))
+    }
+
     pub fn insert(&mut self, now: Time, alarms: &mut Alarms, key: u64, value: V) -> Result<(), NotKept> {
         let hash_map::Entry::Vacant(place) = self.entries.entry(key) else { return Err(NotKept::Present) };
         if alarms.is_full() || !self.room.take(value.bytes() + Self::ENTRY_BYTES) {

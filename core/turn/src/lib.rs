@@ -7,6 +7,7 @@
 
 mod input;
 mod outbox;
+pub mod stored;
 
 use base::Time;
 

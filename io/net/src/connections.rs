@@ -8,6 +8,7 @@ mod accepting;
 mod connection;
 mod cut;
 mod deadlines;
+mod handed;
 mod introduced;
 mod introducing;
 mod limits;
@@ -16,6 +17,7 @@ mod out_queue;
 mod outgoing;
 mod phase;
 mod reading;
+mod relay;
 mod shares;
 mod slots;
 mod source;
@@ -26,6 +28,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use base::{Network, Time};
@@ -39,10 +42,13 @@ use crate::tcp;
 use crate::tls::Identities;
 
 use connection::Connection;
+pub(crate) use handed::Pairs;
+pub use handed::Part;
 use introducing::Introducing;
 pub use limits::Limits;
 pub use news::{News, Received};
 use phase::{Close, Phase};
+pub(crate) use relay::Relay;
 use slots::{Key, Slots, id_of};
 use source::{Source, source};
 use staged::Staged;
@@ -102,10 +108,12 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// `listeners`: all listeners of the configuration, in its order; those of stream transports are opened.
+    /// `listeners`: all listeners of the configuration, in its order; those of stream transports are opened, except those that
+    /// another process gave: `given`, by the same order.
     pub fn new(
         worker: u8,
         listeners: &[(Transport, SocketAddr)],
+        given: &mut [Option<OwnedFd>],
         limits: Limits,
         identities: Arc<Identities>,
         registry: Registry,
@@ -116,7 +124,10 @@ impl Connections {
         for (listener, &(transport, address)) in listeners.iter().enumerate() {
             bound.push((transport, address));
             if transport.is_reliable() {
-                let mut socket = tcp::listen(address)?;
+                let mut socket = match given.get_mut(listener).and_then(Option::take) {
+                    Some(given) => tcp::listening(given)?,
+                    None => tcp::listen(address)?,
+                };
                 let token = Token(LISTENER_TOKENS + listening.len());
                 registry.register(&mut socket, token, Interest::READABLE)?;
                 let listener = listener as u8;
@@ -153,6 +164,11 @@ impl Connections {
     /// The addresses of the listening sockets, in the order of their listeners.
     pub fn local_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
         self.listening.iter().map(|listening| listening.socket.local_addr())
+    }
+
+    /// The listening sockets once more, with the numbers of their listeners.
+    pub(crate) fn listening(&self) -> impl Iterator<Item = (u8, BorrowedFd<'_>)> {
+        self.listening.iter().map(|listening| (listening.listener, listening.socket.as_fd()))
     }
 
     pub fn open_count(&self) -> usize {

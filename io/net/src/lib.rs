@@ -18,7 +18,7 @@ pub mod websocket;
 pub mod worker;
 
 pub use capture::is_capturing;
-pub use connections::{Connections, Limits, News, Received};
+pub use connections::{Connections, Limits, News, Part, Received};
 pub use counters::Counters;
 pub use failures::{Failures, Returned};
 pub use mailbox::{Letter, Mailbox, Passing};
@@ -28,4 +28,4 @@ pub use spread::{Spread, Window};
 pub use tls::{Identities, Identity};
 pub use udp::{Udp, UdpOptions};
 pub use wait::Wait;
-pub use worker::{Aside, Beside, Handle, Setup, Worker};
+pub use worker::{Aside, Beside, Handle, Setup, Standstill, Worker};

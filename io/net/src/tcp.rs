@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 
 use base::{Duration, Time};
 use mio::event::Source;
@@ -37,6 +37,13 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// A listening socket that another process gave, which has all its settings.
+pub(crate) fn listening(given: OwnedFd) -> io::Result<TcpListener> {
+    let socket = Socket::from(given);
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
 /// The process or the host has no descriptor left.
 pub(crate) fn is_short_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
@@ -56,6 +63,8 @@ pub(crate) fn is_ours(error: &io::Error) -> bool {
 pub(crate) struct Stream {
     socket: TcpStream,
     tls: Option<Box<Session>>,
+    /// What the peer has proven to the process that does its TLS.
+    relayed: Option<Box<[CertificateDer<'static>]>>,
 }
 
 impl Stream {
@@ -71,7 +80,22 @@ impl Stream {
             let asks = TcpKeepalive::new().with_time(silence).with_interval(KEEP_ALIVE_AGAIN);
             let _ = SockRef::from(&socket).set_tcp_keepalive(&asks);
         }
-        Stream { socket, tls: None }
+        Stream { socket, tls: None, relayed: None }
+    }
+
+    /// The connection is over TLS, which another process does; this socket leads to that process.
+    pub(crate) fn relayed(socket: TcpStream, proven: Vec<CertificateDer<'static>>) -> Stream {
+        Stream { socket, tls: None, relayed: Some(proven.into()) }
+    }
+
+    /// Another process does its TLS.
+    pub(crate) fn is_relayed(&self) -> bool {
+        self.relayed.is_some()
+    }
+
+    /// This process does its TLS.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Everything from now on goes through this session.
@@ -81,7 +105,11 @@ impl Stream {
 
     /// What the peer has proven over TLS.
     pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
-        self.tls.as_ref().map_or(&[], |session| session.certificates())
+        match (&self.tls, &self.relayed) {
+            (Some(session), _) => session.certificates(),
+            (None, Some(proven)) => proven,
+            (None, None) => &[],
+        }
     }
 
     /// Whether the peer can be written to: there is no TLS, or its handshake is over.
@@ -173,7 +201,8 @@ impl Stream {
 
     /// Whether a peer that has ended its sending can still be written to.
     pub(crate) fn may_write_after_the_end(&self) -> bool {
-        self.tls.as_ref().is_none_or(|session| session.may_write_after_the_end())
+        // Where another process does TLS, it has ended both directions.
+        !self.is_relayed() && self.tls.as_ref().is_none_or(|session| session.may_write_after_the_end())
     }
 
     /// Says that nothing more will be written; written bytes arrive before the end.
@@ -203,5 +232,11 @@ impl Stream {
     /// Readiness is reported on its edges, so both interests are set once.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.socket.register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use sip::Target;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -58,18 +58,41 @@ impl Udp {
     /// `listener`: index in the order of the configuration, as in [`sip::Flow`] and [`Target`].
     pub fn bind(listener: u8, address: SocketAddr, options: UdpOptions) -> io::Result<Udp> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
         socket.set_reuse_port(true)?;
         if address.is_ipv6() {
             // An IPv4 listener may have the same port; IPv4 addresses mapped into IPv6 would confuse both.
             socket.set_only_v6(true)?;
         }
-        shrink_until_granted(options.receive_buffer, |bytes| socket.set_recv_buffer_size(bytes));
-        shrink_until_granted(options.send_buffer, |bytes| socket.set_send_buffer_size(bytes));
+        Udp::set_buffers(&socket, options);
         option::report_errors(socket.as_fd(), address.is_ipv6())?;
         socket.bind(&address.into())?;
+        Udp::over(listener, socket, address, options)
+    }
+
+    /// The same, or the socket that another process gave, with the datagrams that wait in it. It is bound to this address.
+    pub fn open(
+        listener: u8,
+        address: SocketAddr,
+        options: UdpOptions,
+        given: Option<OwnedFd>,
+    ) -> io::Result<Udp> {
+        let Some(given) = given else { return Udp::bind(listener, address, options) };
+        let socket = Socket::from(given);
+        Udp::set_buffers(&socket, options);
+        Udp::over(listener, socket, address, options)
+    }
+
+    fn set_buffers(socket: &Socket, options: UdpOptions) {
+        shrink_until_granted(options.receive_buffer, |bytes| socket.set_recv_buffer_size(bytes));
+        shrink_until_granted(options.send_buffer, |bytes| socket.set_send_buffer_size(bytes));
+    }
+
+    fn over(listener: u8, socket: Socket, address: SocketAddr, options: UdpOptions) -> io::Result<Udp> {
+        socket.set_nonblocking(true)?;
         let sender = Sender::new(BATCH, options.segments_max);
-        Ok(Udp { socket, listener, v6: address.is_ipv6(), sender, kernel_drops: 0, queued_bytes: 0 })
+        // What was dropped while another process had the socket is not counted here.
+        let kernel_drops = option::dropped_datagrams(socket.as_fd()).unwrap_or(0);
+        Ok(Udp { socket, listener, v6: address.is_ipv6(), sender, kernel_drops, queued_bytes: 0 })
     }
 
     pub fn listener(&self) -> u8 {

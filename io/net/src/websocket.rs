@@ -4,6 +4,7 @@
 //! what it holds. A client's error ends the connection with the code of RFC 6455 §7.4.1.
 
 mod frame;
+mod stored;
 mod upgrade;
 
 use base::Time;

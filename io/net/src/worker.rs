@@ -4,19 +4,21 @@
 //! outbox. There is no lock, no queue and no allocation on the way of a datagram. The clock is read once per turn.
 
 mod aside;
+mod asked;
 mod balance;
 mod beside;
 mod edge;
 mod introduce;
 mod leaving;
 mod setup;
+mod standstill;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use base::{Duration, Network, Time};
 use mio::unix::SourceFd;
@@ -37,6 +39,7 @@ use edge::Edge;
 pub use introduce::introduce;
 use leaving::{Outbox, empty, throw_away_if_late};
 pub use setup::{Handle, Setup};
+pub use standstill::Standstill;
 
 /// Turns in a row that may go on with known work before the kernel is asked again, so that a flood on one socket cannot make
 /// the others wait for more than some 500 messages.
@@ -91,21 +94,22 @@ pub struct Worker<C: Core> {
 impl<C: Core> Worker<C> {
     /// Opens the sockets. All workers of a process are made before the first runs: the sockets of a reuseport group must
     /// exist before traffic comes.
-    pub fn new(setup: Setup<'_, C>, core: C) -> io::Result<Worker<C>> {
+    pub fn new(mut setup: Setup<'_, C>, core: C) -> io::Result<Worker<C>> {
         let poll = Poll::new()?;
         let counters = Arc::new(Counters::default());
         let mut udp = Vec::new();
-        for (listener, settings) in setup.listeners.iter().enumerate() {
+        for (listener, &(transport, bind)) in setup.listeners.iter().enumerate() {
             let listener = u8::try_from(listener).map_err(|_| io::Error::other("more than 256 listeners"))?;
-            let (transport, bind) = *settings;
             if transport == Transport::Udp {
-                udp.push(Udp::bind(listener, bind, setup.udp)?);
+                let given = setup.given.get_mut(usize::from(listener)).and_then(Option::take);
+                udp.push(Udp::open(listener, bind, setup.udp, given)?);
             }
         }
         let registry = poll.registry().try_clone()?;
         let connections = Connections::new(
             setup.index,
             setup.listeners,
+            &mut setup.given,
             setup.limits,
             setup.identities,
             registry,
@@ -116,9 +120,10 @@ impl<C: Core> Worker<C> {
             poll.registry().register(&mut SourceFd(&answers), TOKEN_BESIDE, Interest::READABLE)?;
         }
         let handle = Handle {
-            stop: Arc::new(AtomicBool::new(false)),
+            stop: Arc::default(),
             wake: mailbox.waker(),
             counters: Arc::clone(&counters),
+            asked: Arc::default(),
         };
         Ok(Worker {
             core,
@@ -154,12 +159,6 @@ impl<C: Core> Worker<C> {
         self.edge.connections.trust_proxies(proxies);
     }
 
-    /// The addresses of the TCP listeners, in their order.
-    #[cfg(test)]
-    pub fn stream_addresses(&self) -> impl Iterator<Item = io::Result<std::net::SocketAddr>> {
-        self.edge.connections.local_addresses()
-    }
-
     /// The UDP sockets, in the order of their listeners.
     pub fn udp(&self) -> &[Udp] {
         self.edge.udp()
@@ -179,6 +178,11 @@ impl<C: Core> Worker<C> {
             let _ = crate::option::pin_thread(core);
         }
         while !self.handle.stop.load(Ordering::Acquire) {
+            if let Some(request) = self.handle.asked.take()
+                && let Some(pairs) = self.stand_still(&request)
+            {
+                return self.relay(pairs);
+            }
             self.turn()?;
         }
         Ok(())

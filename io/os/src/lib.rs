@@ -3,6 +3,7 @@
 
 pub mod chance;
 mod clock;
+pub mod handing;
 pub mod icmp;
 pub mod log;
 pub mod notify;

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use crate::clock::monotonic_us;
+
 /// The variables that the service manager sets for one process.
 pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
@@ -25,6 +27,11 @@ pub fn reloading() {
 pub fn stopping(at_most: Duration, status: &str) {
     let us = at_most.as_micros();
     tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={us}\nSTATUS={}", one_line(status)));
+}
+
+/// Another process has taken over from this one: from now on it is the one that the manager watches and ends.
+pub fn handed_to(pid: u32) {
+    tell(&format!("MAINPID={pid}"));
 }
 
 /// What it does now, in words.
@@ -59,14 +66,6 @@ fn address(name: &OsStr) -> Option<SocketAddr> {
         [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest).ok(),
         _ => None,
     }
-}
-
-/// The clock that the manager compares with: CLOCK_MONOTONIC, in microseconds.
-fn monotonic_us() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one `timespec`, which lives through the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
 /// Says that this process still does its work. The thread that must not hang has it, and calls it in each turn. If it falls

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,15 +38,28 @@ pub struct Poller {
 impl Poller {
     /// Opens the port for clients. The board's times are by `clock`.
     pub fn open(measures: Measures, key: Option<Key>, clock: Clock) -> io::Result<Poller> {
+        let listener = measures.listen.map(Poller::listen).transpose()?;
+        Poller::over(listener, measures, key, clock)
+    }
+
+    /// The port for clients.
+    pub fn listen(listen: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(listen).map_err(|error| {
+            let remedy = "choose an address of this machine and a port that `ss -lnt` does not show";
+            let what = format!("cannot listen on {listen} (perf.listen): {error}\n  remedy: {remedy}");
+            io::Error::new(error.kind(), what)
+        })
+    }
+
+    /// With a port that is open already.
+    pub fn over(
+        listener: Option<TcpListener>,
+        measures: Measures,
+        key: Option<Key>,
+        clock: Clock,
+    ) -> io::Result<Poller> {
         let chance = os::chance()?;
-        let server = match measures.listen {
-            None => None,
-            Some(listen) => Some(Server::open(listen).map_err(|error| {
-                let remedy = "choose an address of this machine and a port that `ss -lnt` does not show";
-                let what = format!("cannot listen on {listen} (perf.listen): {error}\n  remedy: {remedy}");
-                io::Error::new(error.kind(), what)
-            })?),
-        };
+        let server = listener.map(Server::over).transpose()?;
         let board = Arc::new(Board::new(measures.good_for()));
         let places = measures.measured.iter().map(|measured| Place::new(*measured, clock.now())).collect();
         Ok(Poller {

@@ -58,7 +58,11 @@ pub struct Server {
 
 impl Server {
     pub fn open(address: SocketAddr) -> io::Result<Server> {
-        let listener = TcpListener::bind(address)?;
+        Server::over(TcpListener::bind(address)?)
+    }
+
+    /// At a socket that is there already.
+    pub fn over(listener: TcpListener) -> io::Result<Server> {
         listener.set_nonblocking(true)?;
         Ok(Server { listener, connections: Vec::new(), counts: Counts::default() })
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Outcome;
 use super::http::counters::ApiCounters;
+use crate::lb::hand_over::Giving;
 
 /// See the head of this module.
 pub(crate) trait Asked: Send + Sync {
@@ -15,6 +16,10 @@ pub(crate) trait Asked: Send + Sync {
     fn ask(&self, verb: &str, given: Map<String, Value>) -> Outcome;
     /// Who may do what by HTTP.
     fn tokens(&self) -> Arc<Tokens>;
+    /// All that another process gets that takes the place of this one. `None`: nobody can take it.
+    fn giving(&self) -> Option<&Giving> {
+        None
+    }
     /// Counts what is asked by HTTP.
     fn api(&self) -> &ApiCounters;
 }

@@ -40,6 +40,7 @@ impl ControlSide {
             https: Default::default(),
             converged: None,
             peers: None,
+            giving: None,
         };
         control.run_as(checked);
         ControlSide { control, host }

@@ -13,6 +13,7 @@ use super::asked::Asked;
 use super::http::counters::ApiCounters;
 use super::{Arguments, Context, Host, Outcome, RefusalKind, Refused, Work, verb};
 use crate::lb::control::Control;
+use crate::lb::hand_over::Giving;
 
 /// Bound of the waiting work: far more than operators give, and far too little to keep the owner from its heartbeats.
 const WAITING_MAX: usize = 64;
@@ -75,6 +76,10 @@ impl Asked for Desk {
 
     fn tokens(&self) -> Arc<Tokens> {
         self.host.tokens.load_full()
+    }
+
+    fn giving(&self) -> Option<&Giving> {
+        self.host.giving.as_ref()
     }
 
     fn api(&self) -> &ApiCounters {

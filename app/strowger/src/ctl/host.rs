@@ -18,6 +18,7 @@ use crate::ctl::http::counters::ApiCounters;
 use crate::lb::certificates::Certificates;
 use crate::lb::choices::ChoiceLog;
 use crate::lb::converged::Front;
+use crate::lb::hand_over::Giving;
 
 pub(crate) struct Host {
     pub(crate) clock: Clock,
@@ -41,4 +42,13 @@ pub(crate) struct Host {
     pub(crate) peers: Option<Arc<crate::lb::peers::Peers>>,
     /// The file that a reload reads. `None`: the load manager was started with options alone.
     pub(crate) file: Option<PathBuf>,
+    /// All that another process gets that takes the place of this one. `None`: there are no sockets.
+    pub(crate) giving: Option<Giving>,
+}
+
+impl Host {
+    /// Another process has taken the place of this one.
+    pub(crate) fn is_over(&self) -> bool {
+        self.giving.as_ref().is_some_and(|giving| giving.over.is_so())
+    }
 }

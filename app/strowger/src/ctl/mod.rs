@@ -49,6 +49,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verbs::limits::VERB,
     verbs::log::VERB,
     verbs::reload::VERB,
+    verbs::hand_over::VERB,
     verbs::why::VERB,
     verbs::choices::VERB,
     verbs::calls::VERB,

@@ -3,7 +3,7 @@
 //! at most a second, so a client can only delay other clients.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ctl::asked::Asked;
-use crate::ctl::{Answer, Outcome, Refused};
+use crate::ctl::{Answer, Outcome, RefusalKind, Refused};
+use crate::lb::hand_over::{Given, Giving};
 use crate::report::role::Report;
 use crate::report::status::StatusReport;
 use crate::report::why::WhyReport;
@@ -24,6 +25,9 @@ const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// Far larger than the report of the largest farm; a client reads no more.
 const REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a process asks that wants to take the place of the one that answers; see [`crate::lb::hand_over`].
+pub(crate) const TAKE_OVER: &str = "take-over";
 
 /// Serves until it is dropped; then the socket file is removed.
 pub(crate) struct ControlSocket {
@@ -35,7 +39,15 @@ pub(crate) struct ControlSocket {
 impl ControlSocket {
     /// Fails if another process serves this path. Replaces the socket file that a dead process left behind.
     pub(crate) fn serve(path: &Path, asked: Arc<dyn Asked>) -> io::Result<ControlSocket> {
-        let listener = os::unix::listen(path)?;
+        ControlSocket::serve_at(os::unix::listen(path)?, path, asked)
+    }
+
+    /// The same at a socket that is there already.
+    pub(crate) fn serve_at(
+        listener: UnixListener,
+        path: &Path,
+        asked: Arc<dyn Asked>,
+    ) -> io::Result<ControlSocket> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("control-socket".into()).spawn(move || {
@@ -44,7 +56,10 @@ impl ControlSocket {
                     return;
                 }
                 // A client that hangs up or never asks harms nobody else.
-                let _ = answer(stream, &*asked);
+                if let Ok(Some(given)) = answer(stream, &*asked) {
+                    drop(listener);
+                    given.end();
+                }
             }
         })?;
         Ok(ControlSocket { path: path.to_owned(), stop, thread: Some(thread) })
@@ -92,12 +107,39 @@ enum Reply {
     Refused(Refused),
 }
 
-fn answer(stream: UnixStream, asked: &dyn Asked) -> io::Result<()> {
+/// `Some`: another process has taken the place of this one.
+fn answer(stream: UnixStream, asked: &dyn Asked) -> io::Result<Option<Given>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = String::new();
     BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut request)?;
-    (&stream).write_all(&reply(&request, |verb, arguments| asked.ask(verb, arguments))?)
+    let wants_all = |request: Request| request.verb == TAKE_OVER;
+    if let Some(giving) = asked.giving()
+        && serde_json::from_str(&request).is_ok_and(wants_all)
+    {
+        return give(stream, giving);
+    }
+    (&stream).write_all(&reply(&request, |verb, arguments| asked.ask(verb, arguments))?)?;
+    Ok(None)
+}
+
+/// Offers the place of this process to another one.
+fn give(stream: UnixStream, giving: &Giving) -> io::Result<Option<Given>> {
+    let offer = giving.offer();
+    let outcome = match offer {
+        Some(document) => Reply::Done(Answer { text: String::new(), document }),
+        None => {
+            let remedy = "wait until it has started, or until it has ended, and start the other one then";
+            Reply::Refused(Refused::new(RefusalKind::Busy, "the load manager is starting or ending", remedy))
+        }
+    };
+    let mut document = serde_json::to_vec(&outcome)?;
+    document.push(b'\n');
+    (&stream).write_all(&document)?;
+    Ok(match outcome {
+        Reply::Done(_) => giving.give(stream),
+        Reply::Refused(_) => None,
+    })
 }
 
 /// The line back to a line; `ask` has the verb carried out.
@@ -134,6 +176,27 @@ pub(crate) fn ask_verb(path: &Path, verb: &str, arguments: Map<String, Value>) -
         Reply::Done(answer) => Ok(answer),
         Reply::Refused(refused) => Err(refused),
     })
+}
+
+/// The same, and the connection stays: for a process that wants to take the place of the one that answers.
+pub(crate) fn ask_and_stay(path: &Path, verb: &str) -> io::Result<(UnixStream, Outcome)> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(10 * PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut request = serde_json::to_vec(&Request { verb: verb.into(), arguments: Map::new() })?;
+    request.push(b'\n');
+    (&stream).write_all(&request)?;
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    // Byte by byte: what follows the line is for somebody else.
+    while byte != *b"\n" && (line.len() as u64) < REQUEST_BYTES_MAX {
+        (&stream).read_exact(&mut byte)?;
+        line.extend(byte);
+    }
+    let outcome = match serde_json::from_slice(&line)? {
+        Reply::Done(answer) => Ok(answer),
+        Reply::Refused(refused) => Err(refused),
+    };
+    Ok((stream, outcome))
 }
 
 /// The status report of any part of a farm.
@@ -187,7 +250,6 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::os::unix::net::UnixListener;
 
     use super::*;
     use crate::ctl::testing::Owner;

@@ -31,6 +31,7 @@ impl Running {
             pin: None,
             clock,
             listeners: &listeners,
+            given: Vec::new(),
             udp: UdpOptions::default(),
             limits: net::Limits::default(),
             identities: Arc::default(),

@@ -130,6 +130,7 @@ fn run(
             pin: None,
             clock,
             listeners: &all,
+            given: Vec::new(),
             udp: UdpOptions::default(),
             limits: net::Limits::default(),
             identities: Arc::clone(&identities),

@@ -13,6 +13,8 @@ use heartbeat::measure::Measures;
 use lb::counters::Counter;
 use lb::farm::server::ServerId;
 use lb::farm::server_table::{RowView, ServerTable};
+use lb::hand_over::Amount;
+use lb::memory::stored::NotRestored;
 use lb::settings::{ServerEntry, Settings};
 use lb::shared::{NotReady, Shared, Terms};
 use net::Clock;
@@ -22,7 +24,10 @@ use crate::lb::complaints::Complaints;
 use crate::lb::heartbeats::Heartbeats;
 use crate::lb::measuring::Measuring;
 use crate::lb::names::Names;
+use crate::lb::origin::Origin;
+use crate::lb::over::Over;
 use crate::lb::said::Said;
+use crate::lb::sockets::Sockets;
 use crate::report::left::{self, Left};
 
 /// Longest time between two looks at evidence and deadlines.
@@ -51,20 +56,35 @@ pub(crate) struct Control {
     complaints: Complaints,
     /// Drained servers of which the log has said that no call is left.
     said_empty: Vec<SocketAddr>,
+    /// Sockets for the process that takes the place of this one.
+    sockets: Sockets,
+    pub(crate) over: Over,
 }
 
 impl Control {
-    /// Opens the heartbeat port and judges the servers of the configuration for the first time.
+    /// Alone: nothing is taken from another process, and nothing is kept for one.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn new(now: Time, settings: Settings, workers: u8) -> io::Result<Control> {
+        Control::begin(now, settings, workers, Origin::fresh(now)?, &Sockets::default())
+    }
+
+    /// Opens the heartbeat port and judges the servers of the configuration for the first time.
+    pub(crate) fn begin(
+        now: Time,
+        settings: Settings,
+        workers: u8,
+        origin: Origin,
+        sockets: &Sockets,
+    ) -> io::Result<Control> {
         let counters =
             lb::farm::server_counters::ServerCounters::for_settings(&settings, usize::from(workers));
         let table = ServerTable::new(now, &settings, counters.clone()).map_err(io::Error::other)?;
-        let run = u32::from_ne_bytes(os::chance::bytes()?);
-        let heartbeats = Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone(), run)?;
-        let shared = Shared::new(settings, counters, table.snapshot(), workers).started_as(run);
-        let wall = os::since_1970().as_micros() as u64;
-        let shared = shared.with_clock(wall.saturating_sub(now.as_micros()));
-        let shared = Arc::new(shared);
+        // Chance of its own: to those that are told, another process is another sender.
+        let sender = u32::from_ne_bytes(os::chance::bytes()?);
+        let heartbeats =
+            Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone(), sender, sockets)?;
+        let shared = Shared::new(settings, counters, table.snapshot(), workers).started_as(origin.run);
+        let shared = Arc::new(shared.with_clock(origin.clock_began_us));
         let mut control = Control {
             shared,
             table,
@@ -79,25 +99,53 @@ impl Control {
             looked_at_drained: now,
             complaints: Complaints::default(),
             said_empty: Vec::new(),
+            sockets: sockets.clone(),
+            over: Over::default(),
         };
         control.note_conditions(now, false);
         Ok(control)
+    }
+
+    /// Those that another process has given, and those for the next one.
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// All that is remembered, for the process that takes the place of this one.
+    pub(crate) fn memories(&self, now: Time) -> (Vec<u8>, Amount) {
+        lb::hand_over::write(&self.shared, &self.table, now, self.wall_us(now))
+    }
+
+    /// Goes on where the process before this one stood.
+    pub(crate) fn take_over(&mut self, memories: &[u8], now: Time) -> Result<Amount, NotRestored> {
+        let wall_us = self.wall_us(now);
+        let amount = lb::hand_over::read(memories, &self.shared, &mut self.table, now, wall_us)?;
+        self.shared.publish(self.table.snapshot());
+        self.note_conditions(now, false);
+        Ok(amount)
+    }
+
+    /// Another process has the sockets: none of them is touched here any more.
+    pub(crate) fn let_go(&mut self) {
+        self.heartbeats.close();
+    }
+
+    fn wall_us(&self, now: Time) -> u64 {
+        self.shared.clock_began_us.wrapping_add(now.as_micros())
     }
 
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
 
-    /// Takes figures from there in each turn (SPEC B3).
-    pub(crate) fn measure_by(&mut self, measuring: Measuring) {
-        self.measuring = Some(measuring);
-    }
-
     /// Polls these places from now on; starts the thread if there was none.
     pub(crate) fn measure(&mut self, measures: Measures, key: Option<Key>, clock: Clock) -> io::Result<()> {
         match &self.measuring {
             Some(measuring) => measuring.change(measures, key),
-            None => self.measuring = Measuring::start(&measures, key, clock)?,
+            None => {
+                let with = (&self.sockets, self.over.clone());
+                self.measuring = Measuring::start(&measures, key, clock, with)?;
+            }
         }
         Ok(())
     }
@@ -251,6 +299,10 @@ impl Control {
     /// Takes at most `budget` heartbeats, does the `work` that others want of the tables, then judges. Returns the number of
     /// heartbeats.
     pub(crate) fn turn(&mut self, now: Time, budget: usize, work: impl FnOnce(Time, &mut Control)) -> usize {
+        // This may have waited while another process took all of it.
+        if self.over.is_so() {
+            return 0;
+        }
         let taken = self.heartbeats.take(now, budget, &mut self.table);
         if let Some(measuring) = &self.measuring {
             for heartbeat in measuring.board.take_fresh(now) {

@@ -1,6 +1,5 @@
 //! The start waits a moment for the first answers of name servers, so that calls in progress find their servers after a restart.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use net::Clock;
@@ -8,17 +7,15 @@ use tracing::warn;
 
 use crate::lb::control::Control;
 use crate::lb::names::Names;
-use crate::process::lock::lock;
 
 /// How long the start waits for the first answers of name servers, and how often it looks for them.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Servers that are found by name are there before the first message is read, if the name servers answer in time.
-pub(crate) fn wait(control: &Mutex<Control>, clock: Clock) {
+pub(crate) fn wait(control: &mut Control, clock: Clock) {
     let end = clock.now() + PATIENCE;
     loop {
-        let mut control = lock(control);
         control.turn(clock.now(), 0, |_, _| ());
         if control.names().is_none_or(Names::are_answered) {
             return;
@@ -26,7 +23,6 @@ pub(crate) fn wait(control: &Mutex<Control>, clock: Clock) {
         if clock.now() >= end {
             return warn!("names of servers: no answer yet; calls for them are refused until it comes");
         }
-        drop(control);
         std::thread::sleep(PAUSE);
     }
 }

@@ -14,6 +14,7 @@ use lb::farm::server_table::{DeathNotice, Refusal, ServerTable};
 use lb::settings;
 use tracing::{info, warn};
 
+use crate::lb::sockets::Sockets;
 use crate::process::ports;
 
 /// Senders whose counts are remembered: more than the largest table has rows.
@@ -44,11 +45,23 @@ impl Heartbeats {
         settings: &settings::Heartbeats,
         key: Option<Key>,
         run: u32,
+        sockets: &Sockets,
     ) -> io::Result<Heartbeats> {
-        let socket = heartbeat_socket(settings)?;
+        let socket = match settings.listen {
+            None => None,
+            Some(listen) => {
+                let name = format!("heartbeats at {listen}, group {:?}", settings.group);
+                Some(sockets.take_or(&name, || heartbeat_socket(settings, listen))?)
+            }
+        };
         let sender = Sender::new(run.into(), TELLER);
         let counts = HeartbeatCounts::default();
         Ok(Heartbeats { socket, key, replay: HashMap::new(), sender, counts })
+    }
+
+    /// Hears and tells nothing from now on.
+    pub(crate) fn close(&mut self) {
+        self.socket = None;
     }
 
     /// Heartbeats must be signed with this key from now on.
@@ -174,8 +187,7 @@ impl Heartbeats {
     }
 }
 
-fn heartbeat_socket(settings: &settings::Heartbeats) -> io::Result<Option<UdpSocket>> {
-    let Some(listen) = settings.listen else { return Ok(None) };
+fn heartbeat_socket(settings: &settings::Heartbeats, listen: SocketAddr) -> io::Result<UdpSocket> {
     let context = |error: io::Error| ports::unavailable(&format!("{listen} (heartbeat.listen)"), &error);
     let socket = UdpSocket::bind(listen).map_err(context)?;
     socket.set_nonblocking(true)?;
@@ -190,7 +202,7 @@ fn heartbeat_socket(settings: &settings::Heartbeats) -> io::Result<Option<UdpSoc
         }
         Some(IpAddr::V6(group)) => socket.join_multicast_v6(&group, 0).map_err(context)?,
     }
-    Ok(Some(socket))
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -220,7 +232,8 @@ mod tests {
         let now = Time::from_secs(100);
         let mut table = ServerTable::new(now, &settings, counters).unwrap();
         let mut port =
-            Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone(), 0x0102_0304).unwrap();
+            Heartbeats::open(&settings.heartbeat, settings.keys.heartbeat.clone(), 1, &Sockets::default())
+                .unwrap();
         let lb = port.socket.as_ref().unwrap().local_addr().unwrap();
         let servers = [server(lb), server(lb)];
         let mut count = 0;

@@ -2,7 +2,6 @@
 //! without waiting (SPEC B3).
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use base::Key;
@@ -11,6 +10,8 @@ use heartbeat::measure::Measures;
 use net::Clock;
 use perf::{Board, Poller};
 
+use crate::lb::over::Over;
+use crate::lb::sockets::Sockets;
 use crate::process::lock::lock;
 use crate::report::status::Counter;
 
@@ -26,20 +27,25 @@ pub(crate) struct Measuring {
 }
 
 impl Measuring {
-    /// Starts the thread, if there is something to poll or to serve. The thread ends with the process.
+    /// Starts the thread, if there is something to poll or to serve. The thread ends with the process, or when another process
+    /// does its work.
     pub(crate) fn start(
         measures: &Measures,
         key: Option<Key>,
         clock: Clock,
+        (sockets, over): (&Sockets, Over),
     ) -> io::Result<Option<Measuring>> {
         if measures.measured.is_empty() && measures.listen.is_none() {
             return Ok(None);
         }
-        let poller = Poller::open(measures.clone(), key, clock)?;
+        let listen =
+            |listen| sockets.take_or(&format!("performance data at {listen}"), || Poller::listen(listen));
+        let listener = measures.listen.map(listen).transpose()?;
+        let poller = Poller::over(listener, measures.clone(), key, clock)?;
         let measuring = Measuring { board: poller.board(), counts: Arc::default(), wanted: Arc::default() };
         let (counts, wanted) = (Arc::clone(&measuring.counts), Arc::clone(&measuring.wanted));
         std::thread::Builder::new().name("perf".into()).spawn(move || {
-            poller.run(&AtomicBool::new(false), |poller| {
+            poller.run(over.flag(), |poller| {
                 if let Some((measures, key)) = lock(&wanted).take() {
                     poller.change(measures, key);
                 }

@@ -3,12 +3,13 @@
 //! this process dies at that moment. Nobody repeats a datagram that is lost on the way.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
 use heartbeat::notice::{self, BATCH_BYTES_MAX, Disbelieved, NOTICES_MAX, Notice, Sender, Senders};
 use lb::memory::calls::told::Told;
 use lb::settings;
@@ -16,6 +17,9 @@ use lb::shared::Shared;
 use net::Clock;
 use socket2::SockRef;
 use tracing::info;
+
+use crate::lb::over::Over;
+use crate::lb::sockets::Sockets;
 
 /// Room for what the others tell while the thread waits for its turn: about a thousand batches.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -64,7 +68,8 @@ impl PeerCounters {
 /// The socket, shared by all tellers.
 pub(crate) struct Peers {
     shared: Arc<Shared>,
-    socket: UdpSocket,
+    /// `None`: another process has it.
+    socket: ArcSwapOption<UdpSocket>,
     to: Vec<SocketAddr>,
     /// Chance, which distinguishes this run from all others.
     process: u64,
@@ -72,28 +77,56 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Opens the port and begins to hear. `None`: there are no others. `process`: chance from outside, which distinguishes
+    /// Opens the port. `None`: there are no others. `process`: chance from outside, which distinguishes
     /// this run from all others.
-    pub(crate) fn start(shared: Arc<Shared>, clock: Clock, process: u64) -> io::Result<Option<Arc<Peers>>> {
+    pub(crate) fn open(
+        shared: Arc<Shared>,
+        process: u64,
+        sockets: &Sockets,
+    ) -> io::Result<Option<Arc<Peers>>> {
         let Some(settings) = shared.settings.peers.clone() else { return Ok(None) };
         let place = format!("{} (peers.listen)", settings.listen);
-        let socket = open(&settings).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
+        let name = format!("peers at {}, group {:?}", settings.listen, settings.group);
+        let unavailable = |error| crate::process::ports::unavailable(&place, &error);
+        let socket = sockets.take_or(&name, || open(&settings).map_err(unavailable))?;
         let counters = Arc::new(PeerCounters::default());
-        let peers = Peers { shared, socket, to: settings.to, process, counters };
-        let peers = Arc::new(peers);
-        let hearing = Arc::downgrade(&peers);
+        let socket = ArcSwapOption::from_pointee(socket);
+        Ok(Some(Arc::new(Peers { shared, socket, to: settings.to, process, counters })))
+    }
+
+    /// Begins to hear, on a thread of its own, until another process does.
+    pub(crate) fn start(self: &Arc<Peers>, clock: Clock, over: Over) -> io::Result<()> {
+        let hearing = Arc::downgrade(self);
         std::thread::Builder::new().name("peers".into()).spawn(move || {
             let mut senders = Senders::default();
             let mut bytes = [0u8; BATCH_BYTES_MAX + 1];
             while let Some(peers) = hearing.upgrade() {
+                let Some(socket) = peers.socket.load_full().filter(|_| !over.is_so()) else {
+                    return peers.socket.store(None);
+                };
                 // There is nothing, or an error of an earlier datagram: in both cases the thread tries again.
-                if let Ok((length, _)) = peers.socket.recv_from(&mut bytes) {
-                    peers.hear(clock, &mut senders, &bytes[..length]);
+                match socket.recv_from(&mut bytes) {
+                    // Another process hears by this socket now: it gets what was not meant for this one any more.
+                    Ok((length, _)) if over.is_so() => _ = socket.send_to(&bytes[..length], peers.own()),
+                    Ok((length, _)) => peers.hear(clock, &mut senders, &bytes[..length]),
+                    Err(_) => {}
                 }
             }
         })?;
-        info!("peers: other load managers are heard at {}", settings.listen);
-        Ok(Some(peers))
+        if let Some(settings) = &self.shared.settings.peers {
+            info!("peers: other load managers are heard at {}", settings.listen);
+        }
+        Ok(())
+    }
+
+    /// Where this socket itself is reached.
+    fn own(&self) -> SocketAddr {
+        let mut own =
+            self.shared.settings.peers.as_ref().map_or(SocketAddr::from(([0; 4], 0)), |peers| peers.listen);
+        if own.ip().is_unspecified() {
+            own.set_ip(if own.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        own
     }
 
     fn hear(&self, clock: Clock, senders: &mut Senders, bytes: &[u8]) {
@@ -144,6 +177,7 @@ impl Teller {
     /// Tells all notices to all, and empties the list. Never waits: what the kernel does not take is not told.
     pub(crate) fn tell(&mut self, notices: &mut Vec<Notice>) {
         let peers = &self.peers;
+        let Some(socket) = peers.socket.load_full() else { return notices.clear() };
         let (id, key) = peers.shared.terms().keys.signing_notice_key();
         for batch in notices.chunks(NOTICES_MAX) {
             let (sender, count) = self.sender.next(wall_micros());
@@ -151,7 +185,7 @@ impl Teller {
             notice::encode(sender, count, batch, (id, &key), &mut self.bytes);
             for to in &peers.to {
                 let flags = libc::MSG_DONTWAIT;
-                match SockRef::from(&peers.socket).send_to_with_flags(&self.bytes, &(*to).into(), flags) {
+                match SockRef::from(&*socket).send_to_with_flags(&self.bytes, &(*to).into(), flags) {
                     Ok(_) => peers.counters.told.fetch_add(batch.len() as u64, Relaxed),
                     Err(_) => peers.counters.unsent.fetch_add(1, Relaxed),
                 };

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -10,14 +11,13 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use base::Time;
 use config::{Checked, Faults, NewCalls, Problems};
 use fcaps::{FaultLog, Output};
-use lb::settings::{Settings, Threads};
+use lb::settings::{Listener, Settings, Threads};
 use lb::shared::Shared;
-use lb::way::router::Router;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use net::{Clock, Identities, Limits, Spread, UdpOptions};
+use net::Clock;
 use os::notify::{self, Watchdog};
-use os::privilege::{self, Power};
+use os::privilege::Power;
 
 use crate::ctl::asked::Asked as _;
 use crate::ctl::desk::{Desk, Tray};
@@ -31,13 +31,17 @@ use crate::lb::choices::ChoiceLog;
 use crate::lb::control::{self, Control};
 use crate::lb::converged::Front;
 use crate::lb::first_answers;
-use crate::lb::measuring::Measuring;
+use crate::lb::hand_over::{Giving, Successor, Taking};
 use crate::lb::memory_file;
 use crate::lb::names::Names;
+use crate::lb::origin::Origin;
+use crate::lb::over::Over;
 use crate::lb::peers::Peers;
+use crate::lb::sockets::Sockets;
+use crate::lb::workers::{self, end_with_workers, keep, make_workers, name_of, stream_limits, worker_count};
 use crate::process::lock::lock;
 use crate::process::signals::Signals;
-use net::worker::{self, Aside, Handle, Setup, Worker};
+use net::worker::{Aside, Handle, Worker};
 use tracing::{error, info, warn};
 
 /// Time between two looks at what is left while the load manager ends.
@@ -51,58 +55,97 @@ const END: std::time::Duration = std::time::Duration::from_secs(10);
 /// Reads the configuration again, as at the start.
 pub(crate) type Again<'a> = dyn Fn() -> Result<Checked, Problems> + 'a;
 
-/// The usual number of descriptors of a process (getrlimit(2)).
-const DESCRIPTORS_USUAL: u64 = 1024;
-
-/// If each worker may have fewer connections than this, the log says so at start.
-const CONNECTIONS_FEW: usize = 10_000;
-
-/// Runs until it is told to stop. `again` reads the configuration again, for certificates that were changed.
-pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
+/// Runs until it is told to stop. `again` reads the configuration again, for certificates that were changed. `before`: the
+/// control socket of the load manager whose place this one takes.
+pub(crate) fn serve(mut checked: Checked, again: &Again<'_>, before: Option<&Path>) -> io::Result<()> {
     let signals = Signals::hold(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
     // This comes before any thread is made: a thread has the powers of its maker.
     let of_root = keep(&[Power::WriteAnyFile, Power::ReadAnyFile, Power::BindAnyPort]);
-    let clock = Clock::start();
+    let (mut taking, sockets) = match before.map(|path| ask(path, &mut checked)).transpose()? {
+        Some((taking, sockets)) => (Some(taking), sockets),
+        None => (None, Sockets::default()),
+    };
+    let clock = taking.as_ref().map_or_else(|| Ok(Clock::start()), Taking::clock)?;
+    let origin = taking.as_ref().map_or_else(|| Origin::fresh(clock.now()), |taking| Ok(taking.origin()))?;
     let settings = checked.settings.clone();
     let count = worker_count(settings.threads);
-    crate::process::ports::check(&settings.listeners)?;
+    crate::process::ports::check(&to_open(&settings, &sockets))?;
     let faults = FaultLog::start(match checked.process.faults.clone() {
         Faults::Off => Output::Off,
         Faults::Stderr => Output::Stderr,
         Faults::File(path) => Output::File(path),
     })?;
-    let mut control = Control::new(clock.now(), settings.clone(), count)?;
-    if let Some(measuring) = Measuring::start(&settings.measures, settings.keys.heartbeat.clone(), clock)? {
-        control.measure_by(measuring);
-    }
+    let mut control = Control::begin(clock.now(), settings.clone(), count, origin, &sockets)?;
+    let over = control.over.clone();
+    control.measure(settings.measures.clone(), settings.keys.heartbeat.clone(), clock)?;
     let by_name = Names::start(clock, &checked, Arc::clone(&control.shared().names))?;
     let resolver = by_name.resolver();
     control.find_by(by_name);
     let limits = stream_limits(&checked, count);
     let certificates = Certificates::new(checked.process.tls.clone());
-    let peers = Peers::start(control.shared(), clock, os::chance()?.next_u64())?;
+    let peers = Peers::open(control.shared(), os::chance()?.next_u64(), &sockets)?;
     let beside = |index| Beside {
         faults: faults.clone(),
         teller: peers.as_ref().map(|peers| peers.teller(index)),
         resolver: resolver.clone(),
         notices: Vec::new(),
     };
-    let mut workers =
-        make_workers(&settings, limits, count, clock, beside, &control, &certificates.identities)?;
+    let identities = &certificates.identities;
+    let mut workers = make_workers(&settings, limits, count, clock, beside, &control, identities)?;
     workers.iter_mut().for_each(|worker| worker.trust_proxies(checked.process.proxies.clone()));
     let handles: Vec<Handle> = workers.iter().map(Worker::handle).collect();
     let heartbeat_fd = control.heartbeat_fd();
-    let control = Arc::new(Mutex::new(control));
-    let choices = ChoiceLog::new(lock(&control).shared(), clock);
+    let choices = ChoiceLog::new(control.shared(), clock);
     choices.write_to(&checked.choices)?;
-    let serve_http = |http: config::Http| {
-        Front::serve(http, Shared::clone(&lock(&control).shared()), clock, os::chance()?)
+    let open_http = |http: config::Http| {
+        let shared = Shared::clone(&control.shared());
+        Front::open(http, shared, clock, os::chance()?, &sockets)
     };
-    let converged = checked.http.clone().map(serve_http).transpose()?;
+    let converged = checked.http.clone().map(open_http).transpose()?;
+    let api = match &checked.process.api {
+        None => None,
+        Some(api) => {
+            let listener = sockets.take_or(&format!("API at {}", api.listen), || http::listen(api.listen))?;
+            Some((listener, api.open_metrics))
+        }
+    };
+    let path = &checked.process.control;
+    let listener = sockets
+        .take_or(&format!("control socket {}", path.display()), || os::unix::listen(path))
+        .map_err(|error| socket::explained(path, &error))?;
+    // Everything is open. A reload reads files, and may have the performance server listen.
+    keep(&[Power::ReadAnyFile, Power::BindAnyPort]);
+    if of_root {
+        info!(
+            "process started by root: it keeps only the powers to read files and to listen below port 1024"
+        );
+    }
+    // With the powers that the process ends with: a file that could not be written then is an error now.
+    if let Some(path) = &checked.memory_file {
+        memory_file::restore(path, &control.shared(), clock.now())?;
+    }
+    control.run_as(checked.clone());
+    // Before the other load manager stops reading.
+    first_answers::wait(&mut control, clock);
+    if let Some(taking) = &mut taking {
+        taking.take(&mut control, &mut workers, clock)?;
+        sockets.close_unwanted();
+    }
+    let shared = control.shared();
+    let control = Arc::new(Mutex::new(control));
+    let giving = Giving {
+        clock,
+        origin,
+        control: Arc::clone(&control),
+        workers: handles.clone(),
+        sockets,
+        over: over.clone(),
+        successor: Successor::of_this(path, over.clone())?,
+    };
     let host = Arc::new(Host {
         clock,
         started: clock.now(),
-        shared: lock(&control).shared(),
+        shared,
         workers: handles.clone(),
         faults: faults.clone(),
         choices,
@@ -115,25 +158,11 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         https: Arc::new(ArcSwapOption::from_pointee(
             checked.process.api.as_ref().and_then(|api| api.https.clone()),
         )),
-        converged: converged.clone(),
-        peers,
+        converged: converged.as_ref().map(|(front, _)| Arc::clone(front)),
+        peers: peers.clone(),
+        giving: Some(giving),
     });
     let (desk, tray) = ctl::desk::open(host);
-    lock(&control).run_as(checked.clone());
-    let _socket = ControlSocket::serve(&checked.process.control, Arc::new(desk.clone()))
-        .map_err(|error| socket::explained(&checked.process.control, &error))?;
-    // Everything is open. A reload reads files, and may have the performance server listen.
-    keep(&[Power::ReadAnyFile, Power::BindAnyPort]);
-    if of_root {
-        info!(
-            "process started by root: it keeps only the powers to read files and to listen below port 1024"
-        );
-    }
-    // With the powers that the process ends with: a file that could not be written then is an error now.
-    if let Some(path) = &checked.memory_file {
-        memory_file::restore(path, &lock(&control).shared(), clock.now())?;
-    }
-    first_answers::wait(&control, clock);
     let mut silent = None;
     if settings.threads == Threads::One {
         let source = match heartbeat_fd {
@@ -144,28 +173,45 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
         let aside = SharedThread { control: Arc::clone(&control), source, tray, watchdog };
         workers[0].share_thread(Box::new(aside))?;
     } else {
-        start_control_thread(Arc::clone(&control), clock, heartbeat_fd, tray)?;
-    }
-    if let Some(api) = &checked.process.api {
-        let certificate = Arc::clone(&desk.host().https);
-        let address = http::serve(api.listen, api.open_metrics, certificate, Arc::new(desk.clone()))?;
-        info!("HTTP API at {}://{address}/", http::certificate::scheme(api.https.as_ref()));
-    }
-    announce(&settings, count, &checked.process.control);
-    if let Some(front) = converged {
-        info!("HTTP to the servers at http://{}/", front.address());
+        start_control_thread(Arc::clone(&control), clock, heartbeat_fd, tray, over.clone())?;
     }
     let threads: Vec<JoinHandle<io::Result<()>>> =
-        workers.into_iter().map(start).collect::<io::Result<_>>()?;
+        workers.into_iter().map(workers::start).collect::<io::Result<_>>()?;
+    if let Some(taking) = taking {
+        taking.serves(path);
+    }
+    let _socket = ControlSocket::serve_at(listener, path, Arc::new(desk.clone()))?;
+    if let Some(peers) = &peers {
+        peers.start(clock, over.clone())?;
+    }
+    if let Some((listener, open_metrics)) = api {
+        let certificate = Arc::clone(&desk.host().https);
+        let scheme = http::certificate::scheme(certificate.load().as_deref());
+        let address =
+            http::serve_at(listener, open_metrics, certificate, Arc::new(desk.clone()), over.clone())?;
+        info!("HTTP API at {scheme}://{address}/");
+    }
+    announce(&settings, count, path);
+    if let Some((front, listener)) = converged {
+        info!("HTTP to the servers at http://{}/", front.address());
+        front.start(listener, over.clone())?;
+    }
     // A worker that ends by itself has failed. The whole process then ends, instead of serving half of its sockets.
     let ended = end_with_workers(threads)?;
     notify::ready("serving");
     wait_for_the_end(&signals, &control, &desk, again);
+    if over.is_so() {
+        // Another process serves, and has the memories.
+        std::process::exit(0);
+    }
     for handle in &handles {
         handle.stop();
     }
     drop(silent);
     ended.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))?;
+    if over.is_so() {
+        std::process::exit(0);
+    }
     // The workers have ended, so nothing changes the memory any more.
     let control = lock(&control);
     if let Some(path) = control.checked().and_then(|checked| checked.memory_file.clone()) {
@@ -174,11 +220,36 @@ pub(crate) fn serve(checked: Checked, again: &Again<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Asks the load manager at this control socket for its place.
+fn ask(path: &Path, checked: &mut Checked) -> io::Result<(Taking, Sockets)> {
+    let named = |what: String| {
+        io::Error::other(format!("cannot take over from the load manager at {}: {what}", path.display()))
+    };
+    let reached = |error: io::Error| {
+        named(format!(
+            "{error}\n  remedy: {}; without --take-over this one starts alone",
+            socket::remedy(&error)
+        ))
+    };
+    let (stream, answer) = socket::ask_and_stay(path, socket::TAKE_OVER).map_err(reached)?;
+    let answer =
+        answer.map_err(|refused| named(format!("{}\n  remedy: {}", refused.what, refused.remedy)))?;
+    Taking::begin(stream, answer.document, checked).map_err(|error| named(error.to_string()))
+}
+
+/// The listeners that no other process has given.
+fn to_open(settings: &Settings, sockets: &Sockets) -> Vec<Listener> {
+    let given = |listener: &&Listener| !sockets.has(&name_of((listener.transport, listener.bind), 0));
+    settings.listeners.iter().filter(given).cloned().collect()
+}
+
 /// SIGHUP reloads. At SIGTERM, known calls go on for a time; SIGINT or a second SIGTERM ends at once.
 fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, again: &Again<'_>) {
     let clock = desk.host().clock;
     loop {
         match signals.wait(LONG) {
+            Some(libc::SIGHUP) if desk.host().is_over() => {}
+            Some(_) if desk.host().is_over() => return,
             Some(libc::SIGHUP) => {
                 notify::reloading();
                 reload(desk, again);
@@ -212,6 +283,7 @@ fn wait_for_the_end(signals: &Signals, control: &Mutex<Control>, desk: &Desk, ag
         match signals.wait(LOOK) {
             Some(libc::SIGHUP) => warn!("reload refused: this load manager is ending"),
             Some(_) => return warn!("stop: second signal received, ending at once"),
+            None if desk.host().is_over() => return,
             None => {}
         }
         let now = clock.now();
@@ -236,108 +308,12 @@ fn reload(desk: &Desk, again: &Again<'_>) {
     }
 }
 
-fn worker_count(threads: Threads) -> u8 {
-    match threads {
-        Threads::One | Threads::Two => 1,
-        Threads::PerCore { workers } => workers.max(1),
-    }
-}
-
-/// Bounds on the connections of each worker: the configuration's, within the process's number of descriptors.
-fn stream_limits(checked: &Checked, workers: u8) -> Limits {
-    let streams = checked.process.streams;
-    // HTTP has one connection to a server for each connection of a client.
-    let http = checked.http.as_ref().map_or(0, |http| 2 * http.connections_max as u64);
-    let wanted = Limits {
-        idle_accepted: streams.client_idle,
-        idle_opened: streams.server_idle,
-        keep_alive: streams.keep_alive,
-        stray_bytes: checked.settings.stray_bytes,
-        buffered_bytes: streams.buffered_bytes_max / usize::from(workers),
-        ..Limits::default()
-    };
-    // If the system does not tell, the usual number is safe.
-    let descriptors = net::option::raise_descriptor_limit().unwrap_or(DESCRIPTORS_USUAL);
-    let limits = wanted.within(descriptors.saturating_sub(http), workers);
-    if limits.connections < CONNECTIONS_FEW {
-        warn!(
-            "descriptors: the process may open {descriptors}, so each of {workers} workers has {} connections, {} of them for \
-             clients; remedy: raise the limit (LimitNOFILE= of systemd, ulimit -Hn)",
-            limits.connections, limits.accepted
-        );
-    }
-    limits
-}
-
-fn make_workers(
-    settings: &Settings,
-    limits: Limits,
-    count: u8,
-    clock: Clock,
-    beside: impl Fn(u8) -> Beside,
-    control: &Control,
-    identities: &Arc<Identities>,
-) -> io::Result<Vec<Worker<Router>>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut workers = Vec::new();
-    let listeners: Vec<_> =
-        settings.listeners.iter().map(|listener| (listener.transport, listener.bind)).collect();
-    for index in 0..count {
-        let setup = Setup {
-            index,
-            // With one worker per core, each worker gets its own core; otherwise the kernel distributes them.
-            pin: (usize::from(count) == cores && cores > 1).then_some(usize::from(index)),
-            clock,
-            listeners: &listeners,
-            udp: UdpOptions { segments_max: settings.segments_max, ..UdpOptions::default() },
-            spread: Spread::default(),
-            late: None,
-            limits,
-            identities: Arc::clone(identities),
-            beside: Box::new(beside(index)),
-        };
-        let router = Router::new(control.shared(), index, os::chance()?);
-        workers.push(Worker::new(setup, router)?);
-    }
-    worker::introduce(&mut workers)?;
-    Ok(workers)
-}
-
-/// True: this thread had more powers than these. A thread that cannot give them up serves all the same.
-fn keep(powers: &[Power]) -> bool {
-    privilege::keep(powers).unwrap_or_else(|error| {
-        warn!("powers of root cannot be given up: {error}");
-        false
-    })
-}
-
-fn start(worker: Worker<Router>) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name("worker".into()).spawn(move || {
-        // This thread reads what strangers send.
-        keep(&[]);
-        worker.run()
-    })
-}
-
-/// Ends the process when one worker fails; ends well when all have stopped.
-fn end_with_workers(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name("workers".into()).spawn(move || {
-        for thread in threads {
-            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-            if let Err(error) = ended {
-                errln!("error: a worker ended: {error}");
-                std::process::exit(1);
-            }
-        }
-        Ok(())
-    })
-}
-
 fn start_control_thread(
     control: Arc<Mutex<Control>>,
     clock: Clock,
     heartbeats: Option<i32>,
     tray: Tray,
+    over: Over,
 ) -> io::Result<()> {
     let mut poll = Poll::new()?;
     if let Some(fd) = heartbeats {
@@ -346,7 +322,7 @@ fn start_control_thread(
     let mut watchdog = Watchdog::of_manager();
     std::thread::Builder::new().name("control".into()).spawn(move || {
         let mut events = Events::with_capacity(4);
-        loop {
+        while !over.is_so() {
             let wait = lock(&control).next_deadline().since(clock.now());
             // Interrupted or not, a turn does no harm.
             let _ = poll.poll(&mut events, Some(wait));
@@ -388,17 +364,4 @@ fn never_readable() -> io::Result<OwnedFd> {
     // The write end stays open as long as the process runs: a closed end would make the pipe readable.
     std::mem::forget(write);
     Ok(read.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_thread_models_have_as_many_workers_as_they_say() {
-        assert_eq!(worker_count(Threads::One), 1);
-        assert_eq!(worker_count(Threads::Two), 1);
-        assert_eq!(worker_count(Threads::PerCore { workers: 3 }), 3);
-        assert_eq!(worker_count(Threads::PerCore { workers: 0 }), 1);
-    }
 }

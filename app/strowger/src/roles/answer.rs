@@ -200,6 +200,7 @@ fn serve(args: &Args, listeners: &[Listener], tls: Option<Tls>) -> io::Result<()
             pin: None,
             clock,
             listeners: &all,
+            given: Vec::new(),
             udp: UdpOptions::default(),
             limits: net::Limits::default(),
             identities: Arc::new(Identities::new(tls.map(identity))),

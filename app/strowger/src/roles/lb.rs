@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// file
     #[arg(long, short, value_name = "FILE", conflicts_with = "short")]
     config: Option<PathBuf>,
+    /// Take the place of the load manager that runs here: its sockets, connections and memories, under calls. PATH is its
+    /// control socket, if that is not the one of this configuration
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    take_over: Option<Option<PathBuf>>,
     #[command(flatten)]
     short: Short,
 }
@@ -104,7 +108,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             LogFormat::Json => warn!("{}", notice.trim()),
         }
     }
-    match serve(checked, &|| args.checked()) {
+    let own = checked.process.control.clone();
+    let before = args.take_over.clone().map(|path| path.unwrap_or(own));
+    match serve(checked, &|| args.checked(), before.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             errln!("error: {error}");

@@ -6,6 +6,8 @@
 //! nothing is proven: it is done only if the operator allows it, for the address of a server of the farm, and from that
 //! address. All workers know an address that was taken over; when its connection is gone, another is opened as usual.
 
+mod stored;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -7,6 +7,8 @@
 //! connection behind, and nobody reports the end of that connection. So the last proof counts, even while the old connection
 //! seems open. Registrations with different `reg-id`s do not replace each other: they are flows side by side (RFC 5626 §4.2).
 
+mod stored;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

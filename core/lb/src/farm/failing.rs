@@ -3,6 +3,8 @@
 //! everywhere is not the fault of one server. A server that is worse is set aside for a while, then tried with a few calls;
 //! each time that these fail, it stays away twice as long. The server table limits how many servers may be away.
 
+mod stored;
+
 use base::{Duration, Time};
 
 /// About how many outcomes are remembered: at this many, all counts are halved.

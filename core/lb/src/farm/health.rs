@@ -8,6 +8,7 @@ use crate::settings::{Probe, Settings};
 pub use crate::farm::condition::{Reason, State};
 
 mod due;
+mod stored;
 
 /// A server that answered within this time is there, whatever ICMP says: a forger of ICMP cannot keep it from answering. The
 /// failure of a server that is gone is noticed this much later.

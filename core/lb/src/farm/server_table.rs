@@ -23,6 +23,7 @@ mod deaths;
 mod moved;
 mod refusal;
 mod row;
+mod stored;
 pub use deaths::DeathNotice;
 pub use refusal::Refusal;
 use row::{Agent, Row};
@@ -290,6 +291,11 @@ impl ServerTable {
                 row.view(now, index, self.score_of(row), count(row), (admitted, at_limit))
             })
             .collect()
+    }
+
+    /// The place of each server's counters.
+    pub fn seats(&self) -> impl Iterator<Item = (ServerId, Seat)> {
+        self.rows.iter().map(|row| (row.id, row.seat))
     }
 
     pub fn len(&self) -> usize {

@@ -4,6 +4,7 @@ mod failover;
 mod lost;
 mod passed;
 mod responses;
+mod stored;
 mod tier;
 
 use base::{Duration, Time};

@@ -3,6 +3,7 @@
 mod asked_again;
 mod cancels;
 mod passed;
+mod stored;
 
 use base::Time;
 use transaction::table::{Bounds, Next, SharedTable};
@@ -218,10 +219,9 @@ impl Held {
             Some(step) => {
                 concerned += 1;
                 self.count_end(step);
-                if matches!(step, Step::Remove | Step::Unanswered) {
-                    Next::Remove(())
-                } else {
-                    Next::Keep(())
+                match step {
+                    Step::Remove | Step::Unanswered => Next::Remove(()),
+                    _ => Next::Keep(()),
                 }
             }
         });

@@ -1,6 +1,7 @@
 //! For any events in any order: the bounds hold, each action can be done, and in the end nothing is left.
 
 use base::Time;
+use base::fields::{Reader, Writer};
 use proptest::prelude::*;
 
 use super::tests::{at, kept_over};
@@ -56,6 +57,8 @@ enum Step {
     Wait {
         ms: u64,
     },
+    /// Another load manager goes on with all of it.
+    HandedOver,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -83,6 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (server.clone(), any::<bool>()).prop_map(|(server, of_tier)| Step::Failed { server, of_tier }),
         3 => server.clone().prop_map(|server| Step::Lost { server }),
         2 => server.prop_map(|server| Step::Unsent { server }),
+        1 => Just(Step::HandedOver),
         4 => prop_oneof![0..1000_u64, 1000..40_000_u64].prop_map(|ms| Step::Wait { ms }),
     ]
 }
@@ -112,12 +116,24 @@ fn obey(held: &Held, alarms: &mut Alarms, now: Time, choose: bool) {
     assert!(alarms.next_deadline().is_none_or(|deadline| deadline > now));
 }
 
+/// All of it as bytes, in an order that does not depend on the table.
+fn written(held: &Held) -> Vec<u8> {
+    let mut writer = Writer::default();
+    held.write(1, &mut writer);
+    let bytes = writer.into_bytes();
+    let mut groups: Vec<&[u8]> = Reader::new(&bytes).all(1).collect();
+    groups.sort_unstable();
+    let mut sorted = Writer::default();
+    groups.into_iter().for_each(|group| sorted.bytes(1, group));
+    sorted.into_bytes()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn bounds_hold_and_all_ends(steps in prop::collection::vec((step(), 0..2_usize), 1..80), choose in any::<bool>()) {
-        let held = Held::new(Limits::new(ENTRIES_MAX, BYTES_MAX));
+        let mut held = Held::new(Limits::new(ENTRIES_MAX, BYTES_MAX));
         let mut workers = [Alarms::new(0, ENTRIES_MAX), Alarms::new(1, ENTRIES_MAX)];
         let mut ms = 0;
         for (step, worker) in steps {
@@ -156,6 +172,20 @@ proptest! {
                 Step::Lost { server } => { held.connection_lost(at(ms), alarms, ServerId(server)); }
                 Step::Unsent { server } => { held.unsent(at(ms), alarms, ServerId(server)); }
                 Step::Wait { ms: more } => ms += more,
+                Step::HandedOver => {
+                    let before = held;
+                    let bytes = written(&before);
+                    held = Held::new(Limits::new(ENTRIES_MAX, BYTES_MAX));
+                    workers = [Alarms::new(0, ENTRIES_MAX), Alarms::new(1, ENTRIES_MAX)];
+                    for group in Reader::new(&bytes).groups(1) {
+                        let taken: Vec<_> = (0..2_u8)
+                            .filter_map(|own| held.read(at(ms), &mut workers[usize::from(own)], group, |by| by == own))
+                            .collect();
+                        prop_assert_eq!(taken, [true]);
+                    }
+                    prop_assert_eq!((held.len(), held.bytes()), (before.len(), before.bytes()));
+                    prop_assert_eq!(written(&held), bytes);
+                }
             }
             for alarms in &mut workers {
                 obey(&held, alarms, at(ms), choose);

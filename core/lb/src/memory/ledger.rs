@@ -3,6 +3,8 @@
 //! whatever is retransmitted, lost or late. A count belongs to one incarnation of a server: leftovers of a removed server
 //! affect no other server.
 
+mod stored;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -3,6 +3,8 @@
 //! Towards each server it is a client transaction of RFC 3261 §17.1.2, towards the telephone a server transaction of
 //! §17.2.2. Nothing here reads a message; [`super::verdict`] judges the answers.
 
+mod stored;
+
 use std::net::SocketAddr;
 use std::ops::Range;
 

@@ -1,5 +1,7 @@
 //! Registrations in progress, in one table of all workers, and the answers to attempts that wait for the next attempt.
 
+mod stored;
+
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use base::Time;

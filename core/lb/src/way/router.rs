@@ -56,6 +56,10 @@ impl Router {
         Router { parser: Parser::new(), edits: Edits::new(), core, looked: Time::ZERO, kept: Vec::new() }
     }
 
+    pub(crate) fn core_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
     /// Never fails: a bad input becomes an answer, a counter, or both.
     pub fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let core = &mut self.core;

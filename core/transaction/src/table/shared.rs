@@ -49,6 +49,13 @@ impl<V: Due> SharedTable<V> {
         Self::guard(&self.shards[(key >> 32) as usize % SHARDS])
     }
 
+    /// Every entry in no order, one shard locked at a time; `visit` must not use this table.
+    pub fn visit(&self, mut visit: impl FnMut(u64, &V)) {
+        for shard in &self.shards {
+            Self::guard(shard).iter().for_each(|(key, value)| visit(key, value));
+        }
+    }
+
     /// [`Table::change`] of the entry with this key.
     pub fn change<T>(
         &self,

@@ -1,5 +1,7 @@
 //! One connection: the bytes of a message that is not complete yet, and the bytes that wait to be written.
 
+mod stored;
+
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 

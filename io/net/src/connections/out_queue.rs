@@ -53,7 +53,6 @@ impl OutQueue {
 
     /// Adds a message, or the rest of one, in parts. False: there is no memory. `target` is `None` for bytes whose loss
     /// nobody needs to know, such as an answer to a keep-alive.
-    /// to a keep-alive.
     pub(crate) fn push(
         &mut self,
         rest: &[&[u8]],
@@ -94,6 +93,16 @@ impl OutQueue {
         completed
     }
 
+    /// The unwritten bytes of each message.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&[u8], &Waiting)> {
+        let mut at = self.gone + self.written as u64;
+        self.messages.iter().map(move |message| {
+            let from = (at - self.gone) as usize;
+            at = message.end;
+            (self.bytes.get(from..(at - self.gone) as usize).unwrap_or_default(), message)
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.written == self.bytes.len()
     }
@@ -123,6 +132,8 @@ mod tests {
         assert_eq!(queue.advance(5, Time::from_secs(1)), 1);
         assert_eq!(queue.unwritten(), b"cond");
         assert_eq!(queue.size(), 4 + 7);
+        let parts: Vec<_> = queue.parts().map(|(bytes, message)| (bytes, message.target)).collect();
+        assert_eq!(parts, [(&b"cond"[..], Some(target(2)))]);
         let left: Vec<_> = queue.into_messages().collect();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].target, Some(target(2)));

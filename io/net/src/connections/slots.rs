@@ -57,6 +57,34 @@ impl<T> Slots<T> {
         self.places[usize::from(key.slot)].value = Some(value);
     }
 
+    /// The generation of each place.
+    pub(crate) fn generations(&self) -> impl Iterator<Item = u32> {
+        self.places.iter().map(|place| place.generation)
+    }
+
+    /// As many places as another process had, with their generations, all of them free.
+    pub(crate) fn restore(&mut self, generations: impl Iterator<Item = u32>) {
+        let places = generations.take(self.max).map(|generation| Place { generation, value: None });
+        self.places = places.collect();
+        self.free = (0..self.places.len()).rev().filter_map(|slot| u16::try_from(slot).ok()).collect();
+    }
+
+    /// Fills the free place with this key. False: there is no such place.
+    pub(crate) fn fill(&mut self, key: Key, value: T) -> bool {
+        let Some(place) = self.places.get_mut(usize::from(key.slot)) else { return false };
+        if place.generation != key.generation || place.value.is_some() {
+            return false;
+        }
+        place.value = Some(value);
+        true
+    }
+
+    /// After the last [`Slots::fill`].
+    pub(crate) fn filled(&mut self) {
+        let places = &self.places;
+        self.free.retain(|slot| places[usize::from(*slot)].value.is_none());
+    }
+
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let place = self.places.get(usize::from(key.slot))?;
         if place.generation == key.generation { place.value.as_ref() } else { None }
@@ -112,6 +140,30 @@ mod tests {
         assert_eq!(slots.get_mut(first), None);
         assert_eq!(slots.remove(first), None);
         assert_eq!(slots.get_mut(second), Some(&mut "second"));
+    }
+
+    #[test]
+    fn another_process_has_the_same_keys() {
+        let mut slots = Slots::new(9, 7);
+        let keys: Vec<Key> = (0..4)
+            .map(|value| {
+                let key = slots.vacant().unwrap();
+                slots.insert(key, value);
+                key
+            })
+            .collect();
+        slots.remove(keys[1]);
+        let mut there = Slots::new(9, 1000);
+        there.restore(slots.generations());
+        assert!(slots.iter().all(|(key, value)| there.fill(key, *value)));
+        assert!(!there.fill(keys[0], 5) && !there.fill(keys[1], 5), "taken, and gone");
+        there.filled();
+        assert_eq!(there.len(), 3);
+        assert_eq!((there.get(keys[0]), there.get(keys[1]), there.get(keys[3])), (Some(&0), None, Some(&3)));
+        assert_eq!(there.vacant(), slots.vacant());
+        let mut small = Slots::<u8>::new(2, 0);
+        small.restore(slots.generations());
+        assert!(!small.fill(keys[3], 3), "there is no room");
     }
 
     #[test]

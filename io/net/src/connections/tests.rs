@@ -2,6 +2,7 @@
 
 mod bench;
 mod half_closed;
+mod handed;
 mod introduced;
 mod secure;
 mod shares;

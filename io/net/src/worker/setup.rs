@@ -1,6 +1,7 @@
 //! What a worker is made from, and how others reach it while it runs.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +10,7 @@ use mio::Waker;
 use sip::Transport;
 use turn::Core;
 
+use super::asked::Asked;
 use super::beside::Beside;
 use crate::{Clock, Counters, Identities, Limits, Spread, UdpOptions};
 
@@ -21,6 +23,9 @@ pub struct Setup<'a, C: Core> {
     pub clock: Clock,
     /// Transport and address of each listener, in the order of the configuration.
     pub listeners: &'a [(Transport, SocketAddr)],
+    /// The sockets of these listeners that another process gave for this worker, in the same order; the others are opened.
+    /// Empty: all are opened.
+    pub given: Vec<Option<OwnedFd>>,
     pub udp: UdpOptions,
     pub limits: Limits,
     /// Certificates of TLS listeners; empty without such listeners.
@@ -39,6 +44,7 @@ pub struct Handle {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) wake: Arc<Waker>,
     pub(super) counters: Arc<Counters>,
+    pub(super) asked: Arc<Asked>,
 }
 
 impl Handle {

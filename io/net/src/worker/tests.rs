@@ -1,5 +1,7 @@
 //! A worker over real sockets on loopback, with a core that forwards.
 
+mod standstill;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Mutex;
@@ -119,6 +121,13 @@ impl Core for Forwarder {
     }
 }
 
+impl Worker<Forwarder> {
+    /// The addresses of the TCP listeners, in their order.
+    fn stream_addresses(&self) -> impl Iterator<Item = io::Result<SocketAddr>> {
+        self.edge.connections.local_addresses()
+    }
+}
+
 struct Running {
     address: SocketAddr,
     stream_address: SocketAddr,
@@ -137,6 +146,7 @@ fn setup(
         pin: None,
         clock: Clock::start(),
         listeners,
+        given: Vec::new(),
         udp,
         limits: Limits::default(),
         identities: Arc::default(),

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::ctl::asked::Asked;
+use crate::lb::over::Over;
 use certificate::Certificate;
 
 pub(crate) use metrics::page;
@@ -33,21 +34,34 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection ends after this time, however slowly its bytes come and go.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
+pub(crate) fn listen(listen: SocketAddr) -> io::Result<TcpListener> {
+    let place = format!("{listen} (api.listen)");
+    TcpListener::bind(listen).map_err(|error| crate::process::ports::unavailable(&place, &error))
+}
+
 /// Listens, and serves on a thread of its own until the process ends.
 pub(crate) fn serve(
-    listen: SocketAddr,
+    address: SocketAddr,
     open_metrics: bool,
     certificate: Certificate,
     asked: Arc<dyn Asked>,
 ) -> io::Result<SocketAddr> {
-    let place = format!("{listen} (api.listen)");
-    let listener =
-        TcpListener::bind(listen).map_err(|error| crate::process::ports::unavailable(&place, &error))?;
+    serve_at(listen(address)?, open_metrics, certificate, asked, Over::default())
+}
+
+/// The same at a socket that is there already, until another process serves it.
+pub(crate) fn serve_at(
+    listener: TcpListener,
+    open_metrics: bool,
+    certificate: Certificate,
+    asked: Arc<dyn Asked>,
+    over: Over,
+) -> io::Result<SocketAddr> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     std::thread::Builder::new().name("http".into()).spawn(move || {
-        runtime.block_on(accept(listener, open_metrics, certificate, asked));
+        runtime.block_on(over.or(accept(listener, open_metrics, certificate, asked)));
     })?;
     Ok(address)
 }

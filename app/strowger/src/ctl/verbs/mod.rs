@@ -6,6 +6,7 @@ pub(super) mod calls;
 pub(super) mod choices;
 pub(super) mod counters;
 pub(super) mod drain;
+pub(super) mod hand_over;
 pub(super) mod left;
 pub(super) mod limits;
 pub(super) mod log;

@@ -30,6 +30,8 @@ use net::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::lb::over::Over;
+use crate::lb::sockets::Sockets;
 use crate::process::lock::lock;
 use counters::{Counter, FrontCounters};
 use patient::Patient;
@@ -60,7 +62,21 @@ pub(crate) struct Front {
 
 impl Front {
     /// Listens, and serves on a thread of its own until the process ends.
+    #[cfg(test)]
     pub(crate) fn serve(http: Http, shared: Shared, clock: Clock, chance: Chance) -> io::Result<Arc<Front>> {
+        let (front, listener) = Front::open(http, shared, clock, chance, &Sockets::default())?;
+        front.start(listener, Over::default())?;
+        Ok(front)
+    }
+
+    /// Listens, and serves nobody yet.
+    pub(crate) fn open(
+        http: Http,
+        shared: Shared,
+        clock: Clock,
+        chance: Chance,
+        sockets: &Sockets,
+    ) -> io::Result<(Arc<Front>, TcpListener)> {
         let listen = http.listen;
         let named = |error: io::Error| {
             let remedy =
@@ -68,9 +84,9 @@ impl Front {
             let what = format!("cannot listen for HTTP on {listen}: {error}\n  remedy: {remedy}");
             io::Error::new(error.kind(), what)
         };
-        let listener = TcpListener::bind(listen).map_err(named)?;
+        let name = format!("HTTP of converged sessions at {listen}");
+        let listener: TcpListener = sockets.take_or(&name, || TcpListener::bind(listen).map_err(named))?;
         listener.set_nonblocking(true)?;
-        let connections_max = http.connections_max;
         let front = Arc::new(Front {
             address: listener.local_addr()?,
             clock,
@@ -82,13 +98,19 @@ impl Front {
             resting: Mutex::default(),
             counters: FrontCounters::default(),
         });
+        Ok((front, listener))
+    }
+
+    /// Serves on a thread of its own, until another process does.
+    pub(crate) fn start(self: &Arc<Front>, listener: TcpListener, over: Over) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let served = Arc::clone(&front);
+        let connections_max = self.settings.load().connections_max;
+        let served = Arc::clone(self);
         std::thread::Builder::new().name("converged".into()).spawn(move || {
             give_way();
-            runtime.block_on(served.accept(listener, connections_max));
+            runtime.block_on(over.or(served.accept(listener, connections_max)));
         })?;
-        Ok(front)
+        Ok(())
     }
 
     /// Other settings, for requests from now on. The listener and the bound on connections stay.

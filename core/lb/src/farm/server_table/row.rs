@@ -22,6 +22,7 @@ mod figures;
 mod reasons;
 mod replayed;
 mod rising;
+mod stored;
 mod view;
 pub use reasons::{Reason, Source};
 pub use view::RowView;
@@ -108,7 +109,7 @@ pub(super) struct Row {
     /// Since when its known calls have gone elsewhere, if they do.
     pub(super) gone_since: Option<Time>,
     /// Calls that the server had been given at its last heartbeat, or when its trial began.
-    admitted_before: u64,
+    pub(super) admitted_before: u64,
     /// Responses from it that had passed when its trial began.
     answered_before: u32,
     /// Calls given to earlier servers of its slot.

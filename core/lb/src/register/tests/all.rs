@@ -195,6 +195,42 @@ fn one_of_four_challenges_and_one_is_dead_and_the_telephone_is_registered() {
     assert_eq!(answer.fields("Contact"), ["<sip:bob@192.0.2.1>;expires=45"]);
 }
 
+#[test]
+fn another_load_manager_goes_on_between_any_two_messages() {
+    let given = || {
+        let mut settings = settings(Affinity::Tag, Selection::RoundRobin);
+        settings.register.to = RegisterTo::All;
+        settings.register.wait = Duration::from_millis(400);
+        settings
+    };
+    let next = |farm: Farm| farm.handed_over(given());
+    let mut farm = Farm::new(given());
+    let first = register(USER, "c1", "");
+    let asked = farm.udp(CLIENT, &first);
+    for (server, answer) in [(1, OK), (2, &challenge("farm", "n2")), (3, OK)] {
+        farm = next(farm);
+        says(&mut farm, &asked, server, answer);
+    }
+    farm = next(farm);
+    assert!(farm.udp(CLIENT, &first).is_empty(), "a copy");
+    farm.now = farm.now + Duration::from_millis(400);
+    let answer = farm.timers().remove(0);
+    assert_eq!(answer.start_line(), "SIP/2.0 401 Unauthorized");
+    farm = next(farm);
+    assert_eq!(only(farm.udp(CLIENT, &first)).text, answer.text);
+    let text = register(USER, "c1", &credentials("farm", "n2")).replace("z9hG4bK-c1", "z9hG4bK-c2");
+    let asked = farm.udp(CLIENT, &text);
+    assert_eq!(asked.len(), 2, "servers that accepted are not asked again");
+    farm = next(farm);
+    says(&mut farm, &asked, 2, OK);
+    farm.now = farm.now + Duration::from_millis(100);
+    farm = next(farm);
+    let again: Vec<String> = farm.timers().iter().map(Left::address).collect();
+    assert!(again.is_empty(), "{again:?}");
+    farm.now = farm.now + Duration::from_millis(300);
+    assert_eq!(farm.timers().remove(0).start_line(), "SIP/2.0 200 OK");
+}
+
 /// A telephone that answers the first challenge of each realm, as long as there are new nonces. Servers accept their own nonce.
 fn attempts(farm: &mut Farm, realm_of: impl Fn(u8) -> String, shared_secret: bool) -> (usize, Left) {
     let mut given: Vec<(String, String)> = Vec::new();

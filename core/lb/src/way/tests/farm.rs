@@ -11,6 +11,7 @@ use turn::{Claim, Input, Outgoing};
 use crate::counters::Counter;
 use crate::farm::server_counters::ServerCounters;
 use crate::farm::server_table::ServerTable;
+use crate::hand_over::Amount;
 use crate::outbox::{Ask, Event, Outbox};
 use crate::settings::*;
 use crate::shared::Shared;
@@ -102,6 +103,23 @@ impl Farm {
             claims: Vec::new(),
             questions: Vec::new(),
         }
+    }
+
+    /// Another load manager that goes on where this one is.
+    pub(crate) fn handed_over(&self, settings: Settings) -> Farm {
+        let (bytes, _) = crate::hand_over::write(&self.shared, &self.table, self.now, 0);
+        self.going_on_with(settings, &bytes).0
+    }
+
+    /// The same with these bytes.
+    pub(crate) fn going_on_with(&self, settings: Settings, bytes: &[u8]) -> (Farm, Option<Amount>) {
+        let mut next = Farm::started_as(settings, self.shared.run);
+        next.now = self.now;
+        let read = crate::hand_over::read(bytes, &next.shared, &mut next.table, self.now, 0);
+        let own = next.router.take_over(bytes, 1, self.now);
+        next.publish();
+        let whole = |shared: Amount| Amount { held: own.held, registrations: own.registrations, ..shared };
+        (next, read.ok().map(whole))
     }
 
     pub(crate) fn of(affinity: Affinity, selection: Selection) -> Farm {

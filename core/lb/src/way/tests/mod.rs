@@ -13,6 +13,7 @@ pub(crate) mod farm;
 mod flow;
 mod followers;
 mod full;
+mod hand_over;
 mod host_names;
 mod limits;
 mod lost_calls;

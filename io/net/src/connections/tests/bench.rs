@@ -1,7 +1,9 @@
 //! A worker's half of the streams, over real sockets on loopback. The test sets the time.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use base::{Duration, Time};
 use mio::{Events, Poll};
@@ -40,13 +42,24 @@ impl Bench {
 
     /// With a listener for each of these.
     pub(super) fn on(transports: &[Transport], limits: Limits, identities: Arc<Identities>) -> Bench {
+        Bench::at(transports, &mut [], limits, identities)
+    }
+
+    /// Some of the listeners are there already.
+    fn at(
+        transports: &[Transport],
+        given: &mut [Option<OwnedFd>],
+        limits: Limits,
+        identities: Arc<Identities>,
+    ) -> Bench {
         let poll = Poll::new().unwrap();
         let counters = Arc::new(Counters::default());
         let listeners: Vec<_> =
             transports.iter().map(|&transport| (transport, "127.0.0.1:0".parse().unwrap())).collect();
         let registry = poll.registry().try_clone().unwrap();
+        let counted = Arc::clone(&counters);
         let connections =
-            Connections::new(0, &listeners, limits, identities, registry, Arc::clone(&counters)).unwrap();
+            Connections::new(0, &listeners, given, limits, identities, registry, counted).unwrap();
         Bench {
             poll,
             connections,
@@ -65,6 +78,24 @@ impl Bench {
 
     pub(super) fn new() -> Bench {
         Bench::with(Limits::default())
+    }
+
+    /// Another process goes on with its listeners and connections, under these transports; this one relays TLS until the last
+    /// of those connections has ended.
+    pub(super) fn handed_over(self, transports: &[Transport]) -> (Bench, JoinHandle<std::io::Result<()>>) {
+        let (part, pairs) = self.connections.part();
+        let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().unwrap();
+        // SAFETY: the connections are open until the end of this function.
+        let borrowed = part.descriptors.iter().map(|fd| unsafe { BorrowedFd::borrow_raw(*fd) });
+        let descriptors: Vec<OwnedFd> = borrowed.map(copy).collect();
+        let mut given: Vec<_> = self.connections.listening().map(|(_, socket)| Some(copy(socket))).collect();
+        let mut next = Bench::at(transports, &mut given, Limits::default(), Arc::default());
+        next.now = self.now;
+        let all = descriptors.len();
+        let (taken, _) = next.connections.restore(&part.bytes, descriptors, self.now);
+        assert_eq!((taken, part.left_out), (all, 0));
+        let relay = self.connections.into_relay(pairs).unwrap();
+        (next, std::thread::spawn(move || relay.run(os::Clock::start())))
     }
 
     pub(super) fn client(&self) -> TcpStream {

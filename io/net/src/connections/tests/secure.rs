@@ -17,6 +17,7 @@ use sip::{Target, Transport};
 use super::bench::Bench;
 use super::{back, message};
 use crate::connections::Limits;
+use crate::connections::relay::{CLOSING, SERVED};
 use crate::tls::{Identities, Identity};
 
 /// An authority that signs certificates for 127.0.0.1.
@@ -115,6 +116,66 @@ fn client_of(bench: &mut Bench, to: SocketAddr, config: ClientConfig) -> Result<
         }
         Ok(client)
     })
+}
+
+#[test]
+fn another_process_goes_on_and_this_one_does_the_tls() {
+    let authority = Authority::new();
+    let mut first = bench(authority.identity(), Limits::default());
+    let mut client = client(&mut first, authority.client(None)).unwrap();
+    let (one, other) = (message(1), message(2));
+    let mut client = beside(&mut first, move || {
+        client.write_all(&one.as_bytes()[..30]).unwrap();
+        client.flush().unwrap();
+        client
+    });
+    first.until("half a message", |bench| bench.count("stream_bytes_in") == 30);
+    let (mut next, relay) = first.handed_over(&[Transport::Tls]);
+    let client = beside(&mut next, move || {
+        client.write_all(&message(1).as_bytes()[30..]).unwrap();
+        client.write_all(other.as_bytes()).unwrap();
+        client.flush().unwrap();
+        client
+    });
+    next.until("both arrive", |bench| bench.messages.len() == 2);
+    assert_eq!((&next.messages[0].0, &next.messages[1].0), (&message(1), &message(2)));
+    assert_eq!(next.messages[0].1.transport, Transport::Tls);
+    let long = "x".repeat(300_000);
+    next.send(&long, back(next.messages[0].1, false));
+    // Over one more process, and back.
+    let (mut last, _) = next.handed_over(&[Transport::Tls]);
+    let mut client = client;
+    let client = beside(&mut last, move || {
+        let mut bytes = vec![0; 300_000];
+        client.read_exact(&mut bytes).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == b'x'));
+        client.write_all(message(3).as_bytes()).unwrap();
+        client.flush().unwrap();
+        client
+    });
+    last.until("the third arrives", |bench| bench.messages.len() == 1);
+    assert!(!relay.is_finished());
+    drop(client);
+    last.until("the end", |bench| bench.closed.len() == 1);
+    relay.join().unwrap().unwrap();
+}
+
+#[test]
+fn connections_that_last_too_long_are_closed_in_turn() {
+    let authority = Authority::new();
+    let mut bench = bench(authority.identity(), Limits::default());
+    let clients: Vec<Client> = (0..4).map(|_| client(&mut bench, authority.client(None)).unwrap()).collect();
+    let (_, pairs) = bench.connections.part();
+    let mut relay = bench.connections.into_relay(pairs).unwrap();
+    let mut left = |age| {
+        relay.close_in_turn(age, 4);
+        relay.len()
+    };
+    let half = SERVED + CLOSING / 2;
+    assert_eq!([Duration::ZERO, SERVED, half, half, SERVED + CLOSING].map(&mut left), [4, 4, 2, 2, 0]);
+    for mut client in clients {
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "with a close_notify");
+    }
 }
 
 #[test]

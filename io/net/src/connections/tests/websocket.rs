@@ -53,6 +53,30 @@ fn rest(client: &mut TcpStream) -> Vec<u8> {
 }
 
 #[test]
+fn another_process_goes_on_within_a_frame() {
+    let mut first = bench();
+    let mut client = client(&mut first);
+    let mut asking = first.client();
+    let (request, frames) = (REQUEST.as_bytes(), framed(0x01, b"MESSAGE sip:a@b SIP/2.0\r\n"));
+    asking.write_all(&request[..40]).unwrap();
+    client.write_all(&frames).unwrap();
+    let last = framed(0x80, b"Content-Length: 0\r\n\r\n");
+    client.write_all(&last[..9]).unwrap();
+    let bytes = (REQUEST.len() + 40 + frames.len() + 9) as u64;
+    first.until("all has come", |bench| bench.count("stream_bytes_in") == bytes);
+    let (mut next, _) = first.handed_over(&[Transport::Ws]);
+    client.write_all(&last[9..]).unwrap();
+    next.until("the message", |bench| bench.messages.len() == 1);
+    assert_eq!(next.messages[0].0, "MESSAGE sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n");
+    next.send("answer", back(next.messages[0].1, false));
+    let mut answer = [0; 8];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"\x81\x06answer");
+    asking.write_all(&request[40..]).unwrap();
+    next.until("the upgrade", |bench| bench.count("handshakes_done") == 1);
+}
+
+#[test]
 fn messages_and_pings_go_both_ways() {
     let mut bench = bench();
     let mut client = client(&mut bench);
