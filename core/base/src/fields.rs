@@ -8,6 +8,8 @@
 //! A name may come several times; then it is a list. The bytes of a value may be values again. A name is never used again for
 //! something else. Whatever the bytes are, reading them neither panics nor takes more than they are.
 
+pub mod other_build;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::Time;

@@ -16,6 +16,7 @@ use sip::Transport;
 
 use super::Connections;
 use super::connection::Connection;
+use super::introducing::Introducing;
 use super::slots::Key;
 use super::source::source;
 use crate::tcp::Stream;
@@ -33,6 +34,8 @@ mod name {
 
 const CONNECTION: u8 = 1;
 const GENERATIONS: u8 = 2;
+/// A connection whose proxy has not said yet who is behind it. Their descriptors come after those of the others.
+const INTRODUCING: u8 = 3;
 
 /// Certificates of one peer: far more than a chain has.
 const CERTIFICATES_MAX: usize = 16;
@@ -95,6 +98,10 @@ impl Connections {
                 connection.write(relayed, into);
             });
         }
+        for (_, waiting) in self.introducing.iter() {
+            part.descriptors.push(waiting.stream.as_raw_fd());
+            writer.group(INTRODUCING, |into| waiting.write(into));
+        }
         part.bytes = writer.into_bytes();
         (part, pairs)
     }
@@ -105,30 +112,30 @@ impl Connections {
         let from = Reader::new(bytes);
         let generations = from.get(GENERATIONS).unwrap_or_default().as_chunks::<4>().0;
         self.slots.restore(generations.iter().map(|bytes| u32::from_be_bytes(*bytes)));
-        let (all, mut left_out) = (descriptors.len(), 0);
-        for (from, descriptor) in from.groups(CONNECTION).zip(descriptors) {
-            left_out += usize::from(self.restore_one(from, descriptor, now).is_none());
+        let (all, mut taken, mut descriptors) = (descriptors.len(), 0, descriptors.into_iter());
+        for (from, descriptor) in from.groups(CONNECTION).zip(&mut descriptors) {
+            taken += usize::from(self.restore_one(from, descriptor, now).is_some());
+        }
+        for (from, descriptor) in from.groups(INTRODUCING).zip(&mut descriptors) {
+            taken += usize::from(self.restore_introducing(from, descriptor, now).is_some());
         }
         self.slots.filled();
         self.counters.connections_open.set(self.slots.len() as u64);
-        (all, left_out)
+        (all, all - taken)
     }
 
     fn restore_one(&mut self, from: Reader<'_>, descriptor: OwnedFd, now: Time) -> Option<()> {
         let key = Key { slot: from.small(name::SLOT)?, generation: from.small(name::GENERATION)? };
-        // SAFETY: the descriptor is this process's own, and given away here.
-        let socket = unsafe { TcpStream::from_raw_fd(descriptor.into_raw_fd()) };
+        let socket = socket(descriptor);
         let certificates = from.all(name::CERTIFICATE).take(CERTIFICATES_MAX);
         let certificates = certificates.map(|bytes| CertificateDer::from(bytes.to_vec())).collect();
         let stream = match from.flag(name::RELAYED) {
             true => Stream::relayed(socket, certificates),
             false => Stream::over(socket, &self.limits),
         };
-        let bound = &self.bound;
-        let is_served = |listener: u8, transport: Transport| {
-            bound.get(usize::from(listener)).is_some_and(|(bound, _)| *bound == transport)
-        };
-        let mut connection = Connection::read(from, stream, &is_served, now)?;
+        let is_served = |listener, transport| self.is_served(listener, transport);
+        let stray_bytes = self.limits.stray_bytes;
+        let mut connection = Connection::read(from, stream, &is_served, stray_bytes, now)?;
         connection.stream.register(&self.registry, super::token_of(key)).ok()?;
         let (listener, remote) = (connection.listener, connection.remote);
         let (opened, shakes_hands) = (connection.opened, connection.is_shaking_hands());
@@ -149,6 +156,23 @@ impl Connections {
         self.watch(key);
         Some(())
     }
+
+    fn restore_introducing(&mut self, from: Reader<'_>, descriptor: OwnedFd, now: Time) -> Option<()> {
+        let stream = Stream::over(socket(descriptor), &self.limits);
+        let waiting = Introducing::read(from, stream, now)?;
+        let is_served = self.is_served(waiting.place.0, waiting.place.1);
+        is_served.then_some(())?;
+        self.wait_for_introduction(waiting)
+    }
+
+    fn is_served(&self, listener: u8, transport: Transport) -> bool {
+        self.bound.get(usize::from(listener)).is_some_and(|(bound, _)| *bound == transport)
+    }
+}
+
+fn socket(descriptor: OwnedFd) -> TcpStream {
+    // SAFETY: the descriptor is this process's own, and given away here.
+    unsafe { TcpStream::from_raw_fd(descriptor.into_raw_fd()) }
 }
 
 /// Two ends that never wait.

@@ -29,18 +29,25 @@ impl Connections {
 
     pub(super) fn await_introduction(
         &mut self,
-        mut stream: Stream,
+        stream: Stream,
         place: (u8, Transport),
         proxy: SocketAddr,
         now: Time,
     ) {
-        let Some(key) = self.introducing.vacant() else {
-            return self.counters.connections_refused_handshakes_full.add(1);
-        };
-        let token = Token(INTRODUCED_TOKENS | (key.generation as usize) << 16 | usize::from(key.slot));
-        if stream.register(&self.registry, token).is_ok() {
-            self.introducing.insert(key, Introducing { stream, place, proxy, since: now });
+        let waiting = Introducing { stream, place, proxy, since: now };
+        if self.wait_for_introduction(waiting).is_none() {
+            self.counters.connections_refused_handshakes_full.add(1);
         }
+    }
+
+    /// `None`: no more may wait.
+    pub(super) fn wait_for_introduction(&mut self, mut waiting: Introducing) -> Option<()> {
+        let key = self.introducing.vacant()?;
+        let token = Token(INTRODUCED_TOKENS | (key.generation as usize) << 16 | usize::from(key.slot));
+        if waiting.stream.register(&self.registry, token).is_ok() {
+            self.introducing.insert(key, waiting);
+        }
+        Some(())
     }
 
     /// More of a header may have come.

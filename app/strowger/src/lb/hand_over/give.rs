@@ -46,7 +46,7 @@ impl Giving {
     pub(crate) fn offer(&self) -> Option<serde_json::Value> {
         let control = lock(&self.control);
         let shared = control.shared();
-        let checked = control.checked().filter(|_| !shared.terms().closing && !self.over.is_so())?;
+        let checked = control.checked().filter(|_| !shared.terms().ending && !self.over.is_so())?;
         let keys = Arc::clone(&shared.terms().keys);
         serde_json::to_value(Offer::of(&checked, &keys, self.origin, self.clock.began_us())).ok()
     }

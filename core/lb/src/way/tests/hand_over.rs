@@ -1,6 +1,7 @@
 //! A load manager takes the place of another while calls go on: what was known is known, and what was held goes on at its time.
 
-use base::fields::Writer;
+use base::fields::other_build::{newer, older};
+use base::fields::{Reader, Writer};
 use base::{Duration, Time};
 use sip::Transport;
 
@@ -84,6 +85,26 @@ fn a_repeated_invite_of_a_new_call_finds_its_server_in_every_affinity() {
 }
 
 #[test]
+fn a_call_that_replaces_another_goes_to_the_server_of_that_one() {
+    for (affinity, selection) in
+        [(Affinity::Tag, Selection::RoundRobin), (Affinity::Session, Selection::Cjsq)]
+    {
+        let given = || Settings { count_calls: true, ..settings(affinity, selection) };
+        let mut before = Farm::new(given());
+        let servers: Vec<String> =
+            (0..8).map(|call| establish(&mut before, &format!("c{call}")).0.address()).collect();
+        // Only what counts calls still knows them.
+        before.wait(60);
+        let mut after = before.handed_over(given());
+        for (call, server) in servers.iter().enumerate() {
+            let replaces = format!("Replaces: c{call};to-tag=bob;from-tag=alice\r\n");
+            let invite = request("INVITE", &format!("n{call}"), &format!("z9hG4bKn{call}"), &replaces);
+            assert_eq!(only(after.udp(CLIENT, &invite)).address(), *server, "{affinity:?}");
+        }
+    }
+}
+
+#[test]
 fn no_server_is_unknown_for_a_moment() {
     let given = || settings(Affinity::Tag, Selection::RoundRobin);
     let mut before = Farm::new(given());
@@ -125,10 +146,10 @@ fn another_build_reads_it_and_no_bytes_do_harm() {
     }
     let (bytes, amount) = hand_over::write(&before.shared, &before.table, before.now, 0);
     assert_eq!((amount.calls, amount.held), (3, 3));
-    let mut newer = Writer::default();
-    newer.group(200, |into| into.text(1, "a part that only a newer build knows"));
-    let newer = [newer.into_bytes(), bytes.clone()].concat();
-    assert_eq!(before.going_on_with(given(), &newer).1, Some(amount));
+    let mut part = Writer::default();
+    part.group(200, |into| into.text(1, "a part that only a newer build knows"));
+    let more = [part.into_bytes(), bytes.clone()].concat();
+    assert_eq!(before.going_on_with(given(), &more).1, Some(amount));
     for length in (0..bytes.len()).step_by(7) {
         before.going_on_with(given(), &bytes[..length]);
     }
@@ -141,4 +162,46 @@ fn another_build_reads_it_and_no_bytes_do_harm() {
     }
     let other_keys = Settings { keys: Settings::small(vec![], vec![], [9; 16]).keys, ..given() };
     assert_eq!(before.going_on_with(other_keys, &bytes).1, None);
+}
+
+#[test]
+fn one_value_more_costs_nothing_and_one_less_only_what_it_was_in() {
+    let given = || Settings { count_calls: true, ..settings(Affinity::Session, Selection::Cjsq) };
+    let mut before = Farm::new(given());
+    for call in 0..3 {
+        let (call, branch) = (format!("c{call}"), format!("z9hG4bK{call}"));
+        only(before.tcp(OVER_TCP, 3, &request("INVITE", &call, &branch, "")));
+    }
+    let joins = heartbeat::Heartbeat::plain(9, 5060, heartbeat::ServerState::Started);
+    before.table.heartbeat(before.now, "10.0.0.9".parse().unwrap(), &joins).unwrap();
+    assert!(before.table.drain(before.now, "10.0.0.1:5060".parse().unwrap(), true));
+    before.publish();
+    let (bytes, amount) = hand_over::write(&before.shared, &before.table, before.now, 0);
+    assert_eq!((amount.calls, amount.held), (3, 3));
+    let known = |farm: &Farm| {
+        let rows = farm.table.rows(farm.now).into_iter();
+        let mut rows: Vec<_> =
+            rows.map(|row| (row.address, row.condition, row.drained, row.in_progress)).collect();
+        rows.sort_by_key(|row| row.0);
+        rows
+    };
+    let (after, read) = before.going_on_with(given(), &newer(&bytes));
+    assert_eq!((read, known(&after)), (Some(amount), known(&before)));
+    let lacking = older(&bytes);
+    assert!(lacking.len() > 100, "{}", lacking.len());
+    for less in lacking {
+        let (mut after, read) = before.going_on_with(given(), &less);
+        let part = |name: u8| Reader::new(&less).get(name);
+        let Some(read) = read else {
+            assert!(part(1).is_none(), "only the calls must be there");
+            continue;
+        };
+        assert!(read.calls == amount.calls && read.held + 1 >= amount.held && read.left_out <= 1, "{read:?}");
+        let changed = known(&after).iter().filter(|row| !known(&before).contains(row)).count();
+        // Servers are a part, and so are counts of calls.
+        let whole = part(2).is_some() && part(3) == Reader::new(&bytes).get(3);
+        assert!(changed <= 1 || !whole, "{changed} servers: {:?}", known(&after));
+        let new = only(after.udp(CLIENT, &request("INVITE", "new", "z9hG4bKnew", "")));
+        assert!(new.address().starts_with("udp "));
+    }
 }

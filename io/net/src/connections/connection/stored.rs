@@ -90,11 +90,13 @@ impl Connection {
         }
     }
 
-    /// `is_served`: whether there is still such a listener. `None`: there is none, or the bytes are no connection.
+    /// `is_served`: whether there is still such a listener. `stray_bytes`: see [`super::Limits`]. `None`: there is no such
+    /// listener, or the bytes are no connection.
     pub(in crate::connections) fn read(
         from: Reader<'_>,
         stream: Stream,
         is_served: &dyn Fn(u8, Transport) -> bool,
+        stray_bytes: bool,
         now: Time,
     ) -> Option<Connection> {
         let listener = from.small(name::LISTENER)?;
@@ -103,6 +105,7 @@ impl Connection {
         let place = (listener, transport);
         let opened = from.flag(name::OPENED);
         let mut connection = Connection::new(stream, from.address(name::REMOTE)?, place, opened, now);
+        connection.skips_stray_bytes = stray_bytes;
         let since = from.time(name::SINCE).min(now);
         connection.phase = match from.number(name::PHASE)? {
             0 => Phase::Connecting { since },

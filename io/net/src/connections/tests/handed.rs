@@ -2,6 +2,9 @@
 
 use std::io::Write as _;
 
+use base::Network;
+use base::fields::Reader;
+use base::fields::other_build::{newer, older};
 use sip::Transport;
 
 use super::*;
@@ -108,5 +111,54 @@ fn no_bytes_do_harm() {
             next.connections.restore(bytes, vec![descriptor], first.now);
             next.turn(Duration::ZERO);
         }
+    }
+}
+
+#[test]
+fn one_value_more_costs_nothing_and_one_less_one_connection_at_most() {
+    let limits = Limits { stray_bytes: true, ..Limits::default() };
+    let mut first = Bench::with(limits);
+    first.connections.trust_proxies(vec![vec![Network::parse("127.0.0.1").unwrap()]]);
+    let (mut half, silent) = (first.client(), first.client());
+    let text = message(5);
+    half.write_all(format!("PROXY UNKNOWN\r\n\0{}", &text[..40]).as_bytes()).unwrap();
+    silent.set_nodelay(true).unwrap();
+    first.until("half a message, and nothing", |bench| {
+        bench.count("stream_bytes_in") == 41 && bench.connections.introducing.len() == 1
+    });
+    let (listener, to) = server();
+    first.send(&message(0), to);
+    let peer = listener.accept().unwrap().0;
+    first.until("it is open", |bench| bench.count("connections_opened") == 1);
+    // More than the kernel takes.
+    for _ in 0..12 {
+        if first.count("buffered_bytes") < 1000 {
+            first.send(&"x".repeat(500_000), to);
+        }
+    }
+    assert!(first.count("buffered_bytes") > 1000);
+    let (part, _) = first.connections.part();
+    assert_eq!(part.descriptors.len(), 3);
+    let go_on = |bytes: &[u8]| {
+        let mut next = Bench::with(limits);
+        // In the order of their slots, and the silent one in the end. The sockets of another process never block.
+        let [one, two, three] = [&half, &peer, &silent].map(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.try_clone().unwrap().into()
+        });
+        let (all, left_out) = next.connections.restore(bytes, vec![one, two, three], first.now);
+        assert_eq!(all, 3);
+        (next, left_out)
+    };
+    let (next, left_out) = go_on(&newer(&part.bytes));
+    assert_eq!((left_out, next.connections.open_count(), next.connections.introducing.len()), (0, 2, 1));
+    assert_eq!(next.count("buffered_bytes"), first.count("buffered_bytes"));
+    let lacking = older(&part.bytes);
+    assert!(lacking.len() > 20, "{}", lacking.len());
+    for bytes in lacking {
+        let (mut next, left_out) = go_on(&bytes);
+        let most = if Reader::new(&bytes).get(2).is_some() { 1 } else { 2 };
+        assert!(left_out <= most, "{left_out}: {bytes:?}");
+        next.turn(Duration::ZERO);
     }
 }

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use base::{Duration, Network};
+use sip::Transport;
 
 use super::bench::Bench;
 use super::message;
@@ -94,4 +95,28 @@ fn no_more_wait_for_their_header_than_handshakes_may_be_in_progress() {
     let mut late = bench.client();
     late.write_all((HEADER.to_owned() + &message(1)).as_bytes()).unwrap();
     bench.until("their places are free", |bench| bench.messages.len() == 3);
+}
+
+#[test]
+fn another_process_knows_the_clients_and_hears_the_rest_of_a_header() {
+    let client: SocketAddr = "192.0.2.1:40000".parse().unwrap();
+    let mut first = trusting("127.0.0.1");
+    let (mut known, mut half, mut silent) = (first.client(), first.client(), first.client());
+    known.write_all((HEADER.to_owned() + &message(1)).as_bytes()).unwrap();
+    half.write_all(&HEADER.as_bytes()[..20]).unwrap();
+    first.until("one is known", |bench| bench.messages.len() == 1);
+    // All are accepted before anything of them is read.
+    first.turn(Duration::from_millis(20));
+    let (mut next, _) = first.handed_over(&[Transport::Tcp]);
+    // Whom the next one trusts is the matter of connections that it accepts itself.
+    half.write_all(&HEADER.as_bytes()[20..]).unwrap();
+    half.write_all(message(2).as_bytes()).unwrap();
+    next.until("the rest of a header", |bench| bench.messages.len() == 1);
+    known.write_all(message(3).as_bytes()).unwrap();
+    next.until("more of the known one", |bench| bench.messages.len() == 2);
+    assert!(next.messages.iter().all(|(_, flow)| flow.remote == client), "{:?}", next.messages);
+    assert_eq!(next.count("connections_accepted"), 1, "the one that had not said who it is");
+    next.pass(Limits::default().handshake_time);
+    next.until("the silent one was slow", |bench| bench.count("introductions_slow") == 1);
+    assert!(is_closed(&mut silent));
 }
