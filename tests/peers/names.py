@@ -248,10 +248,33 @@ def contact():
     return "a BYE to a Contact that nobody can look up reached the client", problems
 
 
+def handed():
+    """Another process takes the place of the load manager while the name server is silent: it has the servers, and a call that is up
+    goes on."""
+    with Farm("names-handed") as farm:
+        place = server(farm)
+        name_server = NameServer(farm, HOST, service(place))
+        front = found_by(farm, {SERVICE: {}}, name_server)
+        until(lambda: ports(farm) == [place.port], "the server is there", 20)
+        talking = start_client(farm, calling(), front, 10, 20, "-d", 9000)
+        until(lambda: sum(row["calls"] or 0 for row in farm.status(farm.control())["servers"]) == 10, "10 calls are up", 20)
+        name_server.silent()
+        first = farm.status(farm.control())["pid"]
+        farm.start("lb", [STROWGER, "lb", "--config", next(farm.directory.glob("lb-*.toml")), "--take-over"])
+        until(lambda: farm.status(farm.control())["pid"] != first, "another process serves", 30)
+        outcome = start_client(farm, calling(), front, 20, 20, "-d", 50).finish()
+        talked = talking.finish()
+        name_server.silent(False)
+        until(lambda: names_of(farm)[SERVICE]["state"] == "current", "the name is current", 20)
+    problems = [f"{each.failed} calls failed: {each.causes()} {each.errors}" for each in (outcome, talked) if each.failed]
+    return f"{talked.good} calls went on, {outcome.good} new ones while the name server was silent", problems
+
+
 def main():
     report = Report("names")
     report.case("changing", changing)
     report.case("silent", silent)
+    report.case("handed", handed)
     report.case("located", located)
     report.case("headless", headless)
     report.case("advertised", advertised)

@@ -61,6 +61,13 @@ impl Follower {
         self.state
     }
 
+    /// Before the first answer: the servers that it had in another process.
+    pub fn go_on_with(&mut self, members: Vec<Member>) {
+        if self.members.is_empty() {
+            self.members = members;
+        }
+    }
+
     /// When it came into that state.
     pub fn since(&self) -> Time {
         self.since

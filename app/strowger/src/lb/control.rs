@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
+use base::fields::{Reader, Writer};
 use base::{Duration, Key, Time};
 use config::{Checked, NewCalls};
 use heartbeat::measure::Measures;
@@ -113,12 +114,22 @@ impl Control {
 
     /// All that is remembered, for the process that takes the place of this one.
     pub(crate) fn memories(&self, now: Time) -> (Vec<u8>, Amount) {
-        lb::hand_over::write(&self.shared, &self.table, now, self.wall_us(now))
+        let (mut memories, amount) = lb::hand_over::write(&self.shared, &self.table, now, self.wall_us(now));
+        if let Some(names) = &self.names {
+            let mut writer = Writer::default();
+            names.write(&mut writer);
+            memories.extend(writer.into_bytes());
+        }
+        (memories, amount)
     }
 
     /// Goes on where the process before this one stood.
     pub(crate) fn take_over(&mut self, memories: &[u8], now: Time) -> Result<Amount, NotRestored> {
         let wall_us = self.wall_us(now);
+        if let Some(names) = &mut self.names {
+            let configured = self.checked.as_ref().map_or(&[][..], |checked| &checked.settings.servers);
+            names.go_on_with(Reader::new(memories), now, configured, &mut self.table);
+        }
         let amount = lb::hand_over::read(memories, &self.shared, &mut self.table, now, wall_us)?;
         self.shared.publish(self.table.snapshot());
         self.note_conditions(now, false);

@@ -2,26 +2,25 @@
 
 use std::time::Duration;
 
-use net::Clock;
-use tracing::warn;
-
 use crate::lb::control::Control;
 use crate::lb::names::Names;
+use net::Clock;
 
 /// How long the start waits for the first answers of name servers, and how often it looks for them.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Servers that are found by name are there before the first message is read, if the name servers answer in time.
-pub(crate) fn wait(control: &mut Control, clock: Clock) {
+/// Servers that are found by name are there before the first message is read, if the name servers answer in time. Returns whether
+/// they did.
+pub(crate) fn wait(control: &mut Control, clock: Clock) -> bool {
     let end = clock.now() + PATIENCE;
     loop {
         control.turn(clock.now(), 0, |_, _| ());
         if control.names().is_none_or(Names::are_answered) {
-            return;
+            return true;
         }
         if clock.now() >= end {
-            return warn!("names of servers: no answer yet; calls for them are refused until it comes");
+            return false;
         }
         std::thread::sleep(PAUSE);
     }

@@ -19,6 +19,8 @@ use net::Clock;
 use resolver::Resolver;
 use tracing::{info, warn};
 
+mod handed;
+
 use crate::report::names::NameStatus;
 use crate::report::status::Counter;
 

@@ -125,8 +125,10 @@ pub(crate) fn serve(mut checked: Checked, again: &Again<'_>, before: Option<&Pat
         memory_file::restore(path, &control.shared(), clock.now())?;
     }
     control.run_as(checked.clone());
-    // Before the other load manager stops reading.
-    first_answers::wait(&mut control, clock);
+    // The load manager whose place this one takes serves meanwhile, and gives the servers of its names.
+    if !first_answers::wait(&mut control, clock) && taking.is_none() {
+        warn!("names of servers: no answer yet; calls for them are refused until it comes");
+    }
     if let Some(taking) = &mut taking {
         taking.take(&mut control, &mut workers, clock)?;
         sockets.close_unwanted();
