@@ -7,6 +7,7 @@ pub mod hold;
 pub mod http;
 pub mod memory;
 pub mod outbox;
+pub mod past_us;
 pub mod register;
 pub mod selection;
 pub mod settings;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use heartbeat::notice::Notice;
 use sip::Transport;
 
+use crate::past_us::Cause;
+
 /// The load manager asks that other load managers be told of its calls, and gets no answer. Notices leave before the messages
 /// of the same turn: so the others know of every call that reached a server, whatever happens to us.
 pub type Outbox = turn::Outbox<Notice, turn::None, Event>;
@@ -35,5 +37,12 @@ pub enum Event {
         reason: &'static str,
         /// Messages refused without an event since the last such event.
         unsaid: u64,
+    },
+    /// Calls go past us. Once for each cause.
+    PastUs {
+        cause: Cause,
+        client: SocketAddr,
+        /// `None` if the tables know it no more.
+        server: Option<SocketAddr>,
     },
 }

@@ -7,7 +7,7 @@ use fcaps::{Fault, FaultLog};
 use heartbeat::notice::Notice;
 use lb::outbox::Event;
 use lb::way::router::Router;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::lb::peers::Teller;
 
@@ -38,6 +38,11 @@ impl net::Beside<Router> for Beside {
                     let source = format!("{}:{source}", transport.word());
                     let what = if status.is_some() { "request refused" } else { "message dropped" };
                     info!(target: "strowger::refused", %source, %method, %call_id, status, unsaid, "{what}: {reason}");
+                }
+                Event::PastUs { cause, client, server } => {
+                    let server = server.map(|server| server.to_string());
+                    let (what, remedy) = (cause.what(), cause.remedy());
+                    warn!(target: "strowger::lb", %client, server, "{what}; remedy: {remedy}");
                 }
             }
         }
