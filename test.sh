@@ -17,7 +17,7 @@ TEXT
 
 # Peer programs run in two lanes side by side, each program with the ports of its own lane. Those that need the machine's own network
 # namespace, because they make others or because their peer wants a real interface, are in the first lane.
-FIRST_LANE=(setup matrix vrrp anycast redundant kills phones pjsua browser converged outbound register kamailio imported corpora hostile attacks tls unlike shift score health alerts secure_api proxied sni belonging tolerance)
+FIRST_LANE=(setup matrix vrrp anycast redundant kills phones pages pjsua browser converged outbound register kamailio imported corpora hostile attacks tls unlike shift score health alerts secure_api proxied sni belonging tolerance)
 SECOND_LANE=(engines services cluster failover death run restart handover refusing transports segments held churn hashed twins levels change tiers why renewed encapsulated names)
 PEERS=("${FIRST_LANE[@]}" "${SECOND_LANE[@]}")
 STEPS=(rust "${PEERS[@]}" fuzz)

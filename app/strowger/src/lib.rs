@@ -9,6 +9,8 @@ mod process;
 
 mod ctl;
 mod demo;
+#[cfg(test)]
+mod docs_tests;
 mod engine;
 mod help;
 mod lb;

@@ -9,6 +9,7 @@ pub mod http;
 pub mod memory;
 pub mod names;
 pub mod outbox;
+pub mod past_us;
 pub mod register;
 pub mod selection;
 pub mod settings;

@@ -6,6 +6,8 @@ use dns::record::Question;
 use heartbeat::notice::Notice;
 use sip::Transport;
 
+use crate::past_us::Cause;
+
 pub type Outbox = turn::Outbox<Ask, turn::None, Event>;
 
 /// What the load manager wants of others. No answer comes as an input.
@@ -44,5 +46,12 @@ pub enum Event {
         reason: &'static str,
         /// Messages refused without an event since the last such event.
         unsaid: u64,
+    },
+    /// Calls go past us. Once for each cause.
+    PastUs {
+        cause: Cause,
+        client: SocketAddr,
+        /// `None` if the tables know it no more.
+        server: Option<SocketAddr>,
     },
 }

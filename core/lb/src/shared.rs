@@ -22,6 +22,7 @@ use crate::farm::snapshot::Snapshot;
 use crate::hold::{Held, Limits};
 use crate::memory::calls::Calls;
 use crate::names::{Names, reach};
+use crate::past_us::PastUs;
 use crate::register::Registrations;
 use crate::selection::Selector;
 use crate::settings::{Probe, Settings};
@@ -47,6 +48,8 @@ pub struct Shared {
     /// Host names that were looked up, and what our listeners reach of them.
     pub names: Arc<Names>,
     pub reach: Reach,
+    /// What shows that calls go past us.
+    pub past_us: Arc<PastUs>,
     /// Distinguishes this process from the one before it at the same address: connections are numbered anew.
     pub run: u32,
     /// The wall clock at [`base::Time::ZERO`], microseconds since 1970: load managers of one farm time requests by it.
@@ -160,6 +163,7 @@ impl Shared {
             probes: Arc::default(),
             flows: Arc::new(Flows::new(workers)),
             aliases: Arc::default(),
+            past_us: Arc::default(),
             held: Arc::new(Held::new(Limits::new(settings.held_max, settings.held_bytes_max))),
             why: Arc::new(Why::new(workers, settings.why_calls, first.clone())),
             registrations: Arc::new(Registrations::new(&settings.register)),

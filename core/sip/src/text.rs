@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use memchr::memmem;
+
 pub(crate) use crate::classes::{is_host, is_lws, is_token};
 use crate::scan::{byte, host_end};
 use crate::work;
@@ -29,6 +31,12 @@ fn skip_some_lws(bytes: &[u8], mut at: usize) -> usize {
 pub fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
     let at = byte(bytes, from, b'\n');
     (at < bytes.len() && at > from && bytes[at - 1] == b'\r').then_some(at + 1)
+}
+
+/// Whether these bytes stand anywhere in the text.
+#[inline]
+pub fn holds(text: &[u8], word: &[u8]) -> bool {
+    memmem::find(text, word).is_some()
 }
 
 /// The first offset from `at` on whose byte is none of those that host names have: letters, digits, `-`, `.` and `_`.

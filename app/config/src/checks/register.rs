@@ -99,15 +99,20 @@ pub(crate) fn register(section: &RegisterSection) -> RegisterSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb::register::settings::InsertPath;
+
     use crate::{ShortForm, short_form};
 
-    fn given(register: &str) -> Result<RegisterTo, String> {
-        let given = ShortForm {
+    fn form() -> ShortForm {
+        ShortForm {
             listen: vec!["udp:127.0.0.1:5060".into()],
             server: vec!["127.0.0.1:7000".into()],
             ..ShortForm::default()
-        };
-        short_form(&given.with("register", register))
+        }
+    }
+
+    fn given(register: &str) -> Result<RegisterTo, String> {
+        short_form(&form().with("register", register))
             .map(|checked| checked.settings.register.to)
             .map_err(|problems| problems.to_string())
     }
@@ -119,6 +124,13 @@ mod tests {
         let at = |text: &str| Registrar { address: text.parse().unwrap(), transport: Transport::Udp };
         let two = RegisterTo::Registrar(vec![at("10.0.0.5:5060"), at("10.0.0.6:5070")]);
         assert_eq!(given("registrar:10.0.0.5,udp:10.0.0.6:5070"), Ok(two));
+    }
+
+    #[test]
+    fn the_short_form_says_when_there_is_a_path() {
+        let path = |word: &str| short_form(&form().with("path", word)).unwrap().settings.register.path;
+        assert_eq!(short_form(&form()).unwrap().settings.register.path, InsertPath::Supported);
+        assert_eq!([path("always"), path("never")], [InsertPath::Always, InsertPath::Never]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub const LB_OPTIONS: &[KeyOption] = &[
     option("hash", "KIND", "affinity.hash"),
     option("hold-setup", "WHICH", "hold_setup.kind"),
     option("register", "WHERE", "register.to"),
+    option("path", "WHEN", "register.path"),
     option("health", "PROBE", "health.probe"),
     option("heartbeat", "ADDRESS", "heartbeat.listen"),
     option("threads", "MODEL", "threads.model"),

@@ -9,7 +9,7 @@ use heartbeat::notice::Notice;
 use lb::outbox::{Ask, Event};
 use lb::way::router::Router;
 use resolver::Resolver;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::lb::peers::Teller;
 
@@ -49,6 +49,11 @@ impl net::Beside<Router> for Beside {
                     let source = format!("{}:{source}", transport.word());
                     let what = if status.is_some() { "request refused" } else { "message dropped" };
                     info!(target: "strowger::refused", %source, %method, %call_id, status, unsaid, "{what}: {reason}");
+                }
+                Event::PastUs { cause, client, server } => {
+                    let server = server.map(|server| server.to_string());
+                    let (what, remedy) = (cause.what(), cause.remedy());
+                    warn!(target: "strowger::lb", %client, server, "{what}; remedy: {remedy}");
                 }
             }
         }

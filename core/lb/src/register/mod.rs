@@ -16,7 +16,7 @@ mod table;
 mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::SocketAddr;
 use std::ops::Range;

@@ -16,14 +16,7 @@ use crate::way::view::View;
 /// Appends our Path entry for the telephone that `flow` leads to, if the telephone gets one. `entry`: our Record-Route
 /// text for the listener that the registrar knows us by.
 pub(crate) fn write(shared: &Shared, message: &Message<'_>, flow: Flow, entry: &[u8], text: &mut Vec<u8>) {
-    let (outbound, is_first_hop) = (supports(message, b"outbound"), keep_alive::has_vias(message, 1));
-    let wanted = match shared.settings.register.path {
-        InsertPath::Never => false,
-        InsertPath::Always => true,
-        // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not support Path. A telephone with `outbound`
-        // supports it (RFC 5626 §4.2.1), and its first hop must add a Path (§5.1).
-        InsertPath::Supported => supports(message, b"path") || (outbound && is_first_hop),
-    };
+    let wanted = is_wanted(shared.settings.register.path, message);
     // The Record-Route entry up to its tag is our URI.
     let uri = entry.strip_suffix(b"=").and_then(|uri| uri.strip_suffix(TAG));
     let Some(uri) = uri.filter(|_| wanted) else { return };
@@ -33,7 +26,7 @@ pub(crate) fn write(shared: &Shared, message: &Message<'_>, flow: Flow, entry: &
     text.push(b'=');
     FlowToken::of(flow, shared.run).write(&shared.keys, text);
     // RFC 5626 §5.1: the first hop says that it keeps the flow of a telephone that asks for it.
-    if outbound && is_first_hop {
+    if asks_first_hop(message) {
         text.extend_from_slice(b";ob");
     }
     text.extend_from_slice(b">\r\n");
@@ -73,6 +66,22 @@ impl View {
             }
         }
     }
+}
+
+/// Whether this REGISTER gets a Path entry of ours.
+pub(crate) fn is_wanted(when: InsertPath, message: &Message<'_>) -> bool {
+    match when {
+        InsertPath::Never => false,
+        InsertPath::Always => true,
+        // RFC 3327 §5.1: a registrar may refuse a Path of a telephone that does not support Path. A telephone with `outbound`
+        // supports it (RFC 5626 §4.2.1), and its first hop must add a Path (§5.1).
+        InsertPath::Supported => supports(message, b"path") || asks_first_hop(message),
+    }
+}
+
+/// A telephone with `outbound`, and no proxy between.
+fn asks_first_hop(message: &Message<'_>) -> bool {
+    keep_alive::has_vias(message, 1) && supports(message, b"outbound")
 }
 
 /// An option tag in Supported or Require.

@@ -111,6 +111,7 @@ impl Core {
         holding: Holding,
     ) -> Result<(), Reject> {
         self.view.note_begun(turn.now, draft, to);
+        self.view.note_without_path(draft, turn.flow);
         let way = self.view.way_to(to, turn.flow.listener)?;
         self.send(turn, draft, &way, holding)
     }

@@ -9,7 +9,7 @@ use crate::settings::*;
 use crate::way::tests::farm::*;
 
 /// A REGISTER for this user, with its own Call-ID.
-pub(super) fn register(user: &str, call: &str, more: &str) -> String {
+pub(crate) fn register(user: &str, call: &str, more: &str) -> String {
     format!(
         "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-{call}\r\n{more}\
          Max-Forwards: 70\r\nFrom: <{user}>;tag=a\r\nTo: <{user}>\r\nCall-ID: {call}\r\nCSeq: 1 REGISTER\r\n\

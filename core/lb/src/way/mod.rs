@@ -18,6 +18,7 @@ mod named;
 mod outcome;
 mod own_answer;
 pub(crate) mod own_via;
+mod past_us;
 pub(crate) mod plan;
 mod private_tag;
 mod probe;

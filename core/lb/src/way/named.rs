@@ -48,6 +48,9 @@ impl View {
             return Some(self.begin_at(turn, request, server));
         }
         let known = self.shared.calls.of_dialog(turn.now, request.call);
+        if known.is_none() {
+            self.note_unknown_dialog(turn, draft, server);
+        }
         let of_call = fits(known.and_then(|entry| Mark::in_flags(entry.flags)), request, None);
         if let Some(entry) = known.filter(|entry| of_call && entry.server != server.id.0) {
             self.move_to(turn, request, ServerId(entry.server), server);

@@ -96,6 +96,7 @@ impl Core {
         edits: &mut Edits,
     ) {
         let (hop, status, method) = (response.hop, response.status, good.cseq.method);
+        self.view.look_past(turn, response, message.bytes());
         if method == Method::Register && hop.connection.is_some() {
             self.view.note_registered(turn.now, message, response);
         }
@@ -172,6 +173,7 @@ impl View {
         if is_special || hop.to_client && self.snapshot.is_gone(hop.server) {
             return false;
         }
+        self.look_past(turn, &response, bytes);
         self.pass_on(turn, &response, None, |text| {
             text.extend_from_slice(&bytes[..cut.start]);
             text.extend_from_slice(&bytes[cut.end..]);

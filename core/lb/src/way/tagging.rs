@@ -105,7 +105,7 @@ fn listens(request: &Request<'_>, way: &Way, flow: Flow) -> bool {
         .is_some_and(|address| address.ip() == flow.remote.ip().to_canonical())
 }
 
-fn contact<'m>(request: &Request<'m>) -> Option<Uri<'m>> {
+pub(super) fn contact<'m>(request: &Request<'m>) -> Option<Uri<'m>> {
     first_uri(request, Name::Contact)
 }
 
@@ -116,7 +116,7 @@ fn first_uri<'m>(request: &Request<'m>, name: Name) -> Option<Uri<'m>> {
 }
 
 /// The request comes from the client itself: there is one Via.
-fn is_first_hop(request: &Request<'_>) -> bool {
+pub(super) fn is_first_hop(request: &Request<'_>) -> bool {
     let message = request.message;
     let mut fields = message.all(Name::Via);
     let first = fields.next();

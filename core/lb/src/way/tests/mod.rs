@@ -24,6 +24,7 @@ mod named;
 pub(crate) mod nat;
 mod notify;
 mod outbound;
+mod past_us;
 mod priority;
 mod refused;
 mod returning;
